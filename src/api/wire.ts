@@ -1,0 +1,205 @@
+/**
+ * The HTTP API's shapes: zod schemas shared by the server (validation, OpenAPI) and by every client. Imports nothing but
+ * `core`, so that the CLI may load it.
+ */
+import { z } from 'zod';
+import { EVENT_TYPES } from '../core/event.ts';
+
+/** Longest prompt that is accepted, in UTF-8 bytes. */
+export const MAX_PROMPT_BYTES = 1024 * 1024;
+/** Largest request body, in bytes: a prompt at its limit with every character escaped. */
+export const MAX_BODY_BYTES = 8 * 1024 * 1024;
+
+const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
+
+export const LimitsInput = z
+  .strictObject({
+    turns: z.int().min(1).max(100_000).optional(),
+    treeTurns: z.int().min(1).max(1_000_000).optional(),
+    tokens: z.int().min(1).optional(),
+    seconds: z.int().min(1).optional(),
+  })
+  .meta({
+    id: 'Limits',
+    description: 'Hard limits of a task. Reaching one ends it `failed`, code `limit_<name>`.',
+  });
+
+export const WorkspaceInput = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('local'), path: z.string().min(1) }),
+    z.strictObject({ kind: z.literal('empty') }),
+  ])
+  .meta({ id: 'WorkspaceInput' });
+
+export const Mode = z.enum(['safe', 'plan', 'auto']).meta({ id: 'Mode' });
+
+export const CreateTask = z
+  .strictObject({
+    prompt: z.string(),
+    sessionId: z.string().optional(),
+    workspace: WorkspaceInput.optional(),
+    agent: z.string().optional(),
+    model: z.string().optional(),
+    mode: Mode.optional(),
+    temperature: z.number().min(0).max(2).optional(),
+    maxTokens: z.int().min(1).optional(),
+    limits: LimitsInput.optional(),
+    metadata: z.record(z.string(), z.string()).optional(),
+  })
+  .meta({ id: 'CreateTask' });
+export type CreateTask = z.infer<typeof CreateTask>;
+
+export const Usage = z
+  .object({
+    input: z.int(),
+    output: z.int(),
+    cached: z.int(),
+    reasoning: z.int(),
+    requests: z.int().meta({ description: 'model answers that were recorded' }),
+    byModel: z.array(
+      z.object({ model: z.string(), input: z.int(), output: z.int(), cached: z.int(), reasoning: z.int() }),
+    ),
+    toolCalls: z.int(),
+    toolFailures: z.int(),
+  })
+  .meta({ id: 'Usage', description: 'Tokens as the providers counted them, and tool calls.' });
+export type Usage = z.infer<typeof Usage>;
+
+export const TaskStatus = z.enum(['queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled']);
+export const Task = z
+  .object({
+    id: z.string(),
+    sessionId: z.string(),
+    status: TaskStatus,
+    waitingOn: z.enum(['approval', 'retry']).nullable(),
+    cancelRequested: z.boolean(),
+    prompt: z.string(),
+    agent: z.string(),
+    model: z.string(),
+    mode: Mode,
+    limits: z.object({
+      turns: z.int(),
+      treeTurns: z.int(),
+      tokens: z.int().nullable(),
+      seconds: z.int().nullable(),
+    }),
+    turns: z.int().meta({ description: 'turns begun so far' }),
+    result: z.object({ text: z.string() }).nullable(),
+    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    usage: Usage,
+    metadata: z.record(z.string(), z.string()),
+    createdAt: timestamp,
+    startedAt: timestamp.nullable(),
+    endedAt: timestamp.nullable(),
+  })
+  .meta({ id: 'Task' });
+export type Task = z.infer<typeof Task>;
+
+export const Session = z
+  .object({
+    id: z.string(),
+    rootId: z.string(),
+    parentId: z.string().nullable(),
+    title: z.string(),
+    state: z.enum(['idle', 'thinking', 'executing', 'waiting', 'completed', 'failed']),
+    workspace: z.object({ kind: z.enum(['local', 'empty']), path: z.string().nullable() }),
+    createdAt: timestamp,
+    archivedAt: timestamp.nullable(),
+  })
+  .meta({ id: 'Session' });
+export type Session = z.infer<typeof Session>;
+
+const WirePart = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('text'), text: z.string() }),
+  z.object({ type: z.literal('reasoning'), text: z.string() }),
+  z.object({ type: z.literal('tool'), callId: z.string(), name: z.string(), arguments: z.string() }),
+]);
+const closedCallStatuses = ['succeeded', 'failed', 'denied', 'interrupted', 'unknown'] as const;
+export const Entry = z
+  .object({
+    position: z.int(),
+    kind: z.enum(['user', 'notice', 'assistant', 'tool_result']),
+    taskId: z.string().nullable(),
+    turn: z.int().nullable(),
+    parts: z.array(WirePart),
+    stopReason: z.enum(['stop', 'tool_calls', 'length', 'refusal']).optional(),
+    callId: z.string().optional(),
+    status: z.enum(closedCallStatuses).optional(),
+    at: timestamp,
+  })
+  .meta({ id: 'Entry' });
+export type Entry = z.infer<typeof Entry>;
+
+export const ToolCall = z
+  .object({
+    id: z.string(),
+    sessionId: z.string(),
+    taskId: z.string(),
+    turn: z.int(),
+    ordinal: z.int(),
+    callId: z.string().meta({ description: "the provider's id of the call" }),
+    name: z.string(),
+    arguments: z.string().meta({ description: 'JSON text as the model wrote it' }),
+    effect: z.enum(['read', 'workspace', 'external']),
+    status: z.enum(['requested', 'awaiting_approval', 'started', ...closedCallStatuses]),
+    durationMs: z.int().nullable(),
+    resultPosition: z.int().nullable(),
+    outputId: z.string().nullable().meta({ description: 'the whole output, where the model saw it cut' }),
+    endedAt: timestamp.nullable(),
+  })
+  .meta({ id: 'ToolCall' });
+export type ToolCall = z.infer<typeof ToolCall>;
+
+export const Event = z
+  .object({
+    seq: z.int(),
+    type: z.enum(EVENT_TYPES),
+    at: timestamp,
+    sessionId: z.string(),
+    taskId: z.string().optional(),
+    turn: z.int().optional(),
+    data: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'Event' });
+export type Event = z.infer<typeof Event>;
+
+export const Approval = z
+  .object({
+    id: z.string(),
+    sessionId: z.string(),
+    taskId: z.string(),
+    turn: z.int(),
+    tool: z.string(),
+    arguments: z.string(),
+    status: z.enum(['open', 'allowed', 'denied', 'closed']),
+    message: z.string().nullable(),
+    createdAt: timestamp,
+    resolvedAt: timestamp.nullable(),
+  })
+  .meta({ id: 'Approval' });
+export type Approval = z.infer<typeof Approval>;
+
+export const ResolveApproval = z
+  .strictObject({ decision: z.enum(['allow', 'deny']), message: z.string().max(10_000).optional() })
+  .meta({ id: 'ResolveApproval' });
+
+/** RFC 9457, with a stable `code`. */
+export const Problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.string(),
+    detail: z.string(),
+  })
+  .meta({ id: 'Problem' });
+export type Problem = z.infer<typeof Problem>;
+
+export function page<Item extends z.ZodType>(item: Item) {
+  return z.object({ data: z.array(item), nextCursor: z.string().nullable() });
+}
+
+export const PageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().optional(),
+});

@@ -1,0 +1,75 @@
+/**
+ * The log of a session: what the model may see. Entries are appended, never changed.
+ */
+
+/** One piece of an entry. Only assistant entries carry `reasoning` and `tool` parts. */
+export type Part = TextPart | ReasoningPart | ToolPart;
+
+export interface TextPart {
+  readonly type: 'text';
+  readonly text: string;
+}
+
+/** What the model thought before it answered. `signature` is the provider's proof, sent back unchanged. */
+export interface ReasoningPart {
+  readonly type: 'reasoning';
+  readonly text: string;
+  readonly signature?: string;
+}
+
+/** A call that the model asked for. `arguments` is the JSON text as the model wrote it, valid or not. */
+export interface ToolPart {
+  readonly type: 'tool';
+  readonly callId: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+
+/** Why the model stopped: the providers' words, normalised. */
+export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
+
+/**
+ * One item of the log. `position` counts from 1 within the session, without gaps.
+ *
+ * - `user`: a prompt or a steering message.
+ * - `notice`: said by Capybara, not by a person: project context, a warning.
+ * - `assistant`: a model answer.
+ * - `tool_result`: what a call returned; `callId` names the `tool` part that asked.
+ */
+export type Entry =
+  | { readonly kind: 'user'; readonly position: number; readonly parts: readonly TextPart[] }
+  | { readonly kind: 'notice'; readonly position: number; readonly parts: readonly TextPart[] }
+  | {
+      readonly kind: 'assistant';
+      readonly position: number;
+      readonly parts: readonly Part[];
+      readonly stopReason: StopReason;
+    }
+  | {
+      readonly kind: 'tool_result';
+      readonly position: number;
+      readonly parts: readonly TextPart[];
+      readonly callId: string;
+      readonly status: ClosedCallStatus;
+    };
+
+/** An entry before the store has given it its position. */
+export type NewEntry = Entry extends infer E ? (E extends Entry ? Omit<E, 'position'> : never) : never;
+
+/** States of a tool call (DESIGN §2). Those of `ClosedCallStatus` are final. */
+export type CallStatus = 'requested' | 'awaiting_approval' | 'started' | ClosedCallStatus;
+export type ClosedCallStatus = 'succeeded' | 'failed' | 'denied' | 'interrupted' | 'unknown';
+
+/**
+ * What running a call again would mean.
+ *
+ * - `read`: changes nothing; may run again at will.
+ * - `workspace`: changes only versioned files.
+ * - `external`: may change anything; runs at most once.
+ */
+export type Effect = 'read' | 'workspace' | 'external';
+
+/** The text of an entry's text parts, joined. */
+export function textOf(parts: readonly Part[]): string {
+  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+}

@@ -1,0 +1,64 @@
+import type { Part, StopReason } from '../core/entry.ts';
+import type { Failure } from '../core/errors.ts';
+
+/**
+ * A model as the worker sees it, whatever the provider. Built from the log by `core/context.ts`.
+ *
+ * Contract of `stream`: it never throws and never ends early; the last event is `finished` or `failed`, and nothing
+ * follows it. An aborted signal ends it with `failed` of kind `cancelled` within a second. Retries are not its
+ * business: it makes one request.
+ */
+export interface Model {
+  /** `provider/model`, as shown to people. */
+  readonly name: string;
+  stream(request: ModelRequest, signal: AbortSignal): AsyncIterable<ModelEvent>;
+}
+
+export interface ModelRequest {
+  readonly system: string;
+  readonly messages: readonly ModelMessage[];
+  readonly tools: readonly ToolSpec[];
+  /** 0.0 to 2.0; left out of the wire request where undefined. */
+  readonly temperature?: number;
+  /** Tokens the answer may have; the provider's default where undefined (Anthropic: 4,096). */
+  readonly maxTokens?: number;
+  /** Sent as headers, so that a gateway (or a test's scripted model) can tell sessions and turns apart. */
+  readonly trace: { readonly sessionId: string; readonly taskId: string; readonly turn: number };
+}
+
+export type ModelMessage =
+  | { readonly role: 'user'; readonly text: string }
+  | { readonly role: 'assistant'; readonly parts: readonly Part[] }
+  | { readonly role: 'tool'; readonly callId: string; readonly text: string; readonly isError: boolean };
+
+export interface ToolSpec {
+  readonly name: string;
+  readonly description: string;
+  /** JSON Schema of type object. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+export type ModelEvent =
+  | { readonly type: 'text'; readonly delta: string }
+  | { readonly type: 'reasoning'; readonly delta: string }
+  /** A call's name is known; its arguments follow in the answer. */
+  | { readonly type: 'tool'; readonly name: string }
+  | { readonly type: 'finished'; readonly answer: ModelAnswer }
+  | { readonly type: 'failed'; readonly failure: Failure };
+
+/** The whole answer, as it will be committed. */
+export interface ModelAnswer {
+  readonly parts: readonly Part[];
+  readonly stopReason: StopReason;
+  readonly usage: TokenUsage;
+  /** The model that the provider says it used. */
+  readonly model: string;
+}
+
+/** Tokens as the provider counted them. `cached` is the share of `input` read from a cache; `reasoning` of `output`. */
+export interface TokenUsage {
+  readonly input: number;
+  readonly output: number;
+  readonly cached: number;
+  readonly reasoning: number;
+}

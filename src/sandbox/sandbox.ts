@@ -1,0 +1,40 @@
+/**
+ * Runs commands for agents. Every process belongs to one call, dies with it, and dies with its worker.
+ */
+export interface Sandbox {
+  /** What confines a command, as `doctor` and the run header say it. */
+  readonly name: 'none' | 'bubblewrap';
+  /**
+   * Runs one shell command to its end, time-out or abort. Never throws for what the command does; throws only where it
+   * cannot be started. When it returns, no process of the command is left.
+   */
+  run(command: Command, signal: AbortSignal): Promise<CommandResult>;
+  /** Ends everything it started, and itself. */
+  close(): Promise<void>;
+}
+
+export interface Command {
+  /** Given to `bash -c`. */
+  readonly script: string;
+  /** Absolute path. */
+  readonly cwd: string;
+  readonly timeoutMs: number;
+  /** Variables added to the cleared environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Output as it comes, stdout and stderr in order of arrival. */
+  readonly onOutput?: (text: string) => void;
+}
+
+export interface CommandResult {
+  /** `exit` with a code, `signal` with a name, or why Capybara ended it. */
+  readonly end:
+    | { readonly type: 'exit'; readonly code: number }
+    | { readonly type: 'signal'; readonly signal: string }
+    | { readonly type: 'timeout' }
+    | { readonly type: 'aborted' };
+  /** stdout and stderr interleaved, decoded as UTF-8, up to the sandbox's limit. */
+  readonly output: string;
+  /** Bytes beyond the limit that were read and dropped. */
+  readonly droppedBytes: number;
+  readonly durationMs: number;
+}

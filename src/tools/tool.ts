@@ -1,0 +1,35 @@
+import type { z } from 'zod';
+import type { Effect } from '../core/entry.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { Workspace } from '../workspace/workspace.ts';
+
+/** One thing the model can do. `parameters` must be a `z.object`: its JSON Schema is checked at registration. */
+export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
+  readonly name: string;
+  readonly description: string;
+  readonly parameters: Parameters;
+  readonly effect: Effect;
+  /** Runs the call. A throw becomes the result `Error: Type: message` that the model can read. */
+  execute(args: z.infer<Parameters>, context: ToolContext): Promise<ToolOutcome>;
+}
+
+/** What a call may use. Nothing else reaches a tool. */
+export interface ToolContext {
+  readonly workspace: Workspace;
+  readonly sandbox: Sandbox;
+  /** Aborts on cancel, on a limit and when the worker stops. */
+  readonly signal: AbortSignal;
+  /** Live output for whoever watches; may be dropped. */
+  readonly onOutput: (text: string) => void;
+}
+
+/** What a tool hands back. `isError` marks a result the model should treat as a failure (exit code not 0, ...). */
+export interface ToolOutcome {
+  readonly text: string;
+  readonly isError?: boolean;
+}
+
+/** Lets TypeScript infer the parameters of a tool that is written as an object literal. */
+export function defineTool<Parameters extends z.ZodObject>(tool: Tool<Parameters>): Tool {
+  return tool as unknown as Tool;
+}

@@ -1,0 +1,18 @@
+/**
+ * The files a session works on. Kinds differ in where the files come from; tools see only this.
+ */
+export interface Workspace {
+  readonly id: string;
+  readonly kind: 'local' | 'empty';
+  /** Absolute path of the root, symlinks resolved. */
+  readonly root: string;
+  /**
+   * The absolute path that `path` (absolute, or relative to the root) means, symlinks resolved as far as they exist.
+   * Throws `WorkspacePathError` where it leaves the root.
+   */
+  resolve(path: string): Promise<string>;
+}
+
+export class WorkspacePathError extends Error {
+  override readonly name = 'WorkspacePathError';
+}
