@@ -1,0 +1,88 @@
+/**
+ * One connection to Postgres, and what to tell a person who has none.
+ */
+import { Client } from 'pg';
+import { UserError } from '../core/errors.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Network codes that say that nothing answers there. */
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+  'ETIMEDOUT',
+]);
+
+/**
+ * A connected client; the caller ends it.
+ *
+ * @throws UserError, exit code 3: `database_url`, `database_unreachable`, `database_access` or `database_missing`. No
+ * message contains the password.
+ */
+export async function connect(url: string): Promise<Client> {
+  const target = parseTarget(url);
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  // A connection that breaks later fails the query that uses it; without a listener it would end the process.
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    await client.end().catch(() => {});
+    throw connectError(error, target);
+  }
+}
+
+interface Target {
+  readonly address: string;
+  readonly user: string;
+  readonly database: string;
+}
+
+function parseTarget(url: string): Target {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !/^postgres(ql)?:$/.test(parsed.protocol)) {
+    throw new UserError(
+      'database_url',
+      'DATABASE_URL is not a Postgres address: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE.',
+      3,
+    );
+  }
+  const user = decodeURIComponent(parsed.username);
+  return {
+    address: `${parsed.searchParams.get('host') ?? (parsed.hostname || 'localhost')}:${parsed.port || '5432'}`,
+    user,
+    database: decodeURIComponent(parsed.pathname.slice(1)) || user,
+  };
+}
+
+function connectError(error: unknown, { address, user, database }: Target): unknown {
+  const { code, message } = error as { code?: string; message?: string };
+  if (code === '3D000') {
+    return new UserError(
+      'database_missing',
+      `The Postgres at ${address} has no database "${database}": create it, or name another in DATABASE_URL.`,
+      3,
+    );
+  }
+  if (code?.startsWith('28') || /password must be a (non-empty )?string/i.test(message ?? '')) {
+    return new UserError(
+      'database_access',
+      `The Postgres at ${address} does not let user "${user}" in: check the user and password in DATABASE_URL.`,
+      3,
+    );
+  }
+  if (UNREACHABLE.has(code ?? '') || code?.startsWith('57P') || /timeout|terminated/i.test(message ?? '')) {
+    return new UserError(
+      'database_unreachable',
+      `No Postgres answers at ${address}: start it, or correct DATABASE_URL.`,
+      3,
+    );
+  }
+  return error;
+}

@@ -1,0 +1,55 @@
+/**
+ * Once per run: one Postgres in a temporary directory, and in it a database with Capybara's schema that every test file
+ * copies (`database.ts`).
+ */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import type { TestProject } from 'vitest/node';
+import { startPostgres } from '../../src/embedded/postgres.ts';
+import { migrate } from '../../src/store/migrate.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The run's Postgres: database `postgres`. */
+    readonly postgresUrl: string;
+    /** For temporary files: each test file gets a directory below it. */
+    readonly runTmpDir: string;
+  }
+}
+
+export const TEMPLATE_DATABASE = 'capybara_template';
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const runDir = mkdtempSync(join(tmpdir(), 'capybara-test-'));
+  // Tests as root start programs as other users, who have to reach their files.
+  chmodSync(runDir, 0o711);
+  const runTmpDir = join(runDir, 't');
+  mkdirSync(runTmpDir);
+  chmodSync(runTmpDir, 0o1777);
+  const postgres = await startPostgres({ dataDir: join(runDir, 'data'), log: () => {}, fsync: false });
+  const tearDown = async () => {
+    await postgres.stop();
+    rmSync(runDir, { recursive: true, force: true });
+  };
+  try {
+    await createTemplate(postgres.url);
+  } catch (error) {
+    await tearDown();
+    throw error;
+  }
+  project.provide('postgresUrl', postgres.url);
+  project.provide('runTmpDir', runTmpDir);
+  return tearDown;
+}
+
+async function createTemplate(url: string): Promise<void> {
+  const client = new Client(url);
+  await client.connect();
+  await client.query(`CREATE DATABASE ${TEMPLATE_DATABASE}`);
+  await client.end();
+  const template = new URL(url);
+  template.pathname = `/${TEMPLATE_DATABASE}`;
+  await migrate(template.href, { log: () => {} });
+}
