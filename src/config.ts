@@ -1,6 +1,35 @@
 /**
  * What every part of Capybara is configured by. Only this file reads the environment.
+ *
+ * A setting has one key, the same in `Config`, in YAML and in `config show`; one variable; and one schema (`SETTINGS`).
+ * Its value comes from the first of: flag, environment, `.env` of the working directory, the project's
+ * `.capybara/config.yaml`, the chosen profile and then the rest of the user's `capybara/config.yaml`, default.
  */
+import { homedir } from 'node:os';
+import { isAbsolute, resolve } from 'node:path';
+import {
+  defaultLayer,
+  dotEnvLayer,
+  type Flags,
+  type Found,
+  flagLayer,
+  type Layer,
+  type Place,
+  projectLayer,
+  userLayers,
+  variableLayer,
+} from './config/layers.ts';
+import {
+  KEY_SENT_TO,
+  metaOf,
+  parseSetting,
+  SETTING_KEYS,
+  type SettingKey,
+  type Source,
+  shown,
+} from './config/settings.ts';
+import { UserError } from './core/errors.ts';
+
 export interface Config {
   readonly databaseUrl?: string;
   /** For LISTEN and session locks where `databaseUrl` is a pooler; else the same. */
@@ -19,6 +48,8 @@ export interface Config {
   readonly maxTokens?: number;
   readonly offline: boolean;
   readonly debug: boolean;
+  /** `NO_COLOR`; false where not set. */
+  readonly noColor?: boolean;
   readonly sandbox: 'off';
   readonly providers: ProvidersConfig;
 }
@@ -33,4 +64,115 @@ export interface ProvidersConfig {
 export interface ProviderConfig {
   readonly apiKey?: string;
   readonly baseUrl?: string;
+}
+
+export { userConfigFile } from './config/layers.ts';
+export type { SettingKey, Source } from './config/settings.ts';
+
+export interface LoadOptions {
+  /** What the command line says, by key; `undefined` where it says nothing. */
+  readonly flags?: Flags;
+  /** A profile of the user's `config.yaml`. */
+  readonly profile?: string | undefined;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
+  readonly home?: string;
+  /**
+   * Whether the working directory may set anything. A server says no: then neither `.env` nor the project's
+   * `.capybara/config.yaml` is opened.
+   */
+  readonly trustWorkingDirectory?: boolean;
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Where each setting came from; `default` where nobody set it. */
+  readonly sources: Readonly<Record<SettingKey, Source>>;
+  /** Of each setting that has a value: what may be shown of it. */
+  readonly shown: Readonly<Partial<Record<SettingKey, string>>>;
+}
+
+/**
+ * Reads the settings. Throws `UserError` (exit code 2) with one sentence where a file is malformed, a key is unknown or not
+ * allowed where it stands, or a value is wrong.
+ */
+export function loadConfig(options: LoadOptions = {}): LoadedConfig {
+  const place: Place = {
+    env: options.env ?? process.env,
+    cwd: options.cwd ?? process.cwd(),
+    home: options.home ?? homedir(),
+  };
+  const trusted = options.trustWorkingDirectory ?? true;
+  const layers = [
+    flagLayer(options.flags ?? {}),
+    variableLayer(place.env, 'environment', 'environment'),
+    ...(trusted ? [dotEnvLayer(place.cwd), projectLayer(place.cwd)] : []),
+    ...userLayers(place, options.profile),
+    defaultLayer(place),
+  ];
+  return assemble(layers, place);
+}
+
+function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
+  const sources: Partial<Record<SettingKey, Source>> = {};
+  const values: Partial<Record<SettingKey, string>> = {};
+  const tree: Record<string, unknown> = { providers: {} };
+  for (const key of SETTING_KEYS) {
+    const found = layers.map((layer) => layer.get(key)).find((each) => each !== undefined);
+    const source = found?.source ?? { kind: 'default', name: key, where: 'default' };
+    const value = effective(key, found ?? { raw: undefined, source }, place);
+    sources[key] = source;
+    if (value === undefined) continue;
+    values[key] = shown(key, value);
+    put(tree, key.split('.'), value);
+  }
+  refuseStolenKeys(sources as Record<SettingKey, Source>, values);
+  // Each value went through the schema of its key, and keys are the paths of `Config`.
+  return { config: tree as unknown as Config, sources: sources as Record<SettingKey, Source>, shown: values };
+}
+
+function effective(key: SettingKey, { raw, source }: Found, place: Place): unknown {
+  const value = parseSetting(key, raw, source);
+  if (key !== 'dataDir' || typeof value !== 'string') return value;
+  const path = value.replace(/^~(?=\/|$)/, place.home);
+  const isFile = source.kind === 'user' || source.kind === 'profile';
+  if (isFile && !isAbsolute(path)) {
+    const found = JSON.stringify(value);
+    throw new UserError(
+      'config_invalid',
+      `${source.name} (${source.where}) must be ${metaOf(key).expected}; found ${found}.`,
+    );
+  }
+  return resolve(place.cwd, path);
+}
+
+function put(tree: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [name, ...rest] = path;
+  if (name === undefined) return;
+  if (rest.length === 0) {
+    tree[name] = value;
+    return;
+  }
+  const branch = (tree[name] ?? {}) as Record<string, unknown>;
+  tree[name] = branch;
+  put(branch, rest, value);
+}
+
+/**
+ * A directory may bring an endpoint of its own, with its own key. It may not choose where a key goes that the person set
+ * elsewhere: whoever wrote the repository would receive it.
+ */
+function refuseStolenKeys(
+  sources: Readonly<Record<SettingKey, Source>>,
+  values: LoadedConfig['shown'],
+): void {
+  for (const [endpoint, key] of KEY_SENT_TO) {
+    const isStolen = sources[endpoint].kind === '.env' && sources[key].kind !== '.env';
+    if (!isStolen || values[key] === undefined) continue;
+    throw new UserError(
+      'config_not_allowed',
+      `${metaOf(endpoint).env} comes from ${sources[endpoint].where}, but ${metaOf(key).env} does not ` +
+        `(${sources[key].where}): a directory may not choose where your key is sent; set both in one place.`,
+    );
+  }
 }

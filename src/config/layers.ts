@@ -1,0 +1,169 @@
+/**
+ * The places that settings come from, each read into one layer; `config.ts` takes each setting from the first that has it.
+ */
+import { existsSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { UserError } from '../core/errors.ts';
+import { type FileSetting, readEnvFile, readYamlFile } from './files.ts';
+import { metaOf, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
+
+export interface Found {
+  readonly raw: unknown;
+  readonly source: Source;
+}
+export type Layer = ReadonlyMap<SettingKey, Found>;
+
+export interface Place {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly home: string;
+}
+
+/** What a command line says, by key; `undefined` where it says nothing. */
+export type Flags = Readonly<Partial<Record<SettingKey, string | number | boolean | undefined>>>;
+
+/** The user's own settings file, whether it exists or not. */
+export function userConfigFile(place: Pick<Place, 'env' | 'home'>): string {
+  return join(
+    xdgDirectory(place.env.XDG_CONFIG_HOME, join(place.home, '.config')),
+    'capybara',
+    'config.yaml',
+  );
+}
+
+/** The XDG specification has relative paths ignored. */
+function xdgDirectory(value: string | undefined, fallback: string): string {
+  return value && isAbsolute(value) ? value : fallback;
+}
+
+export function defaultLayer({ env, home }: Place): Layer {
+  const dataDir = join(xdgDirectory(env.XDG_DATA_HOME, join(home, '.local', 'share')), 'capybara');
+  return new Map([
+    ['dataDir', { raw: dataDir, source: { kind: 'default', name: 'dataDir', where: 'default' } }],
+  ]);
+}
+
+/** `''` and nothing are the same everywhere: not set. */
+function isSet(raw: unknown): boolean {
+  return raw !== undefined && raw !== null && raw !== '';
+}
+
+export function flagLayer(flags: Flags): Layer {
+  return layer((key) => {
+    const name = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return { raw: flags[key], source: { kind: 'flag', name, where: 'command line' } };
+  });
+}
+
+export function variableLayer(env: Place['env'], kind: 'environment' | '.env', where: string): Layer {
+  return layer((key) => {
+    const name = metaOf(key).env;
+    return { raw: env[name], source: { kind, name, where } };
+  });
+}
+
+function layer(find: (key: SettingKey) => Found): Layer {
+  const entries = SETTING_KEYS.map((key) => [key, find(key)] as const);
+  return new Map(entries.filter(([, found]) => isSet(found.raw)));
+}
+
+export function dotEnvLayer(cwd: string): Layer {
+  const file = join(cwd, '.env');
+  return variableLayer(readEnvFile(file) ?? {}, '.env', file);
+}
+
+const VCS_DIRECTORIES = ['.git', '.hg', '.svn', '.jj'];
+
+/**
+ * The nearest `.capybara/config.yaml` from the working directory up to the root of its version control. Where there is
+ * none, only the working directory counts: what lies above it may be anyone's.
+ */
+function projectConfigFile(cwd: string): string | undefined {
+  const candidates: string[] = [];
+  for (let directory = resolve(cwd); ; directory = dirname(directory)) {
+    candidates.push(join(directory, '.capybara', 'config.yaml'));
+    if (VCS_DIRECTORIES.some((name) => existsSync(join(directory, name)))) break;
+    if (dirname(directory) === directory) return candidates.slice(0, 1).find(existsSync);
+  }
+  return candidates.find(existsSync);
+}
+
+export function projectLayer(cwd: string): Layer {
+  const file = projectConfigFile(cwd);
+  const settings = file === undefined ? undefined : readYamlFile(file);
+  if (file === undefined || !settings) return new Map();
+  for (const setting of settings) refuseFromProject(file, setting);
+  return yamlLayer(file, 'project', settings);
+}
+
+function refuseFromProject(file: string, setting: FileSetting): void {
+  if (setting.path[0] !== 'profiles') {
+    const key = knownKey(file, setting);
+    if (metaOf(key).project) return;
+  }
+  const allowed = SETTING_KEYS.filter((key) => metaOf(key).project).join(', ');
+  throw new UserError(
+    'config_not_allowed',
+    `${setting.path.join('.')} (${file}, line ${setting.line}) may not be set by a project, only ${allowed} may: ` +
+      'set it in the environment or in your own config.yaml.',
+  );
+}
+
+/** The chosen profile, then the rest of the user's file. Keys of all profiles are checked, values where they count. */
+export function userLayers(place: Pick<Place, 'env' | 'home'>, profile: string | undefined): Layer[] {
+  const file = userConfigFile(place);
+  const settings = readYamlFile(file);
+  const inProfiles = (settings ?? []).filter(({ path }) => path[0] === 'profiles');
+  const own = (settings ?? []).filter(({ path }) => path[0] !== 'profiles');
+  const names = [...new Set(inProfiles.flatMap(({ path }) => path.slice(1, 2)))];
+  if (profile && !names.includes(profile)) {
+    const has = names.length > 0 ? `it has ${names.join(', ')}` : 'it has no profiles';
+    const state = settings ? has : 'there is no such file';
+    throw new UserError('config_no_profile', `The profile "${profile}" is not in ${file}: ${state}.`);
+  }
+  const profiles = names.map((name) => {
+    const inside = inProfiles.filter(({ path }) => path[1] === name && path.length > 2);
+    const settingsOf = inside.map((setting) => ({ ...setting, path: setting.path.slice(2) }));
+    return { name, layer: yamlLayer(file, 'profile', settingsOf) };
+  });
+  const chosen = profiles.filter(({ name }) => name === profile).map((each) => each.layer);
+  return [...chosen, yamlLayer(file, 'user', own)];
+}
+
+function yamlLayer(file: string, kind: Source['kind'], settings: readonly FileSetting[]): Layer {
+  const found = settings.map((setting) => {
+    const key = knownKey(file, setting);
+    const source: Source = { kind, name: key, where: `${file}, line ${setting.line}` };
+    return [key, { raw: setting.value, source }] as const;
+  });
+  return new Map(found.filter(([, { raw }]) => isSet(raw)));
+}
+
+function knownKey(file: string, { path, line }: FileSetting): SettingKey {
+  const name = path.join('.');
+  const known = SETTING_KEYS.find((key) => key === name);
+  if (known) return known;
+  throw new UserError(
+    'config_unknown_key',
+    `${file}, line ${line}: there is no setting "${name}"; the nearest one is "${nearest(name, SETTING_KEYS)}".`,
+  );
+}
+
+function nearest(name: string, candidates: readonly string[]): string | undefined {
+  const far = (candidate: string) => editDistance(name.toLowerCase(), candidate.toLowerCase());
+  return candidates.toSorted((one, other) => far(one) - far(other))[0];
+}
+
+/** Levenshtein's: how many letters must be added, taken away or replaced. */
+function editDistance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (const [index, letter] of [...one].entries()) {
+    const next = [index + 1];
+    for (const [column, there] of [...other].entries()) {
+      const replaced = (row[column] ?? 0) + (letter === there ? 0 : 1);
+      next.push(Math.min(replaced, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}

@@ -1,0 +1,165 @@
+/**
+ * Every setting there is: its variable, its schema, what to say where a value is wrong, and who may set it. One zod
+ * object; its keys are the paths of `Config`.
+ */
+import { z } from 'zod';
+import { UserError } from '../core/errors.ts';
+
+/** Ports a server may listen on; 0 lets the system pick a free one. */
+export const MAX_PORT = 65_535;
+/** Most turns that one worker may hold at a time. */
+export const MAX_CONCURRENCY = 1_000;
+/** Longest text of one setting, in characters. */
+export const MAX_SETTING_LENGTH = 4_096;
+export const DEFAULT_PORT = 7070;
+export const DEFAULT_CONCURRENCY = 16;
+
+interface SettingMeta {
+  /** Its environment variable. */
+  readonly env: string;
+  /** Completes "must be …". */
+  readonly expected: string;
+  /** Never shown, not even where it is wrong. */
+  readonly secret?: true;
+  /** A project's own `.capybara/config.yaml` may set it: it says what is wished for, never who is trusted. */
+  readonly project?: true;
+}
+
+const metas = z.registry<SettingMeta>();
+
+const parseNumber = (raw: unknown): unknown =>
+  typeof raw === 'string' && /^-?\d+(\.\d+)?$/.test(raw) ? Number(raw) : raw;
+
+function whole(env: string, min: number, max: number, meta: Partial<SettingMeta> = {}) {
+  const upTo = max === Number.MAX_SAFE_INTEGER ? `, ${min} or more` : ` from ${min} to ${max}`;
+  return z
+    .preprocess(parseNumber, z.int().min(min).max(max))
+    .register(metas, { env, expected: `a whole number${upTo}`, ...meta });
+}
+
+const plain = z
+  .string()
+  .max(MAX_SETTING_LENGTH)
+  .regex(/^[^\p{Cc}]+$/u);
+
+const BOOLEANS = new Map([
+  ...['1', 'true', 'yes', 'on'].map((word) => [word, true] as const),
+  ...['0', 'false', 'no', 'off'].map((word) => [word, false] as const),
+]);
+
+function flag(env: string) {
+  const read = (raw: unknown) => (typeof raw === 'string' ? (BOOLEANS.get(raw.toLowerCase()) ?? raw) : raw);
+  return z.preprocess(read, z.boolean()).register(metas, { env, expected: '1 or 0 (or true, false)' });
+}
+
+function secret(env: string) {
+  return plain.regex(/^\S+$/).register(metas, { env, secret: true, expected: 'a key without spaces' });
+}
+
+function address(env: string, protocols: readonly string[], meta: Partial<SettingMeta> = {}) {
+  const example = protocols.map((protocol) => `${protocol}//…`).join(' or ');
+  return plain
+    .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol))
+    .register(metas, { env, expected: `a URL, ${example}`, ...meta });
+}
+
+const HTTP = ['http:', 'https:'];
+const POSTGRES = ['postgres:', 'postgresql:'];
+
+export const SETTINGS = z.object({
+  databaseUrl: address('DATABASE_URL', POSTGRES, { secret: true }).optional(),
+  databaseDirectUrl: address('DATABASE_DIRECT_URL', POSTGRES, { secret: true }).optional(),
+  redisUrl: address('REDIS_URL', ['redis:', 'rediss:'], { secret: true }).optional(),
+  url: address('CAPYBARA_URL', HTTP).optional(),
+  apiKey: secret('CAPYBARA_API_KEY').optional(),
+  port: whole('CAPYBARA_PORT', 0, MAX_PORT).default(DEFAULT_PORT),
+  dataDir: plain.register(metas, { env: 'CAPYBARA_DATA_DIR', expected: 'a path, absolute or from ~' }),
+  concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
+  sandbox: z
+    .literal('off')
+    .register(metas, { env: 'CAPYBARA_SANDBOX', expected: '"off", all there is in this version' })
+    .default('off'),
+  model: plain
+    .regex(/^\S+$/)
+    .register(metas, { env: 'CAPYBARA_MODEL', project: true, expected: 'provider/model, without spaces' })
+    .optional(),
+  temperature: z
+    .preprocess(parseNumber, z.number().min(0).max(2))
+    .register(metas, { env: 'CAPYBARA_TEMPERATURE', project: true, expected: 'a number from 0 to 2' })
+    .optional(),
+  maxTokens: whole('CAPYBARA_MAX_TOKENS', 1, Number.MAX_SAFE_INTEGER, { project: true }).optional(),
+  offline: flag('CAPYBARA_OFFLINE').default(false),
+  debug: flag('CAPYBARA_DEBUG').default(false),
+  // Any text means yes: https://no-color.org
+  noColor: z
+    .preprocess((raw) => (typeof raw === 'string' ? true : raw), z.boolean())
+    .register(metas, { env: 'NO_COLOR', expected: 'true or false' })
+    .default(false),
+  'providers.anthropic.apiKey': secret('ANTHROPIC_API_KEY').optional(),
+  'providers.anthropic.baseUrl': address('ANTHROPIC_BASE_URL', HTTP).optional(),
+  'providers.openai.apiKey': secret('OPENAI_API_KEY').optional(),
+  'providers.openai.baseUrl': address('OPENAI_BASE_URL', HTTP).optional(),
+  'providers.env.apiKey': secret('CAPYBARA_MODEL_API_KEY').optional(),
+  'providers.env.baseUrl': address('CAPYBARA_MODEL_ENDPOINT', HTTP).optional(),
+});
+
+export type SettingKey = keyof typeof SETTINGS.shape;
+export const SETTING_KEYS = Object.keys(SETTINGS.shape) as SettingKey[];
+
+/** Endpoints, and the key that is sent to each. */
+export const KEY_SENT_TO: readonly (readonly [endpoint: SettingKey, key: SettingKey])[] = [
+  ['url', 'apiKey'],
+  ['providers.anthropic.baseUrl', 'providers.anthropic.apiKey'],
+  ['providers.openai.baseUrl', 'providers.openai.apiKey'],
+  ['providers.env.baseUrl', 'providers.env.apiKey'],
+];
+
+function inner(schema: z.core.$ZodType): z.core.$ZodType {
+  const wraps = schema instanceof z.ZodOptional || schema instanceof z.ZodDefault;
+  return wraps ? inner(schema.unwrap()) : schema;
+}
+
+export function metaOf(key: SettingKey): SettingMeta {
+  const meta = metas.get(inner(SETTINGS.shape[key]));
+  if (!meta) throw new Error(`the setting ${key} has no meta data`);
+  return meta;
+}
+
+/** Where a value was found, as a person would look for it. */
+export interface Source {
+  readonly kind: 'flag' | 'environment' | '.env' | 'project' | 'profile' | 'user' | 'default';
+  /** What it is called there: `--port`, `CAPYBARA_PORT`, `port`. */
+  readonly name: string;
+  /** `command line`, `environment`, a file with its line, `default`. */
+  readonly where: string;
+}
+
+/** The value that `raw` means. Throws `UserError` naming key, source, what was expected and what was found. */
+export function parseSetting(key: SettingKey, raw: unknown, source: Source): unknown {
+  const result = SETTINGS.shape[key].safeParse(raw);
+  if (result.success) return result.data;
+  const { expected: meta, secret } = metaOf(key);
+  const isLong = typeof raw === 'string' && raw.length > MAX_SETTING_LENGTH;
+  const expected = isLong ? `a text of at most ${MAX_SETTING_LENGTH} characters` : meta;
+  const found = secret ? 'what is there is not (not shown: it is a secret)' : `found ${quoted(raw)}`;
+  throw new UserError('config_invalid', `${source.name} (${source.where}) must be ${expected}; ${found}.`);
+}
+
+const SHOWN_LENGTH = 80;
+
+function quoted(raw: unknown): string {
+  const text = typeof raw === 'string' ? withoutSecrets(raw) : String(raw);
+  return JSON.stringify(text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text);
+}
+
+/** What may be shown of a value that was set. */
+export function shown(key: SettingKey, value: unknown): string {
+  const { secret } = metaOf(key);
+  if (!secret) return withoutSecrets(String(value));
+  return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
+}
+
+/** Hides user and password of a URL, and its query, where keys are put too. */
+function withoutSecrets(text: string): string {
+  return text.replace(/\/\/[^/]*@/, '//***@').replace(/(:\/\/[^?]*)\?.*$/s, '$1?***');
+}

@@ -1,0 +1,411 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { MAX_SETTINGS_BYTES } from '../../src/config/files.ts';
+import {
+  MAX_CONCURRENCY,
+  MAX_PORT,
+  MAX_SETTING_LENGTH,
+  metaOf,
+  SETTING_KEYS,
+} from '../../src/config/settings.ts';
+import { type LoadOptions, loadConfig } from '../../src/config.ts';
+import { UserError } from '../../src/core/errors.ts';
+
+let root: string;
+let home: string;
+let cwd: string;
+let userFile: string;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'capybara-config-'));
+  home = join(root, 'home');
+  cwd = join(root, 'project', 'deep', 'er');
+  userFile = join(home, '.config', 'capybara', 'config.yaml');
+  mkdirSync(cwd, { recursive: true });
+  mkdirSync(home);
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function write(file: string, text: string): string {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  return file;
+}
+
+function load(options: LoadOptions = {}) {
+  return loadConfig({ env: {}, cwd, home, ...options });
+}
+
+function failure(options: LoadOptions = {}): string {
+  try {
+    load(options);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UserError);
+    if (error instanceof UserError) {
+      expect(error.exitCode).toBe(2);
+      expect(error.message).not.toContain('\n');
+      return error.message.replaceAll(root, 'ROOT');
+    }
+  }
+  throw new Error('the settings were accepted');
+}
+
+describe('precedence', () => {
+  test('defaults serve where nobody says anything', () => {
+    expect(load().config).toEqual({
+      port: 7070,
+      dataDir: join(home, '.local', 'share', 'capybara'),
+      concurrency: 16,
+      sandbox: 'off',
+      offline: false,
+      debug: false,
+      noColor: false,
+      providers: {},
+    });
+    expect(load().sources.port).toEqual({ kind: 'default', name: 'port', where: 'default' });
+  });
+
+  test('flag, environment, .env, project, profile, user, default: the first that speaks is heard', () => {
+    mkdirSync(join(root, 'project', '.git'));
+    write(userFile, 'model: of/user\nprofiles:\n  work:\n    model: of/profile\n');
+    const steps: [string, () => LoadOptions][] = [
+      ['user', () => ({})],
+      ['profile', () => ({ profile: 'work' })],
+      ['project', () => ({ profile: 'work' })],
+      ['.env', () => ({ profile: 'work' })],
+      ['environment', () => ({ profile: 'work', env: { CAPYBARA_MODEL: 'of/environment' } })],
+      ['flag', () => ({ flags: { model: 'of/flag' }, env: { CAPYBARA_MODEL: 'of/environment' } })],
+    ];
+    for (const [kind, options] of steps) {
+      if (kind === 'project') write(join(root, 'project/.capybara/config.yaml'), 'model: of/project\n');
+      if (kind === '.env') write(join(cwd, '.env'), 'CAPYBARA_MODEL=of/.env\n');
+      const loaded = load(options());
+      expect([kind, loaded.config.model]).toEqual([kind, `of/${kind}`]);
+      expect(loaded.sources.model.kind).toBe(kind);
+    }
+  });
+
+  test('a source says name, file and line', () => {
+    write(userFile, '# mine\n\nport: 8123\n');
+    expect(load().sources.port).toEqual({ kind: 'user', name: 'port', where: `${userFile}, line 3` });
+    expect(load({ flags: { maxTokens: 7 } }).sources.maxTokens.name).toBe('--max-tokens');
+  });
+
+  test('every variable reaches its setting', () => {
+    const { config } = load({
+      env: {
+        DATABASE_URL: 'postgres://u:p@h/d',
+        DATABASE_DIRECT_URL: 'postgresql://u:p@h/e',
+        REDIS_URL: 'rediss://h',
+        CAPYBARA_URL: 'https://c',
+        CAPYBARA_API_KEY: 'capy_k',
+        CAPYBARA_PORT: '81',
+        CAPYBARA_DATA_DIR: 'data',
+        CAPYBARA_CONCURRENCY: '3',
+        CAPYBARA_SANDBOX: 'off',
+        CAPYBARA_MODEL: 'openai/m',
+        CAPYBARA_TEMPERATURE: '0.5',
+        CAPYBARA_MAX_TOKENS: '99',
+        CAPYBARA_OFFLINE: 'true',
+        CAPYBARA_DEBUG: '1',
+        ANTHROPIC_API_KEY: 'a',
+        ANTHROPIC_BASE_URL: 'http://a',
+        OPENAI_API_KEY: 'o',
+        OPENAI_BASE_URL: 'http://o',
+        CAPYBARA_MODEL_API_KEY: 'e',
+        CAPYBARA_MODEL_ENDPOINT: 'http://e',
+        NO_COLOR: 'x',
+      },
+    });
+    expect(config).toEqual({
+      databaseUrl: 'postgres://u:p@h/d',
+      databaseDirectUrl: 'postgresql://u:p@h/e',
+      redisUrl: 'rediss://h',
+      url: 'https://c',
+      apiKey: 'capy_k',
+      port: 81,
+      dataDir: join(cwd, 'data'),
+      concurrency: 3,
+      sandbox: 'off',
+      model: 'openai/m',
+      temperature: 0.5,
+      maxTokens: 99,
+      offline: true,
+      debug: true,
+      noColor: true,
+      providers: {
+        anthropic: { apiKey: 'a', baseUrl: 'http://a' },
+        openai: { apiKey: 'o', baseUrl: 'http://o' },
+        env: { apiKey: 'e', baseUrl: 'http://e' },
+      },
+    });
+  });
+
+  test('an empty text is not set', () => {
+    write(join(cwd, '.env'), 'CAPYBARA_PORT=\n');
+    write(userFile, 'port:\nmodel: ""\n');
+    const loaded = load({ env: { CAPYBARA_PORT: '', NO_COLOR: '' }, flags: { model: '' }, profile: '' });
+    expect(loaded.config.port).toBe(7070);
+    expect(loaded.config.model).toBeUndefined();
+    expect(loaded.config.noColor).toBe(false);
+  });
+
+  test('XDG directories are used where they are absolute', () => {
+    write(join(root, 'xdg', 'capybara', 'config.yaml'), 'port: 1\n');
+    const env = { XDG_CONFIG_HOME: join(root, 'xdg'), XDG_DATA_HOME: 'relative' };
+    expect(load({ env }).config.port).toBe(1);
+    expect(load({ env }).config.dataDir).toBe(join(home, '.local', 'share', 'capybara'));
+    expect(load({ env: { XDG_DATA_HOME: '/d' } }).config.dataDir).toBe('/d/capybara');
+  });
+
+  test('a data directory may start at home, and in a file it may not be relative', () => {
+    write(userFile, 'dataDir: ~/capy\n');
+    expect(load().config.dataDir).toBe(join(home, 'capy'));
+    write(userFile, 'dataDir: capy\n');
+    expect(failure()).toBe(
+      'dataDir (ROOT/home/.config/capybara/config.yaml, line 1) must be a path, absolute or from ~; found "capy".',
+    );
+  });
+});
+
+describe('the project', () => {
+  test('the nearest file up to the root of version control counts', () => {
+    write(join(root, '.capybara/config.yaml'), 'model: beyond/root\n');
+    write(join(root, 'project/.capybara/config.yaml'), 'model: at/root\n');
+    mkdirSync(join(root, 'project', '.hg'));
+    expect(load().config.model).toBe('at/root');
+    write(join(root, 'project/deep/.capybara/config.yaml'), 'temperature: 1\n');
+    expect(load().config.model).toBeUndefined();
+    expect(load().config.temperature).toBe(1);
+  });
+
+  test('without version control only the working directory counts', () => {
+    write(join(root, 'project/.capybara/config.yaml'), 'model: of/another\n');
+    expect(load().config.model).toBeUndefined();
+    write(join(cwd, '.capybara/config.yaml'), 'model: of/mine\n');
+    expect(load().config.model).toBe('of/mine');
+  });
+
+  test('it may wish for a model, and set nothing else', () => {
+    const nested = (key: string) => {
+      const [first, ...rest] = key.split('.').toReversed();
+      return rest.reduce((inside, name) => `{${name}: ${inside}}`, `{${first}: 1}`);
+    };
+    const refused = SETTING_KEYS.filter((key) => {
+      write(join(cwd, '.capybara/config.yaml'), nested(key));
+      return !['maxTokens', 'temperature', 'model'].includes(key) && failure().includes('may not be set');
+    });
+    expect(SETTING_KEYS.filter((key) => !refused.includes(key))).toEqual([
+      'model',
+      'temperature',
+      'maxTokens',
+    ]);
+    write(join(cwd, '.capybara/config.yaml'), 'model: a/b\ntemperature: 1\nmaxTokens: 5\n');
+    expect(load().config).toMatchObject({ model: 'a/b', temperature: 1, maxTokens: 5 });
+  });
+
+  test('a refusal says where the setting belongs, and hides its value', () => {
+    write(join(cwd, '.capybara/config.yaml'), 'model: a/b\nproviders:\n  openai:\n    apiKey: hush\n');
+    expect(failure()).toBe(
+      'providers.openai.apiKey (ROOT/project/deep/er/.capybara/config.yaml, line 4) may not be set by a project, ' +
+        'only model, temperature, maxTokens may: set it in the environment or in your own config.yaml.',
+    );
+    write(join(cwd, '.capybara/config.yaml'), 'profiles:\n  a:\n    model: b\n');
+    expect(failure()).toContain('profiles.a.model');
+  });
+
+  test('a server that does not trust its directory opens nothing in it', () => {
+    write(join(cwd, '.env'), 'not a setting');
+    write(join(cwd, '.capybara/config.yaml'), '{');
+    expect(load({ trustWorkingDirectory: false }).config.model).toBeUndefined();
+    expect(failure()).toContain('.env, line 1');
+  });
+
+  test('a directory may not choose where a key of the person is sent', () => {
+    write(join(cwd, '.env'), 'ANTHROPIC_BASE_URL=http://elsewhere\n');
+    expect(load().config.providers.anthropic).toEqual({ baseUrl: 'http://elsewhere' });
+    expect(failure({ env: { ANTHROPIC_API_KEY: 'hush' } })).toBe(
+      'ANTHROPIC_BASE_URL comes from ROOT/project/deep/er/.env, but ANTHROPIC_API_KEY does not (environment): ' +
+        'a directory may not choose where your key is sent; set both in one place.',
+    );
+    write(join(cwd, '.env'), 'ANTHROPIC_BASE_URL=http://elsewhere\nANTHROPIC_API_KEY=own\n');
+    expect(load().config.providers.anthropic).toEqual({ baseUrl: 'http://elsewhere', apiKey: 'own' });
+  });
+});
+
+describe('wrong values', () => {
+  test.each([
+    [
+      { CAPYBARA_PORT: 'abc' },
+      'CAPYBARA_PORT (environment) must be a whole number from 0 to 65535; found "abc".',
+    ],
+    [
+      { CAPYBARA_PORT: '1.5' },
+      'CAPYBARA_PORT (environment) must be a whole number from 0 to 65535; found "1.5".',
+    ],
+    [
+      { CAPYBARA_TEMPERATURE: '2.1' },
+      'CAPYBARA_TEMPERATURE (environment) must be a number from 0 to 2; found "2.1".',
+    ],
+    [
+      { CAPYBARA_MAX_TOKENS: '0' },
+      'CAPYBARA_MAX_TOKENS (environment) must be a whole number, 1 or more; found "0".',
+    ],
+    [
+      { CAPYBARA_OFFLINE: 'maybe' },
+      'CAPYBARA_OFFLINE (environment) must be 1 or 0 (or true, false); found "maybe".',
+    ],
+    [
+      { CAPYBARA_SANDBOX: 'bubblewrap' },
+      'CAPYBARA_SANDBOX (environment) must be "off", all there is in this version; found "bubblewrap".',
+    ],
+    [
+      { CAPYBARA_URL: 'ftp://u:pw@h' },
+      'CAPYBARA_URL (environment) must be a URL, http://… or https://…; found "ftp://***@h".',
+    ],
+    [
+      { DATABASE_URL: 'mysql://u:hush@h' },
+      'DATABASE_URL (environment) must be a URL, postgres://… or postgresql://…; what is there is not (not shown: it is a secret).',
+    ],
+    [
+      { OPENAI_API_KEY: 'hush hush' },
+      'OPENAI_API_KEY (environment) must be a key without spaces; what is there is not (not shown: it is a secret).',
+    ],
+    [
+      { CAPYBARA_MODEL: 'a b' },
+      'CAPYBARA_MODEL (environment) must be provider/model, without spaces; found "a b".',
+    ],
+  ])('%o stops the start', (env, message) => {
+    expect(failure({ env })).toBe(message);
+  });
+
+  test('limits hold on both sides', () => {
+    expect(load({ flags: { port: MAX_PORT } }).config.port).toBe(MAX_PORT);
+    expect(failure({ flags: { port: MAX_PORT + 1 } })).toBe(
+      '--port (command line) must be a whole number from 0 to 65535; found "65536".',
+    );
+    expect(load({ flags: { concurrency: MAX_CONCURRENCY } }).config.concurrency).toBe(MAX_CONCURRENCY);
+    expect(failure({ flags: { concurrency: MAX_CONCURRENCY + 1 } })).toContain('from 1 to 1000');
+    const longest = 'm'.repeat(MAX_SETTING_LENGTH);
+    expect(load({ flags: { model: longest } }).config.model).toBe(longest);
+    expect(failure({ flags: { model: `${longest}m` } })).toContain(
+      'must be a text of at most 4096 characters',
+    );
+  });
+
+  test('a value that nobody hears is not judged', () => {
+    expect(load({ env: { CAPYBARA_PORT: 'abc' }, flags: { port: 5 } }).config.port).toBe(5);
+  });
+
+  test('an unknown key names the nearest one', () => {
+    write(userFile, 'temprature: 1\n');
+    expect(failure()).toBe(
+      'ROOT/home/.config/capybara/config.yaml, line 1: there is no setting "temprature"; the nearest one is "temperature".',
+    );
+    write(userFile, 'profiles:\n  a:\n    providers:\n      opnai:\n        apiKey: hush\n');
+    expect(failure()).toContain(
+      'line 5: there is no setting "providers.opnai.apiKey"; the nearest one is "providers.openai.apiKey"',
+    );
+  });
+
+  test('an unknown profile names those there are', () => {
+    expect(failure({ profile: 'work' })).toBe(
+      'The profile "work" is not in ROOT/home/.config/capybara/config.yaml: there is no such file.',
+    );
+    write(userFile, 'port: 1\n');
+    expect(failure({ profile: 'work' })).toContain('it has no profiles.');
+    write(userFile, 'profiles:\n  home: {port: 1}\n  club:\n');
+    expect(failure({ profile: 'work' })).toContain('it has home, club.');
+    expect(load({ profile: 'club' }).config.port).toBe(7070);
+    expect(load({ profile: 'home' }).sources.port.kind).toBe('profile');
+  });
+});
+
+describe('malformed files', () => {
+  test.each([
+    ['a: b: c\n', 'line 1, column 4: not valid YAML (block as implicit key).'],
+    ['port: 1\nport: 2\n', 'line 2, column 1: not valid YAML (duplicate key).'],
+    ['- port\n', 'line 1: the file is a list; expected a map of settings (name: value).'],
+    ['hush\n', 'line 1: the file is something else; expected a map of settings (name: value).'],
+    ['port: [1]\n', 'line 1: port is a list; expected a text, a number or true/false.'],
+    ['model: &m a/b\napiKey: *m\n', 'line 2: aliases (*name) are not read in settings.'],
+  ])('YAML %j', (text, message) => {
+    write(userFile, text);
+    expect(failure()).toBe(`ROOT/home/.config/capybara/config.yaml, ${message}`);
+  });
+
+  test('an empty YAML file sets nothing', () => {
+    write(userFile, '# nothing yet\n');
+    expect(load().config.port).toBe(7070);
+  });
+
+  test.each([
+    ['A=1\nhush hush\n', 2, 'this is not a setting'],
+    ['A="b\nc"\n\n# d\noops\n', 5, 'this is not a setting'],
+    ['A=1\r\nB="hush\r\n', 2, 'a quote is opened and never closed'],
+  ])('.env %j', (text, line, found) => {
+    write(join(cwd, '.env'), text);
+    expect(failure()).toBe(
+      `ROOT/project/deep/er/.env, line ${line}: ${found}; expected NAME=value, a comment (#) or an empty line.`,
+    );
+  });
+
+  test('.env is read as other programs write it', () => {
+    write(
+      join(cwd, '.env'),
+      '\uFEFF# hi\r\nexport CAPYBARA_PORT=5 # five\r\n CAPYBARA_MODEL = "a/b"\nX=`a\nb`\nY=it\'s',
+    );
+    expect(load().config).toMatchObject({ port: 5, model: 'a/b' });
+  });
+
+  test('a file larger than the limit is not read', () => {
+    const fits = `#${' '.repeat(MAX_SETTINGS_BYTES - 1)}`;
+    write(userFile, fits);
+    expect(load().config.port).toBe(7070);
+    write(userFile, `${fits} `);
+    expect(failure()).toContain(`has ${MAX_SETTINGS_BYTES + 1} bytes`);
+  });
+
+  test('what is not a file, or cannot be reached, is said in one sentence', () => {
+    mkdirSync(join(cwd, '.env'));
+    expect(failure()).toBe('ROOT/project/deep/er/.env is not a file: expected a file with settings.');
+    rmSync(join(cwd, '.env'), { recursive: true });
+    symlinkSync('.env', join(cwd, '.env'));
+    expect(failure()).toContain('The settings in ROOT/project/deep/er/.env cannot be read: ELOOP');
+    rmSync(join(cwd, '.env'));
+    write(join(home, '.config'), 'a file');
+    expect(load().config.port).toBe(7070);
+  });
+});
+
+describe('what is shown', () => {
+  test('secrets are masked, and so are passwords and queries in URLs', () => {
+    const { shown } = load({
+      env: {
+        DATABASE_URL: 'postgres://u:hush@h:5/d?password=hush',
+        CAPYBARA_API_KEY: 'hush',
+        OPENAI_BASE_URL: 'http://u:hush@o/v1?key=hush',
+        CAPYBARA_PORT: '5',
+      },
+    });
+    expect(shown).toMatchObject({
+      databaseUrl: 'postgres://***@h:5/d?***',
+      apiKey: '********',
+      'providers.openai.baseUrl': 'http://***@o/v1?***',
+      port: '5',
+    });
+    expect(JSON.stringify(shown)).not.toContain('hush');
+  });
+
+  test('every setting has a variable of its own, and .env.example lists them all', () => {
+    const variables = SETTING_KEYS.map((key) => metaOf(key).env);
+    expect(new Set(variables).size).toBe(SETTING_KEYS.length);
+    const example = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
+    expect(Object.keys(parseEnv(example)).toSorted()).toEqual(variables.toSorted());
+    write(join(cwd, '.env'), example);
+    expect(load().config.port).toBe(7070);
+  });
+});
