@@ -1,0 +1,448 @@
+-- CreateSchema
+CREATE SCHEMA IF NOT EXISTS "public";
+
+-- CreateTable
+CREATE TABLE "team" (
+    "id" UUID NOT NULL,
+    "name" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "team_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "user" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "name" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "user_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "api_key" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "name" TEXT NOT NULL,
+    "hash" BYTEA NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "revoked_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "api_key_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "idempotency_key" (
+    "team_id" UUID NOT NULL,
+    "key" TEXT NOT NULL,
+    "request_hash" BYTEA NOT NULL,
+    "task_id" UUID NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "idempotency_key_pkey" PRIMARY KEY ("team_id","key")
+);
+
+-- CreateTable
+CREATE TABLE "profile" (
+    "hash" BYTEA NOT NULL,
+    "body" JSONB NOT NULL,
+
+    CONSTRAINT "profile_pkey" PRIMARY KEY ("hash")
+);
+
+-- CreateTable
+CREATE TABLE "workspace" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "kind" TEXT NOT NULL,
+    "path" TEXT,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "workspace_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "session" (
+    "id" UUID NOT NULL,
+    "root_id" UUID NOT NULL,
+    "parent_id" UUID,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "title" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "archived_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "session_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "tree" (
+    "root_id" UUID NOT NULL,
+    "last_seq" BIGINT NOT NULL DEFAULT 0,
+    "turns" INTEGER NOT NULL DEFAULT 0,
+    "tokens_used" BIGINT NOT NULL DEFAULT 0,
+    "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
+
+    CONSTRAINT "tree_pkey" PRIMARY KEY ("root_id")
+);
+
+-- CreateTable
+CREATE TABLE "task" (
+    "id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "root_id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "ordinal" INTEGER NOT NULL,
+    "status" TEXT NOT NULL,
+    "waiting_on" TEXT,
+    "profile_hash" BYTEA NOT NULL,
+    "turn_limit" INTEGER NOT NULL,
+    "tree_turn_limit" INTEGER NOT NULL,
+    "token_limit" BIGINT,
+    "seconds_limit" INTEGER,
+    "deadline_at" TIMESTAMPTZ(3),
+    "cancel_requested_at" TIMESTAMPTZ(3),
+    "result_position" INTEGER,
+    "error_code" TEXT,
+    "error_message" TEXT,
+    "metadata" JSONB NOT NULL DEFAULT '{}',
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "started_at" TIMESTAMPTZ(3),
+    "ended_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "task_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "turn" (
+    "id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "task_id" UUID NOT NULL,
+    "root_id" UUID NOT NULL,
+    "number" INTEGER NOT NULL,
+    "format" INTEGER NOT NULL DEFAULT 1,
+    "status" TEXT NOT NULL,
+    "due_at" TIMESTAMPTZ(3),
+    "wake" INTEGER NOT NULL DEFAULT 0,
+    "checked_at" TIMESTAMPTZ(3),
+    "attempt_id" UUID,
+    "answer_position" INTEGER,
+    "open_waits" INTEGER NOT NULL DEFAULT 0,
+    "takeovers" INTEGER NOT NULL DEFAULT 0,
+    "retries" INTEGER NOT NULL DEFAULT 0,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "ended_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "turn_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "attempt" (
+    "id" UUID NOT NULL,
+    "turn_id" UUID NOT NULL,
+    "worker_id" UUID NOT NULL,
+    "outcome" TEXT,
+    "failure" JSONB,
+    "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
+    "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "ended_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "attempt_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "worker" (
+    "id" UUID NOT NULL,
+    "host" TEXT NOT NULL,
+    "pid" INTEGER NOT NULL,
+    "pid_started_at" TEXT NOT NULL,
+    "lock_key" BIGINT NOT NULL,
+    "version" TEXT NOT NULL,
+    "lease_expires_at" TIMESTAMPTZ(3) NOT NULL,
+    "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "ended_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "worker_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "message" (
+    "id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "task_id" UUID NOT NULL,
+    "parts" JSONB NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "taken_position" INTEGER,
+
+    CONSTRAINT "message_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "entry" (
+    "session_id" UUID NOT NULL,
+    "position" INTEGER NOT NULL,
+    "task_id" UUID NOT NULL,
+    "turn_id" UUID NOT NULL,
+    "kind" TEXT NOT NULL,
+    "parts" JSONB,
+    "message_id" UUID,
+    "stop_reason" TEXT,
+    "call_id" TEXT,
+    "status" TEXT,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "entry_pkey" PRIMARY KEY ("session_id","position")
+);
+
+-- CreateTable
+CREATE TABLE "tool_call" (
+    "id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "task_id" UUID NOT NULL,
+    "turn_id" UUID NOT NULL,
+    "ordinal" INTEGER NOT NULL,
+    "call_id" TEXT NOT NULL,
+    "name" TEXT NOT NULL,
+    "effect" TEXT NOT NULL,
+    "status" TEXT NOT NULL,
+    "denial" TEXT,
+    "result_position" INTEGER,
+    "output_hash" BYTEA,
+    "started_at" TIMESTAMPTZ(3),
+    "duration_ms" INTEGER,
+    "ended_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "tool_call_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "output" (
+    "hash" BYTEA NOT NULL,
+    "size" INTEGER NOT NULL,
+    "body" BYTEA NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "output_pkey" PRIMARY KEY ("hash")
+);
+
+-- CreateTable
+CREATE TABLE "approval" (
+    "id" UUID NOT NULL,
+    "root_id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "task_id" UUID NOT NULL,
+    "turn_id" UUID NOT NULL,
+    "tool_call_id" UUID NOT NULL,
+    "status" TEXT NOT NULL,
+    "message" TEXT,
+    "resolved_by" UUID,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "resolved_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "approval_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "event" (
+    "root_id" UUID NOT NULL,
+    "seq" BIGINT NOT NULL,
+    "type" TEXT NOT NULL,
+    "session_id" UUID NOT NULL,
+    "task_id" UUID,
+    "turn" INTEGER,
+    "data" JSONB NOT NULL,
+    "at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "event_pkey" PRIMARY KEY ("root_id","seq")
+);
+
+-- CreateTable
+CREATE TABLE "usage" (
+    "attempt_id" UUID NOT NULL,
+    "root_id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "task_id" UUID NOT NULL,
+    "turn_id" UUID NOT NULL,
+    "outcome" TEXT NOT NULL,
+    "model" TEXT NOT NULL,
+    "input" INTEGER NOT NULL,
+    "output" INTEGER NOT NULL,
+    "cached" INTEGER NOT NULL,
+    "reasoning" INTEGER NOT NULL,
+    "latency_ms" INTEGER,
+    "first_token_ms" INTEGER,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "usage_pkey" PRIMARY KEY ("attempt_id")
+);
+
+-- CreateIndex
+CREATE UNIQUE INDEX "team_name_key" ON "team"("name");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "user_team_id_name_key" ON "user"("team_id", "name");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "api_key_hash_key" ON "api_key"("hash");
+
+-- CreateIndex
+CREATE INDEX "session_team_id_id_idx" ON "session"("team_id", "id");
+
+-- CreateIndex
+CREATE INDEX "task_team_id_id_idx" ON "task"("team_id", "id");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "task_session_id_ordinal_key" ON "task"("session_id", "ordinal");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "turn_task_id_number_key" ON "turn"("task_id", "number");
+
+-- CreateIndex
+CREATE INDEX "attempt_turn_id_idx" ON "attempt"("turn_id");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "entry_message_id_key" ON "entry"("message_id");
+
+-- CreateIndex
+CREATE INDEX "tool_call_session_id_id_idx" ON "tool_call"("session_id", "id");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "tool_call_turn_id_ordinal_key" ON "tool_call"("turn_id", "ordinal");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "approval_tool_call_id_key" ON "approval"("tool_call_id");
+
+-- CreateIndex
+CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");
+
+-- AddForeignKey
+ALTER TABLE "user" ADD CONSTRAINT "user_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "api_key" ADD CONSTRAINT "api_key_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "api_key" ADD CONSTRAINT "api_key_user_id_fkey" FOREIGN KEY ("user_id") REFERENCES "user"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "session" ADD CONSTRAINT "session_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "session" ADD CONSTRAINT "session_workspace_id_fkey" FOREIGN KEY ("workspace_id") REFERENCES "workspace"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "task" ADD CONSTRAINT "task_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "task" ADD CONSTRAINT "task_profile_hash_fkey" FOREIGN KEY ("profile_hash") REFERENCES "profile"("hash") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "turn" ADD CONSTRAINT "turn_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "turn" ADD CONSTRAINT "turn_task_id_fkey" FOREIGN KEY ("task_id") REFERENCES "task"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "attempt" ADD CONSTRAINT "attempt_turn_id_fkey" FOREIGN KEY ("turn_id") REFERENCES "turn"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "attempt" ADD CONSTRAINT "attempt_worker_id_fkey" FOREIGN KEY ("worker_id") REFERENCES "worker"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "message" ADD CONSTRAINT "message_task_id_fkey" FOREIGN KEY ("task_id") REFERENCES "task"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "entry" ADD CONSTRAINT "entry_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "entry" ADD CONSTRAINT "entry_message_id_fkey" FOREIGN KEY ("message_id") REFERENCES "message"("id") ON DELETE SET NULL ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_turn_id_fkey" FOREIGN KEY ("turn_id") REFERENCES "turn"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_output_hash_fkey" FOREIGN KEY ("output_hash") REFERENCES "output"("hash") ON DELETE SET NULL ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "event" ADD CONSTRAINT "event_root_id_fkey" FOREIGN KEY ("root_id") REFERENCES "tree"("root_id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+
+
+-- What Prisma's language cannot say.
+
+-- States: the unions of src/core, kept a second time (STYLE 4).
+ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
+  (kind = 'local' AND path IS NOT NULL) OR (kind = 'empty' AND path IS NULL)
+);
+
+ALTER TABLE "task"
+  ADD CONSTRAINT "task_status" CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled')),
+  ADD CONSTRAINT "task_waiting_on" CHECK (
+    CASE WHEN status = 'waiting' THEN waiting_on IS NOT NULL AND waiting_on IN ('approval', 'retry') ELSE waiting_on IS NULL END
+  ),
+  ADD CONSTRAINT "task_ended" CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
+  ADD CONSTRAINT "task_started" CHECK (status NOT IN ('running', 'waiting', 'succeeded') OR started_at IS NOT NULL),
+  ADD CONSTRAINT "task_error" CHECK ((status = 'failed') = (error_code IS NOT NULL) AND (error_code IS NULL) = (error_message IS NULL)),
+  ADD CONSTRAINT "task_limits" CHECK (turn_limit > 0 AND tree_turn_limit > 0 AND token_limit > 0 AND seconds_limit > 0);
+
+ALTER TABLE "turn"
+  ADD CONSTRAINT "turn_status" CHECK (status IN ('ready', 'queued', 'running', 'parked', 'done', 'failed', 'cancelled')),
+  ADD CONSTRAINT "turn_due" CHECK (due_at IS NULL OR status = 'ready'),
+  ADD CONSTRAINT "turn_queued" CHECK (status <> 'queued' OR (wake > 0 AND checked_at IS NOT NULL)),
+  ADD CONSTRAINT "turn_running" CHECK ((status = 'running') = (attempt_id IS NOT NULL)),
+  ADD CONSTRAINT "turn_parked" CHECK (status <> 'parked' OR open_waits > 0),
+  ADD CONSTRAINT "turn_waits" CHECK (open_waits >= 0 AND (open_waits = 0 OR status IN ('running', 'parked', 'ready', 'queued'))),
+  ADD CONSTRAINT "turn_ended" CHECK ((status IN ('done', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
+  ADD CONSTRAINT "turn_done" CHECK (status <> 'done' OR answer_position IS NOT NULL);
+
+ALTER TABLE "attempt"
+  ADD CONSTRAINT "attempt_outcome" CHECK (outcome IN ('settled', 'parked', 'retry', 'drained', 'lost', 'cancelled', 'failed')),
+  ADD CONSTRAINT "attempt_ended" CHECK ((outcome IS NULL) = (ended_at IS NULL));
+
+ALTER TABLE "entry"
+  ADD CONSTRAINT "entry_kind" CHECK (kind IN ('user', 'notice', 'assistant', 'tool_result')),
+  ADD CONSTRAINT "entry_content" CHECK ((parts IS NULL) <> (message_id IS NULL) AND (message_id IS NULL OR kind = 'user')),
+  ADD CONSTRAINT "entry_assistant" CHECK ((kind = 'assistant') = (stop_reason IS NOT NULL)),
+  ADD CONSTRAINT "entry_stop_reason" CHECK (stop_reason IN ('stop', 'tool_calls', 'length', 'refusal')),
+  ADD CONSTRAINT "entry_result" CHECK ((kind = 'tool_result') = (call_id IS NOT NULL) AND (call_id IS NULL) = (status IS NULL)),
+  ADD CONSTRAINT "entry_status" CHECK (status IN ('succeeded', 'failed', 'denied', 'interrupted', 'unknown'));
+
+ALTER TABLE "tool_call"
+  ADD CONSTRAINT "tool_call_effect" CHECK (effect IN ('read', 'workspace', 'external')),
+  ADD CONSTRAINT "tool_call_status" CHECK (
+    status IN ('requested', 'awaiting_approval', 'started', 'succeeded', 'failed', 'denied', 'interrupted', 'unknown')
+  ),
+  ADD CONSTRAINT "tool_call_closed" CHECK (
+    (status IN ('requested', 'awaiting_approval', 'started')) = (ended_at IS NULL) AND (ended_at IS NULL) = (result_position IS NULL)
+  );
+
+ALTER TABLE "approval"
+  ADD CONSTRAINT "approval_status" CHECK (status IN ('open', 'allowed', 'denied', 'closed')),
+  ADD CONSTRAINT "approval_resolved" CHECK ((status = 'open') = (resolved_at IS NULL));
+
+ALTER TABLE "usage" ADD CONSTRAINT "usage_outcome" CHECK (outcome IN ('recorded', 'unknown'));
+
+-- A session is worked on by one turn at a time.
+CREATE UNIQUE INDEX "turn_one_unfinished" ON "turn" (session_id) WHERE status IN ('ready', 'queued', 'running', 'parked');
+
+-- What the sweeper asks every second touches only rows that wait.
+CREATE INDEX "turn_ready" ON "turn" (due_at) WHERE status = 'ready';
+CREATE INDEX "turn_queued" ON "turn" (checked_at) WHERE status = 'queued';
+CREATE INDEX "attempt_open" ON "attempt" (worker_id) WHERE ended_at IS NULL;
+CREATE INDEX "worker_live" ON "worker" (lease_expires_at) WHERE ended_at IS NULL;
+CREATE INDEX "task_deadline" ON "task" (deadline_at) WHERE ended_at IS NULL;
+CREATE INDEX "task_unfinished" ON "task" (session_id, ordinal) WHERE ended_at IS NULL;
+CREATE INDEX "message_untaken" ON "message" (task_id) WHERE taken_position IS NULL;
+CREATE INDEX "approval_open" ON "approval" (task_id) WHERE status = 'open';
+
+-- Rows that are updated in place, over and over: room for the new version on the same page.
+ALTER TABLE "tree" SET (fillfactor = 50);
+ALTER TABLE "turn" SET (fillfactor = 60);
+ALTER TABLE "task" SET (fillfactor = 60);
+ALTER TABLE "worker" SET (fillfactor = 50);
+ALTER TABLE "attempt" SET (fillfactor = 80);
+ALTER TABLE "tool_call" SET (fillfactor = 80);

@@ -1,0 +1,73 @@
+-- create_task: nothing → task `queued`, with its first turn `queued` where the session is free.
+--
+-- Guard: the session exists, is the team's and is not archived. Creates the session, its workspace and tree where
+-- `p_session` carries a workspace.
+-- Returns: {outcome: 'created' | 'repeated', taskId, sessionId, rootId, wake?: {turnId, wake}, seq?}
+--          | {outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived'}
+-- Races: a second request with the same idempotency key waits for the first one's commit, then repeats its answer. A
+-- turn that settles locks the same session row: either it sees this task and starts it, or this one finds it gone.
+CREATE FUNCTION create_task(p_team uuid, p_user uuid, p_session jsonb, p_task jsonb, p_idempotency jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_session session;
+  v_task task;
+  v_key idempotency_key;
+  v_events jsonb := '[]';
+  v_seq bigint;
+  v_turn uuid;
+BEGIN
+  SELECT * INTO v_task FROM task WHERE id = (p_task->>'id')::uuid;
+  IF FOUND THEN RETURN created_task('repeated', v_task); END IF;
+
+  IF p_idempotency IS NOT NULL THEN
+    INSERT INTO idempotency_key (team_id, key, request_hash, task_id)
+    VALUES (p_team, p_idempotency->>'key', decode(p_idempotency->>'requestHash', 'hex'), (p_task->>'id')::uuid)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+      SELECT * INTO v_key FROM idempotency_key WHERE team_id = p_team AND key = p_idempotency->>'key';
+      IF v_key.request_hash <> decode(p_idempotency->>'requestHash', 'hex') THEN
+        RETURN jsonb_build_object('outcome', 'idempotency_conflict');
+      END IF;
+      SELECT * INTO v_task FROM task WHERE id = v_key.task_id;
+      RETURN created_task('repeated', v_task);
+    END IF;
+  END IF;
+
+  IF p_session ? 'workspace' THEN
+    INSERT INTO workspace (id, team_id, kind, path)
+    VALUES ((p_session#>>'{workspace,id}')::uuid, p_team, p_session#>>'{workspace,kind}', p_session#>>'{workspace,path}');
+    INSERT INTO session (id, root_id, team_id, user_id, workspace_id, title)
+    VALUES ((p_session->>'id')::uuid, (p_session->>'id')::uuid, p_team, p_user, (p_session#>>'{workspace,id}')::uuid,
+            p_session->>'title')
+    RETURNING * INTO v_session;
+    INSERT INTO tree (root_id) VALUES (v_session.root_id);
+    v_events := event_of('session.created', v_session.id, NULL, NULL, jsonb_build_object('title', v_session.title));
+  ELSE
+    SELECT * INTO v_session FROM session
+     WHERE id = (p_session->>'id')::uuid AND team_id = p_team FOR NO KEY UPDATE;
+    IF NOT FOUND OR v_session.archived_at IS NOT NULL THEN
+      DELETE FROM idempotency_key WHERE team_id = p_team AND key = p_idempotency->>'key';
+      RETURN jsonb_build_object('outcome', CASE WHEN v_session.id IS NULL THEN 'session_not_found' ELSE 'session_archived' END);
+    END IF;
+  END IF;
+
+  INSERT INTO profile (hash, body) VALUES (decode(p_task->>'profileHash', 'hex'), p_task->'profile') ON CONFLICT DO NOTHING;
+  INSERT INTO task (id, session_id, root_id, team_id, user_id, ordinal, status, profile_hash, turn_limit, tree_turn_limit,
+                    token_limit, seconds_limit, metadata)
+  VALUES ((p_task->>'id')::uuid, v_session.id, v_session.root_id, p_team, p_user,
+          (SELECT coalesce(max(ordinal), 0) + 1 FROM task WHERE session_id = v_session.id), 'queued',
+          decode(p_task->>'profileHash', 'hex'), (p_task#>>'{limits,turns}')::int, (p_task#>>'{limits,treeTurns}')::int,
+          (p_task#>>'{limits,tokens}')::bigint, (p_task#>>'{limits,seconds}')::int, p_task->'metadata')
+  RETURNING * INTO v_task;
+  INSERT INTO message (id, session_id, task_id, parts)
+  VALUES ((p_task->>'messageId')::uuid, v_session.id, v_task.id, p_task->'parts');
+
+  v_turn := start_turn(v_session.id, (p_task->>'turnId')::uuid);
+  v_events := v_events || event_of('task.created', v_session.id, v_task.id, NULL, jsonb_build_object('ordinal', v_task.ordinal));
+  v_seq := append_events(v_session.root_id, v_events);
+  RETURN created_task('created', v_task) || jsonb_build_object('seq', v_seq, 'wake', wake_of(v_turn));
+END $$;
+
+CREATE FUNCTION created_task(p_outcome text, p_task task) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('outcome', p_outcome, 'taskId', p_task.id, 'sessionId', p_task.session_id, 'rootId', p_task.root_id)
+$$;

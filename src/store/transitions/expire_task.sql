@@ -1,0 +1,19 @@
+-- expire_task: a task past its deadline that no worker runs → `failed`, `limit_seconds`. A running one is stopped by its
+-- worker, or found by the next claim.
+--
+-- Returns: {outcome: 'ended', rootId, seq, wake?} | {outcome: 'skipped'}
+CREATE FUNCTION expire_task(p_task uuid, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_task task;
+  v_turn turn;
+BEGIN
+  SELECT * INTO v_task FROM task WHERE id = p_task;
+  PERFORM 1 FROM session WHERE id = v_task.session_id FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'skipped'); END IF;
+  SELECT * INTO v_task FROM task WHERE id = p_task FOR NO KEY UPDATE;
+  SELECT * INTO v_turn FROM turn WHERE task_id = p_task AND status IN ('ready', 'queued', 'parked') FOR NO KEY UPDATE;
+  IF v_turn.id IS NULL OR v_task.ended_at IS NOT NULL OR v_task.deadline_at IS NULL OR v_task.deadline_at > clock_timestamp() THEN
+    RETURN jsonb_build_object('outcome', 'skipped');
+  END IF;
+  RETURN fail_at_limit(v_turn, 'seconds', p_next_turn);
+END $$;

@@ -1,0 +1,17 @@
+-- post_message: a message for an unfinished task, taken into the log by its next turn.
+--
+-- Guard: the task is the team's and unfinished. Returns: {outcome: 'posted' | 'repeated'} | {outcome: 'not_found' | 'ended'}
+-- Races: settle_turn locks the session too: it sees the message and goes on, or this finds the task ended.
+CREATE FUNCTION post_message(p_team uuid, p_task uuid, p_message uuid, p_parts jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_task task;
+BEGIN
+  SELECT * INTO v_task FROM task WHERE id = p_task AND team_id = p_team;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
+  PERFORM 1 FROM session WHERE id = v_task.session_id FOR NO KEY UPDATE;
+  IF EXISTS (SELECT 1 FROM message WHERE id = p_message) THEN RETURN jsonb_build_object('outcome', 'repeated'); END IF;
+  SELECT * INTO v_task FROM task WHERE id = p_task FOR NO KEY UPDATE;
+  IF v_task.ended_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'ended'); END IF;
+  INSERT INTO message (id, session_id, task_id, parts) VALUES (p_message, v_task.session_id, p_task, p_parts);
+  RETURN jsonb_build_object('outcome', 'posted');
+END $$;

@@ -1,0 +1,67 @@
+-- settle_turn: turn `running` → `done`; then the task's next turn `queued`, or the task's end and the session's next task.
+--
+-- Guard: the attempt holds the turn, every call is closed. p_end: {kind: 'continue'} | {kind: 'finish', status, code?,
+-- message?, resultPosition?}. The task's cancel mark overrides both; untaken messages turn a success into one more turn;
+-- the turn limit turns one more turn into a failure.
+-- Returns: {outcome: 'settled', taskStatus, wake?, seq} | {outcome: 'repeated', taskStatus, wake?} | {outcome: 'fenced'}
+-- Races: cancel, a new message and a new task lock the session first, as this does: each comes wholly before or after.
+CREATE FUNCTION settle_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_end jsonb, p_next_turn uuid)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_turn turn := lock_turn(p_turn);
+  v_task task;
+  v_events jsonb;
+  v_ended jsonb;
+  v_released bigint;
+BEGIN
+  SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
+  IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
+    IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('settled', 'cancelled', 'failed')) THEN
+      RETURN jsonb_build_object('outcome', 'repeated', 'taskStatus', v_task.status, 'wake', wake_of(p_next_turn));
+    END IF;
+    RETURN jsonb_build_object('outcome', 'fenced');
+  END IF;
+
+  v_events := apply_results(v_turn, p_results);
+  p_end := settled_end(v_turn, v_task, p_end);
+  v_released := end_attempt(p_attempt, CASE p_end->>'status' WHEN 'cancelled' THEN 'cancelled' WHEN 'failed' THEN 'failed' ELSE 'settled' END);
+  IF v_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn AND ended_at IS NULL) THEN
+    v_ended := end_turn_and_task(v_turn, p_end, p_next_turn);
+  ELSE
+    UPDATE turn SET status = 'done', attempt_id = NULL, ended_at = clock_timestamp() WHERE id = p_turn;
+    v_events := v_events || turn_event('turn.completed', v_turn);
+    v_ended := CASE p_end->>'kind' WHEN 'finish' THEN end_task(v_task.id, p_end, p_next_turn)
+               ELSE jsonb_build_object('events', '[]'::jsonb, 'next', start_turn(v_turn.session_id, p_next_turn)) END;
+  END IF;
+  SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
+  RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', v_task.status, 'wake', wake_of((v_ended->>'next')::uuid),
+    'seq', append_events(v_turn.root_id, v_events || (v_ended->'events'), 0, -v_released));
+END $$;
+
+-- What a settling turn leads to, once what happened meanwhile is taken into account.
+CREATE FUNCTION settled_end(p_turn turn, p_task task, p_end jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_task.cancel_requested_at IS NOT NULL THEN RETURN jsonb_build_object('kind', 'finish', 'status', 'cancelled'); END IF;
+  IF p_end->>'status' = 'succeeded' AND EXISTS (SELECT 1 FROM message WHERE task_id = p_task.id AND taken_position IS NULL) THEN
+    p_end := jsonb_build_object('kind', 'continue');
+  END IF;
+  IF p_end->>'status' IS DISTINCT FROM 'failed' AND p_end->>'status' IS DISTINCT FROM 'cancelled'
+     AND EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn.id AND ended_at IS NULL) THEN
+    RAISE EXCEPTION 'turn % cannot settle: it has open calls', p_turn.id;
+  END IF;
+  IF p_end->>'kind' = 'continue' AND p_turn.number >= p_task.turn_limit THEN
+    RETURN jsonb_build_object('kind', 'finish') || limit_end(p_task.id, 'turns');
+  END IF;
+  RETURN p_end;
+END $$;
+
+-- end_attempt: attempt open → ended. Returns the tokens it had reserved, which are the caller's to release or book.
+CREATE FUNCTION end_attempt(p_attempt uuid, p_outcome text, p_failure jsonb DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  v_reserved bigint;
+BEGIN
+  SELECT tokens_reserved INTO v_reserved FROM attempt WHERE id = p_attempt;
+  UPDATE attempt SET outcome = p_outcome, failure = p_failure, ended_at = clock_timestamp(), tokens_reserved = 0
+   WHERE id = p_attempt AND ended_at IS NULL;
+  RETURN coalesce(v_reserved, 0);
+END $$;

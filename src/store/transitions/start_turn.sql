@@ -1,0 +1,23 @@
+-- start_turn: nothing → turn `queued`, for the session's first unfinished task, where no turn is unfinished.
+--
+-- The caller holds the session's lock. Returns the new turn's id, or null where there is nothing to start. The wake
+-- number is committed before any job is added: a job that is lost can then be found missing.
+CREATE FUNCTION start_turn(p_session uuid, p_turn uuid) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+  v_task task;
+BEGIN
+  IF EXISTS (SELECT 1 FROM turn WHERE session_id = p_session AND status IN ('ready', 'queued', 'running', 'parked')) THEN
+    RETURN NULL;
+  END IF;
+  SELECT * INTO v_task FROM task WHERE session_id = p_session AND ended_at IS NULL ORDER BY ordinal LIMIT 1;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  INSERT INTO turn (id, session_id, task_id, root_id, number, status, wake, checked_at)
+  VALUES (p_turn, p_session, v_task.id, v_task.root_id,
+          (SELECT coalesce(max(number), 0) + 1 FROM turn WHERE task_id = v_task.id), 'queued', 1, clock_timestamp());
+  RETURN p_turn;
+END $$;
+
+-- The wake-up that a turn's job carries: {turnId, wake} while the turn is `queued`, else null.
+CREATE FUNCTION wake_of(p_turn uuid) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('turnId', id, 'wake', wake) FROM turn WHERE id = p_turn AND status = 'queued'
+$$;

@@ -1,0 +1,50 @@
+-- The worker's lease (PROTOCOL 1, 3, 6): one row per incarnation, by the database's clock.
+
+-- register_worker: nothing → a worker with a lease of p_lease_ms.
+CREATE FUNCTION register_worker(p_worker jsonb, p_lease_ms int) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO worker (id, host, pid, pid_started_at, lock_key, version, lease_expires_at)
+  VALUES ((p_worker->>'id')::uuid, p_worker->>'host', (p_worker->>'pid')::int, p_worker->>'pidStartedAt',
+          (p_worker->>'lockKey')::bigint, p_worker->>'version', clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0))
+  ON CONFLICT DO NOTHING
+$$;
+
+-- renew_lease: extends a lease that is still alive. False: it is not, and this incarnation is over.
+-- Races: a sweeper that ended the worker in the meantime holds the row first; then this finds ended_at set.
+CREATE FUNCTION renew_lease(p_worker uuid, p_lease_ms int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE worker SET lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0)
+   WHERE id = p_worker AND ended_at IS NULL AND lease_expires_at > clock_timestamp();
+  RETURN FOUND;
+END $$;
+
+-- end_worker: a worker's incarnation ends. By itself when it stops; by a sweeper on the same host that saw its process
+-- gone, which is proof; or because its lease ran out.
+CREATE FUNCTION end_worker(p_worker uuid) RETURNS void LANGUAGE sql AS $$
+  UPDATE worker SET ended_at = clock_timestamp() WHERE id = p_worker AND ended_at IS NULL
+$$;
+
+-- suspect_worker: shortens the lease of a worker whose advisory lock is free to p_grace_ms. Suspicion, not death: while
+-- the worker lives it takes its lock and its lease again. Not before Postgres has been up for one lease, since a
+-- restart drops every lock.
+CREATE FUNCTION suspect_worker(p_worker uuid, p_lease_ms int, p_grace_ms int) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  v_key bigint;
+BEGIN
+  SELECT lock_key INTO v_key FROM worker WHERE id = p_worker AND ended_at IS NULL;
+  IF NOT FOUND OR pg_postmaster_start_time() + make_interval(secs => p_lease_ms / 1000.0) > clock_timestamp() THEN RETURN false; END IF;
+  IF NOT pg_try_advisory_xact_lock(v_key) THEN RETURN false; END IF;
+  UPDATE worker SET lease_expires_at = least(lease_expires_at, clock_timestamp() + make_interval(secs => p_grace_ms / 1000.0))
+   WHERE id = p_worker AND ended_at IS NULL;
+  RETURN FOUND;
+END $$;
+
+-- lost_attempts: what a sweeper should take over. Nothing expires until Postgres has been up for one lease: workers need
+-- that long to renew after a restart. A worker whose end is recorded needs no such grace.
+CREATE FUNCTION lost_attempts(p_lease_ms int, p_limit int) RETURNS TABLE (turn_id uuid, attempt_id uuid) LANGUAGE sql AS $$
+  SELECT a.turn_id, a.id
+    FROM worker w JOIN attempt a ON a.worker_id = w.id AND a.ended_at IS NULL
+   WHERE w.ended_at IS NOT NULL
+      OR (w.lease_expires_at < clock_timestamp()
+          AND pg_postmaster_start_time() + make_interval(secs => p_lease_ms / 1000.0) < clock_timestamp())
+   LIMIT p_limit
+$$;
