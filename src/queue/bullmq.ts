@@ -1,0 +1,204 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type IQueueBackend, type Job, Queue, type QueueBaseOptions, WaitingError, Worker } from 'bullmq';
+import { z } from 'zod';
+import { messageOf } from '../core/errors.ts';
+import { atMostEvery, type Log } from '../log.ts';
+import type { JobState, TurnConsumer, TurnJob, TurnQueue } from './queue.ts';
+
+export interface QueueBackendOptions {
+  /** Postgres itself (not a pooler: LISTEN belongs to the connection), or Redis. */
+  readonly url: string;
+  readonly log: Log;
+  /**
+   * How long a job of a dead worker stays active in BullMQ, about twice over. Nothing waits for it: the sweeper wakes the
+   * turn under its next number. 60 s.
+   */
+  readonly lockMs?: number;
+}
+
+/** What differs between the stores. Each queue and each consumer has one. */
+export interface StoreAccess {
+  backend(opts: QueueBaseOptions): IQueueBackend;
+  /** One round trip. */
+  states(jobIds: readonly string[]): Promise<JobState[]>;
+  /** Runs BullMQ's own `close`, and sees to it that it ends even where the store is down. */
+  closeWith(close: () => Promise<void>): Promise<void>;
+}
+
+export const QUEUE_NAME = 'turns';
+const JOB_NAME = 'look';
+const JOB_OPTIONS = { removeOnComplete: true, removeOnFail: true } as const;
+
+/** A producer does not wait longer than this for a store that is down; the sweeper asks again. */
+const ANSWER_MS = 5_000;
+/** An idle consumer asks anyway, should a notification be lost. */
+export const IDLE_POLL_SECONDS = 5;
+const LOCK_MS = 60_000;
+/** BullMQ's default of 15 s would leave a worker idle that long after its store came back. */
+const RETRY_MS = 250;
+/** Stalls never fail a job. The largest that Postgres' integer holds. */
+const ANY_NUMBER_OF_STALLS = 2 ** 31 - 1;
+/** Nobody reads BullMQ's event stream: keep as little of it as BullMQ can (0 would keep all, on Postgres). */
+const KEPT_EVENTS = 1;
+const REPEAT_LOG_MS = 10_000;
+
+type AnyQueue = Queue<TurnJob, void, string, TurnJob, void, string, IQueueBackend>;
+
+const turnJob = z.object({ turnId: z.string().min(1), wake: z.int().nonnegative() });
+
+/** No `:`, which BullMQ keeps for itself. */
+export function jobIdOf(job: TurnJob): string {
+  return `${job.turnId}-${job.wake}`;
+}
+
+export class BullTurnQueue implements TurnQueue {
+  readonly #queue: AnyQueue;
+  readonly #store: StoreAccess;
+
+  constructor(store: StoreAccess, log: Log) {
+    this.#store = store;
+    const options = {
+      connection: {},
+      defaultJobOptions: JOB_OPTIONS,
+      streams: { events: { maxLen: KEPT_EVENTS } },
+    };
+    this.#queue = new Queue(QUEUE_NAME, options, (_name, opts) => store.backend(opts));
+    logErrors(this.#queue, log);
+  }
+
+  async wake(job: TurnJob): Promise<void> {
+    await answered(this.#queue.add(JOB_NAME, dataOf(job), { jobId: jobIdOf(job) }));
+  }
+
+  async wakeAll(jobs: readonly TurnJob[]): Promise<void> {
+    const [first] = jobs;
+    if (first === undefined) return;
+    // BullMQ on Postgres creates temporary tables for a bulk: too much for one job.
+    if (jobs.length === 1) return this.wake(first);
+    const bulk = jobs.map((job) => ({ name: JOB_NAME, data: dataOf(job), opts: { jobId: jobIdOf(job) } }));
+    await answered(this.#queue.addBulk(bulk));
+  }
+
+  async states(jobs: readonly TurnJob[]): Promise<JobState[]> {
+    if (jobs.length === 0) return [];
+    return answered(this.#store.states(jobs.map(jobIdOf)));
+  }
+
+  close(): Promise<void> {
+    return this.#store.closeWith(() => this.#queue.close());
+  }
+}
+
+/**
+ * Modes: taking, then paused (for good). In the second a job that BullMQ still hands over, because the fetch was under
+ * way, goes back to waiting.
+ */
+export class BullTurnConsumer implements TurnConsumer {
+  readonly #worker: TurnWorker;
+  readonly #store: StoreAccess;
+  readonly #log: Log;
+  readonly #look: (job: TurnJob) => Promise<void>;
+  readonly #inHand = new Set<Promise<void>>();
+  #paused = false;
+
+  constructor(store: StoreAccess, options: QueueBackendOptions, consume: ConsumeOptions) {
+    this.#store = store;
+    this.#log = options.log;
+    this.#look = consume.look;
+    const lockDuration = options.lockMs ?? LOCK_MS;
+    this.#worker = new TurnWorker(
+      QUEUE_NAME,
+      (job, token) => this.#process(job, token),
+      {
+        connection: {},
+        concurrency: consume.concurrency,
+        lockDuration,
+        stalledInterval: lockDuration,
+        maxStalledCount: ANY_NUMBER_OF_STALLS,
+        drainDelay: IDLE_POLL_SECONDS,
+        runRetryDelay: RETRY_MS,
+      },
+      (_name, opts) => store.backend(opts),
+    );
+    logErrors(this.#worker, options.log);
+  }
+
+  async pause(): Promise<void> {
+    this.#paused = true;
+    await this.#worker.pause(true);
+    while (this.#inHand.size > 0) await Promise.all(this.#inHand);
+  }
+
+  async close(): Promise<void> {
+    await this.pause();
+    await this.#store.closeWith(() => this.#worker.close());
+  }
+
+  async #process(job: Job, token: string | undefined): Promise<void> {
+    if (this.#paused) {
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    const parsed = turnJob.safeParse(job.data);
+    if (!parsed.success) {
+      this.#log.warn(
+        { jobId: job.id, error: z.prettifyError(parsed.error) },
+        'dropped a job that names no turn',
+      );
+      return;
+    }
+    await this.#lookAt(parsed.data);
+  }
+
+  async #lookAt(job: TurnJob): Promise<void> {
+    const looking = this.#look(job);
+    const settled = looking.catch((error: unknown) =>
+      this.#log.error({ ...job, error }, 'looking at a turn threw, which it must not'),
+    );
+    this.#inHand.add(settled);
+    await settled;
+    this.#inHand.delete(settled);
+  }
+}
+
+/** A fetch that fails is tried again by BullMQ without a pause, thousands of times a second: here is the pause. */
+class TurnWorker extends Worker<unknown, void, string, IQueueBackend> {
+  protected override async moveToActive(token: string, name?: string): Promise<Job<unknown, void, string>> {
+    try {
+      return await super.moveToActive(token, name);
+    } catch (error) {
+      await delay(RETRY_MS);
+      throw error;
+    }
+  }
+}
+
+interface ConsumeOptions {
+  readonly concurrency: number;
+  readonly look: (job: TurnJob) => Promise<void>;
+}
+
+function dataOf({ turnId, wake }: TurnJob): TurnJob {
+  return { turnId, wake };
+}
+
+/** The result, or an error when the store does not answer in time (what was asked may still happen: it does no harm). */
+async function answered<T>(asked: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${ANSWER_MS} ms`)), ANSWER_MS);
+  });
+  try {
+    return await Promise.race([asked, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function logErrors(
+  emitter: { on(event: 'error', listener: (error: Error) => void): unknown },
+  log: Log,
+): void {
+  const warn = atMostEvery(REPEAT_LOG_MS, log);
+  emitter.on('error', (error) => warn({ error: messageOf(error) }, 'queue trouble'));
+}

@@ -1,0 +1,227 @@
+import {
+  assertSchemaCompatibility,
+  type IQueueBackend,
+  type PgPool,
+  type PgPoolClient,
+  type PgQueryResult,
+  PostgresConnection,
+  type PostgresConnectionOptions,
+  PostgresQueueBackend,
+  type QueueBaseOptions,
+} from 'bullmq';
+import pg from 'pg';
+import { messageOf } from '../core/errors.ts';
+import { atMostEvery, type Log } from '../log.ts';
+import {
+  BullTurnConsumer,
+  BullTurnQueue,
+  IDLE_POLL_SECONDS,
+  QUEUE_NAME,
+  type QueueBackendOptions,
+  type StoreAccess,
+} from './bullmq.ts';
+import type { JobState, QueueBackend } from './queue.ts';
+
+/** Commands of a process; the consumer's LISTEN has one more. */
+const MAX_COMMAND_CONNECTIONS = 4;
+/** Kept when idle: a new session has no plans yet, and its first job would be milliseconds late. */
+const IDLE_CONNECTIONS = 2;
+const IDLE_MS = 60_000;
+const CONNECT_MS = 5_000;
+const QUERY_MS = 5_000;
+const KEEPALIVE_MS = 10_000;
+const FIRST_RETRY_MS = 50;
+const MAX_RETRY_MS = 1_000;
+const REPEAT_LOG_MS = 10_000;
+
+/**
+ * BullMQ on Postgres, in its schema `bullmq` (made by `migrate`). A process holds at most five connections, two or three
+ * when idle; they commit without waiting for the disk, since the queue holds no truth. `url` leads to Postgres itself,
+ * not to a pooler. Errors of connections are logged; they come back by themselves.
+ */
+export function createPostgresQueueBackend(options: QueueBackendOptions): QueueBackend {
+  const pool = openPool(options);
+  const shared = new PreparingPool(pool);
+  const access = (role: 'queue' | 'consumer') => new PostgresAccess(shared, role, options.log);
+  return {
+    kind: 'postgres',
+    queue: () => new BullTurnQueue(access('queue'), options.log),
+    consume: (consume) => new BullTurnConsumer(access('consumer'), options, consume),
+    close: () => pool.end(),
+  };
+}
+
+function openPool({ url, log }: { url: string; log: Log }): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: 'capybara-queue',
+    options: '-c search_path=bullmq -c synchronous_commit=off',
+    max: MAX_COMMAND_CONNECTIONS + 1,
+    min: IDLE_CONNECTIONS,
+    idleTimeoutMillis: IDLE_MS,
+    connectionTimeoutMillis: CONNECT_MS,
+    query_timeout: QUERY_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_MS,
+  });
+  const warn = atMostEvery(REPEAT_LOG_MS, log);
+  pool.on('error', (error) => warn({ error: messageOf(error) }, 'queue lost a Postgres connection'));
+  return pool;
+}
+
+class PostgresAccess implements StoreAccess {
+  readonly #pool: PreparingPool;
+  readonly #role: 'queue' | 'consumer';
+  readonly #log: Log;
+  readonly #closing = new AbortController();
+
+  constructor(pool: PreparingPool, role: 'queue' | 'consumer', log: Log) {
+    this.#pool = pool;
+    this.#role = role;
+    this.#log = log;
+  }
+
+  backend(opts: QueueBaseOptions): IQueueBackend {
+    const listenName = this.#role === 'consumer' ? QUEUE_NAME : undefined;
+    const named = opts as QueueBaseOptions<PostgresConnectionOptions>;
+    const connection = new SteadyConnection(this.#pool, this.#closing.signal, this.#log);
+    return new TurnsBackend(connection, QUEUE_NAME, named, true, listenName);
+  }
+
+  async states(jobIds: readonly string[]): Promise<JobState[]> {
+    const { rows } = await this.#pool.query<{ id: string; state: string }>(
+      'SELECT id, state FROM job WHERE queue = $1 AND id = ANY($2)',
+      [QUEUE_NAME, jobIds],
+    );
+    const states = new Map(rows.map((row) => [row.id, row.state]));
+    return jobIds.map((jobId) => {
+      const state = states.get(jobId);
+      if (state === undefined || state === 'completed' || state === 'failed') return 'missing';
+      return state === 'active' ? 'active' : 'waiting';
+    });
+  }
+
+  /** Who waits for Postgres is let go first; queries under way have their own time limit. */
+  async closeWith(close: () => Promise<void>): Promise<void> {
+    this.#closing.abort();
+    await close();
+  }
+}
+
+class TurnsBackend extends PostgresQueueBackend {
+  /** After an error BullMQ waits this long for a notification, an hour unless said otherwise. */
+  override get maximumBlockTimeout(): number {
+    return IDLE_POLL_SECONDS;
+  }
+}
+
+/** BullMQ looks at its schema once, and where that fails its queue fails for ever: this one looks again. */
+class SteadyConnection extends PostgresConnection {
+  readonly #pool: PgPool;
+  readonly #closing: AbortSignal;
+  readonly #warn: Log['warn'];
+  #ready: Promise<void> | undefined;
+
+  constructor(pool: PgPool, closing: AbortSignal, log: Log) {
+    super(pool);
+    this.#pool = pool;
+    this.#closing = closing;
+    this.#warn = atMostEvery(REPEAT_LOG_MS, log);
+  }
+
+  override waitUntilReady(): Promise<void> {
+    this.#ready ??= this.#untilReady();
+    return this.#ready;
+  }
+
+  async #untilReady(): Promise<void> {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        await assertSchemaCompatibility(this.#pool, this.schema);
+        return;
+      } catch (error) {
+        if (this.#closing.aborted) throw error;
+        this.#warn({ error: messageOf(error) }, 'queue waits for Postgres');
+        await pause(Math.min(FIRST_RETRY_MS * 2 ** attempt, MAX_RETRY_MS), this.#closing);
+      }
+    }
+  }
+}
+
+/**
+ * The pool as BullMQ sees it. Statements are prepared (BullMQ's are a fixed set), and every failure to reach Postgres
+ * carries the code by which BullMQ knows one and tries again.
+ */
+class PreparingPool implements PgPool {
+  readonly options = { keepAlive: true };
+  readonly #pool: pg.Pool;
+  readonly #statementNames = new Map<string, string>();
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  async connect(): Promise<PgPoolClient> {
+    try {
+      return (await this.#pool.connect()) as PgPoolClient;
+    } catch (error) {
+      throw forBullMQ(error);
+    }
+  }
+
+  async query<R>(text: string, values: readonly unknown[] = []): Promise<PgQueryResult<R>> {
+    try {
+      const { rows, rowCount } = await this.#pool.query({
+        name: this.#nameOf(text),
+        text,
+        values: [...values],
+      });
+      return { rows: rows as R[], rowCount };
+    } catch (error) {
+      throw forBullMQ(error);
+    }
+  }
+
+  /** The pool belongs to the backend, which also hears its errors. */
+  async end(): Promise<void> {}
+
+  on(): this {
+    return this;
+  }
+
+  removeAllListeners(): this {
+    return this;
+  }
+
+  #nameOf(text: string): string {
+    const known = this.#statementNames.get(text);
+    if (known !== undefined) return known;
+    const name = `bullmq_${this.#statementNames.size}`;
+    this.#statementNames.set(text, name);
+    return name;
+  }
+}
+
+function pause(ms: number, until: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      until.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    until.addEventListener('abort', done);
+  });
+}
+
+/** Connection, resources, shutdown, failover to a read-only server, deadlock: classes of SQLSTATE that pass with time. */
+const PASSING_STATES = /^(08|53|57|40|25006)/;
+
+/**
+ * An answer of Postgres to the statement stays as it is; that there was none, or that there may be another next time, is
+ * a refused connection to BullMQ.
+ */
+function forBullMQ(error: unknown): unknown {
+  if (error instanceof pg.DatabaseError && !PASSING_STATES.test(error.code ?? '')) return error;
+  return Object.assign(new Error(messageOf(error), { cause: error }), { code: 'ECONNREFUSED' });
+}

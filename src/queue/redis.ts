@@ -1,0 +1,103 @@
+import {
+  type IQueueBackend,
+  type QueueBaseOptions,
+  QueueKeys,
+  RedisConnection,
+  RedisQueueBackend,
+} from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Log } from '../log.ts';
+import { type ConnectionOptions, connectRedis, redisTarget } from '../redis.ts';
+import {
+  BullTurnConsumer,
+  BullTurnQueue,
+  QUEUE_NAME,
+  type QueueBackendOptions,
+  type StoreAccess,
+} from './bullmq.ts';
+import type { JobState, QueueBackend } from './queue.ts';
+
+/** How long closing waits for a Redis that does not answer. */
+const CLOSE_MS = 2_000;
+/** A producer's commands outlive about a second of outage; then they fail, so that they do not pile up. */
+const PRODUCER_RETRIES = 3;
+
+/**
+ * BullMQ on Redis or Valkey (6.2 or newer). A process holds one connection for its queue and two for a consumer.
+ * Errors of connections are logged; they come back by themselves.
+ */
+export function createRedisQueueBackend(options: QueueBackendOptions): QueueBackend {
+  const target = redisTarget(options.url);
+  const access = (role: 'queue' | 'consumer') => new RedisAccess({ ...target, log: options.log }, role);
+  return {
+    kind: 'redis',
+    queue: () => new BullTurnQueue(access('queue'), options.log),
+    consume: (consume) => new BullTurnConsumer(access('consumer'), options, consume),
+    close: async () => {},
+  };
+}
+
+class RedisAccess implements StoreAccess {
+  readonly #target: { url: string; namespace: string; log: Log };
+  readonly #role: 'queue' | 'consumer';
+  readonly #keys: QueueKeys;
+  readonly #clients: Redis[] = [];
+
+  constructor(target: { url: string; namespace: string; log: Log }, role: 'queue' | 'consumer') {
+    this.#target = target;
+    this.#role = role;
+    // In braces, so that a cluster keeps all keys on one node.
+    this.#keys = new QueueKeys(`{${target.namespace}}`);
+  }
+
+  backend(opts: QueueBaseOptions): IQueueBackend {
+    const consumer = this.#role === 'consumer';
+    const main = this.#connect(
+      { blocking: false },
+      consumer ? {} : { maxRetriesPerRequest: PRODUCER_RETRIES },
+    );
+    const waiting = consumer ? this.#connect({ blocking: true }, {}) : undefined;
+    const toKey = (type: string) => this.#keys.toKey(QUEUE_NAME, type);
+    const keys = this.#keys.getKeys(QUEUE_NAME);
+    const named = { ...opts, prefix: this.#keys.prefix };
+    return new RedisQueueBackend(main, QUEUE_NAME, keys, toKey, named, waiting);
+  }
+
+  /** One transaction, so that no job moves in between. */
+  async states(jobIds: readonly string[]): Promise<JobState[]> {
+    const [client] = this.#clients;
+    if (client === undefined) return jobIds.map(() => 'missing');
+    const transaction = client.multi().lrange(this.#keys.toKey(QUEUE_NAME, 'active'), 0, -1);
+    for (const jobId of jobIds) transaction.exists(this.#keys.toKey(QUEUE_NAME, jobId));
+    const replies = (await transaction.exec()) ?? [];
+    const [active, ...known] = replies.map(([error, reply]) => {
+      if (error) throw error;
+      return reply;
+    });
+    const running = new Set(active as string[]);
+    return jobIds.map((jobId, index) => {
+      if (known[index] !== 1) return 'missing';
+      return running.has(jobId) ? 'active' : 'waiting';
+    });
+  }
+
+  async closeWith(close: () => Promise<void>): Promise<void> {
+    const timer = setTimeout(() => {
+      for (const client of this.#clients) client.disconnect();
+    }, CLOSE_MS);
+    try {
+      await close();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** `skipVersionCheck` for a producer: the check is a command, and one that failed would fail this queue for ever. */
+  #connect({ blocking }: { blocking: boolean }, options: ConnectionOptions): RedisConnection {
+    const name = `${this.#target.namespace}-${this.#role}${blocking ? '-waiting' : ''}`;
+    const client = connectRedis(this.#target, { connectionName: name, ...options });
+    this.#clients.push(client);
+    const skipVersionCheck = this.#role === 'queue';
+    return new RedisConnection(client, { shared: false, blocking, skipVersionCheck });
+  }
+}
