@@ -1,7 +1,19 @@
 /**
  * The directory of an embedded Capybara: whose it is, who uses it now, and where its server listens.
  */
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
 import { messageOf, UserError } from '../core/errors.ts';
 
 /**
@@ -31,10 +43,85 @@ function checkOwner(path: string): void {
 }
 
 /** One sentence about a data directory that cannot be used. */
-export function dataDirError(path: string, found: string): UserError {
-  return new UserError(
-    'data_dir',
-    `The data directory ${path} ${found}: use one of your own with --data-dir or CAPYBARA_DATA_DIR.`,
-    3,
-  );
+export function dataDirError(
+  path: string,
+  found: string,
+  remedy = 'use one of your own with --data-dir or CAPYBARA_DATA_DIR',
+): UserError {
+  return new UserError('data_dir', `The data directory ${path} ${found}: ${remedy}.`, 3);
+}
+
+/** Held until `release`, or until this process ends, however it ends. */
+export interface DataDirLock {
+  release(): void;
+}
+
+/**
+ * Takes the directory for this process; `undefined` where another live process holds it. The lock is the kernel's, on
+ * the empty file `lock` (SQLite knows how to ask for it on every system), so none is ever stale.
+ */
+export function lockDataDir(path: string): DataDirLock | undefined {
+  const { DatabaseSync } = loadSqlite();
+  try {
+    const file = new DatabaseSync(join(path, 'lock'));
+    file.exec('BEGIN EXCLUSIVE');
+    return { release: () => file.close() };
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined;
+    throw dataDirError(path, `cannot be locked (${messageOf(error)})`, 'check the file "lock" in it');
+  }
+}
+
+const SQLITE_BUSY = 5;
+
+/** Without the warning that it is experimental: what is used here is older than Node. */
+function loadSqlite(): typeof import('node:sqlite') {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return process.getBuiltinModule('node:sqlite');
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
+const ServerInfo = z.object({
+  url: z.url(),
+  pid: z.int().positive(),
+  /** Absolute path of the file with the key for this user's CLI. */
+  apiKeyFile: z.string(),
+});
+
+/** The embedded server that runs on a data directory: `server.json`, mode 0600. */
+export type ServerInfo = z.infer<typeof ServerInfo>;
+
+/** Replaces the file in one step: a reader sees the old or the new one, whole. */
+export function writeServerInfo(path: string, info: ServerInfo): void {
+  const unfinished = join(path, `server.json.${randomUUID()}`);
+  writeFileSync(unfinished, `${JSON.stringify(info)}\n`, { mode: 0o600, flush: true });
+  renameSync(unfinished, join(path, 'server.json'));
+}
+
+/**
+ * `undefined` where no server wrote one. Its writer may be dead: whoever holds the lock is alive.
+ *
+ * @throws UserError `data_dir` where the file is not what `writeServerInfo` writes.
+ */
+export function readServerInfo(path: string): ServerInfo | undefined {
+  let text: string;
+  try {
+    text = readFileSync(join(path, 'server.json'), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw dataDirError(path, `has a server.json that cannot be read (${messageOf(error)})`);
+  }
+  try {
+    return ServerInfo.parse(JSON.parse(text));
+  } catch {
+    throw dataDirError(path, 'has a damaged server.json', 'delete that file');
+  }
+}
+
+export function removeServerInfo(path: string): void {
+  rmSync(join(path, 'server.json'), { force: true });
 }

@@ -100,7 +100,11 @@ function openPassword(path: string, runAs: RunAs | undefined): string {
   const file = join(path, 'password');
   if (!existsSync(file)) {
     if (existsSync(join(path, 'data')))
-      throw dataDirError(path, 'has a database but not its file "password"');
+      throw dataDirError(
+        path,
+        'has a database but not its file "password"',
+        'put it back, or start anew in another one',
+      );
     const unfinished = `${file}.new`;
     writeFileSync(unfinished, randomBytes(24).toString('hex'), { mode: 0o600, flush: true });
     chmodSync(unfinished, 0o600);
@@ -110,9 +114,11 @@ function openPassword(path: string, runAs: RunAs | undefined): string {
   return readFileSync(file, 'utf8').trim();
 }
 
+/** The initdb of a process that was killed may still be writing: removal is retried until it has given up. */
 function removeUnfinished(path: string): void {
   for (const name of readdirSync(path)) {
-    if (name.startsWith('data.new-')) rmSync(join(path, name), { recursive: true, force: true });
+    if (!name.startsWith('data.new-')) continue;
+    rmSync(join(path, name), { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 }
 

@@ -69,20 +69,17 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
 /** The running cluster, or why it did not start. */
 async function launch(cluster: Cluster, port: number, options: PostgresOptions): Promise<Postgres | string> {
   const guard = spawnGuard(cluster, port, options.fsync ?? true);
-  const lines: string[] = [];
-  const ended = new Promise<string>((resolve) => {
-    guard.on('error', (error) => resolve(error.message));
-    guard.on('close', () => resolve(lines.join('; ')));
-  });
+  const lastLines: string[] = [];
   const ready = new Promise<undefined>((resolve) => {
     if (guard.stderr === null) return;
     createInterface({ input: guard.stderr }).on('line', (line) => {
-      lines.push(line);
-      if (lines.length > LAST_LINES) lines.shift();
+      lastLines.push(line);
+      if (lastLines.length > LAST_LINES) lastLines.shift();
       options.log(line);
       if (line.includes('database system is ready to accept connections')) resolve(undefined);
     });
   });
+  const ended = endOf(guard, cluster.dataPath).then((error) => error ?? lastLines.join('; '));
   const failure = await Promise.race([ready, ended]);
   if (failure !== undefined) return failure;
   return {
@@ -91,10 +88,23 @@ async function launch(cluster: Cluster, port: number, options: PostgresOptions):
     stop: async () => {
       guard.stdin?.end();
       await ended;
-      // A guard that was killed has left the cluster running.
-      await stopLeftover(cluster.dataPath);
     },
   };
+}
+
+/** Resolves when guard and cluster are gone: with the reason where the guard could not be started. */
+async function endOf(guard: ChildProcess, dataPath: string): Promise<string | undefined> {
+  guard.stdin?.on('error', () => {});
+  const error = await new Promise<string | undefined>((resolve) => {
+    guard.on('error', ({ message }) => resolve(message));
+    guard.on('close', () => resolve(undefined));
+    // Whoever kills the guard leaves the cluster running, which keeps the pipe open: then there is no `close`.
+    guard.on('exit', (_, signal) => {
+      if (signal !== null) resolve(undefined);
+    });
+  });
+  await stopLeftover(dataPath);
+  return error;
 }
 
 function spawnGuard(cluster: Cluster, port: number, fsync: boolean): ChildProcess {
