@@ -30,25 +30,33 @@ export interface RunAs {
   readonly gid: number;
 }
 
-/** Copies for users who cannot reach the package are kept here: one directory per version. */
-const CACHE_DIR = '/var/cache/capybara';
+/** Where root keeps copies that other users can reach. */
+const SHARED_CACHE = '/var/cache/capybara';
+
+export interface BinariesOptions {
+  readonly runAs: RunAs | undefined;
+  /** A directory of this user's, for a copy that it can mend. */
+  readonly ownCache: string;
+  /** Other places than the real ones, for tests: the package that carries the programs, and root's cache. */
+  readonly root?: string;
+  readonly sharedCache?: string;
+}
 
 /**
- * The programs, reachable by `runAs`. `root` is the package that carries them.
+ * The programs, usable: those of the package, or of a copy where the package has no links to its libraries and belongs
+ * to another user, or where `runAs` cannot reach it.
  *
  * @throws UserError `postgres_binaries` where there are none for this platform, or they cannot be made usable.
  */
-export function findBinaries(
-  runAs: RunAs | undefined,
-  { root = packageRoot(), cacheDir = CACHE_DIR }: { root?: string; cacheDir?: string } = {},
-): Binaries {
-  linkLibraries(root);
-  const usable = runAs === undefined || canRun(binariesIn(root), runAs) ? root : copyTo(cacheDir, root);
-  const binaries = binariesIn(usable);
-  if (runAs !== undefined && !canRun(binaries, runAs)) {
+export function findBinaries(options: BinariesOptions): Binaries {
+  const { runAs, ownCache, root = packageRoot(), sharedCache = SHARED_CACHE } = options;
+  const linked = linkLibraries(root);
+  if (runAs === undefined) return binariesIn(linked ? root : copyTo(ownCache, root));
+  const usable = linked && canRun(binariesIn(root), runAs) ? root : copyTo(sharedCache, root);
+  if (!canRun(binariesIn(usable), runAs)) {
     throw unusable(`the user with uid ${runAs.uid}, as whom it has to run, cannot reach ${usable}`);
   }
-  return binaries;
+  return binariesIn(usable);
 }
 
 function binariesIn(root: string): Binaries {
@@ -66,22 +74,23 @@ function packageRoot(): string {
   }
 }
 
-/** What the package's install script does: libraries are stored once, their other names are links to them. */
-function linkLibraries(root: string): void {
+/**
+ * What the package's install script does, where it was not allowed to run: libraries are stored once, their other names
+ * are links. `false` where that directory is not ours to write in.
+ */
+function linkLibraries(root: string): boolean {
   const listed = join(root, 'native', 'pg-symlinks.json');
-  if (!existsSync(listed)) return;
+  if (!existsSync(listed)) return true;
   const links = JSON.parse(readFileSync(listed, 'utf8')) as { source: string; target: string }[];
   for (const { source, target } of links) {
     if (existsSync(join(root, target))) continue;
     try {
       symlinkSync(basename(source), join(root, target));
-    } catch (error) {
-      if (existsSync(join(root, target))) continue;
-      throw unusable(
-        `its install script did not run, and a library could not be linked: ${messageOf(error)}`,
-      );
+    } catch {
+      if (!existsSync(join(root, target))) return false;
     }
   }
+  return true;
 }
 
 /** Whether that user may run the program and pass every directory above it. */
@@ -105,6 +114,7 @@ function copyTo(cacheDir: string, root: string): string {
     chmodSync(cacheDir, 0o755);
     cpSync(join(root, 'native'), join(unfinished, 'native'), { recursive: true, verbatimSymlinks: true });
     openToAll(unfinished);
+    if (!linkLibraries(unfinished)) throw new Error('its libraries cannot be linked');
     renameSync(unfinished, copy);
   } catch (error) {
     if (!existsSync(copy)) throw unusable(`it could not be copied to ${copy}: ${messageOf(error)}`);

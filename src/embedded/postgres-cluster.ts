@@ -55,7 +55,7 @@ export async function openCluster(options: { dataDir: string; fsync?: boolean })
     dataPath: join(path, 'data'),
     user: USER,
     password: openPassword(path, runAs),
-    binaries: findBinaries(runAs),
+    binaries: findBinaries({ runAs, ownCache: join(options.dataDir, 'programs') }),
     runAs,
   };
   removeUnfinished(path);

@@ -16,58 +16,62 @@ import { findBinaries } from '../../src/embedded/postgres-binaries.ts';
 const NOBODY = { uid: 65534, gid: 65534 };
 let directory: string;
 let root: string;
-let cacheDir: string;
+let cache: string;
 
 /** A package of two programs and one library, as npm unpacks it: without symbolic links. */
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'capybara-binaries-'));
   chmodSync(directory, 0o755);
   root = join(directory, 'package');
-  cacheDir = join(directory, 'cache');
+  cache = join(directory, 'cache');
   for (const name of ['bin', 'lib']) mkdirSync(join(root, 'native', name), { recursive: true });
   for (const name of ['initdb', 'postgres'])
     writeFileSync(join(root, 'native', 'bin', name), name, { mode: 0o755 });
   writeFileSync(join(root, 'package.json'), '{"version":"1.2.3"}');
   writeFileSync(join(root, 'native', 'lib', 'libpq.so.5.18'), 'library', { mode: 0o600 });
-  const links = [{ source: 'native/lib/libpq.so.5.18', target: 'native/lib/libpq.so.5' }];
-  writeFileSync(join(root, 'native', 'pg-symlinks.json'), JSON.stringify(links));
+  linkInto('lib');
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
+const find = (runAs?: typeof NOBODY, sharedCache = cache) =>
+  findBinaries({ runAs, ownCache: cache, root, sharedCache });
+
+function linkInto(place: string): void {
+  const links = [{ source: 'native/lib/libpq.so.5.18', target: join('native', place, 'libpq.so.5') }];
+  writeFileSync(join(root, 'native', 'pg-symlinks.json'), JSON.stringify(links));
+}
+
 test('links the libraries that an install without scripts leaves out, once', () => {
   for (let round = 0; round < 2; round += 1) {
-    expect(findBinaries(undefined, { root, cacheDir }).postgres).toBe(
-      join(root, 'native', 'bin', 'postgres'),
-    );
+    expect(find().postgres).toBe(join(root, 'native', 'bin', 'postgres'));
   }
   expect(readFileSync(join(root, 'native', 'lib', 'libpq.so.5'), 'utf8')).toBe('library');
 });
 
-test('says so where a library cannot be linked', () => {
-  const links = [{ source: 'native/lib/libpq.so.5.18', target: 'native/absent/libpq.so.5' }];
-  writeFileSync(join(root, 'native', 'pg-symlinks.json'), JSON.stringify(links));
-  expect(() => findBinaries(undefined, { root, cacheDir })).toThrow(
-    /^The embedded Postgres cannot be used \(its install script did not run, and a library could not be linked/,
-  );
+test('says so where the libraries cannot be linked, in the package or in a copy', () => {
+  linkInto('absent');
+  for (const runAs of [undefined, NOBODY]) {
+    expect(() => find(runAs)).toThrow(
+      /^The embedded Postgres cannot be used \(it could not be copied to .*: its libraries cannot be linked\): mend that/,
+    );
+  }
 });
 
 test('copies the programs once to where the other user reaches them, whatever modes they had', () => {
   chmodSync(root, 0o700);
-  const copies = [1, 2].map(() => findBinaries(NOBODY, { root, cacheDir }));
-  const copy = join(cacheDir, `postgres-1.2.3-${process.arch}`, 'native');
+  const copies = [1, 2].map(() => find(NOBODY));
+  const copy = join(cache, `postgres-1.2.3-${process.arch}`, 'native');
   expect(copies.map(({ initdb }) => initdb)).toEqual(Array(2).fill(join(copy, 'bin', 'initdb')));
   expect(statSync(join(copy, 'bin', 'postgres')).mode & 0o777).toBe(0o755);
   expect(statSync(join(copy, 'lib', 'libpq.so.5')).mode & 0o777).toBe(0o644);
-  expect(readdirSync(cacheDir)).toEqual([`postgres-1.2.3-${process.arch}`]);
+  expect(readdirSync(cache)).toEqual([`postgres-1.2.3-${process.arch}`]);
 });
 
 test('says so where even the copy is out of reach, or cannot be made', () => {
   chmodSync(root, 0o700);
   mkdirSync(join(directory, 'private'), { mode: 0o700 });
-  expect(() => findBinaries(NOBODY, { root, cacheDir: join(directory, 'private', 'cache') })).toThrow(
+  expect(() => find(NOBODY, join(directory, 'private', 'cache'))).toThrow(
     /\(the user with uid 65534, as whom it has to run, cannot reach .*set DATABASE_URL/,
   );
-  expect(() => findBinaries(NOBODY, { root, cacheDir: join(root, 'package.json') })).toThrow(
-    /could not be copied to/,
-  );
+  expect(() => find(NOBODY, join(root, 'package.json'))).toThrow(/could not be copied to/);
 });

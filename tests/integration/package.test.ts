@@ -1,0 +1,123 @@
+/**
+ * The package as npm delivers it: packed, installed below a prefix of its own without development dependencies, and used
+ * from somewhere else with little on the PATH.
+ */
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const INSTALL_MS = 300_000;
+
+/** The machine's own Node, not the one of this checkout's node_modules: what a user has. */
+const machineNode = (process.env.PATH ?? '')
+  .split(delimiter)
+  .filter((directory) => !directory.includes('node_modules') && existsSync(join(directory, 'node')))
+  .at(0);
+
+let directory: string;
+let prefix: string;
+let elsewhere: string;
+let unreachable: string | undefined;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'capybara-package-'));
+  prefix = join(directory, 'prefix');
+  elsewhere = join(directory, 'elsewhere');
+  mkdirSync(elsewhere);
+  execFileSync(process.execPath, [join(ROOT, 'scripts', 'build.ts')], { cwd: ROOT, stdio: 'pipe' });
+  const tarball = packed();
+  unreachable = await installed(tarball);
+}, INSTALL_MS);
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Without scripts: `prepack` was run above, and `prepare` would rewrite files that other tests are reading. */
+function packed(): string {
+  const args = ['pack', '--ignore-scripts', '--silent', '--pack-destination', directory];
+  return join(directory, execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8' }).trim());
+}
+
+/** `undefined`, or why the registry could not be reached. */
+async function installed(tarball: string): Promise<string | undefined> {
+  const flags = ['--omit=dev', '--prefer-offline', '--no-audit', '--no-fund', '--fetch-retries=1'];
+  try {
+    await promisify(execFile)('npm', ['install', '--global', '--prefix', prefix, tarball, ...flags], {
+      cwd: elsewhere,
+    });
+    return undefined;
+  } catch (error) {
+    const { stderr } = error as { stderr: string };
+    const network = stderr.match(
+      /.*\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED)\b.*/,
+    );
+    if (network === null) throw error;
+    return network[0];
+  }
+}
+
+/** Runs a program of the installed package outside the checkout. */
+function use(name: string, ...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(join(prefix, 'bin', name), args, {
+    cwd: elsewhere,
+    encoding: 'utf8',
+    env: {
+      PATH: [machineNode ?? dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter),
+      HOME: elsewhere,
+    },
+  });
+  return { status, stdout, stderr };
+}
+
+/** A test of the installed package; where there is no registry it says loudly that it did not take place. */
+function installedTest(name: string, check: () => void | Promise<void>): void {
+  test(name, async (context) => {
+    if (unreachable !== undefined) {
+      console.warn(`SKIPPED: "${name}": npm could not reach its registry (${unreachable})`);
+      context.skip(`the registry is out of reach: ${unreachable}`);
+    }
+    await check();
+  });
+}
+
+installedTest('capybara and capy print the version and the help', () => {
+  for (const name of ['capybara', 'capy']) {
+    expect(use(name, '--version')).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^capybara\/\d/),
+    });
+    expect(use(name, '--help')).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: expect.stringContaining('USAGE'),
+    });
+  }
+});
+
+installedTest('the package brings what it runs on and nothing that only its development needs', () => {
+  const root = join(prefix, 'lib', 'node_modules', 'capybara');
+  for (const name of ['vitest', 'typescript', 'prisma', '@biomejs']) {
+    expect(existsSync(join(root, 'node_modules', name)), name).toBe(false);
+  }
+  expect(readdirSync(join(root, 'prisma', 'migrations'))).toContain('migration_lock.toml');
+  expect(readdirSync(join(root, 'dist', 'store', 'transitions')).length).toBeGreaterThan(0);
+  expect(existsSync(join(root, 'dist', 'embedded', 'postgres-guard.js'))).toBe(true);
+  expect(existsSync(join(root, 'src'))).toBe(false);
+});
+
+installedTest('its embedded Postgres starts, is migrated and stops', async () => {
+  const root = join(prefix, 'lib', 'node_modules', 'capybara', 'dist');
+  const code = `
+    const { startPostgres } = await import(${JSON.stringify(join(root, 'embedded', 'postgres.js'))});
+    const { migrate } = await import(${JSON.stringify(join(root, 'store', 'migrate.js'))});
+    const postgres = await startPostgres({ dataDir: ${JSON.stringify(join(directory, 'data'))}, log: () => {}, fsync: false });
+    await migrate(postgres.url, { log: console.log });
+    await postgres.stop();`;
+  const run = promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { cwd: elsewhere });
+  expect((await run).stdout).toMatch(/^applying migration /);
+});
+
+// Here: `use('capybara', 'run', ...)` against the scripted model.
