@@ -1,0 +1,173 @@
+import type Anthropic from '@anthropic-ai/sdk';
+import type { Part } from '../core/entry.ts';
+import { AnthropicAnswer, type StreamEvent } from './anthropic-answer.ts';
+import {
+  DEFAULT_TIMEOUTS,
+  hostOf,
+  type ModelOptions,
+  originOf,
+  traceHeaders,
+  watchedFetch,
+} from './connection.ts';
+import {
+  argumentsOf,
+  isBlank,
+  REASONING_CONTENT,
+  REDACTED,
+  type Round,
+  roundsOf,
+  wireName,
+} from './history.ts';
+import type { Model, ModelRequest, ToolSpec } from './model.ts';
+import { streamAnswer } from './stream.ts';
+
+type Message = Anthropic.MessageParam;
+type Block = Anthropic.ContentBlockParam;
+type Cacheable = Anthropic.TextBlockParam | Anthropic.ToolResultBlockParam;
+
+const ANTHROPIC_URL = 'https://api.anthropic.com';
+
+/** The API demands a maximum; this one where nothing is configured. */
+export const DEFAULT_MAX_TOKENS = 4096;
+
+/** A model behind the Messages API, at Anthropic or at any endpoint that speaks it. */
+export function createAnthropicModel(options: ModelOptions): Model {
+  const baseUrl = messagesBaseUrl(options.baseUrl);
+  const isAnthropic = hostOf(baseUrl) === hostOf(ANTHROPIC_URL);
+  const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+  const origin = originOf(options, baseUrl);
+  return {
+    name: `${options.provider}/${options.model}`,
+    stream: (request, signal) =>
+      streamAnswer<StreamEvent>(
+        {
+          origin,
+          timeouts,
+          collector: new AnthropicAnswer(options.model),
+          open: async (abort, onBytes) => {
+            const client = await clientFor(baseUrl, onBytes);
+            const headers = { ...traceHeaders(request.trace), ...keyHeaders(origin.apiKey, isAnthropic) };
+            const body = bodyOf(request, options.model, isAnthropic);
+            // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
+            const timeout = timeouts.firstTokenMs * 2;
+            // Not `messages.create`: that writes to the console about old models.
+            return client.post<AsyncIterable<StreamEvent>>('/v1/messages', {
+              body,
+              stream: true,
+              signal: abort,
+              headers,
+              timeout,
+            });
+          },
+        },
+        signal,
+      ),
+  };
+}
+
+/**
+ * One client per request: its `fetch` watches that request. Everything is passed explicitly, because what is left out the
+ * SDK reads from the environment. The key travels in the request's headers, so the client never holds it.
+ */
+async function clientFor(baseURL: string, onBytes: () => void): Promise<Anthropic> {
+  const { default: Client } = await import('@anthropic-ai/sdk');
+  return new Client({
+    apiKey: 'sent-as-header',
+    webhookKey: null,
+    baseURL,
+    maxRetries: 0,
+    logLevel: 'off',
+    openTelemetry: false,
+    fetch: watchedFetch(onBytes),
+  });
+}
+
+/** Compatible endpoints know the key by its older header; Anthropic's own takes the newer one. */
+function keyHeaders(apiKey: string | undefined, isAnthropic: boolean) {
+  if (apiKey === undefined) return { authorization: null };
+  return { authorization: `Bearer ${apiKey}`, ...(isAnthropic ? {} : { 'x-api-key': apiKey }) };
+}
+
+/** The SDK adds `/v1/messages` itself; people also give the address with it, or with `/v1`. */
+function messagesBaseUrl(given: string | undefined): string {
+  const url = URL.parse(given?.trim() || ANTHROPIC_URL);
+  if (url === null) return given ?? '';
+  url.pathname = url.pathname.replace(/\/+$/, '').replace(/\/v1(\/messages)?$/, '');
+  return url.href.replace(/\/$/, '');
+}
+
+function bodyOf(request: ModelRequest, model: string, isAnthropic: boolean) {
+  // The Messages API has had no temperature since its version 2026-10-21; compatible endpoints still do.
+  const temperature = isAnthropic ? undefined : request.temperature;
+  return {
+    model,
+    max_tokens: request.maxTokens ?? DEFAULT_MAX_TOKENS,
+    ...(isBlank(request.system) ? {} : { system: [cached({ type: 'text', text: request.system })] }),
+    messages: cachedToTheEnd(roundsOf(request.messages).flatMap((round) => wireMessages(round))),
+    ...(request.tools.length > 0 ? { tools: request.tools.map(wireTool) } : {}),
+    ...(temperature === undefined ? {} : { temperature }),
+    stream: true,
+  };
+}
+
+function cached<B extends Cacheable>(block: B): B {
+  return { ...block, cache_control: { type: 'ephemeral' } };
+}
+
+/** A cache breakpoint at the end: the next turn reads everything before it from the cache. */
+function cachedToTheEnd(messages: Message[]): Message[] {
+  const last = messages.at(-1);
+  if (last?.role !== 'user' || !Array.isArray(last.content)) return messages;
+  const block = last.content.at(-1);
+  if (block?.type !== 'text' && block?.type !== 'tool_result') return messages;
+  const content = [...last.content.slice(0, -1), cached(block)];
+  return [...messages.slice(0, -1), { role: 'user', content }];
+}
+
+function wireTool(tool: ToolSpec): Anthropic.Tool {
+  const { name, description, parameters } = tool;
+  return { name, description, input_schema: { ...parameters, type: 'object' } };
+}
+
+function wireMessages(round: Round): Message[] {
+  const content = round.role === 'assistant' ? round.parts.flatMap(wireBlocks) : userBlocks(round);
+  return content.length === 0 ? [] : [{ role: round.role, content }];
+}
+
+function userBlocks(round: Extract<Round, { role: 'user' }>): Block[] {
+  const results = round.results.map(
+    ({ callId, text, isError }): Block => ({
+      type: 'tool_result',
+      tool_use_id: wireId(callId),
+      content: isBlank(text) ? '(empty)' : text,
+      ...(isError ? { is_error: true } : {}),
+    }),
+  );
+  return [...results, ...round.texts.map((text): Block => ({ type: 'text', text }))];
+}
+
+function wireBlocks(part: Part): Block[] {
+  switch (part.type) {
+    case 'text':
+      return [{ type: 'text', text: part.text }];
+    case 'tool':
+      return [
+        { type: 'tool_use', id: wireId(part.callId), name: wireName(part.name), input: argumentsOf(part) },
+      ];
+    case 'reasoning':
+      return thinkingBlocks(part.text, part.signature);
+  }
+}
+
+/** Thinking goes back exactly as it came, and only what Anthropic itself signed. */
+function thinkingBlocks(thinking: string, signature: string | undefined): Block[] {
+  if (signature === undefined || signature === REASONING_CONTENT) return [];
+  if (signature.startsWith(REDACTED))
+    return [{ type: 'redacted_thinking', data: signature.slice(REDACTED.length) }];
+  return [{ type: 'thinking', thinking, signature }];
+}
+
+/** Ids that another provider gave may hold characters that this API refuses. */
+function wireId(callId: string): string {
+  return callId.replace(/[^a-zA-Z0-9_-]/g, '_');
+}

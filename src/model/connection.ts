@@ -1,0 +1,132 @@
+/**
+ * What both providers share below the SDK: where to send a request, which headers go with it, and how long to wait.
+ */
+
+/** What a model is made from. */
+export interface ModelOptions {
+  /** The provider's name in the configuration: `anthropic`, `openai` or `env`. */
+  readonly provider: string;
+  readonly model: string;
+  /** Optional: many compatible endpoints want none, and then no Authorization header is sent. */
+  readonly apiKey?: string;
+  /** The provider's own address where undefined. */
+  readonly baseUrl?: string;
+  readonly timeouts?: Partial<Timeouts>;
+}
+
+/** Milliseconds. Node's own fetch gives up after 300,000 of either, so that is the most that has an effect. */
+export interface Timeouts {
+  /** From the request to the first bytes of the answer. */
+  readonly firstTokenMs: number;
+  /** Between any two pieces of the answer. A provider's keep-alive bytes count as a piece. */
+  readonly idleMs: number;
+}
+
+export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 60_000, idleMs: 60_000 };
+
+/** Where a request goes, as failures name it. */
+export interface Origin {
+  readonly provider: string;
+  readonly model: string;
+  /** Without user, password and query. */
+  readonly endpoint: string;
+  /** Kept so that a provider's error text can be cleaned of it. */
+  readonly apiKey?: string;
+}
+
+export function originOf(options: ModelOptions, baseUrl: string): Origin {
+  const apiKey = options.apiKey?.trim();
+  return {
+    provider: options.provider,
+    model: options.model,
+    endpoint: shownUrl(baseUrl),
+    ...(apiKey ? { apiKey } : {}),
+  };
+}
+
+/** Headers by which a gateway, or a test's scripted model, tells sessions and turns apart. */
+export function traceHeaders(trace: { sessionId: string; taskId: string; turn: number }) {
+  return {
+    'x-capybara-session': trace.sessionId,
+    'x-capybara-task': trace.taskId,
+    'x-capybara-turn': String(trace.turn),
+  };
+}
+
+/** The host of a base URL, or '' where it is not a URL (the request itself will then say so). */
+export function hostOf(baseUrl: string): string {
+  return URL.parse(baseUrl)?.host ?? '';
+}
+
+function shownUrl(baseUrl: string): string {
+  const url = URL.parse(baseUrl);
+  return url === null ? baseUrl : `${url.protocol}//${url.host}${url.pathname}`.replace(/\/+$/, '');
+}
+
+/** Thrown where a successful response is a web page: the address is not that of an API. */
+export class NotAnEventStream extends Error {
+  override readonly name = 'NotAnEventStream';
+}
+
+/** Both SDKs also send the headers of an environment variable; only these leave the process. */
+const SENT_HEADERS =
+  /^(accept|authorization|content-type|user-agent|x-api-key|anthropic-version|x-(stainless|capybara)-.*)$/;
+
+/**
+ * A `fetch` for one request. `onBytes` is called for every piece of the body, keep-alives included, which the SDKs
+ * hide.
+ */
+export function watchedFetch(onBytes: () => void): typeof fetch {
+  return async (input, init) => {
+    const headers = new Headers(init?.headers);
+    for (const name of [...headers.keys()]) if (!SENT_HEADERS.test(name)) headers.delete(name);
+    const response = await fetch(input, { ...init, headers });
+    const type = response.headers.get('content-type') ?? '';
+    if (response.ok && type.includes('text/html')) {
+      await response.body?.cancel();
+      throw new NotAnEventStream(type);
+    }
+    if (!response.ok || response.body === null) return response;
+    const { status, statusText } = response;
+    return new Response(watchedBody(response.body, onBytes), {
+      status,
+      statusText,
+      headers: response.headers,
+    });
+  };
+}
+
+function watchedBody(body: ReadableStream<Uint8Array>, onBytes: () => void): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read();
+        if (done) return controller.close();
+        onBytes();
+        controller.enqueue(value);
+      },
+      cancel: () => drain(reader),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** How long a body that nobody reads any more may take to end by itself before its connection is closed. */
+const DRAIN_MS = 250;
+
+/**
+ * The OpenAI SDK stops reading at `[DONE]`, a few bytes before the body's end. Reading those keeps the connection
+ * usable for the next turn; closing it here would cost a TLS handshake per turn.
+ */
+async function drain(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  const timer = setTimeout(() => void reader.cancel().catch(() => undefined), DRAIN_MS);
+  timer.unref();
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // Aborted or reset: there is nothing left to keep.
+  } finally {
+    clearTimeout(timer);
+  }
+}

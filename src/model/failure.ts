@@ -1,0 +1,306 @@
+import { type Failure, messageOf } from '../core/errors.ts';
+import { NotAnEventStream, type Origin } from './connection.ts';
+
+/** `connecting` until the response's headers are here. */
+export type Stage = 'connecting' | 'streaming';
+
+/** An error that a provider reported inside a stream in a form that its SDK does not recognise. */
+export class ReportedError extends Error {
+  override readonly name = 'ReportedError';
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * The failure that an error of an SDK, of `fetch` or of a stream stands for. `now` is only used for a `Retry-After`
+ * that is a date.
+ */
+export function toFailure(error: unknown, origin: Origin, context: { stage: Stage; now: number }): Failure {
+  const report = reportOf(error);
+  if (report.status !== undefined) return failureOfStatus(report, report.status, origin, context.now);
+  if (report.body) return unavailable(report, origin);
+  return failureOfTransport(error, origin, context.stage);
+}
+
+export function cancelledFailure(): Failure {
+  return { kind: 'cancelled', code: 'cancelled', message: 'The model request was cancelled.' };
+}
+
+export function timeoutFailure(origin: Origin, ms: number, begun: boolean): Failure {
+  const what = begun ? 'sent nothing more for' : 'did not begin to answer within';
+  return {
+    kind: 'retryable',
+    code: 'provider_timeout',
+    message: `${provider(origin)} ${what} ${ms / 1000} s.`,
+  };
+}
+
+export function cutFailure(origin: Origin, detail = 'ended before the answer was complete'): Failure {
+  return { kind: 'retryable', code: 'stream_cut', message: `The stream of ${provider(origin)} ${detail}.` };
+}
+
+/** What a provider said about an error, from either SDK's error classes (which share these fields) or ours. */
+interface Report {
+  readonly status: number | undefined;
+  /** True where the provider sent an error object. */
+  readonly body: boolean;
+  readonly code: string;
+  readonly text: string;
+  readonly headers: Headers | undefined;
+}
+
+function reportOf(error: unknown): Report {
+  const outer = fields(error);
+  const body = fields(outer.error);
+  const inner = typeof body.error === 'object' ? fields(body.error) : body;
+  const code = String(inner.code ?? inner.type ?? outer.code ?? outer.type ?? '');
+  const spoken = typeof inner.message === 'string' ? inner.message : undefined;
+  const status = [outer.status, Number(inner.code), STATUS_OF_CODE[code], STATUS_OF_CODE[String(inner.type)]];
+  return {
+    status: status.find((value): value is number => typeof value === 'number' && value >= 400 && value < 600),
+    body: outer.error !== undefined && outer.error !== null,
+    code,
+    text: spoken ?? (error instanceof ReportedError ? error.message : ''),
+    headers: outer.headers instanceof Headers ? outer.headers : undefined,
+  };
+}
+
+function fields(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** The status that a provider's word for an error would have had, where the error comes inside a stream. */
+const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  invalid_api_key: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  model_not_found: 404,
+  request_too_large: 413,
+  rate_limit_error: 429,
+  rate_limit_exceeded: 429,
+  api_error: 500,
+  server_error: 500,
+  timeout_error: 504,
+  overloaded_error: 529,
+};
+
+function failureOfStatus(report: Report, status: number, origin: Origin, now: number): Failure {
+  if (isOverflow(report, status)) return overflow(report, origin);
+  if (status === 402 || report.code === 'insufficient_quota') return quota(report, origin);
+  if (status === 401 || status === 403) return refusedKey(status, origin);
+  if (status === 404) return notFound(report, origin);
+  const retryAfterMs = retryAfterOf(report.headers, now);
+  const when = retryAfterMs === undefined ? {} : { retryAfterMs };
+  if (status === 408 || status === 409 || status === 429)
+    return { ...rateLimited(report, status, origin), ...when };
+  if (status >= 500) return { ...unavailable({ ...report, status }, origin), ...when };
+  return {
+    kind: 'terminal',
+    code: 'bad_request',
+    message: sentence(`${provider(origin)} refused the request (${status})`, report, origin),
+  };
+}
+
+/** How providers say that the conversation does not fit, where they have no code for it. */
+const OVERFLOW_TEXT = new RegExp(
+  [
+    'prompt is too long',
+    'input is too long',
+    'maximum (context|prompt) length',
+    'exceeds? (the )?(available |maximum |model.s )?context (size|length|window|limit)',
+    'context (length|window|size) (exceeded|of .* exceeded|is exceeded)',
+    'input token count .* exceeds',
+    'reduce the length of the (messages|prompt|input)',
+  ].join('|'),
+  'i',
+);
+const OVERFLOW_CODES = ['context_length_exceeded', 'exceed_context_size_error', 'context_window_exceeded'];
+
+function isOverflow(report: Report, status: number): boolean {
+  if ([401, 403, 404, 429].includes(status)) return false;
+  return status === 413 || OVERFLOW_CODES.includes(report.code) || OVERFLOW_TEXT.test(report.text);
+}
+
+function overflow(report: Report, origin: Origin): Failure {
+  return {
+    kind: 'terminal',
+    code: 'context_overflow',
+    message: sentence(`The conversation is too long for ${origin.model}`, report, origin),
+  };
+}
+
+function quota(report: Report, origin: Origin): Failure {
+  return {
+    kind: 'terminal',
+    code: 'provider_quota',
+    message: sentence(`The account at ${provider(origin)} cannot pay for the request`, report, origin),
+  };
+}
+
+/** The environment variable that holds a provider's key. */
+export function keyVariableOf(providerName: string): string {
+  return providerName === 'env' ? 'CAPYBARA_MODEL_API_KEY' : `${providerName.toUpperCase()}_API_KEY`;
+}
+
+function refusedKey(status: number, origin: Origin): Failure {
+  const variable = keyVariableOf(origin.provider);
+  const message =
+    origin.apiKey === undefined
+      ? `${provider(origin)} wants a key (${status}): set ${variable}.`
+      : `The key for provider ${origin.provider} was refused (${status}): check ${variable}.`;
+  return { kind: 'terminal', code: 'provider_auth', message };
+}
+
+function notFound(report: Report, origin: Origin): Failure {
+  return {
+    kind: 'terminal',
+    code: 'model_not_found',
+    message: sentence(`Model ${origin.model} was not found at ${origin.endpoint} (404)`, report, origin),
+  };
+}
+
+function rateLimited(report: Report, status: number, origin: Origin): Failure {
+  return {
+    kind: 'retryable',
+    code: 'rate_limited',
+    message: sentence(`${provider(origin)} asks to wait (${status})`, report, origin),
+  };
+}
+
+function unavailable(report: Report, origin: Origin): Failure {
+  const status = report.status === undefined ? '' : ` (${report.status})`;
+  return {
+    kind: 'retryable',
+    code: 'provider_unavailable',
+    message: sentence(`${provider(origin)} could not answer${status}`, report, origin),
+  };
+}
+
+/** No provider's pause is believed beyond this: a wrong header must not park a task for years. */
+export const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
+
+/** RFC 9110 §10.2.3: seconds or a date; `retry-after-ms` is OpenAI's finer one. */
+function retryAfterOf(headers: Headers | undefined, now: number): number | undefined {
+  const ms = headers?.get('retry-after-ms') ?? '';
+  const after = headers?.get('retry-after') ?? '';
+  const candidates = [numberOf(ms), numberOf(after) * 1000, Date.parse(after) - now];
+  const wait = candidates.find((value) => Number.isFinite(value));
+  return wait === undefined ? undefined : Math.min(Math.max(0, Math.ceil(wait)), MAX_RETRY_AFTER_MS);
+}
+
+function numberOf(text: string): number {
+  return /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : Number.NaN;
+}
+
+const TIMEOUT_CODES = [
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+];
+
+function failureOfTransport(error: unknown, origin: Origin, stage: Stage): Failure {
+  const chain = causesOf(error);
+  const code = chain
+    .map((link) => fields(link).code)
+    .find((value) => typeof value === 'string' && value !== '');
+  if (chain.some((link) => link instanceof NotAnEventStream))
+    return badEndpoint(origin, 'answered with a web page');
+  if (code === 'ERR_INVALID_URL') return badEndpoint(origin, 'is not a URL');
+  if (chain.some((link) => /invalid header|ByteString/i.test(messageOf(link)))) return unusableKey(origin);
+  if (chain.some((link) => link instanceof SyntaxError)) {
+    return cutFailure(origin, 'held something that is not JSON');
+  }
+  if (TIMEOUT_CODES.includes(String(code)) || chain.some((link) => /timed? ?out/i.test(messageOf(link)))) {
+    return {
+      kind: 'retryable',
+      code: 'provider_timeout',
+      message: `${provider(origin)} did not answer in time.`,
+    };
+  }
+  if (code === undefined && !chain.some(isConnectionError)) return bug(error, origin);
+  if (stage === 'streaming') return cutFailure(origin);
+  const why = code === undefined ? '' : ` (${code})`;
+  const message = `${provider(origin)} could not be reached at ${origin.endpoint}${why}.`;
+  return { kind: 'retryable', code: 'provider_unreachable', message };
+}
+
+function isConnectionError(link: unknown): boolean {
+  return (
+    link instanceof Error && /fetch failed|terminated|connection error|other side closed/i.test(link.message)
+  );
+}
+
+/** An error with everything that caused it, outermost first. */
+function causesOf(error: unknown): unknown[] {
+  const chain: unknown[] = [];
+  for (
+    let link = error;
+    link !== undefined && link !== null && !chain.includes(link);
+    link = fields(link).cause
+  ) {
+    chain.push(link);
+    if (link instanceof AggregateError) chain.push(...link.errors);
+  }
+  return chain;
+}
+
+function badEndpoint(origin: Origin, found: string): Failure {
+  return {
+    kind: 'terminal',
+    code: 'bad_endpoint',
+    message: `The endpoint ${origin.endpoint} of provider ${origin.provider} ${found}: check its base URL.`,
+  };
+}
+
+function unusableKey(origin: Origin): Failure {
+  const variable = keyVariableOf(origin.provider);
+  return {
+    kind: 'terminal',
+    code: 'provider_auth',
+    message: `The key for provider ${origin.provider} holds characters that no header can carry: check ${variable}.`,
+  };
+}
+
+function bug(error: unknown, origin: Origin): Failure {
+  const what = tidy(messageOf(error), origin);
+  return {
+    kind: 'bug',
+    code: 'model_bug',
+    message: `The answer of ${provider(origin)} could not be read: ${what}.`,
+  };
+}
+
+function provider(origin: Origin): string {
+  return `Provider ${origin.provider}`;
+}
+
+/** `head: what the provider said.` */
+function sentence(head: string, report: Report, origin: Origin): string {
+  const said = tidy(report.text, origin);
+  return said === '' ? `${head}.` : `${head}: ${said}.`;
+}
+
+/** Characters of a provider's text that a failure repeats. */
+export const MAX_QUOTED = 300;
+/** Keys shorter than this are placeholders like `x`, and removing them would only garble the text. */
+const MIN_SECRET = 4;
+
+/** One line, no secrets, no end, not too long. */
+function tidy(text: string, origin: Origin): string {
+  const key = origin.apiKey ?? '';
+  const known = key.length < MIN_SECRET ? text : text.replaceAll(key, '[key]');
+  const clean = known
+    .replace(/\b(Bearer\s+)\S+/gi, '$1[key]')
+    .replace(/\b(sk|pk|xai|gsk)-[\w*-]{6,}/gi, '[key]')
+    .replace(/\s+/g, ' ')
+    .trim();
+  const short = clean.length > MAX_QUOTED ? `${clean.slice(0, MAX_QUOTED)}…` : clean;
+  return short.replace(/[.\s]+$/, '');
+}

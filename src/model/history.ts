@@ -1,0 +1,93 @@
+import type { Part, ToolPart } from '../core/entry.ts';
+import type { ModelMessage } from './model.ts';
+
+/**
+ * How a log becomes the messages of a request: what every provider needs, whatever its wire format.
+ */
+
+export type ToolResult = Extract<ModelMessage, { role: 'tool' }>;
+
+/** A log in the order that the providers demand: answers and what was said to them take turns. */
+export type Round =
+  | { readonly role: 'assistant'; readonly parts: readonly Part[] }
+  /** Results come before texts: they have to follow the answer that asked for them. */
+  | { readonly role: 'user'; readonly results: readonly ToolResult[]; readonly texts: readonly string[] };
+
+/** Groups consecutive messages of one side. Blank texts are left out: Anthropic refuses them. */
+export function roundsOf(messages: readonly ModelMessage[]): Round[] {
+  const rounds: Round[] = [];
+  for (const message of messages) {
+    const last = rounds.at(-1);
+    const next = joined(last, message);
+    if (last !== undefined && last.role === next.role) rounds.pop();
+    rounds.push(next);
+  }
+  return rounds.filter((round) =>
+    round.role === 'assistant' ? round.parts.length > 0 : round.results.length + round.texts.length > 0,
+  );
+}
+
+function joined(last: Round | undefined, message: ModelMessage): Round {
+  if (message.role === 'assistant') {
+    const before = last?.role === 'assistant' ? last.parts : [];
+    return { role: 'assistant', parts: [...before, ...message.parts.filter(isSendable)] };
+  }
+  const { results, texts } = last?.role === 'user' ? last : { results: [], texts: [] };
+  if (message.role === 'tool') return { role: 'user', results: [...results, message], texts };
+  return { role: 'user', results, texts: isBlank(message.text) ? texts : [...texts, message.text] };
+}
+
+function isSendable(part: Part): boolean {
+  if (part.type === 'text') return !isBlank(part.text);
+  return part.type === 'tool' || part.signature !== undefined;
+}
+
+export function isBlank(text: string): boolean {
+  return text.trim() === '';
+}
+
+/**
+ * The `signature` of reasoning that a Chat Completions server sent as `reasoning_content`. Such servers (DeepSeek, Kimi)
+ * want it back under that name while tools are being called. It is proof of nothing, so Anthropic never gets it.
+ */
+export const REASONING_CONTENT = 'reasoning_content';
+
+/** Before the `signature` of thinking that Anthropic redacted: the rest is the block's encrypted data. */
+export const REDACTED = 'redacted_thinking:';
+
+/** Longest tool name that both APIs accept in a conversation. */
+export const MAX_NAME_LENGTH = 64;
+
+/**
+ * A tool name that both APIs accept. A model may ask for a tool that does not exist under a name that it could not have;
+ * the log keeps what it wrote, but a request with that name would be refused for ever.
+ */
+export function wireName(name: string): string {
+  return name.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, MAX_NAME_LENGTH) || 'unnamed';
+}
+
+/** The arguments of a call as the object they should be. What is not one is shown to the model under `invalid_json`. */
+export function argumentsOf(part: ToolPart): Record<string, unknown> {
+  const text = isBlank(part.arguments) ? '{}' : part.arguments;
+  return parsedObject(text) ?? { invalid_json: part.arguments };
+}
+
+function parsedObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined; // The model wrote it; the caller passes it on as text.
+  }
+}
+
+export function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
