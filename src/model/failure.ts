@@ -1,18 +1,9 @@
 import { type Failure, messageOf } from '../core/errors.ts';
 import { NotAnEventStream, type Origin } from './connection.ts';
+import { fields, type Report, reportOf } from './report.ts';
 
 /** `connecting` until the response's headers are here. */
 export type Stage = 'connecting' | 'streaming';
-
-/** An error that a provider reported inside a stream in a form that its SDK does not recognise. */
-export class ReportedError extends Error {
-  override readonly name = 'ReportedError';
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
 
 /**
  * The failure that an error of an SDK, of `fetch` or of a stream stands for. `now` is only used for a `Retry-After`
@@ -41,54 +32,6 @@ export function timeoutFailure(origin: Origin, ms: number, begun: boolean): Fail
 export function cutFailure(origin: Origin, detail = 'ended before the answer was complete'): Failure {
   return { kind: 'retryable', code: 'stream_cut', message: `The stream of ${provider(origin)} ${detail}.` };
 }
-
-/** What a provider said about an error, from either SDK's error classes (which share these fields) or ours. */
-interface Report {
-  readonly status: number | undefined;
-  /** True where the provider sent an error object. */
-  readonly body: boolean;
-  readonly code: string;
-  readonly text: string;
-  readonly headers: Headers | undefined;
-}
-
-function reportOf(error: unknown): Report {
-  const outer = fields(error);
-  const body = fields(outer.error);
-  const inner = typeof body.error === 'object' ? fields(body.error) : body;
-  const code = String(inner.code ?? inner.type ?? outer.code ?? outer.type ?? '');
-  const spoken = typeof inner.message === 'string' ? inner.message : undefined;
-  const status = [outer.status, Number(inner.code), STATUS_OF_CODE[code], STATUS_OF_CODE[String(inner.type)]];
-  return {
-    status: status.find((value): value is number => typeof value === 'number' && value >= 400 && value < 600),
-    body: outer.error !== undefined && outer.error !== null,
-    code,
-    text: spoken ?? (error instanceof ReportedError ? error.message : ''),
-    headers: outer.headers instanceof Headers ? outer.headers : undefined,
-  };
-}
-
-function fields(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-/** The status that a provider's word for an error would have had, where the error comes inside a stream. */
-const STATUS_OF_CODE: Readonly<Record<string, number>> = {
-  invalid_request_error: 400,
-  authentication_error: 401,
-  invalid_api_key: 401,
-  billing_error: 402,
-  permission_error: 403,
-  not_found_error: 404,
-  model_not_found: 404,
-  request_too_large: 413,
-  rate_limit_error: 429,
-  rate_limit_exceeded: 429,
-  api_error: 500,
-  server_error: 500,
-  timeout_error: 504,
-  overloaded_error: 529,
-};
 
 function failureOfStatus(report: Report, status: number, origin: Origin, now: number): Failure {
   if (isOverflow(report, status)) return overflow(report, origin);

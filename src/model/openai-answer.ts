@@ -1,8 +1,8 @@
 import type OpenAI from 'openai';
 import type { Part, StopReason } from '../core/entry.ts';
-import { ReportedError } from './failure.ts';
 import { REASONING_CONTENT } from './history.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
+import { ReportedError } from './report.ts';
 import type { Collector } from './stream.ts';
 import { type CallDelta, ToolCallDrafts } from './tool-calls.ts';
 import { NO_USAGE, tokens } from './usage.ts';

@@ -1,0 +1,60 @@
+/** An error that a provider reported inside a stream in a form that its SDK does not recognise. */
+export class ReportedError extends Error {
+  override readonly name = 'ReportedError';
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** What a provider said about an error, from either SDK's error classes (which share these fields) or ours. */
+export interface Report {
+  readonly status: number | undefined;
+  /** True where the provider sent an error object. */
+  readonly body: boolean;
+  readonly code: string;
+  readonly text: string;
+  readonly headers: Headers | undefined;
+}
+
+export function reportOf(error: unknown): Report {
+  const outer = fields(error);
+  const body = fields(outer.error);
+  const inner = typeof body.error === 'object' ? fields(body.error) : body;
+  const code = String(inner.code ?? inner.type ?? outer.code ?? outer.type ?? '');
+  // Compatible servers also send `{detail}`, or a plain text where the error object belongs.
+  const spoken = [inner.message, inner.detail, body.error, outer.error].find(
+    (value) => typeof value === 'string',
+  );
+  const status = [outer.status, Number(inner.code), STATUS_OF_CODE[code], STATUS_OF_CODE[String(inner.type)]];
+  return {
+    status: status.find((value): value is number => typeof value === 'number' && value >= 400 && value < 600),
+    body: outer.error !== undefined && outer.error !== null,
+    code,
+    text: spoken ?? (error instanceof ReportedError ? error.message : ''),
+    headers: outer.headers instanceof Headers ? outer.headers : undefined,
+  };
+}
+
+export function fields(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** The status that a provider's word for an error would have had, where the error comes inside a stream. */
+const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  invalid_api_key: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  model_not_found: 404,
+  request_too_large: 413,
+  rate_limit_error: 429,
+  rate_limit_exceeded: 429,
+  api_error: 500,
+  server_error: 500,
+  timeout_error: 504,
+  overloaded_error: 529,
+};

@@ -1,0 +1,150 @@
+import { describe, expect, test } from 'vitest';
+import { call, cut, error, raw, say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
+import {
+  collect,
+  eventStream,
+  failureOf,
+  KEY,
+  kitOf,
+  providers,
+  rawBody,
+  serve,
+  textIn,
+} from './model-harness.ts';
+
+describe.each(providers)('$provider', (each) => {
+  const { provider, create, modelAt, answerTo } = kitOf(each);
+
+  test.each([
+    [401, 'terminal', 'provider_auth'],
+    [403, 'terminal', 'provider_auth'],
+    [402, 'terminal', 'provider_quota'],
+    [404, 'terminal', 'model_not_found'],
+    [400, 'terminal', 'bad_request'],
+    [422, 'terminal', 'bad_request'],
+    [413, 'terminal', 'context_overflow'],
+    [408, 'retryable', 'rate_limited'],
+    [409, 'retryable', 'rate_limited'],
+    [429, 'retryable', 'rate_limited'],
+    [500, 'retryable', 'provider_unavailable'],
+    [502, 'retryable', 'provider_unavailable'],
+    [503, 'retryable', 'provider_unavailable'],
+    [504, 'retryable', 'provider_unavailable'],
+    [529, 'retryable', 'provider_unavailable'],
+  ])('status %i is %s: %s', async (status, kind, code) => {
+    const { server, events } = await answerTo(() => error(status, { message: `no, and ${KEY} is\nsecret` }));
+    expect(failureOf(events)).toMatchObject({ kind, code });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test('a rate limit says when to come back', async () => {
+    const { events } = await answerTo(() => error(429, { retryAfter: 7 }));
+    expect(failureOf(events)).toMatchObject({ code: 'rate_limited', retryAfterMs: 7000 });
+  });
+
+  test('an error page instead of JSON is still a failure of its status', async () => {
+    const { events } = await answerTo(() =>
+      raw((response) => void response.writeHead(503).end('<h1>Bad</h1>')),
+    );
+    expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'provider_unavailable' });
+  });
+
+  test('a conversation that is too long is recognised', async () => {
+    const message =
+      provider === 'openai'
+        ? "This model's maximum context length is 128000 tokens."
+        : 'prompt is too long: 210000 tokens > 200000 maximum';
+    const { events } = await answerTo(() => error(400, { message }));
+    expect(failureOf(events)).toMatchObject({ kind: 'terminal', code: 'context_overflow' });
+  });
+
+  test('a wrong key is told with the variable that holds it', async () => {
+    const server = await serve(() => say('ok'), { apiKey: 'another' });
+    const { code, message } = failureOf(await collect(modelAt(server)));
+    expect(code).toBe('provider_auth');
+    const variable = `${provider.toUpperCase()}_API_KEY`;
+    expect(message).toBe(`The key for provider ${provider} was refused (401): check ${variable}.`);
+    const keyless = create({ provider, model: 'm-1', baseUrl: server.url });
+    expect(failureOf(await collect(keyless)).message).toBe(
+      `Provider ${provider} wants a key (401): set ${variable}.`,
+    );
+  });
+
+  test('a key that no header can carry is told without showing it', async () => {
+    const server = await serve(() => say('ok'));
+    const { code, message } = failureOf(await collect(modelAt(server, { apiKey: 'first\nsecond' })));
+    expect(code).toBe('provider_auth');
+    expect(message).not.toContain('second');
+  });
+
+  test('an unknown model is told with its name and the endpoint', async () => {
+    const server = await serve(() => say('ok'), { models: ['other'] });
+    const { code, message } = failureOf(await collect(modelAt(server)));
+    expect(code).toBe('model_not_found');
+    expect(message).toContain('m-1');
+    expect(message).toContain(server.url);
+  });
+
+  test('an endpoint where nothing listens is unreachable', async () => {
+    const server = await startScriptedModel({ script: () => say('ok') });
+    await server.close();
+    const failure = failureOf(await collect(modelAt(server)));
+    expect(failure).toMatchObject({ kind: 'retryable', code: 'provider_unreachable' });
+    expect(failure.message).toContain('ECONNREFUSED');
+  });
+
+  test('a host without an address is unreachable', async () => {
+    const failure = failureOf(await collect(modelAt({ url: 'http://no-such-host.invalid' })));
+    expect(failure).toMatchObject({ kind: 'retryable', code: 'provider_unreachable' });
+  });
+
+  test('a connection that is closed before any answer is unreachable', async () => {
+    const { events } = await answerTo(() => cut());
+    expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'provider_unreachable' });
+  });
+
+  test('a base URL that is none, or that leads to a web page, has to be changed', async () => {
+    const none = failureOf(await collect(create({ provider, model: 'm-1', baseUrl: 'not a url' })));
+    expect(none).toMatchObject({ kind: 'terminal', code: 'bad_endpoint' });
+    const page = await serve(() =>
+      raw((response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Hi</p>')),
+    );
+    expect(failureOf(await collect(modelAt(page)))).toMatchObject({ kind: 'terminal', code: 'bad_endpoint' });
+  });
+
+  test.each([
+    ['in the middle of a text', [say('Half an ans'), cut()]],
+    ['in the middle of a call', [call('bash', { command: 'x'.repeat(50) }), cut()]],
+  ])('a stream cut %s is no answer', async (_, step) => {
+    const { events } = await answerTo(() => step);
+    expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
+  });
+
+  test('a stream that ends politely but too early is no answer', async () => {
+    const whole = (await rawBody(provider, say('Half an answer'))).toString();
+    const end =
+      provider === 'openai' ? whole.indexOf('"finish_reason":"stop"') : whole.indexOf('message_stop');
+    const half = whole.slice(0, whole.lastIndexOf('\n\n', end) + 2);
+    const { events } = await answerTo(() => raw(eventStream(half)));
+    expect(textIn(events, 'text')).toBe('Half an answer');
+    expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
+  });
+
+  test('an empty stream and one that is not JSON are cut streams', async () => {
+    const { events } = await answerTo(() => raw(eventStream('')));
+    expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
+    const broken = await answerTo(() => raw(eventStream('event: message_start\ndata: {"id": \n\n')));
+    expect(failureOf(broken.events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
+  });
+
+  test.each([
+    [529, 'retryable', 'provider_unavailable'],
+    [500, 'retryable', 'provider_unavailable'],
+    [429, 'retryable', 'rate_limited'],
+    [401, 'terminal', 'provider_auth'],
+  ])('an error %i inside the stream ends it as %s: %s', async (status, kind, code) => {
+    const { events } = await answerTo(() => [say('Half an ans'), error(status, { message: 'Overloaded' })]);
+    expect(textIn(events, 'text')).toBe('Half an ans');
+    expect(failureOf(events)).toMatchObject({ kind, code });
+  });
+});
