@@ -132,9 +132,14 @@ export const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 function retryAfterOf(headers: Headers | undefined, now: number): number | undefined {
   const ms = headers?.get('retry-after-ms') ?? '';
   const after = headers?.get('retry-after') ?? '';
-  const candidates = [numberOf(ms), numberOf(after) * 1000, Date.parse(after) - now];
+  const candidates = [numberOf(ms), numberOf(after) * 1000, dateOf(after) - now];
   const wait = candidates.find((value) => Number.isFinite(value));
   return wait === undefined ? undefined : Math.min(Math.max(0, Math.ceil(wait)), MAX_RETRY_AFTER_MS);
+}
+
+/** An HTTP date begins with the day's name; `Date.parse` alone would also take `-5` for a date. */
+function dateOf(text: string): number {
+  return /^\s*[a-z]+, /i.test(text) ? Date.parse(text) : Number.NaN;
 }
 
 function numberOf(text: string): number {

@@ -17,7 +17,7 @@ export const KEY = 'sk-test-0123456789';
 export const providers = [
   { provider: 'openai', create: createOpenAiModel },
   { provider: 'anthropic', create: createAnthropicModel },
-];
+] as const;
 
 export const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -1,9 +1,11 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { ModelMessage } from '../../src/model/model.ts';
 import { call, raw, say, stop, think, usage } from '../support/scripted-model/scripted-model.ts';
 import {
   answerOf,
   collect,
+  KEY,
+  serve,
   KEY,
   kitOf,
   providers,
@@ -199,4 +201,49 @@ describe.each(providers)('$provider', (each) => {
     );
     expect(answerOf(await collect(modelAt(server))).parts).toEqual([{ type: 'text', text }]);
   });
+});
+
+describe('at the providers’ own addresses', () => {
+  const fetchBefore = globalThis.fetch;
+  afterEach(() => {
+    globalThis.fetch = fetchBefore;
+  });
+
+  /** Sends what goes to a provider's own host to the scripted model. */
+  async function redirected(provider: (typeof providers)[number]) {
+    const server = await serve(() => say('ok'));
+    const hosts: string[] = [];
+    globalThis.fetch = (input, init) => {
+      const url = new URL(String(input));
+      hosts.push(url.host);
+      return fetchBefore(server.url + url.pathname, init);
+    };
+    const model = provider.create({ provider: provider.provider, model: 'm-1', apiKey: KEY });
+    answerOf(await collect(model, requestOf({ temperature: 1, maxTokens: 99 })));
+    return { hosts, request: server.requests[0] };
+  }
+
+  test('OpenAI gets max_completion_tokens', async () => {
+    const { hosts, request } = await redirected(providers[0]);
+    expect(hosts).toEqual(['api.openai.com']);
+    expect(request?.body).toMatchObject({ max_completion_tokens: 99, temperature: 1 });
+    expect(request?.body).not.toHaveProperty('max_tokens');
+  });
+
+  test('Anthropic gets no temperature and its key once', async () => {
+    const { hosts, request } = await redirected(providers[1]);
+    expect(hosts).toEqual(['api.anthropic.com']);
+    expect(request?.body).toMatchObject({ max_tokens: 99 });
+    expect(request?.body).not.toHaveProperty('temperature');
+    expect(request?.headers.authorization).toBe(`Bearer ${KEY}`);
+    expect(request?.headers).not.toHaveProperty('x-api-key');
+  });
+});
+
+test('system and the end of the conversation are marked for Anthropic’s prompt cache', async () => {
+  const { server } = await kitOf(providers[1]).answerTo(() => say('ok'));
+  const body = server.requests[0]?.body;
+  const cache_control = { type: 'ephemeral' };
+  expect(body.system).toEqual([{ type: 'text', text: 'You are a test.', cache_control }]);
+  expect(body.messages.at(-1).content.at(-1)).toMatchObject({ text: 'Hello', cache_control });
 });

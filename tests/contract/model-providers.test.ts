@@ -1,0 +1,92 @@
+import { expect, test } from 'vitest';
+import { UserError } from '../../src/core/errors.ts';
+import { createModels } from '../../src/model/providers.ts';
+import { say } from '../support/scripted-model/scripted-model.ts';
+import { answerOf, collect, serve } from './model-harness.ts';
+
+const anthropic = { apiKey: 'key-a' };
+const openai = { apiKey: 'key-o' };
+const env = { baseUrl: 'http://127.0.0.1:1/v1' };
+
+function refusal(act: () => unknown): UserError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+test('a name with a configured provider before the slash is a model there', () => {
+  const models = createModels({ anthropic, openai, env });
+  expect(models.resolve('openai/gpt-x').name).toBe('openai/gpt-x');
+  expect(models.resolve('env/org/model:free').name).toBe('env/org/model:free');
+  expect(models.resolve(' anthropic/claude-x ').name).toBe('anthropic/claude-x');
+});
+
+test('with one provider any other name is a model there, slashes included', () => {
+  const models = createModels({ env });
+  expect(models.resolve('qwen3').name).toBe('env/qwen3');
+  expect(models.resolve('openai/gpt-x').name).toBe('env/openai/gpt-x');
+  expect(models.resolve('/odd').name).toBe('env//odd');
+});
+
+test('with several providers a name without one is refused with their names', () => {
+  const error = refusal(() => createModels({ anthropic, env }).resolve('org/model'));
+  expect(error.code).toBe('unknown_model');
+  expect(error.message).toBe(
+    'Model "org/model" names no configured provider (found: anthropic, env): write it as provider/model.',
+  );
+});
+
+test('a provider without a model after it is refused', () => {
+  expect(refusal(() => createModels({ openai }).resolve('openai/ ')).code).toBe('no_model');
+});
+
+test('without a provider the variables to set are named', () => {
+  for (const providers of [{}, { openai: { apiKey: ' ' }, env: {} }]) {
+    const error = refusal(() => createModels(providers, { model: 'x' }).resolve());
+    expect(error.code).toBe('no_provider');
+    for (const name of [
+      'ANTHROPIC_API_KEY',
+      'OPENAI_API_KEY',
+      'CAPYBARA_MODEL_ENDPOINT',
+      'CAPYBARA_MODEL_API_KEY',
+    ]) {
+      expect(error.message).toContain(name);
+    }
+    expect(error.message).toMatch(/CAPYBARA_MODEL to/);
+  }
+});
+
+test('the configured model is used where none is named, and only there', () => {
+  const models = createModels({ openai }, { model: 'gpt-configured' });
+  expect(models.resolve().name).toBe('openai/gpt-configured');
+  expect(models.resolve(' ').name).toBe('openai/gpt-configured');
+  expect(models.resolve('gpt-named').name).toBe('openai/gpt-named');
+});
+
+test('a provider with models of its own has a default; an endpoint has none', () => {
+  expect(createModels({ anthropic }).resolve().name).toMatch(/^anthropic\/claude-/);
+  expect(createModels({ openai }).resolve().name).toMatch(/^openai\/gpt-/);
+  const error = refusal(() => createModels({ env }).resolve());
+  expect(error.code).toBe('no_model');
+  expect(error.message).toContain('set CAPYBARA_MODEL or pass --model');
+  expect(refusal(() => createModels({ anthropic, openai }).resolve()).code).toBe('no_model');
+});
+
+test('the configured providers are listed without their keys', () => {
+  const models = createModels({ anthropic, env: { ...env, apiKey: 'key-e' } });
+  expect(models.list()).toEqual([
+    { provider: 'anthropic', defaultModel: expect.stringMatching(/^anthropic\//) },
+    { provider: 'env', baseUrl: 'http://127.0.0.1:1/v1' },
+  ]);
+});
+
+test('a resolved model asks the configured endpoint with the configured key', async () => {
+  const server = await serve(() => say('ok'), { apiKey: 'key-e' });
+  const models = createModels({ env: { baseUrl: server.baseUrl, apiKey: 'key-e' } });
+  expect(models.resolve('m-1')).toBe(models.resolve('env/m-1'));
+  expect(answerOf(await collect(models.resolve('m-1'))).model).toBe('m-1');
+});

@@ -1,0 +1,118 @@
+import { expect, test } from 'vitest';
+import { originOf } from '../../src/model/connection.ts';
+import { MAX_QUOTED, MAX_RETRY_AFTER_MS, toFailure } from '../../src/model/failure.ts';
+
+/** How errors are put into words, where no server is needed to see it. */
+const NOW = Date.parse('2026-11-20T12:00:00Z');
+const KEY = 'secret-key-of-a-gateway';
+const origin = originOf(
+  { provider: 'env', model: 'm-1', apiKey: KEY },
+  'https://user:pass@host.example/v1?token=t',
+);
+
+function failed(error: unknown, stage: 'connecting' | 'streaming' = 'connecting') {
+  return toFailure(error, origin, { stage, now: NOW });
+}
+
+function refused(status: number, message: string, headers: Record<string, string> = {}) {
+  return { status, error: { message }, headers: new Headers(headers) };
+}
+
+test.each([
+  [{ 'retry-after': '7' }, 7000],
+  [{ 'retry-after': '0.25' }, 250],
+  [{ 'retry-after': '20', 'retry-after-ms': '1500' }, 1500],
+  [{ 'retry-after': 'Fri, 20 Nov 2026 12:00:30 GMT' }, 30_000],
+  [{ 'retry-after': 'Fri, 20 Nov 2026 11:00:00 GMT' }, 0],
+  [{ 'retry-after': String(MAX_RETRY_AFTER_MS / 1000) }, MAX_RETRY_AFTER_MS],
+  [{ 'retry-after': String(MAX_RETRY_AFTER_MS / 1000 + 1) }, MAX_RETRY_AFTER_MS],
+  [{ 'retry-after': 'soon' }, undefined],
+  [{ 'retry-after': '-5' }, undefined],
+  [{}, undefined],
+])('%j means %s ms', (headers, expected) => {
+  const failure = failed(refused(429, 'slow down', headers as Record<string, string>));
+  if (expected === undefined) expect(failure).not.toHaveProperty('retryAfterMs');
+  else expect(failure.retryAfterMs).toBe(expected);
+});
+
+test('an overloaded provider may say when, too', () => {
+  expect(failed(refused(503, 'busy', { 'retry-after': '3' }))).toMatchObject({
+    code: 'provider_unavailable',
+    retryAfterMs: 3000,
+  });
+});
+
+test.each([
+  'This model’s maximum context length is 8192 tokens, but you sent 9000',
+  'the request exceeds the available context size, try increasing it',
+  'prompt is too long: 250000 tokens > 200000 maximum',
+  'input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000',
+  'The input token count (1200000) exceeds the maximum number of tokens allowed',
+  'Please reduce the length of the messages or completion.',
+])('"%s" is a context overflow', (message) => {
+  expect(failed(refused(400, message))).toMatchObject({ kind: 'terminal', code: 'context_overflow' });
+});
+
+test.each([
+  [400, 'max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens', 'bad_request'],
+  [429, 'Request too large: maximum context length per minute', 'rate_limited'],
+])('%i "%s" is no context overflow', (status, message, code) => {
+  expect(failed(refused(status, message)).code).toBe(code);
+});
+
+test('an overflow is also known by its code', () => {
+  const error = { status: 400, error: { message: 'no', code: 'context_length_exceeded' } };
+  expect(failed(error).code).toBe('context_overflow');
+});
+
+test('an account without credit is not worth a retry, whatever its status', () => {
+  const error = { status: 429, error: { message: 'You exceeded your quota.', code: 'insufficient_quota' } };
+  expect(failed(error)).toMatchObject({ kind: 'terminal', code: 'provider_quota' });
+});
+
+test('a provider’s text is one line, without keys, and not too long', () => {
+  const { message } = failed(
+    refused(400, `key ${KEY} and\n sk-abcdefghijk and Bearer xyz. ${'x'.repeat(MAX_QUOTED)}`),
+  );
+  expect(message).toMatch(
+    /^Provider env refused the request \(400\): key \[key\] and \[key\] and Bearer \[key\] x+…\.$/,
+  );
+  expect(failed(refused(400, 'y'.repeat(MAX_QUOTED))).message).toContain(`${'y'.repeat(MAX_QUOTED)}.`);
+});
+
+test.each([[{ error: { detail: 'not here' } }], [{ error: 'not here' }], [{ error: { error: 'not here' } }]])(
+  'the text of %j is found',
+  (body) => {
+    expect(failed({ status: 422, ...body }).message).toBe(
+      'Provider env refused the request (422): not here.',
+    );
+  },
+);
+
+test('an endpoint is shown without user, password and query', () => {
+  const { message } = failed(refused(404, ''));
+  expect(message).toBe('Model m-1 was not found at https://host.example/v1 (404).');
+});
+
+test.each([
+  ['ECONNREFUSED', 'provider_unreachable', 'provider_unreachable'],
+  ['ENOTFOUND', 'provider_unreachable', 'provider_unreachable'],
+  ['ECONNRESET', 'provider_unreachable', 'stream_cut'],
+  ['UND_ERR_SOCKET', 'provider_unreachable', 'stream_cut'],
+  ['ETIMEDOUT', 'provider_timeout', 'provider_timeout'],
+  ['UND_ERR_HEADERS_TIMEOUT', 'provider_timeout', 'provider_timeout'],
+  ['UND_ERR_BODY_TIMEOUT', 'provider_timeout', 'provider_timeout'],
+])('%s is %s while connecting', (code, connecting, streaming) => {
+  const cause = new AggregateError([Object.assign(new Error('connect'), { code })]);
+  const error = new TypeError('fetch failed', { cause });
+  expect(failed(error)).toMatchObject({ kind: 'retryable', code: connecting });
+  if (streaming === 'stream_cut') expect(failed(error, 'streaming').code).toBe('stream_cut');
+});
+
+test('what is nobody else’s fault is our bug', () => {
+  expect(failed(new TypeError('x is not a function'))).toEqual({
+    kind: 'bug',
+    code: 'model_bug',
+    message: 'The answer of Provider env could not be read: x is not a function.',
+  });
+});
