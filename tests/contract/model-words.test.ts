@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { originOf } from '../../src/model/connection.ts';
 import { MAX_QUOTED, MAX_RETRY_AFTER_MS, toFailure } from '../../src/model/failure.ts';
+import { MAX_NAME_LENGTH, wireName } from '../../src/model/history.ts';
 
 /** How errors are put into words, where no server is needed to see it. */
 const NOW = Date.parse('2026-11-20T12:00:00Z');

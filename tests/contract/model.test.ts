@@ -5,8 +5,6 @@ import {
   answerOf,
   collect,
   KEY,
-  serve,
-  KEY,
   kitOf,
   providers,
   rawBody,
