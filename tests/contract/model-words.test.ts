@@ -81,6 +81,22 @@ test('a provider’s text is one line, without keys, and not too long', () => {
   expect(failed(refused(400, 'y'.repeat(MAX_QUOTED))).message).toContain(`${'y'.repeat(MAX_QUOTED)}.`);
 });
 
+test('a key of four characters is hidden, a shorter one is a placeholder', () => {
+  const said = (apiKey: string) => {
+    const at = originOf({ provider: 'env', model: 'm-1', apiKey }, 'http://host.example/v1');
+    return toFailure(refused(400, `abcd ${apiKey}`), at, { stage: 'connecting', now: NOW }).message;
+  };
+  expect(said('wxyz')).toContain('abcd [key].');
+  expect(said('xyz')).toContain('abcd xyz.');
+});
+
+test('a tool name is sent as it is up to the longest that is allowed', () => {
+  expect(wireName('a'.repeat(MAX_NAME_LENGTH))).toBe('a'.repeat(MAX_NAME_LENGTH));
+  expect(wireName('a'.repeat(MAX_NAME_LENGTH + 1))).toBe('a'.repeat(MAX_NAME_LENGTH));
+  expect(wireName('mcp.read file')).toBe('mcp_read_file');
+  expect(wireName('')).toBe('unnamed');
+});
+
 test.each([[{ error: { detail: 'not here' } }], [{ error: 'not here' }], [{ error: { error: 'not here' } }]])(
   'the text of %j is found',
   (body) => {
