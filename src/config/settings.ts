@@ -53,7 +53,10 @@ function flag(env: string) {
 }
 
 function secret(env: string) {
-  return plain.regex(/^\S+$/).register(metas, { env, secret: true, expected: 'a key without spaces' });
+  // What is not ASCII would be quoted by the error of whoever puts it into a header.
+  return plain
+    .regex(/^[\x21-\x7e]+$/)
+    .register(metas, { env, secret: true, expected: 'a key of ASCII characters without spaces' });
 }
 
 function address(env: string, protocols: readonly string[], meta: Partial<SettingMeta> = {}) {

@@ -272,7 +272,7 @@ describe('wrong values', () => {
     ],
     [
       { OPENAI_API_KEY: 'hush hush' },
-      'OPENAI_API_KEY (environment) must be a key without spaces; what is there is not (not shown: it is a secret).',
+      'OPENAI_API_KEY (environment) must be a key of ASCII characters without spaces; what is there is not (not shown: it is a secret).',
     ],
     [
       { CAPYBARA_MODEL: 'a b' },

@@ -1,0 +1,239 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import {
+  Approval,
+  type CreateTask,
+  Entry,
+  Problem,
+  page,
+  type ResolveApproval,
+  Session,
+  Task,
+  ToolCall,
+} from '../api/wire.ts';
+import { messageOf, UserError } from '../core/errors.ts';
+
+/** Where a Capybara answers, and the key it wants. */
+export interface Server {
+  readonly url: string;
+  readonly apiKey?: string | undefined;
+}
+
+export type Query = Readonly<Record<string, string | number | undefined>>;
+export interface Page<Item> {
+  readonly data: Item[];
+  readonly nextCursor: string | null;
+}
+
+/** The server could not be reached, or answered that it cannot serve now: the same request may succeed later. */
+export class UnreachableError extends UserError {
+  constructor(message: string) {
+    super('server_unreachable', message, 3);
+  }
+}
+
+/** Whether the same request may succeed later without anyone changing it. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof UnreachableError) return true;
+  return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429);
+}
+
+/** The server said no. */
+export class ProblemError extends UserError {
+  readonly problem: Problem;
+  constructor(problem: Problem, server: Server) {
+    super(problem.code, sentence(problem, server), exitCodeOf(problem.status));
+    this.problem = problem;
+  }
+}
+
+function exitCodeOf(status: number): 2 | 3 {
+  if (status === 401 || status === 403 || status === 429 || status >= 500) return 3;
+  return 2;
+}
+
+function sentence(problem: Problem, server: Server): string {
+  if (problem.status !== 401) return problem.detail;
+  const state = server.apiKey ? 'does not accept the key it was given' : 'needs a key and was given none';
+  return `${hostOf(server)} ${state}: set CAPYBARA_API_KEY to one of its keys.`;
+}
+
+function hostOf({ url }: Server): string {
+  return `The Capybara at ${new URL(url).origin}`;
+}
+
+/** Longest wait for the start of an answer, in milliseconds. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+
+/** The HTTP API, one method per route. Every answer is checked against the wire schemas. */
+export class Client {
+  /** Asked before each request: an embedded Capybara may move. */
+  readonly #server: () => Server;
+
+  constructor(server: () => Server) {
+    this.#server = server;
+  }
+
+  /** `key` makes repeating the call harmless: the same key is the same task. */
+  async createTask(body: CreateTask, key: string = randomUUID()): Promise<Task> {
+    return this.#send('POST', '/v1/tasks', Task, { body, headers: { 'idempotency-key': key } });
+  }
+
+  async task(id: string): Promise<Task> {
+    return this.#send('GET', `/v1/tasks/${encodeURIComponent(id)}`, Task);
+  }
+
+  async tasks(query: Query = {}): Promise<Page<Task>> {
+    return this.#send('GET', `/v1/tasks${search(query)}`, page(Task));
+  }
+
+  async cancelTask(id: string): Promise<Task> {
+    return this.#send('POST', `/v1/tasks/${encodeURIComponent(id)}/cancel`, Task);
+  }
+
+  async session(id: string): Promise<Session> {
+    return this.#send('GET', `/v1/sessions/${encodeURIComponent(id)}`, Session);
+  }
+
+  async sessions(query: Query = {}): Promise<Page<Session>> {
+    return this.#send('GET', `/v1/sessions${search(query)}`, page(Session));
+  }
+
+  async entries(sessionId: string, query: Query = {}): Promise<Page<Entry>> {
+    return this.#send(
+      'GET',
+      `/v1/sessions/${encodeURIComponent(sessionId)}/entries${search(query)}`,
+      page(Entry),
+    );
+  }
+
+  async toolCalls(sessionId: string, query: Query = {}): Promise<Page<ToolCall>> {
+    const path = `/v1/sessions/${encodeURIComponent(sessionId)}/tool-calls${search(query)}`;
+    return this.#send('GET', path, page(ToolCall));
+  }
+
+  async approvals(query: Query = {}): Promise<Page<Approval>> {
+    return this.#send('GET', `/v1/approvals${search(query)}`, page(Approval));
+  }
+
+  async resolveApproval(id: string, body: z.infer<typeof ResolveApproval>): Promise<Approval> {
+    return this.#send('POST', `/v1/approvals/${encodeURIComponent(id)}`, Approval, { body });
+  }
+
+  /** The stream of a session's tree behind sequence number `after`. Ends when `signal` aborts. */
+  async openEvents(sessionId: string, after: number, signal: AbortSignal): Promise<Response> {
+    const headers = {
+      accept: 'text/event-stream',
+      ...(after > 0 && { 'last-event-id': String(after) }),
+    };
+    return this.#fetch(`/v1/sessions/${encodeURIComponent(sessionId)}/events`, { headers, signal });
+  }
+
+  async #send<Schema extends z.ZodType>(
+    method: string,
+    path: string,
+    schema: Schema,
+    { body, headers }: { body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<z.infer<Schema>> {
+    const json = body === undefined ? {} : { body: JSON.stringify(body) };
+    const type = body === undefined ? {} : { 'content-type': 'application/json' };
+    const response = await this.#fetch(path, {
+      method,
+      ...json,
+      headers: { accept: 'application/json', ...type, ...headers },
+    });
+    const answer = await this.#answer(response, path);
+    const parsed = schema.safeParse(answer);
+    if (parsed.success) return parsed.data;
+    throw this.#notCapybara(path, z.prettifyError(parsed.error).split('\n')[0] ?? '');
+  }
+
+  async #answer(response: Response, path: string): Promise<unknown> {
+    try {
+      return JSON.parse(await response.text());
+    } catch (error) {
+      if (error instanceof SyntaxError) throw this.#notCapybara(path, 'this is not JSON');
+      throw this.#unreachable(error);
+    }
+  }
+
+  #notCapybara(path: string, found: string): UserError {
+    const message = `${hostOf(this.#server())} gave an answer to ${path} that this version does not understand (${found}): check the address and update the older one.`;
+    return new UserError('bad_answer', message, 3);
+  }
+
+  /** An answer of status 2xx; anything else is thrown. */
+  async #fetch(path: string, init: RequestInit & { headers: Record<string, string> }): Promise<Response> {
+    const server = this.#server();
+    const authorization = server.apiKey ? { authorization: `Bearer ${server.apiKey}` } : {};
+    const slow = new AbortController();
+    const timer = setTimeout(() => slow.abort(new Error('no answer within 30 s')), REQUEST_TIMEOUT_MS);
+    const signal = init.signal ? AbortSignal.any([init.signal, slow.signal]) : slow.signal;
+    try {
+      const headers = { ...init.headers, ...authorization };
+      const response = await fetch(addressOf(server, path), { ...init, headers, signal });
+      if (response.ok) return response;
+      throw await problemOf(response, server);
+    } catch (error) {
+      if (error instanceof UserError || init.signal?.aborted) throw error;
+      throw this.#unreachable(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #unreachable(error: unknown): UnreachableError {
+    const cause = error instanceof Error && error.cause ? error.cause : error;
+    return new UnreachableError(
+      `${hostOf(this.#server())} cannot be reached (${reason(cause)}): check the address, or that it runs.`,
+    );
+  }
+}
+
+/** The server may live under a path of its host. User and password are not for `fetch`, which would quote them. */
+function addressOf(server: Server, path: string): URL {
+  const base = new URL(server.url);
+  base.username = '';
+  base.password = '';
+  base.search = '';
+  base.pathname = base.pathname.endsWith('/') ? base.pathname : `${base.pathname}/`;
+  return new URL(path.slice(1), base);
+}
+
+function reason(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === 'ECONNREFUSED') return 'connection refused';
+  if (code === 'ENOTFOUND') return 'no such host';
+  return messageOf(cause);
+}
+
+function search(query: Query): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) parameters.set(name, String(value));
+  }
+  return parameters.size === 0 ? '' : `?${parameters}`;
+}
+
+async function problemOf(response: Response, server: Server): Promise<UserError> {
+  const text = await response.text().catch(() => '');
+  const problem = Problem.safeParse(parseJson(text));
+  if (problem.success) return new ProblemError(problem.data, server);
+  const found = `HTTP ${response.status}${response.statusText ? ` ${response.statusText}` : ''}`;
+  if (response.status >= 500 || response.status === 429) {
+    return new UnreachableError(`${hostOf(server)} cannot serve now (${found}): try again.`);
+  }
+  return new UserError(
+    'bad_answer',
+    `${hostOf(server)} answered ${found} without a reason: check the address.`,
+    3,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,97 @@
+import { Command, Errors, Flags } from '@oclif/core';
+import type { Flags as ConfigFlags } from '../config/layers.ts';
+import type { LoadedConfig } from '../config.ts';
+import type { Connection, ConnectOptions } from './connection.ts';
+import { describeFailure } from './failure.ts';
+import type { Terminal } from './terminal.ts';
+
+/** The flags that every command has. */
+export interface GlobalFlags {
+  readonly json: boolean;
+  readonly profile?: string | undefined;
+  readonly offline: boolean;
+  readonly debug: boolean;
+}
+
+/**
+ * What all commands share: settings, the connection, and how failures are told. Heavy things are loaded when a command
+ * runs, so that `--help` stays quick.
+ */
+export abstract class CapybaraCommand extends Command {
+  static override baseFlags = {
+    json: Flags.boolean({ helpGroup: 'GLOBAL', description: 'Answer in JSON.' }),
+    profile: Flags.string({
+      helpGroup: 'GLOBAL',
+      description: 'A profile of your config.yaml.',
+      helpValue: 'NAME',
+    }),
+    offline: Flags.boolean({ helpGroup: 'GLOBAL', description: 'Contact nothing but configured endpoints.' }),
+    debug: Flags.boolean({ helpGroup: 'GLOBAL', description: 'Show where an error comes from.' }),
+  };
+
+  #showsStack = false;
+
+  /** Settings, `given` first. A server passes `trustWorkingDirectory: false`. */
+  protected async settings(
+    flags: GlobalFlags,
+    given: ConfigFlags = {},
+    { trustWorkingDirectory = true }: { trustWorkingDirectory?: boolean } = {},
+  ): Promise<LoadedConfig> {
+    const { loadConfig } = await import('../config.ts');
+    // A flag that was not given must not hide what the environment says.
+    const { offline, debug } = { offline: flags.offline || undefined, debug: flags.debug || undefined };
+    const loaded = loadConfig({
+      flags: { offline, debug, ...given },
+      profile: flags.profile,
+      trustWorkingDirectory,
+    });
+    this.#showsStack = loaded.config.debug;
+    return loaded;
+  }
+
+  protected async terminal(loaded: LoadedConfig): Promise<Terminal> {
+    const { processTerminal } = await import('./terminal.ts');
+    return processTerminal({ noColor: loaded.config.noColor ?? false });
+  }
+
+  /** Hands a connection to `use`, and stops afterwards what was started for it. */
+  protected async withConnection<Result>(
+    loaded: LoadedConfig,
+    options: ConnectOptions,
+    use: (connection: Connection) => Promise<Result>,
+  ): Promise<Result> {
+    const { connect } = await import('./connection.ts');
+    const connection = await connect(loaded.config, options);
+    try {
+      return await use(connection);
+    } finally {
+      await connection.stop();
+    }
+  }
+
+  /** `value` for programs, `text` for people. */
+  protected answer(flags: GlobalFlags, value: unknown, text: string): void {
+    process.stdout.write(flags.json ? `${JSON.stringify(value, null, 2)}\n` : text);
+  }
+
+  protected override async catch(error: Error): Promise<void> {
+    if (error instanceof Errors.ExitError) throw error;
+    this.parsed = true;
+    const command = `capybara ${(this.id ?? '').replaceAll(':', ' ')}`;
+    const { exitCode, code, message, status } = describeFailure(error, command);
+    process.exitCode = exitCode;
+    const typed = this.argv.includes('--') ? this.argv.slice(0, this.argv.indexOf('--')) : this.argv;
+    if (typed.includes('--json')) {
+      const problem = {
+        type: 'about:blank',
+        title: 'Error',
+        ...(status && { status }),
+        code,
+        detail: message,
+        exitCode,
+      };
+      process.stdout.write(`${JSON.stringify(problem)}\n`);
+    } else process.stderr.write(`${message}\n`);
+    if (this.#showsStack || typed.includes('--debug')) process.stderr.write(`${error.stack ?? ''}\n`);
+  }
+}

@@ -1,0 +1,25 @@
+import { Flags } from '@oclif/core';
+import { CapybaraCommand } from '../command.ts';
+
+export default class Api extends CapybaraCommand {
+  static override summary = 'Run the HTTP API of a server.';
+  static override description =
+    'Needs DATABASE_URL, and REDIS_URL where the queue is on Redis. SIGTERM stops it after the requests in hand.';
+  static override examples = ['$ DATABASE_URL=postgres://… <%= config.bin %> api --port 7070'];
+  static override flags = {
+    port: Flags.string({ description: 'The port to listen on; 0 takes a free one.', helpValue: 'NUMBER' }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(Api);
+    const given = { port: flags.port };
+    const { config } = await this.settings(flags, given, { trustWorkingDirectory: false });
+    const [{ databaseOf, runUntilStopped }, { loadApi }] = await Promise.all([
+      import('../serve.ts'),
+      import('../mains.ts'),
+    ]);
+    databaseOf(config);
+    const { runApi } = await loadApi();
+    await runUntilStopped(config, (log) => runApi(config, log));
+  }
+}

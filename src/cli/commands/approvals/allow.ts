@@ -1,0 +1,27 @@
+import { Args, Flags } from '@oclif/core';
+import { CapybaraCommand } from '../../command.ts';
+
+export default class ApprovalsAllow extends CapybaraCommand {
+  static override summary = 'Allow what an agent asked for: the agent goes on.';
+  static override examples = ['<%= config.bin %> approvals allow apr_0198c17e5d0a7f3c8b1e2d4f6a8c0e1f'];
+  static override args = {
+    id: Args.string({
+      description: 'apr_…, as `approvals list` shows it.',
+      required: true,
+      ignoreStdin: true,
+    }),
+  };
+  static override flags = {
+    message: Flags.string({ description: 'Something to tell the agent.', helpValue: 'TEXT' }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(ApprovalsAllow);
+    const loaded = await this.settings(flags);
+    await this.withConnection(loaded, { start: false }, async ({ client }) => {
+      const message = flags.message === undefined ? {} : { message: flags.message };
+      const approval = await client.resolveApproval(args.id, { decision: 'allow', ...message });
+      this.answer(flags, approval, `${approval.id} ${approval.status}\n`);
+    });
+  }
+}

@@ -1,0 +1,31 @@
+import { Flags } from '@oclif/core';
+import { CapybaraCommand } from '../command.ts';
+
+export default class Migrate extends CapybaraCommand {
+  static override summary = 'Bring the database up to this version.';
+  static override description =
+    'Safe to run at any time, and by several at once. With --bootstrap it also makes the first key of a server and prints ' +
+    'it, once.';
+  static override examples = ['$ DATABASE_URL=postgres://… <%= config.bin %> migrate --bootstrap'];
+  static override flags = {
+    bootstrap: Flags.boolean({ description: 'Make the first key, where there is none.' }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(Migrate);
+    const { config } = await this.settings(flags, {}, { trustWorkingDirectory: false });
+    const [{ databaseOf }, { migrate }, { loadBootstrap }] = await Promise.all([
+      import('../serve.ts'),
+      import('../../store/migrate.ts'),
+      import('../mains.ts'),
+    ]);
+    const url = databaseOf(config);
+    await migrate(url, { log: (line) => process.stderr.write(`${line}\n`) });
+    if (!flags.bootstrap) return this.answer(flags, { migrated: true }, 'The database is up to date.\n');
+    const first = await (await loadBootstrap()).bootstrap(url);
+    const text = first
+      ? `The first key, shown this once: ${first.apiKey}\n`
+      : 'The database is up to date and has keys already.\n';
+    this.answer(flags, { migrated: true, apiKey: first?.apiKey ?? null }, text);
+  }
+}

@@ -1,0 +1,56 @@
+import { Args, Flags } from '@oclif/core';
+import { CapybaraCommand } from '../command.ts';
+import { settingsOf, taskFlags } from '../task-flags.ts';
+
+export default class Run extends CapybaraCommand {
+  static override summary = 'Give an agent a task and watch it until it is done.';
+  static override description =
+    'With no server configured the embedded Capybara does it: the one that runs here already, or one that is started for ' +
+    'the while. Ctrl-C leaves (the task is kept); Ctrl-C twice cancels the task.';
+  static override examples = [
+    '<%= config.bin %> run "make the failing test pass"',
+    '<%= config.bin %> run --continue "now write the changelog"',
+    '$ git diff | <%= config.bin %> run - --limit turns=20',
+  ];
+  static override args = {
+    prompt: Args.string({
+      description: 'What to do, in quotes; "-" reads it from stdin.',
+      required: true,
+      ignoreStdin: true,
+    }),
+  };
+  static override flags = {
+    ...taskFlags,
+    stream: Flags.boolean({ description: 'Show the work as it goes on.', default: true, allowNo: true }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(Run);
+    const loaded = await this.settings(flags, settingsOf(flags));
+    const [{ readPrompt, readTask }, { submitTask, watchTask, EXIT }, { Interrupts }] = await Promise.all([
+      import('../task-input.ts'),
+      import('../run-task.ts'),
+      import('../interrupts.ts'),
+    ]);
+    const prompt = await readPrompt(args.prompt, process.stdin);
+    const terminal = await this.terminal(loaded);
+    const interrupts = new Interrupts({ force: () => process.exit(EXIT.left) });
+    const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
+    const port = loaded.sources.port.kind === 'default' ? { port: 0 } : {};
+    const onChange = (kind: 'joined' | 'own') =>
+      terminal.err(
+        `The Capybara that ran here ended; ${kind === 'own' ? 'this one goes on' : 'another one goes on'}.\n`,
+      );
+    const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
+    process.exitCode = await this.withConnection(
+      loaded,
+      { start: true, ...port, onChange },
+      async (connection) => {
+        if (interrupts.signal.aborted) return EXIT.left;
+        const task = await submitTask(request, connection);
+        return watchTask(task, { connection, terminal, show, json: flags.json, interrupts });
+      },
+    );
+    interrupts.close();
+  }
+}

@@ -1,0 +1,28 @@
+import { Flags } from '@oclif/core';
+import { CapybaraCommand } from '../../command.ts';
+import { table } from '../../table.ts';
+
+export default class SessionsList extends CapybaraCommand {
+  static override summary = 'List sessions, the newest first.';
+  static override examples = ['<%= config.bin %> sessions list --limit 5'];
+  static override flags = {
+    limit: Flags.integer({ description: 'How many.', default: 20, min: 1, max: 200 }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(SessionsList);
+    const loaded = await this.settings(flags);
+    await this.withConnection(loaded, { start: false }, async ({ client }) => {
+      const page = await client.sessions({ limit: flags.limit });
+      const rows = page.data.map(({ id, state, createdAt, workspace, title }) => [
+        id,
+        state,
+        createdAt,
+        workspace.path ?? workspace.kind,
+        title,
+      ]);
+      const heading = ['ID', 'STATE', 'CREATED', 'WORKSPACE', 'TITLE'];
+      this.answer(flags, page, rows.length === 0 ? 'No sessions.\n' : table(heading, rows));
+    });
+  }
+}

@@ -1,0 +1,43 @@
+import { Args, Flags } from '@oclif/core';
+import { CapybaraCommand } from '../command.ts';
+
+export default class Tail extends CapybaraCommand {
+  static override summary = 'Follow a task to its end, from anywhere, as often as you like.';
+  static override description =
+    'Shows the task from its beginning, whether it runs or is over. The exit code says how it ended: 0 done, 1 failed, ' +
+    '5 a limit was reached, 4 a person is needed.';
+  static override examples = ['<%= config.bin %> tail last', '<%= config.bin %> tail task_0198c1 --json'];
+  static override args = {
+    id: Args.string({
+      description: 'task_…, ses_…, its beginning, or "last".',
+      required: true,
+      ignoreStdin: true,
+    }),
+  };
+  static override flags = {
+    stream: Flags.boolean({ description: 'Show the work as it goes on.', default: true, allowNo: true }),
+    url: Flags.string({
+      description: 'The server to use instead of the embedded Capybara.',
+      helpValue: 'URL',
+    }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(Tail);
+    const loaded = await this.settings(flags, { url: flags.url });
+    const [{ findTask }, { watchTask, EXIT }, { Interrupts }] = await Promise.all([
+      import('../find.ts'),
+      import('../run-task.ts'),
+      import('../interrupts.ts'),
+    ]);
+    const terminal = await this.terminal(loaded);
+    const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
+    process.exitCode = await this.withConnection(loaded, { start: false }, async (connection) => {
+      const task = await findTask(connection.client, args.id);
+      const interrupts = new Interrupts({ force: () => process.exit(EXIT.left) });
+      const code = await watchTask(task, { connection, terminal, show, json: flags.json, interrupts });
+      interrupts.close();
+      return code;
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import { Flags } from '@oclif/core';
+import { CapybaraCommand } from '../command.ts';
+
+export default class Up extends CapybaraCommand {
+  static override summary = 'Run the whole of Capybara in one process: its own Postgres, API and worker.';
+  static override description =
+    'Unfinished tasks of this data directory go on. Ctrl-C stops it; nothing is lost.';
+  static override examples = [
+    '<%= config.bin %> up',
+    '<%= config.bin %> up --port 7171 --data-dir ./capybara-data',
+  ];
+  static override flags = {
+    port: Flags.string({
+      description: 'The port of the API on 127.0.0.1; 0 takes a free one.',
+      helpValue: 'NUMBER',
+    }),
+    'data-dir': Flags.string({ description: 'Where everything is kept.', helpValue: 'PATH' }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(Up);
+    const given = { port: flags.port, dataDir: flags['data-dir'] };
+    const { config } = await this.settings(flags, given, { trustWorkingDirectory: false });
+    const [{ runUntilStopped }, { loadEmbedded }] = await Promise.all([
+      import('../serve.ts'),
+      import('../mains.ts'),
+    ]);
+    const { startCapybara } = await loadEmbedded();
+    await runUntilStopped(config, async (log) => {
+      const capybara = await startCapybara(config, { port: config.port, log });
+      const { readServerInfo } = await import('../../embedded/data-dir.ts');
+      const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
+      const { url } = capybara;
+      const lines = [
+        `Capybara runs at ${url}`,
+        `  data directory  ${config.dataDir}`,
+        `  key for the API ${apiKeyFile}`,
+        'Try, in a repository: capybara run "explain what this project does"',
+      ];
+      this.answer(
+        flags,
+        { url, dataDir: config.dataDir, apiKeyFile, pid: process.pid },
+        `${lines.join('\n')}\n`,
+      );
+      return capybara;
+    });
+  }
+}

@@ -1,0 +1,25 @@
+import { Flags } from '@oclif/core';
+import { CapybaraCommand } from '../command.ts';
+
+export default class Worker extends CapybaraCommand {
+  static override summary = 'Run a worker of a server: it takes turns from the queue and does them.';
+  static override description =
+    'Needs DATABASE_URL, and REDIS_URL where the queue is on Redis. SIGTERM hands its turns back and stops it.';
+  static override examples = ['$ DATABASE_URL=postgres://… <%= config.bin %> worker --concurrency 32'];
+  static override flags = {
+    concurrency: Flags.string({ description: 'Turns that it does at a time.', helpValue: 'NUMBER' }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(Worker);
+    const given = { concurrency: flags.concurrency };
+    const { config } = await this.settings(flags, given, { trustWorkingDirectory: false });
+    const [{ databaseOf, runUntilStopped }, { loadWorker }] = await Promise.all([
+      import('../serve.ts'),
+      import('../mains.ts'),
+    ]);
+    databaseOf(config);
+    const { runWorker } = await loadWorker();
+    await runUntilStopped(config, (log) => runWorker(config, log));
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The Capybara a command talks to: the configured server, or the embedded one of the data directory, which is joined
+ * where it runs and, for `run`, started where it does not.
+ */
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from '../config.ts';
+import { messageOf, UserError } from '../core/errors.ts';
+import { Client, type Server } from './client.ts';
+import { loadEmbedded, type RunningCapybara } from './mains.ts';
+
+export interface Connection {
+  readonly client: Client;
+  /**
+   * - `configured`: a server that was named; whoever runs it.
+   * - `joined`: the embedded Capybara of another process, which may end at any time.
+   * - `own`: started by this process, ends with it.
+   */
+  readonly kind: 'configured' | 'joined' | 'own';
+  /** After a request failed: where an embedded Capybara has gone, finds or (where allowed) starts the next one. */
+  recover(): Promise<void>;
+  /** Stops what was started. */
+  stop(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  /** Whether an embedded Capybara may be started for the while. */
+  readonly start: boolean;
+  /** The port of one that is started; the configured one where not given. */
+  readonly port?: number;
+  /** Told when another embedded Capybara serves than before. */
+  readonly onChange?: (kind: 'joined' | 'own') => void;
+}
+
+/** How long another process may take to start the embedded Capybara that this one wants to join, in milliseconds. */
+export const JOIN_TIMEOUT_MS = 60_000;
+const JOIN_POLL_MS = 100;
+const PROBE_TIMEOUT_MS = 2_000;
+
+/** Throws `UserError` (exit code 3) where there is no Capybara. */
+export async function connect(config: Config, options: ConnectOptions): Promise<Connection> {
+  if (config.url !== undefined) return configured({ url: config.url, apiKey: config.apiKey });
+  const embedded = new EmbeddedConnection(config, options);
+  await embedded.open();
+  return embedded;
+}
+
+function configured(server: Server): Connection {
+  return {
+    client: new Client(() => server),
+    kind: 'configured',
+    recover: async () => {},
+    stop: async () => {},
+  };
+}
+
+class EmbeddedConnection implements Connection {
+  readonly client = new Client(() => this.#server);
+  readonly #config: Config;
+  readonly #options: ConnectOptions;
+  #server: Server = { url: 'http://127.0.0.1' };
+  #own: RunningCapybara | undefined;
+
+  constructor(config: Config, options: ConnectOptions) {
+    this.#config = config;
+    this.#options = options;
+  }
+
+  get kind(): 'joined' | 'own' {
+    return this.#own ? 'own' : 'joined';
+  }
+
+  async open(): Promise<void> {
+    const deadline = Date.now() + JOIN_TIMEOUT_MS;
+    while (!(await this.#join()) && !(await this.#start())) {
+      if (!this.#options.start) throw noneRuns(this.#config.dataDir);
+      if (Date.now() > deadline) throw neverReady(this.#config.dataDir);
+      await delay(JOIN_POLL_MS);
+    }
+  }
+
+  async recover(): Promise<void> {
+    if (this.#own || (await answers(this.#server.url))) return;
+    const { url } = this.#server;
+    if (this.#options.start) await this.open();
+    else await this.#join();
+    if (this.#server.url !== url || this.#own) this.#options.onChange?.(this.kind);
+  }
+
+  async stop(): Promise<void> {
+    const own = this.#own;
+    this.#own = undefined;
+    await own?.stop();
+  }
+
+  async #join(): Promise<boolean> {
+    const { readServerInfo } = await import('../embedded/data-dir.ts');
+    const info = readServerInfo(this.#config.dataDir);
+    if (!info || !isAlive(info.pid) || !(await answers(info.url))) return false;
+    this.#server = { url: info.url, apiKey: readKey(info.apiKeyFile) };
+    return true;
+  }
+
+  /** `false` where another process got ahead. */
+  async #start(): Promise<boolean> {
+    if (!this.#options.start) return false;
+    const [{ startCapybara }, { createLog }] = await Promise.all([loadEmbedded(), import('../log.ts')]);
+    const log = createLog({ level: this.#config.debug ? 'debug' : 'error', pretty: true });
+    const { port } = this.#options;
+    try {
+      this.#own = await startCapybara(this.#config, { ...(port !== undefined && { port }), log });
+    } catch (error) {
+      if (error instanceof UserError && error.code === 'already_running') return false;
+      throw error;
+    }
+    this.#server = { url: this.#own.url, apiKey: this.#own.apiKey };
+    return true;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+/** The key is not sent: another program may have this port now. */
+async function answers(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(new URL('/healthz', url), { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+function readKey(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    const message = `The key of the embedded Capybara cannot be read (${messageOf(error)}): run as the user who started it.`;
+    throw new UserError('no_access', message, 3);
+  }
+}
+
+function noneRuns(dataDir: string): UserError {
+  const message = `No Capybara runs on ${dataDir}: start one with \`capybara up\`, or name a server with CAPYBARA_URL.`;
+  return new UserError('no_server', message, 3);
+}
+
+function neverReady(dataDir: string): UserError {
+  const seconds = JOIN_TIMEOUT_MS / 1000;
+  const message = `Another process holds ${dataDir} and its Capybara did not answer within ${seconds} s: stop that process, or wait.`;
+  return new UserError('no_server', message, 3);
+}

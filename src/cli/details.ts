@@ -1,0 +1,41 @@
+import type { Session, Task } from '../api/wire.ts';
+import { usageLines } from './summary.ts';
+import { fields, table } from './table.ts';
+import { neutralised, oneLine } from './untrusted-text.ts';
+
+const LINE = 500;
+
+/** What `tasks show` says. */
+export function taskText(task: Task): string {
+  const state = task.waitingOn ? `${task.status} on ${task.waitingOn}` : task.status;
+  const pairs: [string, string][] = [
+    ['task', task.id],
+    ['session', task.sessionId],
+    ['status', task.cancelRequested && task.endedAt === null ? `${state}, being cancelled` : state],
+    ['model', oneLine(task.model, LINE)],
+    ['mode', task.mode],
+    ['turns', `${task.turns} of ${task.limits.turns}`],
+    ['created', task.createdAt],
+    ['ended', task.endedAt ?? '-'],
+    ['prompt', oneLine(task.prompt, LINE)],
+  ];
+  if (task.error) pairs.push(['error', oneLine(`${task.error.message} (${task.error.code})`, LINE)]);
+  for (const line of usageLines(task.usage)) pairs.push(['usage', line]);
+  const result = task.result ? `\n${neutralised(task.result.text)}\n` : '';
+  return fields(pairs) + result;
+}
+
+/** What `sessions show` says. */
+export function sessionText(session: Session, tasks: readonly Task[]): string {
+  const pairs: [string, string][] = [
+    ['session', session.id],
+    ['title', oneLine(session.title, LINE)],
+    ['state', session.state],
+    ['workspace', oneLine(session.workspace.path ?? session.workspace.kind, LINE)],
+    ['created', session.createdAt],
+  ];
+  if (session.parentId !== null) pairs.push(['parent', session.parentId]);
+  if (session.archivedAt !== null) pairs.push(['archived', session.archivedAt]);
+  const rows = tasks.map(({ id, status, turns, prompt }) => [id, status, String(turns), prompt]);
+  return `${fields(pairs)}\n${table(['TASK', 'STATUS', 'TURNS', 'PROMPT'], rows)}`;
+}

@@ -1,0 +1,61 @@
+import { Errors } from '@oclif/core';
+import { messageOf, UserError } from '../core/errors.ts';
+
+/** What went wrong, as a command says it. */
+export interface Failure {
+  readonly code: string;
+  /** One sentence, without a line break. */
+  readonly message: string;
+  readonly exitCode: number;
+  /** The HTTP status, where a server said it. */
+  readonly status?: number;
+}
+
+/** `command` is what the person typed before the arguments: `capybara run`. */
+export function describeFailure(error: unknown, command: string): Failure {
+  if (error instanceof UserError) {
+    const status = 'problem' in error ? (error.problem as { status: number }).status : undefined;
+    return { code: error.code, message: error.message, exitCode: error.exitCode, ...(status && { status }) };
+  }
+  if (error instanceof Errors.CLIError) {
+    return { code: 'bad_usage', message: usageSentence(error, command), exitCode: 2 };
+  }
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') {
+    return {
+      code: 'port_in_use',
+      message: `${portSentence(error)} choose another with --port.`,
+      exitCode: 3,
+    };
+  }
+  return {
+    code: 'internal',
+    message: firstLine(messageOf(error)) || 'Something unknown went wrong.',
+    exitCode: 1,
+  };
+}
+
+function portSentence(error: unknown): string {
+  const port = error instanceof Error && 'port' in error ? `The port ${String(error.port)}` : 'The port';
+  return `${port} is in use by another program:`;
+}
+
+/** oclif's own messages have several lines and a hint. */
+function usageSentence(error: Error, command: string): string {
+  const hint = `see \`${command} --help\`.`;
+  const flags = 'flags' in error && Array.isArray(error.flags) ? error.flags.map(String) : [];
+  const args = 'args' in error && Array.isArray(error.args) ? error.args : [];
+  if (flags.length > 0) return `There is no flag ${flags.join(', ')}: ${hint}`;
+  const unexpected = args.filter((arg) => typeof arg === 'string');
+  if (unexpected.length > 0) {
+    return `Did not expect ${unexpected.map((arg) => JSON.stringify(arg)).join(', ')}: put text with spaces in quotes, ${hint}`;
+  }
+  const missing = args.map((arg: { name: string }) => arg.name.toUpperCase());
+  if (missing.length > 0) return `Expected ${missing.join(', ')}: ${hint}`;
+  const said = error.message.replace('See more help with --help', '').replace(/\s+/g, ' ').trim();
+  return `${said.replace(/[.:]$/, '')}: ${hint}`;
+}
+
+function firstLine(text: string): string {
+  return text.split('\n')[0] ?? '';
+}

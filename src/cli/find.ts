@@ -1,0 +1,62 @@
+/** `ID` of a command line: a whole `ses_…` or `task_…`, its unambiguous beginning, or `last`. */
+import type { Session, Task } from '../api/wire.ts';
+import { UserError } from '../core/errors.ts';
+import { fromPublicId } from '../core/id.ts';
+import type { Client, Page, Query } from './client.ts';
+import { oneLine } from './untrusted-text.ts';
+
+/** How many of the newest are looked through for a beginning. */
+export const MAX_SEARCHED = 1_000;
+
+/** The task that `id` means; for a session, its newest. Throws `UserError` (exit code 2) where there is none, or several. */
+export async function findTask(client: Client, id: string): Promise<Task> {
+  if (id === 'last') return newest(await client.tasks({ limit: 1 }), 'There is no task yet.');
+  if (fromPublicId('task', id)) return client.task(id);
+  if (kindOf(id) === 'task') return beginningWith(id, (query) => client.tasks(query));
+  const session = await findSession(client, id);
+  const none = `The session ${session.id} has no task.`;
+  return newest(await client.tasks({ limit: 1, sessionId: session.id }), none);
+}
+
+/** The session that `id` means; for a task, the one it belongs to. */
+export async function findSession(client: Client, id: string): Promise<Session> {
+  if (id === 'last') return newest(await client.sessions({ limit: 1 }), 'There is no session yet.');
+  if (fromPublicId('session', id)) return client.session(id);
+  if (kindOf(id) === 'session') return beginningWith(id, (query) => client.sessions(query));
+  return client.session((await findTask(client, id)).sessionId);
+}
+
+function kindOf(id: string): 'task' | 'session' {
+  const match = /^(task|ses)_[0-9a-f]{0,32}$/i.exec(id);
+  if (match) return match[1]?.toLowerCase() === 'task' ? 'task' : 'session';
+  const found = JSON.stringify(oneLine(id, 60));
+  throw new UserError(
+    'id_invalid',
+    `${found} is not an id: expected ses_…, task_…, its beginning, or "last".`,
+  );
+}
+
+function newest<Item>({ data }: Page<Item>, none: string): Item {
+  const [item] = data;
+  if (item === undefined) throw new UserError('not_found', none);
+  return item;
+}
+
+async function beginningWith<Item extends { id: string }>(
+  beginning: string,
+  load: (query: Query) => Promise<Page<Item>>,
+): Promise<Item> {
+  const found: Item[] = [];
+  let cursor: string | undefined;
+  for (let searched = 0; searched < MAX_SEARCHED; ) {
+    const { data, nextCursor } = await load({ limit: 200, cursor });
+    found.push(...data.filter(({ id }) => id.startsWith(beginning.toLowerCase())));
+    searched += data.length;
+    if (nextCursor === null) break;
+    cursor = nextCursor;
+  }
+  const [item, other] = found;
+  if (item && !other) return item;
+  const state = item ? `${found.length} ids begin with` : `None of the newest ${MAX_SEARCHED} begins with`;
+  throw new UserError(item ? 'id_ambiguous' : 'not_found', `${state} ${beginning}: give more of the id.`);
+}

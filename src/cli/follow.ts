@@ -1,0 +1,143 @@
+/** Follows one task to its end, or to where a person is needed. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Approval, Event, Task } from '../api/wire.ts';
+import { callSummary } from './call-summary.ts';
+import { type Client, isTransient, ProblemError } from './client.ts';
+import type { Connection } from './connection.ts';
+import { EntryReader } from './entry-reader.ts';
+import { Transcript } from './render.ts';
+import { type Frame, readEvents } from './sse.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface FollowOptions {
+  readonly connection: Connection;
+  readonly task: Pick<Task, 'id' | 'sessionId'>;
+  readonly terminal: Terminal;
+  /** `text` for people, `json` for programs (an event a line), `none` for who only wants the end. */
+  readonly show: 'text' | 'json' | 'none';
+  readonly signal: AbortSignal;
+}
+
+export type FollowEnd =
+  | { readonly kind: 'ended'; readonly task: Task }
+  | { readonly kind: 'person_needed'; readonly approvals: readonly Approval[] }
+  /** `signal` aborted; the task goes on. */
+  | { readonly kind: 'left' };
+
+const ENDS = new Set<Event['type']>(['task.succeeded', 'task.failed', 'task.cancelled']);
+const RETRY_MS = 200;
+
+export async function follow(options: FollowOptions): Promise<FollowEnd> {
+  try {
+    return await followFrames(options);
+  } catch (error) {
+    if (options.signal.aborted) return { kind: 'left' };
+    throw error;
+  }
+}
+
+async function followFrames(options: FollowOptions): Promise<FollowEnd> {
+  const { connection, task, signal } = options;
+  const { client } = connection;
+  const show = createShow(options);
+  const frames = readEvents({
+    open: (after, until) => client.openEvents(task.sessionId, after, until),
+    recover: () => connection.recover(),
+    signal,
+  });
+  for await (const frame of frames) {
+    await show(frame);
+    if (frame.kind !== 'event' || frame.event.taskId !== task.id) continue;
+    if (ENDS.has(frame.event.type)) {
+      return { kind: 'ended', task: await untilReachable(options, () => client.task(task.id)) };
+    }
+    const isWaiting = frame.event.type === 'task.waiting' && frame.event.data.on === 'approval';
+    const approvals = isWaiting ? await untilReachable(options, () => openApprovals(client, task.id)) : [];
+    const undecided = await decideAll(options, approvals);
+    if (undecided.length > 0) return { kind: 'person_needed', approvals: undecided };
+  }
+  return { kind: 'left' };
+}
+
+function createShow(options: FollowOptions): (frame: Frame) => Promise<void> {
+  const { terminal, task } = options;
+  if (options.show === 'none') return async () => {};
+  if (options.show === 'json') {
+    return async (frame) => {
+      const isOurs = frame.kind === 'event' && (frame.event.taskId ?? task.id) === task.id;
+      if (isOurs) terminal.out(`${JSON.stringify(frame.event)}\n`);
+    };
+  }
+  const entries = new EntryReader((query) =>
+    untilReachable(options, () => options.connection.client.entries(task.sessionId, query)),
+  );
+  const transcript = new Transcript({
+    taskId: task.id,
+    style: terminal.style,
+    entryAt: (position) => entries.at(position),
+  });
+  return async (frame) => terminal.out(await transcript.render(frame));
+}
+
+/** Repeats a request that only reads (or may be repeated) until the server answers it. */
+export async function untilReachable<Answer>(
+  { connection, signal }: Pick<FollowOptions, 'connection' | 'signal'>,
+  request: () => Promise<Answer>,
+): Promise<Answer> {
+  for (;;) {
+    try {
+      return await request();
+    } catch (error) {
+      if (!isTransient(error) || signal.aborted) throw error;
+      await delay(RETRY_MS);
+      await connection.recover();
+    }
+  }
+}
+
+async function openApprovals(client: Client, taskId: string): Promise<Approval[]> {
+  const open: Approval[] = [];
+  for (let cursor: string | undefined; ; ) {
+    const { data, nextCursor } = await client.approvals({ limit: 200, cursor });
+    open.push(...data.filter((each) => each.taskId === taskId && each.status === 'open'));
+    if (nextCursor === null) return open;
+    cursor = nextCursor;
+  }
+}
+
+/** Asks the person here about each; returns those that nobody answered. */
+async function decideAll(options: FollowOptions, approvals: readonly Approval[]): Promise<Approval[]> {
+  const { connection, terminal, signal, show } = options;
+  if (!terminal.ask || show === 'json') return [...approvals];
+  const undecided: Approval[] = [];
+  for (const approval of approvals) {
+    const summary = callSummary(approval.tool, approval.arguments);
+    const typed = await terminal.ask(`Allow ${terminal.style.bold(summary)}? [y/n] `, signal);
+    const decision = DECISIONS.get(typed.trim().toLowerCase());
+    if (decision) await resolve(connection.client, terminal, approval, decision);
+    else undecided.push(approval);
+  }
+  return undecided;
+}
+
+const DECISIONS = new Map<string, 'allow' | 'deny'>([
+  ['y', 'allow'],
+  ['yes', 'allow'],
+  ['n', 'deny'],
+  ['no', 'deny'],
+]);
+
+/** The first answer counts: where another person was faster, that is said. */
+async function resolve(
+  client: Client,
+  terminal: Terminal,
+  approval: Approval,
+  decision: 'allow' | 'deny',
+): Promise<void> {
+  try {
+    await client.resolveApproval(approval.id, { decision });
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.problem.status !== 409) throw error;
+    terminal.err(`${error.message}\n`);
+  }
+}

@@ -1,0 +1,72 @@
+import type { EventEmitter } from 'node:events';
+
+/** A second Ctrl-C within this time cancels the task. */
+export const CANCEL_WINDOW_MS = 2_000;
+
+/**
+ * What a person means by Ctrl-C: once is to leave, twice within two seconds is to cancel the task. A third time, while
+ * this process is still busy with leaving, ends it at once. SIGTERM and SIGHUP mean to leave, without waiting for a second.
+ */
+export class Interrupts {
+  readonly #source: EventEmitter;
+  readonly #windowMs: number;
+  readonly #force: () => void;
+  readonly #first = new AbortController();
+  readonly #second = new AbortController();
+  #presses = 0;
+  #isUrgent = false;
+
+  /** `force` ends the process. */
+  constructor(options: { force: () => void; source?: EventEmitter; windowMs?: number }) {
+    this.#source = options.source ?? process;
+    this.#windowMs = options.windowMs ?? CANCEL_WINDOW_MS;
+    this.#force = options.force;
+    this.#source.on('SIGINT', this.#press);
+    this.#source.on('SIGTERM', this.#terminate);
+    this.#source.on('SIGHUP', this.#terminate);
+  }
+
+  /** Aborts when the person wants to leave, or to cancel. */
+  get signal(): AbortSignal {
+    return this.#first.signal;
+  }
+
+  /** After `signal` aborted: what was meant. Takes up to two seconds. */
+  async meaning(): Promise<'leave' | 'cancel'> {
+    const second = this.#second.signal;
+    if (this.#isUrgent) return 'leave';
+    if (!second.aborted) await settled(second, this.#windowMs);
+    return second.aborted ? 'cancel' : 'leave';
+  }
+
+  close(): void {
+    this.#source.off('SIGINT', this.#press);
+    this.#source.off('SIGTERM', this.#terminate);
+    this.#source.off('SIGHUP', this.#terminate);
+  }
+
+  readonly #press = (): void => {
+    this.#presses += 1;
+    if (this.#presses === 1) this.#first.abort();
+    else if (this.#presses === 2) this.#second.abort();
+    else this.#force();
+  };
+
+  readonly #terminate = (): void => {
+    this.#isUrgent = true;
+    this.#first.abort();
+  };
+}
+
+/** Resolves when `signal` aborts, or after `ms`. */
+function settled(signal: AbortSignal, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

@@ -1,0 +1,169 @@
+/**
+ * What a person reads while an agent works: a task's stream turned into text. Everything that a model or a command wrote is
+ * neutralised. Writes nothing itself.
+ */
+import type { Entry, Event } from '../api/wire.ts';
+import { textOf } from '../core/entry.ts';
+import { failureSummary } from './call-summary.ts';
+import { type Addition, LiveAnswer } from './live-answer.ts';
+import type { Delta, Frame, LiveFrame } from './sse.ts';
+import type { Style } from './terminal.ts';
+import { ToolLines } from './tool-lines.ts';
+import { neutralised, oneLine } from './untrusted-text.ts';
+
+export interface TranscriptOptions {
+  /** Frames of other tasks are passed over. */
+  readonly taskId: string;
+  readonly style: Style;
+  /** An entry of the task's session; `undefined` where there is none. */
+  readonly entryAt: (position: number) => Promise<Entry | undefined>;
+}
+
+const MESSAGE_LENGTH = 300;
+
+export class Transcript {
+  readonly #options: TranscriptOptions;
+  readonly #tools: ToolLines;
+  readonly #text = new LiveAnswer();
+  readonly #reasoning = new LiveAnswer();
+  /** Arguments of the calls of answers that were read. */
+  readonly #arguments = new Map<string, string>();
+  /** Calls whose answer was not read yet. */
+  readonly #unread: { callId: string; name: string }[] = [];
+  /** Turns whose answer is whole: what still comes of it live is late. */
+  readonly #answered = new Set<number>();
+  /** What the last piece was, and the attempt whose restart was told. */
+  #channel: Delta['data']['channel'] = 'text';
+  #restarted: string | undefined;
+  #isLost = false;
+  #isLineOpen = false;
+
+  constructor(options: TranscriptOptions) {
+    this.#options = options;
+    this.#tools = new ToolLines(options.style);
+  }
+
+  /** The text that a frame adds. */
+  async render(frame: Frame): Promise<string> {
+    if (frame.kind === 'lost') {
+      this.#isLost = true;
+      return this.#note(`connection lost (${oneLine(frame.reason, MESSAGE_LENGTH)}), trying again`);
+    }
+    const found = this.#isLost ? this.#note('connected again') : '';
+    this.#isLost = false;
+    if (frame.kind === 'live') return found + this.#live(frame.live);
+    const isOurs = frame.event.taskId === this.#options.taskId;
+    return found + (isOurs ? await this.#event(frame.event) : '');
+  }
+
+  /** Ends an open line. */
+  end(): string {
+    const end = this.#isLineOpen ? '\n' : '';
+    this.#isLineOpen = false;
+    return end;
+  }
+
+  #live(frame: LiveFrame): string {
+    if (frame.taskId !== this.#options.taskId) return '';
+    const { style } = this.#options;
+    if (frame.type === 'tool.output') {
+      return style.isWatched ? this.#line(this.#tools.output(frame.data.callId, frame.data.text)) : '';
+    }
+    if (frame.turn !== undefined && this.#answered.has(frame.turn)) return '';
+    return this.#piece(frame.data);
+  }
+
+  #piece({ channel, ...piece }: Delta['data']): string {
+    const { style } = this.#options;
+    if (channel === 'reasoning' && !style.isWatched) return '';
+    const change = this.#channel === channel ? '' : this.end();
+    this.#channel = channel;
+    const addition = channel === 'text' ? this.#text.add(piece) : this.#reasoning.add(piece);
+    const restarts = addition.restarts && this.#restarted !== piece.attemptId;
+    if (restarts) this.#restarted = piece.attemptId;
+    return change + this.#addition({ ...addition, restarts }, channel === 'text' ? undefined : style.dim);
+  }
+
+  #addition({ restarts, text }: Addition, paint: (text: string) => string = (plain) => plain): string {
+    const mark = restarts ? this.#note('the answer above was cut off; it begins again', '↻') : '';
+    if (text === '') return mark;
+    const safe = neutralised(text);
+    this.#isLineOpen = !safe.endsWith('\n');
+    return mark + paint(safe);
+  }
+
+  async #event(event: Event): Promise<string> {
+    const { data } = event;
+    switch (event.type) {
+      case 'message.completed':
+        return this.#answer(event.turn, Number(data.position));
+      case 'tool.requested':
+        return this.#line(this.#requested(String(data.callId), String(data.name)));
+      case 'tool.started':
+        return this.#line(this.#tools.started(String(data.callId)));
+      case 'tool.completed':
+        return this.#completed(String(data.callId), String(data.status), Number(data.position));
+      case 'approval.requested':
+        return this.#note(`${String(data.tool)} needs an approval: ${String(data.approvalId)}`, '?');
+      case 'turn.retried':
+        return this.#note(`${saidFailure(data)}; ${again(event)}`, '↻');
+      case 'turn.recovered':
+        return this.#note('its worker was lost: another one goes on', '↻');
+      case 'task.waiting':
+        return data.on === 'approval' || data.on === 'retry'
+          ? ''
+          : this.#note(`waiting on ${String(data.on)}`);
+      default:
+        return '';
+    }
+  }
+
+  async #answer(turn: number | undefined, position: number): Promise<string> {
+    const entry = await this.#options.entryAt(position);
+    if (!entry) return '';
+    if (entry.kind === 'notice') return this.#note(oneLine(textOf(entry.parts), MESSAGE_LENGTH));
+    if (entry.kind !== 'assistant') return '';
+    if (turn !== undefined) this.#answered.add(turn);
+    for (const part of entry.parts) {
+      if (part.type === 'tool') this.#arguments.set(part.callId, part.arguments);
+    }
+    this.#reasoning.complete('');
+    const text = this.#addition(this.#text.complete(textOf(entry.parts)));
+    const calls = this.#unread.splice(0).map(({ callId, name }) => this.#requested(callId, name));
+    return text + this.end() + this.#line(calls.join(''));
+  }
+
+  #requested(callId: string, name: string): string {
+    const json = this.#arguments.get(callId);
+    if (json !== undefined) return this.#tools.requested(callId, name, json);
+    this.#unread.push({ callId, name });
+    return '';
+  }
+
+  async #completed(callId: string, status: string, position: number): Promise<string> {
+    const result = status === 'failed' ? await this.#options.entryAt(position) : undefined;
+    const why = result ? failureSummary(textOf(result.parts)) : '';
+    return this.#line(this.#tools.completed(callId, status, why));
+  }
+
+  #note(text: string, sign = '…'): string {
+    const paint = this.#options.style.yellow;
+    return this.#line(`${paint(sign)} ${oneLine(text, MESSAGE_LENGTH)}\n`);
+  }
+
+  /** Whole lines, after the end of an open one. */
+  #line(lines: string): string {
+    return lines === '' ? '' : this.end() + lines;
+  }
+}
+
+function saidFailure(data: Event['data']): string {
+  const message =
+    typeof data.message === 'string' && data.message !== '' ? data.message : 'no reason was given';
+  return typeof data.code === 'string' ? `${message} (${data.code})` : message;
+}
+
+function again({ at, data }: Event): string {
+  const ms = Date.parse(String(data.dueAt)) - Date.parse(at);
+  return ms > 0 ? `trying again in ${Math.ceil(ms / 1000)} s` : 'trying again';
+}

@@ -1,0 +1,117 @@
+/** The flows of `run` and `tail`: follow a task, and leave it as the person wishes. Returns exit codes of DESIGN §8. */
+import { randomUUID } from 'node:crypto';
+import type { Approval, Task } from '../api/wire.ts';
+import { callSummary } from './call-summary.ts';
+import type { Connection } from './connection.ts';
+import { type FollowEnd, type FollowOptions, follow, untilReachable } from './follow.ts';
+import type { Interrupts } from './interrupts.ts';
+import { endingLines } from './summary.ts';
+import { sendTask, type TaskRequest } from './task-input.ts';
+import type { Terminal } from './terminal.ts';
+import { neutralised } from './untrusted-text.ts';
+
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  noServer: 3,
+  personNeeded: 4,
+  limit: 5,
+  left: 130,
+} as const;
+
+export interface WatchOptions {
+  readonly connection: Connection;
+  readonly terminal: Terminal;
+  readonly show: FollowOptions['show'];
+  /** With `--json` the end of the task is a line of JSON. */
+  readonly json: boolean;
+  readonly interrupts: Interrupts;
+}
+
+const CANCEL_POLL_MS = 100;
+/** How long the end of a cancelled task is waited for, in milliseconds. */
+const CANCEL_WAIT_MS = 10_000;
+
+/** Submits a task. Where an embedded Capybara goes away meanwhile, the next one gets it, once. */
+export async function submitTask(request: TaskRequest, connection: Connection): Promise<Task> {
+  const key = randomUUID();
+  const send = () => sendTask(connection.client, request, key);
+  if (connection.kind === 'configured') return send();
+  return untilReachable({ connection, signal: new AbortController().signal }, send);
+}
+
+/** Follows a task until it ends, a person is needed, or the person here leaves. */
+export async function watchTask(task: Task, options: WatchOptions): Promise<number> {
+  const { connection, terminal, show, interrupts } = options;
+  const { dim } = terminal.style;
+  if (show === 'text')
+    terminal.out(`${dim(`${task.id} · ${neutralised(task.model)} · mode ${task.mode}`)}\n`);
+  const signal = AbortSignal.any([interrupts.signal, terminal.gone]);
+  const end = await follow({ connection, task, terminal, show, signal });
+  return finish(end, task, options);
+}
+
+async function finish(end: FollowEnd, task: Pick<Task, 'id'>, options: WatchOptions): Promise<number> {
+  switch (end.kind) {
+    case 'ended':
+      tellEnd(end.task, options);
+      return exitCodeOf(end.task);
+    case 'person_needed':
+      for (const approval of end.approvals) tellApproval(approval, options);
+      return EXIT.personNeeded;
+    case 'left':
+      await leave(task.id, options);
+      return EXIT.left;
+  }
+}
+
+function tellEnd(task: Task, { terminal, show, json }: WatchOptions): void {
+  if (json) {
+    terminal.out(`${JSON.stringify(show === 'none' ? task : { task })}\n`);
+    return;
+  }
+  const answer = neutralised(task.result?.text ?? '');
+  if (show === 'none' && answer !== '') terminal.out(`${answer}\n`);
+  // Whoever asks for the answer alone gets it alone.
+  const tell = show === 'none' ? terminal.err : terminal.out;
+  tell(`\n${endingLines(task, terminal.style)}`);
+}
+
+export function exitCodeOf(task: Task): number {
+  if (task.status === 'succeeded') return EXIT.done;
+  return task.error?.code.startsWith('limit_') ? EXIT.limit : EXIT.failed;
+}
+
+function tellApproval(approval: Approval, { terminal }: WatchOptions): void {
+  terminal.err(
+    `${callSummary(approval.tool, approval.arguments)} needs an approval; the task waits. ` +
+      `Answer with: capybara approvals allow ${approval.id} (or deny)\n`,
+  );
+}
+
+async function leave(id: string, options: WatchOptions): Promise<void> {
+  const { connection, terminal, interrupts } = options;
+  if (interrupts.signal.aborted) {
+    const plan = connection.kind === 'own' ? 'Stopping' : 'Detaching';
+    terminal.err(`\n${plan}; press Ctrl-C again within 2 s to cancel the task.\n`);
+    if ((await interrupts.meaning()) === 'cancel') return cancel(id, options);
+  }
+  const what =
+    connection.kind === 'own'
+      ? 'The task is kept: the next `capybara run` or `capybara up` goes on with it.'
+      : 'Detached: the task goes on.';
+  terminal.err(`${what} Follow it with: capybara tail ${id}\n`);
+}
+
+async function cancel(id: string, { connection, terminal }: WatchOptions): Promise<void> {
+  const deadline = Date.now() + CANCEL_WAIT_MS;
+  let task = await connection.client.cancelTask(id);
+  while (task.endedAt === null && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, CANCEL_POLL_MS));
+    task = await connection.client.task(id);
+  }
+  const state =
+    task.endedAt === null ? 'Cancelling: the task ends as soon as its worker hears of it.' : 'Cancelled.';
+  terminal.err(`${state}\n`);
+}

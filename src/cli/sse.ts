@@ -1,0 +1,207 @@
+/**
+ * The reader of an event stream that loses nothing: it reconnects for ever from the last sequence number it handed on, and
+ * hands on each event once. Live frames (no id) come at most once, and may be lost.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { Event } from '../api/wire.ts';
+import { messageOf, UserError } from '../core/errors.ts';
+import { EVENT_TYPES } from '../core/event.ts';
+import { isTransient } from './client.ts';
+
+const live = { sessionId: z.string(), taskId: z.string().optional(), turn: z.int().optional() };
+const Delta = z.object({
+  ...live,
+  type: z.literal('message.delta'),
+  data: z.object({
+    attemptId: z.string(),
+    channel: z.enum(['text', 'reasoning']),
+    offset: z.int(),
+    text: z.string(),
+  }),
+});
+const ToolOutput = z.object({
+  ...live,
+  type: z.literal('tool.output'),
+  data: z.object({ callId: z.string(), text: z.string() }),
+});
+export type Delta = z.infer<typeof Delta>;
+const LiveFrame = z.discriminatedUnion('type', [Delta, ToolOutput]);
+export type LiveFrame = z.infer<typeof LiveFrame>;
+
+export type Frame =
+  | { readonly kind: 'event'; readonly event: Event }
+  | { readonly kind: 'live'; readonly live: LiveFrame }
+  /** The connection broke; the next frame of another kind says that it is back. */
+  | { readonly kind: 'lost'; readonly reason: string };
+
+export interface ReadOptions {
+  /** Opens the stream behind `after`. A transient failure is tried again; any other ends the reading. */
+  readonly open: (after: number, signal: AbortSignal) => Promise<Response>;
+  /** Called before another try: an embedded Capybara may have moved. */
+  readonly recover?: () => Promise<void>;
+  readonly after?: number;
+  readonly signal: AbortSignal;
+  readonly firstDelayMs?: number;
+  readonly maxDelayMs?: number;
+  /** Silence after which the connection is taken for dead. */
+  readonly idleMs?: number;
+}
+
+const FIRST_DELAY_MS = 100;
+const MAX_DELAY_MS = 5_000;
+const IDLE_MS = 60_000;
+
+/** Yields until the consumer stops or `signal` aborts (then it returns). Throws what cannot be mended by trying again. */
+export async function* readEvents(options: ReadOptions): AsyncGenerator<Frame> {
+  const { signal, firstDelayMs = FIRST_DELAY_MS, maxDelayMs = MAX_DELAY_MS } = options;
+  let last = options.after ?? 0;
+  let failures = 0;
+  while (!signal.aborted) {
+    let reason = 'the server closed the stream';
+    try {
+      for await (const frame of readOnce(options, last)) {
+        failures = 0;
+        if (frame.kind === 'event') last = frame.event.seq;
+        yield frame;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isTransient(error) && !(error instanceof BrokenStream)) throw error;
+      reason = messageOf(error);
+    }
+    if (signal.aborted) return;
+    if (failures === 0) yield { kind: 'lost', reason };
+    await pause(Math.min(maxDelayMs, firstDelayMs * 2 ** failures), signal);
+    failures += 1;
+    await options.recover?.();
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const jittered = ms * (0.5 + Math.random() / 2);
+  await delay(jittered, undefined, { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}
+
+/** The connection ended in the middle. */
+class BrokenStream extends Error {
+  override readonly name = 'BrokenStream';
+}
+
+/** One connection's frames, without those that were seen. */
+async function* readOnce(options: ReadOptions, after: number): AsyncGenerator<Frame> {
+  const connection = new AbortController();
+  const signal = AbortSignal.any([options.signal, connection.signal]);
+  const parser = new SseParser();
+  let last = after;
+  try {
+    const response = await options.open(after, signal);
+    for await (const text of textOf(response, options.idleMs ?? IDLE_MS)) {
+      for (const message of parser.push(text)) {
+        const frame = frameOf(message);
+        if (!frame || (frame.kind === 'event' && frame.event.seq <= last)) continue;
+        if (frame.kind === 'event') last = frame.event.seq;
+        yield frame;
+      }
+    }
+  } finally {
+    connection.abort();
+  }
+}
+
+/** The body's text as it comes; throws `BrokenStream` where it breaks or stays silent for `idleMs`. */
+async function* textOf(response: Response, idleMs: number): AsyncGenerator<string> {
+  if (!response.body) return;
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  for (;;) {
+    const silence = new AbortController();
+    const timeout = delay(idleMs, 'silent' as const, { signal: silence.signal }).catch(
+      () => 'heard' as const,
+    );
+    const chunk = await Promise.race([reader.read().catch(broken), timeout]).finally(() => silence.abort());
+    if (typeof chunk === 'string') throw new BrokenStream(`nothing came for ${Math.round(idleMs / 1000)} s`);
+    if (chunk.done) return;
+    yield decoder.decode(chunk.value, { stream: true });
+  }
+}
+
+function broken(error: unknown): never {
+  throw new BrokenStream(`the connection broke (${messageOf(error)})`);
+}
+
+export interface SseMessage {
+  readonly id?: string;
+  readonly event: string;
+  readonly data: string;
+}
+
+/** Splits a stream into messages, however its chunks are cut (WHATWG HTML §9.2.6). */
+export class SseParser {
+  #rest = '';
+  #id: string | undefined;
+  #event = '';
+  #data: string[] = [];
+
+  push(text: string): SseMessage[] {
+    const messages: SseMessage[] = [];
+    const lines = `${this.#rest}${text}`.split(/\r\n|\n|\r(?!$)/);
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const message = this.#line(line);
+      if (message) messages.push(message);
+    }
+    return messages;
+  }
+
+  #line(line: string): SseMessage | undefined {
+    if (line === '') return this.#dispatch();
+    const [, field = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+    if (field === 'id') this.#id = value;
+    if (field === 'event') this.#event = value;
+    if (field === 'data') this.#data.push(value);
+    return undefined;
+  }
+
+  #dispatch(): SseMessage | undefined {
+    const data = this.#data.join('\n');
+    const message = {
+      ...(this.#id !== undefined && { id: this.#id }),
+      event: this.#event || 'message',
+      data,
+    };
+    this.#id = undefined;
+    this.#event = '';
+    this.#data = [];
+    return data === '' ? undefined : message;
+  }
+}
+
+/** `undefined` for what this version does not know: a newer server may say more. */
+function frameOf({ id, data }: SseMessage): Frame | undefined {
+  const value = parse(data);
+  if (id === undefined) {
+    const frame = LiveFrame.safeParse(value);
+    return frame.success ? { kind: 'live', live: frame.data } : undefined;
+  }
+  const event = Event.safeParse(value);
+  if (event.success) return { kind: 'event', event: event.data };
+  const type = z.object({ type: z.string() }).safeParse(value);
+  const isNew = type.success && !(EVENT_TYPES as readonly string[]).includes(type.data.type);
+  if (isNew) return undefined;
+  throw new UserError(
+    'bad_answer',
+    `Event ${id} is not what this version understands: update the older side.`,
+    3,
+  );
+}
+
+function parse(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,65 @@
+import type { Task, Usage } from '../api/wire.ts';
+import type { Style } from './terminal.ts';
+import { plural } from './tool-lines.ts';
+import { neutralised, oneLine } from './untrusted-text.ts';
+
+const MESSAGE_LENGTH = 500;
+
+/** The ending lines of a task: how it ended, what it used, and what to type next. */
+export function endingLines(task: Task, style: Style): string {
+  const usage = usageLines(task.usage).map((line) => style.dim(`  ${line}`));
+  return `${[headline(task, style), ...usage, `Next: ${nextStep(task)}`].join('\n')}\n`;
+}
+
+function headline(task: Task, style: Style): string {
+  const turns = `${task.turns} ${plural(task.turns, 'turn')}`;
+  const measure = `${duration(task)}, ${turns}`;
+  if (task.status === 'succeeded') return `${style.green('✓')} ${style.bold('Done')} in ${measure}`;
+  if (task.status === 'cancelled') return `${style.yellow('✗')} Cancelled after ${measure}`;
+  const { code, message } = task.error ?? { code: 'unknown', message: 'no reason was given' };
+  return `${style.red('✗')} Failed after ${measure}: ${oneLine(message, MESSAGE_LENGTH)} (${oneLine(code, MESSAGE_LENGTH)})`;
+}
+
+/** Tokens per model, cached share, tool success rate. */
+export function usageLines(usage: Usage): string[] {
+  const models = usage.byModel.map(({ model, input, output, cached, reasoning }) => {
+    const thought = reasoning > 0 ? ` (${number(reasoning)} reasoning)` : '';
+    return `${neutralised(model)}: ${number(input)} tokens in (${percent(cached, input)} cached), ${number(output)} out${thought}`;
+  });
+  const { toolCalls, toolFailures } = usage;
+  const good = toolCalls - toolFailures;
+  const tools = `tools: ${good} of ${toolCalls} ${plural(toolCalls, 'call')} succeeded (${percent(good, toolCalls)})`;
+  return toolCalls === 0 ? models : [...models, tools];
+}
+
+function nextStep(task: Task): string {
+  if (task.status === 'succeeded') return 'capybara run --continue "…"';
+  if (task.error?.code.startsWith('limit_')) {
+    return 'capybara run --continue --limit NAME=VALUE "go on"';
+  }
+  return `capybara tasks show ${task.id}`;
+}
+
+/** `12,345`: the same everywhere. */
+export function number(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+function percent(part: number, whole: number): string {
+  return whole === 0 ? '0 %' : `${Math.round((100 * part) / whole)} %`;
+}
+
+function duration(task: Task): string {
+  const start = Date.parse(task.startedAt ?? task.createdAt);
+  const ms = Date.parse(task.endedAt ?? task.startedAt ?? task.createdAt) - start;
+  return durationText(ms);
+}
+
+/** `0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`. */
+export function durationText(ms: number): string {
+  if (ms < 9_950) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}

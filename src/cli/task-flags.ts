@@ -1,0 +1,39 @@
+import { Flags } from '@oclif/core';
+import type { Flags as ConfigFlags } from '../config/layers.ts';
+
+/** The flags of `run` and `submit` (DESIGN §8). */
+export const taskFlags = {
+  agent: Flags.string({ description: 'The agent that does it.', helpValue: 'NAME' }),
+  model: Flags.string({ description: 'The model it thinks with.', helpValue: 'PROVIDER/MODEL' }),
+  mode: Flags.string({
+    description: 'How permission is asked: before what is dangerous, nothing is changed, or never.',
+    options: ['safe', 'plan', 'auto'],
+    default: 'auto',
+  }),
+  temperature: Flags.string({ description: 'From 0 to 2.', helpValue: 'NUMBER' }),
+  'max-tokens': Flags.string({ description: 'Tokens that one answer may have.', helpValue: 'NUMBER' }),
+  limit: Flags.string({
+    description: 'A hard limit: turns, treeTurns, tokens or seconds. May be given several times.',
+    helpValue: 'NAME=VALUE',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  workspace: Flags.string({
+    description:
+      'The files to work on: a directory, or "empty". The current directory where Capybara runs here.',
+    helpValue: 'empty|PATH',
+  }),
+  continue: Flags.boolean({ description: 'Go on with the last session of this directory.' }),
+  url: Flags.string({ description: 'The server to use instead of the embedded Capybara.', helpValue: 'URL' }),
+};
+
+/** Those of them that are settings. */
+export function settingsOf(flags: {
+  readonly model?: string | undefined;
+  readonly temperature?: string | undefined;
+  readonly 'max-tokens'?: string | undefined;
+  readonly url?: string | undefined;
+}): ConfigFlags {
+  const { model, temperature, url } = flags;
+  return { model, temperature, maxTokens: flags['max-tokens'], url };
+}

@@ -1,0 +1,143 @@
+/** What `run` and `submit` are told, turned into a task. */
+import { realpathSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type CreateTask, LimitsInput, MAX_PROMPT_BYTES, type Session, type Task } from '../api/wire.ts';
+import type { Config } from '../config.ts';
+import { UserError } from '../core/errors.ts';
+import type { Client } from './client.ts';
+
+export interface TaskFlags {
+  readonly agent?: string | undefined;
+  readonly mode: string;
+  readonly limit?: readonly string[] | undefined;
+  readonly workspace?: string | undefined;
+  readonly continue: boolean;
+}
+
+/** The prompt, from the argument or, for `-`, from `input`. Throws `UserError` where it is empty or too long. */
+export async function readPrompt(argument: string, input: AsyncIterable<Buffer>): Promise<string> {
+  const prompt = argument === '-' ? await readAll(input) : argument;
+  if (prompt.trim() === '') {
+    const message =
+      'The prompt is empty: say in words what the agent should do, or "-" to read it from stdin.';
+    throw new UserError('prompt_empty', message);
+  }
+  if (Buffer.byteLength(prompt) > MAX_PROMPT_BYTES) throw tooLong();
+  return prompt;
+}
+
+async function readAll(input: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of input) {
+    size += chunk.length;
+    if (size > MAX_PROMPT_BYTES) throw tooLong();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function tooLong(): UserError {
+  const limit = `${MAX_PROMPT_BYTES / 1024 / 1024} MiB`;
+  const message = `The prompt is longer than ${limit}: put what is long into a file of the workspace and name it.`;
+  return new UserError('prompt_too_long', message);
+}
+
+/** A task that is ready to be sent; where `continues` is set, to the last session of that directory. */
+export interface TaskRequest {
+  readonly body: CreateTask;
+  readonly continues?: string;
+}
+
+/** Everything that can be wrong without asking a server is said here, before one is started. */
+export function readTask(
+  prompt: string,
+  { flags, config, cwd }: { flags: TaskFlags; config: Config; cwd: string },
+): TaskRequest {
+  const { model, temperature, maxTokens } = config;
+  const limits = parseLimits(flags.limit ?? []);
+  const isServer = config.url !== undefined;
+  const body = {
+    prompt,
+    ...(flags.agent !== undefined && { agent: flags.agent }),
+    ...(model !== undefined && { model }),
+    mode: flags.mode as NonNullable<CreateTask['mode']>,
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(limits && { limits }),
+  };
+  if (flags.continue) return { body, continues: directoryOf(flags, cwd, isServer) };
+  return { body: { ...body, workspace: workspaceOf(flags, cwd, isServer) } };
+}
+
+/** Sends it. `key` makes repeating harmless. */
+export async function sendTask(client: Client, { body, continues }: TaskRequest, key: string): Promise<Task> {
+  if (continues === undefined) return client.createTask(body, key);
+  const session = await lastSessionOf(client, continues);
+  return client.createTask({ ...body, sessionId: session.id }, key);
+}
+
+/** `['turns=5', 'seconds=60']` → `{turns: 5, seconds: 60}`. */
+export function parseLimits(given: readonly string[]): CreateTask['limits'] {
+  if (given.length === 0) return undefined;
+  return Object.fromEntries(given.map(parseLimit));
+}
+
+function parseLimit(text: string): [string, number] {
+  const [, name = '', digits = ''] = /^(\w+)=(\d+)$/.exec(text) ?? [];
+  const names = Object.keys(LimitsInput.shape);
+  if (!names.includes(name)) {
+    const expected = `NAME=VALUE with a name of ${names.join(', ')} and a whole number`;
+    throw new UserError(
+      'limit_invalid',
+      `--limit ${JSON.stringify(text)} is not a limit: expected ${expected}.`,
+    );
+  }
+  if (LimitsInput.safeParse({ [name]: Number(digits) }).success) return [name, Number(digits)];
+  const message = `--limit ${text} is out of range: ${name} must be 1 or more, and no more than the server allows.`;
+  throw new UserError('limit_invalid', message);
+}
+
+function workspaceOf(flags: TaskFlags, cwd: string, isServer: boolean): NonNullable<CreateTask['workspace']> {
+  if (flags.workspace === 'empty') return { kind: 'empty' };
+  if (!isServer || flags.workspace !== undefined) {
+    return { kind: 'local', path: directoryOf(flags, cwd, isServer) };
+  }
+  const message =
+    'A server has no files of this directory: say --workspace empty, or --workspace PATH for a path on the server.';
+  throw new UserError('workspace_missing', message);
+}
+
+/** Absolute; what a path means on another machine is for its server to say. */
+function directoryOf(flags: TaskFlags, cwd: string, isServer: boolean): string {
+  const path = resolve(cwd, flags.workspace ?? '.');
+  if (isServer) return path;
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (isDirectory) return realpathSync(path);
+  throw new UserError(
+    'workspace_invalid',
+    `--workspace ${path} is not a directory: expected "empty" or a directory.`,
+  );
+}
+
+/** Sessions that `--continue` looks through, newest first. */
+export const MAX_SESSIONS_SEARCHED = 1_000;
+
+async function lastSessionOf(client: Client, directory: string): Promise<Session> {
+  let cursor: string | undefined;
+  for (let searched = 0; searched < MAX_SESSIONS_SEARCHED; ) {
+    const { data, nextCursor } = await client.sessions({ limit: 200, cursor });
+    const found = data.find(
+      ({ workspace, parentId, archivedAt }) =>
+        workspace.path === directory && parentId === null && archivedAt === null,
+    );
+    if (found) return found;
+    if (nextCursor === null) break;
+    searched += data.length;
+    cursor = nextCursor;
+  }
+  throw new UserError(
+    'no_session',
+    `No session has worked in ${directory} yet: leave --continue out to begin one.`,
+  );
+}

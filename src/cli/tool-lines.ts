@@ -1,0 +1,101 @@
+import { callSummary } from './call-summary.ts';
+import type { Style } from './terminal.ts';
+import { neutralised } from './untrusted-text.ts';
+
+/** Lines of a call's live output that are shown; the rest is counted. */
+export const MAX_OUTPUT_LINES = 20;
+/** Characters of such a line. */
+export const MAX_OUTPUT_COLUMNS = 160;
+
+interface Call {
+  readonly id: string;
+  readonly summary: string;
+  readonly name: string;
+  isAnnounced: boolean;
+  rest: string;
+  lines: number;
+}
+
+/**
+ * The lines of the tool calls of a task. Calls run mostly one after the other, in the model's order, and not each says that
+ * it started: the first open one is announced, the next when it is done.
+ */
+export class ToolLines {
+  readonly #style: Style;
+  /** Open calls in the model's order. */
+  readonly #open = new Map<string, Call>();
+  #last: string | undefined;
+
+  constructor(style: Style) {
+    this.#style = style;
+  }
+
+  /** The model asked for a call. `json`: its arguments as the model wrote them. */
+  requested(id: string, name: string, json: string | undefined): string {
+    this.#open.set(id, {
+      id,
+      name: callSummary(name, undefined),
+      summary: callSummary(name, json),
+      isAnnounced: false,
+      rest: '',
+      lines: 0,
+    });
+    return this.#open.size === 1 ? this.started(id) : '';
+  }
+
+  started(id: string): string {
+    const call = this.#open.get(id);
+    if (!call || call.isAnnounced) return '';
+    call.isAnnounced = true;
+    this.#last = id;
+    return `${this.#style.bold('▶')} ${call.summary}\n`;
+  }
+
+  /** Live output, by whole lines. */
+  output(id: string, text: string): string {
+    const call = this.#open.get(id);
+    if (!call) return '';
+    const lines = `${call.rest}${neutralised(text)}`.split('\n');
+    call.rest = lines.pop() ?? '';
+    return this.started(id) + this.#outputLines(call, lines);
+  }
+
+  /** `why` says in a few words what went wrong. */
+  completed(id: string, status: string, why: string): string {
+    const call = this.#open.get(id);
+    if (!call) return '';
+    this.#open.delete(id);
+    const rest = call.rest === '' ? '' : this.#outputLines(call, [call.rest]);
+    const hidden = call.lines - MAX_OUTPUT_LINES;
+    const more = hidden > 0 ? `${this.#style.dim(`  … ${hidden} more ${plural(hidden, 'line')}`)}\n` : '';
+    const label = this.#last === id ? call.name : call.summary;
+    const next = [...this.#open.keys()][0];
+    return `${rest}${more}${this.#ending(status, label, why)}\n${next === undefined ? '' : this.started(next)}`;
+  }
+
+  #ending(status: string, label: string, why: string): string {
+    const { green, red, yellow } = this.#style;
+    if (status === 'succeeded') return `${green('✓')} ${label}`;
+    if (status === 'unknown') return `${yellow('?')} ${label} (its outcome is unknown)`;
+    return `${red('✗')} ${label} (${status === 'failed' && why !== '' ? why : status})`;
+  }
+
+  #outputLines(call: Call, lines: readonly string[]): string {
+    const room = Math.max(0, MAX_OUTPUT_LINES - call.lines);
+    call.lines += lines.length;
+    return lines
+      .slice(0, room)
+      .map((line) => `${this.#style.dim(`  ${cut(line)}`)}\n`)
+      .join('');
+  }
+}
+
+function cut(line: string): string {
+  const characters = [...line];
+  if (characters.length <= MAX_OUTPUT_COLUMNS) return line;
+  return `${characters.slice(0, MAX_OUTPUT_COLUMNS - 1).join('')}…`;
+}
+
+export function plural(count: number, noun: string): string {
+  return count === 1 ? noun : `${noun}s`;
+}

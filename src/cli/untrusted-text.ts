@@ -1,0 +1,28 @@
+/**
+ * Text that a model or a command wrote, made safe to print: it must not be able to move the cursor, set a title, write to
+ * the clipboard or turn the direction of what a person reads.
+ */
+
+// ESC with a CSI, an OSC/DCS/… string, or one letter: the whole sequence goes.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])/g;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Newlines and tabs stay; a carriage return starts a line; other control characters show as `␛`, `␀`, … or `�`. */
+export function neutralised(text: string): string {
+  return text.replace(SEQUENCES, '').replace(/\r\n?/g, '\n').replace(CONTROLS, visible);
+}
+
+function visible(character: string): string {
+  const code = character.charCodeAt(0);
+  if (code < 0x20) return String.fromCharCode(0x2400 + code);
+  return code === 0x7f ? '\u2421' : '\ufffd';
+}
+
+/** On one line, at most `length` characters, cut with `…`. */
+export function oneLine(text: string, length: number): string {
+  const line = neutralised(text).replace(/\s+/g, ' ').trim();
+  const characters = [...line];
+  return characters.length <= length ? line : `${characters.slice(0, length - 1).join('')}…`;
+}
