@@ -42,6 +42,31 @@ export function connectRedis(target: { url: string; log: Log }, options: Connect
   return client;
 }
 
+/** Resolves when the client can take commands. @throws when it is closed instead. */
+export function untilReady(client: Redis): Promise<void> {
+  if (client.status === 'ready') return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const settle = (result: () => void) => () => {
+      client.off('ready', ready);
+      client.off('end', end);
+      result();
+    };
+    const ready = settle(resolve);
+    const end = settle(() => reject(new Error('the Redis connection is closed')));
+    client.on('ready', ready);
+    client.on('end', end);
+    if (client.status === 'end') end();
+  });
+}
+
+/** Ends the connection, without waiting for answers. */
+export async function disconnectRedis(client: Redis): Promise<void> {
+  if (client.status === 'end') return;
+  const ended = new Promise((resolve) => client.once('end', resolve));
+  client.disconnect();
+  await ended;
+}
+
 /**
  * ioredis drops its retry timer when `disconnect` is called between two attempts, and then neither ends nor fails the
  * commands that wait. One more attempt, which is told not to retry, settles both.

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   assertSchemaCompatibility,
   type IQueueBackend,
@@ -142,7 +143,9 @@ class SteadyConnection extends PostgresConnection {
       } catch (error) {
         if (this.#closing.aborted) throw error;
         this.#warn({ error: messageOf(error) }, 'queue waits for Postgres');
-        await pause(Math.min(FIRST_RETRY_MS * 2 ** attempt, MAX_RETRY_MS), this.#closing);
+        const ms = Math.min(FIRST_RETRY_MS * 2 ** attempt, MAX_RETRY_MS);
+        // Rejects on close, and then the next attempt is the last.
+        await delay(ms, undefined, { signal: this.#closing }).catch(() => {});
       }
     }
   }
@@ -200,18 +203,6 @@ class PreparingPool implements PgPool {
     this.#statementNames.set(text, name);
     return name;
   }
-}
-
-function pause(ms: number, until: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      until.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    until.addEventListener('abort', done);
-  });
 }
 
 /** Connection, resources, shutdown, failover to a read-only server, deadlock: classes of SQLSTATE that pass with time. */
