@@ -1,0 +1,109 @@
+import { mkdir, realpath, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { messageOf, UserError } from '../core/errors.ts';
+import { isWithin, resolveInside } from './paths.ts';
+import type { Workspace } from './workspace.ts';
+
+export interface WorkspaceRow {
+  /** Names the directory of an `empty` workspace: letters, digits, `_` and `-`. */
+  readonly id: string;
+  readonly kind: Workspace['kind'];
+  /** Of a `local` workspace: absolute. */
+  readonly path?: string | undefined;
+}
+
+export interface WorkspaceHost {
+  /** Capybara's own directory on this machine, absolute. */
+  readonly dataDir: string;
+}
+
+/** Directories that belong to the system as a whole. What is below them may well be a project. */
+const SYSTEM_DIRECTORIES = new Set(
+  [
+    '/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var',
+    '/usr/bin /usr/include /usr/lib /usr/lib32 /usr/lib64 /usr/libexec /usr/local /usr/local/bin /usr/sbin /usr/share /usr/src',
+    '/var/cache /var/lib /var/log /var/run /var/spool /var/tmp',
+    '/Applications /Library /System /Users /Volumes /private /private/etc /private/tmp /private/var',
+  ].flatMap((line) => line.split(' ')),
+);
+const KERNEL_DIRECTORIES = ['/proc', '/sys'];
+const HOMES = ['/home', '/Users'];
+
+/**
+ * Opens the files of a session on this machine; an `empty` workspace is created at the first opening. Throws `UserError`
+ * (`bad_workspace`) where it cannot be used.
+ */
+export async function openWorkspace(row: WorkspaceRow, host: WorkspaceHost): Promise<Workspace> {
+  const root =
+    row.kind === 'local' ? await checkLocalPath(row.path ?? '', host) : await emptyRoot(row.id, host);
+  return { id: row.id, kind: row.kind, root, resolve: (path) => resolveInside(root, path) };
+}
+
+/**
+ * The real path of a directory that an agent may work in. Throws `UserError` (`bad_workspace`) with one sentence where there is
+ * no such directory, or it is one that no agent should be let loose in.
+ */
+export async function checkLocalPath(path: string, host?: WorkspaceHost): Promise<string> {
+  if (!isAbsolute(path)) {
+    throw bad(`The workspace path is '${path}', expected an absolute path such as /home/me/project.`);
+  }
+  const root = await existingDirectory(path);
+  for (const spelling of [resolve(path), root]) await refuseSystem(spelling);
+  if (host !== undefined) await refuseDataDir(root, host.dataDir);
+  return root;
+}
+
+async function existingDirectory(path: string): Promise<string> {
+  try {
+    const root = await realpath(path);
+    if ((await stat(root)).isDirectory()) return root;
+  } catch (error) {
+    throw bad(`The workspace ${path} cannot be opened (${messageOf(error)}); give a directory that exists.`);
+  }
+  throw bad(`The workspace ${path} is not a directory; give the directory that holds the project.`);
+}
+
+async function refuseSystem(path: string): Promise<void> {
+  if (SYSTEM_DIRECTORIES.has(path) || KERNEL_DIRECTORIES.some((directory) => isWithin(directory, path))) {
+    throw bad(`The workspace ${path} is a system directory; give the directory of one project.`);
+  }
+  if (HOMES.includes(dirname(path)) || path === (await realOf(homedir()))) {
+    throw bad(`The workspace ${path} is a home directory; give the directory of one project inside it.`);
+  }
+}
+
+/** A workspace that holds the data directory would show an agent Capybara's keys and database. */
+async function refuseDataDir(root: string, dataDir: string): Promise<void> {
+  const own = await realOf(resolve(dataDir));
+  if (isWithin(own, root) || isWithin(root, own)) {
+    throw bad(`The workspace ${root} overlaps Capybara's own data directory ${own}; keep the two apart.`);
+  }
+}
+
+async function emptyRoot(id: string, { dataDir }: WorkspaceHost): Promise<string> {
+  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id)) {
+    throw bad(`The workspace id is '${id}', expected 1 to 100 letters, digits, '_' or '-'.`);
+  }
+  const directory = join(dataDir, 'workspaces', id);
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    return await realpath(directory);
+  } catch (error) {
+    throw bad(
+      `The workspace ${directory} cannot be created (${messageOf(error)}); make the data directory writable.`,
+    );
+  }
+}
+
+/** The real path; the path itself where nothing is there (yet). */
+async function realOf(path: string): Promise<string> {
+  return realpath(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return path;
+    throw error;
+  });
+}
+
+function bad(message: string): UserError {
+  return new UserError('bad_workspace', message);
+}

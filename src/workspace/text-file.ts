@@ -1,0 +1,176 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { geteuid } from 'node:process';
+import { messageOf } from '../core/errors.ts';
+
+/** Larger files are for `grep` and for commands, not for a model to read whole. */
+export const MAX_FILE_BYTES = 10 * 1024 * 1024;
+
+/** A file that cannot be read or written as text. The message names it as it was asked for, and what to do instead. */
+export class FileError extends Error {
+  override readonly name = 'FileError';
+  /** Whether there is no such file; else it is there and cannot be used. */
+  readonly missing: boolean;
+  constructor(message: string, missing = false) {
+    super(message);
+    this.missing = missing;
+  }
+}
+
+/** A file by its real path, and by the name that messages use for it. */
+export interface NamedFile {
+  readonly path: string;
+  readonly shown: string;
+}
+
+/** The whole text of a UTF-8 file; a byte order mark stays its first character. Throws `FileError`. */
+export async function readTextFile(file: NamedFile): Promise<string> {
+  const bytes = await withRegularFile(file, async (handle, size) => {
+    if (size > MAX_FILE_BYTES) {
+      throw new FileError(
+        `'${file.shown}' has ${size} bytes, more than the ${MAX_FILE_BYTES} that can be read; look into it with grep, or with bash (head, sed -n).`,
+      );
+    }
+    return await handle.readFile();
+  });
+  return decodeText(bytes, file.shown);
+}
+
+/** The first `maxBytes` bytes of a file, and whether there is more. Throws `FileError`. */
+export async function readStart(
+  file: NamedFile,
+  maxBytes: number,
+): Promise<{ bytes: Buffer; more: boolean }> {
+  return withRegularFile(file, async (handle, size) => {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxBytes), 0, maxBytes, 0);
+    return { bytes: buffer.subarray(0, bytesRead), more: size > bytesRead };
+  });
+}
+
+/**
+ * Puts `text` in the place of a file in one step: whoever reads meanwhile sees the old bytes or the new ones. Makes missing parent
+ * directories, keeps the mode (and for root the owner) of a file that was there. Throws `FileError`.
+ */
+export async function replaceFile(file: NamedFile, text: string): Promise<'created' | 'overwritten'> {
+  const bytes = encodeText(text, file.shown);
+  try {
+    const old = await existing(file);
+    await mkdir(dirname(file.path), { recursive: true });
+    await writeBeside(file.path, bytes, old);
+    return old === undefined ? 'created' : 'overwritten';
+  } catch (error) {
+    throw explain(error, file.shown, 'written');
+  }
+}
+
+function encodeText(text: string, shown: string): Buffer {
+  if (!text.isWellFormed())
+    throw new FileError(`'${shown}' was not written: the text holds half a surrogate pair.`);
+  const bytes = Buffer.from(text);
+  if (bytes.length <= MAX_FILE_BYTES) return bytes;
+  throw new FileError(
+    `'${shown}' was not written: the text has ${bytes.length} bytes, more than the ${MAX_FILE_BYTES} that are allowed.`,
+  );
+}
+
+interface OldFile {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+async function existing({ path, shown }: NamedFile): Promise<OldFile | undefined> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found === undefined) return undefined;
+  if (!found.isFile()) throw notRegular(shown, found.isDirectory());
+  // A rename would replace a read-only file without asking.
+  await access(path, constants.W_OK);
+  return found;
+}
+
+async function writeBeside(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
+  const temporary = join(dirname(path), `.capybara-${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    await fillNew(temporary, bytes, old);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
+  const handle = await open(path, 'wx');
+  try {
+    await handle.writeFile(bytes);
+    if (old !== undefined) {
+      if (geteuid?.() === 0) await handle.chown(old.uid, old.gid);
+      await handle.chmod(old.mode & 0o7777);
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOFOLLOW: the path was resolved; a link there now is a trick. */
+async function withRegularFile<T>(
+  { path, shown }: NamedFile,
+  use: (handle: FileHandle, size: number) => Promise<T>,
+): Promise<T> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    const found = await handle.stat();
+    if (!found.isFile()) throw notRegular(shown, found.isDirectory());
+    return await use(handle, found.size);
+  } catch (error) {
+    throw explain(error, shown, 'read');
+  } finally {
+    await handle?.close();
+  }
+}
+
+function notRegular(shown: string, isDirectory: boolean): FileError {
+  if (isDirectory) return new FileError(`'${shown}' is a directory; use list_dir for it, or name a file.`);
+  return new FileError(`'${shown}' is not a regular file (a pipe, socket or device).`);
+}
+
+function decodeText(bytes: Buffer, shown: string): string {
+  if (bytes.includes(0)) throw binary(shown, bytes.length, 'it contains NUL bytes');
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw binary(shown, bytes.length, 'it is not valid UTF-8');
+  }
+}
+
+function binary(shown: string, size: number, reason: string): FileError {
+  return new FileError(
+    `'${shown}' is not a text file that can be read or edited: ${reason} (${size} bytes). Look at it with bash, for example with file, xxd or iconv.`,
+  );
+}
+
+function explain(error: unknown, shown: string, act: 'read' | 'written'): Error {
+  if (error instanceof FileError) return error;
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+      return new FileError(`'${shown}' does not exist; list_dir and glob show what there is.`, true);
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new FileError(`'${shown}' cannot be ${act}: a part of its path is a file, not a directory.`);
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new FileError(`'${shown}' cannot be ${act}: permission denied.`);
+    case 'ENXIO':
+      return new FileError(`'${shown}' is not a regular file (a pipe, socket or device).`);
+    default:
+      return new FileError(`'${shown}' cannot be ${act}: ${messageOf(error)}`);
+  }
+}

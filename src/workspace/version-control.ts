@@ -1,0 +1,138 @@
+import { execFile } from 'node:child_process';
+import { lstat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { messageOf } from '../core/errors.ts';
+import { visible } from './file-tree.ts';
+import type { Workspace } from './workspace.ts';
+
+const run = promisify(execFile);
+
+const GIT_TIMEOUT_MS = 5_000;
+const GIT_OUTPUT_LIMIT = 8 * 1024 * 1024;
+const ERROR_TEXT_LIMIT = 300;
+export const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin';
+
+/** What marks the root of a working copy, the most specific first: jj often lives beside a git directory. */
+const MARKERS = [
+  ['.jj', 'jj'],
+  ['.git', 'git'],
+  ['.hg', 'hg'],
+  ['.svn', 'svn'],
+  ['.fslckout', 'fossil'],
+  ['_FOSSIL_', 'fossil'],
+] as const;
+
+/** Which version control the workspace is under, in a line: for git with branch and counts of changes. Never throws. */
+export async function versionControl(workspace: Workspace, searchPath = SEARCH_PATH): Promise<string> {
+  const found = await workingCopy(workspace);
+  if (found === undefined) return 'none';
+  const place = found.directory === workspace.root ? '' : ` (its root is ${visible(found.directory)})`;
+  if (found.name !== 'git') return `${found.name}${place}`;
+  return `git${place}, ${await gitState(workspace, searchPath)}`;
+}
+
+/** The nearest marker, upwards from the root; an `empty` workspace is no part of what lies around it. */
+async function workingCopy({
+  root,
+  kind,
+}: Workspace): Promise<{ name: string; directory: string } | undefined> {
+  for (let directory = root; ; directory = dirname(directory)) {
+    for (const [marker, name] of MARKERS) {
+      if (await exists(join(directory, marker))) return { name, directory };
+    }
+    if (kind === 'empty' || directory === dirname(directory)) return undefined;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function gitState(workspace: Workspace, searchPath: string): Promise<string> {
+  try {
+    const env = gitEnvironment(searchPath);
+    const filters = await filterOverrides(workspace.root, env);
+    const args = [
+      'status',
+      '--porcelain=v2',
+      '--branch',
+      '-z',
+      '--untracked-files=normal',
+      '--ignore-submodules=all',
+    ];
+    return describe(await git(workspace.root, args, { ...env, ...filters }));
+  } catch (error) {
+    return `its state could not be read: ${visible(reason(error))}`;
+  }
+}
+
+/**
+ * Git runs what a repository's configuration names, and an agent can write that configuration: hooks, a file system monitor,
+ * filters, the transports of a lazy fetch. None may run here, outside the sandbox.
+ */
+async function git(cwd: string, args: readonly string[], env: Record<string, string>): Promise<string> {
+  const safe = ['-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', '--no-pager'];
+  const options = {
+    cwd,
+    env,
+    timeout: GIT_TIMEOUT_MS,
+    maxBuffer: GIT_OUTPUT_LIMIT,
+    killSignal: 'SIGKILL',
+  } as const;
+  return (await run('git', [...safe, ...args], options)).stdout;
+}
+
+function gitEnvironment(searchPath: string): Record<string, string> {
+  return {
+    PATH: searchPath,
+    HOME: homedir(),
+    LC_ALL: 'C',
+    GIT_OPTIONAL_LOCKS: '0',
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_NO_LAZY_FETCH: '1',
+    GIT_ALLOW_PROTOCOL: 'none',
+  };
+}
+
+/** Every configured filter, set to nothing. Its name may hold any character, which `-c` does not take but this does. */
+async function filterOverrides(cwd: string, env: Record<string, string>): Promise<Record<string, string>> {
+  const names = (await git(cwd, ['config', '--list', '--name-only', '-z'], env)).split('\0');
+  const commands = [...new Set(names.filter((name) => /^filter\..*\.(clean|process|smudge)$/s.test(name)))];
+  const required = commands.map((name) => name.replace(/\.[a-z]+$/, '.required'));
+  const settings = [...commands.map((name) => [name, '']), ...required.map((name) => [name, 'false'])];
+  const variables = settings.flatMap(([name, value], index) => [
+    [`GIT_CONFIG_KEY_${index}`, name],
+    [`GIT_CONFIG_VALUE_${index}`, value],
+  ]);
+  return { ...Object.fromEntries(variables), GIT_CONFIG_COUNT: `${settings.length}` };
+}
+
+/** From `git status --porcelain=v2 --branch -z` (git-status(1)). */
+function describe(status: string): string {
+  const records = status.split('\0');
+  const counts = { changed: 0, untracked: 0, unmerged: 0 };
+  let branch = 'unknown';
+  for (let index = 0; index < records.length; index++) {
+    const record = records[index] ?? '';
+    if (record.startsWith('# branch.head ')) branch = record.slice('# branch.head '.length);
+    if (record.startsWith('1 ') || record.startsWith('2 ')) counts.changed += 1;
+    if (record.startsWith('2 ')) index += 1; // a rename is followed by the path it had
+    if (record.startsWith('u ')) counts.unmerged += 1;
+    if (record.startsWith('? ')) counts.untracked += 1;
+  }
+  const parts = Object.entries(counts).filter(([, number]) => number > 0);
+  const changes = parts.map(([word, number]) => `${number} ${word}`).join(', ');
+  return `branch ${visible(branch)}, ${changes === '' ? 'clean' : changes}`;
+}
+
+function reason(error: unknown): string {
+  const { code, killed, stderr } = error as { code?: unknown; killed?: boolean; stderr?: string };
+  if (code === 'ENOENT') return `there is no git command in ${SEARCH_PATH}`;
+  if (killed === true) return `git took longer than ${GIT_TIMEOUT_MS / 1000} s`;
+  return (stderr?.trim() || messageOf(error)).slice(0, ERROR_TEXT_LIMIT);
+}
