@@ -9,7 +9,7 @@ settings.enableAutoTranspile = false;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const pjson = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-pjson.oclif.commands.target = './src/cli/commands';
-pjson.oclif.helpClass = './src/cli/help';
+// Commands, hooks and help are where the package has them, in `src` instead of `dist`.
+pjson.oclif = JSON.parse(JSON.stringify(pjson.oclif).replaceAll('"./dist/', '"./src/'));
 
 await execute({ loadOptions: { root, pjson, ignoreManifest: true } });

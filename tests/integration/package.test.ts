@@ -3,7 +3,7 @@
  * from somewhere else with little on the PATH.
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,6 +25,8 @@ let unreachable: string | undefined;
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'capybara-package-'));
+  // As root, Postgres runs as another user, who has to reach its programs.
+  chmodSync(directory, 0o755);
   prefix = join(directory, 'prefix');
   elsewhere = join(directory, 'elsewhere');
   mkdirSync(elsewhere);

@@ -1,0 +1,66 @@
+/**
+ * Before each test file: a directory of its own for temporary files. After it: fails the file if it left a file there,
+ * or a process that descends from it.
+ */
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, inject, vi } from 'vitest';
+
+/** Processes and files that were told to go may take this long. */
+const GRACE_MS = 5_000;
+
+const tmp = join(inject('runTmpDir'), `${process.pid}`);
+mkdirSync(tmp, { recursive: true });
+process.env.TMPDIR = tmp;
+
+// Hooks that end run in reverse order: those of the test file have run when this one does.
+afterAll(async () => {
+  try {
+    await vi.waitFor(() => {
+      const left = [...leftProcesses(), ...leftFiles()];
+      if (left.length > 0) throw new Error(`this test file left behind:\n${left.join('\n')}`);
+    }, GRACE_MS);
+  } finally {
+    rmSync(tmp, { recursive: true, force: true });
+  }
+});
+
+/** Node keeps its compile cache among the temporary files. */
+function leftFiles(): string[] {
+  return readdirSync(tmp)
+    .filter((name) => name !== 'node-compile-cache')
+    .map((name) => join(tmp, name));
+}
+
+/** Children of this process, and orphans that work in or were started with this file's temporary directory. */
+function leftProcesses(): string[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+    .filter((pid) => isOurs(pid))
+    .map((pid) => `process ${pid}: ${read(pid, 'cmdline').replaceAll('\0', ' ')}`);
+}
+
+function isOurs(pid: string): boolean {
+  const status = read(pid, 'status');
+  if (/^State:\s+[ZX]/m.test(status)) return false;
+  if (new RegExp(`^PPid:\\s+${process.pid}$`, 'm').test(status)) return true;
+  return workingDirectory(pid).startsWith(`${tmp}/`) || read(pid, 'environ').includes(`TMPDIR=${tmp}\0`);
+}
+
+/** Empty where the process has ended meanwhile or is another user's. */
+function read(pid: string, name: string): string {
+  try {
+    return readFileSync(join('/proc', pid, name), 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function workingDirectory(pid: string): string {
+  try {
+    return readlinkSync(join('/proc', pid, 'cwd'));
+  } catch {
+    return '';
+  }
+}
