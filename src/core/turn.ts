@@ -1,0 +1,164 @@
+/**
+ * What a turn does next: the whole engine's decisions, as one pure function of the log.
+ *
+ * A worker loops over `next` and performs what it says. A worker that takes over after a crash reads the same log and so
+ * gets the same answer: the log is the checkpoint, and there is no other state.
+ */
+import type { CallStatus, ClosedCallStatus, Effect, Entry } from './entry.ts';
+import { textOf } from './entry.ts';
+
+/** One call of the turn's answer. `id` is its row, `callId` the provider's name for it. */
+export interface Call {
+  readonly id: string;
+  readonly callId: string;
+  /** From 0, in the model's order. */
+  readonly ordinal: number;
+  readonly name: string;
+  /** JSON text as the model wrote it. */
+  readonly arguments: string;
+  readonly effect: Effect;
+  readonly status: CallStatus;
+  /** Why the call may not run: said by a rule, or by a person. */
+  readonly denial?: string;
+}
+
+/** A turn in hand. */
+export interface TurnLog {
+  /** The session's whole log, which ends with the turn's newest entry. */
+  readonly entries: readonly Entry[];
+  /** Where the turn's answer stands in it, once there is one. */
+  readonly answerPosition: number | null;
+  readonly calls: readonly Call[];
+  /** Set when someone, or the clock, has ended the task meanwhile. */
+  readonly stop?: 'cancelled' | 'limit_seconds';
+}
+
+export interface TurnLimits {
+  /** This turn's number within its task, from 1. */
+  readonly turn: number;
+  readonly turnLimit: number;
+  readonly secondsLimit?: number;
+}
+
+export type Step =
+  /** Ask the model: the turn has no answer. */
+  | { readonly do: 'callModel' }
+  /** Run these calls: together where there are several. Those that change something are committed as started first. */
+  | { readonly do: 'runTools'; readonly calls: readonly Call[] }
+  /** Close these calls without running them, with what the model must be told. */
+  | { readonly do: 'report'; readonly reports: readonly CallReport[] }
+  /** Nothing can go on before a person answers: park. */
+  | { readonly do: 'askApproval' }
+  /** The turn is complete and asks for another. */
+  | { readonly do: 'endTurn' }
+  | { readonly do: 'finish'; readonly end: TaskEnd };
+
+export interface CallReport {
+  readonly call: Call;
+  readonly status: ClosedCallStatus;
+  readonly text: string;
+}
+
+/** How a task ends. `message` is one sentence for a person. */
+export type TaskEnd =
+  | { readonly status: 'succeeded'; readonly resultPosition: number }
+  | { readonly status: 'failed'; readonly code: string; readonly message: string }
+  | { readonly status: 'cancelled' };
+
+export function next(log: TurnLog, limits: TurnLimits): Step {
+  if (log.stop !== undefined) return { do: 'finish', end: stopped(log.stop, limits) };
+  const answer = log.answerPosition === null ? undefined : log.entries[log.answerPosition - 1];
+  if (answer?.kind !== 'assistant') return { do: 'callModel' };
+
+  const open = log.calls.filter((call) => !isClosed(call.status));
+  const [first] = open;
+  if (first !== undefined) return stepOf(first, open);
+  if (log.calls.length === 0) return { do: 'finish', end: endOf(answer) };
+  // The store turns this into the task's end where the limit is reached; saying so here keeps the decision testable.
+  if (limits.turn >= limits.turnLimit) return { do: 'finish', end: turnsUsed(limits.turnLimit) };
+  return { do: 'endTurn' };
+}
+
+/** Calls are worked off in the model's order; only neighbours that merely read run together. */
+function stepOf(first: Call, open: readonly Call[]): Step {
+  const report = reportOf(first);
+  if (report !== undefined) return { do: 'report', reports: [report] };
+  if (first.status === 'awaiting_approval') return { do: 'askApproval' };
+  return { do: 'runTools', calls: firstGroup(open) };
+}
+
+/**
+ * The calls that run at once: the first, with those right behind it where all of them merely read. A call that changes
+ * something is a barrier: it runs alone.
+ */
+export function firstGroup(open: readonly Call[]): readonly Call[] {
+  const runnable = (call: Call) =>
+    call.effect === 'read' && call.denial === undefined && call.status !== 'awaiting_approval';
+  const end = open.findIndex((call) => !runnable(call));
+  if (end === 0) return open.slice(0, 1);
+  return end === -1 ? open : open.slice(0, end);
+}
+
+/** What is known of a call without running it. */
+function reportOf(call: Call): CallReport | undefined {
+  if (call.denial !== undefined) {
+    return { call, status: 'denied', text: `Denied: ${call.denial || 'a person said no to this call.'}` };
+  }
+  // Committed as started by an attempt that has ended since: it ran, or it did not, or in part.
+  if (call.status === 'started' && call.effect !== 'read')
+    return { call, status: 'unknown', text: UNKNOWN_OUTCOME };
+  return undefined;
+}
+
+export const UNKNOWN_OUTCOME =
+  'Outcome unknown: the worker that ran this call was lost before it could report. The call may have run wholly, in part ' +
+  'or not at all, and was not run again. Find out what happened (read the files it would have changed, look at the state ' +
+  'it would have left) before you decide whether to repeat it.';
+
+export function isClosed(status: CallStatus): status is ClosedCallStatus {
+  return status !== 'requested' && status !== 'awaiting_approval' && status !== 'started';
+}
+
+function stopped(stop: 'cancelled' | 'limit_seconds', limits: TurnLimits): TaskEnd {
+  if (stop === 'cancelled') return { status: 'cancelled' };
+  const seconds = limits.secondsLimit === undefined ? '' : ` of ${limits.secondsLimit} seconds`;
+  return {
+    status: 'failed',
+    code: 'limit_seconds',
+    message: `The task reached its limit${seconds}. Give the next one a higher limit with --limit seconds=N.`,
+  };
+}
+
+function turnsUsed(limit: number): TaskEnd {
+  return {
+    status: 'failed',
+    code: 'limit_turns',
+    message: `The task used all of its ${limit} turns. Give the next one a higher limit with --limit turns=N.`,
+  };
+}
+
+/** How a task ends whose last answer asks for nothing. */
+function endOf(answer: Extract<Entry, { kind: 'assistant' }>): TaskEnd {
+  if (answer.stopReason === 'length') {
+    return {
+      status: 'failed',
+      code: 'answer_truncated',
+      message: "The model's answer was cut at its output limit. Raise --max-tokens, or ask for less at once.",
+    };
+  }
+  if (answer.stopReason === 'refusal') {
+    return {
+      status: 'failed',
+      code: 'refused',
+      message: 'The model refused to answer. Its words are in the log.',
+    };
+  }
+  if (textOf(answer.parts).trim() === '') {
+    return {
+      status: 'failed',
+      code: 'empty_answer',
+      message: 'The model answered with nothing. Try again, or another model.',
+    };
+  }
+  return { status: 'succeeded', resultPosition: answer.position };
+}

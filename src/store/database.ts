@@ -1,0 +1,117 @@
+/**
+ * Postgres, as the rest of `store` speaks to it: tagged SQL for reads, one call per transition.
+ *
+ * Every transition is repeatable (PROTOCOL 14), so one whose connection broke, or that was chosen as a deadlock's victim,
+ * is repeated here until `patienceMs` runs out; nobody above has to care whether its COMMIT arrived.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { DatabaseError, Pool, type QueryResultRow } from 'pg';
+import { UserError } from '../core/errors.ts';
+import type { Log } from '../log.ts';
+import { toJson } from './json.ts';
+import { transitionsSchema } from './transitions-schema.ts';
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly log: Log;
+  /** Connections this process may open for queries. */
+  readonly connections?: number;
+  /** How long a transition is repeated while Postgres is away. */
+  readonly patienceMs?: number;
+}
+
+const CONNECTIONS = 10;
+const PATIENCE_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A statement of ours takes milliseconds; one that waits this long waits for something that is not coming. */
+const STATEMENT_TIMEOUT_MS = 30_000;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1_000;
+
+/** Postgres could not be reached within the time given to it. The API answers it with 503. */
+export class DatabaseUnavailable extends UserError {
+  constructor(cause: unknown) {
+    super(
+      'database_unavailable',
+      'Postgres does not answer at the moment; the request can be sent again.',
+      3,
+    );
+    this.cause = cause;
+  }
+}
+
+export interface Database {
+  /** A query written as a template: `sql\`SELECT … WHERE id = ${id}\``. Values are always parameters. */
+  sql<Row extends QueryResultRow>(strings: TemplateStringsArray, ...values: unknown[]): Promise<Row[]>;
+  /** Calls a transition: one statement, one round trip, one commit. Repeats it while the connection breaks. */
+  transition<Outcome>(name: string, ...args: unknown[]): Promise<Outcome>;
+  /** Like `transition`, for functions that return rows. */
+  rows<Row extends QueryResultRow>(name: string, ...args: unknown[]): Promise<Row[]>;
+  readonly pool: Pool;
+  close(): Promise<void>;
+}
+
+/** Opens no connection yet. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const { url, log, connections = CONNECTIONS, patienceMs = PATIENCE_MS } = options;
+  const pool = new Pool({
+    connectionString: url,
+    max: connections,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'capybara',
+  });
+  pool.on('error', (error) => log.warn({ error: error.message }, 'lost an idle Postgres connection'));
+  const schema = transitionsSchema();
+  const call = (name: string, args: readonly unknown[]) =>
+    `${schema}.${name}(${args.map((_, index) => `$${index + 1}`).join(', ')})`;
+  const query = async <Row extends QueryResultRow>(text: string, values: readonly unknown[]) =>
+    (await repeatedly(() => pool.query<Row>(text, values.map(toParameter)), patienceMs)).rows;
+
+  return {
+    pool,
+    sql: (strings, ...values) =>
+      query(
+        strings.reduce((text, part, index) => `${text}$${index}${part}`),
+        values,
+      ),
+    transition: async <Outcome>(name: string, ...args: unknown[]) => {
+      const [row] = await query<{ outcome: Outcome }>(`SELECT ${call(name, args)} AS outcome`, args);
+      return row?.outcome as Outcome;
+    },
+    rows: (name, ...args) => query(`SELECT * FROM ${call(name, args)}`, args),
+    close: () => pool.end(),
+  };
+}
+
+/** Objects and arrays become JSON that `jsonb` accepts; everything else goes as it is. */
+function toParameter(value: unknown): unknown {
+  const plain =
+    value === null || typeof value !== 'object' || value instanceof Date || Buffer.isBuffer(value);
+  return plain ? value : toJson(value);
+}
+
+async function repeatedly<T>(act: () => Promise<T>, patienceMs: number): Promise<T> {
+  const giveUpAt = performance.now() + patienceMs;
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (performance.now() + pause > giveUpAt) throw new DatabaseUnavailable(error);
+      await delay(pause);
+    }
+  }
+}
+
+/** SQLSTATE classes after which the same statement may succeed: connection, shutdown and start, deadlock, too many. */
+const PASSING = /^(08...|57P0[123]|40P01|40001|53300|55P03)$/;
+
+function isPassing(error: unknown): boolean {
+  if (error instanceof DatabaseError) return PASSING.test(error.code ?? '');
+  const { code, message = '' } = error as { code?: string; message?: string };
+  if (code !== undefined)
+    return /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOENT|EAI_AGAIN)/.test(code);
+  return /connection terminated|timeout exceeded when trying to connect|not queryable/i.test(message);
+}

@@ -1,0 +1,46 @@
+/** Reads of a session's log and of a turn's calls: what a worker needs to go on. */
+import type { Entry } from '../core/entry.ts';
+import type { Profile } from '../core/profile.ts';
+import type { Call } from '../core/turn.ts';
+import type { Database } from './database.ts';
+
+/** Entries after `position` (0: all), in order. */
+export async function readEntries(db: Database, sessionId: string, position: number): Promise<Entry[]> {
+  const rows = await db.sql<{ entry: Entry }>`
+    SELECT jsonb_strip_nulls(jsonb_build_object('kind', e.kind, 'position', e.position, 'parts', coalesce(e.parts, m.parts),
+             'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status)) AS entry
+      FROM entry e LEFT JOIN message m ON m.id = e.message_id
+     WHERE e.session_id = ${sessionId} AND e.position > ${position} ORDER BY e.position`;
+  return rows.map((row) => row.entry);
+}
+
+type CallRow = Omit<Call, 'arguments'> & Record<string, unknown>;
+
+/** The calls of a turn in the model's order, with the arguments from the answer that asked for them. */
+export async function readCalls(db: Database, turnId: string, answer: Entry): Promise<Call[]> {
+  const rows = await db.sql<CallRow & { denial: string | null }>`
+    SELECT id, ordinal, call_id AS "callId", name, effect, status, denial
+      FROM tool_call WHERE turn_id = ${turnId} ORDER BY ordinal`;
+  const parts = answer.kind === 'assistant' ? answer.parts.filter((part) => part.type === 'tool') : [];
+  return rows.map(({ denial, ...row }) => ({
+    ...row,
+    ...(denial === null ? {} : { denial }),
+    arguments: parts[row.ordinal]?.arguments ?? '',
+  }));
+}
+
+export async function readProfile(db: Database, hash: string): Promise<Profile | undefined> {
+  const [row] = await db.sql<{ body: Profile }>`SELECT body FROM profile WHERE hash = decode(${hash}, 'hex')`;
+  return row?.body;
+}
+
+/** Whether the task's cancel mark is set and how many waits the turn has open: what may change while a turn runs. */
+export async function readStanding(
+  db: Database,
+  turnId: string,
+): Promise<{ cancelRequested: boolean; openWaits: number } | undefined> {
+  const [row] = await db.sql<{ cancelRequested: boolean; openWaits: number }>`
+    SELECT t.cancel_requested_at IS NOT NULL AS "cancelRequested", u.open_waits AS "openWaits"
+      FROM turn u JOIN task t ON t.id = u.task_id WHERE u.id = ${turnId}`;
+  return row;
+}

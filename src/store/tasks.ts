@@ -1,0 +1,116 @@
+/** The transitions of a task that its people start. Ids are UUIDs, minted by the caller, so that each may be repeated. */
+import type { TextPart } from '../core/entry.ts';
+import type { Profile } from '../core/profile.ts';
+import type { Database } from './database.ts';
+import type { Wake } from './turns.ts';
+
+export interface NewTask {
+  readonly id: string;
+  readonly turnId: string;
+  readonly messageId: string;
+  readonly parts: readonly TextPart[];
+  readonly profile: Profile;
+  /** SHA-256 of the profile's JSON, hexadecimal. */
+  readonly profileHash: string;
+  readonly limits: {
+    readonly turns: number;
+    readonly treeTurns: number;
+    readonly tokens: number | null;
+    readonly seconds: number | null;
+  };
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The session a task goes to: a new one, with its workspace, or one that exists. */
+export type TaskSession =
+  | { readonly id: string }
+  | {
+      readonly id: string;
+      readonly title: string;
+      readonly workspace: {
+        readonly id: string;
+        readonly kind: 'local' | 'empty';
+        readonly path: string | null;
+      };
+    };
+
+export interface Submission {
+  readonly teamId: string;
+  readonly userId: string;
+  readonly session: TaskSession;
+  readonly task: NewTask;
+  /** `requestHash`: SHA-256 (hexadecimal) of what was asked, so that a key cannot stand for two requests. */
+  readonly idempotency?: { readonly key: string; readonly requestHash: string };
+}
+
+export type SubmitOutcome =
+  | {
+      readonly outcome: 'created' | 'repeated';
+      readonly taskId: string;
+      readonly sessionId: string;
+      readonly rootId: string;
+      readonly wake?: Wake | null;
+      readonly seq?: number;
+    }
+  | { readonly outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived' };
+
+export function createTask(db: Database, submission: Submission): Promise<SubmitOutcome> {
+  const { teamId, userId, session, task, idempotency } = submission;
+  return db.transition('create_task', teamId, userId, session, task, idempotency ?? null);
+}
+
+export type CancelOutcome =
+  | {
+      readonly outcome: 'cancelled';
+      readonly rootId: string;
+      readonly seq: number;
+      readonly wake: Wake | null;
+    }
+  | { readonly outcome: 'requested'; readonly rootId: string }
+  | { readonly outcome: 'ended'; readonly status: string }
+  | { readonly outcome: 'not_found' };
+
+/** `requested`: a worker runs it; tell it over the bus. `wake`: the session's next task begins. */
+export function cancelTask(
+  db: Database,
+  cancel: { readonly teamId: string; readonly taskId: string; readonly nextTurnId: string },
+): Promise<CancelOutcome> {
+  return db.transition('cancel_task', cancel.teamId, cancel.taskId, cancel.nextTurnId);
+}
+
+export type ResolveOutcome =
+  | {
+      readonly outcome: 'resolved';
+      readonly rootId: string;
+      readonly seq: number;
+      readonly wake: Wake | null;
+    }
+  | { readonly outcome: 'already'; readonly status: string; readonly resolvedBy: string | null }
+  | { readonly outcome: 'not_found' };
+
+export interface Resolution {
+  readonly teamId: string;
+  readonly userId: string;
+  readonly approvalId: string;
+  readonly decision: 'allowed' | 'denied';
+  /** Shown to the model where the answer is no. */
+  readonly message?: string;
+}
+
+export function resolveApproval(db: Database, resolution: Resolution): Promise<ResolveOutcome> {
+  const { teamId, approvalId, decision, message, userId } = resolution;
+  return db.transition('resolve_approval', teamId, approvalId, decision, message ?? null, userId);
+}
+
+/** A message for a task that runs: its next turn takes it into the log. */
+export function postMessage(
+  db: Database,
+  message: {
+    readonly teamId: string;
+    readonly taskId: string;
+    readonly id: string;
+    readonly parts: readonly TextPart[];
+  },
+): Promise<{ outcome: 'posted' | 'repeated' | 'not_found' | 'ended' }> {
+  return db.transition('post_message', message.teamId, message.taskId, message.id, message.parts);
+}

@@ -1,0 +1,200 @@
+/**
+ * The transitions of a turn: one function, one SQL function (`transitions/*.sql`, which say guard, outcomes and races),
+ * one commit.
+ */
+import type {
+  CallStatus,
+  ClosedCallStatus,
+  Effect,
+  NewEntry,
+  Part,
+  StopReason,
+  TextPart,
+} from '../core/entry.ts';
+import type { Failure } from '../core/errors.ts';
+import type { TaskEnd } from '../core/turn.ts';
+import type { Database } from './database.ts';
+
+/** A turn's wake-up, to be added to the queue after the commit. */
+export interface Wake {
+  readonly turnId: string;
+  readonly wake: number;
+}
+
+/** What every claimed turn knows. Ids are UUIDs. */
+export interface ClaimedTurn {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly taskId: string;
+  readonly rootId: string;
+  readonly teamId: string;
+  readonly number: number;
+  readonly attemptId: string;
+  readonly answerPosition: number | null;
+  readonly openWaits: number;
+  /** Model requests that failed since the last answer. */
+  readonly retries: number;
+  readonly profileHash: string;
+  readonly turnLimit: number;
+  readonly cancelRequested: boolean;
+  /** Until the task's deadline, in seconds; null without one. */
+  readonly secondsLeft: number | null;
+  readonly workspace: { readonly id: string; readonly kind: 'local' | 'empty'; readonly path: string | null };
+}
+
+/** A turn that an attempt holds: what every write names. */
+export interface Held {
+  readonly turnId: string;
+  readonly attemptId: string;
+}
+
+export interface NewCall {
+  readonly id: string;
+  readonly ordinal: number;
+  readonly callId: string;
+  readonly name: string;
+  readonly effect: Effect;
+  readonly status: Extract<CallStatus, 'requested' | 'started' | 'awaiting_approval'>;
+  readonly denial?: string;
+  readonly approvalId?: string;
+}
+
+export interface RecordedAnswer {
+  /** Entries that stand before the answer: the project's context, gathered for the first one. */
+  readonly before: readonly Extract<NewEntry, { kind: 'notice' }>[];
+  readonly parts: readonly Part[];
+  readonly stopReason: StopReason;
+  readonly usage: {
+    readonly model: string;
+    readonly input: number;
+    readonly output: number;
+    readonly cached: number;
+    readonly reasoning: number;
+    readonly latencyMs: number;
+    readonly firstTokenMs: number | null;
+  };
+  readonly calls: readonly NewCall[];
+}
+
+export interface CallResult {
+  /** The tool call's row id. */
+  readonly id: string;
+  readonly status: ClosedCallStatus;
+  readonly parts: readonly TextPart[];
+  readonly durationMs?: number;
+  /** SHA-256 (hexadecimal) of the stored output, where the model sees it cut. */
+  readonly outputHash?: string;
+}
+
+interface Committed {
+  readonly seq: number;
+}
+
+export type ClaimOutcome =
+  | {
+      readonly outcome: 'claimed' | 'repeated';
+      readonly turn: ClaimedTurn;
+      readonly takenIn: number;
+      readonly seq: number;
+    }
+  | { readonly outcome: 'moved_on' | 'worker_lost' }
+  | ({ readonly outcome: 'ended'; readonly rootId: string; readonly wake: Wake | null } & Committed);
+
+export interface Claim {
+  readonly turnId: string;
+  readonly attemptId: string;
+  readonly workerId: string;
+  /** Tokens the answer may have, reserved before the request is sent. */
+  readonly reserve: number;
+  readonly nextTurnId: string;
+}
+
+export function claimTurn(db: Database, claim: Claim): Promise<ClaimOutcome> {
+  return db.transition(
+    'claim_turn',
+    claim.turnId,
+    claim.attemptId,
+    claim.workerId,
+    claim.reserve,
+    claim.nextTurnId,
+  );
+}
+
+export type RecordOutcome =
+  | ({ readonly outcome: 'recorded'; readonly answerPosition: number } & Committed)
+  | { readonly outcome: 'repeated'; readonly answerPosition: number }
+  | { readonly outcome: 'fenced' };
+
+export function recordAnswer(db: Database, held: Held, answer: RecordedAnswer): Promise<RecordOutcome> {
+  return db.transition('record_answer', held.turnId, held.attemptId, answer);
+}
+
+/** Records `results` and marks the calls `start` as started, before any of those begins. */
+export function recordResults(
+  db: Database,
+  held: Held,
+  progress: { readonly results: readonly CallResult[]; readonly start: readonly string[] },
+): Promise<({ outcome: 'recorded' } & Committed) | { outcome: 'fenced' }> {
+  return db.transition('record_results', held.turnId, held.attemptId, progress.results, progress.start);
+}
+
+export type SettleOutcome =
+  | ({ readonly outcome: 'settled'; readonly taskStatus: string; readonly wake: Wake | null } & Committed)
+  | { readonly outcome: 'repeated'; readonly taskStatus: string; readonly wake: Wake | null }
+  | { readonly outcome: 'fenced' };
+
+/** What follows a turn: one more, or the task's end. */
+export type TurnEnd = { readonly kind: 'continue' } | ({ readonly kind: 'finish' } & TaskEnd);
+
+export function settleTurn(
+  db: Database,
+  held: Held,
+  settle: { readonly results: readonly CallResult[]; readonly end: TurnEnd; readonly nextTurnId: string },
+): Promise<SettleOutcome> {
+  return db.transition(
+    'settle_turn',
+    held.turnId,
+    held.attemptId,
+    settle.results,
+    settle.end,
+    settle.nextTurnId,
+  );
+}
+
+export function parkTurn(
+  db: Database,
+  held: Held,
+  results: readonly CallResult[],
+): Promise<({ outcome: 'parked' | 'open' } & Committed) | { outcome: 'repeated' | 'fenced' }> {
+  return db.transition('park_turn', held.turnId, held.attemptId, results);
+}
+
+export interface Retry {
+  readonly delayMs: number;
+  readonly failure: Pick<Failure, 'code' | 'message'>;
+  /** The provider may have charged for the request. */
+  readonly spent: boolean;
+}
+
+export function retryTurn(
+  db: Database,
+  held: Held,
+  retry: Retry & { readonly nextTurnId: string },
+): Promise<
+  ({ outcome: 'retrying' | 'ended'; wake: Wake | null } & Committed) | { outcome: 'repeated' | 'fenced' }
+> {
+  const { nextTurnId, ...row } = retry;
+  return db.transition('retry_turn', held.turnId, held.attemptId, row, nextTurnId);
+}
+
+export function handBackTurn(
+  db: Database,
+  held: Held,
+  handBack: { readonly results: readonly CallResult[]; readonly nextTurnId: string },
+): Promise<
+  | ({ outcome: 'handed_back'; wake: Wake | null } & Committed)
+  | { outcome: 'repeated'; wake: Wake | null }
+  | { outcome: 'fenced' }
+> {
+  return db.transition('hand_back_turn', held.turnId, held.attemptId, handBack.results, handBack.nextTurnId);
+}

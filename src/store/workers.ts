@@ -1,0 +1,119 @@
+/** Leases, and what a sweeper finds and mends. */
+import type { Database } from './database.ts';
+import type { Held, Wake } from './turns.ts';
+
+/** One incarnation of a worker process. `host` and `pidStartedAt` make `pid` mean one process for ever. */
+export interface WorkerIdentity {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly pidStartedAt: string;
+  /** Decimal: the advisory lock that its lease connection holds. */
+  readonly lockKey: string;
+  readonly version: string;
+}
+
+export async function registerWorker(db: Database, worker: WorkerIdentity, leaseMs: number): Promise<void> {
+  await db.transition('register_worker', worker, leaseMs);
+}
+
+export async function endWorker(db: Database, workerId: string): Promise<void> {
+  await db.transition('end_worker', workerId);
+}
+
+/** The other workers whose lease has not run out: those whose death could be noticed sooner than by it. */
+export function liveWorkers(db: Database, except: string): Promise<WorkerIdentity[]> {
+  return db.sql<WorkerIdentity & Record<string, unknown>>`
+    SELECT id, host, pid, pid_started_at AS "pidStartedAt", lock_key::text AS "lockKey", version
+      FROM worker WHERE ended_at IS NULL AND id <> ${except}`;
+}
+
+export function suspectWorker(
+  db: Database,
+  workerId: string,
+  lease: { readonly leaseMs: number; readonly graceMs: number },
+): Promise<boolean> {
+  return db.transition('suspect_worker', workerId, lease.leaseMs, lease.graceMs);
+}
+
+export async function lostAttempts(db: Database, leaseMs: number, limit: number): Promise<Held[]> {
+  const rows = await db.rows<{ turn_id: string; attempt_id: string }>('lost_attempts', leaseMs, limit);
+  return rows.map((row) => ({ turnId: row.turn_id, attemptId: row.attempt_id }));
+}
+
+export type TakeOverOutcome =
+  | {
+      readonly outcome: 'taken_over';
+      readonly wake: Wake | null;
+      readonly rootId: string;
+      readonly seq: number;
+    }
+  | { readonly outcome: 'skipped' };
+
+/** `backoffMs[n]` is the pause before the try that follows the n-th loss in a row; when it runs out the task fails. */
+export function takeOverTurn(
+  db: Database,
+  held: Held,
+  take: { readonly backoffMs: readonly number[]; readonly nextTurnId: string },
+): Promise<TakeOverOutcome> {
+  return db.transition(
+    'take_over_turn',
+    held.turnId,
+    held.attemptId,
+    `{${take.backoffMs.join(',')}}`,
+    take.nextTurnId,
+  );
+}
+
+/** Makes turns that are due `queued`. */
+export async function admitTurns(db: Database, limit: number): Promise<Wake[]> {
+  return (await db.rows<{ turn_id: string; wake: number }>('admit_turns', limit)).map(toWake);
+}
+
+/** Queued turns whose jobs nobody has looked for within `ageMs`. */
+export async function queuedTurns(db: Database, ageMs: number, limit: number): Promise<Wake[]> {
+  return (await db.rows<{ turn_id: string; wake: number }>('check_queued', ageMs, limit)).map(toWake);
+}
+
+function toWake(row: { turn_id: string; wake: number }): Wake {
+  return { turnId: row.turn_id, wake: row.wake };
+}
+
+/** The next wake number of a turn whose job is gone or stuck; null where the turn has moved on. */
+export function rewakeTurn(db: Database, wake: Wake): Promise<number | null> {
+  return db.transition('rewake_turn', wake.turnId, wake.wake);
+}
+
+/** Tasks past their deadline that no worker runs. */
+export async function expiredTasks(db: Database, limit: number): Promise<string[]> {
+  const rows = await db.sql<{ id: string }>`
+    SELECT t.id FROM task t WHERE t.ended_at IS NULL AND t.deadline_at < clock_timestamp()
+       AND EXISTS (SELECT 1 FROM turn WHERE task_id = t.id AND status IN ('ready', 'queued', 'parked')) LIMIT ${limit}`;
+  return rows.map((row) => row.id);
+}
+
+export type ExpireOutcome =
+  | { readonly outcome: 'ended'; readonly wake: Wake | null; readonly rootId: string; readonly seq: number }
+  | { readonly outcome: 'skipped' };
+
+export function expireTask(db: Database, taskId: string, nextTurnId: string): Promise<ExpireOutcome> {
+  return db.transition('expire_task', taskId, nextTurnId);
+}
+
+/** Milliseconds until the next `ready` turn is due, or undefined where none waits. */
+export async function nextDueIn(db: Database): Promise<number | undefined> {
+  const [row] = await db.sql<{ ms: number | null }>`
+    SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 * 1000 AS ms FROM turn WHERE status = 'ready'`;
+  return row?.ms ?? undefined;
+}
+
+/** Which of these attempts are no longer the worker's, and which belong to a task that someone wants to end. */
+export function attemptStates(
+  db: Database,
+  attemptIds: readonly string[],
+): Promise<{ attemptId: string; cancelRequested: boolean; held: boolean }[]> {
+  return db.sql`
+    SELECT a.id AS "attemptId", t.cancel_requested_at IS NOT NULL AS "cancelRequested", a.ended_at IS NULL AS held
+      FROM attempt a JOIN turn u ON u.id = a.turn_id JOIN task t ON t.id = u.task_id
+     WHERE a.id = ANY(${`{${attemptIds.join(',')}}`}::uuid[])`;
+}
