@@ -50,18 +50,23 @@ export type TakeOverOutcome =
     }
   | { readonly outcome: 'skipped' };
 
-/** `backoffMs[n]` is the pause before the try that follows the n-th loss in a row; when it runs out the task fails. */
+/**
+ * `backoffMs[n]` is the pause before the try that follows the n-th loss in a row; when it runs out the task fails.
+ * `own`: the holder itself gives the turn up, after an error of Capybara's own.
+ */
 export function takeOverTurn(
   db: Database,
   held: Held,
-  take: { readonly backoffMs: readonly number[]; readonly nextTurnId: string },
+  take: { readonly backoffMs: readonly number[]; readonly nextTurnId: string; readonly own: boolean },
 ): Promise<TakeOverOutcome> {
+  const { backoffMs, nextTurnId, own } = take;
   return db.transition(
     'take_over_turn',
     held.turnId,
     held.attemptId,
-    `{${take.backoffMs.join(',')}}`,
-    take.nextTurnId,
+    `{${backoffMs.join(',')}}`,
+    nextTurnId,
+    own,
   );
 }
 

@@ -1,12 +1,14 @@
 -- take_over_turn: turn `running` under a lost worker → `queued` (first time), `ready` with a back-off, or `failed` with
 -- `crash_loop` after p_backoff_ms runs out. A task with a cancel mark ends `cancelled`.
 --
--- Guard: p_attempt holds the turn and its worker has ended or its lease has expired. Skips a session that is locked: the
--- lost worker may be writing at this moment, or another sweeper is here.
+-- Guard: p_attempt holds the turn, and its worker has ended, its lease has expired, or it gives the turn up itself
+-- (p_own) after an error of its own. Skips a session that is locked: the lost worker may be writing at this moment, or
+-- another sweeper is here.
 -- The reservation of a request whose outcome nobody knows is booked as spent.
 -- Returns: {outcome: 'taken_over', wake?, rootId, seq} | {outcome: 'skipped'}
 -- Races: the lost worker's last write and this wait for the same turn; whichever is second finds the other's outcome.
-CREATE FUNCTION take_over_turn(p_turn uuid, p_attempt uuid, p_backoff_ms int[], p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION take_over_turn(p_turn uuid, p_attempt uuid, p_backoff_ms int[], p_next_turn uuid, p_own boolean)
+RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_turn turn;
   v_events jsonb;
@@ -17,7 +19,7 @@ BEGIN
   PERFORM 1 FROM session WHERE id = (SELECT session_id FROM turn WHERE id = p_turn) FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'skipped'); END IF;
   v_turn := lock_turn(p_turn);
-  IF v_turn.attempt_id IS DISTINCT FROM p_attempt OR NOT attempt_is_lost(p_attempt) THEN
+  IF v_turn.attempt_id IS DISTINCT FROM p_attempt OR NOT (p_own OR attempt_is_lost(p_attempt)) THEN
     RETURN jsonb_build_object('outcome', 'skipped');
   END IF;
 

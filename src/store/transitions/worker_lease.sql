@@ -8,12 +8,12 @@ CREATE FUNCTION register_worker(p_worker jsonb, p_lease_ms int) RETURNS void LAN
   ON CONFLICT DO NOTHING
 $$;
 
--- renew_lease: extends a lease that is still alive. False: it is not, and this incarnation is over.
--- Races: a sweeper that ended the worker in the meantime holds the row first; then this finds ended_at set.
+-- renew_lease: extends a lease, also one that ran out while Postgres or the worker was away: what it lost meanwhile is
+-- fenced by attempt, and what nobody took over is still its own. False: the incarnation was ended, and is over.
 CREATE FUNCTION renew_lease(p_worker uuid, p_lease_ms int) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE worker SET lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0)
-   WHERE id = p_worker AND ended_at IS NULL AND lease_expires_at > clock_timestamp();
+   WHERE id = p_worker AND ended_at IS NULL;
   RETURN FOUND;
 END $$;
 
