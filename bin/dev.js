@@ -12,4 +12,5 @@ const pjson = JSON.parse(readFileSync(new URL('../package.json', import.meta.url
 // Commands, hooks and help are where the package has them, in `src` instead of `dist`.
 pjson.oclif = JSON.parse(JSON.stringify(pjson.oclif).replaceAll('"./dist/', '"./src/'));
 
-await execute({ loadOptions: { root, pjson, ignoreManifest: true } });
+// Not awaited: see run.js.
+void execute({ loadOptions: { root, pjson, ignoreManifest: true } });

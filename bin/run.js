@@ -1,3 +1,4 @@
 import { execute } from '@oclif/core';
 
-await execute({ dir: import.meta.url });
+// Not awaited: where a reader closes the pipe early (`| head`), oclif waits for ever to write to it.
+void execute({ dir: import.meta.url });

@@ -99,6 +99,25 @@ installedTest('capybara and capy print the version and the help', () => {
   }
 });
 
+installedTest('a command that does not exist is bad usage, said in one sentence', () => {
+  expect(use('capybara', 'no-such-command')).toEqual({
+    status: 2,
+    stdout: '',
+    stderr: 'There is no command "no-such-command": see `capybara --help`.\n',
+  });
+});
+
+installedTest('a reader that closes the pipe early is no error', () => {
+  const pipeline = `{ "${join(prefix, 'bin', 'capybara')}" --help; echo "status $?" >&2; } | head -n 1`;
+  const { stdout, stderr } = spawnSync('sh', ['-c', pipeline], {
+    cwd: elsewhere,
+    encoding: 'utf8',
+    env: environment(),
+  });
+  expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  expect(stderr).toBe('status 0\n');
+});
+
 installedTest('the package brings what it runs on and nothing that only its development needs', () => {
   const root = join(prefix, 'lib', 'node_modules', 'capybara');
   for (const name of ['vitest', 'typescript', 'prisma', '@biomejs']) {
