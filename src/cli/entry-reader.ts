@@ -17,22 +17,22 @@ export class EntryReader {
 
   /** The entry at `position` (from 1); `undefined` where the session has none there. */
   async at(position: number): Promise<Entry | undefined> {
-    for (;;) {
+    for (let isLast = false; ; ) {
       const entry = this.#entries.get(position);
-      if (entry) return this.#keepFrom(position - KEPT, entry);
+      if (entry) this.#forgetBefore(position - KEPT);
+      if (entry || isLast) return entry;
       const { data, nextCursor } = await this.#load({ limit: PAGE_SIZE, cursor: this.#cursor });
       for (const each of data) this.#entries.set(each.position, each);
       // The last page may grow: it is asked for again.
-      if (nextCursor === null) return this.#entries.get(position);
-      this.#cursor = nextCursor;
+      isLast = nextCursor === null;
+      this.#cursor = nextCursor ?? this.#cursor;
     }
   }
 
-  #keepFrom(oldest: number, entry: Entry): Entry {
+  #forgetBefore(oldest: number): void {
     for (const position of this.#entries.keys()) {
       if (position >= oldest) break;
       this.#entries.delete(position);
     }
-    return entry;
   }
 }

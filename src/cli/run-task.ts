@@ -4,7 +4,7 @@ import type { Approval, Task } from '../api/wire.ts';
 import { callSummary } from './call-summary.ts';
 import type { Connection } from './connection.ts';
 import { type FollowEnd, type FollowOptions, follow, untilReachable } from './follow.ts';
-import type { Interrupts } from './interrupts.ts';
+import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
 import { endingLines } from './summary.ts';
 import { sendTask, type TaskRequest } from './task-input.ts';
 import type { Terminal } from './terminal.ts';
@@ -94,7 +94,7 @@ async function leave(id: string, options: WatchOptions): Promise<void> {
   const { connection, terminal, interrupts } = options;
   if (interrupts.signal.aborted) {
     const plan = connection.kind === 'own' ? 'Stopping' : 'Detaching';
-    terminal.err(`\n${plan}; press Ctrl-C again within 2 s to cancel the task.\n`);
+    terminal.err(`\n${plan}; press Ctrl-C again within ${CANCEL_WINDOW_MS / 1000} s to cancel the task.\n`);
     if ((await interrupts.meaning()) === 'cancel') return cancel(id, options);
   }
   const what =

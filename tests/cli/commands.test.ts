@@ -1,0 +1,334 @@
+/** Each command in this process, against a scripted server; what only a whole process shows is in process.test.ts. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Config, settings } from '@oclif/core';
+import { captureOutput } from '@oclif/test';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  anApproval,
+  aSession,
+  aTask,
+  doneTask,
+  event,
+  openStream,
+  problem,
+  type ScriptedApi,
+  SESSION_ID,
+  sendEvents,
+  startScriptedApi,
+  TASK_ID,
+} from './scripted-api.ts';
+
+let oclif: Config;
+let api: ScriptedApi;
+let home: string;
+const environment = { ...process.env };
+
+beforeAll(async () => {
+  settings.enableAutoTranspile = false;
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const pjson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  pjson.oclif.commands.target = './src/cli/commands';
+  pjson.oclif.plugins = [];
+  oclif = await Config.load({ root, pjson, ignoreManifest: true });
+  home = mkdtempSync(join(tmpdir(), 'capybara-commands-'));
+});
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  api = await startScriptedApi();
+  Object.assign(process.env, {
+    CAPYBARA_URL: api.url,
+    CAPYBARA_API_KEY: 'capy_hush',
+    XDG_CONFIG_HOME: home,
+    XDG_DATA_HOME: home,
+  });
+});
+afterEach(async () => {
+  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
+  process.exitCode = undefined;
+  await api.close();
+});
+
+async function capybara(id: string, ...argv: string[]) {
+  const { stdout, stderr, error } = await captureOutput(() => oclif.runCommand(id, argv));
+  const code = process.exitCode ?? 0;
+  process.exitCode = undefined;
+  if (error) throw error;
+  return { stdout, stderr, code };
+}
+
+const page = (...data: unknown[]) => ({ data, nextCursor: null });
+
+describe('tasks', () => {
+  test('list', async () => {
+    api.on('GET /v1/tasks', () => page(aTask({ status: 'waiting', waitingOn: 'approval' }), doneTask()));
+    expect(await capybara('tasks:list', '--limit', '2', '--status', 'waiting')).toEqual({
+      code: 0,
+      stderr: '',
+      stdout:
+        'ID                                     STATUS              TURNS  CREATED                   PROMPT\n' +
+        `${TASK_ID}  waiting (approval)  1      2026-01-02T03:04:05.000Z  do it\n` +
+        `${TASK_ID}  succeeded           2      2026-01-02T03:04:05.000Z  do it\n`,
+    });
+    expect(api.received[0]).toMatchObject({
+      query: { limit: '2', status: 'waiting' },
+      headers: { authorization: 'Bearer capy_hush' },
+    });
+  });
+
+  test('list of a session, none, as JSON', async () => {
+    api.on(`GET /v1/sessions/${SESSION_ID}`, () => aSession());
+    api.on('GET /v1/tasks', () => page());
+    expect((await capybara('tasks:list', '--session', SESSION_ID)).stdout).toBe('No tasks.\n');
+    expect(api.received.at(-1)?.query).toMatchObject({ sessionId: SESSION_ID });
+    expect(JSON.parse((await capybara('tasks:list', '--json')).stdout)).toEqual(page());
+  });
+
+  test('show by id, by beginning, by session and by last', async () => {
+    api.on('GET /v1/tasks', ({ query }) =>
+      query.limit === '1' ? page(doneTask()) : page(aTask({ id: 'task_33' }), doneTask()),
+    );
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask());
+    api.on('GET /v1/sessions', () => page(aSession()));
+    for (const id of [TASK_ID, 'task_222', 'ses_1', 'last']) {
+      const { stdout, code } = await capybara('tasks:show', id);
+      expect([id, code]).toEqual([id, 0]);
+      expect(stdout).toContain(`task     ${TASK_ID}\n`);
+    }
+  });
+
+  test('an id that is none, means none or means several is refused', async () => {
+    api.on('GET /v1/tasks', ({ query }) => (query.limit === '1' ? page() : page(aTask(), doneTask())));
+    const says = async (id: string) => (await capybara('tasks:show', id)).stderr;
+    expect(await says('x y')).toBe('"x y" is not an id: expected ses_…, task_…, its beginning, or "last".\n');
+    expect(await says('last')).toBe('There is no task yet.\n');
+    expect(await says('task_2')).toBe('2 ids begin with task_2: give more of the id.\n');
+    expect(await says('task_9')).toBe('None of the newest 1000 begins with task_9: give more of the id.\n');
+  });
+
+  test('a beginning is looked for page by page, as far as the newest thousand', async () => {
+    const many = Array.from({ length: 200 }, () => aTask({ id: `task_${'4'.repeat(32)}` }));
+    let pages = 0;
+    api.on('GET /v1/tasks', () => {
+      pages += 1;
+      return { data: pages === 5 ? [...many.slice(1), aTask()] : many, nextCursor: 'more' };
+    });
+    expect((await capybara('tasks:show', 'task_2')).code).toBe(0);
+    expect(pages).toBe(5);
+    expect((await capybara('tasks:show', 'task_2')).code).toBe(2);
+    expect(pages).toBe(10);
+  });
+
+  test('cancel', async () => {
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
+    api.on(`POST /v1/tasks/${TASK_ID}/cancel`, () => aTask({ cancelRequested: true }));
+    expect((await capybara('tasks:cancel', TASK_ID)).stdout).toBe(`${TASK_ID} is being cancelled\n`);
+  });
+});
+
+describe('sessions', () => {
+  test('list and show', async () => {
+    const session = aSession({ workspace: { kind: 'local', path: '/p' } });
+    api.on('GET /v1/sessions', () => page(session));
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
+    api.on(`GET /v1/sessions/${SESSION_ID}`, () => session);
+    api.on('GET /v1/tasks', () => page(aTask()));
+    expect((await capybara('sessions:list')).stdout).toContain(
+      `${SESSION_ID}  idle   2026-01-02T03:04:05.000Z  /p`,
+    );
+    for (const id of ['last', SESSION_ID, 'ses_1', TASK_ID]) {
+      const { stdout } = await capybara('sessions:show', id);
+      expect(stdout).toContain(`session    ${SESSION_ID}\n`);
+      expect(stdout).toContain(`${TASK_ID}  running  1      do it\n`);
+    }
+    api.on('GET /v1/sessions', () => page());
+    expect((await capybara('sessions:list')).stdout).toBe('No sessions.\n');
+  });
+});
+
+describe('approvals', () => {
+  test('list, allow and deny', async () => {
+    const { id } = anApproval();
+    api.on('GET /v1/approvals', () => page(anApproval(), anApproval({ status: 'denied' })));
+    api.on(`POST /v1/approvals/${id}`, ({ body }) =>
+      anApproval({ status: (body as { decision: string }).decision === 'allow' ? 'allowed' : 'denied' }),
+    );
+    const { stdout } = await capybara('approvals:list');
+    expect(stdout.match(/bash rm -rf build/g)).toHaveLength(1);
+    expect((await capybara('approvals:allow', id)).stdout).toBe(`${id} allowed\n`);
+    expect((await capybara('approvals:deny', id, '--message', 'no')).stdout).toBe(`${id} denied\n`);
+    expect(api.received.at(-1)?.body).toEqual({ decision: 'deny', message: 'no' });
+    api.on('GET /v1/approvals', () => page());
+    expect((await capybara('approvals:list')).stdout).toBe('Nobody is asked anything.\n');
+  });
+});
+
+describe('run, submit and tail', () => {
+  beforeEach(() => {
+    api.on('POST /v1/tasks', () => aTask());
+    api.on('GET /v1/tasks', () => page(aTask()));
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask());
+    api.on(`GET /v1/sessions/${SESSION_ID}/events`, (_, response) => {
+      sendEvents(openStream(response), [event(1, 'task.succeeded')]);
+    });
+  });
+
+  test('run submits and follows', async () => {
+    const { stdout, code } = await capybara('run', 'do it', '--workspace', 'empty', '--model', 'a/b');
+    expect(stdout).toContain('✓ Done in 12 s, 2 turns\n');
+    expect(code).toBe(0);
+    const { body } = api.received[0] ?? {};
+    expect(body).toEqual({ prompt: 'do it', model: 'a/b', mode: 'auto', workspace: { kind: 'empty' } });
+  });
+
+  test('submit prints the id', async () => {
+    expect((await capybara('submit', 'do it', '--workspace', 'empty')).stdout).toBe(`${TASK_ID}\n`);
+    expect(JSON.parse((await capybara('submit', 'do it', '--workspace', 'empty', '--json')).stdout)).toEqual(
+      aTask(),
+    );
+  });
+
+  test('tail follows', async () => {
+    const { stdout, code } = await capybara('tail', 'last', '--json');
+    expect(stdout.split('\n').filter(Boolean)).toHaveLength(2);
+    expect(code).toBe(0);
+    expect((await capybara('tail', TASK_ID, '--no-stream')).stdout).toBe('All done.\n');
+  });
+});
+
+describe('failures', () => {
+  test.each<[string, string[], string]>([
+    [
+      'an empty prompt',
+      ['run', ''],
+      'The prompt is empty: say in words what the agent should do, or "-" to read it from stdin.',
+    ],
+    [
+      'a prompt in pieces',
+      ['run', 'do', 'it'],
+      'Did not expect "it": put text with spaces in quotes, see `capybara run --help`.',
+    ],
+    ['an unknown flag', ['run', 'x', '--foo'], 'There is no flag --foo: see `capybara run --help`.'],
+    [
+      'an unknown mode',
+      ['submit', 'x', '--mode', 'wild'],
+      'Expected --mode=wild to be one of: safe, plan, auto: see `capybara submit --help`.',
+    ],
+    [
+      'a wrong number',
+      ['tasks:list', '--limit', '0'],
+      'Parsing --limit Expected an integer greater than or equal to 1 but received: 0: see `capybara tasks list --help`.',
+    ],
+    [
+      'a wrong temperature',
+      ['run', 'x', '--temperature', 'hot'],
+      '--temperature (command line) must be a number from 0 to 2; found "hot".',
+    ],
+    [
+      'a wrong limit',
+      ['run', 'x', '--limit', 'turns=0'],
+      '--limit turns=0 is out of range: turns must be 1 or more, and no more than the server allows.',
+    ],
+    [
+      'a port that is none',
+      ['up', '--port', '70000'],
+      '--port (command line) must be a whole number from 0 to 65535; found "70000".',
+    ],
+  ])('%s is one sentence', async (_, [command = '', ...argv], sentence) => {
+    expect(await capybara(command, ...argv)).toEqual({ code: 2, stdout: '', stderr: `${sentence}\n` });
+    expect(api.received).toEqual([]);
+  });
+
+  test('a command that does not exist is one sentence', async () => {
+    const { default: commandNotFound } = await import('../../src/cli/hooks/command-not-found.ts');
+    const exits: number[] = [];
+    const context = { exit: (code: number) => exits.push(code) };
+    const { stderr } = await captureOutput(async () => {
+      await Reflect.apply(commandNotFound, undefined, [{ id: 'tasks:lst', config: oclif, context }]);
+    });
+    expect(stderr).toBe('There is no command "tasks lst": see `capybara --help`.\n');
+    expect(exits).toEqual([2]);
+  });
+
+  test('of a server are a problem on stdout with --json', async () => {
+    api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) =>
+      problem(response, 404, 'not_found', 'There is no such task.'),
+    );
+    const { stdout, stderr, code } = await capybara('tasks:show', TASK_ID, '--json');
+    expect(JSON.parse(stdout)).toEqual({
+      type: 'about:blank',
+      title: 'Error',
+      status: 404,
+      code: 'not_found',
+      detail: 'There is no such task.',
+      exitCode: 2,
+    });
+    expect([stderr, code]).toEqual(['', 2]);
+  });
+
+  test('show their stack only with --debug or CAPYBARA_DEBUG', async () => {
+    api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) => problem(response, 404, 'not_found', 'None.'));
+    expect((await capybara('tasks:show', TASK_ID)).stderr).toBe('None.\n');
+    expect((await capybara('tasks:show', TASK_ID, '--debug')).stderr).toMatch(
+      /^None\.\nUserError: None\.\n {4}at /,
+    );
+    process.env.CAPYBARA_DEBUG = '1';
+    expect((await capybara('tasks:show', TASK_ID)).stderr).toMatch(/^None\.\nUserError: None\.\n {4}at /);
+  });
+});
+
+describe('config show', () => {
+  test('shows every setting, its source, and no secret', async () => {
+    const { stdout } = await capybara('config:show');
+    expect(stdout).toMatch(/^apiKey +CAPYBARA_API_KEY +\*{8} +environment$/m);
+    expect(stdout).toMatch(/^port +CAPYBARA_PORT +7070 +default$/m);
+    expect(stdout).toMatch(/^model +CAPYBARA_MODEL +- +not set$/m);
+    expect(stdout).not.toContain('hush');
+    const { settings: shown } = JSON.parse((await capybara('config:show', '--json')).stdout);
+    expect(shown).toContainEqual({ key: 'url', env: 'CAPYBARA_URL', value: api.url, source: 'environment' });
+  });
+});
+
+describe('a server', () => {
+  test.each(['api', 'worker', 'migrate'])('%s needs a database', async (command) => {
+    expect(await capybara(command)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'DATABASE_URL is not set: set it to the Postgres of this server, postgres://….\n',
+    });
+  });
+});
+
+test('every command has a summary and an example', () => {
+  const commands = oclif.commands.filter(({ pluginName }) => pluginName === 'capybara');
+  expect(commands.map(({ id }) => id.replaceAll(':', ' ')).toSorted()).toEqual(
+    [
+      'api',
+      'approvals allow',
+      'approvals deny',
+      'approvals list',
+      'config show',
+      'migrate',
+      'run',
+      'sessions list',
+      'sessions show',
+      'submit',
+      'tail',
+      'tasks cancel',
+      'tasks list',
+      'tasks show',
+      'up',
+      'worker',
+    ].toSorted(),
+  );
+  for (const command of commands) {
+    expect(command.summary).toMatch(/\.$/);
+    expect(command.examples?.length).toBeGreaterThan(0);
+    expect(Object.keys(command.flags)).toEqual(
+      expect.arrayContaining(['json', 'profile', 'offline', 'debug']),
+    );
+  }
+});

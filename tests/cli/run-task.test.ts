@@ -1,0 +1,322 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Approval, Event } from '../../src/api/wire.ts';
+import { type Connection, connect } from '../../src/cli/connection.ts';
+import { Interrupts } from '../../src/cli/interrupts.ts';
+import { submitTask, type WatchOptions, watchTask } from '../../src/cli/run-task.ts';
+import { createStyle, type Terminal } from '../../src/cli/terminal.ts';
+import { loadConfig } from '../../src/config.ts';
+import {
+  anApproval,
+  assistant,
+  aTask,
+  doneTask,
+  event,
+  openStream,
+  problem,
+  type ScriptedApi,
+  SESSION_ID,
+  sendEvents,
+  startScriptedApi,
+  TASK_ID,
+} from './scripted-api.ts';
+
+let api: ScriptedApi;
+let connection: Connection;
+let out: string;
+let err: string;
+let keys: EventEmitter;
+let interrupts: Interrupts;
+let gone: AbortController;
+
+beforeEach(async () => {
+  api = await startScriptedApi();
+  const { config } = loadConfig({ env: {}, flags: { url: api.url }, trustWorkingDirectory: false });
+  connection = await connect(config, { start: false });
+  [out, err] = ['', ''];
+  keys = new EventEmitter();
+  interrupts = new Interrupts({ force: () => {}, source: keys, windowMs: 30 });
+  gone = new AbortController();
+  api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask());
+  api.on(`GET /v1/sessions/${SESSION_ID}/entries`, () => ({
+    data: [assistant(2, 'I look.', [['c1', 'bash', '{"command":"npm test"}']]), assistant(4, 'All done.')],
+    nextCursor: null,
+  }));
+});
+afterEach(async () => {
+  interrupts.close();
+  expect(keys.eventNames()).toEqual([]);
+  await api.close();
+});
+
+function stream(handler: (response: ServerResponse, connections: number) => void): void {
+  let connections = 0;
+  api.on(`GET /v1/sessions/${SESSION_ID}/events`, (_, response) => {
+    connections += 1;
+    handler(openStream(response), connections);
+  });
+}
+
+function watch(change: Partial<WatchOptions> = {}, ask?: Terminal['ask']): Promise<number> {
+  const terminal: Terminal = {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    style: createStyle({ isTty: false, noColor: true }),
+    gone: gone.signal,
+    ...(ask && { ask }),
+  };
+  return watchTask(aTask(), { connection, terminal, show: 'text', json: false, interrupts, ...change });
+}
+
+const LOG: Event[] = [
+  event(1, 'task.created'),
+  event(2, 'message.completed', { position: 2 }),
+  event(3, 'tool.requested', { callId: 'c1', ordinal: 0, name: 'bash' }),
+  event(4, 'tool.completed', { callId: 'c1', status: 'succeeded', position: 3, durationMs: 9 }),
+  event(5, 'message.completed', { position: 4 }, 2),
+  event(6, 'task.succeeded', {}, 2),
+];
+
+describe('a task that ends', () => {
+  test('is shown to its end, with what it used and what comes next', async () => {
+    stream((response) => sendEvents(response, LOG));
+    const usage = {
+      ...doneTask().usage,
+      byModel: [{ model: 'openai/m', input: 12345, output: 67, cached: 6172, reasoning: 8 }],
+      toolCalls: 3,
+      toolFailures: 1,
+    };
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask({ usage }));
+    expect(await watch()).toBe(0);
+    expect(out).toBe(
+      [
+        `${TASK_ID} · openai/m · mode auto`,
+        'I look.',
+        '▶ bash npm test',
+        '✓ bash',
+        'All done.',
+        '',
+        '✓ Done in 12 s, 2 turns',
+        '  openai/m: 12,345 tokens in (50 % cached), 67 out (8 reasoning)',
+        '  tools: 2 of 3 calls succeeded (67 %)',
+        'Next: capybara run --continue "…"',
+        '',
+      ].join('\n'),
+    );
+    expect(err).toBe('');
+  });
+
+  test.each([
+    [
+      'model_gone',
+      1,
+      `✗ Failed after 12 s, 2 turns: It broke. (model_gone)\nNext: capybara tasks show ${TASK_ID}\n`,
+    ],
+    [
+      'limit_turns',
+      5,
+      '✗ Failed after 12 s, 2 turns: It broke. (limit_turns)\nNext: capybara run --continue --limit NAME=VALUE "go on"\n',
+    ],
+  ])('failed with %s has exit code %i', async (code, exitCode, ending) => {
+    stream((response) => sendEvents(response, [event(1, 'task.failed', { code, message: 'It broke.' })]));
+    api.on(`GET /v1/tasks/${TASK_ID}`, () =>
+      doneTask({ status: 'failed', result: null, error: { code, message: 'It broke.' } }),
+    );
+    expect(await watch()).toBe(exitCode);
+    expect(out).toContain(`\n\n${ending}`);
+  });
+
+  test('cancelled by somebody has exit code 1', async () => {
+    stream((response) => sendEvents(response, [event(1, 'task.cancelled')]));
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask({ status: 'cancelled', result: null }));
+    expect(await watch()).toBe(1);
+    expect(out).toContain('✗ Cancelled after 12 s, 2 turns');
+  });
+
+  test('as JSON is an event a line, and the task', async () => {
+    const other = { ...event(2, 'task.started'), taskId: 'task_other' };
+    stream((response) => sendEvents(response, [event(1, 'task.created'), other, event(3, 'task.succeeded')]));
+    expect(await watch({ show: 'json', json: true })).toBe(0);
+    expect(
+      out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toEqual([event(1, 'task.created'), event(3, 'task.succeeded'), { task: doneTask() }]);
+  });
+
+  test('without its stream is the answer alone, the rest on stderr', async () => {
+    stream((response) => sendEvents(response, LOG));
+    expect(await watch({ show: 'none' })).toBe(0);
+    expect(out).toBe('All done.\n');
+    expect(err).toContain('✓ Done in 12 s');
+    out = '';
+    expect(await watch({ show: 'none', json: true })).toBe(0);
+    expect(JSON.parse(out)).toEqual(doneTask());
+  });
+
+  test('is followed through dropped connections and a server that cannot serve', async () => {
+    stream((response, connections) => {
+      sendEvents(response, LOG.slice(0, connections * 2));
+      if (connections < 3) response.end();
+    });
+    let asked = 0;
+    api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) => {
+      asked += 1;
+      if (asked > 1) return doneTask();
+      problem(response, 503, 'unavailable', 'Not now.');
+    });
+    expect(await watch()).toBe(0);
+    expect(out.match(/✓ bash/g)).toHaveLength(1);
+    expect(out).toContain(
+      '… connection lost (the server closed the stream), trying again\n… connected again\n',
+    );
+  });
+});
+
+describe('a task that needs a person', () => {
+  const waiting = event(1, 'task.waiting', { on: 'approval' });
+
+  function approvals(...data: Approval[]): void {
+    api.on('GET /v1/approvals', () => ({ data, nextCursor: null }));
+  }
+
+  test('has exit code 4 where none is here, and says how to answer', async () => {
+    stream((response) => sendEvents(response, [waiting]));
+    approvals(anApproval({ taskId: 'task_other' }), anApproval({ status: 'denied' }), anApproval());
+    expect(await watch()).toBe(4);
+    expect(err).toBe(
+      `bash rm -rf build needs an approval; the task waits. Answer with: capybara approvals allow ${anApproval().id} (or deny)\n`,
+    );
+  });
+
+  test.each([
+    ['y', 'allow'],
+    ['No', 'deny'],
+  ])('asks the one who is here: %s', async (typed, decision) => {
+    stream((response) => sendEvents(response, [waiting, event(2, 'task.succeeded')]));
+    approvals(anApproval());
+    api.on(`POST /v1/approvals/${anApproval().id}`, () => anApproval({ status: 'allowed' }));
+    const asked: string[] = [];
+    const code = await watch({}, async (question) => {
+      asked.push(question);
+      return typed;
+    });
+    expect(code).toBe(0);
+    expect(asked).toEqual(['Allow bash rm -rf build? [y/n] ']);
+    expect(api.received.find(({ method }) => method === 'POST')?.body).toEqual({ decision });
+  });
+
+  test('waits on where the one who is here does not say', async () => {
+    stream((response) => sendEvents(response, [waiting]));
+    approvals(anApproval());
+    expect(await watch({}, async () => '')).toBe(4);
+  });
+
+  test('goes on where another person was faster', async () => {
+    stream((response) => sendEvents(response, [waiting, event(2, 'task.succeeded')]));
+    approvals(anApproval());
+    api.on(`POST /v1/approvals/${anApproval().id}`, (_, response) =>
+      problem(response, 409, 'already_resolved', 'Ann has answered already.'),
+    );
+    expect(await watch({}, async () => 'y')).toBe(0);
+    expect(err).toBe('Ann has answered already.\n');
+  });
+
+  test('whose question was answered meanwhile is followed on', async () => {
+    stream((response) => sendEvents(response, [waiting, event(2, 'task.succeeded')]));
+    approvals();
+    expect(await watch()).toBe(0);
+  });
+});
+
+describe('leaving', () => {
+  test('Ctrl-C once detaches and says how to come back', async () => {
+    stream((response) => {
+      sendEvents(response, [event(1, 'task.created')]);
+      keys.emit('SIGINT');
+    });
+    expect(await watch()).toBe(130);
+    expect(err).toBe(
+      '\nDetaching; press Ctrl-C again within 2 s to cancel the task.\n' +
+        `Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`,
+    );
+    expect(api.received.some(({ method }) => method === 'POST')).toBe(false);
+  });
+
+  test('Ctrl-C twice cancels the task and waits for its end', async () => {
+    stream(() => {
+      keys.emit('SIGINT');
+      keys.emit('SIGINT');
+    });
+    api.on(`POST /v1/tasks/${TASK_ID}/cancel`, () => aTask({ cancelRequested: true }));
+    expect(await watch()).toBe(130);
+    expect(err).toContain('Cancelled.\n');
+  });
+
+  test('SIGTERM leaves without waiting for a second', async () => {
+    stream(() => keys.emit('SIGTERM'));
+    expect(await watch()).toBe(130);
+  });
+
+  test('a reader of stdout that goes away is left at once', async () => {
+    stream(() => gone.abort());
+    expect(await watch()).toBe(130);
+    expect(err).toBe(`Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
+  });
+
+  test('a third Ctrl-C ends the process', () => {
+    let forced = 0;
+    const source = new EventEmitter();
+    const pressed = new Interrupts({ force: () => (forced += 1), source });
+    for (const expected of [0, 0, 1]) {
+      source.emit('SIGINT');
+      expect(forced).toBe(expected);
+    }
+    pressed.close();
+  });
+});
+
+describe('submitting', () => {
+  test('continues the newest session of the directory', async () => {
+    const session = (id: string, path: string, change = {}) => ({
+      id,
+      rootId: id,
+      parentId: null,
+      title: '',
+      state: 'idle',
+      workspace: { kind: 'local', path },
+      createdAt: '2026-01-01T00:00:00Z',
+      archivedAt: null,
+      ...change,
+    });
+    api.on('GET /v1/sessions', ({ query }) =>
+      query.cursor === undefined
+        ? {
+            data: [session('ses_a', '/other'), session('ses_b', '/here', { parentId: 'ses_a' })],
+            nextCursor: 'n',
+          }
+        : {
+            data: [
+              session('ses_c', '/here', { archivedAt: '2026-01-01T00:00:00Z' }),
+              session('ses_d', '/here'),
+            ],
+            nextCursor: null,
+          },
+    );
+    api.on('POST /v1/tasks', () => aTask());
+    expect(await submitTask({ body: { prompt: 'go on' }, continues: '/here' }, connection)).toEqual(aTask());
+    expect(api.received.at(-1)?.body).toEqual({ prompt: 'go on', sessionId: 'ses_d' });
+    await expect(
+      submitTask({ body: { prompt: 'go on' }, continues: '/nowhere' }, connection),
+    ).rejects.toMatchObject({
+      exitCode: 2,
+      message: 'No session has worked in /nowhere yet: leave --continue out to begin one.',
+    });
+  });
+});

@@ -1,0 +1,216 @@
+import { Readable } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { MAX_PROMPT_BYTES } from '../../src/api/wire.ts';
+import { callSummary, failureSummary } from '../../src/cli/call-summary.ts';
+import { sessionText, taskText } from '../../src/cli/details.ts';
+import { EntryReader } from '../../src/cli/entry-reader.ts';
+import { durationText } from '../../src/cli/summary.ts';
+import { table } from '../../src/cli/table.ts';
+import { parseLimits, readPrompt, readTask } from '../../src/cli/task-input.ts';
+import { createStyle } from '../../src/cli/terminal.ts';
+import { neutralised, oneLine } from '../../src/cli/untrusted-text.ts';
+import { loadConfig } from '../../src/config.ts';
+import { aSession, assistant, aTask, doneTask } from './scripted-api.ts';
+
+test.each([
+  ['plain\ttext\nß 漢 🙂', 'plain\ttext\nß 漢 🙂'],
+  ['\x1b[31mred\x1b[0m \x1b[?25l\x1b[2K', 'red '],
+  ['\x1b]52;c;aGk=\x07\x1b]8;;http://x\x1b\\link\x1bP1$r\x1b\\', 'link'],
+  ['\x1bc\x1b(B\x1b7', ''],
+  ['half \x1b', 'half ␛'],
+  ['half \x1b]0;title', 'half 0;title'],
+  ['50 %\r100 %\r\n', '50 %\n100 %\n'],
+  ['\x07\x08\x7f\x9b31m', '␇␈␡\ufffd31m'],
+  ['a\u202eb\u2066c\u200fd\u2028e', 'a\ufffdb\ufffdc\ufffdd\ufffde'],
+])('%j is printed as %j', (text, safe) => {
+  expect(neutralised(text)).toBe(safe);
+});
+
+test('a line is cut at its length, by whole characters', () => {
+  expect(oneLine(' a\n\tb ', 3)).toBe('a b');
+  expect(oneLine('🙂🙂🙂', 3)).toBe('🙂🙂🙂');
+  expect(oneLine('🙂🙂🙂🙂', 3)).toBe('🙂🙂…');
+});
+
+test.each([
+  ['{"timeout":5,"command":"npm test\\n"}', 'bash npm test'],
+  ['{"first":"one","second":"two"}', 'bash one'],
+  ['{"count":3}', 'bash 3'],
+  ['{}', 'bash'],
+  ['{"command":', 'bash {"command":'],
+  ['[1]', 'bash 1'],
+  [`{"command":"${'x'.repeat(100)}"}`, `bash ${'x'.repeat(71)}…`],
+])('a call with %s is summed up as %s', (json, summary) => {
+  expect(callSummary('bash', json)).toBe(summary);
+});
+
+test.each([
+  ['Exit code: 2\nmore', 'exit 2'],
+  ['command exited with code 127', 'exit 127'],
+  ['\n\nError: X', 'Error: X'],
+  ['', ''],
+])('a failure %j is summed up as %j', (text, summary) => {
+  expect(failureSummary(text)).toBe(summary);
+});
+
+test.each([
+  [-5, '0.0 s'],
+  [9_949, '9.9 s'],
+  [9_950, '10 s'],
+  [59_499, '59 s'],
+  [185_000, '3 min 5 s'],
+  [7_620_000, '2 h 7 min'],
+])('%i ms is told as %s', (ms, text) => {
+  expect(durationText(ms)).toBe(text);
+});
+
+test('a table aligns its columns and trusts no cell', () => {
+  expect(
+    table(
+      ['A', 'LONG'],
+      [
+        ['x\x1b[2Jyz', '1'],
+        ['x', '🙂\nb'],
+      ],
+    ),
+  ).toBe('A    LONG\nxyz  1\nx    🙂 b\n');
+});
+
+test('details of a task and of a session are told whole', () => {
+  const failed = doneTask({
+    status: 'failed',
+    error: { code: 'c', message: 'It broke.' },
+    usage: { ...doneTask().usage, toolCalls: 1 },
+  });
+  expect(taskText(failed)).toContain(
+    'error    It broke. (c)\nusage    tools: 1 of 1 call succeeded (100 %)\n\nAll done.\n',
+  );
+  const open = aTask({ status: 'waiting', waitingOn: 'retry', cancelRequested: true });
+  expect(taskText(open)).toContain('status   waiting on retry, being cancelled\n');
+  const session = aSession({ parentId: 'ses_p', archivedAt: '2026-01-01T00:00:00Z' });
+  expect(sessionText(session, [aTask()])).toContain(
+    'parent     ses_p\narchived   2026-01-01T00:00:00Z\n\nTASK',
+  );
+});
+
+test('styles are plain for pipes and for NO_COLOR', () => {
+  expect(createStyle({ isTty: false, noColor: false }).red('x')).toBe('x');
+  expect(createStyle({ isTty: true, noColor: true }).red('x')).toBe('x');
+  expect(createStyle({ isTty: true, noColor: false }).red('x')).toBe('\x1b[31mx\x1b[39m');
+});
+
+describe('the prompt', () => {
+  const read = (argument: string, ...chunks: string[]) =>
+    readPrompt(argument, Readable.from(chunks.map((chunk) => Buffer.from(chunk))));
+
+  test('is the argument, or what stdin has for "-"', async () => {
+    expect(await read('do it', 'not this')).toBe('do it');
+    expect(await read('-', 'do ', 'it\n')).toBe('do it\n');
+  });
+
+  test('may not be empty', async () => {
+    const message =
+      'The prompt is empty: say in words what the agent should do, or "-" to read it from stdin.';
+    await expect(read(' \n')).rejects.toMatchObject({ message, exitCode: 2 });
+    await expect(read('-')).rejects.toMatchObject({ message });
+  });
+
+  test('may have one MiB and no more, from both', async () => {
+    const longest = 'ä'.repeat(MAX_PROMPT_BYTES / 2);
+    expect(await read(longest)).toBe(longest);
+    expect(await read('-', longest)).toBe(longest);
+    const message =
+      'The prompt is longer than 1 MiB: put what is long into a file of the workspace and name it.';
+    await expect(read(`${longest}a`)).rejects.toMatchObject({ message, exitCode: 2 });
+    await expect(read('-', longest, 'a')).rejects.toMatchObject({ message, exitCode: 2 });
+  });
+});
+
+describe('the task', () => {
+  const flags = { mode: 'auto', continue: false };
+  const { config } = loadConfig({ env: {}, trustWorkingDirectory: false });
+  const server = { ...config, url: 'http://s' };
+
+  test('works in the directory where Capybara runs here', () => {
+    const { body } = readTask('p', { flags, config, cwd: process.cwd() });
+    expect(body).toEqual({ prompt: 'p', mode: 'auto', workspace: { kind: 'local', path: process.cwd() } });
+    expect(() => readTask('p', { flags: { ...flags, workspace: 'none' }, config, cwd: '/tmp' })).toThrow(
+      '--workspace /tmp/none is not a directory: expected "empty" or a directory.',
+    );
+  });
+
+  test('must be told where, with a server', () => {
+    expect(() => readTask('p', { flags, config: server, cwd: '/tmp' })).toThrow(
+      'A server has no files of this directory: say --workspace empty, or --workspace PATH for a path on the server.',
+    );
+    const at = (workspace: string) =>
+      readTask('p', { flags: { ...flags, workspace }, config: server, cwd: '/tmp' });
+    expect(at('empty').body.workspace).toEqual({ kind: 'empty' });
+    expect(at('there').body.workspace).toEqual({ kind: 'local', path: '/tmp/there' });
+  });
+
+  test('carries what is set, and continues in place of a workspace', () => {
+    const set = { ...server, model: 'a/b', temperature: 0, maxTokens: 5 };
+    const given = { ...flags, agent: 'plan', limit: ['turns=5', 'seconds=60'], continue: true };
+    expect(readTask('p', { flags: given, config: set, cwd: '/tmp' })).toEqual({
+      body: {
+        prompt: 'p',
+        agent: 'plan',
+        model: 'a/b',
+        mode: 'auto',
+        temperature: 0,
+        maxTokens: 5,
+        limits: { turns: 5, seconds: 60 },
+      },
+      continues: '/tmp',
+    });
+  });
+
+  test.each([
+    ['turns', 'is not a limit'],
+    ['toast=5', 'is not a limit'],
+    ['turns=-5', 'is not a limit'],
+    ['turns=0', 'is out of range'],
+    ['turns=100001', 'is out of range'],
+  ])('is refused with --limit %s', (limit, message) => {
+    expect(() => parseLimits([limit])).toThrow(message);
+  });
+
+  test('may have the highest limit', () => {
+    expect(parseLimits(['turns=100000'])).toEqual({ turns: 100_000 });
+    expect(parseLimits([])).toBeUndefined();
+  });
+});
+
+test('entries are read forward, page by page, the last page again as it grows', async () => {
+  const asked: (string | number | undefined)[] = [];
+  let length = 3;
+  const reader = new EntryReader(async ({ cursor }) => {
+    asked.push(cursor);
+    const all = Array.from({ length }, (_, index) => assistant(index + 1, `${index + 1}`));
+    return cursor === undefined
+      ? { data: all.slice(0, 2), nextCursor: 'two' }
+      : { data: all.slice(2), nextCursor: null };
+  });
+  expect((await reader.at(1))?.position).toBe(1);
+  expect((await reader.at(3))?.position).toBe(3);
+  expect(await reader.at(4)).toBeUndefined();
+  length = 4;
+  expect((await reader.at(4))?.position).toBe(4);
+  expect((await reader.at(1))?.position).toBe(1);
+  expect(asked).toEqual([undefined, 'two', 'two', 'two']);
+});
+
+test('entries far behind are let go', async () => {
+  const all = Array.from({ length: 600 }, (_, index) => assistant(index + 1, ''));
+  let loads = 0;
+  const reader = new EntryReader(async () => {
+    loads += 1;
+    return { data: all, nextCursor: null };
+  });
+  await reader.at(600);
+  expect((await reader.at(100))?.position).toBe(100);
+  expect(loads).toBe(1);
+  await reader.at(99);
+  expect(loads).toBe(2);
+});
