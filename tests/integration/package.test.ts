@@ -62,15 +62,16 @@ async function installed(tarball: string): Promise<string | undefined> {
 
 /** Runs a program of the installed package outside the checkout. */
 function use(name: string, ...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(join(prefix, 'bin', name), args, {
-    cwd: elsewhere,
-    encoding: 'utf8',
-    env: {
-      PATH: [machineNode ?? dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter),
-      HOME: elsewhere,
-    },
-  });
+  const options = { cwd: elsewhere, encoding: 'utf8', env: environment() } as const;
+  const { status, stdout, stderr } = spawnSync(join(prefix, 'bin', name), args, options);
   return { status, stdout, stderr };
+}
+
+function environment(): NodeJS.ProcessEnv {
+  return {
+    PATH: [machineNode ?? dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter),
+    HOME: elsewhere,
+  };
 }
 
 /** A test of the installed package; where there is no registry it says loudly that it did not take place. */
