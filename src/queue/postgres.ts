@@ -23,27 +23,31 @@ import {
 } from './bullmq.ts';
 import type { JobState, QueueBackend } from './queue.ts';
 
-/** Commands of a process; the consumer's LISTEN has one more. */
+/** Commands of a process; each consumer's LISTEN has one more. */
 const MAX_COMMAND_CONNECTIONS = 4;
 /** Kept when idle: a new session has no plans yet, and its first job would be milliseconds late. */
 const IDLE_CONNECTIONS = 2;
 const IDLE_MS = 60_000;
 const CONNECT_MS = 5_000;
 const QUERY_MS = 5_000;
+/** A server that does not answer the goodbye is left without one. */
+const GOODBYE_MS = 1_000;
 const KEEPALIVE_MS = 10_000;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1_000;
 const REPEAT_LOG_MS = 10_000;
 
 /**
- * BullMQ on Postgres, in its schema `bullmq` (made by `migrate`). A process holds at most five connections, two or three
- * when idle; they commit without waiting for the disk, since the queue holds no truth. `url` leads to Postgres itself,
- * not to a pooler. Errors of connections are logged; they come back by themselves.
+ * BullMQ on Postgres, in its schema `bullmq` (made by `migrate`). A process holds at most four connections (two when
+ * idle) and one per consumer; they commit without waiting for the disk, since the queue holds no truth. `url` leads to
+ * Postgres itself, not to a pooler. Errors of connections are logged; they come back by themselves.
  */
 export function createPostgresQueueBackend(options: QueueBackendOptions): QueueBackend {
   const pool = openPool(options);
-  const shared = new PreparingPool(pool);
-  const access = (role: 'queue' | 'consumer') => new PostgresAccess(shared, role, options.log);
+  const names = new StatementNames();
+  const access = (role: 'queue' | 'consumer') => {
+    return new PostgresAccess(new PreparingPool(pool, names), role, options.log);
+  };
   return {
     kind: 'postgres',
     queue: () => new BullTurnQueue(access('queue'), options.log),
@@ -57,7 +61,7 @@ function openPool({ url, log }: { url: string; log: Log }): pg.Pool {
     connectionString: url,
     application_name: 'capybara-queue',
     options: '-c search_path=bullmq -c synchronous_commit=off',
-    max: MAX_COMMAND_CONNECTIONS + 1,
+    max: MAX_COMMAND_CONNECTIONS,
     min: IDLE_CONNECTIONS,
     idleTimeoutMillis: IDLE_MS,
     connectionTimeoutMillis: CONNECT_MS,
@@ -106,6 +110,7 @@ class PostgresAccess implements StoreAccess {
   async closeWith(close: () => Promise<void>): Promise<void> {
     this.#closing.abort();
     await close();
+    await this.#pool.endListeners();
   }
 }
 
@@ -158,24 +163,48 @@ class SteadyConnection extends PostgresConnection {
 class PreparingPool implements PgPool {
   readonly options = { keepAlive: true };
   readonly #pool: pg.Pool;
-  readonly #statementNames = new Map<string, string>();
+  readonly #names: StatementNames;
+  readonly #listeners = new Set<pg.Client>();
+  #closed = false;
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: pg.Pool, names: StatementNames) {
     this.#pool = pool;
+    this.#names = names;
   }
 
+  /** For LISTEN: outside the pool, so that listeners never use up what commands need. */
   async connect(): Promise<PgPoolClient> {
+    const client = new pg.Client(this.#pool.options);
+    this.#listeners.add(client);
     try {
-      return (await this.#pool.connect()) as PgPoolClient;
+      if (this.#closed) throw new Error('the queue is closed');
+      await client.connect();
     } catch (error) {
+      await this.#end(client);
       throw forBullMQ(error);
     }
+    return Object.assign(client, { release: () => void this.#end(client) }) as PgPoolClient;
+  }
+
+  /** BullMQ may still begin to listen while it closes, and would leave that connection open. */
+  async endListeners(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#listeners].map((client) => this.#end(client)));
+  }
+
+  async #end(client: pg.Client): Promise<void> {
+    this.#listeners.delete(client);
+    // It is over for BullMQ, which hears no more of its errors.
+    client.on('error', () => {});
+    const timer = setTimeout(() => client.connection.stream.destroy(), GOODBYE_MS);
+    await client.end().catch(() => {});
+    clearTimeout(timer);
   }
 
   async query<R>(text: string, values: readonly unknown[] = []): Promise<PgQueryResult<R>> {
     try {
       const { rows, rowCount } = await this.#pool.query({
-        name: this.#nameOf(text),
+        name: this.#names.of(text),
         text,
         values: [...values],
       });
@@ -195,12 +224,17 @@ class PreparingPool implements PgPool {
   removeAllListeners(): this {
     return this;
   }
+}
 
-  #nameOf(text: string): string {
-    const known = this.#statementNames.get(text);
+/** One name per text, for all that share a pool: a connection takes no name for two texts. */
+class StatementNames {
+  readonly #names = new Map<string, string>();
+
+  of(text: string): string {
+    const known = this.#names.get(text);
     if (known !== undefined) return known;
-    const name = `bullmq_${this.#statementNames.size}`;
-    this.#statementNames.set(text, name);
+    const name = `bullmq_${this.#names.size}`;
+    this.#names.set(text, name);
     return name;
   }
 }
