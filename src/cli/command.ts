@@ -3,6 +3,7 @@ import type { Flags as ConfigFlags } from '../config/layers.ts';
 import type { LoadedConfig } from '../config.ts';
 import type { Connection, ConnectOptions } from './connection.ts';
 import { describeFailure } from './failure.ts';
+import type { Interrupts } from './interrupts.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The flags that every command has. */
@@ -66,6 +67,20 @@ export abstract class CapybaraCommand extends Command {
       return await use(connection);
     } finally {
       await connection.stop();
+    }
+  }
+
+  /** Hands `use` what the person means by Ctrl-C, and gives the signals back afterwards. */
+  protected async withInterrupts<Result>(use: (interrupts: Interrupts) => Promise<Result>): Promise<Result> {
+    const [{ Interrupts }, { EXIT }] = await Promise.all([
+      import('./interrupts.ts'),
+      import('./run-task.ts'),
+    ]);
+    const interrupts = new Interrupts({ force: () => process.exit(EXIT.left) });
+    try {
+      return await use(interrupts);
+    } finally {
+      interrupts.close();
     }
   }
 

@@ -41,6 +41,15 @@ export async function submitTask(request: TaskRequest, connection: Connection): 
   return untilReachable({ connection, signal: new AbortController().signal }, send);
 }
 
+/** Submits a task and follows it. */
+export async function runTask(request: TaskRequest, options: WatchOptions): Promise<number> {
+  if (options.interrupts.signal.aborted) {
+    options.terminal.err('Stopped before the task was sent: nothing was begun.\n');
+    return EXIT.left;
+  }
+  return watchTask(await submitTask(request, options.connection), options);
+}
+
 /** Follows a task until it ends, a person is needed, or the person here leaves. */
 export async function watchTask(task: Task, options: WatchOptions): Promise<number> {
   const { connection, terminal, show, interrupts } = options;

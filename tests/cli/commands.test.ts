@@ -1,9 +1,9 @@
 /** Each command in this process, against a scripted server; what only a whole process shows is in process.test.ts. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Config, settings } from '@oclif/core';
+import { type Command, Config, settings } from '@oclif/core';
 import { captureOutput } from '@oclif/test';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -21,6 +21,8 @@ import {
   TASK_ID,
 } from './scripted-api.ts';
 
+const COMMANDS = fileURLToPath(new URL('../../src/cli/commands', import.meta.url));
+
 let oclif: Config;
 let api: ScriptedApi;
 let home: string;
@@ -30,7 +32,8 @@ beforeAll(async () => {
   settings.enableAutoTranspile = false;
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const pjson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  pjson.oclif.commands.target = './src/cli/commands';
+  // Commands are imported here and not by oclif, so that their coverage is counted.
+  delete pjson.oclif.commands;
   pjson.oclif.plugins = [];
   oclif = await Config.load({ root, pjson, ignoreManifest: true });
   home = mkdtempSync(join(tmpdir(), 'capybara-commands-'));
@@ -52,8 +55,15 @@ afterEach(async () => {
   await api.close();
 });
 
+async function load(id: string): Promise<Command.Class> {
+  const { default: command } = await import(`${COMMANDS}/${id.replaceAll(':', '/')}.ts`);
+  command.id = id;
+  return command;
+}
+
 async function capybara(id: string, ...argv: string[]) {
-  const { stdout, stderr, error } = await captureOutput(() => oclif.runCommand(id, argv));
+  const command = await load(id);
+  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
   const code = process.exitCode ?? 0;
   process.exitCode = undefined;
   if (error) throw error;
@@ -302,33 +312,19 @@ describe('a server', () => {
   });
 });
 
-test('every command has a summary and an example', () => {
-  const commands = oclif.commands.filter(({ pluginName }) => pluginName === 'capybara');
-  expect(commands.map(({ id }) => id.replaceAll(':', ' ')).toSorted()).toEqual(
-    [
-      'api',
-      'approvals allow',
-      'approvals deny',
-      'approvals list',
-      'config show',
-      'migrate',
-      'run',
-      'sessions list',
-      'sessions show',
-      'submit',
-      'tail',
-      'tasks cancel',
-      'tasks list',
-      'tasks show',
-      'up',
-      'worker',
-    ].toSorted(),
+test('every command has a summary, an example and the global flags', async () => {
+  const files = readdirSync(COMMANDS, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
   );
-  for (const command of commands) {
+  const ids = files.map((file) => file.slice(0, -'.ts'.length).replaceAll('/', ':')).toSorted();
+  expect(ids.join(' ')).toBe(
+    'api approvals:allow approvals:deny approvals:list config:show migrate run sessions:list sessions:show submit tail ' +
+      'tasks:cancel tasks:list tasks:show up worker',
+  );
+  for (const id of ids) {
+    const command = await load(id);
     expect(command.summary).toMatch(/\.$/);
-    expect(command.examples?.length).toBeGreaterThan(0);
-    expect(Object.keys(command.flags)).toEqual(
-      expect.arrayContaining(['json', 'profile', 'offline', 'debug']),
-    );
+    expect(command.examples.length).toBeGreaterThan(0);
+    expect(Object.keys(command.baseFlags)).toEqual(['json', 'profile', 'offline', 'debug']);
   }
 });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Approval, Event } from '../../src/api/wire.ts';
 import { type Connection, connect } from '../../src/cli/connection.ts';
 import { Interrupts } from '../../src/cli/interrupts.ts';
-import { submitTask, type WatchOptions, watchTask } from '../../src/cli/run-task.ts';
+import { runTask, submitTask, type WatchOptions, watchTask } from '../../src/cli/run-task.ts';
 import { createStyle, type Terminal } from '../../src/cli/terminal.ts';
 import { loadConfig } from '../../src/config.ts';
 import {
@@ -59,7 +59,18 @@ function stream(handler: (response: ServerResponse, connections: number) => void
 }
 
 function watch(change: Partial<WatchOptions> = {}, ask?: Terminal['ask']): Promise<number> {
-  const terminal: Terminal = {
+  return watchTask(aTask(), {
+    connection,
+    terminal: collecting(ask),
+    show: 'text',
+    json: false,
+    interrupts,
+    ...change,
+  });
+}
+
+function collecting(ask?: Terminal['ask']): Terminal {
+  return {
     out: (text) => {
       out += text;
     },
@@ -70,7 +81,6 @@ function watch(change: Partial<WatchOptions> = {}, ask?: Terminal['ask']): Promi
     gone: gone.signal,
     ...(ask && { ask }),
   };
-  return watchTask(aTask(), { connection, terminal, show: 'text', json: false, interrupts, ...change });
 }
 
 const LOG: Event[] = [
@@ -268,6 +278,14 @@ describe('leaving', () => {
     stream(() => gone.abort());
     expect(await watch()).toBe(130);
     expect(err).toBe(`Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
+  });
+
+  test('Ctrl-C before the task is sent begins nothing', async () => {
+    keys.emit('SIGINT');
+    const options = { connection, terminal: collecting(), show: 'text' as const, json: false, interrupts };
+    expect(await runTask({ body: { prompt: 'p' } }, options)).toBe(130);
+    expect(err).toBe('Stopped before the task was sent: nothing was begun.\n');
+    expect(api.received).toEqual([]);
   });
 
   test('a third Ctrl-C ends the process', () => {

@@ -4,6 +4,7 @@ import { MAX_PROMPT_BYTES } from '../../src/api/wire.ts';
 import { callSummary, failureSummary } from '../../src/cli/call-summary.ts';
 import { sessionText, taskText } from '../../src/cli/details.ts';
 import { EntryReader } from '../../src/cli/entry-reader.ts';
+import { describeFailure } from '../../src/cli/failure.ts';
 import { durationText } from '../../src/cli/summary.ts';
 import { table } from '../../src/cli/table.ts';
 import { parseLimits, readPrompt, readTask } from '../../src/cli/task-input.ts';
@@ -97,6 +98,23 @@ test('styles are plain for pipes and for NO_COLOR', () => {
   expect(createStyle({ isTty: false, noColor: false }).red('x')).toBe('x');
   expect(createStyle({ isTty: true, noColor: true }).red('x')).toBe('x');
   expect(createStyle({ isTty: true, noColor: false }).red('x')).toBe('\x1b[31mx\x1b[39m');
+});
+
+describe('a failure that nobody foresaw', () => {
+  test('is one sentence, and a port in use says what to do', () => {
+    const inUse = Object.assign(new Error('listen EADDRINUSE'), { code: 'EADDRINUSE', port: 7070 });
+    expect(describeFailure(inUse, 'capybara up')).toEqual({
+      code: 'port_in_use',
+      message: 'The port 7070 is in use by another program: choose another with --port.',
+      exitCode: 3,
+    });
+    expect(describeFailure(new Error('one\ntwo'), 'capybara up')).toEqual({
+      code: 'internal',
+      message: 'one',
+      exitCode: 1,
+    });
+    expect(describeFailure(new Error(''), 'capybara up').message).toBe('Something unknown went wrong.');
+  });
 });
 
 describe('the prompt', () => {

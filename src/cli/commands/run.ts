@@ -27,30 +27,23 @@ export default class Run extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Run);
     const loaded = await this.settings(flags, settingsOf(flags));
-    const [{ readPrompt, readTask }, { submitTask, watchTask, EXIT }, { Interrupts }] = await Promise.all([
+    const [{ readPrompt, readTask }, { runTask }] = await Promise.all([
       import('../task-input.ts'),
       import('../run-task.ts'),
-      import('../interrupts.ts'),
     ]);
     const prompt = await readPrompt(args.prompt, process.stdin);
-    const terminal = await this.terminal(loaded);
-    const interrupts = new Interrupts({ force: () => process.exit(EXIT.left) });
     const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
+    const terminal = await this.terminal(loaded);
     const port = loaded.sources.port.kind === 'default' ? { port: 0 } : {};
     const onChange = (kind: 'joined' | 'own') =>
       terminal.err(
-        `The Capybara that ran here ended; ${kind === 'own' ? 'this one goes on' : 'another one goes on'}.\n`,
+        `The Capybara that ran here ended; ${kind === 'own' ? 'this one' : 'the next one'} goes on.\n`,
       );
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
-    process.exitCode = await this.withConnection(
-      loaded,
-      { start: true, ...port, onChange },
-      async (connection) => {
-        if (interrupts.signal.aborted) return EXIT.left;
-        const task = await submitTask(request, connection);
-        return watchTask(task, { connection, terminal, show, json: flags.json, interrupts });
-      },
+    process.exitCode = await this.withInterrupts((interrupts) =>
+      this.withConnection(loaded, { start: true, ...port, onChange }, (connection) =>
+        runTask(request, { connection, terminal, show, json: flags.json, interrupts }),
+      ),
     );
-    interrupts.close();
   }
 }

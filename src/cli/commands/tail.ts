@@ -25,19 +25,14 @@ export default class Tail extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Tail);
     const loaded = await this.settings(flags, { url: flags.url });
-    const [{ findTask }, { watchTask, EXIT }, { Interrupts }] = await Promise.all([
-      import('../find.ts'),
-      import('../run-task.ts'),
-      import('../interrupts.ts'),
-    ]);
+    const [{ findTask }, { watchTask }] = await Promise.all([import('../find.ts'), import('../run-task.ts')]);
     const terminal = await this.terminal(loaded);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
-    process.exitCode = await this.withConnection(loaded, { start: false }, async (connection) => {
-      const task = await findTask(connection.client, args.id);
-      const interrupts = new Interrupts({ force: () => process.exit(EXIT.left) });
-      const code = await watchTask(task, { connection, terminal, show, json: flags.json, interrupts });
-      interrupts.close();
-      return code;
-    });
+    process.exitCode = await this.withInterrupts((interrupts) =>
+      this.withConnection(loaded, { start: false }, async (connection) => {
+        const task = await findTask(connection.client, args.id);
+        return watchTask(task, { connection, terminal, show, json: flags.json, interrupts });
+      }),
+    );
   }
 }
