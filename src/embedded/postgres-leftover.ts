@@ -27,7 +27,7 @@ export async function stopLeftover(dataPath: string): Promise<void> {
       return;
     }
     signalProcess(pid, signal);
-    for (let waited = 0; waited < waitMs && isClusterOf(pid, dataPath); waited += POLL_MS) {
+    for (let waited = 0; waited < waitMs && isRunning(pid); waited += POLL_MS) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
@@ -55,6 +55,16 @@ function isClusterOf(pid: number, dataPath: string): boolean {
   try {
     if (process.platform === 'linux') return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(dataPath);
     return execFileSync('ps', ['-o', 'command=', '-p', `${pid}`], { encoding: 'utf8' }).includes(dataPath);
+  } catch {
+    return false;
+  }
+}
+
+/** A process that has ended but was not reaped does not run, though it still has its number. */
+function isRunning(pid: number): boolean {
+  if (process.platform !== 'linux') return isAlive(pid);
+  try {
+    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return false;
   }

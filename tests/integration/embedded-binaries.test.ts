@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findBinaries } from '../../src/embedded/postgres-binaries.ts';
 
-const NOBODY = { uid: 65534, gid: 65534 };
+/** Neither root nor whoever runs the tests. */
+const SOMEONE = { uid: 54321, gid: 54321 };
 let directory: string;
 let root: string;
 let cache: string;
@@ -33,7 +34,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-const find = (runAs?: typeof NOBODY, sharedCache = cache) =>
+const find = (runAs?: typeof SOMEONE, sharedCache = cache) =>
   findBinaries({ runAs, ownCache: cache, root, sharedCache });
 
 function linkInto(place: string): void {
@@ -50,7 +51,7 @@ test('links the libraries that an install without scripts leaves out, once', () 
 
 test('says so where the libraries cannot be linked, in the package or in a copy', () => {
   linkInto('absent');
-  for (const runAs of [undefined, NOBODY]) {
+  for (const runAs of [undefined, SOMEONE]) {
     expect(() => find(runAs)).toThrow(
       /^The embedded Postgres cannot be used \(it could not be copied to .*: its libraries cannot be linked\): mend that/,
     );
@@ -59,7 +60,7 @@ test('says so where the libraries cannot be linked, in the package or in a copy'
 
 test('copies the programs once to where the other user reaches them, whatever modes they had', () => {
   chmodSync(root, 0o700);
-  const copies = [1, 2].map(() => find(NOBODY));
+  const copies = [1, 2].map(() => find(SOMEONE));
   const copy = join(cache, `postgres-1.2.3-${process.arch}`, 'native');
   expect(copies.map(({ initdb }) => initdb)).toEqual(Array(2).fill(join(copy, 'bin', 'initdb')));
   expect(statSync(join(copy, 'bin', 'postgres')).mode & 0o777).toBe(0o755);
@@ -70,8 +71,8 @@ test('copies the programs once to where the other user reaches them, whatever mo
 test('says so where even the copy is out of reach, or cannot be made', () => {
   chmodSync(root, 0o700);
   mkdirSync(join(directory, 'private'), { mode: 0o700 });
-  expect(() => find(NOBODY, join(directory, 'private', 'cache'))).toThrow(
-    /\(the user with uid 65534, as whom it has to run, cannot reach .*set DATABASE_URL/,
+  expect(() => find(SOMEONE, join(directory, 'private', 'cache'))).toThrow(
+    /\(the user with uid 54321, as whom it has to run, cannot reach .*set DATABASE_URL/,
   );
-  expect(() => find(NOBODY, join(root, 'package.json'))).toThrow(/could not be copied to/);
+  expect(() => find(SOMEONE, join(root, 'package.json'))).toThrow(/could not be copied to/);
 });

@@ -21,11 +21,10 @@ import {
   removeServerInfo,
   writeServerInfo,
 } from '../../src/embedded/data-dir.ts';
+import { hasOrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
 
 const MODULE = join(import.meta.dirname, '..', '..', 'src', 'embedded', 'data-dir.ts');
 const isRoot = process.getuid?.() === 0;
-/** As root: someone who may do less. */
-const ordinaryUser = isRoot ? { uid: 65534, gid: 65534 } : {};
 let directory: string;
 
 beforeEach(() => {
@@ -72,7 +71,7 @@ describe('opening', () => {
     if (isRoot) chownSync(path, 0, 0);
   });
 
-  test('refuses a directory that is not writable', () => {
+  test.runIf(hasOrdinaryUser)('refuses a directory that is not writable', () => {
     const code = `import(${JSON.stringify(MODULE)}).then((m) => m.openDataDir(${JSON.stringify(directory)})).catch((e) => console.log(e.message))`;
     if (isRoot) chownSync(directory, 65534, 65534);
     chmodSync(directory, 0o500);

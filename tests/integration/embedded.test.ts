@@ -17,9 +17,9 @@ import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { startPostgres } from '../../src/embedded/postgres.ts';
+import { hasOrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
 
 const CHILD = join(import.meta.dirname, '..', 'support', 'embedded-child.ts');
-const isRoot = process.getuid?.() === 0;
 let directory: string;
 let dataDir: string;
 
@@ -69,8 +69,9 @@ async function line(child: ChildProcess): Promise<string> {
   return text;
 }
 
-function startChild(...flags: string[]): ChildProcess {
+function startChild(user: { uid?: number; gid?: number } = {}, ...flags: string[]): ChildProcess {
   return spawn(process.execPath, [CHILD, dataDir, ...flags], {
+    ...user,
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -164,7 +165,7 @@ describe('the cluster', () => {
   });
 
   test('stays while its parent handles Ctrl-C in the terminal', async () => {
-    const child = startChild('ignore-interrupt');
+    const child = startChild({}, 'ignore-interrupt');
     const url = await urlOf(child);
     process.kill(-(child.pid ?? 0), 'SIGINT');
     process.kill(guardOf(postmaster() ?? 0), 'SIGTERM');
@@ -193,7 +194,7 @@ describe('the cluster', () => {
     await next.stop();
   });
 
-  test.runIf(isRoot)('runs as another user below directories which only root may pass', async () => {
+  test('never runs as root, and works below directories that only their owner may pass', async () => {
     const postgres = await start();
     const pid = postmaster() ?? 0;
     expect(statSync(`/proc/${pid}`).uid).not.toBe(0);
@@ -202,14 +203,10 @@ describe('the cluster', () => {
     await postgres.stop();
   });
 
-  test.runIf(isRoot)('runs for an ordinary user', async () => {
-    const [uid, gid] = [65534, 65534];
+  test.runIf(hasOrdinaryUser)('runs for an ordinary user', async () => {
+    const { uid = process.getuid?.() ?? 0, gid = process.getgid?.() ?? 0 } = ordinaryUser;
     chownSync(directory, uid, gid);
-    const child = spawn(process.execPath, [CHILD, dataDir], {
-      uid,
-      gid,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = startChild(ordinaryUser);
     expect(await query(await urlOf(child), 'SELECT 1')).toEqual([1]);
     const pid = postmaster() ?? 0;
     expect(statSync(`/proc/${pid}`).uid).toBe(uid);
