@@ -1,0 +1,70 @@
+/**
+ * Finds and kills the processes of agents. On Linux by their process group and by a variable of their environment, which a
+ * process keeps when it leaves the group; elsewhere by group alone. A process that leaves its group and clears its environment
+ * escapes: only a sandbox with process namespaces holds it.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** The environment variables that say whose a process is. */
+export const WORKER_MARKER = 'CAPYBARA_WORKER';
+export const CALL_MARKER = 'CAPYBARA_CALL';
+
+export interface Belonging {
+  /** `NAME=value`, random enough to occur in no other environment. */
+  readonly marker: string;
+  readonly groups: readonly number[];
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** The pids there are, as /proc names them; empty where there is no /proc. */
+export function listPids(): string[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc').filter((name) => name.charCodeAt(0) <= 0x39 && name.charCodeAt(0) >= 0x31);
+}
+
+/**
+ * Sends the signal (0: none) to every process that belongs, and says whether there was one that still runs (a zombie does not).
+ * `except` names pids that are known not to belong: reading them all takes milliseconds.
+ */
+export function signalAll(
+  whose: Belonging,
+  signal: NodeJS.Signals | 0,
+  except: ReadonlySet<string> = NONE,
+): boolean {
+  const groups = whose.groups.filter((group) => send(-group, signal));
+  if (process.platform !== 'linux') return groups.length > 0;
+  let found = false;
+  for (const pid of listPids()) {
+    if (except.has(pid) || !belongs(pid, whose)) continue;
+    found = true;
+    send(Number(pid), signal);
+  }
+  return found;
+}
+
+function belongs(pid: string, { marker, groups }: Belonging): boolean {
+  const stat = read(pid, 'stat').toString('latin1');
+  // The name in parentheses may hold anything; behind it come state, parent and group.
+  const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (state === undefined || state === '' || state === 'Z' || state === 'X') return false;
+  return groups.includes(Number(group)) || read(pid, 'environ').includes(marker);
+}
+
+/** Empty where the process has ended meanwhile, or is another user's: none of ours. */
+function read(pid: string, name: 'stat' | 'environ'): Buffer {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
+
+/** False where there is nobody left to take the signal, or it may not be sent. */
+function send(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}

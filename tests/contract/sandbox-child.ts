@@ -1,0 +1,17 @@
+/**
+ * A worker for the tests of the guard: runs the script of its arguments in a directory, feeds the lease until it is told to stop
+ * by SIGSTOP, and prints `started`. Arguments: directory of the sandbox's code, its file extension, cwd, script, lease in
+ * milliseconds (0: none).
+ */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [code = '', extension = '', cwd = '', script = '', lease = '0'] = process.argv.slice(2);
+const { createUnconfinedSandbox } = await import(pathToFileURL(join(code, `unconfined${extension}`)).href);
+const leaseMs = Number(lease);
+const sandbox = createUnconfinedSandbox({ environment: process.env, ...(leaseMs > 0 ? { leaseMs } : {}) });
+if (leaseMs > 0) setInterval(() => sandbox.feed(), leaseMs / 10).unref();
+const result = sandbox.run({ script, cwd, timeoutMs: 60_000 }, new AbortController().signal);
+process.stdout.write('started\n');
+process.stdout.write(`${JSON.stringify((await result).end)}\n`);
+await sandbox.close();

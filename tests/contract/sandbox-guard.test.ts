@@ -1,0 +1,168 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const source = join(here, '../../src/sandbox');
+const SCRIPT = `
+  setsid bash -c 'echo $$ > outside; trap "" TERM; while :; do date +%N >> beats; sleep 0.02; done' >/dev/null 2>&1 &
+  env -i bash -c 'echo $$ > inside; sleep 1000; :' &
+  until [ -s outside ] && [ -s inside ]; do sleep 0.02; done
+  echo $$ > shell
+  sleep 1000`;
+
+let cwd: string;
+let worker: ChildProcess;
+let said = '';
+
+beforeEach(async () => {
+  cwd = await realpath(await mkdtemp(join(tmpdir(), 'capybara-guard-')));
+});
+
+afterEach(async () => {
+  worker?.kill('SIGKILL');
+  await vi.waitFor(() => expect(guardOf(worker)).toBeUndefined(), 10_000);
+  await rm(cwd, { recursive: true, force: true });
+});
+
+function startWorker({ code = source, extension = '.ts', lease = 0 } = {}): void {
+  const args = [join(here, 'sandbox-child.ts'), code, extension, cwd, SCRIPT, `${lease}`];
+  worker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  said = '';
+  worker.stdout?.on('data', (text) => {
+    said += text;
+  });
+}
+
+/** The pids of the shell, of a child without environment, and of one that left session and group. */
+async function commandPids(): Promise<string[]> {
+  return vi.waitFor(async () => {
+    const texts = await Promise.all(
+      ['shell', 'inside', 'outside'].map((name) => readFile(join(cwd, name), 'utf8')),
+    );
+    for (const text of texts) expect(text).toMatch(/^\d+\n$/);
+    return texts.map((text) => text.trim());
+  }, 15_000);
+}
+
+function isRunning(pid: string): boolean {
+  return !['', 'Z', 'X'].includes(status(pid, 'State').slice(0, 1));
+}
+
+function status(pid: string, key: string): string {
+  try {
+    return new RegExp(`^${key}:\\s+(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+const guards = new WeakMap<ChildProcess, string>();
+
+/** The pid of a worker's guard, also when its worker is dead. */
+function guardOf(of: ChildProcess): string | undefined {
+  const known = guards.get(of);
+  if (known !== undefined) return isRunning(known) ? known : undefined;
+  const found = readdirSync('/proc').find((pid) => {
+    if (!/^\d+$/.test(pid) || status(pid, 'PPid') !== `${of.pid}`) return false;
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('guard-process');
+  });
+  if (found !== undefined) guards.set(of, found);
+  return found;
+}
+
+async function expectAllDead(pids: string[]): Promise<void> {
+  await vi.waitFor(() => expect(pids.filter(isRunning)).toEqual([]), 10_000);
+}
+
+describe.runIf(process.platform === 'linux')('the guard', () => {
+  it('kills every process of a worker that was killed, then goes', async () => {
+    startWorker();
+    const pids = await commandPids();
+    const guard = guardOf(worker) as string;
+    expect(pids.filter(isRunning)).toEqual(pids);
+    worker.kill('SIGKILL');
+    await expectAllDead([...pids, guard]);
+  });
+
+  it('does so from the built JavaScript too', async () => {
+    const dist = join(cwd, 'dist');
+    const root = join(here, '../..');
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    execFileSync(process.execPath, [
+      tsc,
+      '-p',
+      join(root, 'tsconfig.build.json'),
+      '--outDir',
+      dist,
+      '--noCheck',
+    ]);
+    startWorker({ code: join(dist, 'sandbox'), extension: '.js' });
+    const pids = await commandPids();
+    const guard = guardOf(worker) as string;
+    expect(readFileSync(`/proc/${guard}/cmdline`, 'utf8')).toContain('guard-process.js');
+    worker.kill('SIGKILL');
+    await expectAllDead([...pids, guard]);
+  });
+
+  it('outlives the signals of a terminal and of a service manager as long as its worker lives', async () => {
+    startWorker();
+    const pids = await commandPids();
+    const guard = guardOf(worker) as string;
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(Number(guard), signal);
+    expect(status(guard, 'NSsid')).not.toBe(status(`${worker.pid}`, 'NSsid'));
+    expect(readFileSync(`/proc/${guard}/environ`, 'utf8')).toBe('');
+    worker.kill('SIGKILL');
+    await expectAllDead([...pids, guard]);
+  });
+
+  it('is replaced when it is killed, and the new one knows the commands', async () => {
+    startWorker();
+    const pids = await commandPids();
+    const guard = guardOf(worker) as string;
+    process.kill(Number(guard), 'SIGKILL');
+    await vi.waitFor(() => expect(isRunning(guard)).toBe(false));
+    guards.delete(worker);
+    const next = await vi.waitFor(() => {
+      const found = guardOf(worker);
+      expect(found).toBeDefined();
+      return found as string;
+    }, 10_000);
+    worker.kill('SIGKILL');
+    await expectAllDead([...pids, next]);
+  });
+
+  it('kills the commands of a stopped worker when its lease ends, and not before', async () => {
+    startWorker({ lease: 1_000 });
+    const pids = await commandPids();
+    const fed = performance.now() + 1_500;
+    await vi.waitFor(() => expect(performance.now()).toBeGreaterThan(fed), 5_000);
+    expect(pids.filter(isRunning)).toEqual(pids);
+    worker.kill('SIGSTOP');
+    await expectAllDead(pids);
+    expect(guardOf(worker)).toBeDefined();
+    worker.kill('SIGCONT');
+    await vi.waitFor(() => expect(said).toBe('started\n{"type":"signal","signal":"SIGKILL"}\n'), 10_000);
+    await vi.waitFor(() => expect(worker.exitCode).toBe(0), 10_000);
+  });
+
+  it('lets a command run again when the worker has come back', async () => {
+    const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: 300 });
+    const run = (script: string) =>
+      sandbox.run({ script, cwd, timeoutMs: 10_000 }, new AbortController().signal);
+    try {
+      expect((await run('sleep 5')).end).toEqual({ type: 'signal', signal: 'SIGKILL' });
+      const beats = setInterval(() => sandbox.feed(), 30);
+      sandbox.feed();
+      expect((await run('sleep 0.8')).end).toEqual({ type: 'exit', code: 0 });
+      clearInterval(beats);
+    } finally {
+      await sandbox.close();
+    }
+  });
+});
