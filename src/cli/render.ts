@@ -26,7 +26,7 @@ export class Transcript {
   readonly #tools: ToolLines;
   readonly #text = new LiveAnswer();
   readonly #reasoning = new LiveAnswer();
-  /** Arguments of the calls of answers that were read. */
+  /** Arguments of the calls of the answer that was read last. */
   readonly #arguments = new Map<string, string>();
   /** Calls whose answer was not read yet. */
   readonly #unread: { callId: string; name: string }[] = [];
@@ -124,6 +124,7 @@ export class Transcript {
     if (entry.kind === 'notice') return this.#note(oneLine(textOf(entry.parts), MESSAGE_LENGTH));
     if (entry.kind !== 'assistant') return '';
     if (turn !== undefined) this.#answered.add(turn);
+    this.#arguments.clear();
     for (const part of entry.parts) {
       if (part.type === 'tool') this.#arguments.set(part.callId, part.arguments);
     }

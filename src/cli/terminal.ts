@@ -62,9 +62,11 @@ async function askOnTerminal(question: string, signal: AbortSignal): Promise<str
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   // While it reads lines the terminal sends no signal: pass on what was pressed.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
-  const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
+  const closed = new Promise<undefined>((resolve) => lines.once('close', () => resolve(undefined)));
   try {
-    return await Promise.race([lines.question(question, { signal }), closed]);
+    const typed = await Promise.race([lines.question(question, { signal }), closed]);
+    if (typed === undefined) process.stdout.write('\n');
+    return typed ?? '';
   } finally {
     lines.close();
   }
