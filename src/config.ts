@@ -113,6 +113,11 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   return assemble(layers, place);
 }
 
+/** The environment that an agent's commands may inherit harmless names of (`sandbox/environment.ts` says which). */
+export function commandEnvironment(): Readonly<Record<string, string | undefined>> {
+  return process.env;
+}
+
 function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
   const sources: Partial<Record<SettingKey, Source>> = {};
   const values: Partial<Record<SettingKey, string>> = {};

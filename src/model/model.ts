@@ -1,3 +1,4 @@
+import type { ContextMessage } from '../core/context.ts';
 import type { Part, StopReason } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
 
@@ -26,10 +27,7 @@ export interface ModelRequest {
   readonly trace: { readonly sessionId: string; readonly taskId: string; readonly turn: number };
 }
 
-export type ModelMessage =
-  | { readonly role: 'user'; readonly text: string }
-  | { readonly role: 'assistant'; readonly parts: readonly Part[] }
-  | { readonly role: 'tool'; readonly callId: string; readonly text: string; readonly isError: boolean };
+export type ModelMessage = ContextMessage;
 
 export interface ToolSpec {
   readonly name: string;

@@ -1,0 +1,150 @@
+/** Asks the model, shows the answer as it comes, and commits it once, whole, with its usage and its judged calls. */
+import { newId } from '../clock.ts';
+import { messagesOf } from '../core/context.ts';
+import type { ToolPart } from '../core/entry.ts';
+import type { Failure } from '../core/errors.ts';
+import { judge } from '../core/permission.ts';
+import type { Call } from '../core/turn.ts';
+import type { ModelAnswer, ModelRequest } from '../model/model.ts';
+import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
+import { projectContext } from '../workspace/context.ts';
+import { afterFailure } from './end-turn.ts';
+import { LiveText } from './live.ts';
+import type { Run } from './run.ts';
+import type { Progress } from './run-turn.ts';
+import { announce, type Shell } from './shell.ts';
+
+type Notices = RecordedAnswer['before'];
+
+interface Streamed {
+  readonly answer: ModelAnswer;
+  readonly latencyMs: number;
+  readonly firstTokenMs: number | null;
+}
+
+export async function callModel(shell: Shell, run: Run): Promise<Progress> {
+  const before = await contextNotices(shell, run);
+  const streamed = await streamAnswer(shell, run, requestOf(shell, run, before));
+  if ('kind' in streamed) return afterFailure(shell, run, streamed);
+  return commitAnswer(shell, run, { before, ...streamed });
+}
+
+/** What the project is like, for a log that does not say so yet. Committed with the answer that it led to. */
+async function contextNotices(shell: Shell, run: Run): Promise<Notices> {
+  if (run.entries.some((entry) => entry.kind === 'notice')) return [];
+  const text = await projectContext(await shell.openWorkspace(run.turn), {
+    platform: process.platform,
+    date: new Date(shell.clock()).toISOString().slice(0, 10),
+  });
+  return [{ kind: 'notice', parts: [{ type: 'text', text }] }];
+}
+
+function requestOf(shell: Shell, run: Run, before: Notices): ModelRequest {
+  const { profile, turn } = run;
+  const first = run.entries.length + 1;
+  const notices = before.map((notice, index) => ({ ...notice, position: first + index }));
+  return {
+    system: profile.prompt,
+    messages: messagesOf([...run.entries, ...notices]),
+    tools: shell.tools.specs().filter((tool) => profile.tools.includes(tool.name)),
+    ...(profile.temperature === undefined ? {} : { temperature: profile.temperature }),
+    ...(profile.maxTokens === undefined ? {} : { maxTokens: profile.maxTokens }),
+    trace: { sessionId: turn.sessionId, taskId: turn.taskId, turn: turn.number },
+  };
+}
+
+async function streamAnswer(shell: Shell, run: Run, request: ModelRequest): Promise<Streamed | Failure> {
+  const model = shell.models.resolve(run.profile.model);
+  const text = liveAnswer(shell, run, 'text');
+  const reasoning = liveAnswer(shell, run, 'reasoning');
+  const began = performance.now();
+  let firstTokenMs: number | null = null;
+  try {
+    for await (const event of model.stream(request, run.signal)) {
+      firstTokenMs ??= Math.round(performance.now() - began);
+      if (event.type === 'text') text.add(event.delta);
+      if (event.type === 'reasoning') reasoning.add(event.delta);
+      if (event.type === 'failed') return event.failure;
+      if (event.type === 'finished') {
+        return { answer: event.answer, latencyMs: Math.round(performance.now() - began), firstTokenMs };
+      }
+    }
+  } finally {
+    reasoning.flush();
+    text.flush();
+  }
+  throw new Error(`the stream of ${model.name} ended without its last event`);
+}
+
+function liveAnswer(shell: Shell, run: Run, channel: 'text' | 'reasoning'): LiveText {
+  const { rootId, sessionId, taskId, number, attemptId } = run.turn;
+  return new LiveText((text, offset) =>
+    shell.bus.publish({
+      type: 'delta',
+      rootId,
+      sessionId,
+      taskId,
+      turn: number,
+      attemptId,
+      channel,
+      offset,
+      text,
+    }),
+  );
+}
+
+async function commitAnswer(
+  shell: Shell,
+  run: Run,
+  streamed: Streamed & { before: Notices },
+): Promise<Progress> {
+  const { answer, before, latencyMs, firstTokenMs } = streamed;
+  const asked = answer.parts.filter((part) => part.type === 'tool');
+  const calls = asked.map((part, ordinal) => newCall(shell, run, { part, ordinal }));
+  const atOnce = startsAtOnce(calls);
+  const { parts, stopReason, usage } = answer;
+  const outcome = await recordAnswer(shell.db, run.held, {
+    before,
+    parts,
+    stopReason,
+    usage: { model: run.profile.model, ...usage, latencyMs, firstTokenMs },
+    calls: calls.map((call) => ({
+      ...newRow(call),
+      ...(call === atOnce ? { status: 'started' as const } : {}),
+    })),
+  });
+  // A repeat names the position of the answer that its own first try committed: the same one.
+  if (outcome.outcome === 'fenced') return 'ended';
+  if (outcome.outcome === 'recorded') await announce(shell, run.turn.rootId, outcome);
+  if (atOnce !== undefined) run.started.add(atOnce.id);
+  run.answered(outcome.answerPosition, [...before, { kind: 'assistant', parts, stopReason }], calls);
+  return 'go_on';
+}
+
+function newCall(shell: Shell, run: Run, asked: { readonly part: ToolPart; readonly ordinal: number }): Call {
+  const { callId, name, arguments: args } = asked.part;
+  const effect = shell.tools.effectOf(name);
+  const judgement = judge(effect, run.profile.mode);
+  return {
+    id: newId(),
+    ordinal: asked.ordinal,
+    callId,
+    name,
+    arguments: args,
+    effect,
+    status: judgement.decision === 'ask' ? 'awaiting_approval' : 'requested',
+    ...(judgement.decision === 'deny' ? { denial: judgement.reason } : {}),
+  };
+}
+
+/** The changing call that runs right after this commit, if there is one: its intent needs no commit of its own. */
+function startsAtOnce([first]: readonly Call[]): Call | undefined {
+  const free = first?.status === 'requested' && first.denial === undefined;
+  return free && first.effect !== 'read' ? first : undefined;
+}
+
+/** The arguments stay in the answer's parts: nothing is stored twice. */
+function newRow({ arguments: _, ...call }: Call): NewCall {
+  const status = call.status === 'awaiting_approval' ? 'awaiting_approval' : 'requested';
+  return { ...call, status, ...(status === 'awaiting_approval' ? { approvalId: newId() } : {}) };
+}

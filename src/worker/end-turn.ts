@@ -1,0 +1,65 @@
+/** The ways an attempt ends: each one transition, then the announcement of what it committed. */
+import { newId } from '../clock.ts';
+import type { Failure } from '../core/errors.ts';
+import { retryDelay } from '../core/retry.ts';
+import type { TaskEnd } from '../core/turn.ts';
+import { readCalls, readStanding } from '../store/session-log.ts';
+import { handBackTurn, parkTurn, retryTurn, settleTurn, type TurnEnd } from '../store/turns.ts';
+import type { Run } from './run.ts';
+import type { Progress } from './run-turn.ts';
+import { announce, type Shell } from './shell.ts';
+
+export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Progress> {
+  const results = run.takePending();
+  const outcome = await settleTurn(shell.db, run.held, { results, end, nextTurnId: newId() });
+  if (outcome.outcome !== 'fenced') await announce(shell, run.turn.rootId, outcome);
+  return 'ended';
+}
+
+export function finish(shell: Shell, run: Run, end: TaskEnd): Promise<Progress> {
+  return settle(shell, run, { kind: 'finish', ...end });
+}
+
+/** Gives the turn to whoever is free, with everything that was finished. */
+export async function handBack(shell: Shell, run: Run): Promise<Progress> {
+  const outcome = await handBackTurn(shell.db, run.held, { results: run.takePending(), nextTurnId: newId() });
+  if (outcome.outcome !== 'fenced') await announce(shell, run.turn.rootId, outcome);
+  return 'ended';
+}
+
+/** Lets go of the slot while a person is asked. Goes on where the answer came in the meantime. */
+export async function park(shell: Shell, run: Run): Promise<Progress> {
+  const outcome = await parkTurn(shell.db, run.held, run.takePending());
+  if (outcome.outcome === 'parked' || outcome.outcome === 'open')
+    await announce(shell, run.turn.rootId, outcome);
+  if (outcome.outcome !== 'open') return 'ended';
+  const answer = run.entries[(run.answerPosition ?? 0) - 1];
+  const standing = await readStanding(shell.db, run.turn.id);
+  if (answer !== undefined) run.reread(await readCalls(shell.db, run.turn.id, answer));
+  if (standing?.cancelRequested) run.stop('cancel');
+  return 'go_on';
+}
+
+/** A model request failed: the turn waits as a row and is tried again, or the task fails with the reason. */
+export async function afterFailure(shell: Shell, run: Run, failure: Failure): Promise<Progress> {
+  if (run.stopped === 'drain') return handBack(shell, run);
+  if (run.stopped !== undefined) return 'go_on';
+  const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, shell.retry);
+  const { code, message } = failure;
+  if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message });
+  const outcome = await retryTurn(shell.db, run.held, {
+    delayMs,
+    failure: { code, message },
+    spent: mayHaveCost(failure),
+    nextTurnId: newId(),
+  });
+  if (outcome.outcome === 'retrying' || outcome.outcome === 'ended')
+    await announce(shell, run.turn.rootId, outcome);
+  if (outcome.outcome === 'retrying') shell.dueIn(delayMs);
+  return 'ended';
+}
+
+/** A request that was answered in part, or whose answer never came, may have been charged for. */
+function mayHaveCost(failure: Failure): boolean {
+  return failure.code === 'stream_cut' || failure.code === 'provider_timeout';
+}

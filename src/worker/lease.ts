@@ -1,0 +1,135 @@
+/**
+ * This worker's lease (PROTOCOL 1-4): one row, renewed from a thread of its own over a connection of its own, so that
+ * neither a busy event loop nor a locked row of some session can let it run out.
+ */
+import { extname } from 'node:path';
+import { Worker as Thread } from 'node:worker_threads';
+import { newId } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { WorkerIdentity } from '../store/workers.ts';
+import { thisProcess } from './identity.ts';
+import type { FromLeaseThread, LeaseThreadData } from './lease-thread.ts';
+
+export interface LeaseOptions {
+  /** Straight to Postgres, not through a pooler: the session lock belongs to the connection. */
+  readonly url: string;
+  readonly version: string;
+  readonly log: Log;
+  readonly timing: LeaseTiming;
+  /** Each time the lease is renewed. */
+  readonly onRenewed: () => void;
+  /** The incarnation was ended by somebody else: nothing it holds is its own any more. */
+  readonly onEnded: () => void;
+}
+
+export interface LeaseTiming {
+  readonly leaseMs: number;
+  readonly renewMs: number;
+  /** Renewal stops when the main loop has not ticked for this long: a wedged process must not keep its turns. */
+  readonly wedgedMs: number;
+  /** External calls begin only while at least this much of the lease is left. */
+  readonly marginMs: number;
+}
+
+export const DEFAULT_LEASE: LeaseTiming = {
+  leaseMs: 10_000,
+  renewMs: 1_000,
+  wedgedMs: 30_000,
+  marginMs: 3_000,
+};
+
+const TICK_MS = 500;
+
+export interface Lease {
+  readonly worker: WorkerIdentity;
+  /** Resolves when an act that happens at most once may begin; rejects with the signal's reason when that fires first. */
+  untilSafe(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Resolves when the worker is registered, with its lock held and its lease running. */
+export async function takeLease(options: LeaseOptions): Promise<Lease> {
+  const worker: WorkerIdentity = { ...newIncarnation(), version: options.version };
+  const ticks = new BigInt64Array(new SharedArrayBuffer(8));
+  const tick = () => Atomics.store(ticks, 0, process.hrtime.bigint());
+  tick();
+  const ticking = setInterval(tick, TICK_MS);
+  const data: LeaseThreadData = { url: options.url, worker, timing: options.timing, ticks };
+  const thread = new Thread(new URL(`./lease-thread${extname(import.meta.url)}`, import.meta.url), {
+    workerData: data,
+  });
+  const state = new LeaseState(options);
+  thread.on('message', (message: FromLeaseThread) => state.hear(message));
+  thread.on('error', (error) => state.fail(error));
+  const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
+  await state.started;
+  return {
+    worker,
+    untilSafe: (signal) => state.untilSafe(signal),
+    close: async () => {
+      thread.postMessage('close');
+      await ended;
+      clearInterval(ticking);
+    },
+  };
+}
+
+function newIncarnation(): Omit<WorkerIdentity, 'version'> {
+  const id = newId();
+  // The random end of the id, as a positive bigint of 62 bits.
+  const lockKey = BigInt.asUintN(62, BigInt(`0x${id.slice(-12)}${id.slice(19, 23)}`)).toString();
+  return { id, ...thisProcess(), lockKey };
+}
+
+/** What the main thread knows of the lease: how long it lasts by its own monotonic clock. */
+class LeaseState {
+  readonly started: Promise<void>;
+  readonly #options: LeaseOptions;
+  #safeUntil = 0;
+  #waiting = new Set<() => void>();
+  #start: { resolve: () => void; reject: (error: Error) => void };
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.started = promise;
+    this.#start = { resolve, reject };
+  }
+
+  hear(message: FromLeaseThread): void {
+    if (message.type === 'renewed') this.#renewed(message.sentAt);
+    if (message.type === 'unlocked') {
+      this.#safeUntil = 0;
+      this.#options.log.warn({ error: message.error }, 'lost the connection that holds this worker’s lock');
+    }
+    if (message.type === 'ended') this.#options.onEnded();
+  }
+
+  #renewed(sentAt: bigint): void {
+    const { leaseMs, marginMs } = this.#options.timing;
+    // The lease counts from when the statement was sent: its answer may have been on the way for long.
+    this.#safeUntil = Number(sentAt / 1_000_000n) + leaseMs - marginMs;
+    this.#start.resolve();
+    for (const wake of this.#waiting) wake();
+    this.#options.onRenewed();
+  }
+
+  fail(error: Error): void {
+    this.#start.reject(error);
+    this.#safeUntil = 0;
+    this.#options.log.error({ error: error.message }, 'the lease thread ended');
+    this.#options.onEnded();
+  }
+
+  async untilSafe(signal: AbortSignal): Promise<void> {
+    while (Number(process.hrtime.bigint() / 1_000_000n) >= this.#safeUntil) {
+      signal.throwIfAborted();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      await promise;
+      this.#waiting.delete(resolve);
+    }
+    signal.throwIfAborted();
+  }
+}

@@ -1,0 +1,51 @@
+/** The worker's main file: builds one from the configuration. */
+import { type Backends, openBackends } from '../backends.ts';
+import { type Config, commandEnvironment } from '../config.ts';
+import type { Log } from '../log.ts';
+import { createModels } from '../model/providers.ts';
+import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
+import { migrate } from '../store/migrate.ts';
+import { builtinTools } from '../tools/builtin.ts';
+import { createRegistry } from '../tools/registry.ts';
+import { VERSION } from '../version.ts';
+import { DEFAULT_LEASE } from './lease.ts';
+import { type RunningWorker, startWorker } from './worker.ts';
+
+/** A worker of a server: its own connections, the database brought up to date first. */
+export async function runWorker(config: Config, log: Log): Promise<{ stop(): Promise<void> }> {
+  const backends = openBackends(config, log);
+  try {
+    await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
+    const worker = await composeWorker(config, { backends, log });
+    return { stop: () => worker.stop().finally(() => backends.close()) };
+  } catch (error) {
+    await backends.close();
+    throw error;
+  }
+}
+
+/** A worker over connections that the caller opened and closes. */
+export async function composeWorker(
+  config: Config,
+  { backends, log }: { readonly backends: Backends; readonly log: Log },
+): Promise<RunningWorker> {
+  const sandbox = createUnconfinedSandbox({
+    environment: commandEnvironment(),
+    leaseMs: DEFAULT_LEASE.leaseMs,
+  });
+  const { db, queue: backend, bus, directUrl } = backends;
+  try {
+    const worker = await startWorker({
+      ...{ db, backend, bus, directUrl, sandbox, log },
+      models: createModels(config.providers, config.model === undefined ? {} : { model: config.model }),
+      tools: createRegistry(builtinTools()),
+      dataDir: config.dataDir,
+      version: VERSION,
+      concurrency: config.concurrency,
+    });
+    return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };
+  } catch (error) {
+    await sandbox.close();
+    throw error;
+  }
+}

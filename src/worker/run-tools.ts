@@ -1,0 +1,124 @@
+/**
+ * Performs a turn's calls. The order of commits is what accounts for effects (promise 3): a call that changes something
+ * begins only after a commit says `started`; what was started by an attempt that is gone never runs again here.
+ */
+import type { ClosedCallStatus } from '../core/entry.ts';
+import { truncateForModel } from '../core/truncate.ts';
+import type { Call, CallReport } from '../core/turn.ts';
+import { putOutput } from '../store/outputs.ts';
+import { type CallResult, recordResults } from '../store/turns.ts';
+import type { ToolOutcome } from '../tools/tool.ts';
+import { handBack } from './end-turn.ts';
+import { LiveText } from './live.ts';
+import type { Run } from './run.ts';
+import type { Progress } from './run-turn.ts';
+import { announce, type Shell } from './shell.ts';
+
+/** Results share a commit, but not for longer than this. */
+const FLUSH_MS = 250;
+
+/** `calls`: several that merely read, or one that changes something. */
+export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): Promise<Progress> {
+  const changing = calls.filter((call) => call.effect !== 'read').map((call) => call.id);
+  if (changing.some((id) => !run.started.has(id)) && !(await commit(shell, run, changing))) return 'ended';
+  const finished = await Promise.all(calls.map((call) => runCall(shell, run, call)));
+  for (const [index, call] of calls.entries()) {
+    const result = finished[index];
+    if (result !== undefined) run.closed(call, result, performance.now());
+  }
+  if (run.stopped === 'lost') return 'ended';
+  if (finished.includes(undefined)) return run.stopped === 'drain' ? handBack(shell, run) : 'go_on';
+  const late = run.pending.length > 0 && performance.now() - run.pendingSince > FLUSH_MS;
+  return late && !(await commit(shell, run, [])) ? 'ended' : 'go_on';
+}
+
+export function reportCalls(run: Run, reports: readonly CallReport[]): Progress {
+  for (const { call, status, text } of reports) {
+    run.closed(call, { id: call.id, status, parts: [{ type: 'text', text }] }, performance.now());
+  }
+  return run.stopped === 'lost' ? 'ended' : 'go_on';
+}
+
+/** Commits the results so far and the start of `start`. False: the turn is somebody else's. */
+async function commit(shell: Shell, run: Run, start: readonly string[]): Promise<boolean> {
+  const outcome = await recordResults(shell.db, run.held, { results: run.takePending(), start });
+  if (outcome.outcome === 'fenced') return false;
+  for (const id of start) run.started.add(id);
+  await announce(shell, run.turn.rootId, outcome);
+  return true;
+}
+
+/** Undefined: the run stopped before this call had an outcome that counts, and it may simply run again. */
+async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult | undefined> {
+  const began = performance.now();
+  const outcome = call.effect === 'read' ? await read(shell, run, call) : await change(shell, run, call);
+  if (outcome === undefined) return undefined;
+  const durationMs = Math.round(performance.now() - began);
+  return { id: call.id, status: outcome.status, durationMs, ...(await shown(shell, outcome.text)) };
+}
+
+interface Outcome {
+  readonly status: ClosedCallStatus;
+  readonly text: string;
+}
+
+async function read(shell: Shell, run: Run, call: Call): Promise<Outcome | undefined> {
+  const outcome = await execute(shell, run, { call, signal: run.signal });
+  return run.signal.aborted ? undefined : closed(outcome);
+}
+
+async function change(shell: Shell, run: Run, call: Call): Promise<Outcome | undefined> {
+  try {
+    await shell.untilSafe(run.signal);
+  } catch {
+    // Committed as started, but it did not begin: known, unlike one whose worker was lost.
+    return run.stopped === 'lost'
+      ? undefined
+      : { status: 'interrupted', text: `Not run: ${WHY[run.stopped ?? 'drain']}.` };
+  }
+  const outcome = await execute(shell, run, { call, signal: run.changesSignal });
+  if (!run.changesSignal.aborted) return closed(outcome);
+  return { status: 'interrupted', text: `${outcome.text}\n[interrupted: ${WHY[run.stopped ?? 'drain']}]` };
+}
+
+function closed(outcome: ToolOutcome): Outcome {
+  return { status: outcome.isError ? 'failed' : 'succeeded', text: outcome.text };
+}
+
+const WHY = {
+  cancel: 'the task was cancelled',
+  deadline: 'the task reached its time limit',
+  drain: 'the worker that ran it was stopped; it was not run again',
+  lost: 'the worker lost the turn',
+} as const;
+
+async function execute(
+  shell: Shell,
+  run: Run,
+  act: { readonly call: Call; readonly signal: AbortSignal },
+): Promise<ToolOutcome> {
+  const { rootId, sessionId, taskId, number } = run.turn;
+  const { callId, name, arguments: args } = act.call;
+  const live = new LiveText((text) =>
+    shell.bus.publish({ type: 'tool_output', rootId, sessionId, taskId, turn: number, callId, text }),
+  );
+  const workspace = await shell.openWorkspace(run.turn);
+  const context = {
+    workspace,
+    sandbox: shell.sandbox,
+    signal: act.signal,
+    onOutput: (text: string) => live.add(text),
+  };
+  try {
+    return await shell.tools.execute(name, args, context);
+  } finally {
+    live.flush();
+  }
+}
+
+/** What the model sees of a result, with the whole stored where it sees it cut. */
+async function shown(shell: Shell, whole: string): Promise<Pick<CallResult, 'parts' | 'outputHash'>> {
+  const { text, cut } = truncateForModel(whole);
+  const parts = [{ type: 'text' as const, text }];
+  return cut ? { parts, outputHash: await putOutput(shell.db, whole) } : { parts };
+}

@@ -1,0 +1,135 @@
+/**
+ * The shell around `core/turn.ts`: claims a turn, then performs what `next` says until the turn has ended or is somebody
+ * else's. Every step reads the same log that a worker after a crash would read.
+ */
+import { newId } from '../clock.ts';
+import { messageOf, UserError } from '../core/errors.ts';
+import { TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
+import { next, type Step } from '../core/turn.ts';
+import type { TurnJob } from '../queue/queue.ts';
+import { DatabaseUnavailable } from '../store/database.ts';
+import { readCalls } from '../store/session-log.ts';
+import { type ClaimedTurn, claimTurn, type Held } from '../store/turns.ts';
+import { takeOverTurn } from '../store/workers.ts';
+import { callModel } from './call-model.ts';
+import { finish, handBack, park, settle } from './end-turn.ts';
+import { Run } from './run.ts';
+import { reportCalls, runTools } from './run-tools.ts';
+import { announce, type Shell } from './shell.ts';
+
+/** Whether the run goes on, or this attempt is over. */
+export type Progress = 'go_on' | 'ended';
+
+/** Output tokens reserved for an answer whose length nobody limited. */
+const RESERVED_OUTPUT = 4_096;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Looks at a turn. Never throws: what it decides is in Postgres. */
+export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
+  const held = { turnId: job.turnId, attemptId: newId() };
+  try {
+    const claim = await claimTurn(shell.db, {
+      ...held,
+      workerId: shell.workerId(),
+      reserve: RESERVED_OUTPUT,
+      nextTurnId: newId(),
+    });
+    if (claim.outcome === 'ended') await announce(shell, claim.rootId, claim);
+    if (claim.outcome !== 'claimed' && claim.outcome !== 'repeated') return;
+    await announce(shell, claim.turn.rootId, { seq: claim.seq });
+    await runClaimed(shell, claim.turn);
+  } catch (error) {
+    shell.log.error(
+      { ...held, error: messageOf(error), stack: stackOf(error) },
+      'a turn failed in the worker itself',
+    );
+    await giveUp(shell, held);
+  }
+}
+
+async function runClaimed(shell: Shell, turn: ClaimedTurn): Promise<void> {
+  const run = await openRun(shell, turn);
+  shell.runs.add(run);
+  const deadline = stopAtDeadline(run);
+  try {
+    let progress: Progress = 'go_on';
+    while (progress === 'go_on') progress = await perform(shell, run);
+  } catch (error) {
+    // What a person can mend (no such directory, no key for the model) ends the task and says so.
+    if (!(error instanceof UserError) || error instanceof DatabaseUnavailable) throw error;
+    await finish(shell, run, { status: 'failed', code: error.code, message: error.message });
+  } finally {
+    clearTimeout(deadline);
+    shell.runs.delete(run);
+  }
+}
+
+async function openRun(shell: Shell, turn: ClaimedTurn): Promise<Run> {
+  const [profile, entries] = await Promise.all([
+    shell.profiles.read(shell.db, turn.profileHash),
+    shell.logs.read(shell.db, turn.sessionId),
+  ]);
+  const answer = turn.answerPosition === null ? undefined : entries[turn.answerPosition - 1];
+  const calls = answer === undefined ? [] : await readCalls(shell.db, turn.id, answer);
+  const run = new Run({ turn, profile, logs: shell.logs, entries, calls });
+  if (turn.cancelRequested) run.stop('cancel');
+  return run;
+}
+
+async function perform(shell: Shell, run: Run): Promise<Progress> {
+  const step = next(run.log(), run.limits());
+  if (run.stopped === 'lost') return 'ended';
+  if (run.stopped === 'drain' && isWork(run, step)) return handBack(shell, run);
+  switch (step.do) {
+    case 'callModel':
+      return callModel(shell, run);
+    case 'runTools':
+      return runTools(shell, run, step.calls);
+    case 'report':
+      return reportCalls(run, step.reports);
+    case 'askApproval':
+      return park(shell, run);
+    case 'endTurn':
+      return settle(shell, run, { kind: 'continue' });
+    case 'finish':
+      return finish(shell, run, step.end);
+  }
+}
+
+/**
+ * What a worker that stops does not begin any more. What merely closes the turn, it does; and a call whose start is
+ * committed it closes as not run, since only this attempt knows that.
+ */
+function isWork(run: Run, step: Step): boolean {
+  if (step.do === 'runTools') return !step.calls.some((call) => run.started.has(call.id));
+  return step.do === 'callModel';
+}
+
+function stopAtDeadline(run: Run): NodeJS.Timeout | undefined {
+  const { secondsLeft } = run.turn;
+  if (secondsLeft === null || secondsLeft * 1000 > LONGEST_TIMER_MS) return undefined;
+  return setTimeout(() => run.stop('deadline'), Math.max(0, secondsLeft * 1000));
+}
+
+/**
+ * Ends the attempt after an error of Capybara's own, as a loss: the turn is tried again with a back-off, and after five
+ * losses in a row its task fails instead of taking the fleet with it.
+ */
+async function giveUp(shell: Shell, held: Held): Promise<void> {
+  try {
+    const outcome = await takeOverTurn(shell.db, held, {
+      backoffMs: TAKEOVER_BACKOFF_MS,
+      nextTurnId: newId(),
+      own: true,
+    });
+    if (outcome.outcome === 'taken_over') await announce(shell, outcome.rootId, outcome);
+    else shell.abandoned.add(held);
+  } catch (error) {
+    shell.log.warn({ ...held, error: messageOf(error) }, 'could not give up a turn; the sweeper will');
+    shell.abandoned.add(held);
+  }
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : undefined;
+}

@@ -1,0 +1,132 @@
+/** One attempt at a turn, while this process holds it. */
+import type { Entry, NewEntry } from '../core/entry.ts';
+import type { Profile } from '../core/profile.ts';
+import type { Call, TurnLimits, TurnLog } from '../core/turn.ts';
+import type { CallResult, ClaimedTurn, Held } from '../store/turns.ts';
+import type { LogCache } from './log-cache.ts';
+
+/**
+ * Why a run stops early.
+ *
+ * - `cancel`, `deadline`: the task ends; everything is aborted at once.
+ * - `drain`: this worker stops; the turn goes on elsewhere. A call that changes something gets `drainGraceMs` to end.
+ * - `lost`: another attempt has the turn; nothing may be written.
+ */
+export type StopReason = 'cancel' | 'deadline' | 'drain' | 'lost';
+
+export interface RunState {
+  readonly turn: ClaimedTurn;
+  readonly profile: Profile;
+  readonly logs: LogCache;
+  readonly entries: readonly Entry[];
+  readonly calls: readonly Call[];
+}
+
+export class Run {
+  readonly turn: ClaimedTurn;
+  readonly held: Held;
+  readonly profile: Profile;
+  /** Calls whose start this attempt has committed: the only ones it may run that change something. */
+  readonly started = new Set<string>();
+  /** Results that no commit has yet. */
+  pending: CallResult[] = [];
+  pendingSince = 0;
+  answerPosition: number | null;
+  readonly #entries: readonly Entry[];
+  readonly #logs: LogCache;
+  #calls: readonly Call[];
+  #stopped: StopReason | undefined;
+  readonly #abort = new AbortController();
+  readonly #abortChanges = new AbortController();
+
+  constructor(state: RunState) {
+    this.turn = state.turn;
+    this.held = { turnId: state.turn.id, attemptId: state.turn.attemptId };
+    this.profile = state.profile;
+    this.answerPosition = state.turn.answerPosition;
+    this.#entries = state.entries;
+    this.#logs = state.logs;
+    this.#calls = state.calls;
+  }
+
+  /** Aborts model requests and calls that merely read, as soon as the run stops for whatever reason. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Aborts calls that change something. */
+  get changesSignal(): AbortSignal {
+    return this.#abortChanges.signal;
+  }
+
+  get stopped(): StopReason | undefined {
+    return this.#stopped;
+  }
+
+  /** The first reason counts, except that a lost turn is lost whatever else was asked. */
+  stop(reason: StopReason, drainGraceMs = 0): void {
+    if (this.#stopped === undefined || reason === 'lost') this.#stopped = reason;
+    this.#abort.abort(new Error(`stopped: ${reason}`));
+    const abortChanges = () => this.#abortChanges.abort(new Error(`stopped: ${reason}`));
+    if (reason === 'drain' && drainGraceMs > 0) setTimeout(abortChanges, drainGraceMs).unref();
+    else abortChanges();
+  }
+
+  log(): TurnLog {
+    const stop =
+      this.#stopped === 'cancel' ? 'cancelled' : this.#stopped === 'deadline' ? 'limit_seconds' : undefined;
+    return {
+      entries: this.#entries,
+      answerPosition: this.answerPosition,
+      calls: this.#calls,
+      ...(stop === undefined ? {} : { stop }),
+    };
+  }
+
+  limits(): TurnLimits {
+    return { turn: this.turn.number, turnLimit: this.turn.turnLimit };
+  }
+
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  /** The answer is committed; from here on the calls are what is left to do. */
+  answered(position: number, entries: readonly NewEntry[], calls: readonly Call[]): void {
+    this.answerPosition = position;
+    this.#calls = calls;
+    this.#append(entries);
+  }
+
+  /** The call is done; its result waits for a commit, but what comes next may be decided on it. */
+  closed(call: Call, result: CallResult, now: number): void {
+    if (this.pending.length === 0) this.pendingSince = now;
+    this.pending.push(result);
+    this.#calls = this.#calls.map((other) =>
+      other.id === call.id ? { ...other, status: result.status } : other,
+    );
+    this.#append([{ kind: 'tool_result', callId: call.callId, parts: result.parts, status: result.status }]);
+  }
+
+  /** The calls as they stand in Postgres now, where a person's answer may have changed them. */
+  reread(calls: readonly Call[]): void {
+    this.#calls = calls.map((call) =>
+      this.started.has(call.id) && call.status === 'started' ? { ...call, status: 'requested' } : call,
+    );
+  }
+
+  /** Hands the results over to the commit that will carry them. */
+  takePending(): CallResult[] {
+    const results = this.pending;
+    this.pending = [];
+    return results;
+  }
+
+  #append(entries: readonly NewEntry[]): void {
+    const first = this.#entries.length + 1;
+    this.#logs.append(
+      this.turn.sessionId,
+      entries.map((entry, index) => ({ ...entry, position: first + index }) as Entry),
+    );
+  }
+}

@@ -1,0 +1,59 @@
+/** What every run of a worker shares, and what follows each commit. */
+import type { Bus } from '../bus/bus.ts';
+import type { Clock } from '../clock.ts';
+import { messageOf } from '../core/errors.ts';
+import type { RetryPolicy } from '../core/retry.ts';
+import type { Log } from '../log.ts';
+import type { Models } from '../model/providers.ts';
+import type { TurnQueue } from '../queue/queue.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { Database } from '../store/database.ts';
+import type { ClaimedTurn, Held, Wake } from '../store/turns.ts';
+import type { Registry } from '../tools/registry.ts';
+import type { Workspace } from '../workspace/workspace.ts';
+import type { LogCache } from './log-cache.ts';
+import type { ProfileCache } from './profile-cache.ts';
+import type { Run } from './run.ts';
+
+export interface Shell {
+  readonly db: Database;
+  readonly queue: TurnQueue;
+  readonly bus: Bus;
+  readonly models: Models;
+  readonly tools: Registry;
+  readonly sandbox: Sandbox;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly dataDir: string;
+  readonly retry: RetryPolicy;
+  readonly logs: LogCache;
+  readonly profiles: ProfileCache;
+  readonly runs: Set<Run>;
+  /** Attempts that ended in an error and could not be given up yet: the sweeper tries again. */
+  readonly abandoned: Set<Held>;
+  openWorkspace(turn: ClaimedTurn): Promise<Workspace>;
+  /** The incarnation that claims are made under. */
+  workerId(): string;
+  /** Resolves when an act that happens at most once may begin. */
+  untilSafe(signal: AbortSignal): Promise<void>;
+  /** A turn is due at a time that this worker knows: look then, rather than at the next sweep. */
+  dueIn(ms: number): void;
+}
+
+/**
+ * After a commit: whoever watches is told, and the next turn's job is added. Neither can fail the commit; what is lost here
+ * is found by the tails' and the sweeper's next look at Postgres.
+ */
+export async function announce(
+  shell: Shell,
+  rootId: string,
+  committed: { readonly seq?: number; readonly wake?: Wake | null },
+): Promise<void> {
+  if (committed.seq !== undefined) shell.bus.publish({ type: 'events', rootId, seq: committed.seq });
+  if (!committed.wake) return;
+  try {
+    await shell.queue.wake(committed.wake);
+  } catch (error) {
+    shell.log.warn({ ...committed.wake, error: messageOf(error) }, 'could not add a job; the sweeper will');
+  }
+}

@@ -1,0 +1,160 @@
+/** A worker: takes wake-ups from the queue, runs turns, keeps its lease, sweeps, and stops politely. */
+import type { Bus } from '../bus/bus.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import { DEFAULT_RETRY, type RetryPolicy } from '../core/retry.ts';
+import type { Log } from '../log.ts';
+import type { Models } from '../model/providers.ts';
+import type { QueueBackend, TurnConsumer } from '../queue/queue.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { Database } from '../store/database.ts';
+import type { Registry } from '../tools/registry.ts';
+import { openWorkspace } from '../workspace/kinds.ts';
+import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
+import { LogCache } from './log-cache.ts';
+import { ProfileCache } from './profile-cache.ts';
+import { runTurn } from './run-turn.ts';
+import type { Shell } from './shell.ts';
+import { DEFAULT_SWEEP, Sweeper, type SweepTiming } from './sweeper.ts';
+
+export interface WorkerOptions {
+  readonly db: Database;
+  /** Straight to Postgres: the lease's lock belongs to its connection. */
+  readonly directUrl: string;
+  readonly backend: QueueBackend;
+  readonly bus: Bus;
+  readonly models: Models;
+  readonly tools: Registry;
+  readonly sandbox: Sandbox & { feed?(): void };
+  readonly log: Log;
+  readonly dataDir: string;
+  readonly version: string;
+  /** Turns at a time. */
+  readonly concurrency: number;
+  readonly clock?: Clock;
+  readonly lease?: Partial<LeaseTiming>;
+  readonly sweep?: Partial<SweepTiming>;
+  readonly retry?: RetryPolicy;
+  /** What a changing call gets to end by itself when the worker stops. */
+  readonly drainGraceMs?: number;
+}
+
+export interface RunningWorker {
+  readonly id: string;
+  /** Hands every turn back and waits only for what cannot be resumed. */
+  stop(): Promise<void>;
+}
+
+const DRAIN_GRACE_MS = 5_000;
+
+export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const worker = new LiveWorker(options);
+  await worker.start();
+  return worker;
+}
+
+class LiveWorker implements RunningWorker {
+  readonly #options: WorkerOptions;
+  readonly #timing: LeaseTiming;
+  readonly #shell: Shell;
+  readonly #sweeper: Sweeper;
+  #lease: Lease | undefined;
+  #consumer: TurnConsumer | undefined;
+  #unsubscribe: (() => Promise<void>) | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#timing = { ...DEFAULT_LEASE, ...options.lease };
+    const {
+      db,
+      bus,
+      models,
+      tools,
+      sandbox,
+      log,
+      dataDir,
+      clock = systemClock,
+      retry = DEFAULT_RETRY,
+    } = options;
+    this.#shell = {
+      ...{ db, bus, models, tools, sandbox, log, dataDir, clock, retry },
+      queue: options.backend.queue(),
+      logs: new LogCache(),
+      profiles: new ProfileCache(),
+      runs: new Set(),
+      abandoned: new Set(),
+      workerId: () => this.id,
+      untilSafe: (signal) => this.#held().untilSafe(signal),
+      dueIn: (ms) => this.#sweeper.hint(ms),
+      openWorkspace: ({ workspace }) =>
+        openWorkspace({ ...workspace, path: workspace.path ?? undefined }, { dataDir }),
+    };
+    this.#sweeper = new Sweeper(this.#shell, {
+      ...DEFAULT_SWEEP,
+      ...options.sweep,
+      leaseMs: this.#timing.leaseMs,
+    });
+  }
+
+  get id(): string {
+    return this.#held().worker.id;
+  }
+
+  async start(): Promise<void> {
+    this.#lease = await this.#takeLease();
+    this.#unsubscribe = await this.#options.bus.subscribe((message) => {
+      if (message.type === 'cancel') this.#cancel(message.taskId);
+    });
+    this.#sweeper.start();
+    this.#consumer = this.#options.backend.consume({
+      concurrency: this.#options.concurrency,
+      look: (job) => runTurn(this.#shell, job),
+    });
+    this.#options.log.info({ workerId: this.id, concurrency: this.#options.concurrency }, 'worker ready');
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    // Taking no more jobs comes first; it resolves when those in hand have returned, which the drain makes quick.
+    const idle = this.#consumer?.pause();
+    for (const run of this.#shell.runs) run.stop('drain', this.#options.drainGraceMs ?? DRAIN_GRACE_MS);
+    await idle;
+    await this.#sweeper.close();
+    await this.#consumer?.close();
+    await this.#shell.queue.close();
+    await this.#unsubscribe?.();
+    await this.#lease?.close();
+  }
+
+  #takeLease(): Promise<Lease> {
+    const { directUrl, version, log, sandbox } = this.#options;
+    return takeLease({
+      ...{ url: directUrl, version, log, timing: this.#timing },
+      onRenewed: () => sandbox.feed?.(),
+      onEnded: () =>
+        void this.#startOver().catch((error) => log.error({ error: String(error) }, 'no new lease')),
+    });
+  }
+
+  /** The incarnation was ended by somebody who held it for dead: what it holds is lost; the process goes on as a new one. */
+  async #startOver(): Promise<void> {
+    if (this.#stopping !== undefined) return;
+    this.#options.log.warn({ workerId: this.id }, 'this worker was held for dead; it starts over');
+    for (const run of this.#shell.runs) run.stop('lost');
+    await this.#lease?.close();
+    this.#lease = await this.#takeLease();
+  }
+
+  #cancel(taskId: string): void {
+    for (const run of this.#shell.runs) if (run.turn.taskId === taskId) run.stop('cancel');
+  }
+
+  #held(): Lease {
+    if (this.#lease === undefined) throw new Error('the worker has no lease yet');
+    return this.#lease;
+  }
+}
