@@ -1,7 +1,7 @@
 import { messageOf } from '../core/errors.ts';
 import { fileTree, type TreeLimits, visible } from './file-tree.ts';
 import { FileError, readStart } from './text-file.ts';
-import { versionControl } from './version-control.ts';
+import { type GitOptions, versionControl } from './version-control.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Of AGENTS.md; the rest can be read with a tool. */
@@ -12,8 +12,7 @@ export interface ContextOptions {
   readonly platform: string;
   /** Today, as a person writes it: `2026-11-21`. */
   readonly date: string;
-  /** Where git is looked for: a PATH. */
-  readonly searchPath?: string;
+  readonly git?: GitOptions;
   readonly tree?: TreeLimits;
 }
 
@@ -23,7 +22,7 @@ export interface ContextOptions {
  */
 export async function projectContext(workspace: Workspace, options: ContextOptions): Promise<string> {
   const [control, tree, instructions] = await Promise.all([
-    readable(versionControl(workspace, options.searchPath)),
+    readable(versionControl(workspace, options.git)),
     readable(fileTree(workspace, options.tree)),
     projectInstructions(workspace),
   ]);

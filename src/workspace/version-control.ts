@@ -12,7 +12,7 @@ const run = promisify(execFile);
 const GIT_TIMEOUT_MS = 5_000;
 const GIT_OUTPUT_LIMIT = 8 * 1024 * 1024;
 const ERROR_TEXT_LIMIT = 300;
-export const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin';
+const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin';
 
 /** What marks the root of a working copy, the most specific first: jj often lives beside a git directory. */
 const MARKERS = [
@@ -24,13 +24,26 @@ const MARKERS = [
   ['_FOSSIL_', 'fossil'],
 ] as const;
 
+export interface GitOptions {
+  /** Where git is looked for: a PATH. */
+  readonly searchPath?: string | undefined;
+  /** For each of the two git commands; default 5,000. */
+  readonly timeoutMs?: number | undefined;
+}
+
+interface GitCall {
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+  readonly timeoutMs: number;
+}
+
 /** Which version control the workspace is under, in a line: for git with branch and counts of changes. Never throws. */
-export async function versionControl(workspace: Workspace, searchPath = SEARCH_PATH): Promise<string> {
+export async function versionControl(workspace: Workspace, options: GitOptions = {}): Promise<string> {
   const found = await workingCopy(workspace);
   if (found === undefined) return 'none';
   const place = found.directory === workspace.root ? '' : ` (its root is ${visible(found.directory)})`;
   if (found.name !== 'git') return `${found.name}${place}`;
-  return `git${place}, ${await gitState(workspace, searchPath)}`;
+  return `git${place}, ${await gitState(workspace, options)}`;
 }
 
 /** The nearest marker, upwards from the root; an `empty` workspace is no part of what lies around it. */
@@ -53,10 +66,11 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function gitState(workspace: Workspace, searchPath: string): Promise<string> {
+async function gitState({ root }: Workspace, options: GitOptions): Promise<string> {
+  const { searchPath = SEARCH_PATH, timeoutMs = GIT_TIMEOUT_MS } = options;
+  const call: GitCall = { cwd: root, env: gitEnvironment(searchPath), timeoutMs };
   try {
-    const env = gitEnvironment(searchPath);
-    const filters = await filterOverrides(workspace.root, env);
+    const env = { ...call.env, ...(await filterOverrides(call)) };
     const args = [
       'status',
       '--porcelain=v2',
@@ -65,9 +79,9 @@ async function gitState(workspace: Workspace, searchPath: string): Promise<strin
       '--untracked-files=normal',
       '--ignore-submodules=all',
     ];
-    return describe(await git(workspace.root, args, { ...env, ...filters }));
+    return describe(await git(args, { ...call, env }));
   } catch (error) {
-    return `its state could not be read: ${visible(reason(error))}`;
+    return `its state could not be read: ${visible(reason(error, { searchPath, timeoutMs }))}`;
   }
 }
 
@@ -75,12 +89,12 @@ async function gitState(workspace: Workspace, searchPath: string): Promise<strin
  * Git runs what a repository's configuration names, and an agent can write that configuration: hooks, a file system monitor,
  * filters, the transports of a lazy fetch. None may run here, outside the sandbox.
  */
-async function git(cwd: string, args: readonly string[], env: Record<string, string>): Promise<string> {
+async function git(args: readonly string[], { cwd, env, timeoutMs }: GitCall): Promise<string> {
   const safe = ['-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', '--no-pager'];
   const options = {
     cwd,
     env,
-    timeout: GIT_TIMEOUT_MS,
+    timeout: timeoutMs,
     maxBuffer: GIT_OUTPUT_LIMIT,
     killSignal: 'SIGKILL',
   } as const;
@@ -100,8 +114,8 @@ function gitEnvironment(searchPath: string): Record<string, string> {
 }
 
 /** Every configured filter, set to nothing. Its name may hold any character, which `-c` does not take but this does. */
-async function filterOverrides(cwd: string, env: Record<string, string>): Promise<Record<string, string>> {
-  const names = (await git(cwd, ['config', '--list', '--name-only', '-z'], env)).split('\0');
+async function filterOverrides(call: GitCall): Promise<Record<string, string>> {
+  const names = (await git(['config', '--list', '--name-only', '-z'], call)).split('\0');
   const commands = [...new Set(names.filter((name) => /^filter\..*\.(clean|process|smudge)$/s.test(name)))];
   const required = commands.map((name) => name.replace(/\.[a-z]+$/, '.required'));
   const settings = [...commands.map((name) => [name, '']), ...required.map((name) => [name, 'false'])];
@@ -130,9 +144,10 @@ function describe(status: string): string {
   return `branch ${visible(branch)}, ${changes === '' ? 'clean' : changes}`;
 }
 
-function reason(error: unknown): string {
+function reason(error: unknown, { searchPath, timeoutMs }: Required<GitOptions>): string {
   const { code, killed, stderr } = error as { code?: unknown; killed?: boolean; stderr?: string };
-  if (code === 'ENOENT') return `there is no git command in ${SEARCH_PATH}`;
-  if (killed === true) return `git took longer than ${GIT_TIMEOUT_MS / 1000} s`;
+  if (code === 'ENOENT') return `there is no git command in ${searchPath}`;
+  if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return `more than ${GIT_OUTPUT_LIMIT} bytes of changes`;
+  if (killed === true) return `git took longer than ${timeoutMs} ms`;
   return (stderr?.trim() || messageOf(error)).slice(0, ERROR_TEXT_LIMIT);
 }

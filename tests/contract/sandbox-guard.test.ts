@@ -26,7 +26,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   worker?.kill('SIGKILL');
-  await vi.waitFor(() => expect(guardOf(worker)).toBeUndefined(), 10_000);
+  if (worker) await vi.waitFor(() => expect(guardOf(worker)).toBeUndefined(), 10_000);
   await rm(cwd, { recursive: true, force: true });
 });
 
@@ -149,6 +149,24 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
     worker.kill('SIGCONT');
     await vi.waitFor(() => expect(said).toBe('started\n{"type":"signal","signal":"SIGKILL"}\n'), 10_000);
     await vi.waitFor(() => expect(worker.exitCode).toBe(0), 10_000);
+  });
+
+  it('that cannot be started lets no command run', async () => {
+    const node = process.execPath;
+    for (const program of ['/bin/false', join(cwd, 'gone')]) {
+      process.execPath = program;
+      const sandbox = createUnconfinedSandbox({ environment: process.env });
+      try {
+        const command = { script: 'touch started', cwd, timeoutMs: 10_000 };
+        await expect(sandbox.run(command, new AbortController().signal)).rejects.toThrow(
+          'The guard process ended 3 times right after its start, so no command may run.',
+        );
+      } finally {
+        process.execPath = node;
+        await sandbox.close();
+      }
+    }
+    expect(readdirSync(cwd)).toEqual([]);
   });
 
   it('lets a command run again when the worker has come back', async () => {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { INSTRUCTIONS_LIMIT_BYTES, projectContext } from '../../src/workspace/context.ts';
 import { fileTree } from '../../src/workspace/file-tree.ts';
 import { openWorkspace } from '../../src/workspace/kinds.ts';
+import { runRipgrep, type Search } from '../../src/workspace/ripgrep.ts';
 import type { Workspace } from '../../src/workspace/workspace.ts';
 
 let base: string;
@@ -108,8 +109,19 @@ describe('projectContext', () => {
     expect(await projectContext(workspace, options)).toMatch(/git, (its state could not be read|branch)/);
     await rm(join(root, '.git'), { recursive: true });
     git('init', '-q');
-    const text = await projectContext(workspace, { ...options, searchPath: '/nowhere' });
-    expect(text).toContain('its state could not be read: there is no git command');
+    const text = await projectContext(workspace, { ...options, git: { searchPath: '/nowhere' } });
+    expect(text).toContain('its state could not be read: there is no git command in /nowhere');
+  });
+
+  it('does not wait for a git that hangs', async () => {
+    git('init', '-q');
+    await mkdir(join(base, 'bin'));
+    await writeFile(join(base, 'bin/git'), '#!/bin/sh\nexec sleep 100\n', { mode: 0o755 });
+    const slow = { searchPath: `${join(base, 'bin')}:/usr/bin:/bin`, timeoutMs: 200 };
+    const text = await projectContext(workspace, { ...options, git: slow });
+    expect(text).toContain(
+      'Version control: git, its state could not be read: git took longer than 200 ms\n',
+    );
   });
 
   it('does not take an empty workspace for a part of the repository around it', async () => {
@@ -173,5 +185,26 @@ describe('fileTree', () => {
     for (const name of ['a', 'b', 'c']) await put(name);
     expect(await fileTree(workspace, { maxFiles: 3 })).toBe('a\nb\nc');
     expect(await fileTree(workspace, { maxFiles: 2 })).toContain('(only the first 2 files were looked at)');
+  });
+});
+
+describe('runRipgrep', () => {
+  const search = (more: Partial<Search>) =>
+    runRipgrep({
+      workspace,
+      within: join(root, 'pipe'),
+      args: ['--regexp=x'],
+      separator: '\n',
+      onRecord: () => true,
+      timeoutMs: 60_000,
+      signal: new AbortController().signal,
+      ...more,
+    });
+
+  it('ends at its time-out and when it is aborted, though what it reads never ends', async () => {
+    execFileSync('mkfifo', [join(root, 'pipe')]);
+    expect(await search({ timeoutMs: 100 })).toEqual({ type: 'timeout' });
+    expect(await search({ signal: AbortSignal.timeout(100) })).toEqual({ type: 'aborted' });
+    expect(await search({ signal: AbortSignal.abort() })).toEqual({ type: 'aborted' });
   });
 });

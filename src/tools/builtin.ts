@@ -1,0 +1,13 @@
+import { bashTool } from './bash.ts';
+import { editFileTool } from './edit-file.ts';
+import { globTool } from './glob.ts';
+import { grepTool } from './grep.ts';
+import { listDirTool } from './list-dir.ts';
+import { readFileTool } from './read-file.ts';
+import type { Tool } from './tool.ts';
+import { writeFileTool } from './write-file.ts';
+
+/** The tools that every agent may be given. */
+export function builtinTools(): readonly Tool[] {
+  return [readFileTool, writeFileTool, editFileTool, listDirTool, globTool, grepTool, bashTool];
+}

@@ -1,0 +1,14 @@
+import { z } from 'zod';
+import type { NamedFile } from '../workspace/text-file.ts';
+import type { Workspace } from '../workspace/workspace.ts';
+
+/** The parameter by which every file tool is told a file. */
+export const filePath = z
+  .string()
+  .min(1)
+  .describe('Path, relative to the workspace root or absolute inside it.');
+
+/** The file a model means. Throws `WorkspacePathError` where it is outside the workspace. */
+export async function findFile(workspace: Workspace, path: string): Promise<NamedFile> {
+  return { path: await workspace.resolve(path), shown: path };
+}

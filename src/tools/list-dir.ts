@@ -1,0 +1,71 @@
+import type { Dirent } from 'node:fs';
+import { opendir, readlink, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { visible } from '../workspace/file-tree.ts';
+import { FileError } from '../workspace/text-file.ts';
+import { filePath } from './file-path.ts';
+import { defineTool } from './tool.ts';
+
+export const MAX_LISTED = 1_000;
+/** Read before sorting; a directory with more is not listed whole anyway. */
+const MAX_READ = 20_000;
+
+export const listDirTool = defineTool({
+  name: 'list_dir',
+  description:
+    'Lists one directory, hidden and ignored entries included: directories end in "/", links show their target, files their size in bytes.',
+  parameters: z.strictObject({ path: filePath.default('.') }),
+  effect: 'read',
+  async execute({ path }, { workspace }) {
+    const directory = await workspace.resolve(path);
+    const entries = await readSome(directory, path);
+    if (entries.length === 0) return { text: `(${path} is an empty directory)` };
+    entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+    const lines = await Promise.all(entries.slice(0, MAX_LISTED).map((entry) => describe(directory, entry)));
+    const rest = entries.length - lines.length;
+    const more = rest > 0 ? [`(${entries.length >= MAX_READ ? 'at least ' : ''}${rest} more entries)`] : [];
+    return { text: [...lines, ...more].join('\n') };
+  },
+});
+
+async function readSome(directory: string, shown: string): Promise<Dirent[]> {
+  try {
+    const entries: Dirent[] = [];
+    for await (const entry of await opendir(directory)) {
+      entries.push(entry);
+      if (entries.length >= MAX_READ) break;
+    }
+    return entries;
+  } catch (error) {
+    throw unreadable(error as NodeJS.ErrnoException, shown);
+  }
+}
+
+function unreadable(error: NodeJS.ErrnoException, shown: string): Error {
+  if (error.code === 'ENOENT')
+    return new FileError(`'${shown}' does not exist; list the directory above it.`, true);
+  if (error.code === 'ENOTDIR')
+    return new FileError(`'${shown}' is not a directory; use read_file for a file.`);
+  return new FileError(`'${shown}' cannot be listed: ${error.message}`);
+}
+
+async function describe(directory: string, entry: Dirent): Promise<string> {
+  const name = visible(entry.name);
+  if (entry.isDirectory()) return `${name}/`;
+  if (entry.isSymbolicLink()) return `${name} -> ${visible(await targetOf(join(directory, entry.name)))}`;
+  if (!entry.isFile()) return `${name} (a pipe, socket or device)`;
+  return `${name} (${await sizeOf(join(directory, entry.name))})`;
+}
+
+/** An entry may go while it is looked at. */
+async function targetOf(path: string): Promise<string> {
+  return readlink(path).catch(() => '(gone)');
+}
+
+async function sizeOf(path: string): Promise<string> {
+  return stat(path).then(
+    ({ size }) => `${size}`,
+    () => 'gone',
+  );
+}
