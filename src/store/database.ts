@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError, Pool, type QueryResultRow } from 'pg';
 import { UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
-import { toJson } from './json.ts';
+import { storableText, toJson } from './json.ts';
 import { transitionsSchema } from './transitions-schema.ts';
 
 export interface DatabaseOptions {
@@ -18,6 +18,8 @@ export interface DatabaseOptions {
   readonly connections?: number;
   /** How long a transition is repeated while Postgres is away. */
   readonly patienceMs?: number;
+  /** A statement that Postgres has not answered by then has failed; one it did not even refuse, a little later. */
+  readonly statementTimeoutMs?: number;
 }
 
 const CONNECTIONS = 10;
@@ -25,6 +27,8 @@ const PATIENCE_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A statement of ours takes milliseconds; one that waits this long waits for something that is not coming. */
 const STATEMENT_TIMEOUT_MS = 30_000;
+/** How much longer than Postgres itself a client waits: then the line is dead, though no one has said so. */
+const SILENCE_MS = 2_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
@@ -41,7 +45,10 @@ export class DatabaseUnavailable extends UserError {
 }
 
 export interface Database {
-  /** A query written as a template: `sql\`SELECT … WHERE id = ${id}\``. Values are always parameters. */
+  /**
+   * A query written as a template: `sql\`SELECT … WHERE id = ${id}\``. Values are always parameters. Repeated like a
+   * transition, so only for what may run twice: a read, or a write that changes nothing the second time.
+   */
   sql<Row extends QueryResultRow>(strings: TemplateStringsArray, ...values: unknown[]): Promise<Row[]>;
   /** Calls a transition: one statement, one round trip, one commit. Repeats it while the connection breaks. */
   transition<Outcome>(name: string, ...args: unknown[]): Promise<Outcome>;
@@ -54,11 +61,13 @@ export interface Database {
 /** Opens no connection yet. */
 export function openDatabase(options: DatabaseOptions): Database {
   const { url, log, connections = CONNECTIONS, patienceMs = PATIENCE_MS } = options;
+  const { statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const pool = new Pool({
     connectionString: url,
     max: connections,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + SILENCE_MS,
     keepAlive: true,
     application_name: 'capybara',
   });
@@ -85,8 +94,9 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-/** Objects and arrays become JSON that `jsonb` accepts; everything else goes as it is. */
+/** Objects and arrays become JSON that `jsonb` accepts, text becomes text that `text` does; the rest goes as it is. */
 function toParameter(value: unknown): unknown {
+  if (typeof value === 'string') return storableText(value);
   const plain =
     value === null || typeof value !== 'object' || value instanceof Date || Buffer.isBuffer(value);
   return plain ? value : toJson(value);
@@ -106,12 +116,14 @@ async function repeatedly<T>(act: () => Promise<T>, patienceMs: number): Promise
 }
 
 /** SQLSTATE classes after which the same statement may succeed: connection, shutdown and start, deadlock, too many. */
-const PASSING = /^(08...|57P0[123]|40P01|40001|53300|55P03)$/;
+const PASSING = /^(08...|57P0[1235]|40P01|40001|53300|55P03)$/;
 
 function isPassing(error: unknown): boolean {
   if (error instanceof DatabaseError) return PASSING.test(error.code ?? '');
   const { code, message = '' } = error as { code?: string; message?: string };
   if (code !== undefined)
-    return /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOENT|EAI_AGAIN)/.test(code);
-  return /connection terminated|timeout exceeded when trying to connect|not queryable/i.test(message);
+    return /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOENT|ENOTFOUND|EAI_AGAIN)/.test(code);
+  return /connection terminated|timeout exceeded when trying to connect|not queryable|query read timeout/i.test(
+    message,
+  );
 }
