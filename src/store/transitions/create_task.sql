@@ -4,8 +4,9 @@
 -- `p_session` carries a workspace.
 -- Returns: {outcome: 'created' | 'repeated', taskId, sessionId, rootId, wake?: {turnId, wake}, seq?}
 --          | {outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived'}
--- Races: a second request with the same idempotency key waits for the first one's commit, then repeats its answer. A
--- turn that settles locks the same session row: either it sees this task and starts it, or this one finds it gone.
+-- Races: a second request with the same idempotency key waits for the first one's commit, then repeats its answer; so
+-- does a repeat whose first try still runs in Postgres, on the new workspace's key or on the session. A turn that
+-- settles locks the same session row: either it sees this task and starts it, or this one finds it gone.
 CREATE FUNCTION create_task(p_team uuid, p_user uuid, p_session jsonb, p_task jsonb, p_idempotency jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -15,9 +16,9 @@ DECLARE
   v_events jsonb := '[]';
   v_seq bigint;
   v_turn uuid;
+  v_repeat jsonb := repeated_task((p_task->>'id')::uuid);
 BEGIN
-  SELECT * INTO v_task FROM task WHERE id = (p_task->>'id')::uuid;
-  IF FOUND THEN RETURN created_task('repeated', v_task); END IF;
+  IF v_repeat IS NOT NULL THEN RETURN v_repeat; END IF;
 
   IF p_idempotency IS NOT NULL THEN
     INSERT INTO idempotency_key (team_id, key, request_hash, task_id)
@@ -28,14 +29,15 @@ BEGIN
       IF v_key.request_hash <> decode(p_idempotency->>'requestHash', 'hex') THEN
         RETURN jsonb_build_object('outcome', 'idempotency_conflict');
       END IF;
-      SELECT * INTO v_task FROM task WHERE id = v_key.task_id;
-      RETURN created_task('repeated', v_task);
+      RETURN repeated_task(v_key.task_id);
     END IF;
   END IF;
 
   IF p_session ? 'workspace' THEN
     INSERT INTO workspace (id, team_id, kind, path)
-    VALUES ((p_session#>>'{workspace,id}')::uuid, p_team, p_session#>>'{workspace,kind}', p_session#>>'{workspace,path}');
+    VALUES ((p_session#>>'{workspace,id}')::uuid, p_team, p_session#>>'{workspace,kind}', p_session#>>'{workspace,path}')
+    ON CONFLICT (id) DO NOTHING;
+    IF NOT FOUND THEN RETURN repeated_task((p_task->>'id')::uuid); END IF;
     INSERT INTO session (id, root_id, team_id, user_id, workspace_id, title)
     VALUES ((p_session->>'id')::uuid, (p_session->>'id')::uuid, p_team, p_user, (p_session#>>'{workspace,id}')::uuid,
             p_session->>'title')
@@ -49,6 +51,8 @@ BEGIN
       DELETE FROM idempotency_key WHERE team_id = p_team AND key = p_idempotency->>'key';
       RETURN jsonb_build_object('outcome', CASE WHEN v_session.id IS NULL THEN 'session_not_found' ELSE 'session_archived' END);
     END IF;
+    v_repeat := repeated_task((p_task->>'id')::uuid);
+    IF v_repeat IS NOT NULL THEN RETURN v_repeat; END IF;
   END IF;
 
   INSERT INTO profile (hash, body) VALUES (decode(p_task->>'profileHash', 'hex'), p_task->'profile') ON CONFLICT DO NOTHING;
@@ -66,6 +70,14 @@ BEGIN
   v_events := v_events || event_of('task.created', v_session.id, v_task.id, NULL, jsonb_build_object('ordinal', v_task.ordinal));
   v_seq := append_events(v_session.root_id, v_events);
   RETURN created_task('created', v_task) || jsonb_build_object('seq', v_seq, 'wake', wake_of(v_turn));
+END $$;
+
+-- The first answer again, with the wake-up of the task's turn where that still waits. Null: there is no such task.
+CREATE FUNCTION repeated_task(p_task uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT created_task('repeated', t) || jsonb_build_object('wake',
+                   (SELECT wake_of(id) FROM turn WHERE task_id = t.id AND status = 'queued'))
+            FROM task t WHERE t.id = p_task);
 END $$;
 
 CREATE FUNCTION created_task(p_outcome text, p_task task) RETURNS jsonb LANGUAGE sql AS $$

@@ -21,3 +21,10 @@ END $$;
 CREATE FUNCTION wake_of(p_turn uuid) RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('turnId', id, 'wake', wake) FROM turn WHERE id = p_turn AND status = 'queued'
 $$;
+
+-- What a transition that ended a task returned, told by the turn it started next, whose id was minted for that call
+-- alone: {rootId, seq, wake}. Null: this call has not happened, or started nothing.
+CREATE FUNCTION started_by(p_next_turn uuid) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('rootId', t.root_id, 'seq', tree.last_seq, 'wake', wake_of(t.id))
+    FROM turn t JOIN tree ON tree.root_id = t.root_id WHERE t.id = p_next_turn
+$$;
