@@ -4,9 +4,10 @@
 -- one more turn. Takes the task's waiting messages into the log while the turn has no answer. Reserves tokens on the tree
 -- for the request to come: what the task's last one used, and p_reserve for the new answer.
 -- Returns: {outcome: 'claimed' | 'repeated', turn: {...}, takenIn} | {outcome: 'moved_on' | 'worker_lost'}
---          | {outcome: 'ended', wake?, seq}: a limit was reached and the task failed.
+--          | {outcome: 'ended', rootId, wake?, seq}: a limit was reached and the task failed.
 -- Races: two workers with the same job: the second waits for the turn's lock and finds it running. Its worker's lease
--- expires meanwhile: the attempt is open under an ended worker, which the next sweep finds.
+-- expires meanwhile: the attempt is open under an ended worker, which the next sweep finds. A repeat that comes after
+-- its attempt was taken over has moved on.
 CREATE FUNCTION claim_turn(p_turn uuid, p_attempt uuid, p_worker uuid, p_reserve bigint, p_next_turn uuid)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -20,9 +21,11 @@ DECLARE
   v_seq bigint;
 BEGIN
   IF v_turn.status = 'running' AND v_turn.attempt_id = p_attempt THEN
-    RETURN claimed_turn('repeated', v_turn, 0, NULL);
+    RETURN claimed_turn('repeated', v_turn, 0, (SELECT last_seq FROM tree WHERE root_id = v_turn.root_id));
   END IF;
-  IF v_turn.id IS NULL OR v_turn.status <> 'queued' THEN RETURN jsonb_build_object('outcome', 'moved_on'); END IF;
+  IF v_turn.id IS NULL OR v_turn.status <> 'queued' OR EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt) THEN
+    RETURN coalesce('{"outcome": "ended"}' || started_by(p_next_turn), '{"outcome": "moved_on"}');
+  END IF;
   IF NOT EXISTS (SELECT 1 FROM worker WHERE id = p_worker AND ended_at IS NULL AND lease_expires_at > clock_timestamp()) THEN
     RETURN jsonb_build_object('outcome', 'worker_lost');
   END IF;
@@ -67,7 +70,7 @@ END $$;
 
 -- Tokens of the task's last recorded request: the next one sends all of them again.
 CREATE FUNCTION last_request(p_task uuid) RETURNS bigint LANGUAGE sql AS $$
-  SELECT coalesce((SELECT input + output FROM usage WHERE task_id = p_task AND outcome = 'recorded'
+  SELECT coalesce((SELECT input::bigint + output FROM usage WHERE task_id = p_task AND outcome = 'recorded'
                     ORDER BY created_at DESC LIMIT 1), 0)
 $$;
 
