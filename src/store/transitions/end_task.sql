@@ -52,6 +52,7 @@ CREATE FUNCTION interrupt_calls(p_turn turn) RETURNS jsonb LANGUAGE plpgsql AS $
 DECLARE
   v_results jsonb;
 BEGIN
+  UPDATE tool_call SET status = 'requested' WHERE turn_id = p_turn.id AND status = 'awaiting_approval';
   SELECT jsonb_agg(jsonb_build_object(
            'id', id,
            'status', CASE WHEN status = 'started' AND effect <> 'read' THEN 'unknown' ELSE 'interrupted' END,

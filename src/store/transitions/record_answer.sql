@@ -1,4 +1,5 @@
--- record_answer: the paid answer, its usage and its judged calls become durable, in one commit. Turn stays `running`.
+-- record_answer: turn `running` → `running` with its answer: the paid answer, its usage and its judged calls become
+-- durable, in one commit.
 --
 -- Guard: the attempt holds the turn and the turn has no answer yet. The turn is not advanced, so a task that was
 -- cancelled meanwhile may still record what it paid for.
@@ -41,7 +42,7 @@ BEGIN
                      latency_ms, first_token_ms)
   VALUES (p_attempt, v_turn.root_id, v_turn.session_id, v_turn.task_id, v_turn.id, 'recorded', v_usage->>'model',
           (v_usage->>'input')::int, (v_usage->>'output')::int, (v_usage->>'cached')::int, (v_usage->>'reasoning')::int,
-          (v_usage->>'latencyMs')::int, (v_usage->>'firstTokenMs')::int);
+          round((v_usage->>'latencyMs')::numeric), round((v_usage->>'firstTokenMs')::numeric));
   RETURN jsonb_build_object('outcome', 'recorded', 'answerPosition', v_position, 'seq',
     append_events(v_turn.root_id, v_events, (v_usage->>'input')::bigint + (v_usage->>'output')::bigint, -v_reserved));
 END $$;
