@@ -1,8 +1,9 @@
 -- settle_turn: turn `running` → `done`; then the task's next turn `queued`, or the task's end and the session's next task.
 --
--- Guard: the attempt holds the turn, every call is closed. p_end: {kind: 'continue'} | {kind: 'finish', status, code?,
+-- Guard: the attempt holds the turn; it has its answer and every call is closed, or the task does not go on. p_end: {kind: 'continue'} | {kind: 'finish', status, code?,
 -- message?, resultPosition?}. The task's cancel mark overrides both; untaken messages turn a success into one more turn;
--- the turn limit turns one more turn into a failure.
+-- the turn limit turns one more turn into a failure. A request that was broken off, by cancel or deadline, is booked as
+-- spent: nobody knows what it cost.
 -- Returns: {outcome: 'settled', taskStatus, wake?, seq} | {outcome: 'repeated', taskStatus, wake?} | {outcome: 'fenced'}
 -- Races: cancel, a new message and a new task lock the session first, as this does: each comes wholly before or after.
 CREATE FUNCTION settle_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_end jsonb, p_next_turn uuid)
@@ -13,6 +14,7 @@ DECLARE
   v_events jsonb;
   v_ended jsonb;
   v_released bigint;
+  v_used bigint := 0;
 BEGIN
   SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
   IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
@@ -25,6 +27,10 @@ BEGIN
   v_events := apply_results(v_turn, p_results);
   p_end := settled_end(v_turn, v_task, p_end);
   v_released := end_attempt(p_attempt, CASE p_end->>'status' WHEN 'cancelled' THEN 'cancelled' WHEN 'failed' THEN 'failed' ELSE 'settled' END);
+  IF v_turn.answer_position IS NULL AND (p_end->>'status' = 'cancelled' OR p_end->>'code' = 'limit_seconds') THEN
+    v_used := v_released;
+    PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
+  END IF;
   IF v_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn AND ended_at IS NULL) THEN
     v_ended := end_turn_and_task(v_turn, p_end, p_next_turn);
   ELSE
@@ -35,7 +41,7 @@ BEGIN
   END IF;
   SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
   RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', v_task.status, 'wake', wake_of((v_ended->>'next')::uuid),
-    'seq', append_events(v_turn.root_id, v_events || (v_ended->'events'), 0, -v_released));
+    'seq', append_events(v_turn.root_id, v_events || (v_ended->'events'), v_used, -v_released));
 END $$;
 
 -- What a settling turn leads to, once what happened meanwhile is taken into account.
@@ -46,8 +52,8 @@ BEGIN
     p_end := jsonb_build_object('kind', 'continue');
   END IF;
   IF p_end->>'status' IS DISTINCT FROM 'failed' AND p_end->>'status' IS DISTINCT FROM 'cancelled'
-     AND EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn.id AND ended_at IS NULL) THEN
-    RAISE EXCEPTION 'turn % cannot settle: it has open calls', p_turn.id;
+     AND (p_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn.id AND ended_at IS NULL)) THEN
+    RAISE EXCEPTION 'turn % cannot settle: it has open calls or no answer', p_turn.id;
   END IF;
   IF p_end->>'kind' = 'continue' AND p_turn.number >= p_task.turn_limit THEN
     RETURN jsonb_build_object('kind', 'finish') || limit_end(p_task.id, 'turns');

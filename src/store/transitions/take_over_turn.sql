@@ -6,7 +6,8 @@
 -- another sweeper is here.
 -- The reservation of a request whose outcome nobody knows is booked as spent.
 -- Returns: {outcome: 'taken_over', wake?, rootId, seq} | {outcome: 'skipped'}
--- Races: the lost worker's last write and this wait for the same turn; whichever is second finds the other's outcome.
+-- Races: the lost worker's last write and this wait for the same turn; whichever is second finds the other's outcome. A
+-- repeat is 'skipped' unless it started another task's turn: what it made `queued` is found by check_queued.
 CREATE FUNCTION take_over_turn(p_turn uuid, p_attempt uuid, p_backoff_ms int[], p_next_turn uuid, p_own boolean)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -19,8 +20,8 @@ BEGIN
   PERFORM 1 FROM session WHERE id = (SELECT session_id FROM turn WHERE id = p_turn) FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'skipped'); END IF;
   v_turn := lock_turn(p_turn);
-  IF v_turn.attempt_id IS DISTINCT FROM p_attempt OR NOT (p_own OR attempt_is_lost(p_attempt)) THEN
-    RETURN jsonb_build_object('outcome', 'skipped');
+  IF v_turn.attempt_id IS DISTINCT FROM p_attempt OR (p_own OR attempt_is_lost(p_attempt)) IS NOT TRUE THEN
+    RETURN coalesce('{"outcome": "taken_over"}' || started_by(p_next_turn), '{"outcome": "skipped"}');
   END IF;
 
   v_reserved := end_attempt(p_attempt, 'lost');
@@ -55,6 +56,6 @@ $$;
 
 CREATE FUNCTION book_unknown_usage(p_turn turn, p_attempt uuid, p_tokens bigint) RETURNS void LANGUAGE sql AS $$
   INSERT INTO usage (attempt_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning)
-  SELECT p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'unknown', '', p_tokens::int, 0, 0, 0
+  SELECT p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'unknown', '', least(p_tokens, 2147483647), 0, 0, 0
    WHERE p_tokens > 0
 $$;
