@@ -31,8 +31,8 @@ const MENDED = `  const parts = [];
 
 /** What the conversation shows so far. */
 interface Seen {
-  source?: 'broken' | 'mended';
-  tests?: 'failing' | 'passing';
+  source?: 'broken' | 'mended' | undefined;
+  tests?: 'failing' | 'passing' | undefined;
 }
 
 const script: Script = (request) => [delay(150), ...[step(look(request.messages))].flat()];
@@ -81,17 +81,15 @@ function look(messages: readonly ScriptedMessage[]): Seen {
   return seen;
 }
 
-function shownBy(
-  tool: string | undefined,
-  result: { text: string; isError: boolean },
-): Seen | Record<string, undefined> {
-  if (result.text.startsWith(UNKNOWN))
-    return tool === 'edit_file' ? { source: undefined } : { tests: undefined };
-  if (tool === 'bash') return { tests: result.isError ? 'failing' : 'passing' };
-  if (tool === 'edit_file')
-    return result.isError ? { source: undefined } : { source: 'mended', tests: undefined };
-  if (tool === 'read_file' && result.text.includes('formatDuration(seconds)')) {
-    return { source: result.text.includes('rest -=') ? 'mended' : 'broken' };
+/** Chat Completions has no mark for a failed call: the text says it. */
+function shownBy(tool: string | undefined, { text }: { readonly text: string }): Seen {
+  if (text.startsWith(UNKNOWN)) return tool === 'edit_file' ? { source: undefined } : { tests: undefined };
+  if (tool === 'bash') return { tests: /\bfail 0\b/.test(text) ? 'passing' : 'failing' };
+  if (tool === 'edit_file') {
+    return text.startsWith('Error') ? { source: undefined } : { source: 'mended', tests: undefined };
+  }
+  if (tool === 'read_file' && text.includes('formatDuration(seconds)')) {
+    return { source: text.includes('rest -=') ? 'mended' : 'broken' };
   }
   return {};
 }

@@ -12,12 +12,12 @@ interface Agent {
 }
 
 export interface ProfileRequest {
-  readonly agent?: string;
+  readonly agent?: string | undefined;
   /** `provider/model`, resolved. */
   readonly model: string;
-  readonly mode?: Mode;
-  readonly temperature?: number;
-  readonly maxTokens?: number;
+  readonly mode?: Mode | undefined;
+  readonly temperature?: number | undefined;
+  readonly maxTokens?: number | undefined;
 }
 
 export interface Agents {

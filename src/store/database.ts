@@ -55,6 +55,8 @@ export interface Database {
   /** Like `transition`, for functions that return rows. */
   rows<Row extends QueryResultRow>(name: string, ...args: unknown[]): Promise<Row[]>;
   readonly pool: Pool;
+  /** The same connections, for callers that give up sooner: a request must not hang. */
+  within(patienceMs: number): Database;
   close(): Promise<void>;
 }
 
@@ -72,6 +74,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     application_name: 'capybara',
   });
   pool.on('error', (error) => log.warn({ error: error.message }, 'lost an idle Postgres connection'));
+  return speakTo(pool, patienceMs);
+}
+
+function speakTo(pool: Pool, patienceMs: number): Database {
   const schema = transitionsSchema();
   const call = (name: string, args: readonly unknown[]) =>
     `${schema}.${name}(${args.map((_, index) => `$${index + 1}`).join(', ')})`;
@@ -90,6 +96,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       return row?.outcome as Outcome;
     },
     rows: (name, ...args) => query(`SELECT * FROM ${call(name, args)}`, args),
+    within: (ms) => speakTo(pool, ms),
     close: () => pool.end(),
   };
 }

@@ -1,0 +1,54 @@
+/** The API's main file: builds one from the configuration. */
+import { createAgents } from '../agents/agents.ts';
+import { type Backends, openBackends } from '../backends.ts';
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Log } from '../log.ts';
+import { createModels } from '../model/providers.ts';
+import { migrate } from '../store/migrate.ts';
+import { builtinTools } from '../tools/builtin.ts';
+import { createRegistry } from '../tools/registry.ts';
+import { type Api, type ApiDeps, createApi } from './app.ts';
+import { listen } from './server.ts';
+
+const EVERY_ADDRESS = '0.0.0.0';
+/** How long a request waits for a Postgres that is away; then 503. */
+const PATIENCE_MS = 3_000;
+
+/**
+ * The API of a server, on every address of this machine: its own connections, the database brought up to date first. Throws
+ * `UserError` (exit code 3) where there is no database, or the port is taken.
+ */
+export async function runApi(
+  config: Config,
+  log: Log,
+): Promise<{ readonly url: string; stop(): Promise<void> }> {
+  const backends = openBackends(config, log);
+  try {
+    await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
+    const api = composeApi(config, { backends, log, allowLocal: false });
+    const server = await listen(api.app, { host: EVERY_ADDRESS, port: config.port });
+    log.info({ url: server.url, queue: backends.queue.kind }, 'the API listens');
+    const stop = () => server.close().then(() => api.close());
+    return { url: server.url, stop: () => stop().finally(() => backends.close()) };
+  } catch (error) {
+    await backends.close();
+    throw error;
+  }
+}
+
+/** An API over connections that the caller opened and closes; not listening yet. */
+export function composeApi(
+  config: Config,
+  parts: { readonly backends: Backends; readonly log: Log } & Pick<ApiDeps, 'allowLocal'>,
+): { readonly app: Api; close(): Promise<void> } {
+  const { backends, log, allowLocal } = parts;
+  const queue = backends.queue.queue();
+  const app = createApi({
+    ...{ queue, log, allowLocal, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
+    db: backends.db.within(PATIENCE_MS),
+    models: createModels(config.providers, { model: config.model }),
+    resolveProfile: createAgents(createRegistry(builtinTools())).resolve,
+  });
+  return { app, close: () => queue.close() };
+}

@@ -1,0 +1,140 @@
+/**
+ * The whole of Capybara in one process: Postgres, API and worker on one data directory. The same parts as on a cluster, with
+ * other addresses.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { composeApi } from '../api/main.ts';
+import { listen } from '../api/server.ts';
+import { type Backends, openBackends } from '../backends.ts';
+import type { Config } from '../config.ts';
+import { UserError } from '../core/errors.ts';
+import type { Log } from '../log.ts';
+import { ensureEmbeddedKey } from '../store/bootstrap.ts';
+import { migrate } from '../store/migrate.ts';
+import { composeWorker } from '../worker/main.ts';
+import { lockDataDir, openDataDir, removeServerInfo, writeServerInfo } from './data-dir.ts';
+import { startPostgres } from './postgres.ts';
+
+export interface RunningCapybara {
+  readonly url: string;
+  readonly apiKey: string;
+  /** Hands turns back, closes streams and connections, stops Postgres. */
+  stop(): Promise<void>;
+}
+
+export interface CapybaraOptions {
+  /** 0: any free one. */
+  readonly port?: number;
+  readonly log: Log;
+  /** Postgres, or the whole, ended without being asked to. */
+  readonly onFailed?: (reason: string) => void;
+}
+
+/** Only this machine may talk to it. */
+const HOST = '127.0.0.1';
+
+/**
+ * Starts Capybara on the data directory, and resolves when it takes tasks.
+ *
+ * @throws UserError `already_running` where another process serves this data directory; `data_dir`, `port_in_use`,
+ * `postgres_start` with exit code 3.
+ */
+export async function startCapybara(config: Config, options: CapybaraOptions): Promise<RunningCapybara> {
+  openDataDir(config.dataDir);
+  const lock = lockDataDir(config.dataDir);
+  if (lock === undefined) {
+    throw new UserError('already_running', `A Capybara already runs on ${config.dataDir}.`, 3);
+  }
+  const parts = new Parts();
+  parts.add(() => lock.release());
+  try {
+    return await assemble(config, options, parts);
+  } catch (error) {
+    await parts.stop();
+    throw error;
+  }
+}
+
+async function assemble(config: Config, options: CapybaraOptions, parts: Parts): Promise<RunningCapybara> {
+  const { dataDir } = config;
+  const { log, port = config.port, onFailed } = options;
+  const postgres = await startPostgres({ dataDir, log: (line) => log.debug({}, line) });
+  parts.add(() => postgres.stop());
+  void postgres.ended.then((lines) => parts.stopping || onFailed?.(`The embedded Postgres ended: ${lines}`));
+  await migrate(postgres.url, { log: (line) => log.debug({}, line) });
+
+  const backends = openBackends(embeddedConfig(config, postgres.url), log);
+  parts.add(() => backends.close());
+  const key = readOrMakeKey(dataDir);
+  await ensureEmbeddedKey(backends.db, key.apiKey);
+
+  const url = await serve(config, { backends, log, port }, parts);
+  writeServerInfo(dataDir, { url, pid: process.pid, apiKeyFile: key.path });
+  parts.add(() => removeServerInfo(dataDir));
+  return { url, apiKey: key.apiKey, stop: () => parts.stop() };
+}
+
+interface Serving {
+  readonly backends: Backends;
+  readonly log: Log;
+  readonly port: number;
+}
+
+async function serve(config: Config, { backends, log, port }: Serving, parts: Parts): Promise<string> {
+  const worker = await composeWorker(config, { backends, log });
+  parts.add(() => worker.stop());
+  const api = composeApi(config, { backends, log, allowLocal: true });
+  parts.add(() => api.close());
+  const server = await listen(api.app, { host: HOST, port });
+  parts.add(() => server.close());
+  return server.url;
+}
+
+/** The truth is the cluster that was just started, whatever server the configuration names. */
+function embeddedConfig(config: Config, databaseUrl: string): Config {
+  const { databaseDirectUrl: _, ...rest } = config;
+  return { ...rest, databaseUrl };
+}
+
+/** The key of this user's own CLI: made once, readable by nobody else. */
+function readOrMakeKey(dataDir: string): { apiKey: string; path: string } {
+  const path = join(dataDir, 'api-key');
+  if (!existsSync(path)) {
+    writeFileSync(path, `capy_${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flush: true });
+  }
+  return { apiKey: readFileSync(path, 'utf8').trim(), path };
+}
+
+/** What was started, stopped in the opposite order, once. */
+class Parts {
+  readonly #stops: (() => unknown)[] = [];
+  #stopped: Promise<void> | undefined;
+
+  add(stop: () => unknown): void {
+    this.#stops.push(stop);
+  }
+
+  get stopping(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopAll();
+    return this.#stopped;
+  }
+
+  /** A part that fails to stop does not keep the others running; the first failure is told at the end. */
+  async #stopAll(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const stop of this.#stops.toReversed()) {
+      try {
+        await stop();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}
