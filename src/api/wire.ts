@@ -9,6 +9,14 @@ import { EVENT_TYPES } from '../core/event.ts';
 export const MAX_PROMPT_BYTES = 1024 * 1024;
 /** Largest request body, in bytes: a prompt at its limit with every character escaped. */
 export const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** Longest time that `limits.seconds` may give a task: a year. */
+export const MAX_SECONDS = 366 * 24 * 60 * 60;
+/** Longest name of an agent or a model, in characters. */
+export const MAX_NAME_LENGTH = 200;
+/** `metadata` of a task: pairs, and characters of a name and of a value. */
+export const MAX_METADATA_PAIRS = 50;
+export const MAX_METADATA_NAME_LENGTH = 100;
+export const MAX_METADATA_VALUE_LENGTH = 2_000;
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
@@ -17,7 +25,7 @@ export const LimitsInput = z
     turns: z.int().min(1).max(100_000).optional(),
     treeTurns: z.int().min(1).max(1_000_000).optional(),
     tokens: z.int().min(1).optional(),
-    seconds: z.int().min(1).optional(),
+    seconds: z.int().min(1).max(MAX_SECONDS).optional(),
   })
   .meta({
     id: 'Limits',
@@ -33,18 +41,36 @@ export const WorkspaceInput = z
 
 export const Mode = z.enum(['safe', 'plan', 'auto']).meta({ id: 'Mode' });
 
+const name = z
+  .string()
+  .max(MAX_NAME_LENGTH)
+  .regex(/^[^\p{Cc}\p{Cs}]+$/u, 'expected a name without control characters');
+const Metadata = z
+  .record(
+    z
+      .string()
+      .min(1)
+      .max(MAX_METADATA_NAME_LENGTH)
+      .regex(/^[^\p{Cc}\p{Cs}]*$/u),
+    z.string().max(MAX_METADATA_VALUE_LENGTH),
+  )
+  .refine((pairs) => Object.keys(pairs).length <= MAX_METADATA_PAIRS, {
+    message: `expected at most ${MAX_METADATA_PAIRS} pairs`,
+  })
+  .meta({ id: 'Metadata', description: "The caller's own names and values; Capybara only keeps them." });
+
 export const CreateTask = z
   .strictObject({
     prompt: z.string(),
     sessionId: z.string().optional(),
     workspace: WorkspaceInput.optional(),
-    agent: z.string().optional(),
-    model: z.string().optional(),
+    agent: name.optional(),
+    model: name.optional(),
     mode: Mode.optional(),
     temperature: z.number().min(0).max(2).optional(),
     maxTokens: z.int().min(1).optional(),
     limits: LimitsInput.optional(),
-    metadata: z.record(z.string(), z.string()).optional(),
+    metadata: Metadata.optional(),
   })
   .meta({ id: 'CreateTask' });
 export type CreateTask = z.infer<typeof CreateTask>;
@@ -182,6 +208,50 @@ export type Approval = z.infer<typeof Approval>;
 export const ResolveApproval = z
   .strictObject({ decision: z.enum(['allow', 'deny']), message: z.string().max(10_000).optional() })
   .meta({ id: 'ResolveApproval' });
+
+export const PostMessage = z.strictObject({ text: z.string() }).meta({ id: 'PostMessage' });
+export const Message = z
+  .object({ sessionId: z.string(), taskId: z.string(), text: z.string() })
+  .meta({ id: 'Message', description: 'Said to a task in hand; its next turn takes it into the log.' });
+export type Message = z.infer<typeof Message>;
+
+export const Models = z
+  .object({
+    data: z.array(
+      z.object({
+        provider: z.string(),
+        defaultModel: z.string().nullable().meta({ description: '`provider/model`' }),
+      }),
+    ),
+    default: z.string().nullable().meta({ description: 'the model of a task that names none' }),
+  })
+  .meta({ id: 'Models' });
+
+export const Worker = z
+  .object({
+    id: z.string(),
+    host: z.string(),
+    pid: z.int(),
+    version: z.string(),
+    startedAt: timestamp,
+    leaseExpiresAt: timestamp,
+  })
+  .meta({ id: 'Worker', description: 'A worker process that has not ended.' });
+
+export const TeamUsage = z
+  .object({
+    byModel: z.array(
+      z.object({
+        model: z.string(),
+        input: z.int(),
+        output: z.int(),
+        cached: z.int(),
+        reasoning: z.int(),
+        requests: z.int(),
+      }),
+    ),
+  })
+  .meta({ id: 'TeamUsage', description: 'What the team has used since it began, per model.' });
 
 /** RFC 9457, with a stable `code`. */
 export const Problem = z

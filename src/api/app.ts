@@ -1,0 +1,68 @@
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import { z } from 'zod';
+import { createKeyFinder } from '../store/keys.ts';
+import { approvalRoutes } from './approval-routes.ts';
+import { requireKey } from './auth.ts';
+import { catalogRoutes } from './catalog-routes.ts';
+import type { ApiDeps } from './deps.ts';
+import { eventRoutes } from './event-routes.ts';
+import { healthRoutes } from './health-routes.ts';
+import { messageRoutes } from './message-routes.ts';
+import { outputRoutes } from './output-routes.ts';
+import { problemHandler } from './problem.ts';
+import { type Route, route, serve } from './route.ts';
+import { sessionRoutes } from './session-routes.ts';
+import { TailHub } from './tails.ts';
+import { taskRoutes } from './task-routes.ts';
+
+export type { ApiDeps, ProfileRequest } from './deps.ts';
+
+/** The HTTP API, to be given to `listen`. */
+export interface Api extends Express {
+  /** Ends all event streams, for good: their clients come back elsewhere. */
+  endStreams(): Promise<void>;
+}
+
+/** Builds the API of DESIGN §7 on what it is given. Owns nothing of that; starts nothing before the first request. */
+export function createApi(deps: ApiDeps): Api {
+  const tails = new TailHub(deps);
+  const app = express();
+  app.set('etag', false);
+  app.set('query parser', 'simple');
+  app.use(helmet());
+  const authenticate = requireKey(createKeyFinder(deps.db, deps.clock));
+  serve(app, routesOf(deps, tails), { authenticate });
+  app.use(problemHandler(deps.log));
+  return Object.assign(app, { endStreams: () => tails.close() });
+}
+
+/** Every route there is, that of the document among them. */
+export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
+  const routes = [
+    ...taskRoutes(deps),
+    ...sessionRoutes(deps),
+    ...eventRoutes(deps, tails),
+    ...messageRoutes(deps),
+    ...approvalRoutes(deps),
+    ...outputRoutes(deps),
+    ...catalogRoutes(deps),
+    ...healthRoutes(deps),
+  ];
+  return [...routes, documentRoute(() => [...routes, documentRoute(() => [])])];
+}
+
+function documentRoute(routes: () => readonly Route[]): Route {
+  let document: Promise<unknown> | undefined;
+  return route({
+    method: 'get',
+    path: '/openapi.json',
+    summary: 'This API as an OpenAPI 3.1 document.',
+    open: true,
+    success: { status: 200, description: 'The document.', schema: z.record(z.string(), z.unknown()) },
+    handle: async () => {
+      document ??= import('./openapi.ts').then(({ openApiOf }) => openApiOf(routes()));
+      return { status: 200, body: await document };
+    },
+  });
+}

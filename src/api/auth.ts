@@ -1,0 +1,37 @@
+import type { RequestHandler } from 'express';
+import type { FindKey } from '../store/keys.ts';
+import { ApiProblem } from './problem.ts';
+
+const REALM = 'Bearer realm="capybara"';
+
+/** Lets through who presents a key; puts who they are into `response.locals.caller`. */
+export function requireKey(findKey: FindKey): RequestHandler {
+  return async (request, response, next) => {
+    const header = request.headers.authorization;
+    if (header === undefined) throw missingKey();
+    const key = /^Bearer +(\S+) *$/i.exec(header)?.[1];
+    const caller = key === undefined ? undefined : await findKey(key);
+    if (caller === undefined) throw invalidKey();
+    response.locals.caller = caller;
+    next();
+  };
+}
+
+function missingKey(): ApiProblem {
+  return new ApiProblem({
+    status: 401,
+    code: 'missing_key',
+    detail: 'This needs a key: send it as "Authorization: Bearer capy_…".',
+    headers: { 'www-authenticate': REALM },
+  });
+}
+
+function invalidKey(): ApiProblem {
+  return new ApiProblem({
+    status: 401,
+    code: 'invalid_key',
+    detail:
+      'The key that was sent is not one of this Capybara, or was revoked: use one that "keys create" printed.',
+    headers: { 'www-authenticate': `${REALM}, error="invalid_token"` },
+  });
+}

@@ -1,0 +1,55 @@
+import type { Bus } from '../bus/bus.ts';
+import type { Clock } from '../clock.ts';
+import { messageOf } from '../core/errors.ts';
+import type { Mode, Profile } from '../core/profile.ts';
+import type { Log } from '../log.ts';
+import type { Models } from '../model/providers.ts';
+import type { TurnQueue } from '../queue/queue.ts';
+import type { Database } from '../store/database.ts';
+import type { Wake } from '../store/turns.ts';
+
+/** What a task asks its agent to be: the agent's own defaults where it says nothing. */
+export interface ProfileRequest {
+  readonly agent?: string;
+  /** `provider/model`, resolved. */
+  readonly model: string;
+  readonly mode?: Mode;
+  readonly temperature?: number;
+  readonly maxTokens?: number;
+}
+
+/** What the API is built from. Everything in it outlives the API and is closed by whoever made it. */
+export interface ApiDeps {
+  readonly db: Database;
+  readonly queue: TurnQueue;
+  readonly bus: Bus;
+  readonly models: Models;
+  /** Throws `UserError` (`unknown_agent`). */
+  readonly resolveProfile: (request: ProfileRequest) => Profile;
+  /** Whether a task may work in a directory of this machine: never, anywhere, or below these absolute paths. */
+  readonly allowLocal: boolean | readonly string[];
+  /** Capybara's own directory, which no task may work in. */
+  readonly dataDir: string;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** What a commit is followed by. Neither is waited for: whoever listens also asks Postgres, and a sweeper finds the turn. */
+export function announce(
+  { bus, queue, log }: Pick<ApiDeps, 'bus' | 'queue' | 'log'>,
+  committed: {
+    readonly rootId: string;
+    readonly seq?: number | undefined;
+    readonly wake?: Wake | null | undefined;
+  },
+): void {
+  const { rootId, seq, wake } = committed;
+  if (seq !== undefined) bus.publish({ type: 'events', rootId, seq });
+  if (!wake) return;
+  queue.wake(wake).catch((error: unknown) => {
+    log.warn(
+      { turnId: wake.turnId, error: messageOf(error) },
+      'the queue took no job; the sweeper will add it',
+    );
+  });
+}

@@ -1,0 +1,92 @@
+/** `POST /v1/sessions/:id/messages`: saying something to a task in hand. */
+import { createHash } from 'node:crypto';
+import { newId } from '../clock.ts';
+import { textOf } from '../core/entry.ts';
+import { toPublicId } from '../core/id.ts';
+import { storableText } from '../store/json.ts';
+import { postMessage } from '../store/tasks.ts';
+import { readMessage, unfinishedTask } from '../store/views-tasks.ts';
+import type { ApiDeps } from './deps.ts';
+import { conflict } from './problem.ts';
+import { checkPrompt } from './prompt.ts';
+import { type Call, type Reply, type Route, route } from './route.ts';
+import { sessionOf } from './session-routes.ts';
+import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { Message, PostMessage } from './wire.ts';
+
+export function messageRoutes(deps: ApiDeps): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/v1/sessions/:id/messages',
+      summary: "Say something to the session's task in hand.",
+      id: 'session',
+      headers: IdempotencyHeaders,
+      body: PostMessage,
+      success: {
+        status: 201,
+        description: 'Committed: the next turn takes it into the log.',
+        schema: Message,
+      },
+      problems: {
+        400: ['empty_prompt'],
+        404: ['not_found'],
+        409: ['no_running_task', 'idempotency_conflict'],
+        413: ['prompt_too_large'],
+      },
+      handle: (call) => post(deps, call),
+    }),
+  ];
+}
+
+type MessageCall = Call<unknown, { readonly text: string }>;
+
+async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
+  const { caller, body, request } = call;
+  checkPrompt(body.text);
+  const { id: sessionId } = await sessionOf(deps, call);
+  const key = idempotencyKeyOf(request.headers['idempotency-key']);
+  const id = key === undefined ? newId(deps.clock) : messageIdOf(sessionId, key);
+  const earlier = key === undefined ? undefined : await readMessage(deps.db, { sessionId, id });
+  if (earlier !== undefined) return repeated(sessionId, body.text, earlier);
+
+  const taskId = await unfinishedTask(deps.db, sessionId);
+  const parts = [{ type: 'text' as const, text: body.text }];
+  const posted =
+    taskId !== undefined && (await postMessage(deps.db, { teamId: caller.teamId, taskId, id, parts }));
+  if (!posted || posted.outcome === 'ended' || posted.outcome === 'not_found') throw noRunningTask(sessionId);
+  const first = posted.outcome === 'repeated' ? await readMessage(deps.db, { sessionId, id }) : undefined;
+  return first === undefined ? said(sessionId, taskId, body.text) : repeated(sessionId, body.text, first);
+}
+
+/** One message per session and key: the row's own id makes it so. */
+function messageIdOf(sessionId: string, key: string): string {
+  const digits = createHash('sha256').update(`${sessionId}\n${key}`).digest('hex').slice(0, 32);
+  return digits.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-8$3-8$4-$5');
+}
+
+function repeated(
+  sessionId: string,
+  text: string,
+  earlier: NonNullable<Awaited<ReturnType<typeof readMessage>>>,
+): Reply {
+  if (textOf(earlier.parts) === storableText(text)) return said(sessionId, earlier.taskId, text);
+  throw conflict(
+    'idempotency_conflict',
+    'This Idempotency-Key was used for another message: send a new one with each new message.',
+  );
+}
+
+function said(sessionId: string, taskId: string, text: string): Reply {
+  return {
+    status: 201,
+    body: { sessionId: toPublicId('session', sessionId), taskId: toPublicId('task', taskId), text },
+  };
+}
+
+function noRunningTask(sessionId: string) {
+  return conflict(
+    'no_running_task',
+    `The session ${toPublicId('session', sessionId)} has no task in hand: give it one with POST /v1/tasks.`,
+  );
+}

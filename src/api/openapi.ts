@@ -1,0 +1,95 @@
+/** The OpenAPI 3.1 document, written from the routes that serve. */
+import { z } from 'zod';
+import {
+  createDocument,
+  type ZodOpenApiObject,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiResponsesObject,
+} from 'zod-openapi';
+import type { Route } from './route.ts';
+import { Problem } from './wire.ts';
+
+const TITLE = 'Capybara';
+const VERSION = 'v1';
+
+/** Problems that any route may answer with, by status. */
+const COMMON_PROBLEMS: Readonly<Record<number, readonly string[]>> = {
+  400: ['invalid_request'],
+  500: ['internal'],
+  503: ['database_unavailable'],
+};
+
+export function openApiOf(routes: readonly Route[]): ReturnType<typeof createDocument> {
+  const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
+  for (const route of routes) {
+    const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
+    paths[path] = { ...paths[path], [route.method]: operationOf(route) };
+  }
+  const document: ZodOpenApiObject = {
+    openapi: '3.1.0',
+    info: {
+      title: TITLE,
+      version: VERSION,
+      description: 'Coding tasks for agents, kept until they are done.',
+    },
+    security: [{ key: [] }],
+    components: {
+      securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'capy_…' } },
+    },
+    paths,
+  };
+  return createDocument(document);
+}
+
+function operationOf(route: Route): ZodOpenApiOperationObject {
+  const query = route.query instanceof z.ZodObject ? { query: route.query } : {};
+  const header = route.headers === undefined ? {} : { header: route.headers };
+  const path = route.id === undefined ? {} : { path: z.object({ id: z.string() }) };
+  return {
+    operationId: operationIdOf(route),
+    summary: route.summary,
+    ...(route.open ? { security: [] } : {}),
+    requestParams: { ...path, ...query, ...header },
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: { required: true, content: { 'application/json': { schema: route.body } } } }),
+    responses: responsesOf(route),
+  };
+}
+
+/** `POST /v1/tasks/:id/cancel` is `postTasksIdCancel`. */
+function operationIdOf({ method, path }: Route): string {
+  const words = path.split(/[/:.\-_]+/).filter((word) => word !== '' && word !== 'v1');
+  return [method, ...words.map((word) => word.charAt(0).toUpperCase() + word.slice(1))].join('');
+}
+
+function responsesOf({ success, problems, open, body }: Route): ZodOpenApiResponsesObject {
+  const json = success.schema === undefined ? {} : { 'application/json': { schema: success.schema } };
+  const media = (success.media ?? []).map((type) => [type, { schema: z.string() }]);
+  const byStatus = merged([
+    COMMON_PROBLEMS,
+    open ? {} : { 401: ['missing_key', 'invalid_key'] },
+    body === undefined ? {} : { 400: ['malformed_json'], 415: ['unsupported_media_type'] },
+    problems ?? {},
+  ]);
+  return {
+    [success.status]: {
+      description: success.description,
+      content: { ...json, ...Object.fromEntries(media) },
+    },
+    ...Object.fromEntries([...byStatus].map(([status, codes]) => [status, problemResponse(codes)])),
+  };
+}
+
+function merged(lists: readonly Readonly<Record<number, readonly string[]>>[]): Map<string, string[]> {
+  const all = new Map<string, string[]>();
+  for (const [status, codes] of lists.flatMap((list) => Object.entries(list))) {
+    all.set(status, [...(all.get(status) ?? []), ...codes]);
+  }
+  return all;
+}
+
+function problemResponse(codes: readonly string[]) {
+  const description = `A problem with the code ${codes.map((code) => `\`${code}\``).join(' or ')}.`;
+  return { description, content: { 'application/problem+json': { schema: Problem } } };
+}

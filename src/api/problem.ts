@@ -1,0 +1,138 @@
+/** What an error says to whoever asked: RFC 9457, one sentence, a stable code, never a secret or a stack. */
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { ErrorRequestHandler, Response } from 'express';
+import type { z } from 'zod';
+import { UserError } from '../core/errors.ts';
+import type { Log } from '../log.ts';
+import { DatabaseUnavailable } from '../store/database.ts';
+import { MAX_BODY_BYTES, type Problem } from './wire.ts';
+
+const PROBLEM_JSON = 'application/problem+json';
+/** What a client waits before it sends a request again, in seconds. */
+const RETRY_AFTER_SECONDS = 1;
+
+/** Thrown by a route: answered as it is. */
+export class ApiProblem extends Error {
+  override readonly name = 'ApiProblem';
+  readonly status: number;
+  readonly code: string;
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(answer: Answer) {
+    super(answer.detail);
+    this.status = answer.status;
+    this.code = answer.code;
+    this.headers = answer.headers ?? {};
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function notFound(what: string): ApiProblem {
+  return new ApiProblem({ status: 404, code: 'not_found', detail: `There is no ${what}.` });
+}
+
+export function badRequest(code: string, detail: string): ApiProblem {
+  return new ApiProblem({ status: 400, code, detail });
+}
+
+export function conflict(code: string, detail: string): ApiProblem {
+  return new ApiProblem({ status: 409, code, detail });
+}
+
+export function unavailable(code: string, detail: string): ApiProblem {
+  const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) };
+  return new ApiProblem({ status: 503, code, detail, headers });
+}
+
+/** One sentence about what zod found first: where, what was expected, what was there. */
+export function invalidRequest(where: string, error: z.ZodError): ApiProblem {
+  const [issue] = error.issues;
+  if (issue === undefined) return badRequest('invalid_request', `The ${where} cannot be used.`);
+  if (issue.code === 'unrecognized_keys') {
+    const names = issue.keys.slice(0, 5).map((key) => pathOf([...issue.path, key]));
+    return badRequest('invalid_request', `The ${where} has fields that are not known: ${names.join(', ')}.`);
+  }
+  const message = issue.message.replace(/^Invalid input: /, '');
+  const place = issue.path.length === 0 ? '' : ` at ${pathOf(issue.path)}`;
+  return badRequest('invalid_request', `The ${where} cannot be used${place}: ${message}.`);
+}
+
+const SHOWN_NAME = 60;
+
+function pathOf(path: readonly PropertyKey[]): string {
+  return path.map((part) => String(part).slice(0, SHOWN_NAME)).join('.');
+}
+
+export function sendProblem(response: Response, problem: ApiProblem): void {
+  const body: Problem = {
+    type: 'about:blank',
+    title: STATUS_CODES[problem.status] ?? 'Error',
+    status: problem.status,
+    code: problem.code,
+    detail: problem.message,
+  };
+  response.status(problem.status).set(problem.headers).type(PROBLEM_JSON).send(JSON.stringify(body));
+}
+
+/** The last handler of the app: whatever was thrown becomes an answer, and what nobody expected a line in the log. */
+export function problemHandler(log: Log): ErrorRequestHandler {
+  return (error: unknown, request, response, _next) => {
+    if (response.headersSent) {
+      log.error({ error, method: request.method, path: request.path }, 'an answer broke off');
+      response.destroy();
+      return;
+    }
+    const problem = knownProblem(error);
+    if (problem !== undefined) return sendProblem(response, problem);
+    const id = randomUUID();
+    log.error({ error, id, method: request.method, path: request.path }, 'a request failed');
+    sendProblem(response, internal(id));
+  };
+}
+
+function internal(id: string): ApiProblem {
+  const detail = `Something went wrong inside Capybara; its log says more under ${id}.`;
+  return new ApiProblem({ status: 500, code: 'internal', detail });
+}
+
+function knownProblem(error: unknown): ApiProblem | undefined {
+  if (error instanceof ApiProblem) return error;
+  if (error instanceof DatabaseUnavailable) return unavailable(error.code, error.message);
+  if (error instanceof UserError) return badRequest(error.code, error.message);
+  // A path whose percent-encoding is broken names nothing.
+  if (error instanceof URIError) return notFound('such address');
+  return bodyProblem(error as { type?: unknown; message?: unknown });
+}
+
+/** What body-parser throws. */
+function bodyProblem({ type, message }: { type?: unknown; message?: unknown }): ApiProblem | undefined {
+  switch (type) {
+    case 'entity.parse.failed':
+      return badRequest('malformed_json', `The request body is not JSON: ${String(message).slice(0, 200)}.`);
+    case 'entity.too.large':
+      return tooLarge(`The request body has more than the ${MAX_BODY_BYTES} bytes that are accepted.`);
+    case 'charset.unsupported':
+    case 'encoding.unsupported':
+      return unsupportedMedia('The request body must be UTF-8 JSON, plain or compressed with gzip or br.');
+    case 'request.aborted':
+    case 'request.size.invalid':
+      return badRequest('malformed_json', 'The request body ended before its Content-Length.');
+    default:
+      return undefined;
+  }
+}
+
+/** A body can only be too large where a prompt is. */
+export function tooLarge(detail: string): ApiProblem {
+  return new ApiProblem({ status: 413, code: 'prompt_too_large', detail });
+}
+
+export function unsupportedMedia(detail: string): ApiProblem {
+  return new ApiProblem({ status: 415, code: 'unsupported_media_type', detail });
+}

@@ -1,0 +1,130 @@
+/**
+ * What a route is. One list of routes serves requests and writes the OpenAPI document, so that neither can say something
+ * that the other does not.
+ */
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
+import type { z } from 'zod';
+import { fromPublicId, type IdKind } from '../core/id.ts';
+import type { Caller } from '../store/keys.ts';
+import { ApiProblem, invalidRequest, notFound, unsupportedMedia } from './problem.ts';
+import { MAX_BODY_BYTES } from './wire.ts';
+
+export interface Call<Query, Body> {
+  readonly caller: Caller;
+  /** The UUID behind the path's `:id`; empty where it has none. */
+  readonly id: string;
+  readonly query: Query;
+  readonly body: Body;
+  readonly request: Request;
+  readonly response: Response;
+}
+
+export type Reply =
+  | { readonly status: 200 | 201; readonly body: unknown }
+  /** The handler has answered by itself. */
+  | undefined;
+
+/** What stands in the OpenAPI document about a success. */
+export interface Success {
+  readonly status: 200 | 201;
+  readonly description: string;
+  readonly schema?: z.ZodType;
+  /** Other media types than JSON. */
+  readonly media?: readonly string[];
+}
+
+export interface Route {
+  readonly method: 'get' | 'post';
+  /** Express's spelling: `/v1/tasks/:id`. */
+  readonly path: string;
+  readonly summary: string;
+  /** Answers without a key. */
+  readonly open?: boolean;
+  /** What `:id` names. */
+  readonly id?: IdKind;
+  readonly query?: z.ZodType;
+  readonly headers?: z.ZodObject;
+  readonly body?: z.ZodType;
+  readonly success: Success;
+  /** Codes of its own problems, by status. */
+  readonly problems?: Readonly<Record<number, readonly string[]>>;
+  readonly handle: (call: Call<unknown, unknown>) => Promise<Reply>;
+}
+
+/** A route whose handler sees its query and body as their schemas give them. */
+export function route<Query extends z.ZodType, Body extends z.ZodType>(
+  definition: Omit<Route, 'handle' | 'query' | 'body'> & {
+    readonly query?: Query;
+    readonly body?: Body;
+    readonly handle: (call: Call<z.infer<Query>, z.infer<Body>>) => Promise<Reply>;
+  },
+): Route {
+  // `serve` hands over what the schemas returned.
+  return definition as unknown as Route;
+}
+
+export interface ServeOptions {
+  readonly authenticate: RequestHandler;
+}
+
+/** Adds the routes to an app, then 405 for other methods on their paths and 404 for everything else. */
+export function serve(app: Express, routes: readonly Route[], { authenticate }: ServeOptions): void {
+  const readJson = express.json({ limit: MAX_BODY_BYTES, type: ['application/json', '+json'] });
+  for (const each of routes) {
+    const before = [...(each.open ? [] : [authenticate]), ...(each.body ? [requireJson, readJson] : [])];
+    app[each.method](each.path, ...before, handlerOf(each));
+  }
+  for (const path of new Set(routes.map((each) => each.path))) {
+    const methods = routes.filter((each) => each.path === path).map((each) => each.method.toUpperCase());
+    app.all(path, (request) => {
+      throw wrongMethod(request, methods);
+    });
+  }
+  app.use((request) => {
+    throw notFound(`address ${request.method} ${request.path.slice(0, 200)}`);
+  });
+}
+
+function handlerOf(each: Route): RequestHandler {
+  return async (request, response) => {
+    const id = idOf(each, request);
+    const query = parse(each.query, request.query, 'query');
+    const body = parse(each.body, request.body, 'request body');
+    const caller = response.locals.caller as Caller;
+    const reply = await each.handle({ caller, id, query, body, request, response });
+    if (reply !== undefined) response.status(reply.status).json(reply.body);
+  };
+}
+
+function idOf({ id: kind }: Route, request: Request): string {
+  if (kind === undefined) return '';
+  const text = String(request.params.id);
+  const id = fromPublicId(kind, text);
+  if (id === undefined) throw notFound(`${kind} ${JSON.stringify(text.slice(0, 60))}`);
+  return id;
+}
+
+function parse(schema: z.ZodType | undefined, value: unknown, where: string): unknown {
+  const result = schema?.safeParse(value);
+  if (result === undefined) return undefined;
+  if (!result.success) throw invalidRequest(where, result.error);
+  return result.data;
+}
+
+const requireJson: RequestHandler = (request, _response, next) => {
+  const type = request.headers['content-type'];
+  if (request.is(['application/json', '+json']) !== false && type !== undefined) return next();
+  const found = type === undefined ? 'none' : JSON.stringify(type.slice(0, 60));
+  throw unsupportedMedia(
+    `Send the request body as JSON with Content-Type: application/json; found ${found}.`,
+  );
+};
+
+function wrongMethod(request: Request, methods: readonly string[]): ApiProblem {
+  return new ApiProblem({
+    status: 405,
+    code: 'method_not_allowed',
+    detail: `${request.path.slice(0, 200)} does not take ${request.method}; it takes ${methods.join(', ')}.`,
+    headers: { allow: methods.join(', ') },
+  });
+}

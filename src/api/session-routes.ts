@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { toPublicId } from '../core/id.ts';
+import {
+  findSession,
+  readEntryPage,
+  readSession,
+  readSessions,
+  readToolCalls,
+} from '../store/views-sessions.ts';
+import type { ApiDeps } from './deps.ts';
+import { idCursor, numberCursor, pageReply } from './pages.ts';
+import { notFound } from './problem.ts';
+import { type Call, type Reply, type Route, route } from './route.ts';
+import { showEntry, showSession, showToolCall } from './show.ts';
+import { Entry, PageQuery, page, Session, ToolCall } from './wire.ts';
+
+/** Longest text to search for, in characters. */
+export const MAX_SEARCH_LENGTH = 200;
+
+const Paged = z.strictObject(PageQuery.shape);
+const SessionsQuery = z.strictObject({
+  ...PageQuery.shape,
+  q: z
+    .string()
+    .max(MAX_SEARCH_LENGTH)
+    .optional()
+    .meta({ description: 'stands in the title or in something a person said, in any case' }),
+});
+
+export function sessionRoutes(deps: ApiDeps): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/sessions',
+      summary: "List or search the team's sessions, the newest first.",
+      query: SessionsQuery,
+      success: { status: 200, description: 'A page of sessions.', schema: page(Session) },
+      problems: { 400: ['invalid_cursor'] },
+      handle: (call) => list(deps, call),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/sessions/:id',
+      summary: 'One session.',
+      id: 'session',
+      success: { status: 200, description: 'The session.', schema: Session },
+      problems: { 404: ['not_found'] },
+      handle: (call) => one(deps, call),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/sessions/:id/entries',
+      summary: "A session's log: what its model may see.",
+      id: 'session',
+      query: Paged,
+      success: { status: 200, description: 'A page of entries, the oldest first.', schema: page(Entry) },
+      problems: { 400: ['invalid_cursor'], 404: ['not_found'] },
+      handle: (call) => entries(deps, call),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/sessions/:id/tool-calls',
+      summary: "A session's execution log.",
+      id: 'session',
+      query: Paged,
+      success: {
+        status: 200,
+        description: 'A page of tool calls, in the order in which they were asked for.',
+        schema: page(ToolCall),
+      },
+      problems: { 400: ['invalid_cursor'], 404: ['not_found'] },
+      handle: (call) => toolCalls(deps, call),
+    }),
+  ];
+}
+
+async function list({ db }: ApiDeps, call: Call<z.infer<typeof SessionsQuery>, unknown>): Promise<Reply> {
+  const { limit, cursor, q: text } = call.query;
+  const filter = { teamId: call.caller.teamId, text, before: idCursor('session', cursor) };
+  return pageReply(await readSessions(db, filter, limit), {
+    show: showSession,
+    cursor: (row) => toPublicId('session', row.id),
+  });
+}
+
+async function one({ db }: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<Reply> {
+  const session = await readSession(db, { teamId: caller.teamId, id });
+  if (session === undefined) throw noSession(id);
+  return { status: 200, body: showSession(session) };
+}
+
+async function entries(deps: ApiDeps, call: Call<z.infer<typeof Paged>, unknown>): Promise<Reply> {
+  const { id: sessionId } = await sessionOf(deps, call);
+  const [position = 0] = numberCursor(1, call.query.cursor);
+  const rows = await readEntryPage(deps.db, { sessionId, position }, call.query.limit);
+  return pageReply(rows, { show: showEntry, cursor: (row) => String(row.position) });
+}
+
+async function toolCalls(deps: ApiDeps, call: Call<z.infer<typeof Paged>, unknown>): Promise<Reply> {
+  const { id: sessionId } = await sessionOf(deps, call);
+  const [task = 0, turn = 0, ordinal = 0] = numberCursor(3, call.query.cursor);
+  const rows = await readToolCalls(deps.db, { sessionId, place: { task, turn, ordinal } }, call.query.limit);
+  return pageReply(rows, {
+    show: showToolCall,
+    cursor: (row) => `${row.taskOrdinal}.${row.turn}.${row.ordinal}`,
+  });
+}
+
+/** Throws `ApiProblem` (404) where the caller's team has no such session. */
+export async function sessionOf(
+  { db }: ApiDeps,
+  { caller, id }: Pick<Call<unknown, unknown>, 'caller' | 'id'>,
+): Promise<{ readonly id: string; readonly rootId: string }> {
+  const session = await findSession(db, { teamId: caller.teamId, id });
+  if (session === undefined) throw noSession(id);
+  return session;
+}
+
+function noSession(id: string) {
+  return notFound(`session ${toPublicId('session', id)}`);
+}

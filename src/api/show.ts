@@ -1,0 +1,169 @@
+/** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
+import { type Part, textOf } from '../core/entry.ts';
+import { toPublicId } from '../core/id.ts';
+import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
+import type { EventRow } from '../store/views-events.ts';
+import type { EntryRow, SessionRow, ToolCallRow } from '../store/views-sessions.ts';
+import type { TaskRow, TokenCount } from '../store/views-tasks.ts';
+import type { Approval, Entry, Event, Session, Task, ToolCall, Usage } from './wire.ts';
+
+export function showTask(row: TaskRow): Task {
+  const { profile, result, errorCode, errorMessage } = row;
+  return {
+    id: toPublicId('task', row.id),
+    sessionId: toPublicId('session', row.sessionId),
+    status: row.status as Task['status'],
+    waitingOn: row.waitingOn as Task['waitingOn'],
+    cancelRequested: row.cancelRequested,
+    prompt: textOf(row.prompt),
+    agent: profile.agent,
+    model: profile.model,
+    mode: profile.mode,
+    limits: {
+      turns: row.turnLimit,
+      treeTurns: row.treeTurnLimit,
+      tokens: row.tokenLimit,
+      seconds: row.secondsLimit,
+    },
+    turns: row.turns,
+    result: result === null ? null : { text: textOf(result as readonly Part[]) },
+    error: errorCode === null ? null : { code: errorCode, message: errorMessage ?? '' },
+    usage: showUsage(row),
+    metadata: row.metadata,
+    createdAt: row.createdAt.toISOString(),
+    startedAt: row.startedAt?.toISOString() ?? null,
+    endedAt: row.endedAt?.toISOString() ?? null,
+  };
+}
+
+/**
+ * A task as it was when it was accepted, which is what its submission answers, however often it is repeated and whatever
+ * became of the task meanwhile.
+ */
+export function showAccepted(row: TaskRow): Task {
+  return showTask({
+    ...row,
+    status: 'queued',
+    waitingOn: null,
+    cancelRequested: false,
+    turns: 0,
+    result: null,
+    errorCode: null,
+    errorMessage: null,
+    usage: [],
+    toolCalls: 0,
+    toolFailures: 0,
+    startedAt: null,
+    endedAt: null,
+  });
+}
+
+function showUsage({ usage, toolCalls, toolFailures }: TaskRow): Usage {
+  const sum = (count: (model: TokenCount) => number) => usage.reduce((total, each) => total + count(each), 0);
+  return {
+    input: sum(({ input }) => input),
+    output: sum(({ output }) => output),
+    cached: sum(({ cached }) => cached),
+    reasoning: sum(({ reasoning }) => reasoning),
+    requests: sum(({ requests }) => requests),
+    byModel: usage.map(({ requests: _, ...tokens }) => tokens),
+    toolCalls,
+    toolFailures,
+  };
+}
+
+export function showSession(row: SessionRow): Session {
+  return {
+    id: toPublicId('session', row.id),
+    rootId: toPublicId('session', row.rootId),
+    parentId: row.parentId === null ? null : toPublicId('session', row.parentId),
+    title: row.title,
+    state: row.state,
+    workspace: { kind: row.workspaceKind, path: row.workspacePath },
+    createdAt: row.createdAt.toISOString(),
+    archivedAt: row.archivedAt?.toISOString() ?? null,
+  };
+}
+
+export function showEntry(row: EntryRow): Entry {
+  return {
+    position: row.position,
+    kind: row.kind as Entry['kind'],
+    taskId: toPublicId('task', row.taskId),
+    turn: row.turn,
+    parts: row.parts.map(showPart),
+    ...(row.stopReason === null ? {} : { stopReason: row.stopReason as NonNullable<Entry['stopReason']> }),
+    ...(row.callId === null ? {} : { callId: row.callId }),
+    ...(row.status === null ? {} : { status: row.status as NonNullable<Entry['status']> }),
+    at: row.at.toISOString(),
+  };
+}
+
+/** A provider's proof of its reasoning is between it and us. */
+function showPart(part: Part): Entry['parts'][number] {
+  return part.type === 'reasoning' ? { type: 'reasoning', text: part.text } : part;
+}
+
+export function showToolCall(row: ToolCallRow): ToolCall {
+  return {
+    id: toPublicId('call', row.id),
+    sessionId: toPublicId('session', row.sessionId),
+    taskId: toPublicId('task', row.taskId),
+    turn: row.turn,
+    ordinal: row.ordinal,
+    callId: row.callId,
+    name: row.name,
+    arguments: row.arguments ?? '',
+    effect: row.effect as ToolCall['effect'],
+    status: row.status as ToolCall['status'],
+    durationMs: row.durationMs,
+    resultPosition: row.resultPosition,
+    outputId: row.hasOutput ? toPublicId('output', row.id) : null,
+    endedAt: row.endedAt?.toISOString() ?? null,
+  };
+}
+
+export function showEvent(row: EventRow): Event {
+  return {
+    seq: row.seq,
+    type: row.type,
+    at: row.at.toISOString(),
+    sessionId: toPublicId('session', row.sessionId),
+    ...(row.taskId === null ? {} : { taskId: toPublicId('task', row.taskId) }),
+    ...(row.turn === null ? {} : { turn: row.turn }),
+    data: showData(row.data),
+  };
+}
+
+function showData(data: EventRow['data']): Record<string, unknown> {
+  const { approvalId } = data;
+  return typeof approvalId === 'string'
+    ? { ...data, approvalId: toPublicId('approval', approvalId) }
+    : { ...data };
+}
+
+export function showApproval(row: ApprovalRow): Approval {
+  return {
+    id: toPublicId('approval', row.id),
+    sessionId: toPublicId('session', row.sessionId),
+    taskId: toPublicId('task', row.taskId),
+    turn: row.turn,
+    tool: row.tool,
+    arguments: row.arguments ?? '',
+    status: row.status as Approval['status'],
+    message: row.message,
+    createdAt: row.createdAt.toISOString(),
+    resolvedAt: row.resolvedAt?.toISOString() ?? null,
+  };
+}
+
+export function showWorker(row: WorkerRow): Record<string, unknown> {
+  return {
+    id: toPublicId('worker', row.id),
+    host: row.host,
+    pid: row.pid,
+    version: row.version,
+    startedAt: row.startedAt.toISOString(),
+    leaseExpiresAt: row.leaseExpiresAt.toISOString(),
+  };
+}

@@ -1,0 +1,157 @@
+/** `POST /v1/tasks`: from what a person asked for to a committed task. */
+import { createHash } from 'node:crypto';
+import { realpath } from 'node:fs/promises';
+import { isAbsolute, relative } from 'node:path';
+import { newId } from '../clock.ts';
+import { fromPublicId } from '../core/id.ts';
+import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
+import type { Caller } from '../store/keys.ts';
+import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '../store/tasks.ts';
+import { findIdempotent } from '../store/views-tasks.ts';
+import { checkLocalPath } from '../workspace/kinds.ts';
+import { type ApiDeps, announce } from './deps.ts';
+import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
+import { checkPrompt, titleOf } from './prompt.ts';
+import type { CreateTask } from './wire.ts';
+
+export interface TaskRequest {
+  readonly caller: Caller;
+  readonly body: CreateTask;
+  readonly idempotencyKey: string | undefined;
+}
+
+/**
+ * Commits the task and returns its UUID. A repeat under the same key returns the first one's, whatever has changed since.
+ * Throws `ApiProblem` or `UserError` with nothing written.
+ */
+export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<string> {
+  const { caller, body, idempotencyKey: key } = request;
+  const { teamId, userId } = caller;
+  const requestHash = hashOf(body);
+  const repeated = key === undefined ? undefined : await findIdempotent(deps.db, { teamId, key });
+  if (repeated?.requestHash === requestHash) return repeated.taskId;
+  if (repeated !== undefined) throw idempotencyConflict();
+
+  checkPrompt(body.prompt);
+  const profile = profileOf(deps, body);
+  const session = await sessionOf(deps, body);
+  const outcome = await createTask(deps.db, {
+    teamId,
+    userId,
+    session,
+    task: newTask(deps, body, profile),
+    ...(key === undefined ? {} : { idempotency: { key, requestHash } }),
+  });
+  return committed(deps, outcome, body);
+}
+
+function committed(deps: ApiDeps, outcome: SubmitOutcome, body: CreateTask): string {
+  switch (outcome.outcome) {
+    case 'created':
+    case 'repeated':
+      announce(deps, outcome);
+      return outcome.taskId;
+    case 'idempotency_conflict':
+      throw idempotencyConflict();
+    case 'session_not_found':
+      throw notFound(`session ${body.sessionId}`);
+    case 'session_archived':
+      throw conflict(
+        'session_archived',
+        `The session ${body.sessionId} is archived and takes no more tasks.`,
+      );
+  }
+}
+
+function idempotencyConflict(): ApiProblem {
+  return conflict(
+    'idempotency_conflict',
+    'This Idempotency-Key was used for another request: send a new one with each new task.',
+  );
+}
+
+/** The same for two bodies that say the same, in whatever order. */
+function hashOf(body: CreateTask): string {
+  const sorted = JSON.stringify(body, (_name, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash('sha256').update(sorted).digest('hex');
+}
+
+function profileOf({ models, resolveProfile }: ApiDeps, body: CreateTask): Profile {
+  const { agent, mode, temperature, maxTokens } = body;
+  return resolveProfile({
+    model: models.resolve(body.model).name,
+    ...(agent === undefined ? {} : { agent }),
+    ...(mode === undefined ? {} : { mode }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  });
+}
+
+function newTask({ clock }: ApiDeps, body: CreateTask, profile: Profile): NewTask {
+  const { limits = {} } = body;
+  return {
+    id: newId(clock),
+    turnId: newId(clock),
+    messageId: newId(clock),
+    parts: [{ type: 'text', text: body.prompt }],
+    profile,
+    profileHash: createHash('sha256').update(JSON.stringify(profile)).digest('hex'),
+    limits: {
+      turns: limits.turns ?? DEFAULT_LIMITS.turns,
+      treeTurns: limits.treeTurns ?? DEFAULT_LIMITS.treeTurns,
+      tokens: limits.tokens ?? null,
+      seconds: limits.seconds ?? null,
+    },
+    metadata: body.metadata ?? {},
+  };
+}
+
+async function sessionOf(deps: ApiDeps, body: CreateTask): Promise<TaskSession> {
+  const { sessionId, workspace = { kind: 'empty' } } = body;
+  if (sessionId === undefined) {
+    const path = workspace.kind === 'local' ? await localPath(deps, workspace.path) : null;
+    const { clock } = deps;
+    const id = newId(clock);
+    return {
+      id,
+      title: titleOf(body.prompt),
+      workspace: { id: newId(clock), kind: workspace.kind, path },
+    };
+  }
+  if (body.workspace !== undefined) {
+    throw badRequest(
+      'workspace_given',
+      'A session keeps its workspace: leave out workspace, or leave out sessionId for a new session.',
+    );
+  }
+  const id = fromPublicId('session', sessionId);
+  if (id === undefined) throw notFound(`session ${JSON.stringify(sessionId.slice(0, 60))}`);
+  return { id };
+}
+
+async function localPath({ allowLocal, dataDir }: ApiDeps, path: string): Promise<string> {
+  if (allowLocal === false) throw localRefused();
+  const root = await checkLocalPath(path, { dataDir });
+  if (allowLocal === true) return root;
+  const allowed = await Promise.all(allowLocal.map((each) => realpath(each).catch(() => each)));
+  if (!allowed.some((each) => isBelow(each, root))) throw localRefused();
+  return root;
+}
+
+function isBelow(root: string, path: string): boolean {
+  const way = relative(root, path);
+  return way !== '..' && !way.startsWith('../') && !isAbsolute(way);
+}
+
+function localRefused(): ApiProblem {
+  return new ApiProblem({
+    status: 403,
+    code: 'local_workspace',
+    detail:
+      'This Capybara does not let agents work in that directory of its machine: use another kind of workspace.',
+  });
+}

@@ -1,0 +1,158 @@
+/**
+ * One reader of a session tree's events.
+ *
+ * What was sent is one number, and Postgres has the rest: nothing waits in memory for a reader but the page that was just
+ * written. A reader that is slow is read for again when its connection takes more.
+ */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { messageOf } from '../core/errors.ts';
+import type { Log } from '../log.ts';
+import type { EventRow } from '../store/views-events.ts';
+import { showEvent } from './show.ts';
+
+/** Events that are read and written at a time. */
+export const TAIL_PAGE = 200;
+/** Live frames that wait for a read of events which came before them. */
+export const MAX_HELD_FRAMES = 64;
+
+export interface LiveFrame {
+  /** Of the answer that is being written; none for a tool's output. */
+  readonly sessionId: string;
+  readonly attemptId?: string | undefined;
+  /** The whole frame. */
+  readonly text: string;
+}
+
+export interface TailOptions {
+  /** The sequence number behind which to begin. */
+  readonly after: number;
+  readonly response: ServerResponse;
+  readonly read: (after: number, limit: number) => Promise<EventRow[]>;
+  readonly log: Log;
+}
+
+export class Tail {
+  readonly #options: TailOptions;
+  readonly #response: ServerResponse;
+  /** The last number that was written. */
+  #sent: number;
+  /** The last number that is known to exist. */
+  #known: number;
+  #isPumping = false;
+  #held: LiveFrame[] = [];
+  /** The attempt in hand of each session, as far as its events were read; null between two. */
+  readonly #attempts = new Map<string, string | null>();
+
+  constructor(options: TailOptions) {
+    this.#options = options;
+    this.#response = options.response;
+    this.#sent = options.after;
+    this.#known = options.after;
+  }
+
+  /** Resolves when everything that exists has been sent, or the reader has gone. */
+  async start(): Promise<void> {
+    this.#response.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+      'x-accel-buffering': 'no',
+    });
+    this.#response.write('retry: 1000\n\n');
+    await this.#pump();
+  }
+
+  /** The tree has events up to `seq`. */
+  notice(seq: number): void {
+    this.#known = Math.max(this.#known, seq);
+    if (this.#known > this.#sent && !this.#isPumping) void this.#pump();
+  }
+
+  /** Sends what need not last, to a reader that is up to date and keeps up; anyone else does without. */
+  live(frame: LiveFrame): void {
+    if (!this.#canTake()) return;
+    if (!this.#isPumping) this.#sendLive(frame);
+    else if (this.#held.length < MAX_HELD_FRAMES) this.#held.push(frame);
+  }
+
+  beat(): void {
+    if (this.#canTake()) this.#response.write(':\n\n');
+  }
+
+  /** A reader that does not take what it has been sent would not take the end either. */
+  end(): void {
+    if (this.#response.writableNeedDrain) this.#response.destroy();
+    else this.#response.end();
+  }
+
+  async #pump(): Promise<void> {
+    this.#isPumping = true;
+    try {
+      while (await this.#sendPage());
+      for (const frame of this.#held) this.#sendLive(frame);
+    } catch (error) {
+      // The hub compares again within a second.
+      this.#options.log.warn({ error: messageOf(error) }, 'a tail could not read events');
+    } finally {
+      this.#held = [];
+      this.#isPumping = false;
+    }
+  }
+
+  /** Whether there may be more. */
+  async #sendPage(): Promise<boolean> {
+    if (this.#response.writableNeedDrain) await drained(this.#response);
+    if (this.#isGone()) return false;
+    const events = await this.#options.read(this.#sent, TAIL_PAGE);
+    const last = events.at(-1);
+    if (last === undefined) this.#known = this.#sent;
+    if (last === undefined || this.#isGone()) return false;
+    this.#response.write(events.map((event) => this.#frameOf(event)).join(''));
+    this.#sent = last.seq;
+    return events.length === TAIL_PAGE || this.#known > this.#sent;
+  }
+
+  #frameOf(event: EventRow): string {
+    if (event.type === 'turn.started') this.#attempts.set(event.sessionId, String(event.data.attemptId));
+    else if (ATTEMPT_ENDS.has(event.type)) this.#attempts.set(event.sessionId, null);
+    return `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(showEvent(event))}\n\n`;
+  }
+
+  #sendLive(frame: LiveFrame): void {
+    if (this.#canTake() && this.#isCurrent(frame)) this.#response.write(frame.text);
+  }
+
+  /** A worker that lost its turn may go on talking for a while. */
+  #isCurrent({ sessionId, attemptId }: LiveFrame): boolean {
+    const current = this.#attempts.get(sessionId);
+    return attemptId === undefined || current === undefined || current === attemptId;
+  }
+
+  #canTake(): boolean {
+    return !this.#isGone() && !this.#response.writableNeedDrain;
+  }
+
+  #isGone(): boolean {
+    return this.#response.writableEnded || this.#response.destroyed;
+  }
+}
+
+const ATTEMPT_ENDS: ReadonlySet<string> = new Set([
+  'turn.completed',
+  'turn.parked',
+  'turn.retried',
+  'turn.recovered',
+  'turn.failed',
+  'turn.cancelled',
+]);
+
+/** The connection takes more, or is gone. */
+async function drained(response: ServerResponse): Promise<void> {
+  const done = new AbortController();
+  const { signal } = done;
+  try {
+    await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]);
+  } finally {
+    done.abort();
+  }
+}

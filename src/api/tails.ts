@@ -1,0 +1,166 @@
+/**
+ * The streams that this process serves. One subscription to the bus and one query a second, however many tails there are:
+ * the bus makes them quick, Postgres makes them right.
+ */
+import type { ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Bus, BusMessage } from '../bus/bus.ts';
+import { messageOf } from '../core/errors.ts';
+import { toPublicId } from '../core/id.ts';
+import type { Log } from '../log.ts';
+import type { Database } from '../store/database.ts';
+import { readEvents, readLastSeqs } from '../store/views-events.ts';
+import { unavailable } from './problem.ts';
+import { type LiveFrame, Tail } from './tail.ts';
+
+/** How late an event may be whose bus message was lost. */
+export const COMPARE_MS = 1_000;
+/** Silence is shorter than this: proxies and clients take longer silence for death. */
+export const HEARTBEAT_MS = 15_000;
+/** How long a tail waits for a bus that does not answer; then it begins without. */
+const SUBSCRIBE_MS = 1_000;
+
+export interface TailHubOptions {
+  readonly db: Database;
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly compareMs?: number;
+  readonly heartbeatMs?: number;
+}
+
+export class TailHub {
+  readonly #options: TailHubOptions;
+  readonly #tails = new Map<string, Set<Tail>>();
+  readonly #closing = new AbortController();
+  #subscription: Promise<() => Promise<void>> | undefined;
+  #isComparing = false;
+  #heartbeat: NodeJS.Timeout | undefined;
+
+  constructor(options: TailHubOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Streams the events of a tree behind `after` until the client goes or the hub closes. Returns when what exists has been
+   * sent. Throws `ApiProblem` (503) once the hub is closed.
+   */
+  async open(rootId: string, after: number, response: ServerResponse): Promise<void> {
+    await this.#subscribed();
+    if (this.#closing.signal.aborted) throw unavailable('stopping', 'This server is stopping; try again.');
+    if (response.destroyed) return;
+    const { db, log } = this.#options;
+    const tail = new Tail({
+      after,
+      response,
+      log,
+      read: (seq, limit) => readEvents(db, { rootId, seq }, limit),
+    });
+    // A connection that breaks is a client that has gone.
+    response.on('error', () => {});
+    response.once('close', () => this.#remove(rootId, tail));
+    this.#add(rootId, tail);
+    await tail.start();
+  }
+
+  /** Ends every stream; their clients come back elsewhere. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const tail of this.#all()) tail.end();
+    clearInterval(this.#heartbeat);
+    const unsubscribe = await Promise.race([this.#subscription?.catch(() => undefined), delay(0, undefined)]);
+    await unsubscribe?.();
+  }
+
+  #add(rootId: string, tail: Tail): void {
+    const tails = this.#tails.get(rootId) ?? new Set();
+    this.#tails.set(rootId, tails.add(tail));
+    if (!this.#isComparing) void this.#compareAll();
+    this.#heartbeat ??= setInterval(() => {
+      for (const each of this.#all()) each.beat();
+    }, this.#options.heartbeatMs ?? HEARTBEAT_MS);
+  }
+
+  #remove(rootId: string, tail: Tail): void {
+    const tails = this.#tails.get(rootId);
+    tails?.delete(tail);
+    if (tails?.size === 0) this.#tails.delete(rootId);
+    if (this.#tails.size > 0) return;
+    clearInterval(this.#heartbeat);
+    this.#heartbeat = undefined;
+  }
+
+  #all(): Tail[] {
+    return [...this.#tails.values()].flatMap((tails) => [...tails]);
+  }
+
+  /** Waits for the subscription, which comes before any read; not for ever, since reading alone is right as well. */
+  async #subscribed(): Promise<void> {
+    this.#subscription ??= this.#options.bus.subscribe((message) => this.#hear(message));
+    const failed = (error: unknown) => {
+      this.#subscription = undefined;
+      this.#options.log.warn({ error: messageOf(error) }, 'tails cannot hear the bus');
+    };
+    const waited = new AbortController();
+    const late = delay(SUBSCRIBE_MS, undefined, { signal: waited.signal }).catch(() => {});
+    await Promise.race([this.#subscription.catch(failed), late]);
+    waited.abort();
+  }
+
+  #hear(message: BusMessage): void {
+    const tails = this.#tails.get(message.rootId);
+    if (tails === undefined || message.type === 'cancel') return;
+    if (message.type === 'events') {
+      for (const tail of tails) tail.notice(message.seq);
+      return;
+    }
+    const frame = liveFrame(message);
+    for (const tail of tails) tail.live(frame);
+  }
+
+  /** While there are tails: what the bus lost, Postgres has. */
+  async #compareAll(): Promise<void> {
+    this.#isComparing = true;
+    const { signal } = this.#closing;
+    while (this.#tails.size > 0 && !signal.aborted) {
+      await delay(this.#options.compareMs ?? COMPARE_MS, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) await this.#compare();
+    }
+    this.#isComparing = false;
+  }
+
+  async #compare(): Promise<void> {
+    const rootIds = [...this.#tails.keys()];
+    if (rootIds.length === 0) return;
+    try {
+      for (const { rootId, seq } of await readLastSeqs(this.#options.db, rootIds)) {
+        for (const tail of this.#tails.get(rootId) ?? []) tail.notice(seq);
+      }
+    } catch (error) {
+      this.#options.log.warn({ error: messageOf(error) }, 'tails could not be compared with Postgres');
+    }
+  }
+}
+
+type LiveMessage = Extract<BusMessage, { type: 'delta' | 'tool_output' }>;
+
+function liveFrame(message: LiveMessage): LiveFrame {
+  const type = message.type === 'delta' ? 'message.delta' : 'tool.output';
+  const frame = {
+    type,
+    sessionId: toPublicId('session', message.sessionId),
+    taskId: toPublicId('task', message.taskId),
+    turn: message.turn,
+    data: dataOf(message),
+  };
+  return {
+    sessionId: message.sessionId,
+    attemptId: message.type === 'delta' ? message.attemptId : undefined,
+    text: `event: ${type}\ndata: ${JSON.stringify(frame)}\n\n`,
+  };
+}
+
+function dataOf(message: LiveMessage): Record<string, unknown> {
+  if (message.type === 'tool_output') return { callId: message.callId, text: message.text };
+  const { attemptId, channel, offset, text } = message;
+  return { attemptId, channel, offset, text };
+}

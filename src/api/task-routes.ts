@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import { newId } from '../clock.ts';
+import { fromPublicId, toPublicId } from '../core/id.ts';
+import { cancelTask } from '../store/tasks.ts';
+import { readTask, readTasks, type TaskRow } from '../store/views-tasks.ts';
+import { type ApiDeps, announce } from './deps.ts';
+import { idCursor, pageReply } from './pages.ts';
+import { badRequest, notFound } from './problem.ts';
+import { type Call, type Reply, type Route, route } from './route.ts';
+import { showAccepted, showTask } from './show.ts';
+import { submitTask } from './submit-task.ts';
+import { CreateTask, PageQuery, page, Task, TaskStatus } from './wire.ts';
+
+/** Longest `Idempotency-Key`, in characters. */
+export const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
+
+export const IdempotencyHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .min(1)
+    .max(MAX_IDEMPOTENCY_KEY_LENGTH)
+    .optional()
+    .meta({ description: 'Makes repeating the request harmless: the same key is the same thing.' }),
+});
+
+const TasksQuery = z.strictObject({
+  ...PageQuery.shape,
+  status: TaskStatus.optional(),
+  sessionId: z.string().optional(),
+});
+
+export function taskRoutes(deps: ApiDeps): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/v1/tasks',
+      summary: 'Give a session, or a new one, a task.',
+      headers: IdempotencyHeaders,
+      body: CreateTask,
+      success: { status: 201, description: 'The task as it was accepted, committed.', schema: Task },
+      problems: {
+        400: ['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider', 'bad_workspace'],
+        403: ['local_workspace'],
+        404: ['not_found'],
+        409: ['idempotency_conflict', 'session_archived'],
+        413: ['prompt_too_large'],
+      },
+      handle: (call) => create(deps, call),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/tasks',
+      summary: "List the team's tasks, the newest first.",
+      query: TasksQuery,
+      success: { status: 200, description: 'A page of tasks.', schema: page(Task) },
+      problems: { 400: ['invalid_cursor'] },
+      handle: (call) => list(deps, call),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/tasks/:id',
+      summary: 'One task, with what it waits on, its result and its usage.',
+      id: 'task',
+      success: { status: 200, description: 'The task.', schema: Task },
+      problems: { 404: ['not_found'] },
+      handle: async ({ caller, id }) => ({
+        status: 200,
+        body: showTask(await taskOf(deps, caller.teamId, id)),
+      }),
+    }),
+    route({
+      method: 'post',
+      path: '/v1/tasks/:id/cancel',
+      summary: 'Cancel a task. One that has ended stays as it is.',
+      id: 'task',
+      success: {
+        status: 200,
+        description: 'The task: cancelled, or marked for its worker to end.',
+        schema: Task,
+      },
+      problems: { 404: ['not_found'] },
+      handle: (call) => cancel(deps, call),
+    }),
+  ];
+}
+
+async function create(deps: ApiDeps, call: Call<unknown, CreateTask>): Promise<Reply> {
+  const { caller, body, request } = call;
+  const idempotencyKey = idempotencyKeyOf(request.headers['idempotency-key']);
+  const id = await submitTask(deps, { caller, body, idempotencyKey });
+  return { status: 201, body: showAccepted(await taskOf(deps, caller.teamId, id)) };
+}
+
+/** Throws `ApiProblem` where the header's value is none that is kept. */
+export function idempotencyKeyOf(header: string | string[] | undefined): string | undefined {
+  const parsed = IdempotencyHeaders.safeParse({ 'idempotency-key': header });
+  if (parsed.success) return parsed.data['idempotency-key'];
+  throw badRequest(
+    'invalid_idempotency_key',
+    `The Idempotency-Key must have 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} characters.`,
+  );
+}
+
+async function list(deps: ApiDeps, call: Call<z.infer<typeof TasksQuery>, unknown>): Promise<Reply> {
+  const { limit, cursor, status } = call.query;
+  const sessionId = sessionFilter(call.query.sessionId);
+  const filter = { teamId: call.caller.teamId, status, sessionId, before: idCursor('task', cursor) };
+  return pageReply(await readTasks(deps.db, filter, limit), {
+    show: showTask,
+    cursor: (row) => toPublicId('task', row.id),
+  });
+}
+
+/** The UUID of a session that a list is filtered by. */
+export function sessionFilter(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const id = fromPublicId('session', text);
+  if (id === undefined)
+    throw badRequest('invalid_request', 'The query cannot be used at sessionId: expected ses_….');
+  return id;
+}
+
+async function cancel(deps: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<Reply> {
+  const { db, bus, clock } = deps;
+  const outcome = await cancelTask(db, { teamId: caller.teamId, taskId: id, nextTurnId: newId(clock) });
+  if (outcome.outcome === 'cancelled') announce(deps, outcome);
+  if (outcome.outcome === 'requested') bus.publish({ type: 'cancel', rootId: outcome.rootId, taskId: id });
+  return { status: 200, body: showTask(await taskOf(deps, caller.teamId, id)) };
+}
+
+async function taskOf({ db }: ApiDeps, teamId: string, id: string): Promise<TaskRow> {
+  const task = await readTask(db, { teamId, id });
+  if (task === undefined) throw notFound(`task ${toPublicId('task', id)}`);
+  return task;
+}

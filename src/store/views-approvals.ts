@@ -1,0 +1,93 @@
+/** Approvals, stored outputs and workers as the API shows them. */
+import type { Database } from './database.ts';
+import { cut, type Rows, readWithPrisma } from './views.ts';
+
+export interface ApprovalRow {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly taskId: string;
+  readonly turn: number;
+  readonly tool: string;
+  readonly arguments: string | null;
+  readonly status: string;
+  readonly message: string | null;
+  readonly createdAt: Date;
+  readonly resolvedAt: Date | null;
+}
+
+export interface ApprovalFilter {
+  readonly teamId: string;
+  readonly id?: string | undefined;
+  readonly sessionId?: string | undefined;
+  readonly status?: string | undefined;
+  /** Only those younger than this one. */
+  readonly after?: string | undefined;
+}
+
+export async function readApproval(
+  db: Database,
+  approval: { readonly teamId: string; readonly id: string },
+): Promise<ApprovalRow | undefined> {
+  const { rows } = await readApprovals(db, approval, 1);
+  return rows[0];
+}
+
+/** The oldest first: it has waited longest. */
+export async function readApprovals(
+  db: Database,
+  filter: ApprovalFilter,
+  limit: number,
+): Promise<Rows<ApprovalRow>> {
+  const { teamId, id = null, sessionId = null, status = null, after = null } = filter;
+  const rows = await db.sql<ApprovalRow & Record<string, unknown>>`
+    SELECT a.id, a.session_id AS "sessionId", a.task_id AS "taskId", u.number AS turn, c.name AS tool, a.status,
+           a.message, a.created_at AS "createdAt", a.resolved_at AS "resolvedAt",
+           (SELECT part->>'arguments' FROM jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
+             WHERE part->>'type' = 'tool' ORDER BY place OFFSET c.ordinal LIMIT 1) AS arguments
+      FROM approval a JOIN session s ON s.id = a.session_id JOIN turn u ON u.id = a.turn_id
+      JOIN tool_call c ON c.id = a.tool_call_id
+      LEFT JOIN entry e ON e.session_id = a.session_id AND e.position = u.answer_position
+     WHERE s.team_id = ${teamId} AND (${id}::uuid IS NULL OR a.id = ${id})
+       AND (${sessionId}::uuid IS NULL OR a.session_id = ${sessionId}) AND (${status}::text IS NULL OR a.status = ${status})
+       AND (${after}::uuid IS NULL OR a.id > ${after})
+     ORDER BY a.id LIMIT ${limit + 1}`;
+  return cut(rows, limit);
+}
+
+/** The whole output of a tool call, gzip-compressed; `size` is that of the text, in bytes. */
+export async function readOutput(
+  db: Database,
+  call: { readonly teamId: string; readonly id: string },
+): Promise<{ readonly size: number; readonly gzipped: Uint8Array } | undefined> {
+  const { id, teamId } = call;
+  const found = await readWithPrisma(db, (prisma) =>
+    prisma.toolCall.findFirst({ where: { id, turn: { session: { teamId } } }, select: { output: true } }),
+  );
+  return found?.output ? { size: found.output.size, gzipped: found.output.body } : undefined;
+}
+
+export interface WorkerRow {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: Date;
+  readonly leaseExpiresAt: Date;
+}
+
+/** Workers that have not ended, the newest first. */
+export async function readWorkers(
+  db: Database,
+  before: string | undefined,
+  limit: number,
+): Promise<Rows<WorkerRow>> {
+  const rows = await readWithPrisma(db, (prisma) =>
+    prisma.worker.findMany({
+      where: { endedAt: null, ...(before === undefined ? {} : { id: { lt: before } }) },
+      orderBy: { id: 'desc' },
+      take: limit + 1,
+      select: { id: true, host: true, pid: true, version: true, startedAt: true, leaseExpiresAt: true },
+    }),
+  );
+  return cut(rows, limit);
+}

@@ -1,0 +1,150 @@
+/** Sessions, their logs and their tool calls as the API shows them. */
+import type { Part } from '../core/entry.ts';
+import type { AgentState } from '../core/event.ts';
+import type { Database } from './database.ts';
+import { storableText } from './json.ts';
+import { cut, type Rows, readWithPrisma } from './views.ts';
+
+export interface SessionRow {
+  readonly id: string;
+  readonly rootId: string;
+  readonly parentId: string | null;
+  readonly title: string;
+  readonly state: AgentState;
+  readonly workspaceKind: 'local' | 'empty';
+  readonly workspacePath: string | null;
+  readonly createdAt: Date;
+  readonly archivedAt: Date | null;
+}
+
+export interface SessionFilter {
+  readonly teamId: string;
+  readonly id?: string | undefined;
+  /** Stands in the title or in something a person said. */
+  readonly text?: string | undefined;
+  /** Only those older than this one. */
+  readonly before?: string | undefined;
+}
+
+/** Only what leads to a session's rows: `undefined` where the team has no such session. */
+export async function findSession(
+  db: Database,
+  session: { readonly teamId: string; readonly id: string },
+): Promise<{ readonly id: string; readonly rootId: string } | undefined> {
+  const { id, teamId } = session;
+  const select = { id: true, rootId: true };
+  const found = await readWithPrisma(db, (prisma) =>
+    prisma.session.findFirst({ where: { id, teamId }, select }),
+  );
+  return found ?? undefined;
+}
+
+export async function readSession(
+  db: Database,
+  session: { readonly teamId: string; readonly id: string },
+): Promise<SessionRow | undefined> {
+  const { rows } = await readSessions(db, session, 1);
+  return rows[0];
+}
+
+/** The newest first. The state is that of the task in hand, or of the last one. */
+export async function readSessions(
+  db: Database,
+  filter: SessionFilter,
+  limit: number,
+): Promise<Rows<SessionRow>> {
+  const { teamId, id = null, before = null } = filter;
+  const text = filter.text === undefined ? null : storableText(filter.text);
+  const rows = await db.sql<SessionRow & Record<string, unknown>>`
+    SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
+           w.path AS "workspacePath", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
+           CASE WHEN t.status = 'running' AND u.answer_position IS NOT NULL THEN 'executing'
+                WHEN t.status = 'running' THEN 'thinking'
+                WHEN t.status = 'waiting' THEN 'waiting'
+                WHEN t.status = 'succeeded' THEN 'completed'
+                WHEN t.status = 'failed' THEN 'failed' ELSE 'idle' END AS state
+      FROM session s
+      JOIN workspace w ON w.id = s.workspace_id
+      LEFT JOIN LATERAL (
+        SELECT id, status FROM task WHERE session_id = s.id
+         ORDER BY ended_at IS NOT NULL, CASE WHEN ended_at IS NULL THEN ordinal ELSE -ordinal END LIMIT 1) t ON true
+      LEFT JOIN turn u ON u.session_id = s.id AND u.status IN ('ready', 'queued', 'running', 'parked')
+     WHERE s.team_id = ${teamId} AND (${id}::uuid IS NULL OR s.id = ${id}) AND (${before}::uuid IS NULL OR s.id < ${before})
+       AND (${text}::text IS NULL OR position(lower(${text}) IN lower(s.title)) > 0 OR EXISTS (
+         SELECT 1 FROM message m, jsonb_array_elements(m.parts) part
+          WHERE m.session_id = s.id AND position(lower(${text}) IN lower(part->>'text')) > 0))
+     ORDER BY s.id DESC LIMIT ${limit + 1}`;
+  return cut(rows, limit);
+}
+
+export interface EntryRow {
+  readonly position: number;
+  readonly kind: string;
+  readonly taskId: string;
+  readonly turn: number;
+  readonly parts: readonly Part[];
+  readonly stopReason: string | null;
+  readonly callId: string | null;
+  readonly status: string | null;
+  readonly at: Date;
+}
+
+/** Entries behind `position`, in order. */
+export async function readEntryPage(
+  db: Database,
+  after: { readonly sessionId: string; readonly position: number },
+  limit: number,
+): Promise<Rows<EntryRow>> {
+  const rows = await db.sql<EntryRow & Record<string, unknown>>`
+    SELECT e.position, e.kind, e.task_id AS "taskId", u.number AS turn, coalesce(e.parts, m.parts) AS parts,
+           e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.created_at AS at
+      FROM entry e JOIN turn u ON u.id = e.turn_id LEFT JOIN message m ON m.id = e.message_id
+     WHERE e.session_id = ${after.sessionId} AND e.position > ${after.position}
+     ORDER BY e.position LIMIT ${limit + 1}`;
+  return cut(rows, limit);
+}
+
+/** Where a tool call stands in its session: the order of the execution log. */
+export interface CallPlace {
+  readonly task: number;
+  readonly turn: number;
+  readonly ordinal: number;
+}
+
+export interface ToolCallRow {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly taskId: string;
+  readonly taskOrdinal: number;
+  readonly turn: number;
+  readonly ordinal: number;
+  readonly callId: string;
+  readonly name: string;
+  readonly arguments: string | null;
+  readonly effect: string;
+  readonly status: string;
+  readonly durationMs: number | null;
+  readonly resultPosition: number | null;
+  readonly hasOutput: boolean;
+  readonly endedAt: Date | null;
+}
+
+/** Tool calls behind `place`, in the order in which the model asked for them. */
+export async function readToolCalls(
+  db: Database,
+  after: { readonly sessionId: string; readonly place: CallPlace },
+  limit: number,
+): Promise<Rows<ToolCallRow>> {
+  const { task, turn, ordinal } = after.place;
+  const rows = await db.sql<ToolCallRow & Record<string, unknown>>`
+    SELECT c.id, c.session_id AS "sessionId", c.task_id AS "taskId", t.ordinal AS "taskOrdinal", u.number AS turn,
+           c.ordinal, c.call_id AS "callId", c.name, c.effect, c.status, c.duration_ms AS "durationMs",
+           c.result_position AS "resultPosition", c.output_hash IS NOT NULL AS "hasOutput", c.ended_at AS "endedAt",
+           (SELECT part->>'arguments' FROM jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
+             WHERE part->>'type' = 'tool' ORDER BY place OFFSET c.ordinal LIMIT 1) AS arguments
+      FROM tool_call c JOIN turn u ON u.id = c.turn_id JOIN task t ON t.id = c.task_id
+      LEFT JOIN entry e ON e.session_id = c.session_id AND e.position = u.answer_position
+     WHERE c.session_id = ${after.sessionId} AND (t.ordinal, u.number, c.ordinal) > (${task}::int, ${turn}::int, ${ordinal}::int)
+     ORDER BY t.ordinal, u.number, c.ordinal LIMIT ${limit + 1}`;
+  return cut(rows, limit);
+}

@@ -1,0 +1,130 @@
+/** Tasks as the API shows them. */
+import type { TextPart } from '../core/entry.ts';
+import type { Profile } from '../core/profile.ts';
+import type { Database } from './database.ts';
+import { cut, type Rows } from './views.ts';
+
+export interface TokenCount {
+  readonly model: string;
+  readonly input: number;
+  readonly output: number;
+  readonly cached: number;
+  readonly reasoning: number;
+  readonly requests: number;
+}
+
+export interface TaskRow {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly status: string;
+  readonly waitingOn: string | null;
+  readonly cancelRequested: boolean;
+  readonly prompt: readonly TextPart[];
+  readonly profile: Profile;
+  readonly turnLimit: number;
+  readonly treeTurnLimit: number;
+  readonly tokenLimit: number | null;
+  readonly secondsLimit: number | null;
+  /** Turns that a worker has begun. */
+  readonly turns: number;
+  /** The answer that ended the task. */
+  readonly result: readonly { readonly type: string; readonly text?: string }[] | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  /** One per model, the first used first. */
+  readonly usage: readonly TokenCount[];
+  readonly toolCalls: number;
+  /** Calls that ended neither well nor by a person's or a rule's no. */
+  readonly toolFailures: number;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly createdAt: Date;
+  readonly startedAt: Date | null;
+  readonly endedAt: Date | null;
+}
+
+export interface TaskFilter {
+  readonly teamId: string;
+  readonly id?: string | undefined;
+  readonly sessionId?: string | undefined;
+  readonly status?: string | undefined;
+  /** Only those older than this one. */
+  readonly before?: string | undefined;
+}
+
+export async function readTask(
+  db: Database,
+  task: { readonly teamId: string; readonly id: string },
+): Promise<TaskRow | undefined> {
+  const { rows } = await readTasks(db, task, 1);
+  return rows[0];
+}
+
+/** The newest first. */
+export async function readTasks(db: Database, filter: TaskFilter, limit: number): Promise<Rows<TaskRow>> {
+  const { teamId, id = null, sessionId = null, status = null, before = null } = filter;
+  const rows = await db.sql<TaskRow & Record<string, unknown>>`
+    SELECT t.id, t.session_id AS "sessionId", t.status, t.waiting_on AS "waitingOn",
+           t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, p.body AS profile,
+           t.turn_limit AS "turnLimit", t.tree_turn_limit AS "treeTurnLimit", t.token_limit::float8 AS "tokenLimit",
+           t.seconds_limit AS "secondsLimit", coalesce(b.number, 0) AS turns, e.parts AS result,
+           t.error_code AS "errorCode", t.error_message AS "errorMessage", coalesce(u.usage, '[]') AS usage,
+           c.calls AS "toolCalls", c.failures AS "toolFailures", t.metadata,
+           t.created_at AS "createdAt", t.started_at AS "startedAt", t.ended_at AS "endedAt"
+      FROM task t
+      JOIN profile p ON p.hash = t.profile_hash
+      JOIN LATERAL (SELECT parts FROM message WHERE task_id = t.id ORDER BY created_at, id LIMIT 1) m ON true
+      LEFT JOIN entry e ON e.session_id = t.session_id AND e.position = t.result_position
+      LEFT JOIN LATERAL (
+        SELECT number FROM turn WHERE task_id = t.id AND EXISTS (SELECT 1 FROM attempt WHERE turn_id = turn.id)
+         ORDER BY number DESC LIMIT 1) b ON true
+      LEFT JOIN LATERAL (
+        SELECT jsonb_agg(to_jsonb(per_model) - 'first' ORDER BY first) AS usage
+          FROM (SELECT model, sum(input) AS input, sum(output) AS output, sum(cached) AS cached,
+                       sum(reasoning) AS reasoning, count(*) AS requests, min(created_at) AS first
+                  FROM usage WHERE task_id = t.id AND outcome = 'recorded' GROUP BY model) per_model) u ON true
+      CROSS JOIN LATERAL (
+        SELECT count(*)::int AS calls,
+               (count(*) FILTER (WHERE c.status IN ('failed', 'interrupted', 'unknown')))::int AS failures
+          FROM turn JOIN tool_call c ON c.turn_id = turn.id WHERE turn.task_id = t.id) c
+     WHERE t.team_id = ${teamId} AND (${id}::uuid IS NULL OR t.id = ${id})
+       AND (${sessionId}::uuid IS NULL OR t.session_id = ${sessionId}) AND (${status}::text IS NULL OR t.status = ${status})
+       AND (${before}::uuid IS NULL OR t.id < ${before})
+     ORDER BY t.id DESC LIMIT ${limit + 1}`;
+  return cut(rows, limit);
+}
+
+/** The task that an idempotency key made, and the hash (hexadecimal) of what was asked. */
+export async function findIdempotent(
+  db: Database,
+  key: { readonly teamId: string; readonly key: string },
+): Promise<{ readonly taskId: string; readonly requestHash: string } | undefined> {
+  const [row] = await db.sql<{ taskId: string; requestHash: string }>`
+    SELECT task_id AS "taskId", encode(request_hash, 'hex') AS "requestHash"
+      FROM idempotency_key WHERE team_id = ${key.teamId} AND key = ${key.key}`;
+  return row;
+}
+
+/** The session's task in hand: the first that has not ended. */
+export async function unfinishedTask(db: Database, sessionId: string): Promise<string | undefined> {
+  const [row] = await db.sql<{ id: string }>`
+    SELECT id FROM task WHERE session_id = ${sessionId} AND ended_at IS NULL ORDER BY ordinal LIMIT 1`;
+  return row?.id;
+}
+
+export async function readMessage(
+  db: Database,
+  message: { readonly sessionId: string; readonly id: string },
+): Promise<{ readonly taskId: string; readonly parts: readonly TextPart[] } | undefined> {
+  const [row] = await db.sql<{ taskId: string; parts: readonly TextPart[] }>`
+    SELECT task_id AS "taskId", parts FROM message WHERE id = ${message.id} AND session_id = ${message.sessionId}`;
+  return row;
+}
+
+/** What the team has used, per model. */
+export async function readUsage(db: Database, teamId: string): Promise<TokenCount[]> {
+  return db.sql<TokenCount & Record<string, unknown>>`
+    SELECT u.model, sum(u.input)::float8 AS input, sum(u.output)::float8 AS output, sum(u.cached)::float8 AS cached,
+           sum(u.reasoning)::float8 AS reasoning, count(*)::float8 AS requests
+      FROM usage u JOIN session s ON s.id = u.session_id
+     WHERE s.team_id = ${teamId} AND u.outcome = 'recorded' GROUP BY u.model ORDER BY u.model`;
+}
