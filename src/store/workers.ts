@@ -21,11 +21,13 @@ export async function endWorker(db: Database, workerId: string): Promise<void> {
   await db.transition('end_worker', workerId);
 }
 
-/** The other workers whose lease has not run out: those whose death could be noticed sooner than by it. */
+/** The other workers whose death would matter and could be noticed: those with a lease, or with attempts still open. */
 export function liveWorkers(db: Database, except: string): Promise<WorkerIdentity[]> {
   return db.sql<WorkerIdentity & Record<string, unknown>>`
     SELECT id, host, pid, pid_started_at AS "pidStartedAt", lock_key::text AS "lockKey", version
-      FROM worker WHERE ended_at IS NULL AND id <> ${except}`;
+      FROM worker w WHERE ended_at IS NULL AND id <> ${except}
+       AND (lease_expires_at > clock_timestamp()
+            OR EXISTS (SELECT 1 FROM attempt WHERE worker_id = w.id AND ended_at IS NULL))`;
 }
 
 export function suspectWorker(

@@ -1,6 +1,6 @@
 -- The worker's lease (PROTOCOL 1, 3, 6): one row per incarnation, by the database's clock.
 
--- register_worker: nothing → a worker with a lease of p_lease_ms.
+-- register_worker: nothing → worker with a lease of p_lease_ms.
 CREATE FUNCTION register_worker(p_worker jsonb, p_lease_ms int) RETURNS void LANGUAGE sql AS $$
   INSERT INTO worker (id, host, pid, pid_started_at, lock_key, version, lease_expires_at)
   VALUES ((p_worker->>'id')::uuid, p_worker->>'host', (p_worker->>'pid')::int, p_worker->>'pidStartedAt',
@@ -8,8 +8,9 @@ CREATE FUNCTION register_worker(p_worker jsonb, p_lease_ms int) RETURNS void LAN
   ON CONFLICT DO NOTHING
 $$;
 
--- renew_lease: extends a lease, also one that ran out while Postgres or the worker was away: what it lost meanwhile is
--- fenced by attempt, and what nobody took over is still its own. False: the incarnation was ended, and is over.
+-- renew_lease: worker's lease → extended, also one that ran out while Postgres or the worker was away: what it lost
+-- meanwhile is fenced by attempt, and what nobody took over is still its own. False: the incarnation was ended, and is
+-- over.
 CREATE FUNCTION renew_lease(p_worker uuid, p_lease_ms int) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE worker SET lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0)
@@ -17,13 +18,13 @@ BEGIN
   RETURN FOUND;
 END $$;
 
--- end_worker: a worker's incarnation ends. By itself when it stops; by a sweeper on the same host that saw its process
--- gone, which is proof; or because its lease ran out.
+-- end_worker: worker → ended. By itself when it stops; by a sweeper on the same host that saw its process gone, which is
+-- proof; or because its lease ran out.
 CREATE FUNCTION end_worker(p_worker uuid) RETURNS void LANGUAGE sql AS $$
   UPDATE worker SET ended_at = clock_timestamp() WHERE id = p_worker AND ended_at IS NULL
 $$;
 
--- suspect_worker: shortens the lease of a worker whose advisory lock is free to p_grace_ms. Suspicion, not death: while
+-- suspect_worker: worker's lease → p_grace_ms at most, where its advisory lock is free. Suspicion, not death: while
 -- the worker lives it takes its lock and its lease again. Not before Postgres has been up for one lease, since a
 -- restart drops every lock.
 CREATE FUNCTION suspect_worker(p_worker uuid, p_lease_ms int, p_grace_ms int) RETURNS boolean LANGUAGE plpgsql AS $$
