@@ -3,6 +3,7 @@
 --
 -- Guard: the approval is the team's and open. The first writer wins.
 -- Returns: {outcome: 'resolved', wake?, rootId, seq} | {outcome: 'already', status, resolvedBy} | {outcome: 'not_found'}
+-- The same decision with the same words by the same person is a repeat, and is 'resolved' again.
 -- Races: cancel closes the approval under the same locks; the turn may still be running and park later, with one wait
 -- fewer.
 CREATE FUNCTION resolve_approval(p_team uuid, p_approval uuid, p_decision text, p_message text, p_user uuid)
@@ -16,6 +17,10 @@ BEGIN
   v_turn := lock_turn(v_approval.turn_id);
   PERFORM 1 FROM tool_call WHERE id = v_approval.tool_call_id FOR NO KEY UPDATE;
   SELECT * INTO v_approval FROM approval WHERE id = p_approval FOR NO KEY UPDATE;
+  IF v_approval.status = p_decision AND v_approval.resolved_by = p_user AND v_approval.message IS NOT DISTINCT FROM p_message THEN
+    RETURN jsonb_build_object('outcome', 'resolved', 'rootId', v_turn.root_id, 'wake', wake_of(v_turn.id),
+      'seq', (SELECT last_seq FROM tree WHERE root_id = v_turn.root_id));
+  END IF;
   IF v_approval.status <> 'open' THEN
     RETURN jsonb_build_object('outcome', 'already', 'status', v_approval.status,
       'resolvedBy', (SELECT name FROM "user" WHERE id = v_approval.resolved_by));
