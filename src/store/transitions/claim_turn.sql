@@ -31,7 +31,8 @@ BEGIN
   END IF;
 
   SELECT * INTO v_before FROM task WHERE id = v_turn.task_id;
-  v_reserve := CASE WHEN v_turn.answer_position IS NULL THEN p_reserve + last_request(v_turn.task_id) ELSE 0 END;
+  v_reserve := CASE WHEN v_turn.answer_position IS NULL
+    THEN least(p_reserve + last_request(v_turn.task_id), 2147483647) ELSE 0 END;
   v_limit := reserve_turn(v_turn, v_before, v_reserve);
   IF v_limit IS NOT NULL THEN RETURN fail_at_limit(v_turn, v_limit, p_next_turn); END IF;
 

@@ -13,7 +13,7 @@ BEGIN
   SELECT * INTO v_task FROM task WHERE id = p_task FOR NO KEY UPDATE;
   SELECT * INTO v_turn FROM turn WHERE task_id = p_task AND status IN ('ready', 'queued', 'parked') FOR NO KEY UPDATE;
   IF v_turn.id IS NULL OR v_task.ended_at IS NOT NULL OR v_task.deadline_at IS NULL OR v_task.deadline_at > clock_timestamp() THEN
-    RETURN jsonb_build_object('outcome', 'skipped');
+    RETURN coalesce('{"outcome": "ended"}' || started_by(p_next_turn), '{"outcome": "skipped"}');
   END IF;
   RETURN fail_at_limit(v_turn, 'seconds', p_next_turn);
 END $$;

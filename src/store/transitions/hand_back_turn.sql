@@ -2,7 +2,7 @@
 -- kept, and the stop does not count as a takeover.
 --
 -- Guard: the attempt holds the turn. Calls that were started and have no result stay `started`: the next attempt tells
--- the model what is unknown.
+-- the model what is unknown. A request that was broken off is booked as spent: nobody knows what it cost.
 -- Returns: {outcome: 'handed_back', wake, seq} | {outcome: 'repeated', wake?} | {outcome: 'fenced'}
 -- Races: a task that was cancelled meanwhile ends here instead, since nobody else would settle it: outcome 'handed_back'
 -- with the next task's wake, if there is one.
@@ -15,7 +15,7 @@ DECLARE
 BEGIN
   IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
     IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('drained', 'cancelled')) THEN
-      RETURN jsonb_build_object('outcome', 'repeated', 'wake', wake_of(p_turn));
+      RETURN jsonb_build_object('outcome', 'repeated', 'wake', coalesce(wake_of(p_turn), wake_of(p_next_turn)));
     END IF;
     RETURN jsonb_build_object('outcome', 'fenced');
   END IF;
@@ -28,6 +28,7 @@ BEGIN
     v_reserved := end_attempt(p_attempt, 'drained');
     UPDATE turn SET status = 'queued', attempt_id = NULL, wake = wake + 1, checked_at = clock_timestamp() WHERE id = p_turn;
   END IF;
+  PERFORM book_unknown_usage(v_turn, p_attempt, v_reserved);
   RETURN jsonb_build_object('outcome', 'handed_back', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
     'seq', append_events(v_turn.root_id, v_events, v_reserved, -v_reserved));

@@ -1,17 +1,17 @@
 -- retry_turn: turn `running` → `ready` with a due time, task `running` → `waiting` on `retry`. The model request failed in
 -- a way that may pass. No slot, connection or timer waits: the due time is a row, by the database's clock.
 --
--- Guard: the attempt holds the turn, which has no answer. p_spent: the provider may have charged for the request, so the
--- reservation is booked as spent; else it is released.
+-- Guard: the attempt holds the turn. p_retry: {delayMs, failure, spent}; spent: the provider may have charged for the
+-- request, so the reservation is booked as spent; else it is released.
 -- Returns: {outcome: 'retrying', seq} | {outcome: 'ended', wake?, seq} where the task was cancelled meanwhile
---          | {outcome: 'repeated'} | {outcome: 'fenced'}
+--          | {outcome: 'repeated', wake?} | {outcome: 'fenced'}
 -- Races: cancel locks the session first, as this does: it ends a turn that is `ready`, and leaves a mark on a running one.
 CREATE FUNCTION retry_turn(p_turn uuid, p_attempt uuid, p_retry jsonb, p_next_turn uuid)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_turn turn := lock_turn(p_turn);
   v_failure jsonb := p_retry->'failure';
-  v_due timestamptz := clock_timestamp() + make_interval(secs => (p_retry->>'delayMs')::bigint / 1000.0);
+  v_due timestamptz := clock_timestamp() + make_interval(secs => (p_retry->>'delayMs')::float8 / 1000);
   v_reserved bigint;
   v_used bigint;
   v_events jsonb;
@@ -19,7 +19,7 @@ DECLARE
 BEGIN
   IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
     RETURN jsonb_build_object('outcome', CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome = 'retry')
-      THEN 'repeated' ELSE 'fenced' END);
+      THEN 'repeated' ELSE 'fenced' END, 'wake', wake_of(p_next_turn));
   END IF;
   v_reserved := end_attempt(p_attempt, 'retry', v_failure);
   v_used := CASE WHEN (p_retry->>'spent')::boolean THEN v_reserved ELSE 0 END;

@@ -56,6 +56,6 @@ $$;
 
 CREATE FUNCTION book_unknown_usage(p_turn turn, p_attempt uuid, p_tokens bigint) RETURNS void LANGUAGE sql AS $$
   INSERT INTO usage (attempt_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning)
-  SELECT p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'unknown', '', least(p_tokens, 2147483647), 0, 0, 0
+  SELECT p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'unknown', '', p_tokens, 0, 0, 0
    WHERE p_tokens > 0
 $$;
