@@ -1,0 +1,153 @@
+import { createServer } from 'node:net';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/log.ts';
+import { type Database, DatabaseUnavailable, openDatabase } from '../../src/store/database.ts';
+import { toJson } from '../../src/store/json.ts';
+import { createTask } from '../../src/store/tasks.ts';
+import { submissionOf, useStore } from '../support/store.ts';
+import { type Line, lineTo } from './reply-thief.ts';
+
+const store = useStore();
+
+describe('toJson', () => {
+  const roundTrip = async (value: unknown) =>
+    (await store.db.pool.query('SELECT $1::jsonb AS value', [toJson(value)])).rows[0]?.value;
+
+  test.each([
+    ['NUL', 'a\0b', 'a\uFFFDb'],
+    ['a high surrogate alone', 'a\uD83Db', 'a\uFFFDb'],
+    ['a low surrogate alone', '\uDE00', '\uFFFD'],
+    ['text that only looks like an escape', '\\u0000 and \\ud83d', '\\u0000 and \\ud83d'],
+    ['a whole pair', '🦫 \u2028 ', '🦫 \u2028 '],
+    ['keys', { 'k\0': [{ '\uD83D': 1 }] }, { 'k\uFFFD': [{ '\uFFFD': 1 }] }],
+    ['what is no text', { a: null, b: [true, 1.5, 'x\0'] }, { a: null, b: [true, 1.5, 'x\uFFFD'] }],
+  ])('writes %s so that jsonb takes it', async (_what, value, stored) => {
+    expect(await roundTrip(value)).toEqual(stored);
+  });
+
+  test('loses nothing of any text that Postgres can hold, and refuses none', async () => {
+    const anyText = fc.string({ unit: 'binary', maxLength: 20 });
+    const broken = fc
+      .array(fc.constantFrom('a', '\0', '\uD83D', '\uDE00', '\\u0000', '"'))
+      .map((parts) => parts.join(''));
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(anyText, broken), async (text) => {
+        expect(await roundTrip({ text })).toEqual({ text: text.toWellFormed().replaceAll('\0', '\uFFFD') });
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe('a database that goes away', () => {
+  let line: Line;
+  let db: Database;
+  beforeAll(async () => {
+    line = await lineTo(store.url);
+    db = openDatabase({ url: line.url, log: silentLog });
+  });
+  afterAll(async () => {
+    await db.close();
+    await line.close();
+  });
+
+  /** The backends of `db` that wait for a lock. */
+  async function waiting(): Promise<{ pid: number }[]> {
+    for (;;) {
+      const rows = await store.db.sql<{ pid: number }>`
+        SELECT pid FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%create_task%'`;
+      if (rows.length > 0) return rows;
+    }
+  }
+
+  test('is asked again after its backends were terminated in the middle of a transition', async () => {
+    const submission = submissionOf(store, { prompt: 'terminated' });
+    const holder = await store.db.pool.connect();
+    await holder.query('BEGIN');
+    const { profileHash, profile } = submission.task;
+    await holder.query(`INSERT INTO profile VALUES (decode($1, 'hex'), $2)`, [profileHash, profile]);
+    const outcome = createTask(db, submission);
+    const first = await waiting();
+    for (const { pid } of first) await store.db.sql`SELECT pg_terminate_backend(${pid}::int)`;
+    for (let now = first; now[0]?.pid === first[0]?.pid; ) now = await waiting();
+    await holder.query('COMMIT');
+    holder.release();
+    expect(await outcome).toMatchObject({ outcome: 'created' });
+  });
+
+  test('is asked again after idle connections were terminated', async () => {
+    await Promise.all([db.sql`SELECT 1`, db.sql`SELECT 2`]);
+    await store.db.sql`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle'`;
+    expect(await db.sql`SELECT 3 AS three`).toEqual([{ three: 3 }]);
+  });
+
+  test('does not repeat what Postgres itself refused', async () => {
+    const began = performance.now();
+    await expect(db.sql`SELECT 1 / ${0}::int`).rejects.toMatchObject({ code: '22012' });
+    await expect(db.transition('no_such_transition')).rejects.toMatchObject({ code: '42883' });
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+
+  test('is called unavailable once patience runs out: nothing listens', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const address = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    const port = typeof address === 'object' ? address?.port : 0;
+    const nobody = openDatabase({
+      url: `postgresql://a:b@127.0.0.1:${port}/c`,
+      log: silentLog,
+      patienceMs: 120,
+    });
+    const error = await nobody.sql`SELECT 1`.catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(DatabaseUnavailable);
+    expect(error).toMatchObject({
+      code: 'database_unavailable',
+      exitCode: 3,
+      cause: { code: 'ECONNREFUSED' },
+    });
+    await nobody.close();
+  });
+
+  test('is called unavailable where its name is known to nobody', async () => {
+    const nobody = openDatabase({ url: 'postgresql://a:b@nowhere.invalid/c', log: silentLog, patienceMs: 1 });
+    await expect(nobody.sql`SELECT 1`).rejects.toBeInstanceOf(DatabaseUnavailable);
+    await nobody.close();
+  });
+
+  test('is called unavailable where the line is silent', async () => {
+    const silent = await lineTo(store.url);
+    const far = openDatabase({ url: silent.url, log: silentLog, patienceMs: 1, statementTimeoutMs: 100 });
+    await far.sql`SELECT 1`;
+    silent.freeze();
+    await expect(far.sql`SELECT 1`).rejects.toBeInstanceOf(DatabaseUnavailable);
+    await silent.close();
+    await far.close();
+  });
+
+  test('ends a statement that waits for what is not coming', async () => {
+    const brief = openDatabase({ url: store.url, log: silentLog, patienceMs: 1, statementTimeoutMs: 50 });
+    await expect(brief.sql`SELECT pg_sleep(30)`).rejects.toMatchObject({ code: '57014' });
+    await brief.close();
+  });
+});
+
+test('values go as parameters, objects as JSON, bytes and dates as they are', async () => {
+  const date = new Date(0);
+  const [row] = await store.db.sql`
+    SELECT ${"'; DROP TABLE task; --"}::text AS text, ${{ a: [1] }}::jsonb AS json, ${Buffer.from('b')}::bytea AS bytes,
+           ${date}::timestamptz AS date, ${null}::int AS nothing, ${undefined}::int AS missing, ${'a\0'}::text AS nul`;
+  expect(row).toEqual({
+    text: "'; DROP TABLE task; --",
+    json: { a: [1] },
+    bytes: Buffer.from('b'),
+    date,
+    nothing: null,
+    missing: null,
+    nul: 'a\uFFFD',
+  });
+});
