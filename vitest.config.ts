@@ -15,6 +15,8 @@ export default defineConfig({
       include: ['src/**/*.ts'],
       exclude: ['src/store/generated/**'],
       reporter: ['text-summary', 'json-summary'],
+      // Lines that run only in processes of their own (launcher, guards, threads) are not counted as run.
+      thresholds: { lines: 80 },
     },
   },
 });
