@@ -11,7 +11,7 @@ import type { Log } from './log.ts';
 import { createPostgresQueueBackend } from './queue/postgres.ts';
 import type { QueueBackend } from './queue/queue.ts';
 import { createRedisQueueBackend } from './queue/redis.ts';
-import { type Database, type DatabaseOptions, openDatabase } from './store/database.ts';
+import { type Database, openDatabase } from './store/database.ts';
 
 export interface Backends {
   readonly db: Database;
@@ -23,11 +23,7 @@ export interface Backends {
 }
 
 /** Opens connections as they are needed. Throws `UserError` `no_database` where none is configured. */
-export function openBackends(
-  config: Config,
-  log: Log,
-  options: Pick<DatabaseOptions, 'patienceMs'> = {},
-): Backends {
+export function openBackends(config: Config, log: Log): Backends {
   const { databaseUrl, redisUrl } = config;
   if (databaseUrl === undefined) {
     throw new UserError(
@@ -37,7 +33,7 @@ export function openBackends(
     );
   }
   const directUrl = config.databaseDirectUrl ?? databaseUrl;
-  const db = openDatabase({ url: databaseUrl, log, ...options });
+  const db = openDatabase({ url: databaseUrl, log });
   const queue =
     redisUrl === undefined
       ? createPostgresQueueBackend({ url: directUrl, log })

@@ -31,7 +31,7 @@ export function createApi(deps: ApiDeps): Api {
   app.set('etag', false);
   app.set('query parser', 'simple');
   app.use(helmet());
-  const authenticate = requireKey(createKeyFinder(deps.db, deps.clock));
+  const authenticate = requireKey(createKeyFinder(deps.db, { clock: deps.clock }));
   serve(app, routesOf(deps, tails), { authenticate });
   app.use(problemHandler(deps.log));
   return Object.assign(app, { endStreams: () => tails.close() });

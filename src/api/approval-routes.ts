@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { toPublicId } from '../core/id.ts';
-import { storableText } from '../store/json.ts';
 import { type ResolveOutcome, resolveApproval } from '../store/tasks.ts';
 import { readApproval, readApprovals } from '../store/views-approvals.ts';
 import { type ApiDeps, announce } from './deps.ts';
@@ -61,7 +60,7 @@ async function resolve(deps: ApiDeps, call: Call<unknown, z.infer<typeof Resolve
     userId,
     approvalId: call.id,
     decision: DECIDED[decision],
-    ...(message === undefined ? {} : { message: storableText(message) }),
+    ...(message === undefined ? {} : { message }),
   });
   if (outcome.outcome === 'already') throw alreadyResolved(outcome);
   const approval = await readApproval(deps.db, { teamId, id: call.id });

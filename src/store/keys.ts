@@ -6,7 +6,7 @@ import type { Database } from './database.ts';
 /** How long a key is believed without asking Postgres: what a revocation in another process takes at most. */
 export const KEY_CACHE_MS = 5_000;
 /** Keys that a process remembers at a time. */
-export const MAX_CACHED_KEYS = 10_000;
+const MAX_CACHED_KEYS = 10_000;
 
 /** `capy_` and 32 random bytes, base64url. */
 const KEY = /^capy_[A-Za-z0-9_-]{43}$/;
@@ -62,8 +62,14 @@ export async function revokeKey(
 /** Who a key belongs to; `undefined` where it is none, or revoked. */
 export type FindKey = (key: string) => Promise<Caller | undefined>;
 
+export interface KeyFinderOptions {
+  readonly clock?: Clock;
+  readonly maxCached?: number;
+}
+
 /** A `FindKey` that asks Postgres once per key and `KEY_CACHE_MS`. Keys that open nothing are not remembered. */
-export function createKeyFinder(db: Database, clock: Clock = systemClock): FindKey {
+export function createKeyFinder(db: Database, options: KeyFinderOptions = {}): FindKey {
+  const { clock = systemClock, maxCached = MAX_CACHED_KEYS } = options;
   const found = new Map<string, { caller: Caller; until: number }>();
   return async (key) => {
     if (!isKey(key)) return undefined;
@@ -75,7 +81,7 @@ export function createKeyFinder(db: Database, clock: Clock = systemClock): FindK
     const caller = await readCaller(db, hash);
     if (caller === undefined) return undefined;
     found.set(name, { caller, until: clock() + KEY_CACHE_MS });
-    if (found.size > MAX_CACHED_KEYS) found.delete(found.keys().next().value ?? '');
+    if (found.size > maxCached) found.delete(found.keys().next().value ?? '');
     return caller;
   };
 }

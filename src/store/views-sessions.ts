@@ -2,8 +2,7 @@
 import type { Part } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
 import type { Database } from './database.ts';
-import { storableText } from './json.ts';
-import { cut, type Rows, readWithPrisma } from './views.ts';
+import { cut, type Rows } from './views.ts';
 
 export interface SessionRow {
   readonly id: string;
@@ -31,12 +30,9 @@ export async function findSession(
   db: Database,
   session: { readonly teamId: string; readonly id: string },
 ): Promise<{ readonly id: string; readonly rootId: string } | undefined> {
-  const { id, teamId } = session;
-  const select = { id: true, rootId: true };
-  const found = await readWithPrisma(db, (prisma) =>
-    prisma.session.findFirst({ where: { id, teamId }, select }),
-  );
-  return found ?? undefined;
+  const [found] = await db.sql<{ id: string; rootId: string }>`
+    SELECT id, root_id AS "rootId" FROM session WHERE id = ${session.id} AND team_id = ${session.teamId}`;
+  return found;
 }
 
 export async function readSession(
@@ -53,8 +49,7 @@ export async function readSessions(
   filter: SessionFilter,
   limit: number,
 ): Promise<Rows<SessionRow>> {
-  const { teamId, id = null, before = null } = filter;
-  const text = filter.text === undefined ? null : storableText(filter.text);
+  const { teamId, id = null, text = null, before = null } = filter;
   const rows = await db.sql<SessionRow & Record<string, unknown>>`
     SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
            w.path AS "workspacePath", s.created_at AS "createdAt", s.archived_at AS "archivedAt",

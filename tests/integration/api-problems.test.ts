@@ -1,0 +1,246 @@
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createApi, routesOf } from '../../src/api/app.ts';
+import { listen } from '../../src/api/server.ts';
+import { TailHub } from '../../src/api/tails.ts';
+import { Problem } from '../../src/api/wire.ts';
+import { type LogFields, silentLog } from '../../src/log.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { createKey, mintKey, revokeKey } from '../../src/store/keys.ts';
+import { lineTo } from '../store/reply-thief.ts';
+import { type Answered, type Asking, askerOf, startTestApi, type TestApi } from './api-harness.ts';
+
+let it: TestApi;
+const lines: { fields: LogFields; message: string }[] = [];
+
+beforeAll(async () => {
+  it = await startTestApi(({ log }) => ({
+    log: { ...log, error: (fields, message) => lines.push({ fields, message }) },
+  }));
+});
+afterAll(() => it.close());
+
+async function problem(method: string, path: string, asking?: Asking): Promise<[number, string, Answered]> {
+  const answer = await it.ask(method, path, asking);
+  expect(answer.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
+  const { status, code, detail } = Problem.parse(answer.json);
+  expect(status).toBe(answer.status);
+  expect(detail).toMatch(/^[^\n]+\.$/);
+  return [status, code, answer];
+}
+
+describe('a key', () => {
+  test('that is missing is 401, with what is wanted', async () => {
+    const [status, code, { headers }] = await problem('GET', '/v1/tasks', { key: null });
+    expect([status, code]).toEqual([401, 'missing_key']);
+    expect(headers.get('www-authenticate')).toBe('Bearer realm="capybara"');
+  });
+
+  test('that is wrong, malformed or revoked is 401', async () => {
+    const { teamId } = it.me;
+    const { id: keyId, apiKey } = await createKey(it.db, { ...it.me, name: 'short' });
+    await revokeKey(it.db, { teamId, keyId });
+    const headers = [mintKey(), 'x', `${it.me.apiKey}x`, apiKey].map((key) => `Bearer ${key}`);
+    for (const authorization of [...headers, it.me.apiKey, `Basic ${it.me.apiKey}`, '']) {
+      const [status, code, answer] = await problem('GET', '/v1/tasks', {
+        key: null,
+        headers: { authorization },
+      });
+      expect([status, code]).toEqual([401, 'invalid_key']);
+      expect(answer.headers.get('www-authenticate')).toContain('error="invalid_token"');
+    }
+  });
+
+  test('is looked at before the body', async () => {
+    const [, code] = await problem('POST', '/v1/tasks', { key: null, raw: '{' });
+    expect(code).toBe('missing_key');
+  });
+
+  test('may be sent under a scheme in any case', async () => {
+    const headers = { authorization: `bearer  ${it.me.apiKey}` };
+    expect((await it.ask('GET', '/v1/tasks', { key: null, headers })).status).toBe(200);
+  });
+});
+
+describe('an address', () => {
+  test.each(['/v1/nothing', '/', '/v1/sessions/x/y/z', '/v1/tasks/%zz'])('%s is not there', async (path) => {
+    const [status, code] = await problem('GET', path);
+    expect([status, code]).toEqual([404, 'not_found']);
+  });
+
+  test.each([
+    '/v1/tasks/x',
+    '/v1/tasks/task_12',
+    `/v1/tasks/ses_${'0'.repeat(32)}`,
+    `/v1/tasks/task_${'0'.repeat(33)}`,
+    '/v1/sessions/%00',
+    '/v1/outputs/out_x',
+  ])('with a malformed id, %s, is not there', async (path) => {
+    const [status, code] = await problem('GET', path);
+    expect([status, code]).toEqual([404, 'not_found']);
+  });
+
+  test('says which methods it takes', async () => {
+    const [status, code, { headers }] = await problem('DELETE', '/v1/tasks');
+    expect([status, code]).toEqual([405, 'method_not_allowed']);
+    expect(headers.get('allow')).toBe('POST, GET');
+  });
+});
+
+describe('a body', () => {
+  const headers = { 'content-type': 'application/json' };
+
+  test.each(['{', '{"prompt":', 'no', '{"prompt": "x"} y', '"text"', ''])(
+    '%j is not JSON of ours',
+    async (raw) => {
+      const [status, code] = await problem('POST', '/v1/tasks', { raw, headers });
+      expect(status).toBe(400);
+      expect(['malformed_json', 'invalid_request']).toContain(code);
+    },
+  );
+
+  test('must say that it is JSON', async () => {
+    const raw = 'prompt=x';
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain']) {
+      const [status, code] = await problem('POST', '/v1/tasks', { raw, headers: { 'content-type': type } });
+      expect([status, code]).toEqual([415, 'unsupported_media_type']);
+    }
+    const [status] = await problem('POST', '/v1/tasks');
+    expect(status).toBe(415);
+    const strange = { 'content-type': 'application/json; charset=klingon' };
+    expect((await problem('POST', '/v1/tasks', { raw: '{}', headers: strange }))[0]).toBe(415);
+  });
+
+  test('may be compressed, and counts as what it unpacks to', async () => {
+    const packed = { ...headers, 'content-encoding': 'gzip' };
+    const ok = gzipSync(JSON.stringify({ prompt: 'packed' }));
+    expect((await it.ask('POST', '/v1/tasks', { raw: new Uint8Array(ok), headers: packed })).status).toBe(
+      201,
+    );
+    const bomb = new Uint8Array(gzipSync(Buffer.alloc(50_000_000, ' ')));
+    const [status, code] = await problem('POST', '/v1/tasks', { raw: bomb, headers: packed });
+    expect([status, code]).toEqual([413, 'prompt_too_large']);
+  });
+});
+
+describe('when something is wrong here', () => {
+  test('an unexpected error is 500 with an id that is in the log, and tells nothing else', async () => {
+    const models = {
+      list: () => [],
+      resolve: () => {
+        throw new TypeError('secret inner words');
+      },
+    };
+    const broken = await startTestApi(({ log }) => ({
+      models,
+      log: { ...log, error: (fields, message) => lines.push({ fields, message }) },
+    }));
+    const { status, json, text } = await broken.ask('POST', '/v1/tasks', { body: { prompt: 'x' } });
+    expect([status, json.code]).toEqual([500, 'internal']);
+    expect(text).not.toMatch(/secret|\.ts/);
+    const id = /[0-9a-f-]{36}/.exec(json.detail)?.[0];
+    expect(lines.at(-1)).toMatchObject({
+      message: 'a request failed',
+      fields: { id, method: 'POST', path: '/v1/tasks' },
+    });
+    await broken.close();
+  });
+
+  test('a Postgres that is away is 503 with Retry-After, whatever asks', async () => {
+    const home = await startTestApi();
+    const line = await lineTo(home.databaseUrl);
+    const db = openDatabase({ url: line.url, log: silentLog, patienceMs: 300 });
+    const server = await listen(createApi({ ...home.deps, db }), { host: '127.0.0.1', port: 0 });
+    const away = { ...home, ask: askerOf(server.url, home.me) };
+    const { sessionId, id } = await away.submit();
+    const asked = [`/v1/tasks/${id}`, `/v1/sessions/${sessionId}/entries`, '/v1/workers', '/readyz'];
+    for (const path of asked) expect((await away.ask('GET', path)).status).toBe(200);
+    await line.close();
+    for (const path of asked) {
+      const { status, json, headers } = await away.ask('GET', path);
+      expect([path, status, json.code]).toEqual([path, 503, 'database_unavailable']);
+      expect(headers.get('retry-after')).toBe('1');
+    }
+    const refused = await away.ask('POST', '/v1/tasks', { body: { prompt: 'x' } });
+    expect(refused.status).toBe(503);
+    expect((await away.ask('GET', '/healthz')).json).toEqual({ status: 'ok' });
+    await server.close();
+    await db.close();
+    await home.close();
+  });
+});
+
+test('health needs no key', async () => {
+  for (const path of ['/healthz', '/readyz', '/openapi.json'])
+    expect((await it.ask('GET', path, { key: null })).status).toBe(200);
+});
+
+describe('the OpenAPI document', () => {
+  type Json = Record<string, unknown>;
+  interface Document {
+    readonly openapi: string;
+    readonly paths: Record<string, Record<string, Operation>>;
+    readonly components: { readonly schemas: Json };
+  }
+  interface Operation {
+    readonly operationId: string;
+    readonly responses: Record<string, { readonly content?: Record<string, { readonly schema: Json }> }>;
+    readonly parameters?: { readonly name: string; readonly in: string; readonly schema: Json }[];
+    readonly requestBody?: { readonly content: Record<string, { readonly schema: Json }> };
+  }
+  let document: Document;
+
+  beforeAll(async () => {
+    document = (await it.ask('GET', '/openapi.json')).json;
+  });
+
+  const operations = () => Object.values(document.paths).flatMap((methods) => Object.values(methods));
+
+  test('has every route that serves, and no other', () => {
+    const served = routesOf(it.deps, new TailHub(it.deps)).map(
+      ({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`,
+    );
+    const written = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    );
+    expect(written.sort()).toEqual(served.sort());
+    expect(served).toContain('post /v1/tasks');
+  });
+
+  test('is OpenAPI 3.1 whose references lead somewhere', () => {
+    expect(document.openapi).toBe('3.1.0');
+    const ids = operations().map(({ operationId }) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { responses } of operations()) {
+      expect(Object.keys(responses).some((status) => /^20[01]$/.test(status))).toBe(true);
+    }
+    const [refs, types] = [valuesOf(document, '$ref'), valuesOf(document, 'type')];
+    expect(refs.length).toBeGreaterThan(10);
+    for (const ref of refs) expect([ref, resolves(String(ref))]).toEqual([ref, true]);
+    const known = ['string', 'number', 'integer', 'boolean', 'null', 'array', 'object', 'http'];
+    for (const type of types.filter((each) => typeof each === 'string')) expect(known).toContain(type);
+  });
+
+  test('declares the variables of each path', () => {
+    for (const [path, methods] of Object.entries(document.paths)) {
+      for (const { parameters = [] } of Object.values(methods)) {
+        const declared = parameters.filter((each) => each.in === 'path').map(({ name }) => `{${name}}`);
+        expect(declared).toEqual(path.match(/\{\w+\}/g) ?? []);
+      }
+    }
+  });
+
+  function resolves(ref: string): boolean {
+    const path = ref.replace(/^#\//, '').split('/');
+    return path.reduce<unknown>((at, name) => (at as Json | undefined)?.[name], document) !== undefined;
+  }
+
+  /** What stands under a name, anywhere in the document. */
+  function valuesOf(value: unknown, name: string): unknown[] {
+    if (typeof value !== 'object' || value === null) return [];
+    return Object.entries(value).flatMap(([key, inner]) => [
+      ...(key === name ? [inner] : []),
+      ...valuesOf(inner, name),
+    ]);
+  }
+});
