@@ -37,6 +37,18 @@ export async function runApi(
   }
 }
 
+/**
+ * Throws the `UserError` that an API of this configuration would refuse a task with this model and agent with: for whoever
+ * would have to start one first.
+ */
+export function checkProfile(
+  config: Config,
+  { model, agent }: { readonly model?: string | undefined; readonly agent?: string | undefined },
+): void {
+  const resolved = createModels(config.providers, { model: config.model }).resolve(model);
+  createAgents(createRegistry(builtinTools())).resolve({ model: resolved.name, agent });
+}
+
 /** An API over connections that the caller opened and closes; not listening yet. */
 export function composeApi(
   config: Config,

@@ -6,8 +6,9 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { messageOf, UserError } from '../core/errors.ts';
+import type { Log } from '../log.ts';
 import { Client, type Server } from './client.ts';
-import { loadEmbedded, type RunningCapybara } from './mains.ts';
+import { oneLine } from './untrusted-text.ts';
 
 export interface Connection {
   readonly client: Client;
@@ -28,9 +29,17 @@ export interface ConnectOptions {
   readonly start: boolean;
   /** The port of one that is started; the configured one where not given. */
   readonly port?: number;
-  /** Told when another embedded Capybara serves than before. */
-  readonly onChange?: (kind: 'joined' | 'own') => void;
+  /** Called before one is started: throws what would make it of no use. */
+  readonly check?: () => Promise<void>;
+  /** Told, in a sentence, when another embedded Capybara serves than before. */
+  readonly onChange?: (sentence: string) => void;
 }
+
+interface RunningCapybara extends Server {
+  stop(): Promise<void>;
+}
+
+const REASON_LENGTH = 300;
 
 /** How long another process may take to start the embedded Capybara that this one wants to join, in milliseconds. */
 export const JOIN_TIMEOUT_MS = 60_000;
@@ -60,6 +69,8 @@ class EmbeddedConnection implements Connection {
   readonly #options: ConnectOptions;
   #server: Server = { url: 'http://127.0.0.1' };
   #own: RunningCapybara | undefined;
+  /** Settles when one that failed has been stopped; the next may be started then. */
+  #failing: Promise<void> | undefined;
 
   constructor(config: Config, options: ConnectOptions) {
     this.#config = config;
@@ -80,16 +91,20 @@ class EmbeddedConnection implements Connection {
   }
 
   async recover(): Promise<void> {
+    await this.#failing;
     if (this.#own || (await answers(this.#server.url))) return;
     const { url } = this.#server;
     if (this.#options.start) await this.open();
     else await this.#join();
-    if (this.#server.url !== url || this.#own) this.#options.onChange?.(this.kind);
+    if (this.#server.url === url && !this.#own) return;
+    const next = this.#own ? 'this one' : 'the next one';
+    this.#options.onChange?.(`The Capybara that ran here ended; ${next} goes on.`);
   }
 
   async stop(): Promise<void> {
     const own = this.#own;
     this.#own = undefined;
+    await this.#failing;
     await own?.stop();
   }
 
@@ -104,17 +119,37 @@ class EmbeddedConnection implements Connection {
   /** `false` where another process got ahead. */
   async #start(): Promise<boolean> {
     if (!this.#options.start) return false;
-    const [{ startCapybara }, { createLog }] = await Promise.all([loadEmbedded(), import('../log.ts')]);
+    await this.#options.check?.();
+    const [{ startCapybara }, { createLog }] = await Promise.all([
+      import('../embedded/capybara.ts'),
+      import('../log.ts'),
+    ]);
     const log = createLog({ level: this.#config.debug ? 'debug' : 'error', pretty: true });
     const { port } = this.#options;
+    let early: string | undefined;
+    const onFailed = (reason: string) => {
+      early = reason;
+      this.#fail(reason, log);
+    };
     try {
-      this.#own = await startCapybara(this.#config, { ...(port !== undefined && { port }), log });
+      this.#own = await startCapybara(this.#config, { ...(port !== undefined && { port }), log, onFailed });
     } catch (error) {
       if (error instanceof UserError && error.code === 'already_running') return false;
       throw error;
     }
     this.#server = { url: this.#own.url, apiKey: this.#own.apiKey };
+    if (early !== undefined) this.#fail(early, log);
     return true;
+  }
+
+  /** Stops what is left of this process's own: its streams end with it, and whoever follows one asks to recover. */
+  #fail(reason: string, log: Log): void {
+    const own = this.#own;
+    if (own === undefined) return;
+    this.#own = undefined;
+    this.#options.onChange?.(`${oneLine(reason, REASON_LENGTH)}; it is started again.`);
+    // What its parts say while they stop says less than what broke it.
+    this.#failing = own.stop().catch((error: unknown) => log.debug({ error }, 'a part did not stop politely'));
   }
 }
 

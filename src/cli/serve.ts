@@ -1,7 +1,18 @@
 import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
-import type { Log } from '../log.ts';
-import type { Running } from './mains.ts';
+import type { Log, LogLevel } from '../log.ts';
+
+/** A program that runs until it is asked to stop, politely. */
+export interface Running {
+  stop(): Promise<void>;
+}
+
+/** What a program is started with. */
+export interface Starting {
+  readonly log: Log;
+  /** The program cannot go on: it is stopped, and the command ends with `reason` and exit code 3. */
+  readonly fail: (reason: string) => void;
+}
 
 /** Postgres itself, not a pooler. Throws `UserError` where no database is configured. */
 export function databaseOf(config: Config): string {
@@ -13,28 +24,37 @@ export function databaseOf(config: Config): string {
   );
 }
 
-/** Runs a program until SIGINT, SIGTERM or SIGHUP, then stops it politely; a second SIGINT ends the process at once. */
-export async function runUntilStopped(config: Config, start: (log: Log) => Promise<Running>): Promise<void> {
+/**
+ * Runs a program until SIGINT, SIGTERM or SIGHUP, then stops it politely; a second SIGINT ends the process at once. `level`:
+ * what its log tells without `--debug`.
+ */
+export async function runUntilStopped(
+  { config, level }: { readonly config: Config; readonly level: LogLevel },
+  start: (starting: Starting) => Promise<Running>,
+): Promise<void> {
   const { createLog } = await import('../log.ts');
-  const log = createLog({
-    level: config.debug ? 'debug' : 'info',
-    pretty: process.stderr.isTTY === true,
-  });
+  const log = createLog({ level: config.debug ? 'debug' : level, pretty: process.stderr.isTTY === true });
   const stopping = stopSignal();
-  const running = await start(log);
-  await stopping;
-  await running.stop();
+  const failed = Promise.withResolvers<UserError>();
+  const fail = (reason: string) => failed.resolve(new UserError('ended', reason, 3));
+  const running = await start({ log, fail });
+  const failure = await Promise.race([stopping, failed.promise]);
+  if (failure === undefined) return running.stop();
+  // It is broken: what its parts say while they stop says less than what broke it.
+  await running.stop().catch((error: unknown) => log.debug({ error }, 'a part did not stop politely'));
+  throw failure;
 }
 
 const FORCED_EXIT = 130;
 
-function stopSignal(): Promise<void> {
+function stopSignal(): Promise<undefined> {
   return new Promise((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGHUP', resolve);
+    const stop = () => resolve(undefined);
+    process.once('SIGTERM', stop);
+    process.once('SIGHUP', stop);
     process.once('SIGINT', () => {
       process.on('SIGINT', () => process.exit(FORCED_EXIT));
-      resolve();
+      stop();
     });
   });
 }

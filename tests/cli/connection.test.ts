@@ -69,7 +69,7 @@ test('a key that cannot be read is one sentence', async () => {
 test('an embedded Capybara that moved is found again, and that is told', async () => {
   announce(api.url);
   const changes: string[] = [];
-  const connection = await connect(settings(), { start: false, onChange: (kind) => changes.push(kind) });
+  const connection = await connect(settings(), { start: false, onChange: (sentence) => changes.push(sentence) });
   await connection.recover();
   expect(changes).toEqual([]);
   await api.close();
@@ -79,7 +79,7 @@ test('an embedded Capybara that moved is found again, and that is told', async (
   api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
   announce(api.url, { key: 'capy_next' });
   await connection.recover();
-  expect(changes).toEqual(['joined']);
+  expect(changes).toEqual(['The Capybara that ran here ended; the next one goes on.']);
   await connection.client.task(TASK_ID);
   expect(api.received.at(-1)?.headers.authorization).toBe('Bearer capy_next');
 });

@@ -14,12 +14,9 @@ export default class Api extends CapybaraCommand {
     const { flags } = await this.parse(Api);
     const given = { port: flags.port };
     const { config } = await this.settings(flags, given, { trustWorkingDirectory: false });
-    const [{ databaseOf, runUntilStopped }, { loadApi }] = await Promise.all([
-      import('../serve.ts'),
-      import('../mains.ts'),
-    ]);
+    const { databaseOf, runUntilStopped } = await import('../serve.ts');
     databaseOf(config);
-    const { runApi } = await loadApi();
-    await runUntilStopped(config, (log) => runApi(config, log));
+    const { runApi } = await import('../../api/main.ts');
+    await runUntilStopped({ config, level: 'info' }, ({ log }) => runApi(config, log));
   }
 }

@@ -14,15 +14,15 @@ export default class Migrate extends CapybaraCommand {
   override async run(): Promise<void> {
     const { flags } = await this.parse(Migrate);
     const { config } = await this.settings(flags, {}, { trustWorkingDirectory: false });
-    const [{ databaseOf }, { migrate }, { loadBootstrap }] = await Promise.all([
+    const [{ databaseOf }, { migrate }] = await Promise.all([
       import('../serve.ts'),
       import('../../store/migrate.ts'),
-      import('../mains.ts'),
     ]);
     const url = databaseOf(config);
     await migrate(url, { log: (line) => process.stderr.write(`${line}\n`) });
     if (!flags.bootstrap) return this.answer(flags, { migrated: true }, 'The database is up to date.\n');
-    const first = await (await loadBootstrap()).bootstrap(url);
+    const { bootstrap } = await import('../../store/bootstrap.ts');
+    const first = await bootstrap(url);
     const text = first
       ? `The first key, shown this once: ${first.apiKey}\n`
       : 'The database is up to date and has keys already.\n';

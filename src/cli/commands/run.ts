@@ -35,13 +35,11 @@ export default class Run extends CapybaraCommand {
     const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
     const terminal = await this.terminal(loaded);
     const port = loaded.sources.port.kind === 'default' ? { port: 0 } : {};
-    const onChange = (kind: 'joined' | 'own') =>
-      terminal.err(
-        `The Capybara that ran here ended; ${kind === 'own' ? 'this one' : 'the next one'} goes on.\n`,
-      );
+    const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
+    const check = async () => (await import('../../api/main.ts')).checkProfile(loaded.config, request.body);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     process.exitCode = await this.withInterrupts((interrupts) =>
-      this.withConnection(loaded, { start: true, ...port, onChange }, (connection) =>
+      this.withConnection(loaded, { start: true, ...port, check, onChange }, (connection) =>
         runTask(request, { connection, terminal, show, json: flags.json, interrupts }),
       ),
     );

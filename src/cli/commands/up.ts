@@ -21,14 +21,13 @@ export default class Up extends CapybaraCommand {
     const { flags } = await this.parse(Up);
     const given = { port: flags.port, dataDir: flags['data-dir'] };
     const { config } = await this.settings(flags, given, { trustWorkingDirectory: false });
-    const [{ runUntilStopped }, { loadEmbedded }] = await Promise.all([
+    const [{ runUntilStopped }, { startCapybara }, { readServerInfo }] = await Promise.all([
       import('../serve.ts'),
-      import('../mains.ts'),
+      import('../../embedded/capybara.ts'),
+      import('../../embedded/data-dir.ts'),
     ]);
-    const { startCapybara } = await loadEmbedded();
-    await runUntilStopped(config, async (log) => {
-      const capybara = await startCapybara(config, { port: config.port, log });
-      const { readServerInfo } = await import('../../embedded/data-dir.ts');
+    await runUntilStopped({ config, level: 'warn' }, async ({ log, fail }) => {
+      const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
       const { url } = capybara;
       const lines = [

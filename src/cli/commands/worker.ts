@@ -14,12 +14,9 @@ export default class Worker extends CapybaraCommand {
     const { flags } = await this.parse(Worker);
     const given = { concurrency: flags.concurrency };
     const { config } = await this.settings(flags, given, { trustWorkingDirectory: false });
-    const [{ databaseOf, runUntilStopped }, { loadWorker }] = await Promise.all([
-      import('../serve.ts'),
-      import('../mains.ts'),
-    ]);
+    const { databaseOf, runUntilStopped } = await import('../serve.ts');
     databaseOf(config);
-    const { runWorker } = await loadWorker();
-    await runUntilStopped(config, (log) => runWorker(config, log));
+    const { runWorker } = await import('../../worker/main.ts');
+    await runUntilStopped({ config, level: 'info' }, ({ log }) => runWorker(config, log));
   }
 }
