@@ -3,16 +3,16 @@
  * Postgres, the queue on it, API and worker (`capybara up`), a git repository with a failing test, and a scripted model in a
  * process of its own behind OpenAI's wire protocol.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { git, makeRepository, PROMPT } from './repository.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(HERE, '../..');
-const PROMPT = 'The tests fail. Find out why, mend the code, and make sure that they pass.';
 const START_TIMEOUT_MS = 60_000;
 
 const place = mkdtempSync(join(tmpdir(), 'capybara-demo-'));
@@ -27,7 +27,7 @@ try {
 }
 
 async function demo(): Promise<number> {
-  const repository = makeRepository();
+  const repository = makeRepository(join(place, 'durations'));
   heading('A git repository whose tests fail', 'git log --oneline; node --test');
   process.stdout.write(git(repository, 'log', '--oneline'));
 
@@ -45,23 +45,6 @@ async function demo(): Promise<number> {
   await finished(capybara(['tasks', 'show', 'last'], { env, cwd: repository }));
   sayWhatNext();
   return code;
-}
-
-function makeRepository(): string {
-  const repository = join(place, 'durations');
-  mkdirSync(repository);
-  cpSync(join(HERE, 'project'), repository, { recursive: true });
-  git(repository, 'init', '--quiet', '--initial-branch=main');
-  git(repository, 'add', '--all');
-  git(repository, 'commit', '--quiet', '--message', 'Format durations');
-  return repository;
-}
-
-/** Git with an identity of the demo's own and nothing of the user's configuration. */
-function git(cwd: string, ...args: string[]): string {
-  const identity = ['-c', 'user.name=Demo', '-c', 'user.email=demo@localhost', '-c', 'commit.gpgsign=false'];
-  const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' };
-  return execFileSync('git', [...identity, ...args], { cwd, env, encoding: 'utf8' });
 }
 
 async function startModel(): Promise<string> {

@@ -125,7 +125,7 @@ function stopped(stop: 'cancelled' | 'limit_seconds', limits: TurnLimits): TaskE
   return {
     status: 'failed',
     code: 'limit_seconds',
-    message: `The task reached its limit${seconds}. Give the next one a higher limit with --limit seconds=N.`,
+    message: `The task reached its time limit${seconds}. Give the next one a higher limit with --limit seconds=N.`,
   };
 }
 
