@@ -256,3 +256,10 @@ export function resultOf(call: NewCall, more: Partial<CallResult> = {}): CallRes
 export async function lose(db: Database, workerId: string): Promise<void> {
   await db.sql`UPDATE worker SET ended_at = clock_timestamp() WHERE id = ${workerId}`;
 }
+
+/** Removes every session and what belongs to it, so that the next test compares and checks few rows. */
+export async function forgetSessions(db: Database): Promise<void> {
+  await db.sql`
+    TRUNCATE event, tree, usage, approval, tool_call, entry, message, attempt, turn, task, session, workspace,
+             idempotency_key, profile`;
+}

@@ -39,8 +39,9 @@ const WITNESS = `
 const INVARIANTS: readonly (readonly [string, string])[] = [
   [
     'an unfinished task has exactly one wake witness',
-    `SELECT t.id, coalesce(string_agg(w.kind, ' and '), 'none') AS found
-       FROM task t LEFT JOIN (${WITNESS}) w ON w.task_id = t.id
+    `WITH witness AS MATERIALIZED (${WITNESS})
+     SELECT t.id, coalesce(string_agg(w.kind, ' and '), 'none') AS found
+       FROM task t LEFT JOIN witness w ON w.task_id = t.id
       WHERE t.ended_at IS NULL GROUP BY t.id HAVING count(w.kind) <> 1`,
   ],
   [

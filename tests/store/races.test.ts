@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/log.ts';
+import { type Database, openDatabase } from '../../src/store/database.ts';
+import { checkWitnesses, forgetSessions, useStore } from '../support/store.ts';
+import { type Act, SCENES } from './scenes.ts';
+
+const store = useStore();
+let first: Database;
+let second: Database;
+let secondPid: number;
+
+beforeAll(async () => {
+  first = openDatabase({ url: store.url, log: silentLog, connections: 1 });
+  second = openDatabase({ url: store.url, log: silentLog, connections: 1 });
+  const [row] = await second.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
+  secondPid = row?.pid ?? 0;
+});
+afterAll(async () => {
+  await first.close();
+  await second.close();
+});
+
+/** Runs `later` from the moment that `earlier` has written but not committed: it waits for a lock, or it is through. */
+async function overlap(earlier: Act, later: Act): Promise<void> {
+  await first.sql`BEGIN`;
+  await earlier(first);
+  let over = false;
+  const done = later(second).finally(() => {
+    over = true;
+  });
+  while (!over && !(await waits())) {}
+  await first.sql`COMMIT`;
+  await done;
+}
+
+async function waits(): Promise<boolean> {
+  const [row] = await store.db
+    .sql`SELECT FROM pg_stat_activity WHERE pid = ${secondPid} AND wait_event_type = 'Lock'`;
+  return row !== undefined;
+}
+
+async function deadlocks(): Promise<number> {
+  const [row] = await store.db.sql<{ deadlocks: number }>`
+    SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()`;
+  return row?.deadlocks ?? -1;
+}
+
+describe.each(Object.keys(SCENES))('on a turn that is %s', (scene) => {
+  const build = SCENES[scene] as (typeof SCENES)[string];
+
+  test('every pair of transitions meets, in both orders, and leaves each task its one witness', async () => {
+    const names = Object.keys(await build(store));
+    for (const earlier of names) {
+      await forgetSessions(store.db);
+      for (const later of names) {
+        const acts = await build(store);
+        await overlap(acts[earlier] as Act, acts[later] as Act);
+        expect(await checkWitnesses(store.db), `${earlier}, then ${later}`).toEqual([]);
+      }
+    }
+    expect(await deadlocks()).toBe(0);
+  });
+});

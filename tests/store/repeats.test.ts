@@ -1,0 +1,154 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/log.ts';
+import { type Database, openDatabase } from '../../src/store/database.ts';
+import { createTask } from '../../src/store/tasks.ts';
+import {
+  changesBetween,
+  checkWitnesses,
+  forgetSessions,
+  type RowChanges,
+  snapshotRows,
+  submissionOf,
+  useStore,
+} from '../support/store.ts';
+import { type Line, lineTo } from './reply-thief.ts';
+import { type Act, SCENES } from './scenes.ts';
+
+const store = useStore();
+let line: Line;
+let db: Database;
+
+beforeAll(async () => {
+  line = await lineTo(store.url);
+  db = openDatabase({ url: line.url, log: silentLog, connections: 1 });
+});
+afterAll(async () => {
+  await db.close();
+  await line.close();
+});
+afterEach(async () => expect(await checkWitnesses(store.db)).toEqual([]));
+
+/** What a repeat says where it cannot say what the first try said, by what that said. */
+const SAID_OTHERWISE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  cancel_task: { cancelled: 'ended' },
+  take_over_turn: { taken_over: 'skipped' },
+  expire_task: { ended: 'skipped' },
+  claim_turn: { ended: 'moved_on' },
+  'claim_turn by another worker': { ended: 'moved_on' },
+};
+
+function outcomeOf(answer: unknown): string {
+  return (answer as { outcome?: string } | null)?.outcome ?? 'none';
+}
+
+/** How much was written where: the same for two tries in two sessions. */
+function amounts(changes: RowChanges): unknown {
+  return Object.fromEntries(
+    Object.entries(changes).map(([table, rows]) => [table, table === 'event' ? rows : rows.length]),
+  );
+}
+
+/** Runs an act in a session of its own. Returns its outcome, and what it wrote. */
+async function play(
+  scene: string,
+  name: string,
+  run: (act: Act) => Promise<unknown>,
+): Promise<[string, unknown]> {
+  await forgetSessions(store.db);
+  const acts = await (SCENES[scene] as (typeof SCENES)[string])(store);
+  const before = await snapshotRows(store.db);
+  const answer = await run(acts[name] as Act);
+  return [outcomeOf(answer), amounts(changesBetween(before, await snapshotRows(store.db)))];
+}
+
+/** The act, while its session and turns are locked; the line breaks once it waits, and nobody hears its first outcome. */
+async function cutWhileWaiting(act: Act): Promise<unknown> {
+  const holder = await store.db.pool.connect();
+  await holder.query('BEGIN');
+  await holder.query(
+    'SELECT FROM session WHERE id = (SELECT max(id::text)::uuid FROM session) FOR NO KEY UPDATE',
+  );
+  await holder.query(
+    'SELECT FROM turn WHERE session_id = (SELECT max(id::text)::uuid FROM session) ORDER BY id FOR NO KEY UPDATE',
+  );
+  let over = false;
+  const done = act(db).finally(() => {
+    over = true;
+  });
+  await until(async () => over || (await working()) === 1);
+  line.cut();
+  await until(async () => over || (await working()) === 2);
+  await holder.query('COMMIT');
+  holder.release();
+  const answer = await done;
+  await until(async () => (await working()) === 0);
+  return answer;
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) {}
+}
+
+async function working(): Promise<number> {
+  const rows = await store.db.sql`
+    SELECT pid FROM pg_stat_activity
+     WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%capybara\_%'`;
+  return rows.length;
+}
+
+describe.each(Object.keys(SCENES))('on a turn that is %s, every transition', (scene) => {
+  const names = async () => Object.keys(await (SCENES[scene] as (typeof SCENES)[string])(store));
+
+  test('writes nothing when it is repeated', async () => {
+    for (const name of await names()) {
+      await forgetSessions(store.db);
+      const acts = await (SCENES[scene] as (typeof SCENES)[string])(store);
+      await (acts[name] as Act)(store.db);
+      const before = await snapshotRows(store.db);
+      await (acts[name] as Act)(store.db);
+      expect(changesBetween(before, await snapshotRows(store.db)), name).toEqual({});
+    }
+  });
+
+  test.each<[string, (act: Act) => Promise<unknown>]>([
+    [
+      'happens once where the reply to its COMMIT is lost',
+      async (act) => {
+        await db.sql`SELECT 1`;
+        line.loseNextReply();
+        return act(db);
+      },
+    ],
+    [
+      'happens once where its line is cut while it waits, and the first try goes on in Postgres',
+      cutWhileWaiting,
+    ],
+  ])('%s', async (_fact, run) => {
+    for (const name of await names()) {
+      const [outcome, written] = await play(scene, name, (act) => act(store.db));
+      const [repeated, inAll] = await play(scene, name, run);
+      expect(['repeated', outcome, SAID_OTHERWISE[name]?.[outcome]], name).toContain(repeated);
+      const skipped = /skipped|none/.test(repeated) && Object.keys(inAll as object).length === 0;
+      if (!skipped) expect(inAll, name).toEqual(written);
+    }
+  });
+});
+
+test('a submit that starts a session happens once where its line is cut while it waits', async () => {
+  const submission = submissionOf(store, { prompt: 'a profile of its own' });
+  const holder = await store.db.pool.connect();
+  await holder.query('BEGIN');
+  const { profileHash, profile } = submission.task;
+  await holder.query(`INSERT INTO profile VALUES (decode($1, 'hex'), $2)`, [profileHash, profile]);
+  const outcome = createTask(db, submission);
+  await until(async () => (await working()) === 1);
+  line.cut();
+  await until(async () => (await working()) === 2);
+  await holder.query('COMMIT');
+  holder.release();
+  expect(await outcome).toMatchObject({
+    outcome: 'repeated',
+    taskId: submission.task.id,
+    wake: { turnId: submission.task.turnId, wake: 1 },
+  });
+});

@@ -1,0 +1,151 @@
+/**
+ * One session tree in each state in which transitions can meet, and every transition that can come then: for tests that
+ * drive them against each other, or lose their replies.
+ */
+import { newId } from '../../src/clock.ts';
+import type { Database } from '../../src/store/database.ts';
+import { cancelTask, createTask, postMessage, resolveApproval } from '../../src/store/tasks.ts';
+import {
+  claimTurn,
+  handBackTurn,
+  parkTurn,
+  recordAnswer,
+  recordResults,
+  retryTurn,
+  settleTurn,
+} from '../../src/store/turns.ts';
+import { admitTurns, expireTask, rewakeTurn, takeOverTurn } from '../../src/store/workers.ts';
+import {
+  addWorker,
+  answered,
+  answerOf,
+  callOf,
+  claimOf,
+  lose,
+  parked,
+  resultOf,
+  running,
+  type Store,
+  submissionOf,
+  submit,
+} from '../support/store.ts';
+
+/** Runs one transition with ids that were minted before, so that calling it again is a repeat. */
+export type Act = (db: Database) => Promise<unknown>;
+export type Acts = Readonly<Record<string, Act>>;
+
+export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> = {
+  queued: (store) => queued(store, false),
+  'queued past its deadline': (store) => queued(store, true),
+
+  running: async (store) => {
+    const held = await running(store, { reserve: 50 });
+    const asking = answerOf([callOf('awaiting_approval')]);
+    await lose(store.db, held.workerId);
+    return {
+      record_answer: (db) => recordAnswer(db, held, asking),
+      'record_answer without calls': (db) => recordAnswer(db, held, answerOf()),
+      retry_turn: retryOf(held, true),
+      ...endings(held),
+      ...fromOutside(store, held),
+    };
+  },
+
+  answered: async (store) => {
+    const [read, act] = [
+      callOf('requested', { ordinal: 0, effect: 'read' }),
+      callOf('requested', { ordinal: 1 }),
+    ];
+    const asked = callOf('awaiting_approval', { ordinal: 2 });
+    const held = await answered(store, [read, act, asked]);
+    await lose(store.db, held.workerId);
+    return {
+      record_results: (db) => recordResults(db, held, { results: [resultOf(read)], start: [act.id] }),
+      park_turn: (db) => parkTurn(db, held, [resultOf(read)]),
+      ...resolving(store, asked.approvalId ?? ''),
+      ...endings(held),
+      ...fromOutside(store, held),
+    };
+  },
+
+  parked: (store) => waiting(store, false),
+  'parked past its deadline': (store) => waiting(store, true),
+
+  ready: async (store) => {
+    await admitTurns(store.db, 100);
+    const held = await running(store);
+    await retryOf(held, false)(store.db);
+    await store.db.sql`UPDATE turn SET due_at = clock_timestamp() WHERE id = ${held.turnId}`;
+    return { admit_turns: (db) => admitTurns(db, 100), ...fromOutside(store, held) };
+  },
+};
+
+async function queued(store: Store, late: boolean): Promise<Acts> {
+  const task = await submit(store);
+  if (late) await passDeadline(store, task.taskId);
+  const [one, other] = [
+    claimOf(task.turnId, await addWorker(store.db)),
+    claimOf(task.turnId, await addWorker(store.db)),
+  ];
+  return {
+    claim_turn: (db) => claimTurn(db, one),
+    'claim_turn by another worker': (db) => claimTurn(db, other),
+    rewake_turn: (db) => rewakeTurn(db, { turnId: task.turnId, wake: 1 }),
+    ...fromOutside(store, task),
+  };
+}
+
+async function waiting(store: Store, late: boolean): Promise<Acts> {
+  const task = await parked(store);
+  if (late) await passDeadline(store, task.taskId);
+  return { ...resolving(store, task.approvalId), ...fromOutside(store, task) };
+}
+
+async function passDeadline({ db }: Store, taskId: string): Promise<void> {
+  await db.sql`UPDATE task SET deadline_at = clock_timestamp() - interval '1 s' WHERE id = ${taskId}`;
+}
+
+interface Holding {
+  readonly turnId: string;
+  readonly attemptId: string;
+}
+
+function retryOf(held: Holding, spent: boolean): Act {
+  const failure = { code: 'overloaded', message: 'Busy.' };
+  const retry = { delayMs: 60_000, failure, spent, nextTurnId: newId() };
+  return (db) => retryTurn(db, held, retry);
+}
+
+/** How an attempt ends, by its holder or by a sweeper. */
+function endings(held: Holding): Acts {
+  const [failed, handed, taken] = [newId(), newId(), newId()];
+  const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
+  return {
+    settle_turn: (db) => settleTurn(db, held, { results: [], end, nextTurnId: failed }),
+    hand_back_turn: (db) => handBackTurn(db, held, { results: [], nextTurnId: handed }),
+    take_over_turn: (db) => takeOverTurn(db, held, { backoffMs: [1_000], nextTurnId: taken, own: false }),
+  };
+}
+
+function resolving({ teamId, userId }: Store, approvalId: string): Acts {
+  return {
+    'resolve_approval (allowed)': (db) =>
+      resolveApproval(db, { teamId, userId, approvalId, decision: 'allowed' }),
+    'resolve_approval (denied)': (db) =>
+      resolveApproval(db, { teamId, userId, approvalId, decision: 'denied', message: 'No.' }),
+  };
+}
+
+/** What people and sweepers do to a session whatever its state. */
+function fromOutside(store: Store, { taskId, sessionId }: { taskId: string; sessionId: string }): Acts {
+  const submission = submissionOf(store, { sessionId });
+  const [cancelled, expired, messageId] = [newId(), newId(), newId()];
+  const { teamId } = store;
+  return {
+    create_task: (db) => createTask(db, submission),
+    post_message: (db) =>
+      postMessage(db, { teamId, taskId, id: messageId, parts: [{ type: 'text', text: 'And?' }] }),
+    cancel_task: (db) => cancelTask(db, { teamId, taskId, nextTurnId: cancelled }),
+    expire_task: (db) => expireTask(db, taskId, expired),
+  };
+}
