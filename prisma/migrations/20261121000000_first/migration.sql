@@ -305,6 +305,12 @@ CREATE UNIQUE INDEX "turn_task_id_number_key" ON "turn"("task_id", "number");
 CREATE INDEX "attempt_turn_id_idx" ON "attempt"("turn_id");
 
 -- CreateIndex
+CREATE INDEX "message_task_id_idx" ON "message"("task_id");
+
+-- CreateIndex
+CREATE INDEX "message_session_id_idx" ON "message"("session_id");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "entry_message_id_key" ON "entry"("message_id");
 
 -- CreateIndex
