@@ -123,7 +123,7 @@ async function commitAnswer(
 
 function newCall(shell: Shell, run: Run, asked: { readonly part: ToolPart; readonly ordinal: number }): Call {
   const { callId, name, arguments: args } = asked.part;
-  const effect = shell.tools.effectOf(name);
+  const effect = run.profile.tools.includes(name) ? shell.tools.effectOf(name) : 'read';
   const judgement = judge(effect, run.profile.mode);
   return {
     id: newId(),

@@ -17,6 +17,10 @@ export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Prog
 }
 
 export function finish(shell: Shell, run: Run, end: TaskEnd): Promise<Progress> {
+  for (const call of run.notBegun()) {
+    const parts = [{ type: 'text' as const, text: 'Not run: the task was ended before this call.' }];
+    run.closed(call, { id: call.id, status: 'interrupted', parts }, performance.now());
+  }
   return settle(shell, run, { kind: 'finish', ...end });
 }
 

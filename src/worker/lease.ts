@@ -47,8 +47,13 @@ export interface Lease {
   close(): Promise<void>;
 }
 
-/** Resolves when the worker is registered, with its lock held and its lease running. */
-export async function takeLease(options: LeaseOptions): Promise<Lease> {
+/**
+ * Resolves when the worker is registered, with its lock held and its lease running, however long Postgres is away. Rejects
+ * when `closing` fires first, or its thread cannot run.
+ */
+export async function takeLease(options: LeaseOptions, closing: AbortSignal): Promise<Lease> {
+  checkTiming(options.timing);
+  closing.throwIfAborted();
   const worker: WorkerIdentity = { ...newIncarnation(), version: options.version };
   const ticks = new BigInt64Array(new SharedArrayBuffer(8));
   const tick = () => Atomics.store(ticks, 0, process.hrtime.bigint());
@@ -62,7 +67,19 @@ export async function takeLease(options: LeaseOptions): Promise<Lease> {
   thread.on('message', (message: FromLeaseThread) => state.hear(message));
   thread.on('error', (error) => state.fail(error));
   const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
-  await state.started;
+  const onClosing = () => void thread.terminate();
+  closing.addEventListener('abort', onClosing, { once: true });
+  try {
+    await Promise.race([
+      state.started,
+      ended.then(() => Promise.reject(new Error('the lease thread ended'))),
+    ]);
+  } catch (error) {
+    clearInterval(ticking);
+    throw error;
+  } finally {
+    closing.removeEventListener('abort', onClosing);
+  }
   return {
     worker,
     untilSafe: (signal) => state.untilSafe(signal),
@@ -72,6 +89,14 @@ export async function takeLease(options: LeaseOptions): Promise<Lease> {
       clearInterval(ticking);
     },
   };
+}
+
+/** With less, no act would ever be safe to begin. */
+function checkTiming({ leaseMs, renewMs, marginMs }: LeaseTiming): void {
+  if (leaseMs > renewMs + marginMs) return;
+  throw new Error(
+    `A lease of ${leaseMs} ms is renewed every ${renewMs} ms and needs ${marginMs} ms to spare: it must be longer than both together.`,
+  );
 }
 
 function newIncarnation(): Omit<WorkerIdentity, 'version'> {
@@ -86,8 +111,9 @@ class LeaseState {
   readonly started: Promise<void>;
   readonly #options: LeaseOptions;
   #safeUntil = 0;
-  #waiting = new Set<() => void>();
-  #start: { resolve: () => void; reject: (error: Error) => void };
+  #isStarted = false;
+  readonly #waiting = new Set<() => void>();
+  readonly #start: { resolve: () => void; reject: (error: Error) => void };
 
   constructor(options: LeaseOptions) {
     this.#options = options;
@@ -109,6 +135,7 @@ class LeaseState {
     const { leaseMs, marginMs } = this.#options.timing;
     // The lease counts from when the statement was sent: its answer may have been on the way for long.
     this.#safeUntil = Number(sentAt / 1_000_000n) + leaseMs - marginMs;
+    this.#isStarted = true;
     this.#start.resolve();
     for (const wake of this.#waiting) wake();
     this.#options.onRenewed();
@@ -118,17 +145,19 @@ class LeaseState {
     this.#start.reject(error);
     this.#safeUntil = 0;
     this.#options.log.error({ error: error.message }, 'the lease thread ended');
-    this.#options.onEnded();
+    if (this.#isStarted) this.#options.onEnded();
   }
 
   async untilSafe(signal: AbortSignal): Promise<void> {
     while (Number(process.hrtime.bigint() / 1_000_000n) >= this.#safeUntil) {
       signal.throwIfAborted();
       const { promise, resolve } = Promise.withResolvers<void>();
-      this.#waiting.add(resolve);
-      signal.addEventListener('abort', () => resolve(), { once: true });
+      const wake = () => resolve();
+      this.#waiting.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
       await promise;
-      this.#waiting.delete(resolve);
+      signal.removeEventListener('abort', wake);
+      this.#waiting.delete(wake);
     }
     signal.throwIfAborted();
   }

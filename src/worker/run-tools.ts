@@ -16,6 +16,8 @@ import { announce, type Shell } from './shell.ts';
 
 /** Results share a commit, but not for longer than this. */
 const FLUSH_MS = 250;
+/** A tool that goes on for so long after it was told to stop is left behind: it holds nobody up. */
+export const OBEY_MS = 1_000;
 
 /** `calls`: several that merely read, or one that changes something. */
 export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): Promise<Progress> {
@@ -98,7 +100,8 @@ async function execute(
   act: { readonly call: Call; readonly signal: AbortSignal },
 ): Promise<ToolOutcome> {
   const { rootId, sessionId, taskId, number } = run.turn;
-  const { callId, name, arguments: args } = act.call;
+  const { id, callId, name, arguments: args } = act.call;
+  if (!run.profile.tools.includes(name)) return unknownTool(name, run.profile.tools);
   const live = new LiveText((text) =>
     shell.bus.publish({ type: 'tool_output', rootId, sessionId, taskId, turn: number, callId, text }),
   );
@@ -109,12 +112,40 @@ async function execute(
     signal: act.signal,
     onOutput: (text: string) => live.add(text),
   };
+  run.begun.add(id);
   try {
-    return await shell.tools.execute(name, args, context);
+    return await orLeft(shell.tools.execute(name, args, context), act.signal);
   } finally {
     live.flush();
   }
 }
+
+/** An agent has the tools of its profile, whatever else the worker can do. */
+function unknownTool(name: string, tools: readonly string[]): ToolOutcome {
+  const known = tools.join(', ');
+  return { text: `Error: UnknownTool: there is no tool '${name}'. The tools are: ${known}.`, isError: true };
+}
+
+async function orLeft(outcome: Promise<ToolOutcome>, signal: AbortSignal): Promise<ToolOutcome> {
+  const left = Promise.withResolvers<ToolOutcome>();
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = () => {
+    timer = setTimeout(() => left.resolve(LEFT_BEHIND), OBEY_MS);
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([outcome, left.promise]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+const LEFT_BEHIND: ToolOutcome = {
+  text: 'The tool did not stop when it was told to. It may still go on.',
+  isError: true,
+};
 
 /** What the model sees of a result, with the whole stored where it sees it cut. */
 async function shown(shell: Shell, whole: string): Promise<Pick<CallResult, 'parts' | 'outputHash'>> {

@@ -4,7 +4,6 @@
  */
 import { newId } from '../clock.ts';
 import { messageOf, UserError } from '../core/errors.ts';
-import { TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
 import { next, type Step } from '../core/turn.ts';
 import type { TurnJob } from '../queue/queue.ts';
 import { DatabaseUnavailable } from '../store/database.ts';
@@ -49,7 +48,7 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
 
 async function runClaimed(shell: Shell, turn: ClaimedTurn): Promise<void> {
   const run = await openRun(shell, turn);
-  shell.runs.add(run);
+  shell.enter(run);
   const deadline = stopAtDeadline(run);
   try {
     let progress: Progress = 'go_on';
@@ -61,6 +60,7 @@ async function runClaimed(shell: Shell, turn: ClaimedTurn): Promise<void> {
   } finally {
     clearTimeout(deadline);
     shell.runs.delete(run);
+    run.close();
   }
 }
 
@@ -71,7 +71,7 @@ async function openRun(shell: Shell, turn: ClaimedTurn): Promise<Run> {
   ]);
   const answer = turn.answerPosition === null ? undefined : entries[turn.answerPosition - 1];
   const calls = answer === undefined ? [] : await readCalls(shell.db, turn.id, answer);
-  const run = new Run({ turn, profile, logs: shell.logs, entries, calls });
+  const run = new Run({ turn, profile, entries, calls });
   if (turn.cancelRequested) run.stop('cancel');
   return run;
 }
@@ -118,7 +118,7 @@ function stopAtDeadline(run: Run): NodeJS.Timeout | undefined {
 async function giveUp(shell: Shell, held: Held): Promise<void> {
   try {
     const outcome = await takeOverTurn(shell.db, held, {
-      backoffMs: TAKEOVER_BACKOFF_MS,
+      backoffMs: shell.takeoverBackoffMs,
       nextTurnId: newId(),
       own: true,
     });

@@ -1,9 +1,8 @@
 /** One attempt at a turn, while this process holds it. */
 import type { Entry, NewEntry } from '../core/entry.ts';
 import type { Profile } from '../core/profile.ts';
-import type { Call, TurnLimits, TurnLog } from '../core/turn.ts';
+import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
 import type { CallResult, ClaimedTurn, Held } from '../store/turns.ts';
-import type { LogCache } from './log-cache.ts';
 
 /**
  * Why a run stops early.
@@ -17,8 +16,8 @@ export type StopReason = 'cancel' | 'deadline' | 'drain' | 'lost';
 export interface RunState {
   readonly turn: ClaimedTurn;
   readonly profile: Profile;
-  readonly logs: LogCache;
-  readonly entries: readonly Entry[];
+  /** The session's log up to now; the run adds to it. */
+  readonly entries: Entry[];
   readonly calls: readonly Call[];
 }
 
@@ -28,12 +27,13 @@ export class Run {
   readonly profile: Profile;
   /** Calls whose start this attempt has committed: the only ones it may run that change something. */
   readonly started = new Set<string>();
+  /** Calls that were handed to their tool. */
+  readonly begun = new Set<string>();
   /** Results that no commit has yet. */
   pending: CallResult[] = [];
   pendingSince = 0;
   answerPosition: number | null;
-  readonly #entries: readonly Entry[];
-  readonly #logs: LogCache;
+  readonly #entries: Entry[];
   #calls: readonly Call[];
   #stopped: StopReason | undefined;
   readonly #abort = new AbortController();
@@ -45,7 +45,6 @@ export class Run {
     this.profile = state.profile;
     this.answerPosition = state.turn.answerPosition;
     this.#entries = state.entries;
-    this.#logs = state.logs;
     this.#calls = state.calls;
   }
 
@@ -70,6 +69,12 @@ export class Run {
     const abortChanges = () => this.#abortChanges.abort(new Error(`stopped: ${reason}`));
     if (reason === 'drain' && drainGraceMs > 0) setTimeout(abortChanges, drainGraceMs).unref();
     else abortChanges();
+  }
+
+  /** Nothing that the run began outlives it, also where an error ended it. */
+  close(): void {
+    this.#abort.abort(new Error('the run has ended'));
+    this.#abortChanges.abort(new Error('the run has ended'));
   }
 
   log(): TurnLog {
@@ -108,6 +113,13 @@ export class Run {
     this.#append([{ kind: 'tool_result', callId: call.callId, parts: result.parts, status: result.status }]);
   }
 
+  /** Calls whose start is committed but that never began: what became of them is known. */
+  notBegun(): Call[] {
+    return this.#calls.filter(
+      (call) => this.started.has(call.id) && !this.begun.has(call.id) && !isClosed(call.status),
+    );
+  }
+
   /** The calls as they stand in Postgres now, where a person's answer may have changed them. */
   reread(calls: readonly Call[]): void {
     this.#calls = calls.map((call) =>
@@ -123,10 +135,8 @@ export class Run {
   }
 
   #append(entries: readonly NewEntry[]): void {
-    const first = this.#entries.length + 1;
-    this.#logs.append(
-      this.turn.sessionId,
-      entries.map((entry, index) => ({ ...entry, position: first + index }) as Entry),
-    );
+    for (const entry of entries) {
+      this.#entries.push({ ...entry, position: this.#entries.length + 1 } as Entry);
+    }
   }
 }

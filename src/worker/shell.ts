@@ -26,11 +26,15 @@ export interface Shell {
   readonly clock: Clock;
   readonly dataDir: string;
   readonly retry: RetryPolicy;
+  /** See `TAKEOVER_BACKOFF_MS`. */
+  readonly takeoverBackoffMs: readonly number[];
   readonly logs: LogCache;
   readonly profiles: ProfileCache;
   readonly runs: Set<Run>;
   /** Attempts that ended in an error and could not be given up yet: the sweeper tries again. */
   readonly abandoned: Set<Held>;
+  /** Puts a run among `runs`; one that comes while the worker stops is told so. */
+  enter(run: Run): void;
   openWorkspace(turn: ClaimedTurn): Promise<Workspace>;
   /** The incarnation that claims are made under. */
   workerId(): string;

@@ -3,10 +3,8 @@
  * their deadline. Every worker sweeps; there is no leader. Each repair is a guarded transition, so that two sweepers at the
  * same row do no harm.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { newId } from '../clock.ts';
 import { messageOf } from '../core/errors.ts';
-import { TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
 import type { Held, Wake } from '../store/turns.ts';
 import {
   admitTurns,
@@ -40,43 +38,69 @@ export const DEFAULT_SWEEP: SweepTiming = { everyMs: 500, unclaimedMs: 1_000, su
 export class Sweeper {
   readonly #shell: Shell;
   readonly #timing: SweepTiming & Pick<LeaseTiming, 'leaseMs'>;
-  readonly #closing = new AbortController();
-  #hint = new AbortController();
-  #running: Promise<void> | undefined;
+  readonly #wakers = new Set<() => void>();
+  #closed = false;
+  /** When a turn is due that this worker knows of, by its monotonic clock: the next one only, the others are swept. */
+  #dueAt = Number.POSITIVE_INFINITY;
+  #running: Promise<unknown> | undefined;
 
   constructor(shell: Shell, timing: SweepTiming & Pick<LeaseTiming, 'leaseMs'>) {
     this.#shell = shell;
     this.#timing = timing;
   }
 
+  /** Its own runs are looked at apart from the rest: a cancel must not wait for a queue that does not answer. */
   start(): void {
-    this.#running ??= this.#loop();
+    this.#running ??= Promise.all([
+      this.#loop(
+        () => this.#step('own attempts', () => this.#checkOwn()),
+        (time) => time,
+      ),
+      this.#loop(
+        () => this.#sweep(),
+        (time) => Math.min(time, this.#dueAt),
+      ),
+    ]);
   }
 
   /** Sweeps when `ms` have passed, if that is sooner than the next time. */
   hint(ms: number): void {
-    setTimeout(() => this.#hint.abort(), ms).unref();
+    this.#dueAt = Math.min(this.#dueAt, performance.now() + ms);
+    for (const wake of this.#wakers) wake();
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closed = true;
+    for (const wake of this.#wakers) wake();
     await this.#running;
   }
 
-  async #loop(): Promise<void> {
-    while (!this.#closing.signal.aborted) {
-      await this.sweep();
-      const signal = AbortSignal.any([this.#closing.signal, this.#hint.signal]);
+  /** `sooner`: when to look again, given when it would be. */
+  async #loop(look: () => Promise<void>, sooner: (time: number) => number): Promise<void> {
+    while (!this.#closed) {
+      await look();
       // Spread over time, so that many workers do not ask at the same moment.
-      const pause = this.#timing.everyMs * (0.75 + Math.random() / 2);
-      await delay(pause, undefined, { signal }).catch(() => {});
-      if (this.#hint.signal.aborted) this.#hint = new AbortController();
+      const time = performance.now() + this.#timing.everyMs * (0.75 + Math.random() / 2);
+      await this.#pauseUntil(() => sooner(time));
+    }
+  }
+
+  async #pauseUntil(time: () => number): Promise<void> {
+    for (;;) {
+      const left = time() - performance.now();
+      if (this.#closed || left <= 0) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wakers.add(resolve);
+      const timer = setTimeout(resolve, left);
+      await promise;
+      clearTimeout(timer);
+      this.#wakers.delete(resolve);
     }
   }
 
   /** One look at everything. A step that fails is logged and does not keep the others from their work. */
-  async sweep(): Promise<void> {
-    await this.#step('own attempts', () => this.#checkOwn());
+  async #sweep(): Promise<void> {
+    if (this.#dueAt <= performance.now()) this.#dueAt = Number.POSITIVE_INFINITY;
     await this.#step('dead workers', () => this.#findDeadWorkers());
     await this.#step('lost attempts', () => this.#takeOver());
     await this.#step('due turns', async () =>
@@ -87,7 +111,7 @@ export class Sweeper {
   }
 
   async #step(what: string, act: () => Promise<void>): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+    if (this.#closed) return;
     try {
       await act();
     } catch (error) {
@@ -128,7 +152,7 @@ export class Sweeper {
 
   /** False: somebody is at this turn right now. */
   async #takeOverOne(held: Held, own: boolean): Promise<boolean> {
-    const take = { backoffMs: TAKEOVER_BACKOFF_MS, nextTurnId: newId(), own };
+    const take = { backoffMs: this.#shell.takeoverBackoffMs, nextTurnId: newId(), own };
     const outcome = await takeOverTurn(this.#shell.db, held, take);
     if (outcome.outcome === 'skipped') return own && !(await this.#isHeld(held));
     this.#shell.log.warn({ ...held }, own ? 'gave up a turn' : 'took over a turn whose worker was lost');

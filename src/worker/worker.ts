@@ -1,7 +1,9 @@
 /** A worker: takes wake-ups from the queue, runs turns, keeps its lease, sweeps, and stops politely. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from '../bus/bus.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { DEFAULT_RETRY, type RetryPolicy } from '../core/retry.ts';
+import { messageOf } from '../core/errors.ts';
+import { DEFAULT_RETRY, type RetryPolicy, TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
 import type { Log } from '../log.ts';
 import type { Models } from '../model/providers.ts';
 import type { QueueBackend, TurnConsumer } from '../queue/queue.ts';
@@ -12,6 +14,7 @@ import { openWorkspace } from '../workspace/kinds.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
 import { ProfileCache } from './profile-cache.ts';
+import type { Run } from './run.ts';
 import { runTurn } from './run-turn.ts';
 import type { Shell } from './shell.ts';
 import { DEFAULT_SWEEP, Sweeper, type SweepTiming } from './sweeper.ts';
@@ -34,6 +37,8 @@ export interface WorkerOptions {
   readonly lease?: Partial<LeaseTiming>;
   readonly sweep?: Partial<SweepTiming>;
   readonly retry?: RetryPolicy;
+  /** Pauses before a turn that lost its worker is tried again; when they run out its task fails. */
+  readonly takeoverBackoffMs?: readonly number[];
   /** What a changing call gets to end by itself when the worker stops. */
   readonly drainGraceMs?: number;
 }
@@ -48,18 +53,26 @@ const DRAIN_GRACE_MS = 5_000;
 
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const worker = new LiveWorker(options);
-  await worker.start();
-  return worker;
+  try {
+    await worker.start();
+    return worker;
+  } catch (error) {
+    await worker.stop();
+    throw error;
+  }
 }
 
 class LiveWorker implements RunningWorker {
   readonly #options: WorkerOptions;
   readonly #timing: LeaseTiming;
   readonly #shell: Shell;
+  readonly #runs = new Set<Run>();
   readonly #sweeper: Sweeper;
   #lease: Lease | undefined;
   #consumer: TurnConsumer | undefined;
   #unsubscribe: (() => Promise<void>) | undefined;
+  readonly #closing = new AbortController();
+  #startingOver: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: WorkerOptions) {
@@ -75,17 +88,19 @@ class LiveWorker implements RunningWorker {
       dataDir,
       clock = systemClock,
       retry = DEFAULT_RETRY,
+      takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
     } = options;
     this.#shell = {
-      ...{ db, bus, models, tools, sandbox, log, dataDir, clock, retry },
+      ...{ db, bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs },
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),
-      runs: new Set(),
+      runs: this.#runs,
       abandoned: new Set(),
       workerId: () => this.id,
       untilSafe: (signal) => this.#held().untilSafe(signal),
       dueIn: (ms) => this.#sweeper.hint(ms),
+      enter: (run) => this.#enter(run),
       openWorkspace: ({ workspace }) =>
         openWorkspace({ ...workspace, path: workspace.path ?? undefined }, { dataDir }),
     };
@@ -121,36 +136,58 @@ class LiveWorker implements RunningWorker {
   async #stop(): Promise<void> {
     // Taking no more jobs comes first; it resolves when those in hand have returned, which the drain makes quick.
     const idle = this.#consumer?.pause();
-    for (const run of this.#shell.runs) run.stop('drain', this.#options.drainGraceMs ?? DRAIN_GRACE_MS);
+    for (const run of this.#runs) this.#drain(run);
     await idle;
     await this.#sweeper.close();
     await this.#consumer?.close();
     await this.#shell.queue.close();
     await this.#unsubscribe?.();
+    this.#closing.abort();
+    await this.#startingOver;
     await this.#lease?.close();
+  }
+
+  /** A job that was taken just before the worker began to stop may come to its turn only after. */
+  #enter(run: Run): void {
+    this.#runs.add(run);
+    if (this.#stopping !== undefined) this.#drain(run);
+  }
+
+  #drain(run: Run): void {
+    run.stop('drain', this.#options.drainGraceMs ?? DRAIN_GRACE_MS);
   }
 
   #takeLease(): Promise<Lease> {
     const { directUrl, version, log, sandbox } = this.#options;
-    return takeLease({
+    const lease = {
       ...{ url: directUrl, version, log, timing: this.#timing },
       onRenewed: () => sandbox.feed?.(),
-      onEnded: () =>
-        void this.#startOver().catch((error) => log.error({ error: String(error) }, 'no new lease')),
-    });
+      onEnded: () => {
+        this.#startingOver = this.#startOver();
+      },
+    };
+    return takeLease(lease, this.#closing.signal);
   }
 
   /** The incarnation was ended by somebody who held it for dead: what it holds is lost; the process goes on as a new one. */
   async #startOver(): Promise<void> {
     if (this.#stopping !== undefined) return;
     this.#options.log.warn({ workerId: this.id }, 'this worker was held for dead; it starts over');
-    for (const run of this.#shell.runs) run.stop('lost');
+    for (const run of this.#runs) run.stop('lost');
     await this.#lease?.close();
-    this.#lease = await this.#takeLease();
+    while (this.#stopping === undefined) {
+      try {
+        this.#lease = await this.#takeLease();
+        return;
+      } catch (error) {
+        this.#options.log.error({ error: messageOf(error) }, 'no new lease');
+        await delay(this.#timing.renewMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+      }
+    }
   }
 
   #cancel(taskId: string): void {
-    for (const run of this.#shell.runs) if (run.turn.taskId === taskId) run.stop('cancel');
+    for (const run of this.#runs) if (run.turn.taskId === taskId) run.stop('cancel');
   }
 
   #held(): Lease {

@@ -1,0 +1,50 @@
+/**
+ * A worker in a process of its own, to be killed, stopped and continued: its `ChildSettings` as JSON in the first
+ * argument. Says `ready ID` and what its tools say, a line each; ends politely on SIGTERM.
+ */
+import { createPostgresBus } from '../../src/bus/postgres.ts';
+import { createLog } from '../../src/log.ts';
+import { createModels } from '../../src/model/providers.ts';
+import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
+import { createRedisQueueBackend } from '../../src/queue/redis.ts';
+import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { createRegistry } from '../../src/tools/registry.ts';
+import { DEFAULT_LEASE } from '../../src/worker/lease.ts';
+import { startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
+import { workerTools } from './worker-tools.ts';
+
+export interface ChildSettings {
+  readonly url: string;
+  readonly redisUrl?: string;
+  readonly modelUrl: string;
+  readonly dataDir: string;
+  readonly options: Pick<WorkerOptions, 'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs'>;
+}
+
+const { url, redisUrl, modelUrl, dataDir, options } = JSON.parse(process.argv[2] ?? '') as ChildSettings;
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const log = createLog({ level: 'error' });
+const db = openDatabase({ url, log });
+const backend =
+  redisUrl === undefined
+    ? createPostgresQueueBackend({ url, log })
+    : createRedisQueueBackend({ url: redisUrl, log });
+const bus = createPostgresBus({ url, log });
+const lease = { ...DEFAULT_LEASE, ...options.lease };
+const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs });
+const worker = await startWorker({
+  ...{ db, directUrl: url, backend, bus, sandbox, log, dataDir, version: 'test', concurrency: 4 },
+  models: createModels({ env: { baseUrl: modelUrl } }),
+  tools: createRegistry(workerTools(say)),
+  ...options,
+});
+say(`ready ${worker.id}`);
+process.once('SIGTERM', async () => {
+  await worker.stop();
+  await sandbox.close();
+  await backend.close();
+  await bus.close();
+  await db.close();
+  // No process.exit: what is left open keeps this process alive, and the test that waits for its end fails.
+});

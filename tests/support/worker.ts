@@ -1,0 +1,324 @@
+/**
+ * A Capybara without its API for tests of the worker: real Postgres, queue on either backend, bus, scripted model, and
+ * workers in this process or in children. After each test every invariant of the store holds, or the test fails.
+ */
+import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import type { Bus } from '../../src/bus/bus.ts';
+import { createPostgresBus } from '../../src/bus/postgres.ts';
+import { newId } from '../../src/clock.ts';
+import type { Profile } from '../../src/core/profile.ts';
+import { createLog, type Log, silentLog } from '../../src/log.ts';
+import { createModels } from '../../src/model/providers.ts';
+import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
+import type { QueueBackend, TurnQueue } from '../../src/queue/queue.ts';
+import { createRedisQueueBackend } from '../../src/queue/redis.ts';
+import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
+import { type Database, openDatabase } from '../../src/store/database.ts';
+import { readEntries } from '../../src/store/session-log.ts';
+import { cancelTask, createTask, resolveApproval, type Submission } from '../../src/store/tasks.ts';
+import { createRegistry } from '../../src/tools/registry.ts';
+import { type RunningWorker, startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
+import { createTestDatabase } from './database.ts';
+import { startRedis, type TestRedis } from './redis.ts';
+import { type Script, type ScriptedModel, say, startScriptedModel } from './scripted-model/scripted-model.ts';
+import { addTeam, checkWitnesses, PROFILE, submissionOf } from './store.ts';
+import type { ChildSettings } from './worker-child.ts';
+import { type ChildWorker, Lines, PATIENCE_MS, spawnWorker } from './worker-process.ts';
+import { workerTools } from './worker-tools.ts';
+
+const POLL_MS = 15;
+
+/** Waits short enough for a test; a due time stays a row. */
+const QUICK_RETRY = { tries: 3, firstMs: 50, longestMs: 200 };
+/** A lease that runs out within a test. */
+export const SHORT_LEASE = { leaseMs: 1_500, renewMs: 200, marginMs: 300 };
+
+export interface QueueKind {
+  readonly kind: 'postgres' | 'redis';
+  readonly redis?: TestRedis;
+}
+
+/** The backends to run a suite on: Redis is left out, and says so, where there is none. To be awaited in a test file. */
+export async function queueKinds(suite: string): Promise<QueueKind[]> {
+  const redis = await startRedis(suite);
+  if (redis === undefined) return [{ kind: 'postgres' }];
+  afterAll(() => redis.stop());
+  return [{ kind: 'postgres' }, { kind: 'redis', redis }];
+}
+
+export interface Wanted {
+  readonly prompt?: string;
+  readonly script?: Script;
+  readonly mode?: Profile['mode'];
+  readonly tools?: readonly string[];
+  readonly limits?: Partial<Submission['task']['limits']>;
+  readonly sessionId?: string;
+  /** A directory of the test's, instead of an empty one. */
+  readonly path?: string;
+  /** Without a wake-up: the job was lost before it was added. */
+  readonly unwoken?: boolean;
+}
+
+export interface Task {
+  readonly taskId: string;
+  readonly sessionId: string;
+  readonly turnId: string;
+  /** The workspace's directory. */
+  readonly root: string;
+}
+
+export interface TaskRow {
+  readonly status: string;
+  readonly waiting_on: string | null;
+  readonly error_code: string | null;
+  readonly error_message: string | null;
+  readonly result_position: number | null;
+}
+
+export type World = Awaited<ReturnType<typeof openWorld>>['world'];
+
+/** A world for a suite, opened before its tests and closed after them. */
+export function useWorld(kind: QueueKind): World {
+  let opened: Awaited<ReturnType<typeof openWorld>> | undefined;
+  beforeAll(async () => {
+    opened = await openWorld(kind);
+  });
+  afterEach(() => opened?.rest());
+  afterAll(() => opened?.close());
+  return new Proxy({} as World, {
+    get: (_, name) => opened?.world[name as keyof World],
+  });
+}
+
+async function openWorld({ redis }: QueueKind) {
+  const database = await createTestDatabase();
+  const { url } = database;
+  const db = openDatabase({ url, log: silentLog });
+  const queueBackend = (log: Log): QueueBackend =>
+    redis === undefined
+      ? createPostgresQueueBackend({ url, log })
+      : createRedisQueueBackend({ url: redis.url, log });
+  const backend = queueBackend(silentLog);
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), 'capybara-worker-')));
+  const scripts = new Map<string, Script>();
+  const model = await startScriptedModel({
+    script: (request) => scripts.get(request.sessionId ?? '')?.(request) ?? say('Done.'),
+  });
+  const world = new TestWorld({
+    ...{ url, db, backend, dir, scripts, model, redisUrl: redis?.url },
+    ...(await addTeam(db)),
+    bus: createPostgresBus({ url, log: silentLog }),
+  });
+  return {
+    world,
+    async rest() {
+      await world.stopWorkers();
+      expect(await checkWitnesses(db)).toEqual([]);
+      expect(model.refusals).toEqual([]);
+    },
+    async close() {
+      await world.queue.close();
+      await backend.close();
+      await world.bus.close();
+      await db.close();
+      await model.close();
+      await database.drop();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+interface Parts {
+  readonly url: string;
+  readonly db: Database;
+  readonly backend: QueueBackend;
+  readonly dir: string;
+  readonly scripts: Map<string, Script>;
+  readonly model: ScriptedModel;
+  readonly redisUrl: string | undefined;
+  readonly teamId: string;
+  readonly userId: string;
+  readonly bus: Bus;
+}
+
+class TestWorld {
+  readonly url: string;
+  readonly db: Database;
+  readonly backend: QueueBackend;
+  readonly queue: TurnQueue;
+  readonly dir: string;
+  readonly model: ScriptedModel;
+  readonly bus: Bus;
+  readonly #parts: Parts;
+  #lines = new Lines();
+  #stops: (() => Promise<unknown>)[] = [];
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    ({ url: this.url, db: this.db, backend: this.backend, dir: this.dir } = parts);
+    ({ model: this.model, bus: this.bus } = parts);
+    this.queue = parts.backend.queue();
+  }
+
+  /** Resolves when a tool of a worker in this process has said a line that begins so. */
+  hears = (beginning: string): Promise<string> => this.#lines.hears(beginning);
+
+  /** A worker in this process; stopped after the test. */
+  startWorker = async (options: Partial<WorkerOptions> = {}): Promise<RunningWorker> => {
+    const { url, db, backend, bus } = this;
+    const sandbox = createUnconfinedSandbox({ environment: process.env, killGraceMs: 100 });
+    const log = process.env.WORKER_LOG ? createLog({ level: 'debug', pretty: true }) : silentLog;
+    const worker = await startWorker({
+      ...{ db, directUrl: url, backend, bus, sandbox, log, version: 'test', concurrency: 8 },
+      models: createModels({ env: { baseUrl: this.model.baseUrl } }),
+      tools: createRegistry(workerTools((line) => this.#lines.say(line))),
+      dataDir: join(this.dir, 'data'),
+      retry: QUICK_RETRY,
+      ...options,
+    });
+    this.#stops.push(() => worker.stop().finally(() => sandbox.close()));
+    return worker;
+  };
+
+  /** A worker in a process of its own; killed after the test. */
+  startChild = async (options: ChildSettings['options'] = {}): Promise<ChildWorker> => {
+    const { url } = this;
+    const settings: ChildSettings = {
+      ...{ url, modelUrl: this.model.baseUrl, dataDir: join(this.dir, 'data') },
+      ...(this.#parts.redisUrl === undefined ? {} : { redisUrl: this.#parts.redisUrl }),
+      options: { retry: QUICK_RETRY, ...options },
+    };
+    return spawnWorker(settings, (stop) => this.#stops.push(stop));
+  };
+
+  stopWorkers = async (): Promise<void> => {
+    this.model.release();
+    await Promise.all(this.#stops.splice(0).map((stop) => stop()));
+    this.#lines = new Lines();
+  };
+
+  submit = async (wanted: Wanted = {}): Promise<Task> => {
+    const { teamId, userId, scripts } = this.#parts;
+    const { prompt = 'Go.', mode = 'auto', limits = {}, sessionId, path } = wanted;
+    const plain = submissionOf(
+      { ...this, teamId, userId },
+      { text: prompt, limits, ...(sessionId === undefined ? {} : { sessionId }) },
+    );
+    const profile: Profile = {
+      ...{ agent: 'test', prompt: PROFILE.prompt, model: 'env/scripted', mode },
+      tools: wanted.tools ?? workerTools(() => {}).map((tool) => tool.name),
+    };
+    const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
+    const workspace = {
+      id: newId(),
+      kind: path === undefined ? 'empty' : 'local',
+      path: path ?? null,
+    } as const;
+    const session = sessionId === undefined ? { ...plain.session, workspace } : plain.session;
+    if (wanted.script !== undefined) scripts.set(session.id, wanted.script);
+    const outcome = await createTask(this.db, {
+      ...plain,
+      session: session as Submission['session'],
+      task: { ...plain.task, profile, profileHash },
+    });
+    if (outcome.outcome !== 'created') throw new Error(`not created: ${outcome.outcome}`);
+    if (outcome.wake && wanted.unwoken !== true) await this.queue.wake(outcome.wake);
+    return {
+      ...{ taskId: outcome.taskId, sessionId: outcome.sessionId, turnId: plain.task.turnId },
+      root: path ?? join(this.dir, 'data', 'workspaces', workspace.id),
+    };
+  };
+
+  task = async (taskId: string): Promise<TaskRow> => {
+    const [row] = await this.db.sql<TaskRow & Record<string, unknown>>`
+      SELECT status, waiting_on, error_code, error_message, result_position FROM task WHERE id = ${taskId}`;
+    if (row === undefined) throw new Error(`there is no task ${taskId}`);
+    return row;
+  };
+
+  /** Looks until it finds something, and returns that. */
+  until = async <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> => {
+    const giveUpAt = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const found = await look();
+      if (found !== undefined && found !== false) return found;
+      if (performance.now() > giveUpAt) throw new Error(`waited ${PATIENCE_MS} ms in vain: ${what}`);
+      await delay(POLL_MS);
+    }
+  };
+
+  taskEnds = ({ taskId }: Task): Promise<TaskRow> =>
+    this.until('the task ends', async () => {
+      const row = await this.task(taskId);
+      return ['succeeded', 'failed', 'cancelled'].includes(row.status) && row;
+    });
+
+  taskIs = ({ taskId }: Task, wanted: Partial<TaskRow>): Promise<TaskRow> =>
+    this.until(`the task is ${JSON.stringify(wanted)}`, async () => {
+      const row = await this.task(taskId);
+      return Object.entries(wanted).every(([name, value]) => row[name as keyof TaskRow] === value) && row;
+    });
+
+  /** As the API does it: the mark, then word of it. Returns how many milliseconds later the task had ended. */
+  cancel = async (task: Task): Promise<number> => {
+    const began = performance.now();
+    await this.requestCancel(task);
+    await this.taskEnds(task);
+    return performance.now() - began;
+  };
+
+  requestCancel = async ({ taskId }: Task): Promise<string> => {
+    const { teamId } = this.#parts;
+    const outcome = await cancelTask(this.db, { teamId, taskId, nextTurnId: newId() });
+    if (outcome.outcome === 'requested') this.bus.publish({ type: 'cancel', rootId: outcome.rootId, taskId });
+    if (outcome.outcome === 'cancelled' && outcome.wake) await this.queue.wake(outcome.wake);
+    return outcome.outcome;
+  };
+
+  /** The open approvals of a task, in the order of their calls. */
+  approvals = async ({ taskId }: Task): Promise<string[]> => {
+    const rows = await this.db.sql<{ id: string }>`
+      SELECT a.id FROM approval a JOIN tool_call c ON c.id = a.tool_call_id
+       WHERE a.task_id = ${taskId} AND a.status = 'open' ORDER BY c.ordinal`;
+    return rows.map((row) => row.id);
+  };
+
+  answer = async (approvalId: string, decision: 'allowed' | 'denied', message?: string): Promise<void> => {
+    const { teamId, userId } = this.#parts;
+    const said = message === undefined ? {} : { message };
+    const outcome = await resolveApproval(this.db, { teamId, userId, approvalId, decision, ...said });
+    if (outcome.outcome === 'resolved' && outcome.wake) await this.queue.wake(outcome.wake);
+  };
+
+  entries = ({ sessionId }: Task) => readEntries(this.db, sessionId, 0);
+
+  /** Status and name of the session's calls, in order. */
+  calls = async ({ sessionId }: Task): Promise<string[]> => {
+    const rows = await this.db.sql<{ line: string }>`
+      SELECT c.name || ' ' || c.status AS line FROM tool_call c JOIN turn u ON u.id = c.turn_id
+        JOIN task t ON t.id = u.task_id WHERE c.session_id = ${sessionId} ORDER BY t.ordinal, u.number, c.ordinal`;
+    return rows.map((row) => row.line);
+  };
+
+  /** How each attempt of the session ended, in order; `open` where it has not. */
+  attempts = async ({ sessionId }: Task): Promise<string[]> => {
+    const rows = await this.db.sql<{ outcome: string | null }>`
+      SELECT a.outcome FROM attempt a JOIN turn u ON u.id = a.turn_id
+       WHERE u.session_id = ${sessionId} ORDER BY a.started_at, a.id`;
+    return rows.map((row) => row.outcome ?? 'open');
+  };
+
+  /** Lines that the tools left in the task's workspace. */
+  noted = ({ root }: Task): string[] => {
+    try {
+      return readFileSync(join(root, 'calls'), 'utf8').split('\n').slice(0, -1);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  };
+}
