@@ -1,0 +1,231 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { z } from 'zod';
+import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
+import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
+import type { TaskSession } from '../../src/store/tasks.ts';
+import { settleTurn } from '../../src/store/turns.ts';
+import { answered, callOf, parked, resultOf, running, submit, useStore } from '../support/store.ts';
+
+const store = useStore();
+
+/** A union of TypeScript as a value: a name too many or too few does not compile. */
+type All<Union extends string> = Readonly<Record<Union, true>>;
+const CLOSED: All<ClosedCallStatus> = {
+  succeeded: true,
+  failed: true,
+  denied: true,
+  interrupted: true,
+  unknown: true,
+};
+const CALL: All<CallStatus> = { requested: true, awaiting_approval: true, started: true, ...CLOSED };
+const EFFECT: All<Effect> = { read: true, workspace: true, external: true };
+const KIND: All<Entry['kind']> = { user: true, notice: true, assistant: true, tool_result: true };
+const STOP: All<StopReason> = { stop: true, tool_calls: true, length: true, refusal: true };
+type WorkspaceKind = Extract<TaskSession, { workspace: unknown }>['workspace']['kind'];
+const WORKSPACE: All<WorkspaceKind> = { local: true, empty: true };
+const TASK: All<z.infer<typeof TaskStatus>> = {
+  queued: true,
+  running: true,
+  waiting: true,
+  succeeded: true,
+  failed: true,
+  cancelled: true,
+};
+const WAITING: All<NonNullable<z.infer<typeof Task>['waitingOn']>> = { approval: true, retry: true };
+const APPROVAL: All<z.infer<typeof Approval>['status']> = {
+  open: true,
+  allowed: true,
+  denied: true,
+  closed: true,
+};
+/** States that only the store knows. */
+const TURN: All<string> = {
+  ready: true,
+  queued: true,
+  running: true,
+  parked: true,
+  done: true,
+  failed: true,
+  cancelled: true,
+};
+const ATTEMPT: All<string> = {
+  settled: true,
+  parked: true,
+  retry: true,
+  drained: true,
+  lost: true,
+  cancelled: true,
+  failed: true,
+};
+const USAGE: All<string> = { recorded: true, unknown: true };
+
+test.each<[string, string, All<string>]>([
+  ['entry', 'entry_status', CLOSED],
+  ['entry', 'entry_kind', KIND],
+  ['entry', 'entry_stop_reason', STOP],
+  ['tool_call', 'tool_call_status', CALL],
+  ['tool_call', 'tool_call_effect', EFFECT],
+  ['workspace', 'workspace_kind', WORKSPACE],
+  ['task', 'task_status', TASK],
+  ['task', 'task_waiting_on', { ...WAITING, waiting: true }],
+  ['approval', 'approval_status', APPROVAL],
+  ['turn', 'turn_status', TURN],
+  ['attempt', 'attempt_outcome', ATTEMPT],
+  ['usage', 'usage_outcome', USAGE],
+])('the states that %s allows by %s are those of TypeScript', async (_table, constraint, union) => {
+  const [row] = await store.db.sql<{ definition: string }>`
+    SELECT pg_get_constraintdef(oid) AS definition FROM pg_constraint WHERE conname = ${constraint}`;
+  const listed = [...(row?.definition.matchAll(/'(\w+)'::text/g) ?? [])].map(([, name = '']) => name);
+  expect([...new Set(listed)].sort()).toEqual(Object.keys(union).sort());
+});
+
+/** [the constraint that refuses, the row to change, what to change in it]. */
+const ILLEGAL: readonly (readonly [string, string, string])[] = [
+  ['workspace_kind', 'workspace', `kind = 'cloud'`],
+  ['workspace_kind', 'workspace', 'path = NULL'],
+  ['workspace_kind', 'workspace', `kind = 'empty'`],
+  ['task_status', 'queued task', `status = 'paused'`],
+  ['task_waiting_on', 'queued task', `waiting_on = 'approval'`],
+  ['task_waiting_on', 'parked task', 'waiting_on = NULL'],
+  ['task_waiting_on', 'parked task', `waiting_on = 'children'`],
+  ['task_ended', 'queued task', 'ended_at = now()'],
+  ['task_ended', 'queued task', `status = 'cancelled'`],
+  ['task_ended', 'done task', 'ended_at = NULL'],
+  ['task_started', 'queued task', `status = 'running'`],
+  ['task_started', 'parked task', 'started_at = NULL'],
+  ['task_started', 'done task', 'started_at = NULL'],
+  ['task_error', 'queued task', `error_code = 'x', error_message = 'y'`],
+  ['task_error', 'done task', `status = 'failed'`],
+  ['task_error', 'failed task', 'error_message = NULL'],
+  ['task_error', 'failed task', 'error_code = NULL'],
+  ['task_limits', 'queued task', 'turn_limit = 0'],
+  ['task_limits', 'queued task', 'tree_turn_limit = 0'],
+  ['task_limits', 'queued task', 'token_limit = 0'],
+  ['task_limits', 'queued task', 'seconds_limit = -1'],
+  ['turn_status', 'queued turn', `status = 'waiting'`],
+  ['turn_due', 'queued turn', 'due_at = now()'],
+  ['turn_due', 'parked turn', 'due_at = now()'],
+  ['turn_queued', 'queued turn', 'wake = 0'],
+  ['turn_queued', 'queued turn', 'checked_at = NULL'],
+  ['turn_running', 'queued turn', 'attempt_id = id'],
+  ['turn_running', 'queued turn', `status = 'running'`],
+  ['turn_running', 'running turn', 'attempt_id = NULL'],
+  ['turn_parked', 'parked turn', 'open_waits = 0'],
+  ['turn_waits', 'queued turn', 'open_waits = -1'],
+  ['turn_waits', 'done turn', 'open_waits = 1'],
+  ['turn_ended', 'queued turn', 'ended_at = now()'],
+  ['turn_ended', 'done turn', 'ended_at = NULL'],
+  ['turn_done', 'done turn', 'answer_position = NULL'],
+  ['attempt_outcome', 'done attempt', `outcome = 'won'`],
+  ['attempt_ended', 'open attempt', 'ended_at = now()'],
+  ['attempt_ended', 'open attempt', `outcome = 'lost'`],
+  ['attempt_ended', 'done attempt', 'outcome = NULL'],
+  ['entry_kind', 'user entry', `kind = 'system'`],
+  ['entry_content', 'user entry', `parts = '[]'`],
+  ['entry_content', 'user entry', 'message_id = NULL'],
+  ['entry_content', 'user entry', `kind = 'notice'`],
+  ['entry_assistant', 'assistant entry', 'stop_reason = NULL'],
+  ['entry_assistant', 'user entry', `stop_reason = 'stop'`],
+  ['entry_stop_reason', 'assistant entry', `stop_reason = 'bored'`],
+  ['entry_result', 'assistant entry', `call_id = 'c', status = 'failed'`],
+  ['entry_result', 'result entry', 'status = NULL'],
+  ['entry_result', 'result entry', 'call_id = NULL'],
+  ['entry_status', 'result entry', `status = 'started'`],
+  ['tool_call_effect', 'awaiting call', `effect = 'none'`],
+  ['tool_call_status', 'awaiting call', `status = 'skipped'`],
+  ['tool_call_closed', 'awaiting call', `status = 'succeeded'`],
+  ['tool_call_closed', 'awaiting call', 'ended_at = now()'],
+  ['tool_call_closed', 'done call', 'result_position = NULL'],
+  ['tool_call_closed', 'done call', `status = 'started'`],
+  ['approval_status', 'open approval', `status = 'maybe'`],
+  ['approval_resolved', 'open approval', `status = 'allowed'`],
+  ['approval_resolved', 'open approval', 'resolved_at = now()'],
+  ['usage_outcome', 'usage', `outcome = 'guessed'`],
+];
+
+describe('Postgres refuses every illegal row', () => {
+  /** A table and which of its rows, by what the illegal changes call it. */
+  let rows: Readonly<Record<string, string>>;
+
+  beforeAll(async () => {
+    const queued = await submit(store);
+    const held = await running(store);
+    const waiting = await parked(store);
+    const call = callOf();
+    const done = await answered(store, [call]);
+    const failed = await running(store);
+    const end = { kind: 'finish', status: 'succeeded', resultPosition: 2 } as const;
+    await settleTurn(store.db, done, { results: [resultOf(call)], end, nextTurnId: queued.taskId });
+    const failure = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
+    await settleTurn(store.db, failed, { results: [], end: failure, nextTurnId: queued.taskId });
+    const entry = (position: number) =>
+      `entry WHERE session_id = '${done.sessionId}' AND position = ${position}`;
+    rows = {
+      workspace: `workspace WHERE id = (SELECT workspace_id FROM session WHERE id = '${queued.sessionId}')`,
+      'queued task': `task WHERE id = '${queued.taskId}'`,
+      'parked task': `task WHERE id = '${waiting.taskId}'`,
+      'done task': `task WHERE id = '${done.taskId}'`,
+      'failed task': `task WHERE id = '${failed.taskId}'`,
+      'queued turn': `turn WHERE id = '${queued.turnId}'`,
+      'running turn': `turn WHERE id = '${held.turnId}'`,
+      'parked turn': `turn WHERE id = '${waiting.turnId}'`,
+      'done turn': `turn WHERE id = '${done.turnId}'`,
+      'open attempt': `attempt WHERE id = '${held.attemptId}'`,
+      'done attempt': `attempt WHERE id = '${done.attemptId}'`,
+      'user entry': entry(1),
+      'assistant entry': entry(2),
+      'result entry': entry(3),
+      'awaiting call': `tool_call WHERE id = '${waiting.call.id}'`,
+      'done call': `tool_call WHERE id = '${call.id}'`,
+      'open approval': `approval WHERE id = '${waiting.approvalId}'`,
+      usage: `usage WHERE attempt_id = '${done.attemptId}'`,
+    };
+  });
+
+  test.each(ILLEGAL)('%s: a %s with %s', async (constraint, row, change) => {
+    const [table = '', where = ''] = (rows[row] ?? '').split(/ WHERE (.*)/);
+    const refused = await store.db.pool
+      .query(`UPDATE ${table} SET ${change} WHERE ${where}`)
+      .catch((error: unknown) => error);
+    // A change may break several constraints; Postgres names the first by name, so ask each on its own.
+    expect(refused).toMatchObject({ code: '23514', table });
+    expect(await broken(table, where, change)).toContain(constraint);
+  });
+
+  /** The constraints that the changed row would break, each asked as a query. */
+  async function broken(table: string, where: string, change: string): Promise<string[]> {
+    const { rows: checks } = await store.db.pool.query<{ name: string; condition: string }>(
+      `SELECT conname AS name, pg_get_expr(conbin, conrelid) AS condition FROM pg_constraint
+        WHERE conrelid = '${table}'::regclass AND contype = 'c'`,
+    );
+    const client = await store.db.pool.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query(`CREATE TEMP TABLE changed ON COMMIT DROP AS SELECT * FROM ${table} WHERE ${where}`);
+      await client.query(`UPDATE changed SET ${change}`);
+      const asked = checks.map(
+        ({ name, condition }) => `SELECT '${name}' AS name FROM changed WHERE NOT (${condition})`,
+      );
+      return (await client.query<{ name: string }>(asked.join(' UNION ALL '))).rows.map(({ name }) => name);
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  }
+
+  test('and each of its CHECK constraints is tried here', async () => {
+    const constraints = await store.db.sql<{ name: string }>`
+      SELECT conname AS name FROM pg_constraint
+       WHERE contype = 'c' AND connamespace = 'public'::regnamespace ORDER BY conname`;
+    expect(constraints.map(({ name }) => name)).toEqual([...new Set(ILLEGAL.map(([name]) => name))].sort());
+  });
+
+  test('and a second unfinished turn of a session', async () => {
+    const { turnId } = await submit(store);
+    await expect(
+      store.db.sql`
+        INSERT INTO turn (id, session_id, task_id, root_id, number, status)
+        SELECT gen_random_uuid(), session_id, task_id, root_id, 2, 'ready' FROM turn WHERE id = ${turnId}`,
+    ).rejects.toMatchObject({ code: '23505', constraint: 'turn_one_unfinished' });
+  });
+});
