@@ -8,7 +8,7 @@ import type { Config } from '../config.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import { Client, type Server } from './client.ts';
-import { oneLine } from './untrusted-text.ts';
+import { endedSentence } from './failure.ts';
 
 export interface Connection {
   readonly client: Client;
@@ -38,8 +38,6 @@ export interface ConnectOptions {
 interface RunningCapybara extends Server {
   stop(): Promise<void>;
 }
-
-const REASON_LENGTH = 300;
 
 /** How long another process may take to start the embedded Capybara that this one wants to join, in milliseconds. */
 export const JOIN_TIMEOUT_MS = 60_000;
@@ -91,12 +89,15 @@ class EmbeddedConnection implements Connection {
   }
 
   async recover(): Promise<void> {
-    await this.#failing;
+    const failing = this.#failing;
+    await failing;
+    if (this.#failing === failing) this.#failing = undefined;
     if (this.#own || (await answers(this.#server.url))) return;
     const { url } = this.#server;
     if (this.#options.start) await this.open();
     else await this.#join();
-    if (this.#server.url === url && !this.#own) return;
+    // That it failed, and is started again, was told.
+    if (failing || (this.#server.url === url && !this.#own)) return;
     const next = this.#own ? 'this one' : 'the next one';
     this.#options.onChange?.(`The Capybara that ran here ended; ${next} goes on.`);
   }
@@ -120,11 +121,8 @@ class EmbeddedConnection implements Connection {
   async #start(): Promise<boolean> {
     if (!this.#options.start) return false;
     await this.#options.check?.();
-    const [{ startCapybara }, { createLog }] = await Promise.all([
-      import('../embedded/capybara.ts'),
-      import('../log.ts'),
-    ]);
-    const log = createLog({ level: this.#config.debug ? 'debug' : 'error', pretty: true });
+    const { startCapybara } = await import('../embedded/capybara.ts');
+    const log = await this.#log();
     const { port } = this.#options;
     let early: string | undefined;
     const onFailed = (reason: string) => {
@@ -147,9 +145,20 @@ class EmbeddedConnection implements Connection {
     const own = this.#own;
     if (own === undefined) return;
     this.#own = undefined;
-    this.#options.onChange?.(`${oneLine(reason, REASON_LENGTH)}; it is started again.`);
-    // What its parts say while they stop says less than what broke it.
-    this.#failing = own.stop().catch((error: unknown) => log.debug({ error }, 'a part did not stop politely'));
+    this.#options.onChange?.(`${endedSentence(reason)}: it is started again.`);
+    this.#failing = own.stop().catch((error: unknown) => {
+      log.debug({ error }, 'a part of what failed did not stop politely');
+    });
+  }
+
+  /** Errors only, and none of what is broken already: its parts say less than what broke it. */
+  async #log(): Promise<Log> {
+    const { createLog } = await import('../log.ts');
+    if (this.#config.debug) return createLog({ level: 'debug', pretty: true });
+    const write = (line: string) => {
+      if (!this.#failing) process.stderr.write(line);
+    };
+    return createLog({ level: 'error', pretty: true, destination: { write } });
   }
 }
 

@@ -1,5 +1,6 @@
 import { Errors } from '@oclif/core';
 import { messageOf, UserError } from '../core/errors.ts';
+import { oneLine } from './untrusted-text.ts';
 
 /** What went wrong, as a command says it. */
 export interface Failure {
@@ -54,6 +55,16 @@ function usageSentence(error: Error, command: string): string {
   if (missing.length > 0) return `Expected ${missing.join(', ')}: ${hint}`;
   const said = error.message.replace('See more help with --help', '').replace(/\s+/g, ' ').trim();
   return `${said.replace(/[.:]$/, '')}: ${hint}`;
+}
+
+const LAST_WORDS = 200;
+const TIMESTAMP = /^\d{4}-\d\d-\d\d [\d:.]+ UTC \[\d+\] /;
+
+/** `What ended: line; line; last line` → `What ended (last line)`: the last line says most. */
+export function endedSentence(reason: string): string {
+  const [, what = reason, said = ''] = /^([^:]*): (.*)$/s.exec(reason) ?? [];
+  const last = said.split('; ').at(-1)?.replace(TIMESTAMP, '') ?? '';
+  return last === '' ? oneLine(what, LAST_WORDS) : `${what} (${oneLine(last, LAST_WORDS)})`;
 }
 
 function firstLine(text: string): string {

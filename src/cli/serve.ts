@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Log, LogLevel } from '../log.ts';
+import { endedSentence } from './failure.ts';
 
 /** A program that runs until it is asked to stop, politely. */
 export interface Running {
@@ -36,7 +37,8 @@ export async function runUntilStopped(
   const log = createLog({ level: config.debug ? 'debug' : level, pretty: process.stderr.isTTY === true });
   const stopping = stopSignal();
   const failed = Promise.withResolvers<UserError>();
-  const fail = (reason: string) => failed.resolve(new UserError('ended', reason, 3));
+  const fail = (reason: string) =>
+    failed.resolve(new UserError('ended', `${endedSentence(reason)}: start again, nothing is lost.`, 3));
   const running = await start({ log, fail });
   const failure = await Promise.race([stopping, failed.promise]);
   if (failure === undefined) return running.stop();

@@ -62,11 +62,16 @@ async function assemble(config: Config, options: CapybaraOptions, parts: Parts):
   const { log, port = config.port, onFailed } = options;
   const postgres = await startPostgres({ dataDir, log: (line) => log.debug({}, line) });
   parts.add(() => postgres.stop());
-  void postgres.ended.then((lines) => parts.stopping || onFailed?.(`The embedded Postgres ended: ${lines}`));
   await migrate(postgres.url, { log: (line) => log.debug({}, line) });
 
   const backends = openBackends(embeddedConfig(config, postgres.url), log);
   parts.add(() => backends.close());
+  void postgres.ended.then((lines) => {
+    if (parts.stopping) return;
+    // It never comes back under this address: nobody waits for it, so that the parts can stop at once.
+    void backends.db.close();
+    onFailed?.(`The embedded Postgres ended: ${lines}`);
+  });
   const key = readOrMakeKey(dataDir);
   await ensureEmbeddedKey(backends.db, key.apiKey);
 

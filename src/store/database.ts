@@ -57,6 +57,7 @@ export interface Database {
   readonly pool: Pool;
   /** The same connections, for callers that give up sooner: a request must not hang. */
   within(patienceMs: number): Database;
+  /** What is asked from now on fails at once. May be called again. */
   close(): Promise<void>;
 }
 
@@ -83,6 +84,7 @@ function speakTo(pool: Pool, patienceMs: number): Database {
     `${schema}.${name}(${args.map((_, index) => `$${index + 1}`).join(', ')})`;
   const query = async <Row extends QueryResultRow>(text: string, values: readonly unknown[]) =>
     (await repeatedly(() => pool.query<Row>(text, values.map(toParameter)), patienceMs)).rows;
+  let closing: Promise<void> | undefined;
 
   return {
     pool,
@@ -97,7 +99,10 @@ function speakTo(pool: Pool, patienceMs: number): Database {
     },
     rows: (name, ...args) => query(`SELECT * FROM ${call(name, args)}`, args),
     within: (ms) => speakTo(pool, ms),
-    close: () => pool.end(),
+    close: () => {
+      closing ??= pool.end();
+      return closing;
+    },
   };
 }
 
