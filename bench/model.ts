@@ -1,0 +1,82 @@
+/**
+ * The bench's model: a process of its own that answers at once over Chat Completions and measures, on its own clock, how long
+ * Capybara takes between the end of one answer and the next request of the same session.
+ *
+ * `POST /v1/chat/completions` answers with one call of `noop` until turn `TURNS` (its first argument), then in words; a prompt
+ * that holds `hang` is answered with half an answer that never ends. `GET /samples` returns what was measured, and forgets it.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+
+const TURNS_IN_PROMPT = /turns=(\d+)/;
+const CONTEXT_MESSAGES = 3;
+
+let overheads: number[] = [];
+let arrivals: { session: string; at: number }[] = [];
+let hanging = 0;
+const ended = new Map<string, number>();
+
+const server = createServer((request, response) => {
+  if (request.url === '/samples') return sendSamples(response);
+  void answer(request, response);
+});
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  process.stdout.write(`${JSON.stringify({ baseUrl: `http://127.0.0.1:${port}/v1` })}\n`);
+});
+process.stdin.once('close', () => process.exit(0));
+process.stdin.resume();
+
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+function sendSamples(response: ServerResponse): void {
+  response.end(JSON.stringify({ overheads, arrivals, hanging }));
+  overheads = [];
+  arrivals = [];
+  ended.clear();
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const at = now();
+  const session = String(request.headers['x-capybara-session']);
+  const turn = Number(request.headers['x-capybara-turn']);
+  const before = ended.get(session);
+  if (before === undefined) arrivals.push({ session, at });
+  else overheads.push(at - before);
+
+  const { messages } = JSON.parse(await bodyOf(request));
+  const prompt = JSON.stringify(messages.slice(0, CONTEXT_MESSAGES));
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  if (prompt.includes('hang')) {
+    hanging += 1;
+    response.write(chunk({ content: 'Half an answer' }));
+    return;
+  }
+  const turns = Number(TURNS_IN_PROMPT.exec(prompt)?.[1]);
+  const call = {
+    index: 0,
+    id: `call_${turn}`,
+    type: 'function',
+    function: { name: 'noop', arguments: '{}' },
+  };
+  const last = turn > turns;
+  response.write(chunk(last ? { content: 'Done.' } : { tool_calls: [call] }));
+  response.write(chunk({}, last ? 'stop' : 'tool_calls'));
+  ended.set(session, now());
+  response.end('data: [DONE]\n\n');
+}
+
+function chunk(delta: object, finish: string | null = null): string {
+  const usage =
+    finish === null ? {} : { usage: { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 } };
+  const body = { id: 'bench', object: 'chat.completion.chunk', created: 0, model: 'bench' };
+  return `data: ${JSON.stringify({ ...body, choices: [{ index: 0, delta, finish_reason: finish }], ...usage })}\n\n`;
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const part of request) chunks.push(part as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
