@@ -15,8 +15,6 @@ import {
 const LIMITS: TurnLimits = { turn: 1, turnLimit: 70 };
 const PROMPT: Entry = { kind: 'user', position: 1, parts: [{ type: 'text', text: 'Mend the test.' }] };
 const OPEN: readonly CallStatus[] = ['requested', 'awaiting_approval', 'started'];
-const CLOSED: readonly CallStatus[] = ['succeeded', 'failed', 'denied', 'interrupted', 'unknown'];
-const EFFECTS: readonly Effect[] = ['read', 'workspace', 'external'];
 
 function call(ordinal: number, effect: Effect, status: CallStatus = 'requested', denial?: string): Call {
   const id = `row-${ordinal}`;
@@ -170,8 +168,8 @@ describe('next', () => {
 });
 
 const anyCall = fc.record({
-  effect: fc.constantFrom(...EFFECTS),
-  status: fc.constantFrom(...OPEN, ...CLOSED),
+  effect: fc.constantFrom<Effect>('read', 'workspace', 'external'),
+  status: fc.constantFrom<CallStatus>(...OPEN, 'succeeded', 'failed', 'unknown'),
   denial: fc.option(fc.string(), { nil: undefined }),
 });
 const anyCalls = fc
@@ -297,9 +295,6 @@ test('the first group of calls is the first, or the reads that it begins', () =>
 });
 
 function deepFreeze<T>(value: T): T {
-  if (value !== null && typeof value === 'object') {
-    for (const inner of Object.values(value)) deepFreeze(inner);
-    Object.freeze(value);
-  }
-  return value;
+  for (const inner of Object.values(value ?? {})) if (typeof inner === 'object') deepFreeze(inner);
+  return Object.freeze(value);
 }
