@@ -1,17 +1,20 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { checkWitnesses, forgetSessions, useStore } from '../support/store.ts';
 import { type Act, SCENES } from './scenes.ts';
 
 const store = useStore();
+// Hundreds of sessions: seconds on an idle machine, more on a busy one.
+vi.setConfig({ testTimeout: 120_000 });
 let first: Database;
 let second: Database;
 let secondPid: number;
 
 beforeAll(async () => {
-  first = openDatabase({ url: store.url, log: silentLog, connections: 1 });
-  second = openDatabase({ url: store.url, log: silentLog, connections: 1 });
+  // Without patience nothing is repeated: a deadlock is an error that fails the test.
+  first = openDatabase({ url: store.url, log: silentLog, connections: 1, patienceMs: 0 });
+  second = openDatabase({ url: store.url, log: silentLog, connections: 1, patienceMs: 0 });
   const [row] = await second.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
   secondPid = row?.pid ?? 0;
 });
@@ -39,12 +42,6 @@ async function waits(): Promise<boolean> {
   return row !== undefined;
 }
 
-async function deadlocks(): Promise<number> {
-  const [row] = await store.db.sql<{ deadlocks: number }>`
-    SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()`;
-  return row?.deadlocks ?? -1;
-}
-
 describe.each(Object.keys(SCENES))('on a turn that is %s', (scene) => {
   const build = SCENES[scene] as (typeof SCENES)[string];
 
@@ -58,6 +55,5 @@ describe.each(Object.keys(SCENES))('on a turn that is %s', (scene) => {
         expect(await checkWitnesses(store.db), `${earlier}, then ${later}`).toEqual([]);
       }
     }
-    expect(await deadlocks()).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { createTask } from '../../src/store/tasks.ts';
@@ -15,6 +15,8 @@ import { type Line, lineTo } from './reply-thief.ts';
 import { type Act, SCENES } from './scenes.ts';
 
 const store = useStore();
+// Hundreds of sessions: seconds on an idle machine, more on a busy one.
+vi.setConfig({ testTimeout: 120_000 });
 let line: Line;
 let db: Database;
 
