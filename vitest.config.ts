@@ -14,6 +14,7 @@ export default defineConfig({
       provider: 'v8',
       include: ['src/**/*.ts'],
       exclude: ['src/store/generated/**'],
+      reportOnFailure: true,
       reporter: ['text-summary', 'json-summary'],
       // Lines that run only in processes of their own (launcher, guards, threads) are not counted as run.
       thresholds: { lines: 80 },
