@@ -35,7 +35,7 @@ export const PROFILE: Profile = {
 };
 
 /** Pauses before each try after a loss, in milliseconds (PROTOCOL 13). */
-export const BACKOFF_MS = [0, 1_000, 5_000, 30_000, 30_000];
+export const BACKOFF_MS = [0, 1_000, 5_000, 30_000];
 
 export interface Store {
   readonly url: string;

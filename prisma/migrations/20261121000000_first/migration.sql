@@ -393,6 +393,7 @@ ALTER TABLE "task"
   ADD CONSTRAINT "task_ended" CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
   ADD CONSTRAINT "task_started" CHECK (status NOT IN ('running', 'waiting', 'succeeded') OR started_at IS NOT NULL),
   ADD CONSTRAINT "task_error" CHECK ((status = 'failed') = (error_code IS NOT NULL) AND (error_code IS NULL) = (error_message IS NULL)),
+  ADD CONSTRAINT "task_result" CHECK (result_position IS NULL OR status = 'succeeded'),
   ADD CONSTRAINT "task_limits" CHECK (turn_limit > 0 AND tree_turn_limit > 0 AND token_limit > 0 AND seconds_limit > 0);
 
 ALTER TABLE "turn"
@@ -403,11 +404,15 @@ ALTER TABLE "turn"
   ADD CONSTRAINT "turn_parked" CHECK (status <> 'parked' OR open_waits > 0),
   ADD CONSTRAINT "turn_waits" CHECK (open_waits >= 0 AND (open_waits = 0 OR status IN ('running', 'parked', 'ready', 'queued'))),
   ADD CONSTRAINT "turn_ended" CHECK ((status IN ('done', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
+  ADD CONSTRAINT "turn_counts" CHECK (number > 0 AND takeovers >= 0 AND retries >= 0),
   ADD CONSTRAINT "turn_done" CHECK (status <> 'done' OR answer_position IS NOT NULL);
 
 ALTER TABLE "attempt"
   ADD CONSTRAINT "attempt_outcome" CHECK (outcome IN ('settled', 'parked', 'retry', 'drained', 'lost', 'cancelled', 'failed')),
-  ADD CONSTRAINT "attempt_ended" CHECK ((outcome IS NULL) = (ended_at IS NULL));
+  ADD CONSTRAINT "attempt_ended" CHECK ((outcome IS NULL) = (ended_at IS NULL)),
+  ADD CONSTRAINT "attempt_reserved" CHECK (tokens_reserved >= 0 AND (ended_at IS NULL OR tokens_reserved = 0));
+
+ALTER TABLE "tree" ADD CONSTRAINT "tree_accounts" CHECK (turns >= 0 AND tokens_used >= 0 AND tokens_reserved >= 0);
 
 ALTER TABLE "entry"
   ADD CONSTRAINT "entry_kind" CHECK (kind IN ('user', 'notice', 'assistant', 'tool_result')),
@@ -422,12 +427,14 @@ ALTER TABLE "tool_call"
   ADD CONSTRAINT "tool_call_status" CHECK (
     status IN ('requested', 'awaiting_approval', 'started', 'succeeded', 'failed', 'denied', 'interrupted', 'unknown')
   ),
+  ADD CONSTRAINT "tool_call_started" CHECK (status <> 'started' OR started_at IS NOT NULL),
   ADD CONSTRAINT "tool_call_closed" CHECK (
     (status IN ('requested', 'awaiting_approval', 'started')) = (ended_at IS NULL) AND (ended_at IS NULL) = (result_position IS NULL)
   );
 
 ALTER TABLE "approval"
   ADD CONSTRAINT "approval_status" CHECK (status IN ('open', 'allowed', 'denied', 'closed')),
+  ADD CONSTRAINT "approval_answered" CHECK (status NOT IN ('allowed', 'denied') OR resolved_by IS NOT NULL),
   ADD CONSTRAINT "approval_resolved" CHECK ((status = 'open') = (resolved_at IS NULL));
 
 ALTER TABLE "usage" ADD CONSTRAINT "usage_outcome" CHECK (outcome IN ('recorded', 'unknown'));
