@@ -23,15 +23,13 @@ describe('the log', () => {
   it('takes secrets out by name, at any depth, and passwords out of URLs', () => {
     const { log, lines } = recording({ level: 'info' });
     const cause = new Error('cannot reach postgresql://me:hunter2@db/x');
-    log
-      .child({ redisUrl: 'redis://:hunter2@h' })
-      .info(
-        {
-          config: { apiKey: 'hunter2', list: [{ Authorization: 'hunter2' }], database_url: 'hunter2' },
-          cause,
-        },
-        'with redis://me:hunter2@h/0 and https://example.com/a:b@c',
-      );
+    log.child({ redisUrl: 'redis://:hunter2@h' }).info(
+      {
+        config: { apiKey: 'hunter2', list: [{ Authorization: 'hunter2' }], database_url: 'hunter2' },
+        cause,
+      },
+      'with redis://me:hunter2@h/0 and https://example.com/a:b@c',
+    );
     expect(lines.join()).not.toContain('hunter2');
     expect(JSON.parse(lines.join())).toMatchObject({
       redisUrl: '[redacted]',
