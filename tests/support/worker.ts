@@ -156,6 +156,7 @@ class TestWorld {
   readonly #parts: Parts;
   #lines = new Lines();
   #stops: (() => Promise<unknown>)[] = [];
+  readonly #workers = new Set<RunningWorker>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -180,6 +181,7 @@ class TestWorld {
       retry: QUICK_RETRY,
       ...options,
     });
+    this.#workers.add(worker);
     this.#stops.push(() => worker.stop().finally(() => sandbox.close()));
     return worker;
   };
@@ -193,6 +195,12 @@ class TestWorld {
       options: { retry: QUICK_RETRY, ...options },
     };
     return spawnWorker(settings, (stop) => this.#stops.push(stop));
+  };
+
+  /** Children go on. */
+  stopInProcess = async (): Promise<void> => {
+    await Promise.all([...this.#workers].map((worker) => worker.stop()));
+    this.#workers.clear();
   };
 
   stopWorkers = async (): Promise<void> => {
@@ -313,11 +321,14 @@ class TestWorld {
   };
 
   /** Lines that the tools left in the task's workspace. */
-  noted = ({ root }: Task): string[] => {
+  noted = (task: Task): string[] => this.read(task, 'calls').split('\n').slice(0, -1);
+
+  /** A file of the task's workspace; '' where there is none. */
+  read = ({ root }: Task, name: string): string => {
     try {
-      return readFileSync(join(root, 'calls'), 'utf8').split('\n').slice(0, -1);
+      return readFileSync(join(root, name), 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
       throw error;
     }
   };

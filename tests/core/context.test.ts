@@ -1,0 +1,111 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { messagesOf } from '../../src/core/context.ts';
+import type { Entry, NewEntry, Part } from '../../src/core/entry.ts';
+
+const text = (words: string) => ({ type: 'text' as const, text: words });
+const tool = (callId: string): Part => ({ type: 'tool', callId, name: 'bash', arguments: '{}' });
+const user = (words: string): NewEntry => ({ kind: 'user', parts: [text(words)] });
+const notice = (words: string): NewEntry => ({ kind: 'notice', parts: [text(words)] });
+const answer = (...parts: Part[]): NewEntry => ({ kind: 'assistant', parts, stopReason: 'stop' });
+const result = (callId: string, words: string, status: 'succeeded' | 'failed' = 'succeeded'): NewEntry => ({
+  kind: 'tool_result',
+  callId,
+  status,
+  parts: [text(words)],
+});
+const log = (...entries: NewEntry[]): Entry[] =>
+  entries.map((entry, index) => ({ ...entry, position: index + 1 }) as Entry);
+
+const NOT_RUN = 'Not run: the work was interrupted before this call.';
+
+describe('messagesOf', () => {
+  test('an empty log is no message', () => {
+    expect(messagesOf([])).toEqual([]);
+  });
+
+  test('prompts and notices are the user’s, answers the assistant’s', () => {
+    expect(messagesOf(log(user('Go.'), notice('A project.'), answer(text('Done.'))))).toEqual([
+      { role: 'user', text: 'Go.' },
+      { role: 'user', text: 'A project.' },
+      { role: 'assistant', parts: [text('Done.')] },
+    ]);
+  });
+
+  test('results stand behind their answer in the order of its calls', () => {
+    const entries = log(
+      user('Go.'),
+      answer(tool('a'), tool('b')),
+      result('b', '2', 'failed'),
+      result('a', '1'),
+    );
+    expect(messagesOf(entries).slice(2)).toEqual([
+      { role: 'tool', callId: 'a', text: '1', isError: false },
+      { role: 'tool', callId: 'b', text: '2', isError: true },
+    ]);
+  });
+
+  test('a call without a result is told as not run', () => {
+    expect(messagesOf(log(user('Go.'), answer(tool('a')), user('And?'))).slice(2)).toEqual([
+      { role: 'tool', callId: 'a', text: NOT_RUN, isError: true },
+      { role: 'user', text: 'And?' },
+    ]);
+  });
+
+  test('a result belongs to the answer before it, also where an id is used again', () => {
+    const entries = log(answer(tool('a')), result('a', '1'), answer(tool('a')), result('a', '2'));
+    expect(messagesOf(entries)).toEqual([
+      { role: 'assistant', parts: [tool('a')] },
+      { role: 'tool', callId: 'a', text: '1', isError: false },
+      { role: 'assistant', parts: [tool('a')] },
+      { role: 'tool', callId: 'a', text: '2', isError: false },
+    ]);
+  });
+
+  test('a result that nobody asked for, and an answer with nothing in it, are left out', () => {
+    const entries = log(user('Go.'), answer(), result('x', '?'), answer(text('Hm.')));
+    expect(messagesOf(entries)).toEqual([
+      { role: 'user', text: 'Go.' },
+      { role: 'assistant', parts: [text('Hm.')] },
+    ]);
+  });
+
+  const turn = fc.tuple(fc.integer({ min: 0, max: 3 }), fc.boolean()).map(([calls, ask]) => {
+    const ids = Array.from({ length: calls }, (_, n) => `c${n}`);
+    return [
+      ...(ask ? [user('Go.')] : []),
+      answer(text('Hm.'), ...ids.map(tool)),
+      ...ids.map((id) => result(id, id)),
+    ];
+  });
+
+  test('a log that ends with a whole turn has the same messages once it is longer', () => {
+    fc.assert(
+      fc.property(fc.array(turn, { maxLength: 8 }), turn, (turns, more) => {
+        const short = messagesOf(log(...turns.flat()));
+        const long = messagesOf(log(...turns.flat(), ...more));
+        expect(long.slice(0, short.length)).toEqual(short);
+      }),
+    );
+  });
+
+  test('whatever is missing, each call has exactly one result, right behind its answer', () => {
+    const entry = fc.oneof(
+      fc.constant(user('Go.')),
+      fc.constantFrom(answer(tool('a')), answer(text('Hm.'), tool('a'), tool('b')), answer()),
+      fc.constantFrom(result('a', '1'), result('b', '2')),
+    );
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 20 }), (entries) => {
+        const messages = messagesOf(log(...entries));
+        for (const [index, message] of messages.entries()) {
+          if (message.role !== 'assistant') continue;
+          const ids = message.parts.flatMap((part) => (part.type === 'tool' ? [part.callId] : []));
+          const next = messages.slice(index + 1, index + 1 + ids.length);
+          expect(next.map((m) => m.role === 'tool' && m.callId)).toEqual(ids);
+          expect(messages[index + 1 + ids.length]?.role).not.toBe('tool');
+        }
+      }),
+    );
+  });
+});
