@@ -31,7 +31,7 @@ function invalidKey(): ApiProblem {
     status: 401,
     code: 'invalid_key',
     detail:
-      'The key that was sent is not one of this Capybara, or was revoked: use the one that `capybara migrate --bootstrap` printed, or the embedded one's key file.',
+      'The key that was sent is not one of this Capybara, or was revoked: use the one that `capybara migrate --bootstrap` printed, or the one in the key file that `capybara up` names.',
     headers: { 'www-authenticate': `${REALM}, error="invalid_token"` },
   });
 }
