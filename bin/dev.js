@@ -1,9 +1,11 @@
 /**
  * `capybara` from the sources, for development: `npm run capybara -- run "..."`.
  */
+import './compile-cache.js';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { execute, settings } from '@oclif/core';
+
+const { execute, settings } = await import('@oclif/core');
 
 settings.enableAutoTranspile = false;
 

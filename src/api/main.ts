@@ -8,8 +8,10 @@ import { createModels } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { createRegistry } from '../tools/registry.ts';
+import { checkLocalPath } from '../workspace/kinds.ts';
 import { type Api, type ApiDeps, createApi } from './app.ts';
 import { listen } from './server.ts';
+import type { CreateTask } from './wire.ts';
 
 const EVERY_ADDRESS = '0.0.0.0';
 /** How long a request waits for a Postgres that is away; then 503. */
@@ -38,15 +40,13 @@ export async function runApi(
 }
 
 /**
- * Throws the `UserError` that an API of this configuration would refuse a task with this model and agent with: for whoever
- * would have to start one first.
+ * Throws the `UserError` that an API of this configuration, which takes local workspaces, would refuse a task with: for
+ * whoever would have to start one first.
  */
-export function checkProfile(
-  config: Config,
-  { model, agent }: { readonly model?: string | undefined; readonly agent?: string | undefined },
-): void {
+export async function checkTask(config: Config, { model, agent, workspace }: CreateTask): Promise<void> {
   const resolved = createModels(config.providers, { model: config.model }).resolve(model);
   createAgents(createRegistry(builtinTools())).resolve({ model: resolved.name, agent });
+  if (workspace?.kind === 'local') await checkLocalPath(workspace.path, { dataDir: config.dataDir });
 }
 
 /** An API over connections that the caller opened and closes; not listening yet. */

@@ -1,3 +1,4 @@
+import { widthOf } from './text-width.ts';
 import { oneLine } from './untrusted-text.ts';
 
 const GAP = '  ';
@@ -7,11 +8,11 @@ const MAX_CELL = 60;
 export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = rows.map((row) => row.map((cell) => oneLine(cell, MAX_CELL)));
   const widths = heading.map((name, column) =>
-    Math.max(name.length, ...cells.map((row) => [...(row[column] ?? '')].length)),
+    Math.max(name.length, ...cells.map((row) => widthOf(row[column] ?? ''))),
   );
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, column) => cell + ' '.repeat(Math.max(0, (widths[column] ?? 0) - [...cell].length)))
+      .map((cell, column) => cell + ' '.repeat(Math.max(0, (widths[column] ?? 0) - widthOf(cell))))
       .join(GAP)
       .trimEnd();
   return `${[heading, ...cells].map(line).join('\n')}\n`;

@@ -21,9 +21,18 @@ export interface Style {
   readonly yellow: Paint;
   /** A person watches: what is only for watching is shown. */
   readonly isWatched: boolean;
+  /** Of the terminal, now; no end to them in a pipe. */
+  readonly columns: number;
 }
 
-export function createStyle(options: { isTty: boolean; noColor: boolean }): Style {
+interface StyleOptions {
+  readonly isTty: boolean;
+  readonly noColor: boolean;
+  /** `undefined` where nobody knows. */
+  readonly columns?: () => number | undefined;
+}
+
+export function createStyle(options: StyleOptions): Style {
   const isColored = options.isTty && !options.noColor;
   const paint =
     (format: Parameters<typeof styleText>[0]): Paint =>
@@ -36,6 +45,9 @@ export function createStyle(options: { isTty: boolean; noColor: boolean }): Styl
     red: paint('red'),
     yellow: paint('yellow'),
     isWatched: options.isTty,
+    get columns() {
+      return (options.isTty && options.columns?.()) || Number.POSITIVE_INFINITY;
+    },
   };
 }
 
@@ -44,14 +56,20 @@ export function processTerminal(options: { noColor: boolean }): Terminal {
   const gone = new AbortController();
   process.stdout.once('error', () => gone.abort());
   const isTty = process.stdout.isTTY === true;
+  // A dumb terminal has no colours either.
+  const noColor = options.noColor || (isTty && !process.stdout.hasColors());
+  let isLineOpen = false;
   return {
     out: (text) => {
       if (!gone.signal.aborted) process.stdout.write(text);
+      if (text !== '') isLineOpen = !text.endsWith('\n');
     },
     err: (text) => {
-      process.stderr.write(text);
+      // On a terminal both are one text.
+      process.stderr.write(isTty && isLineOpen ? `\n${text}` : text);
+      isLineOpen = false;
     },
-    style: createStyle({ isTty, noColor: options.noColor }),
+    style: createStyle({ isTty, noColor, columns: () => process.stdout.columns }),
     gone: gone.signal,
     ...(isTty && process.stdin.isTTY && { ask: askOnTerminal }),
   };

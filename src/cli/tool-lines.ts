@@ -1,16 +1,19 @@
 import { callSummary } from './call-summary.ts';
 import type { Style } from './terminal.ts';
+import { cut, widthOf } from './text-width.ts';
 import { neutralised } from './untrusted-text.ts';
 
 /** Lines of a call's live output that are shown; the rest is counted. */
 export const MAX_OUTPUT_LINES = 20;
 /** Characters of such a line. */
 export const MAX_OUTPUT_COLUMNS = 160;
+/** What is left of a call's name and argument, however narrow the terminal is. */
+const MIN_LABEL_COLUMNS = 16;
+const INDENT = 2;
 
 interface Call {
   readonly id: string;
   readonly summary: string;
-  readonly name: string;
   isAnnounced: boolean;
   rest: string;
   lines: number;
@@ -24,7 +27,6 @@ export class ToolLines {
   readonly #style: Style;
   /** Open calls in the model's order. */
   readonly #open = new Map<string, Call>();
-  #last: string | undefined;
 
   constructor(style: Style) {
     this.#style = style;
@@ -34,7 +36,6 @@ export class ToolLines {
   requested(id: string, name: string, json: string | undefined): string {
     this.#open.set(id, {
       id,
-      name: callSummary(name, undefined),
       summary: callSummary(name, json),
       isAnnounced: false,
       rest: '',
@@ -47,8 +48,7 @@ export class ToolLines {
     const call = this.#open.get(id);
     if (!call || call.isAnnounced) return '';
     call.isAnnounced = true;
-    this.#last = id;
-    return `${this.#style.bold('▶')} ${call.summary}\n`;
+    return `${this.#style.bold('▶')} ${this.#fitting(call.summary)}\n`;
   }
 
   /** Live output, by whole lines. */
@@ -68,32 +68,32 @@ export class ToolLines {
     const rest = call.rest === '' ? '' : this.#outputLines(call, [call.rest]);
     const hidden = call.lines - MAX_OUTPUT_LINES;
     const more = hidden > 0 ? `${this.#style.dim(`  … ${hidden} more ${plural(hidden, 'line')}`)}\n` : '';
-    const label = this.#last === id ? call.name : call.summary;
     const next = [...this.#open.keys()][0];
-    return `${rest}${more}${this.#ending(status, label, why)}\n${next === undefined ? '' : this.started(next)}`;
+    return `${rest}${more}${this.#ending(status, call.summary, why)}\n${next === undefined ? '' : this.started(next)}`;
   }
 
   #ending(status: string, label: string, why: string): string {
     const { green, red, yellow } = this.#style;
-    if (status === 'succeeded') return `${green('✓')} ${label}`;
-    if (status === 'unknown') return `${yellow('?')} ${label} (its outcome is unknown)`;
-    return `${red('✗')} ${label} (${status === 'failed' && why !== '' ? why : status})`;
+    if (status === 'succeeded') return `${green('✓')} ${this.#fitting(label)}`;
+    const unknown = status === 'unknown';
+    const how = unknown ? 'its outcome is unknown' : status === 'failed' && why !== '' ? why : status;
+    return `${unknown ? yellow('?') : red('✗')} ${this.#fitting(label, ` (${how})`)}`;
+  }
+
+  /** On one line of the terminal, behind its sign, where that leaves enough to see which call it is. */
+  #fitting(label: string, end = ''): string {
+    return cut(label, Math.max(MIN_LABEL_COLUMNS, this.#style.columns - INDENT - widthOf(end))) + end;
   }
 
   #outputLines(call: Call, lines: readonly string[]): string {
     const room = Math.max(0, MAX_OUTPUT_LINES - call.lines);
+    const columns = Math.max(MIN_LABEL_COLUMNS, Math.min(MAX_OUTPUT_COLUMNS, this.#style.columns - INDENT));
     call.lines += lines.length;
     return lines
       .slice(0, room)
-      .map((line) => `${this.#style.dim(`  ${cut(line)}`)}\n`)
+      .map((line) => `${this.#style.dim(`  ${cut(line.replaceAll('\t', '    '), columns)}`)}\n`)
       .join('');
   }
-}
-
-function cut(line: string): string {
-  const characters = [...line];
-  if (characters.length <= MAX_OUTPUT_COLUMNS) return line;
-  return `${characters.slice(0, MAX_OUTPUT_COLUMNS - 1).join('')}…`;
 }
 
 export function plural(count: number, noun: string): string {

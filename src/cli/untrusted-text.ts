@@ -2,6 +2,7 @@
  * Text that a model or a command wrote, made safe to print: it must not be able to move the cursor, set a title, write to
  * the clipboard or turn the direction of what a person reads.
  */
+import { cut } from './text-width.ts';
 
 // ESC with a CSI, an OSC/DCS/… string, or one letter: the whole sequence goes.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
@@ -20,9 +21,7 @@ function visible(character: string): string {
   return code === 0x7f ? '\u2421' : '\ufffd';
 }
 
-/** On one line, at most `length` characters, cut with `…`. */
-export function oneLine(text: string, length: number): string {
-  const line = neutralised(text).replace(/\s+/g, ' ').trim();
-  const characters = [...line];
-  return characters.length <= length ? line : `${characters.slice(0, length - 1).join('')}…`;
+/** On one line of at most `columns`, cut with `…`. */
+export function oneLine(text: string, columns: number): string {
+  return cut(neutralised(text).replace(/\s+/g, ' ').trim(), columns);
 }

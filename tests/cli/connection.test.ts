@@ -69,7 +69,10 @@ test('a key that cannot be read is one sentence', async () => {
 test('an embedded Capybara that moved is found again, and that is told', async () => {
   announce(api.url);
   const changes: string[] = [];
-  const connection = await connect(settings(), { start: false, onChange: (sentence) => changes.push(sentence) });
+  const connection = await connect(settings(), {
+    start: false,
+    onChange: (sentence) => changes.push(sentence),
+  });
   await connection.recover();
   expect(changes).toEqual([]);
   await api.close();

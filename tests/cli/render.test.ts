@@ -119,12 +119,12 @@ describe('an answer', () => {
 describe('tool calls', () => {
   test('are a line when they begin and one when they end', async () => {
     const frames = [completed, requested, durable(4, 'tool.started', { callId: 'c1' }), toolDone];
-    expect(await rendered(frames, [bash])).toBe('I run it.\n▶ bash npm test\n✓ bash\n');
+    expect(await rendered(frames, [bash])).toBe('I run it.\n▶ bash npm test\n✓ bash npm test\n');
   });
 
   test('wait for the answer that has their arguments', async () => {
     const frames = [requested, completed, toolDone];
-    expect(await rendered(frames, [bash])).toBe('I run it.\n▶ bash npm test\n✓ bash\n');
+    expect(await rendered(frames, [bash])).toBe('I run it.\n▶ bash npm test\n✓ bash npm test\n');
   });
 
   test('that follow one another begin when the one before is done', async () => {
@@ -140,7 +140,7 @@ describe('tool calls', () => {
       durable(6, 'tool.completed', { callId: 'c2', status: 'unknown', position: 4 }),
     ];
     expect(await rendered(frames, [answer])).toBe(
-      '▶ read_file a.ts\n✓ read_file\n▶ grep x\n? grep (its outcome is unknown)\n',
+      '▶ read_file a.ts\n✓ read_file a.ts\n▶ grep x\n? grep x (its outcome is unknown)\n',
     );
   });
 
@@ -159,7 +159,7 @@ describe('tool calls', () => {
       durable(8, 'tool.completed', { callId: 'c2', status: 'interrupted', position: 4 }),
     ];
     expect(await rendered(frames, [answer])).toBe(
-      '▶ fetch http://a\n▶ fetch http://b\n✓ fetch http://a\n✗ fetch (interrupted)\n',
+      '▶ fetch http://a\n▶ fetch http://b\n✓ fetch http://a\n✗ fetch http://b (interrupted)\n',
     );
   });
 
@@ -170,29 +170,39 @@ describe('tool calls', () => {
     const failed = durable(5, 'tool.completed', { callId: 'c1', status: 'failed', position: 3 });
     const entries = [bash, toolResult(3, 'c1', text)];
     expect(await rendered([completed, requested, failed], entries)).toBe(
-      `I run it.\n▶ bash npm test\n✗ bash (${why})\n`,
+      `I run it.\n▶ bash npm test\n✗ bash npm test (${why})\n`,
     );
   });
 
   test('show their output by lines to who watches', async () => {
     const frames = [completed, requested, output('c1', 'one\ntw'), output('c1', 'o\nthr\x1b[1mee'), toolDone];
     expect(await rendered(frames, [bash])).toBe(
-      'I run it.\n▶ bash npm test\n  one\n  two\n  three\n✓ bash\n',
+      'I run it.\n▶ bash npm test\n  one\n  two\n  three\n✓ bash npm test\n',
     );
-    expect(await rendered(frames, [bash], PIPED)).toBe('I run it.\n▶ bash npm test\n✓ bash\n');
+    expect(await rendered(frames, [bash], PIPED)).toBe('I run it.\n▶ bash npm test\n✓ bash npm test\n');
+  });
+
+  test('take one line each on a narrow terminal, and still say which call it is', async () => {
+    const answer = assistant(2, '', [['c1', 'bash', '{"command":"node --test tests/日本語.test.js"}']]);
+    const failed = durable(5, 'tool.completed', { callId: 'c1', status: 'failed', position: 3 });
+    const frames = [completed, requested, output('c1', 'a\tlong line of output\n'), failed];
+    const style = { isTty: true, noColor: true, columns: () => 20 };
+    expect(await rendered(frames, [answer, toolResult(3, 'c1', 'exit code 1')], style)).toBe(
+      '▶ bash node --test …\n  a    long line of…\n✗ bash node --tes… (exit 1)\n',
+    );
   });
 
   test('show no more than the first lines and columns of their output', async () => {
     const long = 'x'.repeat(MAX_OUTPUT_COLUMNS);
     const lines = Array.from({ length: MAX_OUTPUT_LINES - 1 }, (_, index) => `${index}\n`).join('');
     const fits = await rendered([completed, requested, output('c1', `${lines}${long}\n`), toolDone], [bash]);
-    expect(fits).toContain(`  ${long}\n✓ bash\n`);
+    expect(fits).toContain(`  ${long}\n✓ bash npm test\n`);
     const more = await rendered(
       [completed, requested, output('c1', `${long}x\n${lines}y\nz\n`), toolDone],
       [bash],
     );
     expect(more).toContain(`  ${long.slice(1)}…\n  0\n`);
-    expect(more).toContain(`  ${MAX_OUTPUT_LINES - 2}\n  … 2 more lines\n✓ bash\n`);
+    expect(more).toContain(`  ${MAX_OUTPUT_LINES - 2}\n  … 2 more lines\n✓ bash npm test\n`);
   });
 });
 
@@ -239,6 +249,6 @@ describe('what else happens', () => {
 
   test('colours are for a terminal without NO_COLOR', async () => {
     const colored = await rendered([completed, requested, toolDone], [bash], { isTty: true, noColor: false });
-    expect(colored).toBe('I run it.\n\x1b[1m▶\x1b[22m bash npm test\n\x1b[32m✓\x1b[39m bash\n');
+    expect(colored).toBe('I run it.\n\x1b[1m▶\x1b[22m bash npm test\n\x1b[32m✓\x1b[39m bash npm test\n');
   });
 });

@@ -108,7 +108,7 @@ describe('a task that ends', () => {
         `${TASK_ID} · openai/m · mode auto`,
         'I look.',
         '▶ bash npm test',
-        '✓ bash',
+        '✓ bash npm test',
         'All done.',
         '',
         '✓ Done in 12 s, 2 turns',

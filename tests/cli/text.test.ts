@@ -27,10 +27,13 @@ test.each([
   expect(neutralised(text)).toBe(safe);
 });
 
-test('a line is cut at its length, by whole characters', () => {
+test('a line is cut at its width, by whole characters', () => {
   expect(oneLine(' a\n\tb ', 3)).toBe('a b');
-  expect(oneLine('🙂🙂🙂', 3)).toBe('🙂🙂🙂');
-  expect(oneLine('🙂🙂🙂🙂', 3)).toBe('🙂🙂…');
+  expect(oneLine('abcd', 3)).toBe('ab…');
+  expect(oneLine('🙂日本', 6)).toBe('🙂日本');
+  expect(oneLine('🙂日本', 5)).toBe('🙂日…');
+  expect(oneLine('🙂日本', 4)).toBe('🙂…');
+  expect(oneLine('e\u0301e\u0301', 2)).toBe('e\u0301e\u0301');
 });
 
 test.each([

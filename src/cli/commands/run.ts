@@ -36,7 +36,7 @@ export default class Run extends CapybaraCommand {
     const terminal = await this.terminal(loaded);
     const port = loaded.sources.port.kind === 'default' ? { port: 0 } : {};
     const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
-    const check = async () => (await import('../../api/main.ts')).checkProfile(loaded.config, request.body);
+    const check = async () => (await import('../../api/main.ts')).checkTask(loaded.config, request.body);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     process.exitCode = await this.withInterrupts((interrupts) =>
       this.withConnection(loaded, { start: true, ...port, check, onChange }, (connection) =>

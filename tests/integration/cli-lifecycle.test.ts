@@ -1,0 +1,114 @@
+/** Capybaras that end while they are needed: whoever is still there goes on. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { byPrompt, CLI_TIMEOUT_MS, normalised, Place } from '../support/cli.ts';
+import {
+  hang,
+  type ScriptedModel,
+  say,
+  startScriptedModel,
+} from '../support/scripted-model/scripted-model.ts';
+
+vi.setConfig({ testTimeout: CLI_TIMEOUT_MS, hookTimeout: CLI_TIMEOUT_MS });
+
+let place: Place;
+let model: ScriptedModel;
+/** What `wait` hangs on the first time it is asked for. */
+let opened: PromiseWithResolvers<void>;
+
+beforeEach(async () => {
+  place = new Place();
+  opened = Promise.withResolvers();
+  let asked = 0;
+  const wait = () => {
+    asked += 1;
+    return asked === 1 ? [say('I wait.\n'), hang(opened.promise), say('Enough.')] : say('I wait no more.');
+  };
+  const script = byPrompt({ 'say hello': [say('Hello.')] });
+  model = await startScriptedModel({
+    script: (request) =>
+      request.messages.some(
+        ({ role, ...message }) => role === 'user' && 'text' in message && message.text.startsWith('wait'),
+      )
+        ? wait()
+        : script(request),
+  });
+  place.env = { CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' };
+});
+afterEach(async () => {
+  await place.remove();
+  await model.close();
+});
+
+function killPostgres(): void {
+  const [pid = ''] = readFileSync(join(place.dataDir, 'postgres', 'data', 'postmaster.pid'), 'utf8').split(
+    '\n',
+  );
+  process.kill(Number(pid), 'SIGKILL');
+}
+
+describe('run, with a Capybara of its own,', () => {
+  test('is left with Ctrl-C: the next run finishes its task too', async () => {
+    const first = place.start(['run', 'wait']);
+    await first.says(/I wait\./);
+    first.kill('SIGINT');
+    const left = await first.ended;
+    expect({ code: left.code, stderr: normalised(left.stderr) }).toEqual({
+      code: 130,
+      stderr:
+        '\nStopping; press Ctrl-C again within 2 s to cancel the task.\n' +
+        'The task is kept: the next `capybara run` or `capybara up` goes on with it. Follow it with: capybara tail task_…\n',
+    });
+    const up = await place.up();
+    const tail = await place.run(['tail', 'last']);
+    expect(tail.code).toBe(0);
+    expect(tail.stdout).toMatch(/\nI wait no more\.\n\n✓ Done in /);
+    up.kill('SIGINT');
+    expect(await up.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('cancels its task with Ctrl-C twice', async () => {
+    const run = place.start(['run', 'wait']);
+    await run.says(/I wait\./);
+    run.kill('SIGINT');
+    await run.says(/press Ctrl-C again/);
+    run.kill('SIGINT');
+    const { code, stderr } = await run.ended;
+    expect({ code, last: stderr.trimEnd().split('\n').at(-1) }).toEqual({ code: 130, last: 'Cancelled.' });
+    await place.up();
+    expect((await place.run(['tasks', 'list'])).stdout).toMatch(/ cancelled /);
+    expect(model.requests).toHaveLength(1);
+  });
+
+  test('serves a second run, which takes over when the first has ended', async () => {
+    const first = place.start(['run', 'say hello']);
+    const second = place.start(['run', 'wait']);
+    const done = first.ended.then(() => opened.resolve());
+    expect(await first.ended).toMatchObject({ code: 0 });
+    await done;
+    const { code, stdout } = await second.ended;
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/(I wait no more|Enough)\.\n\n✓ Done in /);
+  });
+
+  test('starts its Postgres again when that is killed, and finishes', async () => {
+    const run = place.start(['run', 'wait']);
+    await run.says(/I wait\./);
+    killPostgres();
+    const { code, stdout, stderr } = await run.ended;
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\nI wait no more\.\n\n✓ Done in /);
+    expect(stderr).toMatch(/^The embedded Postgres ended( \([^\n]*\))?: it is started again\.$/m);
+  });
+});
+
+test('up ends with exit code 3 and a sentence when its Postgres is killed', async () => {
+  const up = await place.up();
+  killPostgres();
+  const { code, stderr } = await up.ended;
+  expect(code).toBe(3);
+  expect(stderr.trimEnd().split('\n').at(-1)).toMatch(
+    /^The embedded Postgres ended( \(.*\))?: start again, nothing is lost\.$/,
+  );
+});

@@ -1,0 +1,228 @@
+/** Commands that join the Capybara that `up` runs. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { byPrompt, CLI_TIMEOUT_MS, type CliProcess, git, normalised, Place } from '../support/cli.ts';
+import {
+  call,
+  error,
+  hang,
+  type ScriptedModel,
+  say,
+  startScriptedModel,
+  usage,
+} from '../support/scripted-model/scripted-model.ts';
+
+const COUNTS = usage({ input: 10, output: 1, cached: 0, reasoning: 0 });
+const look = [call('list_dir'), COUNTS];
+
+vi.setConfig({ testTimeout: CLI_TIMEOUT_MS, hookTimeout: CLI_TIMEOUT_MS });
+
+let place: Place;
+let model: ScriptedModel;
+let up: CliProcess;
+let repository: string;
+
+beforeAll(async () => {
+  place = new Place();
+  repository = place.repository();
+  model = await startScriptedModel({
+    script: byPrompt({
+      'say hello': [[say('Hello.'), COUNTS]],
+      'and again': [[say('Hello again.'), COUNTS]],
+      fail: [error(400, { message: 'this model cannot do that' })],
+      'go round': [look, look, look],
+      wait: [[say('I wait.'), hang()]],
+      'ask me': [
+        [call('bash', { command: 'echo mine > mine.txt' }), COUNTS],
+        [say('Written.'), COUNTS],
+      ],
+    }),
+  });
+  place.env = { CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' };
+  up = await place.up();
+});
+afterAll(async () => {
+  await place.remove();
+  await model.close();
+});
+
+const inRepository = (...args: string[]) => place.run(args, { cwd: repository });
+
+test('up prints where it runs, and nothing else', async () => {
+  expect(up.stderr).toBe('');
+  expect(up.stdout.replace(/:\d+\n/, ':PORT\n')).toBe(
+    [
+      'Capybara runs at http://127.0.0.1:PORT',
+      `  data directory  ${place.dataDir}`,
+      `  key for the API ${join(place.dataDir, 'api-key')}`,
+      'Try, in a repository: capybara run "explain what this project does"\n',
+    ].join('\n'),
+  );
+  expect(statSync(join(place.dataDir, 'api-key')).mode & 0o777).toBe(0o600);
+});
+
+test('a second up on the same directory is refused', async () => {
+  const { code, stdout, stderr } = await place.run(['up', '--port', '0']);
+  expect({ code, stdout, stderr }).toEqual({
+    code: 3,
+    stdout: '',
+    stderr: `A Capybara already runs on ${place.dataDir}.\n`,
+  });
+});
+
+describe('run', () => {
+  test('without its stream prints the answer alone', async () => {
+    const { code, stdout, stderr } = await inRepository('run', 'say hello', '--no-stream');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'Hello.\n' });
+    expect(normalised(stderr)).toBe(
+      '\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
+    );
+  });
+
+  test('goes on with the session of this directory', async () => {
+    const { stdout } = await inRepository('run', 'and again', '--continue', '--json');
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.at(-1)).toMatchObject({
+      task: { status: 'succeeded', result: { text: 'Hello again.' }, prompt: 'and again' },
+    });
+    const types = lines.slice(0, -1).map(({ type }) => type);
+    expect(types).toContain('message.completed');
+    expect(types.at(-1)).toBe('task.succeeded');
+    const { messages } = model.requests.at(-1) ?? { messages: [] };
+    expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user']);
+    const listed = await inRepository('sessions', 'list', '--json');
+    expect(JSON.parse(listed.stdout).data).toHaveLength(1);
+    const elsewhere = await place.run(['run', 'and again', '--continue']);
+    expect(elsewhere).toMatchObject({ code: 2, stdout: '' });
+    expect(elsewhere.stderr).toMatch(
+      /^No session has worked in \S+ yet: leave --continue out to begin one\.\n$/,
+    );
+  });
+
+  test('that fails ends with 1 and the reason', async () => {
+    const { code, stdout } = await inRepository('run', 'fail');
+    expect(code).toBe(1);
+    expect(normalised(stdout)).toMatch(
+      /^task_… · env\/scripted · mode auto\n\n✗ Failed after N s, 1 turn: [^\n]*this model cannot do that[^\n]*\n(?: {2}[^\n]+\n)?Next: capybara tasks show task_…\n$/,
+    );
+  });
+
+  test('that reaches a limit ends with 5', async () => {
+    const { code, stdout } = await inRepository('run', 'go round', '--limit', 'turns=2');
+    expect(code).toBe(5);
+    expect(normalised(stdout)).toMatch(/✗ Failed after N s, 2 turns: [^\n]+ \(limit_turns\)\n/);
+    expect(stdout).toContain('Next: capybara run --continue --limit NAME=VALUE "go on"\n');
+  });
+
+  test('that somebody leaves with Ctrl-C goes on without them, and is cancelled by id', async () => {
+    const run = place.start(['run', 'wait'], { cwd: repository });
+    await run.says(/I wait\./);
+    run.kill('SIGINT');
+    const left = await run.ended;
+    expect(left.code).toBe(130);
+    const [, id = ''] =
+      /^Detached: the task goes on\. Follow it with: capybara tail (task_\w+)$/m.exec(left.stderr) ?? [];
+    const listed = await inRepository('tasks', 'list', '--status', 'running');
+    expect(listed.stdout).toContain(id);
+    const cancelled = await inRepository('tasks', 'cancel', id.slice(0, -3));
+    expect(cancelled.stdout).toMatch(new RegExp(`^${id} (is being cancelled|cancelled)\n$`));
+    const tail = await inRepository('tail', id);
+    expect(tail.code).toBe(1);
+    expect(normalised(tail.stdout)).toMatch(/\n\n✗ Cancelled after N s, 1 turn\n/);
+  });
+
+  test.each([
+    [['--model', 'nowhere/x/y'], /^/],
+    [['--agent', 'nobody'], /^There is no agent 'nobody'; there are build, plan\.\n$/],
+  ])('with %j begins nothing it cannot do', async (flags, sentence) => {
+    const { code, stdout, stderr } = await inRepository('run', 'say hello', ...flags, '--limit', 'turns=1');
+    if (flags[0] === '--agent') expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(sentence);
+  });
+});
+
+test('what was submitted is tailed, listed and shown', async () => {
+  const submitted = await inRepository('submit', 'say hello');
+  expect(normalised(submitted.stdout)).toBe('task_…\n');
+  const id = submitted.stdout.trim();
+  const tail = await inRepository('tail', 'last');
+  expect(tail).toMatchObject({ code: 0, stderr: '' });
+  expect(normalised(tail.stdout)).toBe(
+    'task_… · env/scripted · mode auto\nHello.\n\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
+  );
+  const list = await inRepository('tasks', 'list', '--limit', '1');
+  expect(normalised(list.stdout).replaceAll(/ +/g, ' ')).toBe(
+    'ID STATUS TURNS CREATED PROMPT\ntask_… succeeded 1 TIME say hello\n',
+  );
+  const shown = await inRepository('tasks', 'show', id);
+  expect(normalised(shown.stdout)).toBe(
+    [
+      'task     task_…',
+      'session  ses_…',
+      'status   succeeded',
+      'model    env/scripted',
+      'mode     auto',
+      'turns    1 of 70',
+      'created  TIME',
+      'ended    TIME',
+      'prompt   say hello',
+      'usage    env/scripted: 10 tokens in (0 % cached), 1 out',
+      '',
+      'Hello.\n',
+    ].join('\n'),
+  );
+  const session = await inRepository('sessions', 'show', 'last');
+  expect(normalised(session.stdout)).toBe(
+    [
+      'session    ses_…',
+      'title      say hello',
+      'state      completed',
+      `workspace  ${repository}`,
+      'created    TIME',
+      '',
+      `${'TASK'.padEnd(37)}  STATUS     TURNS  PROMPT`,
+      `task_…  succeeded  1      say hello\n`,
+    ].join('\n'),
+  );
+});
+
+test('a question nobody is here to answer ends run with 4; allowed, the task goes on', async () => {
+  const run = await inRepository('run', 'ask me', '--mode', 'safe');
+  expect(run.code).toBe(4);
+  const [, id = ''] = /Answer with: capybara approvals allow (apr_\w+) \(or deny\)/.exec(run.stderr) ?? [];
+  expect(normalised(run.stderr)).toBe(
+    'bash echo mine > mine.txt needs an approval; the task waits. Answer with: capybara approvals allow apr_… (or deny)\n',
+  );
+  expect(git(repository, 'status', '--porcelain')).toBe('');
+  expect((await inRepository('tasks', 'list', '--limit', '1')).stdout).toContain('waiting (approval)');
+  expect((await inRepository('approvals', 'list')).stdout).toContain(`${id}  `);
+  expect((await inRepository('approvals', 'allow', id)).stdout).toBe(`${id} allowed\n`);
+  const again = await inRepository('approvals', 'deny', id);
+  expect(again).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/^This was allowed already, by admin/),
+  });
+  const tail = await inRepository('tail', 'last');
+  expect(tail.code).toBe(0);
+  expect(tail.stdout).toContain('✓ bash echo mine > mine.txt\nWritten.\n');
+  expect(git(repository, 'status', '--porcelain')).toBe('?? mine.txt\n');
+});
+
+test('a prompt comes from stdin for "-", and one of 10 MB is refused', async () => {
+  const { code, stdout } = await place.run(['run', '-', '--no-stream'], {
+    cwd: repository,
+    stdin: 'say hello',
+  });
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'Hello.\n' });
+  const long = await place.run(['run', '-'], { cwd: repository, stdin: 'x'.repeat(10_000_000) });
+  expect(long).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'The prompt is longer than 1 MiB: put what is long into a file of the workspace and name it.\n',
+  });
+});
