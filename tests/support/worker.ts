@@ -23,11 +23,12 @@ import { cancelTask, createTask, resolveApproval, type Submission } from '../../
 import { createRegistry } from '../../src/tools/registry.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
 import { createTestDatabase } from './database.ts';
-import { startRedis, type TestRedis } from './redis.ts';
+import type { QueueKind } from './queue-kinds.ts';
 import { type Script, type ScriptedModel, say, startScriptedModel } from './scripted-model/scripted-model.ts';
 import { addTeam, checkWitnesses, PROFILE, submissionOf } from './store.ts';
 import type { ChildSettings } from './worker-child.ts';
 import { type ChildWorker, Lines, PATIENCE_MS, spawnWorker } from './worker-process.ts';
+import type { Task, TaskRow, Wanted } from './worker-task.ts';
 import { workerTools } from './worker-tools.ts';
 
 const POLL_MS = 15;
@@ -37,47 +38,8 @@ const QUICK_RETRY = { tries: 3, firstMs: 50, longestMs: 200 };
 /** A lease that runs out within a test. */
 export const SHORT_LEASE = { leaseMs: 1_500, renewMs: 200, marginMs: 300 };
 
-export interface QueueKind {
-  readonly kind: 'postgres' | 'redis';
-  readonly redis?: TestRedis;
-}
-
-/** The backends to run a suite on: Redis is left out, and says so, where there is none. To be awaited in a test file. */
-export async function queueKinds(suite: string): Promise<QueueKind[]> {
-  const redis = await startRedis(suite);
-  if (redis === undefined) return [{ kind: 'postgres' }];
-  afterAll(() => redis.stop());
-  return [{ kind: 'postgres' }, { kind: 'redis', redis }];
-}
-
-export interface Wanted {
-  readonly prompt?: string;
-  readonly script?: Script;
-  readonly mode?: Profile['mode'];
-  readonly tools?: readonly string[];
-  readonly limits?: Partial<Submission['task']['limits']>;
-  readonly sessionId?: string;
-  /** A directory of the test's, instead of an empty one. */
-  readonly path?: string;
-  /** Without a wake-up: the job was lost before it was added. */
-  readonly unwoken?: boolean;
-}
-
-export interface Task {
-  readonly taskId: string;
-  readonly sessionId: string;
-  readonly turnId: string;
-  /** The workspace's directory. */
-  readonly root: string;
-}
-
-export interface TaskRow {
-  readonly status: string;
-  readonly waiting_on: string | null;
-  readonly error_code: string | null;
-  readonly error_message: string | null;
-  readonly result_position: number | null;
-}
+export { type QueueKind, queueKinds } from './queue-kinds.ts';
+export type { Task, TaskRow, Wanted } from './worker-task.ts';
 
 export type World = Awaited<ReturnType<typeof openWorld>>['world'];
 

@@ -1,0 +1,102 @@
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { createRegistry } from '../../src/tools/registry.ts';
+import { defineTool } from '../../src/tools/tool.ts';
+import { takeLease } from '../../src/worker/lease.ts';
+import { LogCache } from '../../src/worker/log-cache.ts';
+import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
+import { useWorld } from '../support/worker.ts';
+import { workerTools } from '../support/worker-tools.ts';
+
+describe('what a worker remembers', () => {
+  const world = useWorld({ kind: 'postgres' });
+
+  test('of a turn that it lost is what was committed, also when it gets the turn again', async () => {
+    const started = Promise.withResolvers<void>();
+    let runs = 0;
+    const slow = defineTool({
+      name: 'endless_read',
+      description: 'Waits to be stopped, but only once.',
+      parameters: z.object({}),
+      effect: 'read',
+      async execute(_, { signal }) {
+        runs += 1;
+        started.resolve();
+        if (runs === 1)
+          await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+        return { text: `run ${runs}` };
+      },
+    });
+    const tools = workerTools(() => {}).filter((tool) => ['look', 'note'].includes(tool.name));
+    const worker = await world.startWorker({
+      tools: createRegistry([...tools, slow]),
+      lease: { renewMs: 50 },
+    });
+    // The first two are closed, but not committed, while the third runs.
+    const calls = [call('look', { text: 'a' }), call('note', { text: 'b' }), call('endless_read')];
+    const task = await world.submit({ mode: 'plan', script: sequence([calls, say('Done.')]) });
+    await started.promise;
+    await world.db.sql`UPDATE worker SET ended_at = clock_timestamp() WHERE id = ${worker.id}`;
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded', result_position: 7 });
+    expect((await world.entries(task)).map((entry) => entry.kind)).toEqual([
+      ...['user', 'notice', 'assistant', 'tool_result', 'tool_result', 'tool_result', 'assistant'],
+    ]);
+    expect(world.model.requestsOf(task.sessionId)).toHaveLength(2);
+    expect(world.model.requestsOf(task.sessionId)[1]?.lastToolResults.map(({ text }) => text)).toEqual([
+      'a',
+      expect.stringMatching(/^Denied: /),
+      'run 2',
+    ]);
+  });
+
+  test('is bounded: a log that was forgotten is read again, whole', async () => {
+    await world.startWorker();
+    const [one, two] = [await world.submit(), await world.submit()];
+    await Promise.all([world.taskEnds(one), world.taskEnds(two)]);
+    const cache = new LogCache(1);
+    const first = await cache.read(world.db, one.sessionId);
+    expect(first).toEqual(await world.entries(one));
+    expect(await cache.read(world.db, two.sessionId)).toEqual(await world.entries(two));
+    expect(await cache.read(world.db, one.sessionId)).toEqual(first);
+  });
+
+  test('is its own: what a reader does with a log changes no other’s', async () => {
+    await world.startWorker();
+    const task = await world.submit();
+    await world.taskEnds(task);
+    const cache = new LogCache();
+    const [mine, other] = await Promise.all([1, 2].map(() => cache.read(world.db, task.sessionId)));
+    mine?.splice(0);
+    expect(other).toEqual(await world.entries(task));
+    expect(await cache.read(world.db, task.sessionId)).toEqual(other);
+  });
+});
+
+describe('a lease', () => {
+  const world = useWorld({ kind: 'postgres' });
+  const nothing = () => {};
+
+  const take = (leaseMs: number, closing: AbortSignal) => {
+    const timing = { leaseMs, renewMs: 200, wedgedMs: 30_000, marginMs: 300 };
+    const log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log };
+    const { url } = world;
+    return takeLease({ url, version: 'test', log, timing, onRenewed: nothing, onEnded: nothing }, closing);
+  };
+
+  test('must be longer than renewing it and its margin take', async () => {
+    const { signal } = new AbortController();
+    await expect(take(500, signal)).rejects.toThrow(
+      'A lease of 500 ms is renewed every 200 ms and needs 300 ms to spare: it must be longer than both together.',
+    );
+    const lease = await take(501, signal);
+    await lease.untilSafe(signal);
+    await lease.close();
+  });
+
+  test('is given up by a worker that closes before it has it', async () => {
+    const closing = new AbortController();
+    const lease = take(10_000, closing.signal);
+    closing.abort();
+    await expect(lease).rejects.toThrow('the lease thread ended');
+  });
+});

@@ -1,0 +1,33 @@
+/** What a test submits, and what it gets. */
+import type { Profile } from '../../src/core/profile.ts';
+import type { Submission } from '../../src/store/tasks.ts';
+import type { Script } from './scripted-model/scripted-model.ts';
+
+export interface Wanted {
+  readonly prompt?: string;
+  readonly script?: Script;
+  readonly mode?: Profile['mode'];
+  readonly tools?: readonly string[];
+  readonly limits?: Partial<Submission['task']['limits']>;
+  readonly sessionId?: string;
+  /** A directory of the test's, instead of an empty one. */
+  readonly path?: string;
+  /** Without a wake-up: the job was lost before it was added. */
+  readonly unwoken?: boolean;
+}
+
+export interface Task {
+  readonly taskId: string;
+  readonly sessionId: string;
+  readonly turnId: string;
+  /** The workspace's directory. */
+  readonly root: string;
+}
+
+export interface TaskRow {
+  readonly status: string;
+  readonly waiting_on: string | null;
+  readonly error_code: string | null;
+  readonly error_message: string | null;
+  readonly result_position: number | null;
+}
