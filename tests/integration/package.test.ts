@@ -2,15 +2,39 @@
  * The package as npm delivers it: packed, installed below a prefix of its own without development dependencies, and used
  * from somewhere else with little on the PATH.
  */
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { CLI_TIMEOUT_MS, git } from '../support/cli.ts';
+import {
+  call,
+  hang,
+  type ScriptedModel,
+  say,
+  sequence,
+  startScriptedModel,
+} from '../support/scripted-model/scripted-model.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const INSTALL_MS = 300_000;
+const WAIT_MS = 60_000;
+
+vi.setConfig({ testTimeout: CLI_TIMEOUT_MS });
 
 /** The machine's own Node, not the one of this checkout's node_modules: what a user has. */
 const machineNode = (process.env.PATH ?? '')
@@ -142,4 +166,76 @@ installedTest('its embedded Postgres starts, is migrated and stops', async () =>
   expect((await run).stdout).toMatch(/^applying migration /);
 });
 
-// Here: `use('capybara', 'run', ...)` against the scripted model.
+describe('the installed command', () => {
+  let model: ScriptedModel;
+  let repository: string;
+
+  beforeAll(async () => {
+    model = await startScriptedModel({
+      script: sequence([
+        [say('I look.'), call('grep', { pattern: 'hello' })],
+        call('edit_file', { path: 'greeting.txt', old_string: 'world', new_string: 'capybara' }),
+        call('bash', { command: 'cat greeting.txt' }),
+        say('Mended.'),
+        [say('And now I wait.'), hang()],
+      ]),
+    });
+    repository = join(directory, 'repository');
+    mkdirSync(repository);
+    writeFileSync(join(repository, 'greeting.txt'), 'hello world\n');
+    git(repository, 'init', '--quiet');
+    git(repository, 'add', '--all');
+    git(repository, 'commit', '--quiet', '--message', 'Begin');
+  });
+  afterAll(() => model.close());
+
+  const inRepository = () => ({
+    cwd: repository,
+    env: { ...environment(), CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' },
+  });
+
+  installedTest('changes a repository, on whatever Node the machine has', async () => {
+    const program = join(prefix, 'bin', 'capybara');
+    const { stdout, stderr } = await promisify(execFile)(
+      program,
+      ['run', 'greet the capybara'],
+      inRepository(),
+    );
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/\n✓ grep hello\n(.*\n)*✓ edit_file greeting.txt\n(.*\n)*Mended\.\n\n✓ Done in /);
+    expect(readFileSync(join(repository, 'greeting.txt'), 'utf8')).toBe('hello capybara\n');
+    expect(git(repository, 'status', '--porcelain')).toBe(' M greeting.txt\n');
+    expect(model.refusals).toEqual([]);
+  });
+
+  installedTest('leaves no process when it is killed in the middle of a task', async () => {
+    const program = join(prefix, 'bin', 'capy');
+    const child = spawn(program, ['run', '--continue', 'wait'], {
+      ...inRepository(),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines = createInterface({ input: child.stdout });
+    await model.waitForRequest(({ answers }) => answers === 4, WAIT_MS);
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    expect((await exited)[1]).toBe('SIGKILL');
+    // The pipe closes when the last process that writes to it has gone.
+    await once(lines, 'close');
+    await vi.waitFor(() => expect(processesBelow(directory)).toEqual([]), WAIT_MS);
+  });
+});
+
+/** Processes that work below a directory, as Postgres does in its data. */
+function processesBelow(path: string): string[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && directoryOf(name).startsWith(path));
+}
+
+/** Empty where the process has ended meanwhile. */
+function directoryOf(pid: string): string {
+  try {
+    return readlinkSync(join('/proc', pid, 'cwd'));
+  } catch {
+    return '';
+  }
+}
