@@ -39,6 +39,6 @@ describe('retryDelay', () => {
   });
 });
 
-test('a turn that loses its worker is tried at once, then later each time, five times in all', () => {
-  expect(TAKEOVER_BACKOFF_MS).toEqual([0, 1_000, 5_000, 30_000, 30_000]);
+test('a turn that loses its worker is tried at once, then later each time, and after four more tries no more', () => {
+  expect(TAKEOVER_BACKOFF_MS).toEqual([0, 1_000, 5_000, 30_000]);
 });

@@ -1,0 +1,55 @@
+import { Client } from 'pg';
+import { describe, expect, test } from 'vitest';
+import type { Model } from '../../src/model/model.ts';
+import type { Models } from '../../src/model/providers.ts';
+import { useWorld } from '../support/worker.ts';
+
+describe('an error of Capybara’s own', () => {
+  const world = useWorld({ kind: 'postgres' });
+
+  /** Breaks the contract of `stream`: ends without its last event. */
+  function broken(before: () => Promise<void> = async () => {}): Models {
+    const model: Model = {
+      name: 'env/broken',
+      async *stream() {
+        await before();
+        yield* [];
+      },
+    };
+    return { resolve: () => model, list: () => [] };
+  }
+
+  test('counts as a loss: the turn is tried again, then its task fails, and the worker lives', async () => {
+    const worker = await world.startWorker({ models: broken(), takeoverBackoffMs: [0, 1] });
+    const task = await world.submit();
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: 'crash_loop' });
+    expect(await world.attempts(task)).toEqual(['lost', 'lost', 'lost']);
+    await worker.stop();
+    await world.startWorker();
+    expect(await world.taskEnds(await world.submit())).toMatchObject({ status: 'succeeded' });
+  });
+
+  test('that could not be booked at once is booked by a sweep', async () => {
+    const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const models = broken(async () => {
+      asked.resolve();
+      await gate.promise;
+    });
+    await world.startWorker({ models, takeoverBackoffMs: [] });
+    const task = await world.submit();
+    await asked.promise;
+    const locker = new Client(world.url);
+    await locker.connect();
+    await locker.query('BEGIN');
+    await locker.query('SELECT FROM session WHERE id = $1 FOR UPDATE', [task.sessionId]);
+    gate.resolve();
+    await world.until('giving up was tried', async () => {
+      const [row] = await world.db.sql<{ calls: number }>`
+        SELECT count(*)::int AS calls FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%take_over_turn%'`;
+      return (row?.calls ?? 0) > 0;
+    });
+    await locker.query('COMMIT');
+    await locker.end();
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: 'crash_loop' });
+  });
+});
