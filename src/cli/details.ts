@@ -1,5 +1,5 @@
 import type { Session, Task } from '../api/wire.ts';
-import { usageLines } from './summary.ts';
+import { usageLines, withCode } from './summary.ts';
 import { fields, table } from './table.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
 
@@ -19,7 +19,7 @@ export function taskText(task: Task): string {
     ['ended', task.endedAt ?? '-'],
     ['prompt', oneLine(task.prompt, LINE)],
   ];
-  if (task.error) pairs.push(['error', oneLine(`${task.error.message} (${task.error.code})`, LINE)]);
+  if (task.error) pairs.push(['error', withCode(task.error.message, task.error.code)]);
   for (const line of usageLines(task.usage)) pairs.push(['usage', line]);
   const result = task.result ? `\n${neutralised(task.result.text)}\n` : '';
   return fields(pairs) + result;

@@ -7,6 +7,7 @@ import { textOf } from '../core/entry.ts';
 import { failureSummary } from './call-summary.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
 import type { Delta, Frame, LiveFrame } from './sse.ts';
+import { withCode } from './summary.ts';
 import type { Style } from './terminal.ts';
 import { ToolLines } from './tool-lines.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
@@ -161,7 +162,7 @@ export class Transcript {
 function saidFailure(data: Event['data']): string {
   const message =
     typeof data.message === 'string' && data.message !== '' ? data.message : 'no reason was given';
-  return typeof data.code === 'string' ? `${message} (${data.code})` : message;
+  return typeof data.code === 'string' ? withCode(message, data.code) : message;
 }
 
 function again({ at, data }: Event): string {

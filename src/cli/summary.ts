@@ -17,7 +17,13 @@ function headline(task: Task, style: Style): string {
   if (task.status === 'succeeded') return `${style.green('✓')} ${style.bold('Done')} in ${measure}`;
   if (task.status === 'cancelled') return `${style.yellow('✗')} Cancelled after ${measure}`;
   const { code, message } = task.error ?? { code: 'unknown', message: 'no reason was given' };
-  return `${style.red('✗')} Failed after ${measure}: ${oneLine(message, MESSAGE_LENGTH)} (${oneLine(code, MESSAGE_LENGTH)})`;
+  return `${style.red('✗')} Failed after ${measure}: ${withCode(message, code)}`;
+}
+
+/** `What went wrong (its_code)`, on one line. */
+export function withCode(message: string, code: string): string {
+  const sentence = oneLine(message, MESSAGE_LENGTH).replace(/\.$/, '');
+  return `${sentence} (${oneLine(code, MESSAGE_LENGTH)})`;
 }
 
 /** Tokens per model, cached share, tool success rate. */

@@ -3,10 +3,14 @@ import type { Flags as ConfigFlags } from '../config/layers.ts';
 
 /** The flags of `run` and `submit` (DESIGN §8). */
 export const taskFlags = {
-  agent: Flags.string({ description: 'The agent that does it.', helpValue: 'NAME' }),
+  agent: Flags.string({
+    description: 'The agent that does it; build where none is named.',
+    helpValue: 'NAME',
+  }),
   model: Flags.string({ description: 'The model it thinks with.', helpValue: 'PROVIDER/MODEL' }),
   mode: Flags.string({
-    description: 'How permission is asked: before what is dangerous, nothing is changed, or never.',
+    description:
+      'How permission is asked: safe (before what is dangerous), plan (nothing is changed), auto (never).',
     options: ['safe', 'plan', 'auto'],
     default: 'auto',
   }),

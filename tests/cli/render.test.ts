@@ -210,7 +210,7 @@ describe('what else happens', () => {
   test.each<[Parameters<typeof event>, string]>([
     [
       [3, 'turn.retried', { code: 'rate_limited', message: 'Slow down.', dueAt: '2026-01-02T03:04:10.000Z' }],
-      '↻ Slow down. (rate_limited); trying again in 5 s\n',
+      '↻ Slow down (rate_limited); trying again in 5 s\n',
     ],
     [
       [3, 'turn.retried', { code: 'x', message: '', dueAt: null }],

@@ -4,7 +4,7 @@ import { MAX_PROMPT_BYTES } from '../../src/api/wire.ts';
 import { callSummary, failureSummary } from '../../src/cli/call-summary.ts';
 import { sessionText, taskText } from '../../src/cli/details.ts';
 import { EntryReader } from '../../src/cli/entry-reader.ts';
-import { describeFailure } from '../../src/cli/failure.ts';
+import { describeFailure, endedSentence } from '../../src/cli/failure.ts';
 import { durationText } from '../../src/cli/summary.ts';
 import { table } from '../../src/cli/table.ts';
 import { parseLimits, readPrompt, readTask } from '../../src/cli/task-input.ts';
@@ -87,7 +87,7 @@ test('details of a task and of a session are told whole', () => {
     usage: { ...doneTask().usage, toolCalls: 1 },
   });
   expect(taskText(failed)).toContain(
-    'error    It broke. (c)\nusage    tools: 1 of 1 call succeeded (100 %)\n\nAll done.\n',
+    'error    It broke (c)\nusage    tools: 1 of 1 call succeeded (100 %)\n\nAll done.\n',
   );
   const open = aTask({ status: 'waiting', waitingOn: 'retry', cancelRequested: true });
   expect(taskText(open)).toContain('status   waiting on retry, being cancelled\n');
@@ -104,6 +104,14 @@ test('styles are plain for pipes and for NO_COLOR', () => {
 });
 
 describe('a failure that nobody foresaw', () => {
+  test('that ended something is told by its last line', () => {
+    expect(endedSentence('It ended: one; 2026-01-02 03:04:05.678 UTC [7] FATAL:  two')).toBe(
+      'It ended (FATAL: two)',
+    );
+    expect(endedSentence('It ended: ')).toBe('It ended');
+    expect(endedSentence('It ended')).toBe('It ended');
+  });
+
   test('is one sentence, and a port in use says what to do', () => {
     const inUse = Object.assign(new Error('listen EADDRINUSE'), { code: 'EADDRINUSE', port: 7070 });
     expect(describeFailure(inUse, 'capybara up')).toEqual({

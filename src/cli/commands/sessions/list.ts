@@ -6,7 +6,7 @@ export default class SessionsList extends CapybaraCommand {
   static override summary = 'List sessions, the newest first.';
   static override examples = ['<%= config.bin %> sessions list --limit 5'];
   static override flags = {
-    limit: Flags.integer({ description: 'How many.', default: 20, min: 1, max: 200 }),
+    limit: Flags.integer({ description: 'How many.', helpValue: 'NUMBER', default: 20, min: 1, max: 200 }),
   };
 
   override async run(): Promise<void> {

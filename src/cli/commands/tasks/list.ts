@@ -11,7 +11,7 @@ export default class TasksList extends CapybaraCommand {
       options: ['queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled'],
     }),
     session: Flags.string({ description: 'Only tasks of this session.', helpValue: 'ID' }),
-    limit: Flags.integer({ description: 'How many.', default: 20, min: 1, max: 200 }),
+    limit: Flags.integer({ description: 'How many.', helpValue: 'NUMBER', default: 20, min: 1, max: 200 }),
   };
 
   override async run(): Promise<void> {
