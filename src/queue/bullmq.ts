@@ -31,8 +31,11 @@ const JOB_OPTIONS = { removeOnComplete: true, removeOnFail: true } as const;
 
 /** A producer does not wait longer than this for a store that is down; the sweeper asks again. */
 const ANSWER_MS = 5_000;
-/** An idle consumer asks anyway, should a notification be lost. */
-export const IDLE_POLL_SECONDS = 5;
+/**
+ * An idle consumer asks anyway, should a notification be lost: a consumer that is killed can take one with it, and its
+ * turns must go on elsewhere within two seconds.
+ */
+export const IDLE_POLL_SECONDS = 1;
 const LOCK_MS = 60_000;
 /** BullMQ's default of 15 s would leave a worker idle that long after its store came back. */
 const RETRY_MS = 250;

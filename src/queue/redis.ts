@@ -63,21 +63,29 @@ class RedisAccess implements StoreAccess {
     return new RedisQueueBackend(main, QUEUE_NAME, keys, toKey, named, waiting);
   }
 
-  /** One transaction, so that no job moves in between. */
+  /**
+   * One transaction, so that no job moves in between. The lists decide, not the job's own hash: where keys were lost one by
+   * one (an eviction), a hash without a place in a list is a job that nobody will get. The oldest wait at the tail.
+   */
   async states(jobIds: readonly string[]): Promise<JobState[]> {
     const [client] = this.#clients;
     if (client === undefined) return jobIds.map(() => 'missing');
-    const transaction = client.multi().lrange(this.#keys.toKey(QUEUE_NAME, 'active'), 0, -1);
-    for (const jobId of jobIds) transaction.exists(this.#keys.toKey(QUEUE_NAME, jobId));
-    const replies = (await transaction.exec()) ?? [];
-    const [active, ...known] = replies.map(([error, reply]) => {
+    const [active, waiting] = ['active', 'wait'].map((list) => this.#keys.toKey(QUEUE_NAME, list)) as [
+      string,
+      string,
+    ];
+    const transaction = client.multi().lrange(active, 0, -1);
+    for (const jobId of jobIds) {
+      transaction.exists(this.#keys.toKey(QUEUE_NAME, jobId)).lpos(waiting, jobId, 'RANK', -1);
+    }
+    const [running, ...found] = ((await transaction.exec()) ?? []).map(([error, reply]) => {
       if (error) throw error;
       return reply;
     });
-    const running = new Set(active as string[]);
     return jobIds.map((jobId, index) => {
-      if (known[index] !== 1) return 'missing';
-      return running.has(jobId) ? 'active' : 'waiting';
+      if (found[index * 2] !== 1) return 'missing';
+      if ((running as string[]).includes(jobId)) return 'active';
+      return found[index * 2 + 1] === null ? 'missing' : 'waiting';
     });
   }
 
