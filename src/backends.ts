@@ -29,7 +29,6 @@ export function openBackends(config: Config, log: Log): Backends {
     throw new UserError(
       'no_database',
       'No database is configured: set DATABASE_URL, or use `capybara up`, which brings its own.',
-      3,
     );
   }
   const directUrl = config.databaseDirectUrl ?? databaseUrl;

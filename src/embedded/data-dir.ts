@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import {
   accessSync,
   constants,
+  existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -12,7 +13,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../core/errors.ts';
 
@@ -23,7 +24,7 @@ import { messageOf, UserError } from '../core/errors.ts';
  */
 export function openDataDir(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path);
   } catch (error) {
     throw dataDirError(path, `cannot be created (${messageOf(error)})`);
   }
@@ -32,6 +33,19 @@ export function openDataDir(path: string): void {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch {
     throw dataDirError(path, 'is not writable');
+  }
+}
+
+/**
+ * Step by step: where the system has no such place to make (below /proc), Node's own `recursive` tries the same for ever.
+ */
+function makeDirectories(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectories(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

@@ -81,7 +81,7 @@ describe('a server of the API', () => {
 
   test('needs a database', async () => {
     const { databaseUrl: _, ...config } = await configure({});
-    await expect(runApi(config, silentLog)).rejects.toMatchObject({ code: 'no_database', exitCode: 3 });
+    await expect(runApi(config, silentLog)).rejects.toMatchObject({ code: 'no_database', exitCode: 2 });
   });
 
   test('says in one sentence that the port is taken, and leaves nothing open', async () => {

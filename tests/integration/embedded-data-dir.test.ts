@@ -55,6 +55,15 @@ describe('opening', () => {
     expect(statSync(path).mode & 0o777).toBe(0o700);
   });
 
+  test.runIf(process.platform === 'linux')(
+    'a place that the system does not let anyone make is refused, at once',
+    () => {
+      expect(thrownBy(() => openDataDir('/proc/capybara/data'))).toEqual(
+        refused(/cannot be created \(ENOENT/),
+      );
+    },
+  );
+
   test('refuses a path below a file', () => {
     writeFileSync(join(directory, 'file'), '');
     expect(thrownBy(() => openDataDir(join(directory, 'file', 'data')))).toEqual(
