@@ -1,6 +1,7 @@
 /**
  * The Capybara that is measured: API and one worker in a process of its own, as `up` has them, with one tool that does nothing
- * and no confinement. Prints `{"url", "apiKey"}` when ready; answers each line on its input with `{"rss"}` in bytes.
+ * and no confinement. Prints `{"url", "apiKey"}` when ready; answers each line on its input with
+ * `{"rss", "cpuMs"}`: its resident bytes, and the processor time it has used.
  */
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
@@ -63,7 +64,12 @@ const api = createApi({
 const server = await listen(api, { host: '127.0.0.1', port: 0 });
 
 const input = createInterface({ input: process.stdin });
-input.on('line', () => process.stdout.write(`${JSON.stringify({ rss: process.memoryUsage.rss() })}\n`));
+input.on('line', () => {
+  const { user, system } = process.cpuUsage();
+  process.stdout.write(
+    `${JSON.stringify({ rss: process.memoryUsage.rss(), cpuMs: (user + system) / 1000 })}\n`,
+  );
+});
 input.once('close', () => void stop());
 process.stdout.write(`${JSON.stringify({ url: server.url, apiKey })}\n`);
 

@@ -56,7 +56,7 @@ export async function measureBackend(
     return [
       await overhead(under, 1),
       await overhead(under, 10),
-      await throughput(under),
+      ...(await throughput(under)),
       await submitToRequest(under),
       await memory(under),
     ];
@@ -71,18 +71,23 @@ async function overhead(under: Under, sessions: number): Promise<Row> {
   return spread(`turn overhead, ${sessions} session${sessions === 1 ? '' : 's'}`, under, overheads);
 }
 
-async function throughput(under: Under): Promise<Row> {
+async function throughput(under: Under): Promise<Row[]> {
+  const { cpuMs: before } = await under.capybara.ask<{ cpuMs: number }>();
   const began = performance.now();
   const { overheads } = await runSessions(under, CONCURRENCY, under.sizes.turnsTogether);
   const seconds = (performance.now() - began) / 1000;
+  const { cpuMs } = await under.capybara.ask<{ cpuMs: number }>();
   const n = overheads.length + CONCURRENCY;
-  return {
-    what: `turns per second, ${CONCURRENCY} sessions`,
-    backend: under.backend,
-    unit: '1/s',
-    n,
-    p50: n / seconds,
-  };
+  const shared = { backend: under.backend, n };
+  return [
+    { ...shared, what: `turns per second, ${CONCURRENCY} sessions`, unit: '1/s', p50: n / seconds },
+    {
+      ...shared,
+      what: "processor time of a turn, Postgres' and the queue's left out",
+      unit: 'ms',
+      p50: (cpuMs - before) / n,
+    },
+  ];
 }
 
 async function submitToRequest(under: Under): Promise<Row> {
