@@ -63,9 +63,16 @@ function shownUrl(baseUrl: string): string {
   return url === null ? baseUrl : `${url.protocol}//${url.host}${url.pathname}`.replace(/\/+$/, '');
 }
 
-/** Thrown where a successful response is a web page: the address is not that of an API. */
-export class NotAnEventStream extends Error {
-  override readonly name = 'NotAnEventStream';
+/** Thrown where a response shows that the address is not that of an API: what it did, and what to do about it. */
+export class BadEndpoint extends Error {
+  override readonly name = 'BadEndpoint';
+  readonly found: string;
+  readonly remedy: string;
+  constructor(found: string, remedy = 'check its base URL') {
+    super(found);
+    this.found = found;
+    this.remedy = remedy;
+  }
 }
 
 /** Both SDKs also send the headers of an environment variable; only these leave the process. */
@@ -74,17 +81,18 @@ const SENT_HEADERS =
 
 /**
  * A `fetch` for one request. `onBytes` is called for every piece of the body, keep-alives included, which the SDKs
- * hide.
+ * hide. It follows no redirect: that would hand the key and the conversation to a host that nobody configured.
  */
 export function watchedFetch(onBytes: () => void): typeof fetch {
   return async (input, init) => {
     const headers = new Headers(init?.headers);
     for (const name of [...headers.keys()]) if (!SENT_HEADERS.test(name)) headers.delete(name);
-    const response = await fetch(input, { ...init, headers });
+    const response = await fetch(input, { ...init, headers, redirect: 'manual' });
+    if (isRedirect(response)) await refuseRedirect(response, input);
     const type = response.headers.get('content-type') ?? '';
     if (response.ok && type.includes('text/html')) {
       await response.body?.cancel();
-      throw new NotAnEventStream(type);
+      throw new BadEndpoint('answered with a web page');
     }
     if (!response.ok || response.body === null) return response;
     const { status, statusText } = response;
@@ -94,6 +102,20 @@ export function watchedFetch(onBytes: () => void): typeof fetch {
       headers: response.headers,
     });
   };
+}
+
+function isRedirect(response: Response): boolean {
+  return response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400);
+}
+
+async function refuseRedirect(response: Response, input: string | URL | Request): Promise<never> {
+  await response.body?.cancel();
+  const from = input instanceof Request ? input.url : String(input);
+  const target = URL.parse(response.headers.get('location') ?? '', from);
+  if (target === null || !response.headers.has('location'))
+    throw new BadEndpoint('answered with a redirect to nowhere');
+  const found = `answered with a redirect to ${shownUrl(target.href)}`;
+  throw new BadEndpoint(found, 'set that as the base URL');
 }
 
 function watchedBody(body: ReadableStream<Uint8Array>, onBytes: () => void): ReadableStream<Uint8Array> {

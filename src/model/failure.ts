@@ -1,5 +1,5 @@
 import { type Failure, messageOf } from '../core/errors.ts';
-import { NotAnEventStream, type Origin } from './connection.ts';
+import { BadEndpoint, type Origin } from './connection.ts';
 import { fields, type Report, reportOf } from './report.ts';
 
 /** `connecting` until the response's headers are here. */
@@ -158,9 +158,9 @@ function failureOfTransport(error: unknown, origin: Origin, stage: Stage): Failu
   const code = chain
     .map((link) => fields(link).code)
     .find((value) => typeof value === 'string' && value !== '');
-  if (chain.some((link) => link instanceof NotAnEventStream))
-    return badEndpoint(origin, 'answered with a web page');
-  if (code === 'ERR_INVALID_URL') return badEndpoint(origin, 'is not a URL');
+  const wrong = chain.find((link) => link instanceof BadEndpoint);
+  if (wrong !== undefined) return badEndpoint(origin, wrong);
+  if (code === 'ERR_INVALID_URL') return badEndpoint(origin, new BadEndpoint('is not a URL'));
   if (chain.some((link) => /invalid header|ByteString/i.test(messageOf(link)))) return unusableKey(origin);
   if (chain.some((link) => link instanceof SyntaxError)) {
     return cutFailure(origin, 'held something that is not JSON');
@@ -199,11 +199,12 @@ function causesOf(error: unknown): unknown[] {
   return chain;
 }
 
-function badEndpoint(origin: Origin, found: string): Failure {
+function badEndpoint(origin: Origin, { found, remedy }: BadEndpoint): Failure {
+  const what = tidy(found, origin);
   return {
     kind: 'terminal',
     code: 'bad_endpoint',
-    message: `The endpoint ${origin.endpoint} of provider ${origin.provider} ${found}: check its base URL.`,
+    message: `The endpoint ${origin.endpoint} of provider ${origin.provider} ${what}: ${remedy}.`,
   };
 }
 
