@@ -12,7 +12,7 @@ import { afterFailure } from './end-turn.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
-import { announce, type Shell } from './shell.ts';
+import { announce, isSafe, type Shell } from './shell.ts';
 
 type Notices = RecordedAnswer['before'];
 
@@ -24,6 +24,8 @@ interface Streamed {
 
 export async function callModel(shell: Shell, run: Run): Promise<Progress> {
   const before = await contextNotices(shell, run);
+  // A worker that was stopped and comes back must not pay for an answer to a turn that went on without it.
+  if (!(await isSafe(shell, run))) return 'go_on';
   const streamed = await streamAnswer(shell, run, requestOf(shell, run, before));
   if ('kind' in streamed) return afterFailure(shell, run, streamed);
   return commitAnswer(shell, run, { before, ...streamed });

@@ -42,6 +42,10 @@ const TICK_MS = 500;
 
 export interface Lease {
   readonly worker: WorkerIdentity;
+  /**
+   * Names a stretch of time in which the lease never ran out. A turn claimed in another one may have been taken over since.
+   */
+  readonly unbroken: string;
   /** Resolves when an act that happens at most once may begin; rejects with the signal's reason when that fires first. */
   untilSafe(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -82,6 +86,9 @@ export async function takeLease(options: LeaseOptions, closing: AbortSignal): Pr
   }
   return {
     worker,
+    get unbroken() {
+      return `${worker.id} ${state.lapses}`;
+    },
     untilSafe: (signal) => state.untilSafe(signal),
     close: async () => {
       thread.postMessage('close');
@@ -112,6 +119,8 @@ class LeaseState {
   readonly #options: LeaseOptions;
   #safeUntil = 0;
   #isStarted = false;
+  /** How often the lease ran out, or its lock was lost. */
+  lapses = 0;
   readonly #waiting = new Set<() => void>();
   readonly #start: { resolve: () => void; reject: (error: Error) => void };
 
@@ -133,8 +142,10 @@ class LeaseState {
 
   #renewed(sentAt: bigint): void {
     const { leaseMs, marginMs } = this.#options.timing;
+    const sentMs = Number(sentAt / 1_000_000n);
+    if (this.#isStarted && sentMs >= this.#safeUntil + marginMs) this.lapses += 1;
     // The lease counts from when the statement was sent: its answer may have been on the way for long.
-    this.#safeUntil = Number(sentAt / 1_000_000n) + leaseMs - marginMs;
+    this.#safeUntil = sentMs + leaseMs - marginMs;
     this.#isStarted = true;
     this.#start.resolve();
     for (const wake of this.#waiting) wake();

@@ -12,7 +12,7 @@ import { handBack } from './end-turn.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
-import { announce, type Shell } from './shell.ts';
+import { announce, isSafe, type Shell } from './shell.ts';
 
 /** Results share a commit, but not for longer than this. */
 const FLUSH_MS = 250;
@@ -70,9 +70,7 @@ async function read(shell: Shell, run: Run, call: Call): Promise<Outcome | undef
 }
 
 async function change(shell: Shell, run: Run, call: Call): Promise<Outcome | undefined> {
-  try {
-    await shell.untilSafe(run.signal);
-  } catch {
+  if (!(await isSafe(shell, run))) {
     // Committed as started, but it did not begin: known, unlike one whose worker was lost.
     return run.stopped === 'lost'
       ? undefined

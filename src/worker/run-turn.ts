@@ -27,6 +27,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
   const held = { turnId: job.turnId, attemptId: newId() };
   try {
+    const unbroken = shell.unbroken();
     const claim = await claimTurn(shell.db, {
       ...held,
       workerId: shell.workerId(),
@@ -36,7 +37,7 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
     if (claim.outcome === 'ended') await announce(shell, claim.rootId, claim);
     if (claim.outcome !== 'claimed' && claim.outcome !== 'repeated') return;
     await announce(shell, claim.turn.rootId, { seq: claim.seq });
-    await runClaimed(shell, claim.turn);
+    await runClaimed(shell, { turn: claim.turn, unbroken });
   } catch (error) {
     shell.log.error(
       { ...held, error: messageOf(error), stack: stackOf(error) },
@@ -46,8 +47,13 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
   }
 }
 
-async function runClaimed(shell: Shell, turn: ClaimedTurn): Promise<void> {
-  const run = await openRun(shell, turn);
+interface Claimed {
+  readonly turn: ClaimedTurn;
+  readonly unbroken: string;
+}
+
+async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
+  const run = await openRun(shell, claimed);
   shell.enter(run);
   const deadline = stopAtDeadline(run);
   try {
@@ -64,14 +70,14 @@ async function runClaimed(shell: Shell, turn: ClaimedTurn): Promise<void> {
   }
 }
 
-async function openRun(shell: Shell, turn: ClaimedTurn): Promise<Run> {
+async function openRun(shell: Shell, { turn, unbroken }: Claimed): Promise<Run> {
   const [profile, entries] = await Promise.all([
     shell.profiles.read(shell.db, turn.profileHash),
     shell.logs.read(shell.db, turn.sessionId),
   ]);
   const answer = turn.answerPosition === null ? undefined : entries[turn.answerPosition - 1];
   const calls = answer === undefined ? [] : await readCalls(shell.db, turn.id, answer);
-  const run = new Run({ turn, profile, entries, calls });
+  const run = new Run({ turn, unbroken, profile, entries, calls });
   if (turn.cancelRequested) run.stop('cancel');
   return run;
 }
@@ -113,7 +119,7 @@ function stopAtDeadline(run: Run): NodeJS.Timeout | undefined {
 
 /**
  * Ends the attempt after an error of Capybara's own, as a loss: the turn is tried again with a back-off, and after five
- * losses in a row its task fails instead of taking the fleet with it.
+ * tries its task fails instead of taking the fleet with it.
  */
 async function giveUp(shell: Shell, held: Held): Promise<void> {
   try {

@@ -14,6 +14,8 @@ import type { CallResult, ClaimedTurn, Held } from '../store/turns.ts';
 export type StopReason = 'cancel' | 'deadline' | 'drain' | 'lost';
 
 export interface RunState {
+  /** What `Lease.unbroken` was before the turn was claimed. */
+  readonly unbroken: string;
   readonly turn: ClaimedTurn;
   readonly profile: Profile;
   /** The session's log up to now; the run adds to it. */
@@ -27,6 +29,8 @@ export class Run {
   readonly profile: Profile;
   /** Calls whose start this attempt has committed: the only ones it may run that change something. */
   readonly started = new Set<string>();
+  /** While it equals the lease's, nobody can have taken the turn over. */
+  unbroken: string;
   /** Calls that were handed to their tool. */
   readonly begun = new Set<string>();
   /** Results that no commit has yet. */
@@ -40,6 +44,7 @@ export class Run {
   readonly #abortChanges = new AbortController();
 
   constructor(state: RunState) {
+    this.unbroken = state.unbroken;
     this.turn = state.turn;
     this.held = { turnId: state.turn.id, attemptId: state.turn.attemptId };
     this.profile = state.profile;

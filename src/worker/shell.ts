@@ -38,8 +38,10 @@ export interface Shell {
   openWorkspace(turn: ClaimedTurn): Promise<Workspace>;
   /** The incarnation that claims are made under. */
   workerId(): string;
-  /** Resolves when an act that happens at most once may begin. */
-  untilSafe(signal: AbortSignal): Promise<void>;
+  /** Resolves when an act may begin that must not be another worker's too; rejects where the run was stopped. */
+  untilSafe(run: Run): Promise<void>;
+  /** See `Lease.unbroken`. */
+  unbroken(): string;
   /** A turn is due at a time that this worker knows: look then, rather than at the next sweep. */
   dueIn(ms: number): void;
 }
@@ -59,5 +61,16 @@ export async function announce(
     await shell.queue.wake(committed.wake);
   } catch (error) {
     shell.log.warn({ ...committed.wake, error: messageOf(error) }, 'could not add a job; the sweeper will');
+  }
+}
+
+/** Whether an act may begin for this run now. False: the run was stopped while it waited; the loop sees what for. */
+export async function isSafe(shell: Shell, run: Run): Promise<boolean> {
+  try {
+    await shell.untilSafe(run);
+    return true;
+  } catch (error) {
+    if (run.stopped === undefined) throw error;
+    return false;
   }
 }

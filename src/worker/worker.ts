@@ -9,6 +9,7 @@ import type { Models } from '../model/providers.ts';
 import type { QueueBackend, TurnConsumer } from '../queue/queue.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
+import { attemptStates } from '../store/workers.ts';
 import type { Registry } from '../tools/registry.ts';
 import { openWorkspace } from '../workspace/kinds.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
@@ -98,7 +99,8 @@ class LiveWorker implements RunningWorker {
       runs: this.#runs,
       abandoned: new Set(),
       workerId: () => this.id,
-      untilSafe: (signal) => this.#held().untilSafe(signal),
+      untilSafe: (run) => this.#untilSafe(run),
+      unbroken: () => this.#held().unbroken,
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
       openWorkspace: ({ workspace }) =>
@@ -184,6 +186,18 @@ class LiveWorker implements RunningWorker {
         await delay(this.#timing.renewMs, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }
+  }
+
+  /** A worker that was paused or cut off acts again only for turns that are still its own. */
+  async #untilSafe(run: Run): Promise<void> {
+    const lease = this.#held();
+    await lease.untilSafe(run.signal);
+    const { unbroken } = lease;
+    if (run.unbroken === unbroken) return;
+    const [attempt] = await attemptStates(this.#options.db, [run.held.attemptId]);
+    if (attempt?.held !== true) run.stop('lost');
+    run.signal.throwIfAborted();
+    run.unbroken = unbroken;
   }
 
   #cancel(taskId: string): void {

@@ -1,5 +1,5 @@
 /**
- * Before each test file: a directory of its own for temporary files. After it: fails the file if it left a file there,
+ * Before each test file: a directory of its own for temporary files, and no setting of whoever runs the tests. After it: fails the file if it left a file there,
  * or a process that descends from it.
  */
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
@@ -12,6 +12,12 @@ const GRACE_MS = 5_000;
 const tmp = join(inject('runTmpDir'), `${process.pid}`);
 mkdirSync(tmp, { recursive: true });
 process.env.TMPDIR = tmp;
+
+/** What a person exported for their own Capybara; `REDIS_URL` says which Redis to test with. */
+for (const name of Object.keys(process.env)) {
+  const own = /^(CAPYBARA_|ANTHROPIC_|OPENAI_|DATABASE_)/.test(name) && !/^CAPYBARA_(TEST|CI)_/.test(name);
+  if (own) delete process.env[name];
+}
 
 // Hooks that end run in reverse order: those of the test file have run when this one does.
 afterAll(async () => {
