@@ -29,8 +29,8 @@ export interface ProviderInfo {
 
 export interface Models {
   /**
-   * The model of a name: `provider/model`, or a bare model name where one provider is configured, or the default where
-   * undefined. Throws a `UserError`: `no_provider`, `no_model` or `unknown_model`.
+   * The model of a name: `provider/model`, or a model name alone where one provider is configured (with a slash in it only
+   * at an address of the user's own), or the default where undefined. Throws a `UserError`: `no_provider`, `no_model` or `unknown_model`.
    */
   resolve(name?: string): Model;
   list(): ProviderInfo[];
@@ -79,9 +79,17 @@ function pick(configured: Configured, name: string | undefined): [ProviderName, 
   const prefix = [...configured.keys()].find((provider) => slash > 0 && provider === name.slice(0, slash));
   const model = prefix === undefined ? name : name.slice(slash + 1);
   const provider = prefix ?? onlyOne(configured);
+  if (provider !== undefined && prefix === undefined && slash >= 0 && isAtOwnAddress(provider, configured)) {
+    throw unknownModel(name, configured);
+  }
   if (provider === undefined) throw unknownModel(name, configured);
   if (model.trim() === '') throw noModel(`the name "${name}" has no model after its provider`);
   return [provider, model.trim()];
+}
+
+/** No model of Anthropic or OpenAI themselves has a slash in its name; behind gateways they do. */
+function isAtOwnAddress(provider: ProviderName, configured: Configured): boolean {
+  return provider !== 'env' && given(configured.get(provider)?.baseUrl) === undefined;
 }
 
 function pickDefault(configured: Configured): [ProviderName, string] {

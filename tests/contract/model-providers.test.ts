@@ -32,6 +32,28 @@ test('with one provider any other name is a model there, slashes included', () =
   expect(models.resolve('/odd').name).toBe('env//odd');
 });
 
+test('at its own address a provider has no model of another provider', () => {
+  for (const [providers, found, name] of [
+    [{ anthropic }, 'anthropic', 'openai/gpt-x'],
+    [{ openai }, 'openai', 'anthropic/claude-x'],
+    [{ openai }, 'openai', '/odd'],
+  ] as const) {
+    const error = refusal(() => createModels(providers).resolve(name));
+    expect(error.code).toBe('unknown_model');
+    expect(error.message).toContain(`Model "${name}" names no configured provider (found: ${found})`);
+  }
+  expect(refusal(() => createModels({ anthropic }, { model: 'openai/x' }).resolve()).code).toBe(
+    'unknown_model',
+  );
+});
+
+test('behind a gateway of the user a slash belongs to the name of the model', () => {
+  const gateway = { ...openai, baseUrl: 'http://127.0.0.1:1/v1' };
+  const models = createModels({ openai: gateway });
+  expect(models.resolve('anthropic/claude-x').name).toBe('openai/anthropic/claude-x');
+  expect(models.resolve('openai/gpt-x').name).toBe('openai/gpt-x');
+});
+
 test('with several providers a name without one is refused with their names', () => {
   const error = refusal(() => createModels({ anthropic, env }).resolve('org/model'));
   expect(error.code).toBe('unknown_model');
