@@ -137,7 +137,7 @@ function stopReasonOf(reason: string | undefined, hasCalls: boolean): StopReason
 function usageOf(usage: WireUsage): TokenUsage {
   const cached = tokens(usage.cache_read_input_tokens);
   return {
-    input: tokens(usage.input_tokens) + cached + tokens(usage.cache_creation_input_tokens),
+    input: tokens(tokens(usage.input_tokens) + cached + tokens(usage.cache_creation_input_tokens)),
     output: tokens(usage.output_tokens),
     cached,
     reasoning: tokens(usage.output_tokens_details?.thinking_tokens),

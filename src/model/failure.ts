@@ -172,7 +172,7 @@ function failureOfTransport(error: unknown, origin: Origin, stage: Stage): Failu
       message: `${provider(origin)} did not answer in time.`,
     };
   }
-  if (code === undefined && !chain.some(isConnectionError)) return bug(error, origin);
+  if (code === undefined && !chain.some(isConnectionError)) return bug(error, origin, stage);
   if (stage === 'streaming') return cutFailure(origin);
   const why = code === undefined ? '' : ` (${code})`;
   const message = `${provider(origin)} could not be reached at ${origin.endpoint}${why}.`;
@@ -217,13 +217,13 @@ function unusableKey(origin: Origin): Failure {
   };
 }
 
-function bug(error: unknown, origin: Origin): Failure {
+function bug(error: unknown, origin: Origin, stage: Stage): Failure {
   const what = tidy(messageOf(error), origin);
-  return {
-    kind: 'bug',
-    code: 'model_bug',
-    message: `The answer of ${provider(origin)} could not be read: ${what}.`,
-  };
+  const head =
+    stage === 'streaming'
+      ? `The answer of ${provider(origin)} could not be read`
+      : `The request to ${provider(origin)} could not be built`;
+  return { kind: 'bug', code: 'model_bug', message: `${head}: ${what}.` };
 }
 
 function provider(origin: Origin): string {

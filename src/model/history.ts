@@ -66,10 +66,30 @@ export function wireName(name: string): string {
   return name.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, MAX_NAME_LENGTH) || 'unnamed';
 }
 
+/** Levels of objects and lists in a call's arguments: writing much deeper JSON overflows the stack, in every later turn. */
+export const MAX_DEPTH = 500;
+
+/** How deep the brackets of a JSON text are nested, those in its strings aside. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at];
+    if (char === '"') quoted = !quoted;
+    else if (quoted) at += char === '\\' ? 1 : 0;
+    else if (char === '[' || char === '{') depth += 1;
+    else if (char === ']' || char === '}') depth -= 1;
+    deepest = Math.max(deepest, depth);
+  }
+  return deepest;
+}
+
 /** The arguments of a call as the object they should be. What is not one is shown to the model under `invalid_json`. */
 export function argumentsOf(part: ToolPart): Record<string, unknown> {
   const text = isBlank(part.arguments) ? '{}' : part.arguments;
-  return parsedObject(text) ?? { invalid_json: part.arguments };
+  const value = depthOf(text) > MAX_DEPTH ? undefined : parsedObject(text);
+  return value ?? { invalid_json: part.arguments };
 }
 
 function parsedObject(text: string): Record<string, unknown> | undefined {
