@@ -36,7 +36,8 @@ interface Under {
 }
 
 const CONCURRENCY = 64;
-const WARM_UP_TURNS = 50;
+const WARM_UP_TURNS = 60;
+const WARM_UP_SESSIONS = 16;
 
 export async function measureBackend(
   backend: string,
@@ -52,7 +53,8 @@ export async function measureBackend(
   });
   const under: Under = { backend, capybara, model: model.ready, sizes };
   try {
-    await runSessions(under, 1, WARM_UP_TURNS);
+    // A server runs for weeks: what the first turns pay for compilation is not what a turn costs.
+    await runSessions(under, WARM_UP_SESSIONS, WARM_UP_TURNS);
     return [
       await overhead(under, 1),
       await overhead(under, 10),
