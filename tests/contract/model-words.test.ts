@@ -127,9 +127,13 @@ test.each([
 });
 
 test('what is nobody else’s fault is our bug', () => {
-  expect(failed(new TypeError('x is not a function'))).toEqual({
+  const error = new TypeError('x is not a function');
+  expect(failed(error, 'streaming')).toEqual({
     kind: 'bug',
     code: 'model_bug',
     message: 'The answer of Provider env could not be read: x is not a function.',
   });
+  expect(failed(error, 'connecting').message).toBe(
+    'The request to Provider env could not be built: x is not a function.',
+  );
 });
