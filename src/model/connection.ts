@@ -2,6 +2,9 @@
  * What both providers share below the SDK: where to send a request, which headers go with it, and how long to wait.
  */
 
+import { eventsOf, isJsonType } from './json-answer.ts';
+import { BadEndpoint } from './report.ts';
+
 /** What a model is made from. */
 export interface ModelOptions {
   /** The provider's name in the configuration: `anthropic`, `openai` or `env`. */
@@ -63,18 +66,6 @@ function shownUrl(baseUrl: string): string {
   return url === null ? baseUrl : `${url.protocol}//${url.host}${url.pathname}`.replace(/\/+$/, '');
 }
 
-/** Thrown where a response shows that the address is not that of an API: what it did, and what to do about it. */
-export class BadEndpoint extends Error {
-  override readonly name = 'BadEndpoint';
-  readonly found: string;
-  readonly remedy: string;
-  constructor(found: string, remedy = 'check its base URL') {
-    super(found);
-    this.found = found;
-    this.remedy = remedy;
-  }
-}
-
 /** Both SDKs also send the headers of an environment variable; only these leave the process. */
 const SENT_HEADERS =
   /^(accept|authorization|content-type|user-agent|x-api-key|anthropic-version|x-(stainless|capybara)-.*)$/;
@@ -96,7 +87,8 @@ export function watchedFetch(onBytes: () => void): typeof fetch {
     }
     if (!response.ok || response.body === null) return response;
     const { status, statusText } = response;
-    return new Response(watchedBody(response.body, onBytes), {
+    const body = watchedBody(response.body, onBytes);
+    return new Response(isJsonType(type) ? await eventsOf(body) : body, {
       status,
       statusText,
       headers: response.headers,

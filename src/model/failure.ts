@@ -1,6 +1,6 @@
 import { type Failure, messageOf } from '../core/errors.ts';
-import { BadEndpoint, type Origin } from './connection.ts';
-import { fields, type Report, reportOf } from './report.ts';
+import type { Origin } from './connection.ts';
+import { BadEndpoint, fields, JsonError, MalformedAnswer, type Report, reportOf } from './report.ts';
 
 /** `connecting` until the response's headers are here. */
 export type Stage = 'connecting' | 'streaming';
@@ -10,8 +10,10 @@ export type Stage = 'connecting' | 'streaming';
  * that is a date.
  */
 export function toFailure(error: unknown, origin: Origin, context: { stage: Stage; now: number }): Failure {
-  const report = reportOf(error);
+  const inJson = causesOf(error).find((link) => link instanceof JsonError);
+  const report = reportOf(inJson ?? error);
   if (report.status !== undefined) return failureOfStatus(report, report.status, origin, context.now);
+  if (inJson !== undefined) return refused(report, origin);
   if (report.body) return unavailable(report, origin);
   return failureOfTransport(error, origin, context.stage);
 }
@@ -43,10 +45,16 @@ function failureOfStatus(report: Report, status: number, origin: Origin, now: nu
   if (status === 408 || status === 409 || status === 429)
     return { ...rateLimited(report, status, origin), ...when };
   if (status >= 500) return { ...unavailable({ ...report, status }, origin), ...when };
+  return refused(report, origin);
+}
+
+function refused(report: Report, origin: Origin): Failure {
+  if (isOverflow(report)) return overflow(report, origin);
+  const status = report.status === undefined ? '' : ` (${report.status})`;
   return {
     kind: 'terminal',
     code: 'bad_request',
-    message: sentence(`${provider(origin)} refused the request (${status})`, report, origin),
+    message: sentence(`${provider(origin)} refused the request${status}`, report, origin),
   };
 }
 
@@ -65,7 +73,7 @@ const OVERFLOW_TEXT = new RegExp(
 );
 const OVERFLOW_CODES = ['context_length_exceeded', 'exceed_context_size_error', 'context_window_exceeded'];
 
-function isOverflow(report: Report, status: number): boolean {
+function isOverflow(report: Report, status = 400): boolean {
   if ([401, 403, 404, 429].includes(status)) return false;
   return status === 413 || OVERFLOW_CODES.includes(report.code) || OVERFLOW_TEXT.test(report.text);
 }
@@ -162,6 +170,8 @@ function failureOfTransport(error: unknown, origin: Origin, stage: Stage): Failu
   if (wrong !== undefined) return badEndpoint(origin, wrong);
   if (code === 'ERR_INVALID_URL') return badEndpoint(origin, new BadEndpoint('is not a URL'));
   if (chain.some((link) => /invalid header|ByteString/i.test(messageOf(link)))) return unusableKey(origin);
+  const malformed = chain.find((link) => link instanceof MalformedAnswer);
+  if (malformed !== undefined) return cutFailure(origin, `held ${malformed.message}`);
   if (chain.some((link) => link instanceof SyntaxError)) {
     return cutFailure(origin, 'held something that is not JSON');
   }

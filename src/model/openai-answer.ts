@@ -2,7 +2,7 @@ import type OpenAI from 'openai';
 import type { Part, StopReason } from '../core/entry.ts';
 import { REASONING_CONTENT } from './history.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
-import { ReportedError } from './report.ts';
+import { MalformedAnswer, ReportedError } from './report.ts';
 import type { Collector } from './stream.ts';
 import { type CallDelta, ToolCallDrafts } from './tool-calls.ts';
 import { NO_USAGE, tokens } from './usage.ts';
@@ -21,7 +21,7 @@ interface Delta {
   readonly refusal?: string | null;
   readonly reasoning_content?: string | null;
   readonly reasoning?: unknown;
-  readonly tool_calls?: readonly CallDelta[] | null;
+  readonly tool_calls?: unknown;
 }
 
 interface WireUsage {
@@ -49,7 +49,7 @@ export class OpenAiAnswer implements Collector<Chunk> {
 
   take(chunk: Chunk): ModelEvent[] {
     if (chunk.model) this.#model = chunk.model;
-    const choice: Choice | undefined = chunk.choices?.[0];
+    const choice: Choice | undefined = chunk.choices?.[0] ?? undefined;
     const usage: WireUsage | null | undefined = chunk.usage ?? choice?.usage;
     if (usage) this.#usage = usageOf(usage);
     if (choice === undefined) return [];
@@ -78,7 +78,7 @@ export class OpenAiAnswer implements Collector<Chunk> {
     if (text !== '') events.push({ type: 'text', delta: text });
     this.#reasoning += reasoning;
     this.#text += text;
-    return [...events, ...(delta.tool_calls ?? []).flatMap((call) => this.#calls.take(call))];
+    return [...events, ...callsIn(delta.tool_calls).flatMap((call) => this.#calls.take(call))];
   }
 
   #reasoningParts(): Part[] {
@@ -90,6 +90,14 @@ export class OpenAiAnswer implements Collector<Chunk> {
   #textParts(): Part[] {
     return this.#text === '' ? [] : [{ type: 'text', text: this.#text }];
   }
+}
+
+function callsIn(value: unknown): readonly CallDelta[] {
+  const calls = value ?? [];
+  const isObject = (call: unknown) => typeof call === 'object' && call !== null && !Array.isArray(call);
+  if (!Array.isArray(calls) || !calls.every(isObject))
+    throw new MalformedAnswer('tool calls that are no list of objects');
+  return calls;
 }
 
 /** The text of a string, or of the parts of one type where a server sends a list of parts (Mistral does). */

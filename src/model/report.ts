@@ -8,6 +8,33 @@ export class ReportedError extends Error {
   }
 }
 
+/** Thrown where a response shows that the address is not that of an API: what it did, and what to do about it. */
+export class BadEndpoint extends Error {
+  override readonly name = 'BadEndpoint';
+  readonly found: string;
+  readonly remedy: string;
+  constructor(found: string, remedy = 'check its base URL') {
+    super(found);
+    this.found = found;
+    this.remedy = remedy;
+  }
+}
+
+/** An error that a provider reported as JSON at a status of success. Its message stays out of the SDKs' sight. */
+export class JsonError extends Error {
+  override readonly name = 'JsonError';
+  readonly error: unknown;
+  constructor(error: unknown) {
+    super('an error at status 200');
+    this.error = error;
+  }
+}
+
+/** Thrown where a piece of an answer is JSON, but not what the API knows. `message` completes "The stream … held". */
+export class MalformedAnswer extends Error {
+  override readonly name = 'MalformedAnswer';
+}
+
 /** What a provider said about an error, from either SDK's error classes (which share these fields) or ours. */
 export interface Report {
   readonly status: number | undefined;

@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest';
+import { MAX_JSON_BYTES } from '../../src/model/json-answer.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
-import { collect, failureOf, kitOf, providers, serve } from './model-harness.ts';
+import {
+  answerOf,
+  collect,
+  eventStream,
+  failureOf,
+  kitOf,
+  providers,
+  rawBody,
+  serve,
+} from './model-harness.ts';
 
 /** Addresses that answer, but not as the API that they were configured as. */
 describe.each(providers)('$provider', (each) => {
@@ -36,4 +46,69 @@ describe.each(providers)('$provider', (each) => {
     expect(failureOf(events)).toMatchObject({ kind: 'terminal', code: 'bad_endpoint' });
     expect(failureOf(events).message).toContain('a redirect to nowhere: check its base URL.');
   });
+
+  const json = (body: string, type = 'application/json; charset=utf-8') =>
+    raw((response) => void response.writeHead(200, { 'content-type': type }).end(body));
+
+  test.each([
+    [
+      { error: { message: 'No such thing.' } },
+      'terminal',
+      'bad_request',
+      'refused the request: No such thing.',
+    ],
+    [{ error: 'a plain text' }, 'terminal', 'bad_request', 'refused the request: a plain text.'],
+    [[{ error: { message: 'In a list' } }], 'terminal', 'bad_request', 'In a list.'],
+    [{ error: { message: 'prompt is too long' } }, 'terminal', 'context_overflow', 'is too long for m-1'],
+    [{ error: { message: 'no', type: 'authentication_error' } }, 'terminal', 'provider_auth', '(401)'],
+    [{ error: { message: 'it timed out', code: 429 } }, 'retryable', 'rate_limited', 'it timed out.'],
+    [{ type: 'error', error: { type: 'overloaded_error' } }, 'retryable', 'provider_unavailable', '(529)'],
+  ])('the error %j at status 200 is that error: %s, %s', async (body, kind, code, said) => {
+    const { server, events } = await answerTo(() => json(JSON.stringify(body)));
+    expect(failureOf(events)).toMatchObject({ kind, code });
+    expect(failureOf(events).message).toContain(said);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test.each([
+    ['a whole chat completion', '{"choices":[{"message":{"content":"Hi"}}],"error":null}'],
+    ['a whole message', '{"type":"message","content":[{"type":"text","text":"Hi"}]}'],
+    ['half an object', '{"choices":['],
+    ['nothing', ''],
+  ])('%s as JSON is an endpoint that does not stream', async (_, body) => {
+    const failure = failureOf((await answerTo(() => json(body))).events);
+    expect(failure).toMatchObject({ kind: 'terminal', code: 'bad_endpoint' });
+    expect(failure.message).toContain('answers without streaming: check its base URL.');
+  });
+
+  test('an error is searched in as many bytes as the limit, and not beyond', async () => {
+    const text = '{"error":{"message":"Found"}}';
+    for (const [more, code] of [
+      [0, 'bad_request'],
+      [1, 'bad_endpoint'],
+    ] as const) {
+      const { events } = await answerTo(() => json(text.padEnd(MAX_JSON_BYTES + more)));
+      expect(failureOf(events).code).toBe(code);
+    }
+  });
+
+  test('an event stream under the name of JSON is read as what it is', async () => {
+    const whole = (await rawBody(provider, say('Done.'))).toString();
+    const { events } = await answerTo(() => json(`\n\n${whole}`));
+    expect(answerOf(events).parts).toEqual([{ type: 'text', text: 'Done.' }]);
+  });
 });
+
+test.each([[{ index: 0 }], ['bash'], [[null]], [['bash']], [[[]]], [7]])(
+  'tool calls like %j are told in words',
+  async (tool_calls) => {
+    const chunk = { choices: [{ index: 0, delta: { tool_calls }, finish_reason: null }] };
+    const body = `data: ${JSON.stringify(chunk)}\n\n`;
+    const { events } = await kitOf(providers[0]).answerTo(() => raw(eventStream(body)));
+    expect(failureOf(events)).toEqual({
+      kind: 'retryable',
+      code: 'stream_cut',
+      message: 'The stream of Provider openai held tool calls that are no list of objects.',
+    });
+  },
+);
