@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { defineTool } from '../../src/tools/tool.ts';
@@ -98,5 +98,19 @@ describe('a lease', () => {
     const lease = take(10_000, closing.signal);
     closing.abort();
     await expect(lease).rejects.toThrow('the lease thread ended');
+  });
+
+  test('is another stretch of time after its connection was lost, so that what was claimed before is looked at again', async () => {
+    const { signal } = new AbortController();
+    const lease = await take(2_000, signal);
+    const before = lease.unbroken;
+    await lease.untilSafe(signal);
+    expect(lease.unbroken).toBe(before);
+    await world.db.sql`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE application_name = 'capybara lease' AND datname = current_database()`;
+    await vi.waitFor(() => expect(lease.unbroken).not.toBe(before), { timeout: 10_000 });
+    await lease.untilSafe(signal);
+    await lease.close();
   });
 });
