@@ -107,11 +107,26 @@ function knownProblem(error: unknown): ApiProblem | undefined {
   if (error instanceof UserError) return badRequest(error.code, error.message);
   // A path whose percent-encoding is broken names nothing.
   if (error instanceof URIError) return notFound('such address');
-  return bodyProblem(error as { type?: unknown; message?: unknown });
+  return bodyProblem(error as BodyError);
 }
 
+interface BodyError {
+  readonly type?: unknown;
+  readonly code?: unknown;
+  readonly message?: unknown;
+}
+
+/** What zlib says of a body that does not unpack: gzip and deflate (`Z_`), br (`ERR__ERROR_`), zstd. */
+const UNPACKING_CODE = /^(Z_DATA_ERROR$|Z_BUF_ERROR$|Z_NEED_DICT$|ERR__ERROR_|ZSTD_error_)/;
+
 /** What body-parser throws. */
-function bodyProblem({ type, message }: { type?: unknown; message?: unknown }): ApiProblem | undefined {
+function bodyProblem({ type, code, message }: BodyError): ApiProblem | undefined {
+  if (typeof code === 'string' && UNPACKING_CODE.test(code)) {
+    return badRequest(
+      'malformed_json',
+      'The request body is not what its Content-Encoding says, or is cut short.',
+    );
+  }
   switch (type) {
     case 'entity.parse.failed':
       return badRequest('malformed_json', `The request body is not JSON: ${String(message).slice(0, 200)}.`);
@@ -119,7 +134,9 @@ function bodyProblem({ type, message }: { type?: unknown; message?: unknown }): 
       return tooLarge(`The request body has more than the ${MAX_BODY_BYTES} bytes that are accepted.`);
     case 'charset.unsupported':
     case 'encoding.unsupported':
-      return unsupportedMedia('The request body must be UTF-8 JSON, plain or compressed with gzip or br.');
+      return unsupportedMedia(
+        'The request body must be JSON in a Unicode charset such as UTF-8, plain or compressed with gzip, deflate, br or zstd.',
+      );
     case 'request.aborted':
     case 'request.size.invalid':
       return badRequest('malformed_json', 'The request body ended before its Content-Length.');

@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi, routesOf } from '../../src/api/app.ts';
 import { listen } from '../../src/api/server.ts';
@@ -120,6 +120,38 @@ describe('a body', () => {
     const bomb = new Uint8Array(gzipSync(Buffer.alloc(50_000_000, ' ')));
     const [status, code] = await problem('POST', '/v1/tasks', { raw: bomb, headers: packed });
     expect([status, code]).toEqual([413, 'prompt_too_large']);
+  });
+
+  test.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ])('that says %s is unpacked; one that is not, or is cut short, is refused', async (encoding, pack) => {
+    const packed = { ...headers, 'content-encoding': encoding };
+    const whole = new Uint8Array(pack(JSON.stringify({ prompt: 'packed' })));
+    expect((await it.ask('POST', '/v1/tasks', { raw: whole, headers: packed })).status).toBe(201);
+    for (const raw of ['{"prompt": "not packed at all"}', whole.slice(0, 9)]) {
+      const { status, json: body } = await it.ask('POST', '/v1/tasks', { raw, headers: packed });
+      expect({ status, body }).toMatchObject({
+        status: 400,
+        body: {
+          code: 'malformed_json',
+          detail: 'The request body is not what its Content-Encoding says, or is cut short.',
+        },
+      });
+    }
+  });
+
+  test('in an encoding that is not known is told which are', async () => {
+    const { status, json: body } = await it.ask('POST', '/v1/tasks', {
+      raw: '{}',
+      headers: { ...headers, 'content-encoding': 'compress' },
+    });
+    expect({ status, body }).toMatchObject({
+      status: 415,
+      body: { detail: expect.stringMatching(/Unicode charset .* gzip, deflate, br or zstd\.$/) },
+    });
   });
 });
 
