@@ -2,6 +2,8 @@ import type { EventEmitter } from 'node:events';
 
 /** A second Ctrl-C within this time cancels the task. */
 export const CANCEL_WINDOW_MS = 2_000;
+/** A tool that passes Ctrl-C on to its child and to the group sends it twice: within this time that is one press. */
+export const ECHO_MS = 100;
 
 /**
  * What a person means by Ctrl-C: once is to leave, twice within two seconds is to cancel the task. A third time, while
@@ -13,14 +15,22 @@ export class Interrupts {
   readonly #force: () => void;
   readonly #first = new AbortController();
   readonly #second = new AbortController();
+  readonly #now: () => number;
   #presses = 0;
+  #pressedAt = Number.NEGATIVE_INFINITY;
   #isUrgent = false;
 
-  /** `force` ends the process. */
-  constructor(options: { force: () => void; source?: EventEmitter; windowMs?: number }) {
+  /** `force` ends the process. `now` is a clock in milliseconds. */
+  constructor(options: {
+    force: () => void;
+    source?: EventEmitter;
+    windowMs?: number;
+    now?: () => number;
+  }) {
     this.#source = options.source ?? process;
     this.#windowMs = options.windowMs ?? CANCEL_WINDOW_MS;
     this.#force = options.force;
+    this.#now = options.now ?? (() => performance.now());
     this.#source.on('SIGINT', this.#press);
     this.#source.on('SIGTERM', this.#terminate);
     this.#source.on('SIGHUP', this.#terminate);
@@ -46,6 +56,9 @@ export class Interrupts {
   }
 
   readonly #press = (): void => {
+    const now = this.#now();
+    if (now - this.#pressedAt < ECHO_MS) return;
+    this.#pressedAt = now;
     this.#presses += 1;
     if (this.#presses === 1) this.#first.abort();
     else if (this.#presses === 2) this.#second.abort();
