@@ -1,8 +1,9 @@
 /**
  * The Capybara a command talks to: the configured server, or the embedded one of the data directory, which is joined
- * where it runs and, for `run`, started where it does not.
+ * where it runs and, where the command allows it, started for the while where it does not.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { messageOf, UserError } from '../core/errors.ts';
@@ -25,9 +26,12 @@ export interface Connection {
 }
 
 export interface ConnectOptions {
-  /** Whether an embedded Capybara may be started for the while. */
-  readonly start: boolean;
-  /** The port of one that is started; the configured one where not given. */
+  /**
+   * Whether an embedded Capybara may be started for the while. `kept`: only where the data directory holds one already,
+   * on a free port, and only to begin with: one that was joined and ended is for its owner to start again.
+   */
+  readonly start: boolean | 'kept';
+  /** The port of one that is started; the configured one where not given. `kept` takes a free one. */
   readonly port?: number;
   /** Called before one is started: throws what would make it of no use. */
   readonly check?: () => Promise<void>;
@@ -67,6 +71,8 @@ class EmbeddedConnection implements Connection {
   readonly #options: ConnectOptions;
   #server: Server = { url: 'http://127.0.0.1' };
   #own: RunningCapybara | undefined;
+  /** Whether this process started one: then the next is for it to start too. */
+  #hasStarted = false;
   /** Settles when one that failed has been stopped; the next may be started then. */
   #failing: Promise<void> | undefined;
 
@@ -82,7 +88,7 @@ class EmbeddedConnection implements Connection {
   async open(): Promise<void> {
     const deadline = Date.now() + JOIN_TIMEOUT_MS;
     while (!(await this.#join()) && !(await this.#start())) {
-      if (!this.#options.start) throw noneRuns(this.#config.dataDir);
+      if (!this.#mayStart()) throw noneRuns(this.#config.dataDir);
       if (Date.now() > deadline) throw neverReady(this.#config.dataDir);
       await delay(JOIN_POLL_MS);
     }
@@ -94,7 +100,7 @@ class EmbeddedConnection implements Connection {
     if (this.#failing === failing) this.#failing = undefined;
     if (this.#own || (await answers(this.#server.url))) return;
     const { url } = this.#server;
-    if (this.#options.start) await this.open();
+    if (this.#options.start === true || this.#hasStarted) await this.open();
     else await this.#join();
     // That it failed, and is started again, was told.
     if (failing || (this.#server.url === url && !this.#own)) return;
@@ -117,13 +123,18 @@ class EmbeddedConnection implements Connection {
     return true;
   }
 
+  #mayStart(): boolean {
+    const { start } = this.#options;
+    return start === 'kept' ? existsSync(join(this.#config.dataDir, 'postgres')) : start;
+  }
+
   /** `false` where another process got ahead. */
   async #start(): Promise<boolean> {
-    if (!this.#options.start) return false;
+    if (!this.#mayStart()) return false;
     await this.#options.check?.();
     const { startCapybara } = await import('../embedded/capybara.ts');
     const log = await this.#log();
-    const { port } = this.#options;
+    const port = this.#options.start === 'kept' ? 0 : this.#options.port;
     let early: string | undefined;
     const onFailed = (reason: string) => {
       early = reason;
@@ -135,6 +146,7 @@ class EmbeddedConnection implements Connection {
       if (error instanceof UserError && error.code === 'already_running') return false;
       throw error;
     }
+    this.#hasStarted = true;
     this.#server = { url: this.#own.url, apiKey: this.#own.apiKey };
     if (early !== undefined) this.#fail(early, log);
     return true;

@@ -27,6 +27,8 @@ export interface WatchOptions {
   /** With `--json` the end of the task is a line of JSON. */
   readonly json: boolean;
   readonly interrupts: Interrupts;
+  /** Where the person stands: an absolute path. */
+  readonly directory: string;
 }
 
 const CANCEL_POLL_MS = 100;
@@ -64,7 +66,7 @@ export async function watchTask(task: Task, options: WatchOptions): Promise<numb
 async function finish(end: FollowEnd, task: Pick<Task, 'id'>, options: WatchOptions): Promise<number> {
   switch (end.kind) {
     case 'ended':
-      tellEnd(end.task, options);
+      await tellEnd(end.task, options);
       return exitCodeOf(end.task);
     case 'person_needed':
       for (const approval of end.approvals) tellApproval(approval, options);
@@ -75,16 +77,27 @@ async function finish(end: FollowEnd, task: Pick<Task, 'id'>, options: WatchOpti
   }
 }
 
-function tellEnd(task: Task, { terminal, show, json }: WatchOptions): void {
+async function tellEnd(task: Task, options: WatchOptions): Promise<void> {
+  const { terminal, show, json } = options;
   if (json) {
     terminal.out(`${JSON.stringify(show === 'none' ? task : { task })}\n`);
     return;
   }
   const answer = neutralised(task.result?.text ?? '');
   if (show === 'none' && answer !== '') terminal.out(`${answer}\n`);
+  const canContinue = await continuesHere(task, options);
   // Whoever asks for the answer alone gets it alone.
   const tell = show === 'none' ? terminal.err : terminal.out;
-  tell(`\n${endingLines(task, terminal.style)}`);
+  tell(`\n${endingLines(task, terminal.style, { canContinue })}`);
+}
+
+/** `run --continue` looks for a session of the directory it is typed in. */
+async function continuesHere({ sessionId }: Task, options: WatchOptions): Promise<boolean> {
+  const { connection, directory, interrupts } = options;
+  const { client } = connection;
+  const read = () => client.session(sessionId);
+  const session = await untilReachable({ connection, signal: interrupts.signal }, read);
+  return session.workspace.path === directory && session.parentId === null;
 }
 
 export function exitCodeOf(task: Task): number {

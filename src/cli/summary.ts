@@ -5,10 +5,13 @@ import { neutralised, oneLine } from './untrusted-text.ts';
 
 const MESSAGE_LENGTH = 500;
 
-/** The ending lines of a task: how it ended, what it used, and what to type next. */
-export function endingLines(task: Task, style: Style): string {
+/**
+ * The ending lines of a task: how it ended, what it used, and what to type next. `canContinue`: whether `run --continue`,
+ * typed where the person stands, finds its session.
+ */
+export function endingLines(task: Task, style: Style, { canContinue }: { canContinue: boolean }): string {
   const usage = usageLines(task.usage).map((line) => style.dim(`  ${line}`));
-  return `${[headline(task, style), ...usage, `Next: ${nextStep(task)}`].join('\n')}\n`;
+  return `${[headline(task, style), ...usage, ...nextLines(task, canContinue)].join('\n')}\n`;
 }
 
 function headline(task: Task, style: Style): string {
@@ -38,12 +41,11 @@ export function usageLines(usage: Usage): string[] {
   return toolCalls === 0 ? models : [...models, tools];
 }
 
-function nextStep(task: Task): string {
-  if (task.status === 'succeeded') return 'capybara run --continue "…"';
-  if (task.error?.code.startsWith('limit_')) {
-    return 'capybara run --continue --limit NAME=VALUE "go on"';
-  }
-  return `capybara tasks show ${task.id}`;
+function nextLines(task: Task, canContinue: boolean): string[] {
+  const isLimited = task.error?.code.startsWith('limit_') ?? false;
+  if (canContinue && task.status === 'succeeded') return ['Next: capybara run --continue "…"'];
+  if (canContinue && isLimited) return ['Next: capybara run --continue --limit NAME=VALUE "go on"'];
+  return task.status === 'succeeded' ? [] : [`Next: capybara tasks show ${task.id}`];
 }
 
 /** `12,345`: the same everywhere. */

@@ -181,6 +181,7 @@ describe('run, submit and tail', () => {
     api.on('POST /v1/tasks', () => aTask());
     api.on('GET /v1/tasks', () => page(aTask()));
     api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask());
+    api.on(`GET /v1/sessions/${SESSION_ID}`, () => aSession());
     api.on(`GET /v1/sessions/${SESSION_ID}/events`, (_, response) => {
       sendEvents(openStream(response), [event(1, 'task.succeeded')]);
     });

@@ -48,7 +48,7 @@ test.each([
   ['nothing answers there', () => announce('http://127.0.0.1:1')],
 ])('there is none where %s', async (_, arrange) => {
   arrange();
-  await expect(connect(settings(), { start: false })).rejects.toMatchObject({
+  await expect(connect(settings(), { start: 'kept' })).rejects.toMatchObject({
     exitCode: 3,
     message: `No Capybara runs on ${dataDir}: start one with \`capybara up\`, or name a server with CAPYBARA_URL.`,
   });

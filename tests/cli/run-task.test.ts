@@ -1,14 +1,15 @@
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Approval, Event } from '../../src/api/wire.ts';
+import type { Approval, Event, Session } from '../../src/api/wire.ts';
 import { type Connection, connect } from '../../src/cli/connection.ts';
-import { Interrupts } from '../../src/cli/interrupts.ts';
+import { ECHO_MS, Interrupts } from '../../src/cli/interrupts.ts';
 import { runTask, submitTask, type WatchOptions, watchTask } from '../../src/cli/run-task.ts';
 import { createStyle, type Terminal } from '../../src/cli/terminal.ts';
 import { loadConfig } from '../../src/config.ts';
 import {
   anApproval,
+  aSession,
   assistant,
   aTask,
   doneTask,
@@ -29,6 +30,14 @@ let err: string;
 let keys: EventEmitter;
 let interrupts: Interrupts;
 let gone: AbortController;
+/** What the clock of `interrupts` says, in milliseconds. */
+let clock: number;
+
+/** Presses Ctrl-C, `ms` after the last time. */
+function press(ms = ECHO_MS): void {
+  clock += ms;
+  keys.emit('SIGINT');
+}
 
 beforeEach(async () => {
   api = await startScriptedApi();
@@ -36,9 +45,11 @@ beforeEach(async () => {
   connection = await connect(config, { start: false });
   [out, err] = ['', ''];
   keys = new EventEmitter();
-  interrupts = new Interrupts({ force: () => {}, source: keys, windowMs: 30 });
+  clock = 0;
+  interrupts = new Interrupts({ force: () => {}, source: keys, windowMs: 30, now: () => clock });
   gone = new AbortController();
   api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask());
+  api.on(`GET /v1/sessions/${SESSION_ID}`, () => sessionIn(SESSION_ID, '/here'));
   api.on(`GET /v1/sessions/${SESSION_ID}/entries`, () => ({
     data: [assistant(2, 'I look.', [['c1', 'bash', '{"command":"npm test"}']]), assistant(4, 'All done.')],
     nextCursor: null,
@@ -65,6 +76,7 @@ function watch(change: Partial<WatchOptions> = {}, ask?: Terminal['ask']): Promi
     show: 'text',
     json: false,
     interrupts,
+    directory: '/here',
     ...change,
   });
 }
@@ -81,6 +93,10 @@ function collecting(ask?: Terminal['ask']): Terminal {
     gone: gone.signal,
     ...(ask && { ask }),
   };
+}
+
+function sessionIn(id: string, path: string, change: Partial<Session> = {}): Session {
+  return aSession({ id, rootId: id, workspace: { kind: 'local', path }, ...change });
 }
 
 const LOG: Event[] = [
@@ -119,6 +135,13 @@ describe('a task that ends', () => {
       ].join('\n'),
     );
     expect(err).toBe('');
+  });
+
+  test('elsewhere is not said to be continued here', async () => {
+    stream((response) => sendEvents(response, LOG));
+    expect(await watch({ directory: '/there' })).toBe(0);
+    expect(out).toMatch(/\n✓ Done in 12 s, 2 turns\n/);
+    expect(out).not.toContain('Next: ');
   });
 
   test.each([
@@ -261,12 +284,22 @@ describe('leaving', () => {
 
   test('Ctrl-C twice cancels the task and waits for its end', async () => {
     stream(() => {
-      keys.emit('SIGINT');
-      keys.emit('SIGINT');
+      press();
+      press();
     });
     api.on(`POST /v1/tasks/${TASK_ID}/cancel`, () => aTask({ cancelRequested: true }));
     expect(await watch()).toBe(130);
     expect(err).toContain('Cancelled.\n');
+  });
+
+  test('one Ctrl-C that arrives twice at once only leaves', async () => {
+    stream(() => {
+      press();
+      press(ECHO_MS - 1);
+    });
+    expect(await watch()).toBe(130);
+    expect(err).toContain('Detached: the task goes on.');
+    expect(api.received.some(({ method }) => method === 'POST')).toBe(false);
   });
 
   test('SIGTERM leaves without waiting for a second', async () => {
@@ -282,7 +315,8 @@ describe('leaving', () => {
 
   test('Ctrl-C before the task is sent begins nothing', async () => {
     keys.emit('SIGINT');
-    const options = { connection, terminal: collecting(), show: 'text' as const, json: false, interrupts };
+    const terminal = collecting();
+    const options = { connection, terminal, show: 'text' as const, json: false, interrupts, directory: '/' };
     expect(await runTask({ body: { prompt: 'p' } }, options)).toBe(130);
     expect(err).toBe('Stopped before the task was sent: nothing was begun.\n');
     expect(api.received).toEqual([]);
@@ -291,8 +325,10 @@ describe('leaving', () => {
   test('a third Ctrl-C ends the process', () => {
     let forced = 0;
     const source = new EventEmitter();
-    const pressed = new Interrupts({ force: () => (forced += 1), source });
+    let now = 0;
+    const pressed = new Interrupts({ force: () => (forced += 1), source, now: () => now });
     for (const expected of [0, 0, 1]) {
+      now += ECHO_MS;
       source.emit('SIGINT');
       expect(forced).toBe(expected);
     }
@@ -302,27 +338,16 @@ describe('leaving', () => {
 
 describe('submitting', () => {
   test('continues the newest session of the directory', async () => {
-    const session = (id: string, path: string, change = {}) => ({
-      id,
-      rootId: id,
-      parentId: null,
-      title: '',
-      state: 'idle',
-      workspace: { kind: 'local', path },
-      createdAt: '2026-01-01T00:00:00Z',
-      archivedAt: null,
-      ...change,
-    });
     api.on('GET /v1/sessions', ({ query }) =>
       query.cursor === undefined
         ? {
-            data: [session('ses_a', '/other'), session('ses_b', '/here', { parentId: 'ses_a' })],
+            data: [sessionIn('ses_a', '/other'), sessionIn('ses_b', '/here', { parentId: 'ses_a' })],
             nextCursor: 'n',
           }
         : {
             data: [
-              session('ses_c', '/here', { archivedAt: '2026-01-01T00:00:00Z' }),
-              session('ses_d', '/here'),
+              sessionIn('ses_c', '/here', { archivedAt: '2026-01-01T00:00:00Z' }),
+              sessionIn('ses_d', '/here'),
             ],
             nextCursor: null,
           },

@@ -1,7 +1,9 @@
 /** Capybaras that end while they are needed: whoever is still there goes on. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ECHO_MS } from '../../src/cli/interrupts.ts';
 import { byPrompt, CLI_TIMEOUT_MS, normalised, Place } from '../support/cli.ts';
 import {
   hang,
@@ -68,11 +70,29 @@ describe('run, with a Capybara of its own,', () => {
     expect(await up.ended).toMatchObject({ code: 0, stderr: '' });
   });
 
+  test('is gone when it ends: what it says to type next works, and leaves nothing running', async () => {
+    const { code, stdout } = await place.run(['run', 'say hello']);
+    const [id = ''] = /task_\w+/.exec(stdout) ?? [];
+    expect(code).toBe(0);
+    const shown = await place.run(['tasks', 'show', id]);
+    expect({ code: shown.code, stderr: shown.stderr }).toEqual({ code: 0, stderr: '' });
+    expect(shown.stdout).toContain('Hello.');
+    const tail = await place.run(['tail', id]);
+    expect({ ...tail, stdout: normalised(tail.stdout) }).toEqual({
+      code: 0,
+      stderr: '',
+      stdout: normalised(stdout),
+    });
+    expect(existsSync(join(place.dataDir, 'server.json'))).toBe(false);
+  });
+
   test('cancels its task with Ctrl-C twice', async () => {
     const run = place.start(['run', 'wait']);
     await run.says(/I wait\./);
     run.kill('SIGINT');
     await run.says(/press Ctrl-C again/);
+    // Sooner it would be the echo of the first.
+    await delay(ECHO_MS);
     run.kill('SIGINT');
     const { code, stderr } = await run.ended;
     expect({ code, last: stderr.trimEnd().split('\n').at(-1) }).toEqual({ code: 130, last: 'Cancelled.' });

@@ -40,7 +40,14 @@ export default class Run extends CapybaraCommand {
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     process.exitCode = await this.withInterrupts((interrupts) =>
       this.withConnection(loaded, { start: true, ...port, check, onChange }, (connection) =>
-        runTask(request, { connection, terminal, show, json: flags.json, interrupts }),
+        runTask(request, {
+          connection,
+          terminal,
+          show,
+          json: flags.json,
+          interrupts,
+          directory: process.cwd(),
+        }),
       ),
     );
   }

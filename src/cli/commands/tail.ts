@@ -4,7 +4,8 @@ import { CapybaraCommand } from '../command.ts';
 export default class Tail extends CapybaraCommand {
   static override summary = 'Follow a task to its end, from anywhere, as often as you like.';
   static override description =
-    'Shows the task from its beginning, whether it runs or is over. The exit code says how it ended: 0 done, 1 failed, ' +
+    'Shows the task from its beginning, whether it runs or is over; an embedded Capybara that does not run is started for ' +
+    'the while. The exit code says how it ended: 0 done, 1 failed, ' +
     '5 a limit was reached, 4 a person is needed.';
   static override examples = ['<%= config.bin %> tail last', '<%= config.bin %> tail task_0198c1 --json'];
   static override args = {
@@ -28,10 +29,14 @@ export default class Tail extends CapybaraCommand {
     const [{ findTask }, { watchTask }] = await Promise.all([import('../find.ts'), import('../run-task.ts')]);
     const terminal = await this.terminal(loaded);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
+    const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
     process.exitCode = await this.withInterrupts((interrupts) =>
-      this.withConnection(loaded, { start: false }, async (connection) => {
+      this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
         const task = await findTask(connection.client, args.id);
-        return watchTask(task, { connection, terminal, show, json: flags.json, interrupts });
+        return watchTask(task, {
+          ...{ connection, terminal, show, json: flags.json, interrupts },
+          directory: process.cwd(),
+        });
       }),
     );
   }

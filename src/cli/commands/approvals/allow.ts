@@ -18,7 +18,7 @@ export default class ApprovalsAllow extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ApprovalsAllow);
     const loaded = await this.settings(flags);
-    await this.withConnection(loaded, { start: false }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const message = flags.message === undefined ? {} : { message: flags.message };
       const approval = await client.resolveApproval(args.id, { decision: 'allow', ...message });
       this.answer(flags, approval, `${approval.id} ${approval.status}\n`);

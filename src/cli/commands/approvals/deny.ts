@@ -20,7 +20,7 @@ export default class ApprovalsDeny extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ApprovalsDeny);
     const loaded = await this.settings(flags);
-    await this.withConnection(loaded, { start: false }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const message = flags.message === undefined ? {} : { message: flags.message };
       const approval = await client.resolveApproval(args.id, { decision: 'deny', ...message });
       this.answer(flags, approval, `${approval.id} ${approval.status}\n`);

@@ -9,7 +9,7 @@ export default class ApprovalsList extends CapybaraCommand {
     const { flags } = await this.parse(ApprovalsList);
     const loaded = await this.settings(flags);
     const { callSummary } = await import('../../call-summary.ts');
-    await this.withConnection(loaded, { start: false }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const page = await client.approvals({ limit: 200 });
       const rows = page.data
         .filter(({ status }) => status === 'open')

@@ -18,7 +18,7 @@ export default class TasksCancel extends CapybaraCommand {
     const { args, flags } = await this.parse(TasksCancel);
     const loaded = await this.settings(flags);
     const { findTask } = await import('../../find.ts');
-    await this.withConnection(loaded, { start: false }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const task = await client.cancelTask((await findTask(client, args.id)).id);
       this.answer(flags, task, `${task.id} ${task.endedAt === null ? 'is being cancelled' : task.status}\n`);
     });
