@@ -3,7 +3,7 @@
  * Postgres, the queue on it, API and worker (`capybara up`), a git repository with a failing test, and a scripted model in a
  * process of its own behind OpenAI's wire protocol.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +22,9 @@ process.once('SIGTERM', () => void cleanUp().then(() => process.exit(143)));
 
 try {
   process.exitCode = await demo();
+} catch (error) {
+  process.stderr.write(`The demo broke off: ${error instanceof Error ? error.message : String(error)}.\n`);
+  process.exitCode = 1;
 } finally {
   await cleanUp();
 }
@@ -30,11 +33,12 @@ async function demo(): Promise<number> {
   const repository = makeRepository(join(place, 'durations'));
   heading('A git repository whose tests fail', 'git log --oneline; node --test');
   process.stdout.write(git(repository, 'log', '--oneline'));
+  process.stdout.write(testSummary(repository));
 
   const model = await startModel();
   const env = environment(model);
   heading('A scripted model, Postgres, API and worker start', 'capybara up');
-  await startCapybara(env);
+  process.stdout.write(`${await startCapybara(env)}\n`);
 
   heading('An agent works on it', `capybara run "${PROMPT}"`);
   const code = await finished(capybara(['run', PROMPT], { env, cwd: repository }));
@@ -45,6 +49,13 @@ async function demo(): Promise<number> {
   await finished(capybara(['tasks', 'show', 'last'], { env, cwd: repository }));
   sayWhatNext();
   return code;
+}
+
+/** How many tests there are, pass and fail: three lines of what `node --test` says. */
+function testSummary(repository: string): string {
+  const args = ['--test', '--test-reporter=tap'];
+  const { stdout } = spawnSync(process.execPath, args, { cwd: repository, encoding: 'utf8' });
+  return `${(stdout.match(/^# (tests|pass|fail) \d+$/gm) ?? []).join('\n')}\n`;
 }
 
 async function startModel(): Promise<string> {
@@ -97,7 +108,11 @@ function firstLine(child: ChildProcess): Promise<string> {
       () => reject(new Error('a process of the demo did not start in time')),
       START_TIMEOUT_MS,
     );
-    child.once('exit', (code) => reject(new Error(`a process of the demo ended with exit code ${code}`)));
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      clearTimeout(timeout);
+      reject(new Error(`a process of the demo ended with ${signal ?? `exit code ${code}`}`));
+    });
     if (child.stdout === null) return;
     const lines = createInterface({ input: child.stdout });
     lines.once('line', (line) => {
@@ -121,7 +136,7 @@ function sayWhatNext(): void {
     [
       '  export ANTHROPIC_API_KEY=…            # or OPENAI_API_KEY=…, or for any endpoint of your own:',
       '  export CAPYBARA_MODEL_ENDPOINT=http://127.0.0.1:11434/v1 CAPYBARA_MODEL=your-model',
-      '  npm run build && npm link             # puts capybara and capy on the PATH',
+      '  npm run build && npm install -g .     # puts capybara and capy on the PATH',
       '  cd your/repository && capybara run "What you want done"',
       '',
     ].join('\n'),
