@@ -40,7 +40,10 @@ export function openDataDir(path: string): void {
  * Step by step: where the system has no such place to make (below /proc), Node's own `recursive` tries the same for ever.
  */
 function makeDirectories(path: string): void {
-  if (existsSync(path)) return;
+  if (existsSync(path)) {
+    if (statSync(path).isDirectory()) return;
+    throw new Error(`${path} is not a directory`);
+  }
   makeDirectories(dirname(path));
   try {
     mkdirSync(path, { mode: 0o700 });

@@ -188,8 +188,9 @@ describe('claim_turn', () => {
 
   test('resumes a task that waited, and does not reserve for a turn that has its answer', async () => {
     const asked = await parked(store);
-    await store.db
-      .sql`UPDATE approval SET status = 'allowed', resolved_at = clock_timestamp() WHERE id = ${asked.approvalId}`;
+    await store.db.sql`
+      UPDATE approval SET status = 'allowed', resolved_by = ${store.userId}, resolved_at = clock_timestamp()
+       WHERE id = ${asked.approvalId}`;
     await store.db.sql`UPDATE tool_call SET status = 'requested' WHERE id = ${asked.call.id}`;
     await store.db
       .sql`UPDATE turn SET status = 'queued', open_waits = 0, checked_at = clock_timestamp() WHERE id = ${asked.turnId}`;
