@@ -180,7 +180,7 @@ describe('up refuses', () => {
     expect({ code, sentence }).toEqual({
       code: 3,
       sentence: expect.stringMatching(
-        /^The data directory \S+\/file\/data cannot be created \(ENOTDIR.*\): use one of your own with /,
+        /^The data directory \S+\/file\/data cannot be created \(\S+\/file is not a directory\): use one of your own with /,
       ),
     });
   });
