@@ -32,7 +32,7 @@ export function openBackends(config: Config, log: Log): Backends {
     );
   }
   const directUrl = config.databaseDirectUrl ?? databaseUrl;
-  const db = openDatabase({ url: databaseUrl, log });
+  const db = openDatabase({ url: databaseUrl, log, prepared: config.databaseDirectUrl === undefined });
   const queue =
     redisUrl === undefined
       ? createPostgresQueueBackend({ url: directUrl, log })

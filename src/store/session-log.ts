@@ -6,11 +6,7 @@ import type { Database } from './database.ts';
 
 /** Entries after `position` (0: all), in order. */
 export async function readEntries(db: Database, sessionId: string, position: number): Promise<Entry[]> {
-  const rows = await db.sql<{ entry: Entry }>`
-    SELECT jsonb_strip_nulls(jsonb_build_object('kind', e.kind, 'position', e.position, 'parts', coalesce(e.parts, m.parts),
-             'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status)) AS entry
-      FROM entry e LEFT JOIN message m ON m.id = e.message_id
-     WHERE e.session_id = ${sessionId} AND e.position > ${position} ORDER BY e.position`;
+  const rows = await db.rows<{ entry: Entry }>('read_entries', sessionId, position);
   return rows.map((row) => row.entry);
 }
 

@@ -6,6 +6,7 @@ import type {
   CallStatus,
   ClosedCallStatus,
   Effect,
+  Entry,
   NewEntry,
   Part,
   StopReason,
@@ -96,6 +97,8 @@ export type ClaimOutcome =
       readonly turn: ClaimedTurn;
       readonly takenIn: number;
       readonly seq: number;
+      /** The session's log after `known`; null where it is long, and has to be read by itself. */
+      readonly entries: readonly Entry[] | null;
     }
   | { readonly outcome: 'moved_on' | 'worker_lost' }
   | ({ readonly outcome: 'ended'; readonly rootId: string; readonly wake: Wake | null } & Committed);
@@ -107,6 +110,8 @@ export interface Claim {
   /** Tokens the answer may have, reserved before the request is sent. */
   readonly reserve: number;
   readonly nextTurnId: string;
+  /** Position up to which this worker has the session's log. */
+  readonly known?: number;
 }
 
 export function claimTurn(db: Database, claim: Claim): Promise<ClaimOutcome> {
@@ -117,6 +122,7 @@ export function claimTurn(db: Database, claim: Claim): Promise<ClaimOutcome> {
     claim.workerId,
     claim.reserve,
     claim.nextTurnId,
+    claim.known ?? 0,
   );
 }
 

@@ -3,6 +3,7 @@
  * else's. Every step reads the same log that a worker after a crash would read.
  */
 import { newId } from '../clock.ts';
+import type { Entry } from '../core/entry.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { next, type Step } from '../core/turn.ts';
 import type { TurnJob } from '../queue/queue.ts';
@@ -12,6 +13,7 @@ import { type ClaimedTurn, claimTurn, type Held } from '../store/turns.ts';
 import { takeOverTurn } from '../store/workers.ts';
 import { callModel } from './call-model.ts';
 import { finish, handBack, park, settle } from './end-turn.ts';
+import type { Told } from './log-cache.ts';
 import { Run } from './run.ts';
 import { reportCalls, runTools } from './run-tools.ts';
 import { announce, type Shell } from './shell.ts';
@@ -28,16 +30,18 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
   const held = { turnId: job.turnId, attemptId: newId() };
   try {
     const unbroken = shell.unbroken();
+    const known = shell.logs.known(job.turnId);
     const claim = await claimTurn(shell.db, {
       ...held,
       workerId: shell.workerId(),
       reserve: RESERVED_OUTPUT,
       nextTurnId: newId(),
+      known,
     });
     if (claim.outcome === 'ended') await announce(shell, claim.rootId, claim);
     if (claim.outcome !== 'claimed' && claim.outcome !== 'repeated') return;
     await announce(shell, claim.turn.rootId, { seq: claim.seq });
-    await runClaimed(shell, { turn: claim.turn, unbroken });
+    await runClaimed(shell, { turn: claim.turn, told: toldOf(claim.entries, known), unbroken });
   } catch (error) {
     shell.log.error(
       { ...held, error: messageOf(error), stack: stackOf(error) },
@@ -47,8 +51,13 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
   }
 }
 
+function toldOf(entries: readonly Entry[] | null, after: number): Told | undefined {
+  return entries === null ? undefined : { after, entries };
+}
+
 interface Claimed {
   readonly turn: ClaimedTurn;
+  readonly told: Told | undefined;
   readonly unbroken: string;
 }
 
@@ -70,10 +79,10 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
   }
 }
 
-async function openRun(shell: Shell, { turn, unbroken }: Claimed): Promise<Run> {
+async function openRun(shell: Shell, { turn, told, unbroken }: Claimed): Promise<Run> {
   const [profile, entries] = await Promise.all([
     shell.profiles.read(shell.db, turn.profileHash),
-    shell.logs.read(shell.db, turn.sessionId),
+    shell.logs.read(shell.db, turn.sessionId, told),
   ]);
   const answer = turn.answerPosition === null ? undefined : entries[turn.answerPosition - 1];
   const calls = answer === undefined ? [] : await readCalls(shell.db, turn.id, answer);

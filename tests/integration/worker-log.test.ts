@@ -58,6 +58,10 @@ describe('what a worker remembers', () => {
     expect(first).toEqual(await world.entries(one));
     expect(await cache.read(world.db, two.sessionId)).toEqual(await world.entries(two));
     expect(await cache.read(world.db, one.sessionId)).toEqual(first);
+    cache.expect('a turn', one.sessionId);
+    expect(cache.known('a turn')).toBe(first.length);
+    cache.expect('another turn', two.sessionId);
+    expect(cache.known('a turn')).toBe(0);
   });
 
   test('is its own: what a reader does with a log changes no other’s', async () => {

@@ -66,7 +66,6 @@ describe('record_answer', () => {
           },
         },
       ],
-      attempt: [{ '~': held.attemptId, tokens_reserved: [100, 0] }],
       entry: [
         { '+': { ...entry, position: 2, kind: 'notice', parts: context.parts } },
         { '+': { ...entry, position: 3, kind: 'assistant', parts: answer.parts, stop_reason: 'tool_calls' } },
@@ -80,7 +79,15 @@ describe('record_answer', () => {
         'agent.state_changed',
       ],
       tree: [{ '~': held.sessionId, last_seq: [5, 13], tokens_used: [0, 15], tokens_reserved: [100, 0] }],
-      turn: [{ '~': held.turnId, answer_position: [null, 3], open_waits: [0, 1] }],
+      turn: [
+        {
+          '~': held.turnId,
+          answer_position: [null, 3],
+          open_waits: [0, 1],
+          tokens_to_resend: [0, 15],
+          tokens_reserved: [100, 0],
+        },
+      ],
     });
     expect(usage).toMatchObject([
       { '+': { attempt_id: held.attemptId, outcome: 'recorded', input: 10, output: 5, latency_ms: 12 } },

@@ -34,6 +34,7 @@ describe('claim_turn', () => {
       outcome: 'claimed',
       takenIn: 1,
       seq: 5,
+      entries: [{ kind: 'user', position: 1, parts: [{ type: 'text', text: 'Mend the test.' }] }],
       turn: {
         id: turnId,
         sessionId,
@@ -63,7 +64,6 @@ describe('claim_turn', () => {
             worker_id: wanted.workerId,
             outcome: null,
             failure: null,
-            tokens_reserved: 500,
             started_at: 'time',
             ended_at: null,
           },
@@ -102,7 +102,9 @@ describe('claim_turn', () => {
           '~': turnId,
           status: ['queued', 'running'],
           attempt_id: [null, wanted.attemptId],
+          tokens_reserved: [0, 500],
           checked_at: ['time', null],
+          started_at: [null, 'time'],
         },
       ],
     });
@@ -161,6 +163,30 @@ describe('claim_turn', () => {
     const before = await snapshotRows(store.db);
     expect(await claimTurn(store.db, wanted)).toEqual({ outcome: 'moved_on' });
     expect(changesBetween(before, await snapshotRows(store.db))).toEqual({});
+  });
+
+  test('tells what the worker does not know of the log, unless that is much', async () => {
+    const { turnId, taskId } = await submit(store);
+    const post = () =>
+      postMessage(store.db, {
+        teamId: store.teamId,
+        taskId,
+        id: newId(),
+        parts: [{ type: 'text', text: 'More.' }],
+      });
+    for (let count = 1; count < 65; count += 1) await post();
+    const workerId = await addWorker(store.db);
+    const wanted = claimOf(turnId, workerId);
+    const positions = async (known?: number) => {
+      const outcome = await claimTurn(store.db, known === undefined ? wanted : { ...wanted, known });
+      if (outcome.outcome !== 'claimed' && outcome.outcome !== 'repeated') throw new Error(outcome.outcome);
+      return outcome.entries?.map(({ position }) => position) ?? null;
+    };
+    expect(await positions()).toBe(null);
+    expect(await positions(0)).toBe(null);
+    expect(await positions(1)).toEqual(Array.from({ length: 64 }, (_, index) => index + 2));
+    expect(await positions(64)).toEqual([65]);
+    expect(await positions(65)).toEqual([]);
   });
 
   test('takes messages in once each, and none once the turn has its answer', async () => {

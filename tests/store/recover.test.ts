@@ -52,7 +52,6 @@ describe('retry_turn', () => {
           '~': held.attemptId,
           outcome: [null, 'retry'],
           failure: [null, FAILURE],
-          tokens_reserved: [100, 0],
           ended_at: [null, 'time'],
         },
       ],
@@ -63,6 +62,7 @@ describe('retry_turn', () => {
         {
           '~': held.turnId,
           status: ['running', 'ready'],
+          tokens_reserved: [100, 0],
           attempt_id: [held.attemptId, null],
           due_at: [null, 'time'],
           retries: [0, 1],
@@ -119,7 +119,6 @@ describe('hand_back_turn', () => {
         {
           '~': held.attemptId,
           outcome: [null, 'drained'],
-          tokens_reserved: [100, 0],
           ended_at: [null, 'time'],
         },
       ],
@@ -129,6 +128,7 @@ describe('hand_back_turn', () => {
           '~': held.turnId,
           status: ['running', 'queued'],
           attempt_id: [held.attemptId, null],
+          tokens_reserved: [100, 0],
           wake: [1, 2],
           checked_at: [null, 'time'],
         },

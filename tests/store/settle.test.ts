@@ -118,11 +118,11 @@ describe('settle_turn', () => {
     const outcome = await settleTurn(store.db, held, { results: [], end: FAILED, nextTurnId: newId() });
     expect(outcome).toMatchObject({ outcome: 'settled', taskStatus: 'failed' });
     const { attempt, task, event, tree, turn, usage } = changesBetween(before, await snapshotRows(store.db));
-    expect(attempt).toMatchObject([{ outcome: [null, 'failed'], tokens_reserved: [300, 0] }]);
+    expect(attempt).toMatchObject([{ outcome: [null, 'failed'] }]);
     expect(task).toMatchObject([
       { status: ['running', 'failed'], error_code: [null, 'refused'], error_message: [null, 'No.'] },
     ]);
-    expect(turn).toMatchObject([{ status: ['running', 'failed'] }]);
+    expect(turn).toMatchObject([{ status: ['running', 'failed'], tokens_reserved: [300, 0] }]);
     expect(tree).toEqual([{ '~': held.sessionId, last_seq: [5, 8], tokens_reserved: [300, 0] }]);
     expect(event).toEqual(['turn.failed', 'task.failed', 'agent.state_changed']);
     expect(usage).toBeUndefined();

@@ -62,9 +62,7 @@ describe('take_over_turn', () => {
     const { usage, ...others } = changesBetween(before, await snapshotRows(store.db));
     expect(usage).toMatchObject([{ '+': { attempt_id: held.attemptId, outcome: 'unknown', input: 100 } }]);
     expect(others).toEqual({
-      attempt: [
-        { '~': held.attemptId, outcome: [null, 'lost'], tokens_reserved: [100, 0], ended_at: [null, 'time'] },
-      ],
+      attempt: [{ '~': held.attemptId, outcome: [null, 'lost'], ended_at: [null, 'time'] }],
       event: ['turn.recovered'],
       tree: [{ '~': held.sessionId, last_seq: [5, 6], tokens_used: [0, 100], tokens_reserved: [100, 0] }],
       turn: [
@@ -72,6 +70,7 @@ describe('take_over_turn', () => {
           '~': held.turnId,
           status: ['running', 'queued'],
           attempt_id: [held.attemptId, null],
+          tokens_reserved: [100, 0],
           wake: [1, 2],
           checked_at: [null, 'time'],
           takeovers: [0, 1],

@@ -67,9 +67,9 @@ const INVARIANTS: readonly (readonly [string, string])[] = [
       WHERE (a.ended_at IS NULL) <> (u.attempt_id IS NOT DISTINCT FROM a.id)`,
   ],
   [
-    'the tree has reserved what its open attempts have',
+    'the tree has reserved what its turns in hand have',
     `SELECT tree.root_id AS id, tree.tokens_reserved AS found FROM tree WHERE tree.tokens_reserved <>
-       (SELECT coalesce(sum(a.tokens_reserved), 0) FROM attempt a JOIN turn u ON u.id = a.turn_id WHERE u.root_id = tree.root_id)`,
+       (SELECT coalesce(sum(u.tokens_reserved), 0) FROM turn u WHERE u.root_id = tree.root_id)`,
   ],
   [
     'the tree has used what its usage says',

@@ -134,7 +134,10 @@ CREATE TABLE "turn" (
     "open_waits" INTEGER NOT NULL DEFAULT 0,
     "takeovers" INTEGER NOT NULL DEFAULT 0,
     "retries" INTEGER NOT NULL DEFAULT 0,
+    "tokens_to_resend" BIGINT NOT NULL DEFAULT 0,
+    "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "started_at" TIMESTAMPTZ(3),
     "ended_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "turn_pkey" PRIMARY KEY ("id")
@@ -147,7 +150,6 @@ CREATE TABLE "attempt" (
     "worker_id" UUID NOT NULL,
     "outcome" TEXT,
     "failure" JSONB,
-    "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
     "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "ended_at" TIMESTAMPTZ(3),
 
@@ -404,13 +406,14 @@ ALTER TABLE "turn"
   ADD CONSTRAINT "turn_parked" CHECK (status <> 'parked' OR open_waits > 0),
   ADD CONSTRAINT "turn_waits" CHECK (open_waits >= 0 AND (open_waits = 0 OR status IN ('running', 'parked', 'ready', 'queued'))),
   ADD CONSTRAINT "turn_ended" CHECK ((status IN ('done', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
-  ADD CONSTRAINT "turn_counts" CHECK (number > 0 AND takeovers >= 0 AND retries >= 0),
+  ADD CONSTRAINT "turn_counts" CHECK (number > 0 AND takeovers >= 0 AND retries >= 0 AND tokens_to_resend >= 0),
+  ADD CONSTRAINT "turn_reserved" CHECK (tokens_reserved >= 0 AND (tokens_reserved = 0 OR (status = 'running' AND answer_position IS NULL))),
+  ADD CONSTRAINT "turn_started" CHECK (status NOT IN ('running', 'parked', 'done') OR started_at IS NOT NULL),
   ADD CONSTRAINT "turn_done" CHECK (status <> 'done' OR answer_position IS NOT NULL);
 
 ALTER TABLE "attempt"
   ADD CONSTRAINT "attempt_outcome" CHECK (outcome IN ('settled', 'parked', 'retry', 'drained', 'lost', 'cancelled', 'failed')),
-  ADD CONSTRAINT "attempt_ended" CHECK ((outcome IS NULL) = (ended_at IS NULL)),
-  ADD CONSTRAINT "attempt_reserved" CHECK (tokens_reserved >= 0 AND (ended_at IS NULL OR tokens_reserved = 0));
+  ADD CONSTRAINT "attempt_ended" CHECK ((outcome IS NULL) = (ended_at IS NULL));
 
 ALTER TABLE "tree" ADD CONSTRAINT "tree_accounts" CHECK (turns >= 0 AND tokens_used >= 0 AND tokens_reserved >= 0);
 

@@ -1,15 +1,16 @@
--- append_events: gives a tree's new events their sequence numbers, and books tokens on the tree's accounts.
+-- append_events: gives a tree's new events their sequence numbers, and books turns and tokens on the tree's accounts.
 --
 -- Locks the tree row, so it comes last in every transition: whoever holds it commits next, which is what makes the
 -- sequence gapless to every reader.
-CREATE FUNCTION append_events(p_root uuid, p_events jsonb, p_used bigint DEFAULT 0, p_reserved bigint DEFAULT 0)
+CREATE FUNCTION append_events(p_root uuid, p_events jsonb, p_used bigint DEFAULT 0, p_reserved bigint DEFAULT 0,
+                              p_turns int DEFAULT 0)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   v_count int := jsonb_array_length(p_events);
   v_last bigint;
 BEGIN
   UPDATE tree
-     SET last_seq = last_seq + v_count, tokens_used = tokens_used + p_used, tokens_reserved = tokens_reserved + p_reserved
+     SET last_seq = last_seq + v_count, turns = turns + p_turns, tokens_used = tokens_used + p_used, tokens_reserved = tokens_reserved + p_reserved
    WHERE root_id = p_root
   RETURNING last_seq INTO v_last;
 
@@ -20,14 +21,15 @@ BEGIN
   RETURN v_last;
 END $$;
 
+-- STABLE, not more: then it is inlined where it is used.
 -- One event, before it has a number. `p_turn` null: about the task; `p_turn.task_id` null: about the session.
 CREATE FUNCTION event_of(p_type text, p_session uuid, p_task uuid, p_turn int, p_data jsonb DEFAULT '{}')
-RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_array(jsonb_build_object(
     'type', p_type, 'session', p_session, 'task', p_task, 'turn', p_turn, 'data', p_data))
 $$;
 
 CREATE FUNCTION turn_event(p_type text, p_turn turn, p_data jsonb DEFAULT '{}')
-RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT event_of(p_type, p_turn.session_id, p_turn.task_id, p_turn.number, p_data)
 $$;

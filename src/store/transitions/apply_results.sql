@@ -8,9 +8,11 @@ CREATE FUNCTION apply_results(p_turn turn, p_results jsonb) RETURNS jsonb LANGUA
 DECLARE
   v_result jsonb;
   v_call tool_call;
-  v_position int := next_position(p_turn.session_id);
+  v_position int;
   v_events jsonb := '[]';
 BEGIN
+  IF p_results = '[]' THEN RETURN v_events; END IF;
+  v_position := next_position(p_turn.session_id);
   FOR v_result IN SELECT value FROM jsonb_array_elements(p_results) LOOP
     UPDATE tool_call
        SET status = v_result->>'status', result_position = v_position, ended_at = clock_timestamp(),

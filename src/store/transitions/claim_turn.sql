@@ -1,79 +1,80 @@
 -- claim_turn: turn `queued` → `running`, under a new attempt; task `queued | waiting` → `running`.
 --
--- Guard: the turn is `queued` (any wake number: a job is only a wake-up), the worker's lease is alive, the limits allow
--- one more turn. Takes the task's waiting messages into the log while the turn has no answer. Reserves tokens on the tree
+-- Guard: the turn is `queued` (any wake number: a job is only a wake-up), the limits allow one more turn, the worker's
+-- lease is alive. Takes the task's waiting messages into the log while the turn has no answer. Reserves tokens on the tree
 -- for the request to come: what the task's last one used, and p_reserve for the new answer.
--- Returns: {outcome: 'claimed' | 'repeated', turn: {...}, takenIn} | {outcome: 'moved_on' | 'worker_lost'}
+-- p_known: the worker knows the session's log up to this position. entries: what it does not know, where that is not much.
+-- Returns: {outcome: 'claimed' | 'repeated', turn: {...}, takenIn, seq, entries: [...] | null}
+--          | {outcome: 'moved_on' | 'worker_lost'}
 --          | {outcome: 'ended', rootId, wake?, seq}: a limit was reached and the task failed.
 -- Races: two workers with the same job: the second waits for the turn's lock and finds it running. Its worker's lease
 -- expires meanwhile: the attempt is open under an ended worker, which the next sweep finds. A repeat that comes after
 -- its attempt was taken over has moved on.
-CREATE FUNCTION claim_turn(p_turn uuid, p_attempt uuid, p_worker uuid, p_reserve bigint, p_next_turn uuid)
+CREATE FUNCTION claim_turn(p_turn uuid, p_attempt uuid, p_worker uuid, p_reserve bigint, p_next_turn uuid, p_known int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_turn turn := lock_turn(p_turn);
-  v_before task;
   v_task task;
   v_limit text;
-  v_reserve bigint;
-  v_events jsonb := '[]';
+  v_reserve bigint := 0;
+  v_first int;
   v_taken int := 0;
-  v_seq bigint;
+  v_events jsonb := '[]';
 BEGIN
+  SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
   IF v_turn.status = 'running' AND v_turn.attempt_id = p_attempt THEN
-    RETURN claimed_turn('repeated', v_turn, 0, (SELECT last_seq FROM tree WHERE root_id = v_turn.root_id));
+    RETURN claimed_turn('repeated', v_turn, v_task, p_known)
+      || jsonb_build_object('takenIn', 0, 'seq', (SELECT last_seq FROM tree WHERE root_id = v_turn.root_id));
   END IF;
-  IF v_turn.id IS NULL OR v_turn.status <> 'queued' OR EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt) THEN
+  IF v_turn.status IS DISTINCT FROM 'queued' THEN
     RETURN coalesce('{"outcome": "ended"}' || started_by(p_next_turn), '{"outcome": "moved_on"}');
   END IF;
-  IF NOT EXISTS (SELECT 1 FROM worker WHERE id = p_worker AND ended_at IS NULL AND lease_expires_at > clock_timestamp()) THEN
-    RETURN jsonb_build_object('outcome', 'worker_lost');
+
+  IF v_turn.answer_position IS NULL THEN v_reserve := least(p_reserve + v_turn.tokens_to_resend, 2147483647); END IF;
+  v_limit := limit_reached(v_turn, v_task, v_reserve);
+  IF v_limit IS NOT NULL THEN RETURN fail_at_limit(v_turn, v_limit, p_next_turn); END IF;
+  INSERT INTO attempt (id, turn_id, worker_id)
+  SELECT p_attempt, p_turn, id FROM worker WHERE id = p_worker AND ended_at IS NULL AND lease_expires_at > clock_timestamp()
+  ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN
+    RETURN jsonb_build_object('outcome',
+      CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt) THEN 'moved_on' ELSE 'worker_lost' END);
   END IF;
 
-  SELECT * INTO v_before FROM task WHERE id = v_turn.task_id;
-  v_reserve := CASE WHEN v_turn.answer_position IS NULL
-    THEN least(p_reserve + last_request(v_turn.task_id), 2147483647) ELSE 0 END;
-  v_limit := reserve_turn(v_turn, v_before, v_reserve);
-  IF v_limit IS NOT NULL THEN RETURN fail_at_limit(v_turn, v_limit, p_next_turn); END IF;
-
-  INSERT INTO attempt (id, turn_id, worker_id, tokens_reserved) VALUES (p_attempt, p_turn, p_worker, v_reserve);
   IF v_turn.answer_position IS NULL THEN v_taken := take_in_messages(v_turn); END IF;
-  UPDATE turn SET status = 'running', attempt_id = p_attempt, checked_at = NULL WHERE id = p_turn RETURNING * INTO v_turn;
-  UPDATE task
-     SET status = 'running', waiting_on = NULL, started_at = coalesce(started_at, clock_timestamp()),
-         deadline_at = coalesce(deadline_at, clock_timestamp() + make_interval(secs => seconds_limit))
-   WHERE id = v_turn.task_id
-  RETURNING * INTO v_task;
-
-  IF v_before.status = 'queued' THEN v_events := event_of('task.started', v_turn.session_id, v_task.id, NULL); END IF;
-  IF v_before.status = 'waiting' THEN v_events := event_of('task.resumed', v_turn.session_id, v_task.id, NULL); END IF;
+  v_first := CASE WHEN v_turn.started_at IS NULL THEN 1 ELSE 0 END;
+  UPDATE turn
+     SET status = 'running', attempt_id = p_attempt, tokens_reserved = v_reserve, checked_at = NULL,
+         started_at = coalesce(started_at, clock_timestamp())
+   WHERE id = p_turn
+  RETURNING * INTO v_turn;
+  IF v_task.status <> 'running' THEN
+    v_events := event_of(CASE v_task.status WHEN 'queued' THEN 'task.started' ELSE 'task.resumed' END, v_turn.session_id, v_task.id, NULL);
+    UPDATE task
+       SET status = 'running', waiting_on = NULL, started_at = coalesce(started_at, clock_timestamp()),
+           deadline_at = coalesce(deadline_at, clock_timestamp() + make_interval(secs => seconds_limit))
+     WHERE id = v_task.id
+    RETURNING * INTO v_task;
+  END IF;
   v_events := v_events || turn_event('turn.started', v_turn, jsonb_build_object('attemptId', p_attempt))
     || state_event(v_turn.session_id, v_task.id, CASE WHEN v_turn.answer_position IS NULL THEN 'thinking' ELSE 'executing' END);
-  v_seq := append_events(v_turn.root_id, v_events);
-  RETURN claimed_turn('claimed', v_turn, v_taken, v_seq);
+  RETURN claimed_turn('claimed', v_turn, v_task, p_known) || jsonb_build_object('takenIn', v_taken,
+    'seq', append_events(v_turn.root_id, v_events, 0, v_reserve, v_first));
 END $$;
 
--- Books one more turn and its tokens on the tree, or names the limit that forbids it. A turn is counted once, however
--- many attempts it takes.
-CREATE FUNCTION reserve_turn(p_turn turn, p_task task, p_reserve bigint) RETURNS text LANGUAGE plpgsql AS $$
+-- Names the limit that forbids one more turn and its tokens, or locks the tree on which they are to be booked. A turn is
+-- counted once, however many attempts it takes.
+CREATE FUNCTION limit_reached(p_turn turn, p_task task, p_reserve bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   v_tree tree;
-  v_first int := CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE turn_id = p_turn.id) THEN 0 ELSE 1 END;
 BEGIN
   IF p_task.deadline_at < clock_timestamp() THEN RETURN 'seconds'; END IF;
   IF p_turn.number > p_task.turn_limit THEN RETURN 'turns'; END IF;
   SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id FOR NO KEY UPDATE;
-  IF v_tree.turns + v_first > p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
+  IF p_turn.started_at IS NULL AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
   IF v_tree.tokens_used + v_tree.tokens_reserved + p_reserve > p_task.token_limit THEN RETURN 'tokens'; END IF;
-  UPDATE tree SET turns = turns + v_first, tokens_reserved = tokens_reserved + p_reserve WHERE root_id = p_turn.root_id;
   RETURN NULL;
 END $$;
-
--- Tokens of the task's last recorded request: the next one sends all of them again.
-CREATE FUNCTION last_request(p_task uuid) RETURNS bigint LANGUAGE sql AS $$
-  SELECT coalesce((SELECT input::bigint + output FROM usage WHERE task_id = p_task AND outcome = 'recorded'
-                    ORDER BY created_at DESC LIMIT 1), 0)
-$$;
 
 CREATE FUNCTION fail_at_limit(p_turn turn, p_limit text, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -95,9 +96,11 @@ $$;
 
 CREATE FUNCTION take_in_messages(p_turn turn) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-  v_first int := next_position(p_turn.session_id);
+  v_first int;
   v_count int;
 BEGIN
+  IF NOT EXISTS (SELECT 1 FROM message WHERE task_id = p_turn.task_id AND taken_position IS NULL) THEN RETURN 0; END IF;
+  v_first := next_position(p_turn.session_id);
   WITH waiting AS (
     SELECT id, v_first + row_number() OVER (ORDER BY created_at, id) - 1 AS position
       FROM message WHERE task_id = p_turn.task_id AND taken_position IS NULL
@@ -110,15 +113,37 @@ BEGIN
   RETURN v_count;
 END $$;
 
-CREATE FUNCTION claimed_turn(p_outcome text, p_turn turn, p_taken int, p_seq bigint) RETURNS jsonb LANGUAGE sql AS $$
-  SELECT jsonb_build_object('outcome', p_outcome, 'takenIn', p_taken, 'seq', p_seq,
+CREATE FUNCTION claimed_turn(p_outcome text, p_turn turn, p_task task, p_known int) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_workspace workspace;
+BEGIN
+  SELECT w.* INTO v_workspace FROM session s JOIN workspace w ON w.id = s.workspace_id WHERE s.id = p_turn.session_id;
+  RETURN jsonb_build_object('outcome', p_outcome, 'entries', entries_after(p_turn.session_id, p_known),
     'turn', jsonb_build_object(
       'id', p_turn.id, 'sessionId', p_turn.session_id, 'taskId', p_turn.task_id, 'rootId', p_turn.root_id,
-      'teamId', t.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id, 'answerPosition', p_turn.answer_position,
-      'openWaits', p_turn.open_waits, 'retries', p_turn.retries, 'profileHash', encode(t.profile_hash, 'hex'),
-      'turnLimit', t.turn_limit, 'cancelRequested', t.cancel_requested_at IS NOT NULL,
-      'secondsLeft', extract(epoch FROM t.deadline_at - clock_timestamp()),
-      'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path)))
-  FROM task t JOIN session s ON s.id = t.session_id JOIN workspace w ON w.id = s.workspace_id
-  WHERE t.id = p_turn.task_id
+      'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
+      'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries,
+      'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
+      'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
+      'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
+      'workspace', jsonb_build_object('id', v_workspace.id, 'kind', v_workspace.kind, 'path', v_workspace.path)));
+END $$;
+
+-- The session's log behind a position, in order, up to 64 entries. Null: there are more, to be read in a statement of their
+-- own (read_entries).
+CREATE FUNCTION entries_after(p_session uuid, p_position int) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  v_entries jsonb;
+BEGIN
+  SELECT jsonb_agg(entry ORDER BY position) INTO v_entries
+    FROM (SELECT position, entry FROM read_entries(p_session, p_position) LIMIT 65) e;
+  RETURN CASE WHEN jsonb_array_length(v_entries) > 64 THEN NULL ELSE coalesce(v_entries, '[]') END;
+END $$;
+
+-- read_entries: SELECT of a session's log behind a position, in order, as the model's context and `next` read it.
+CREATE FUNCTION read_entries(p_session uuid, p_position int) RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
+  SELECT e.position, jsonb_strip_nulls(jsonb_build_object('kind', e.kind, 'position', e.position,
+           'parts', coalesce(e.parts, m.parts), 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status))
+    FROM entry e LEFT JOIN message m ON m.id = e.message_id
+   WHERE e.session_id = p_session AND e.position > p_position ORDER BY e.position
 $$;

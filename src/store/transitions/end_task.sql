@@ -29,7 +29,7 @@ BEGIN
     'next', start_turn(v_task.session_id, p_next_turn));
 END $$;
 
-CREATE FUNCTION state_event(p_session uuid, p_task uuid, p_state text) RETURNS jsonb LANGUAGE sql AS $$
+CREATE FUNCTION state_event(p_session uuid, p_task uuid, p_state text) RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT event_of('agent.state_changed', p_session, p_task, NULL, jsonb_build_object('state', p_state))
 $$;
 
@@ -41,7 +41,7 @@ DECLARE
   v_events jsonb := interrupt_calls(p_turn);
   v_ended jsonb;
 BEGIN
-  UPDATE turn SET status = v_status, attempt_id = NULL, due_at = NULL, open_waits = 0, ended_at = clock_timestamp()
+  UPDATE turn SET status = v_status, attempt_id = NULL, tokens_reserved = 0, due_at = NULL, open_waits = 0, ended_at = clock_timestamp()
    WHERE id = p_turn.id;
   v_events := v_events || turn_event('turn.' || v_status, p_turn);
   v_ended := end_task(p_turn.task_id, p_end, p_next_turn);

@@ -11,7 +11,6 @@ DECLARE
   v_turn turn := lock_turn(p_turn);
   v_events jsonb;
   v_ended jsonb;
-  v_reserved bigint;
 BEGIN
   IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
     IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('drained', 'cancelled')) THEN
@@ -21,15 +20,15 @@ BEGIN
   END IF;
   v_events := apply_results(v_turn, p_results);
   IF (SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = v_turn.task_id) THEN
-    v_reserved := end_attempt(p_attempt, 'cancelled');
+    PERFORM end_attempt(p_attempt, 'cancelled');
     v_ended := end_turn_and_task(v_turn, '{"status": "cancelled"}', p_next_turn);
     v_events := v_events || (v_ended->'events');
   ELSE
-    v_reserved := end_attempt(p_attempt, 'drained');
-    UPDATE turn SET status = 'queued', attempt_id = NULL, wake = wake + 1, checked_at = clock_timestamp() WHERE id = p_turn;
+    PERFORM end_attempt(p_attempt, 'drained');
+    UPDATE turn SET status = 'queued', attempt_id = NULL, tokens_reserved = 0, wake = wake + 1, checked_at = clock_timestamp() WHERE id = p_turn;
   END IF;
-  PERFORM book_unknown_usage(v_turn, p_attempt, v_reserved);
+  PERFORM book_unknown_usage(v_turn, p_attempt, v_turn.tokens_reserved);
   RETURN jsonb_build_object('outcome', 'handed_back', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
-    'seq', append_events(v_turn.root_id, v_events, v_reserved, -v_reserved));
+    'seq', append_events(v_turn.root_id, v_events, v_turn.tokens_reserved, -v_turn.tokens_reserved));
 END $$;

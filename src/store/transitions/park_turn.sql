@@ -9,7 +9,6 @@ CREATE FUNCTION park_turn(p_turn uuid, p_attempt uuid, p_results jsonb) RETURNS 
 DECLARE
   v_turn turn := lock_turn(p_turn);
   v_events jsonb;
-  v_released bigint;
 BEGIN
   IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
     RETURN jsonb_build_object('outcome', CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome = 'parked')
@@ -19,11 +18,11 @@ BEGIN
   IF v_turn.open_waits = 0 OR (SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = v_turn.task_id) THEN
     RETURN jsonb_build_object('outcome', 'open', 'seq', append_events(v_turn.root_id, v_events));
   END IF;
-  v_released := end_attempt(p_attempt, 'parked');
+  PERFORM end_attempt(p_attempt, 'parked');
   UPDATE turn SET status = 'parked', attempt_id = NULL WHERE id = p_turn;
   UPDATE task SET status = 'waiting', waiting_on = 'approval' WHERE id = v_turn.task_id;
   v_events := v_events || turn_event('turn.parked', v_turn, jsonb_build_object('openWaits', v_turn.open_waits))
     || event_of('task.waiting', v_turn.session_id, v_turn.task_id, NULL, '{"on": "approval"}')
     || state_event(v_turn.session_id, v_turn.task_id, 'waiting');
-  RETURN jsonb_build_object('outcome', 'parked', 'seq', append_events(v_turn.root_id, v_events, 0, -v_released));
+  RETURN jsonb_build_object('outcome', 'parked', 'seq', append_events(v_turn.root_id, v_events));
 END $$;

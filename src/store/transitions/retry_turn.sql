@@ -12,7 +12,6 @@ DECLARE
   v_turn turn := lock_turn(p_turn);
   v_failure jsonb := p_retry->'failure';
   v_due timestamptz := clock_timestamp() + make_interval(secs => (p_retry->>'delayMs')::float8 / 1000);
-  v_reserved bigint;
   v_used bigint;
   v_events jsonb;
   v_ended jsonb;
@@ -21,19 +20,19 @@ BEGIN
     RETURN jsonb_build_object('outcome', CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome = 'retry')
       THEN 'repeated' ELSE 'fenced' END, 'wake', wake_of(p_next_turn));
   END IF;
-  v_reserved := end_attempt(p_attempt, 'retry', v_failure);
-  v_used := CASE WHEN (p_retry->>'spent')::boolean THEN v_reserved ELSE 0 END;
+  PERFORM end_attempt(p_attempt, 'retry', v_failure);
+  v_used := CASE WHEN (p_retry->>'spent')::boolean THEN v_turn.tokens_reserved ELSE 0 END;
   PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
   IF (SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = v_turn.task_id) THEN
     v_ended := end_turn_and_task(v_turn, '{"status": "cancelled"}', p_next_turn);
     v_events := v_ended->'events';
   ELSE
-    UPDATE turn SET status = 'ready', attempt_id = NULL, due_at = v_due, retries = retries + 1 WHERE id = p_turn;
+    UPDATE turn SET status = 'ready', attempt_id = NULL, tokens_reserved = 0, due_at = v_due, retries = retries + 1 WHERE id = p_turn;
     UPDATE task SET status = 'waiting', waiting_on = 'retry' WHERE id = v_turn.task_id;
     v_events := turn_event('turn.retried', v_turn, v_failure || jsonb_build_object('dueAt', v_due))
       || event_of('task.waiting', v_turn.session_id, v_turn.task_id, NULL, jsonb_build_object('on', 'retry', 'dueAt', v_due))
       || state_event(v_turn.session_id, v_turn.task_id, 'waiting');
   END IF;
   RETURN jsonb_build_object('outcome', CASE WHEN v_ended IS NULL THEN 'retrying' ELSE 'ended' END,
-    'wake', wake_of((v_ended->>'next')::uuid), 'seq', append_events(v_turn.root_id, v_events, v_used, -v_reserved));
+    'wake', wake_of((v_ended->>'next')::uuid), 'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
 END $$;

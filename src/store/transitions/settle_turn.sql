@@ -1,7 +1,7 @@
 -- settle_turn: turn `running` → `done`; then the task's next turn `queued`, or the task's end and the session's next task.
 --
--- Guard: the attempt holds the turn; it has its answer and every call is closed, or the task does not go on. p_end: {kind: 'continue'} | {kind: 'finish', status, code?,
--- message?, resultPosition?}. The task's cancel mark overrides both; untaken messages turn a success into one more turn;
+-- Guard: the attempt holds the turn; it has its answer and every call is closed, or the task does not go on.
+-- p_end: {kind: 'continue'} | {kind: 'finish', status, code?, message?, resultPosition?}. The task's cancel mark overrides both; untaken messages turn a success into one more turn;
 -- the turn limit turns one more turn into a failure. A request that was broken off, by cancel or deadline, is booked as
 -- spent: nobody knows what it cost.
 -- Returns: {outcome: 'settled', taskStatus, wake?, seq} | {outcome: 'repeated', taskStatus, wake?} | {outcome: 'fenced'}
@@ -13,11 +13,11 @@ DECLARE
   v_task task;
   v_events jsonb;
   v_ended jsonb;
-  v_released bigint;
+  v_open boolean;
   v_used bigint := 0;
 BEGIN
   SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
-  IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
+  IF v_turn.attempt_id IS DISTINCT FROM p_attempt THEN
     IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('settled', 'cancelled', 'failed')) THEN
       RETURN jsonb_build_object('outcome', 'repeated', 'taskStatus', v_task.status, 'wake', wake_of(p_next_turn));
     END IF;
@@ -25,34 +25,34 @@ BEGIN
   END IF;
 
   v_events := apply_results(v_turn, p_results);
-  p_end := settled_end(v_turn, v_task, p_end);
-  v_released := end_attempt(p_attempt, CASE p_end->>'status' WHEN 'cancelled' THEN 'cancelled' WHEN 'failed' THEN 'failed' ELSE 'settled' END);
+  v_open := v_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn AND ended_at IS NULL);
+  p_end := settled_end(v_task, p_end, v_turn, v_open);
+  PERFORM end_attempt(p_attempt, CASE p_end->>'status' WHEN 'cancelled' THEN 'cancelled' WHEN 'failed' THEN 'failed' ELSE 'settled' END);
   IF v_turn.answer_position IS NULL AND (p_end->>'status' = 'cancelled' OR p_end->>'code' = 'limit_seconds') THEN
-    v_used := v_released;
+    v_used := v_turn.tokens_reserved;
     PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
   END IF;
-  IF v_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn AND ended_at IS NULL) THEN
+  IF v_open THEN
     v_ended := end_turn_and_task(v_turn, p_end, p_next_turn);
   ELSE
     UPDATE turn SET status = 'done', attempt_id = NULL, ended_at = clock_timestamp() WHERE id = p_turn;
     v_events := v_events || turn_event('turn.completed', v_turn);
     v_ended := CASE p_end->>'kind' WHEN 'finish' THEN end_task(v_task.id, p_end, p_next_turn)
-               ELSE jsonb_build_object('events', '[]'::jsonb, 'next', start_turn(v_turn.session_id, p_next_turn)) END;
+               ELSE jsonb_build_object('events', '[]'::jsonb, 'next', continue_task(v_turn, p_next_turn)) END;
   END IF;
-  SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
-  RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', v_task.status, 'wake', wake_of((v_ended->>'next')::uuid),
-    'seq', append_events(v_turn.root_id, v_events || (v_ended->'events'), v_used, -v_released));
+  RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', coalesce(p_end->>'status', v_task.status),
+    'wake', wake_of((v_ended->>'next')::uuid),
+    'seq', append_events(v_turn.root_id, v_events || (v_ended->'events'), v_used, -v_turn.tokens_reserved));
 END $$;
 
--- What a settling turn leads to, once what happened meanwhile is taken into account.
-CREATE FUNCTION settled_end(p_turn turn, p_task task, p_end jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- What a settling turn leads to, once what happened meanwhile is taken into account. p_open: it lacks its answer or a result.
+CREATE FUNCTION settled_end(p_task task, p_end jsonb, p_turn turn, p_open boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   IF p_task.cancel_requested_at IS NOT NULL THEN RETURN jsonb_build_object('kind', 'finish', 'status', 'cancelled'); END IF;
   IF p_end->>'status' = 'succeeded' AND EXISTS (SELECT 1 FROM message WHERE task_id = p_task.id AND taken_position IS NULL) THEN
     p_end := jsonb_build_object('kind', 'continue');
   END IF;
-  IF p_end->>'status' IS DISTINCT FROM 'failed' AND p_end->>'status' IS DISTINCT FROM 'cancelled'
-     AND (p_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn.id AND ended_at IS NULL)) THEN
+  IF p_open AND p_end->>'status' IS DISTINCT FROM 'failed' AND p_end->>'status' IS DISTINCT FROM 'cancelled' THEN
     RAISE EXCEPTION 'turn % cannot settle: it has open calls or no answer', p_turn.id;
   END IF;
   IF p_end->>'kind' = 'continue' AND p_turn.number >= p_task.turn_limit THEN
@@ -61,13 +61,8 @@ BEGIN
   RETURN p_end;
 END $$;
 
--- end_attempt: attempt open → ended. Returns the tokens it had reserved, which are the caller's to release or book.
-CREATE FUNCTION end_attempt(p_attempt uuid, p_outcome text, p_failure jsonb DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  v_reserved bigint;
+-- end_attempt: attempt open → ended.
+CREATE FUNCTION end_attempt(p_attempt uuid, p_outcome text, p_failure jsonb DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  SELECT tokens_reserved INTO v_reserved FROM attempt WHERE id = p_attempt;
-  UPDATE attempt SET outcome = p_outcome, failure = p_failure, ended_at = clock_timestamp(), tokens_reserved = 0
-   WHERE id = p_attempt AND ended_at IS NULL;
-  RETURN coalesce(v_reserved, 0);
+  UPDATE attempt SET outcome = p_outcome, failure = p_failure, ended_at = clock_timestamp() WHERE id = p_attempt AND ended_at IS NULL;
 END $$;

@@ -14,7 +14,6 @@ DECLARE
   v_turn turn;
   v_events jsonb;
   v_ended jsonb;
-  v_reserved bigint;
   v_delay int;
 BEGIN
   PERFORM 1 FROM session WHERE id = (SELECT session_id FROM turn WHERE id = p_turn) FOR NO KEY UPDATE SKIP LOCKED;
@@ -24,8 +23,8 @@ BEGIN
     RETURN coalesce('{"outcome": "taken_over"}' || started_by(p_next_turn), '{"outcome": "skipped"}');
   END IF;
 
-  v_reserved := end_attempt(p_attempt, 'lost');
-  PERFORM book_unknown_usage(v_turn, p_attempt, v_reserved);
+  PERFORM end_attempt(p_attempt, 'lost');
+  PERFORM book_unknown_usage(v_turn, p_attempt, v_turn.tokens_reserved);
   v_events := turn_event('turn.recovered', v_turn, jsonb_build_object('attemptId', p_attempt, 'takeovers', v_turn.takeovers + 1));
   v_delay := p_backoff_ms[v_turn.takeovers + 1];
   IF (SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = v_turn.task_id) THEN
@@ -36,7 +35,7 @@ BEGIN
       v_turn.number, v_turn.takeovers + 1)), p_next_turn);
   ELSE
     UPDATE turn
-       SET attempt_id = NULL, takeovers = takeovers + 1,
+       SET attempt_id = NULL, tokens_reserved = 0, takeovers = takeovers + 1,
            status = CASE v_delay WHEN 0 THEN 'queued' ELSE 'ready' END,
            wake = CASE v_delay WHEN 0 THEN wake + 1 ELSE wake END,
            checked_at = CASE v_delay WHEN 0 THEN clock_timestamp() END,
@@ -45,7 +44,8 @@ BEGIN
   END IF;
   RETURN jsonb_build_object('outcome', 'taken_over', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
-    'seq', append_events(v_turn.root_id, v_events || coalesce(v_ended->'events', '[]'), v_reserved, -v_reserved));
+    'seq', append_events(v_turn.root_id, v_events || coalesce(v_ended->'events', '[]'), v_turn.tokens_reserved,
+                         -v_turn.tokens_reserved));
 END $$;
 
 CREATE FUNCTION attempt_is_lost(p_attempt uuid) RETURNS boolean LANGUAGE sql AS $$
