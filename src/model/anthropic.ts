@@ -3,23 +3,17 @@ import type { Part } from '../core/entry.ts';
 import { AnthropicAnswer, type StreamEvent } from './anthropic-answer.ts';
 import {
   DEFAULT_TIMEOUTS,
+  guardedFetch,
   hostOf,
   type ModelOptions,
   originOf,
   traceHeaders,
-  watchedFetch,
+  watchedBy,
 } from './connection.ts';
-import {
-  argumentsOf,
-  isBlank,
-  REASONING_CONTENT,
-  REDACTED,
-  type Round,
-  roundsOf,
-  wireName,
-} from './history.ts';
+import { argumentsOf, isBlank, REASONING_CONTENT, REDACTED, type Round, wireName } from './history.ts';
 import type { Model, ModelRequest, ToolSpec } from './model.ts';
 import { streamAnswer } from './stream.ts';
+import { JSON_BODY, jsonBody, Transcript } from './transcript.ts';
 
 type Message = Anthropic.MessageParam;
 type Block = Anthropic.ContentBlockParam;
@@ -36,6 +30,8 @@ export function createAnthropicModel(options: ModelOptions): Model {
   const isAnthropic = hostOf(baseUrl) === hostOf(ANTHROPIC_URL);
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const origin = originOf(options, baseUrl);
+  let client: ReturnType<typeof createClient> | undefined;
+  const transcript = new Transcript(wireMessages, cachedToTheEnd);
   return {
     name: `${options.provider}/${options.model}`,
     stream: (request, signal) =>
@@ -45,18 +41,24 @@ export function createAnthropicModel(options: ModelOptions): Model {
           timeouts,
           collector: new AnthropicAnswer(options.model),
           open: async (abort, onBytes) => {
-            const client = await clientFor(baseUrl, onBytes);
-            const headers = { ...traceHeaders(request.trace), ...keyHeaders(origin.apiKey, isAnthropic) };
-            const body = bodyOf(request, options.model, isAnthropic);
+            client ??= createClient(baseUrl);
+            const sdk = await client;
+            const headers = {
+              ...JSON_BODY,
+              ...traceHeaders(request.trace),
+              ...keyHeaders(origin.apiKey, isAnthropic),
+            };
+            const body = bodyOf(request, options.model, { isAnthropic, transcript });
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;
             // Not `messages.create`: that writes to the console about old models.
-            return client.post<AsyncIterable<StreamEvent>>('/v1/messages', {
+            return sdk.post<AsyncIterable<StreamEvent>>('/v1/messages', {
               body,
               stream: true,
               signal: abort,
               headers,
               timeout,
+              fetchOptions: watchedBy(onBytes),
             });
           },
         },
@@ -66,10 +68,10 @@ export function createAnthropicModel(options: ModelOptions): Model {
 }
 
 /**
- * One client per request: its `fetch` watches that request. Everything is passed explicitly, because what is left out the
- * SDK reads from the environment. The key travels in the request's headers, so the client never holds it.
+ * Made when it is first needed: an SDK takes long to load. Everything is passed explicitly, because what is left out the SDK
+ * reads from the environment. The key travels in each request's headers, so the client never holds it.
  */
-async function clientFor(baseURL: string, onBytes: () => void): Promise<Anthropic> {
+async function createClient(baseURL: string): Promise<Anthropic> {
   const { default: Client } = await import('@anthropic-ai/sdk');
   return new Client({
     apiKey: 'sent-as-header',
@@ -78,7 +80,7 @@ async function clientFor(baseURL: string, onBytes: () => void): Promise<Anthropi
     maxRetries: 0,
     logLevel: 'off',
     openTelemetry: false,
-    fetch: watchedFetch(onBytes),
+    fetch: guardedFetch,
   });
 }
 
@@ -96,18 +98,23 @@ function messagesBaseUrl(given: string | undefined): string {
   return url.href.replace(/\/$/, '');
 }
 
-function bodyOf(request: ModelRequest, model: string, isAnthropic: boolean) {
+/** The body's JSON. */
+function bodyOf(
+  request: ModelRequest,
+  model: string,
+  { isAnthropic, transcript }: { readonly isAnthropic: boolean; readonly transcript: Transcript<Message> },
+): string {
   // The Messages API has had no temperature since its version 2026-10-21; compatible endpoints still do.
   const temperature = isAnthropic ? undefined : request.temperature;
-  return {
+  const settings = {
     model,
     max_tokens: request.maxTokens ?? DEFAULT_MAX_TOKENS,
     ...(isBlank(request.system) ? {} : { system: [cached({ type: 'text', text: request.system })] }),
-    messages: cachedToTheEnd(roundsOf(request.messages).flatMap((round) => wireMessages(round))),
     ...(request.tools.length > 0 ? { tools: request.tools.map(wireTool) } : {}),
     ...(temperature === undefined ? {} : { temperature }),
     stream: true,
   };
+  return jsonBody(settings, transcript.textOf(request.messages));
 }
 
 function cached<B extends Cacheable>(block: B): B {

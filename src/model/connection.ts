@@ -70,31 +70,37 @@ function shownUrl(baseUrl: string): string {
 const SENT_HEADERS =
   /^(accept|authorization|content-type|user-agent|x-api-key|anthropic-version|x-(stainless|capybara)-.*)$/;
 
-/**
- * A `fetch` for one request. `onBytes` is called for every piece of the body, keep-alives included, which the SDKs
- * hide. It follows no redirect: that would hand the key and the conversation to a host that nobody configured.
- */
-export function watchedFetch(onBytes: () => void): typeof fetch {
-  return async (input, init) => {
-    const headers = new Headers(init?.headers);
-    for (const name of [...headers.keys()]) if (!SENT_HEADERS.test(name)) headers.delete(name);
-    const response = await fetch(input, { ...init, headers, redirect: 'manual' });
-    if (isRedirect(response)) await refuseRedirect(response, input);
-    const type = response.headers.get('content-type') ?? '';
-    if (response.ok && type.includes('text/html')) {
-      await response.body?.cancel();
-      throw new BadEndpoint('answered with a web page');
-    }
-    if (!response.ok || response.body === null) return response;
-    const { status, statusText } = response;
-    const body = watchedBody(response.body, onBytes);
-    return new Response(isJsonType(type) ? await eventsOf(body) : body, {
-      status,
-      statusText,
-      headers: response.headers,
-    });
-  };
+const ON_BYTES = Symbol('onBytes');
+
+/** Says to `guardedFetch`, through the SDKs' per-request `fetchOptions`, whom to tell of every piece of the body. */
+export function watchedBy(onBytes: () => void): object {
+  return { [ON_BYTES]: onBytes };
 }
+
+/**
+ * The `fetch` of both SDKs. Keep-alives count as pieces of the body, though the SDKs hide them. It follows no redirect: that
+ * would hand the key and the conversation to a host that nobody configured.
+ */
+export const guardedFetch: typeof fetch = async (input, init = {}) => {
+  const { [ON_BYTES]: onBytes = () => {}, ...given } = init as RequestInit & { [ON_BYTES]?: () => void };
+  const headers = new Headers(given.headers);
+  for (const name of [...headers.keys()]) if (!SENT_HEADERS.test(name)) headers.delete(name);
+  const response = await fetch(input, { ...given, headers, redirect: 'manual' });
+  if (isRedirect(response)) await refuseRedirect(response, input);
+  const type = response.headers.get('content-type') ?? '';
+  if (response.ok && type.includes('text/html')) {
+    await response.body?.cancel();
+    throw new BadEndpoint('answered with a web page');
+  }
+  if (!response.ok || response.body === null) return response;
+  const { status, statusText } = response;
+  const body = watchedBody(response.body, onBytes);
+  return new Response(isJsonType(type) ? await eventsOf(body) : body, {
+    status,
+    statusText,
+    headers: response.headers,
+  });
+};
 
 function isRedirect(response: Response): boolean {
   return response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400);

@@ -2,18 +2,20 @@ import type OpenAI from 'openai';
 import type { Part } from '../core/entry.ts';
 import {
   DEFAULT_TIMEOUTS,
+  guardedFetch,
   hostOf,
   type ModelOptions,
   originOf,
   traceHeaders,
-  watchedFetch,
+  watchedBy,
 } from './connection.ts';
-import { argumentsOf, REASONING_CONTENT, type Round, roundsOf, wireName } from './history.ts';
+import { argumentsOf, REASONING_CONTENT, type Round, wireName } from './history.ts';
 import type { Model, ModelRequest } from './model.ts';
 import { type Chunk, OpenAiAnswer } from './openai-answer.ts';
 import { streamAnswer } from './stream.ts';
+import { JSON_BODY, jsonBody, listOf, Transcript } from './transcript.ts';
 
-type Body = OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming;
+type Settings = Omit<OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming, 'messages'>;
 type Message = OpenAI.Chat.Completions.ChatCompletionMessageParam;
 
 const OPENAI_URL = 'https://api.openai.com/v1';
@@ -23,6 +25,8 @@ export function createOpenAiModel(options: ModelOptions): Model {
   const baseUrl = chatBaseUrl(options.baseUrl);
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const origin = originOf(options, baseUrl);
+  let client: ReturnType<typeof createClient> | undefined;
+  const transcript = new Transcript(wireMessages);
   return {
     name: `${options.provider}/${options.model}`,
     stream: (request, signal) =>
@@ -32,13 +36,19 @@ export function createOpenAiModel(options: ModelOptions): Model {
           timeouts,
           collector: new OpenAiAnswer(options.model),
           open: async (abort, onBytes) => {
-            const client = await clientFor(baseUrl, onBytes);
+            client ??= createClient(baseUrl);
+            const sdk = await client;
             const authorization = origin.apiKey === undefined ? null : `Bearer ${origin.apiKey}`;
-            const headers = { ...traceHeaders(request.trace), authorization };
-            const body = bodyOf(request, options.model, hostOf(baseUrl));
+            const headers = { ...JSON_BODY, ...traceHeaders(request.trace), authorization };
+            const body = bodyOf(request, options.model, { host: hostOf(baseUrl), transcript });
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;
-            return client.chat.completions.create(body, { signal: abort, headers, timeout });
+            const fetchOptions = watchedBy(onBytes);
+            // Not `chat.completions.create`: that would write the whole conversation anew.
+            return sdk.post<AsyncIterable<Chunk>>('/chat/completions', {
+              ...{ body, signal: abort, headers, timeout, fetchOptions },
+              stream: true,
+            });
           },
         },
         signal,
@@ -47,10 +57,10 @@ export function createOpenAiModel(options: ModelOptions): Model {
 }
 
 /**
- * One client per request: its `fetch` watches that request. Everything is passed explicitly, because what is left out the
- * SDK reads from the environment. The key travels in the request's headers, so the client never holds it.
+ * Made when it is first needed: an SDK takes long to load. Everything is passed explicitly, because what is left out the SDK
+ * reads from the environment. The key travels in each request's headers, so the client never holds it.
  */
-async function clientFor(baseURL: string, onBytes: () => void): Promise<OpenAI> {
+async function createClient(baseURL: string): Promise<OpenAI> {
   const { default: Client } = await import('openai');
   return new Client({
     apiKey: 'sent-as-header',
@@ -61,7 +71,7 @@ async function clientFor(baseURL: string, onBytes: () => void): Promise<OpenAI> 
     baseURL,
     maxRetries: 0,
     logLevel: 'off',
-    fetch: watchedFetch(onBytes),
+    fetch: guardedFetch,
   });
 }
 
@@ -73,20 +83,22 @@ function chatBaseUrl(given: string | undefined): string {
   return url.href;
 }
 
-function bodyOf(request: ModelRequest, model: string, host: string): Body {
+/** The body's JSON. A conversation begins with what the agent is told, which belongs to its profile. */
+function bodyOf(
+  request: ModelRequest,
+  model: string,
+  { host, transcript }: { readonly host: string; readonly transcript: Transcript<Message> },
+): string {
   const { temperature, maxTokens } = request;
-  return {
+  const settings: Settings = {
     model,
-    messages: [
-      ...systemMessages(request.system),
-      ...roundsOf(request.messages).flatMap((round) => wireMessages(round)),
-    ],
     ...(request.tools.length > 0 ? { tools: request.tools.map(wireTool) } : {}),
     ...(temperature === undefined ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : maxTokensOf(maxTokens, host)),
     stream: true,
     stream_options: { include_usage: true },
   };
+  return jsonBody(settings, listOf(systemMessages(request.system), transcript.textOf(request.messages)));
 }
 
 /** OpenAI's reasoning models refuse `max_tokens`; most other servers know only that. */
