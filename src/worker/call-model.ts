@@ -34,7 +34,7 @@ export async function callModel(shell: Shell, run: Run): Promise<Progress> {
 /** What the project is like, for a log that does not say so yet. Committed with the answer that it led to. */
 async function contextNotices(shell: Shell, run: Run): Promise<Notices> {
   if (run.entries.some((entry) => entry.kind === 'notice')) return [];
-  const text = await projectContext(await shell.openWorkspace(run.turn), {
+  const text = await projectContext(await run.workspace(shell.openWorkspace), {
     platform: process.platform,
     date: new Date(shell.clock()).toISOString().slice(0, 10),
   });

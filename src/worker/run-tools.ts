@@ -103,7 +103,7 @@ async function execute(
   const live = new LiveText((text) =>
     shell.bus.publish({ type: 'tool_output', rootId, sessionId, taskId, turn: number, callId, text }),
   );
-  const workspace = await shell.openWorkspace(run.turn);
+  const workspace = await run.workspace(shell.openWorkspace);
   const context = {
     workspace,
     sandbox: shell.sandbox,

@@ -3,6 +3,7 @@ import type { Entry, NewEntry } from '../core/entry.ts';
 import type { Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
 import type { CallResult, ClaimedTurn, Held } from '../store/turns.ts';
+import type { Workspace } from '../workspace/workspace.ts';
 
 /**
  * Why a run stops early.
@@ -37,6 +38,7 @@ export class Run {
   pending: CallResult[] = [];
   pendingSince = 0;
   answerPosition: number | null;
+  #workspace: Promise<Workspace> | undefined;
   readonly #entries: Entry[];
   #calls: readonly Call[];
   #stopped: StopReason | undefined;
@@ -99,6 +101,12 @@ export class Run {
 
   get entries(): readonly Entry[] {
     return this.#entries;
+  }
+
+  /** Opened once, when something first needs it. */
+  workspace(open: (turn: ClaimedTurn) => Promise<Workspace>): Promise<Workspace> {
+    this.#workspace ??= open(this.turn);
+    return this.#workspace;
   }
 
   /** The answer is committed; from here on the calls are what is left to do. */

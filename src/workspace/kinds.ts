@@ -87,8 +87,10 @@ async function emptyRoot(id: string, { dataDir }: WorkspaceHost): Promise<string
   }
   const directory = join(dataDir, 'workspaces', id);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    return await realpath(directory);
+    return await realpath(directory).catch(async () => {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      return realpath(directory);
+    });
   } catch (error) {
     throw bad(
       `The workspace ${directory} cannot be created (${messageOf(error)}); make the data directory writable.`,
