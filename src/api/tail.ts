@@ -107,15 +107,15 @@ export class Tail {
     const last = events.at(-1);
     if (last === undefined) this.#known = this.#sent;
     if (last === undefined || this.#isGone()) return false;
-    this.#response.write(events.map((event) => this.#frameOf(event)).join(''));
+    for (const event of events) this.#follow(event);
+    this.#response.write(events.map(frameOf).join(''));
     this.#sent = last.seq;
     return events.length === TAIL_PAGE || this.#known > this.#sent;
   }
 
-  #frameOf(event: EventRow): string {
+  #follow(event: EventRow): void {
     if (event.type === 'turn.started') this.#attempts.set(event.sessionId, String(event.data.attemptId));
     else if (ATTEMPT_ENDS.has(event.type)) this.#attempts.set(event.sessionId, null);
-    return `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(showEvent(event))}\n\n`;
   }
 
   #sendLive(frame: LiveFrame): void {
@@ -135,6 +135,17 @@ export class Tail {
   #isGone(): boolean {
     return this.#response.writableEnded || this.#response.destroyed;
   }
+}
+
+/** Readers of one tree share what was read for them: its frame is written once. */
+const FRAMES = new WeakMap<EventRow, string>();
+
+function frameOf(event: EventRow): string {
+  const known = FRAMES.get(event);
+  if (known !== undefined) return known;
+  const frame = `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(showEvent(event))}\n\n`;
+  FRAMES.set(event, frame);
+  return frame;
 }
 
 const ATTEMPT_ENDS: ReadonlySet<string> = new Set([

@@ -9,7 +9,7 @@ import { messageOf } from '../core/errors.ts';
 import { toPublicId } from '../core/id.ts';
 import type { Log } from '../log.ts';
 import type { Database } from '../store/database.ts';
-import { readEvents, readLastSeqs } from '../store/views-events.ts';
+import { type EventRow, readEvents, readLastSeqs } from '../store/views-events.ts';
 import { unavailable } from './problem.ts';
 import { type LiveFrame, Tail } from './tail.ts';
 
@@ -31,6 +31,7 @@ export interface TailHubOptions {
 export class TailHub {
   readonly #options: TailHubOptions;
   readonly #tails = new Map<string, Set<Tail>>();
+  readonly #reads = new Map<string, Promise<EventRow[]>>();
   readonly #closing = new AbortController();
   #subscription: Promise<() => Promise<void>> | undefined;
   #isComparing = false;
@@ -48,12 +49,12 @@ export class TailHub {
     await this.#subscribed();
     if (this.#closing.signal.aborted) throw unavailable('stopping', 'This server is stopping; try again.');
     if (response.destroyed) return;
-    const { db, log } = this.#options;
+    const { log } = this.#options;
     const tail = new Tail({
       after,
       response,
       log,
-      read: (seq, limit) => readEvents(db, { rootId, seq }, limit),
+      read: (seq, limit) => this.#read(rootId, seq, limit),
     });
     // A connection that breaks is a client that has gone.
     response.on('error', () => {});
@@ -69,6 +70,20 @@ export class TailHub {
     clearInterval(this.#heartbeat);
     const unsubscribe = await Promise.race([this.#subscription?.catch(() => undefined), delay(0, undefined)]);
     await unsubscribe?.();
+  }
+
+  /**
+   * One read for all that ask for the same in the same moment, as the readers of one tree do when it has something new. Not
+   * for those that ask later: what it began to read may be older than what they know of.
+   */
+  #read(rootId: string, seq: number, limit: number): Promise<EventRow[]> {
+    const key = `${rootId} ${seq} ${limit}`;
+    const shared = this.#reads.get(key);
+    if (shared !== undefined) return shared;
+    const read = readEvents(this.#options.db, { rootId, seq }, limit);
+    this.#reads.set(key, read);
+    queueMicrotask(() => this.#reads.delete(key));
+    return read;
   }
 
   #add(rootId: string, tail: Tail): void {
