@@ -1,25 +1,42 @@
 /**
- * `npm run bench [-- --quick]`: what a turn costs beside the model, on both queue backends, with fsync on. Prints a table and
- * writes bench/results/TIME.json. The same work side by side; nothing here is a test.
+ * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,tree,start]`: what Capybara costs beside the model, on both
+ * queue backends, with fsync on. Prints a table and writes bench/results/TIME.json. The same work side by side; nothing here
+ * is a test.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Client } from 'pg';
 import { startPostgres } from '../src/embedded/postgres.ts';
 import { migrate } from '../src/store/migrate.ts';
 import { startRedis } from '../tests/support/redis.ts';
+import { measureCost } from './cost.ts';
 import { describeMachine } from './machine.ts';
-import { measureBackend, type Row, type Sizes } from './measure.ts';
 import { measureStart } from './startup.ts';
+import { measureTails } from './tails.ts';
+import { measureTakeover } from './takeover.ts';
+import { measureTree } from './tree.ts';
+import { measureTurns } from './turns.ts';
+import { type Row, startUnder, type Under } from './under.ts';
 
-const FULL: Sizes = { turns: 500, turnsTogether: 40, submits: 50, inFlight: 200 };
-const QUICK: Sizes = { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200 };
-const sizes = process.argv.includes('--quick') ? QUICK : FULL;
+const FULL = {
+  turns: { turns: 500, turnsTogether: 40, submits: 50, inFlight: 200 },
+  ...{ longSession: 2_000, kills: 200, tails: 1_000, tailSeconds: 20, treeTurns: 50, starts: 10 },
+};
+const QUICK = {
+  turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200 },
+  ...{ longSession: 500, kills: 10, tails: 1_000, tailSeconds: 5, treeTurns: 10, starts: 2 },
+};
+const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
+const sizes = values.quick ? QUICK : FULL;
+const wanted = (part: string) => values.only === undefined || values.only.split(',').includes(part);
 
 const place = mkdtempSync(join(tmpdir(), 'capybara-bench-'));
 try {
   const before = describeMachine();
-  const rows = [...(await measureBackends()), ...(await measureStart(place, sizes.submits / 5))];
+  const rows = await measureBackends();
+  if (wanted('start')) rows.push(...(await measureStart(place, sizes.starts)));
   report(rows, { before, after: describeMachine() });
 } finally {
   rmSync(place, { recursive: true, force: true });
@@ -31,13 +48,41 @@ async function measureBackends(): Promise<Row[]> {
   const env = { DATABASE_URL: postgres.url, CAPYBARA_DATA_DIR: join(place, 'data') };
   try {
     await migrate(postgres.url, { log: () => {} });
-    const onPostgres = await measureBackend('postgres', env, sizes);
-    if (redis === undefined) return onPostgres;
-    return [...onPostgres, ...(await measureBackend('redis', { ...env, REDIS_URL: redis.url }, sizes))];
+    await countCalls(postgres.url);
+    const rows = await measureOn('postgres', env);
+    if (redis !== undefined) rows.push(...(await measureOn('redis', { ...env, REDIS_URL: redis.url })));
+    if (wanted('tree')) rows.push(...(await measureTree(postgres.url, sizes.treeTurns)));
+    return rows;
   } finally {
     await redis?.stop();
     await postgres.stop();
   }
+}
+
+async function measureOn(
+  backend: string,
+  env: Readonly<Record<string, string>> & { DATABASE_URL: string },
+): Promise<Row[]> {
+  const { DATABASE_URL: url } = env;
+  const part = async (name: string, measure: (under: Under) => Promise<Row[]>, ...args: string[]) => {
+    if (!wanted(name)) return [];
+    const under = await startUnder(backend, env, ...args);
+    return measure(under).finally(() => under.stop());
+  };
+  return [
+    ...(await part('turns', (under) => measureTurns(under, sizes.turns))),
+    ...(await part('cost', (under) => measureCost(under, url, sizes.longSession))),
+    ...(await part('tails', (under) => measureTails(under, sizes.tails, sizes.tailSeconds))),
+    ...(await part('takeover', (under) => measureTakeover(under, url, sizes.kills), 'api')),
+  ];
+}
+
+/** Postgres counts how often each transition was called. */
+async function countCalls(url: string): Promise<void> {
+  const client = new Client(url);
+  await client.connect();
+  await client.query(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET track_functions = 'pl'`);
+  await client.end();
 }
 
 function report(rows: readonly Row[], machine: object): void {

@@ -2,15 +2,19 @@
  * The bench's model: a process of its own that answers at once over Chat Completions and measures, on its own clock, how long
  * Capybara takes between the end of one answer and the next request of the same session.
  *
- * `POST /v1/chat/completions` answers with one call of `noop` until turn `TURNS` (its first argument), then in words; a prompt
- * that holds `hang` is answered with half an answer that never ends. `GET /samples` returns what was measured, and forgets it.
+ * `POST /v1/chat/completions` answers with one call of `noop` until turn N of `turns=N` in the prompt, then in words; a prompt
+ * with `pace=MS` is answered that much later; one with `hang` with half an answer that never ends; one with `stream=SECONDS`
+ * with the time in milliseconds (`t=1234.5;`), twenty times a second. `GET /samples` returns what was measured, and forgets it.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const TURNS_IN_PROMPT = /turns=(\d+)/;
 const CONTEXT_MESSAGES = 3;
 
 let overheads: number[] = [];
+/** The turn that each of them led to. */
+let turnsOf: number[] = [];
 let arrivals: { session: string; at: number }[] = [];
 let hanging = 0;
 const ended = new Map<string, number>();
@@ -32,8 +36,9 @@ function now(): number {
 }
 
 function sendSamples(response: ServerResponse): void {
-  response.end(JSON.stringify({ overheads, arrivals, hanging }));
+  response.end(JSON.stringify({ overheads, turnsOf, arrivals, hanging }));
   overheads = [];
+  turnsOf = [];
   arrivals = [];
   ended.clear();
 }
@@ -44,7 +49,10 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   const turn = Number(request.headers['x-capybara-turn']);
   const before = ended.get(session);
   if (before === undefined) arrivals.push({ session, at });
-  else overheads.push(at - before);
+  else {
+    overheads.push(at - before);
+    turnsOf.push(turn);
+  }
 
   const { messages } = JSON.parse(await bodyOf(request));
   const prompt = JSON.stringify(messages.slice(0, CONTEXT_MESSAGES));
@@ -54,6 +62,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     response.write(chunk({ content: 'Half an answer' }));
     return;
   }
+  const seconds = Number(/stream=(\d+)/.exec(prompt)?.[1] ?? 0);
+  for (let sent = 0; sent < seconds * 20; sent += 1) {
+    response.write(chunk({ content: `t=${now().toFixed(1)};` }));
+    await delay(50);
+  }
+  await delay(Number(/pace=(\d+)/.exec(prompt)?.[1] ?? 0));
   const turns = Number(TURNS_IN_PROMPT.exec(prompt)?.[1]);
   const call = {
     index: 0,

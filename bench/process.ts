@@ -4,16 +4,18 @@ import { createInterface } from 'node:readline';
 
 export interface BenchProcess<Ready> {
   readonly ready: Ready;
-  /** Sends an empty line and returns the answer. */
-  ask<Answer>(): Promise<Answer>;
+  /** Sends a line and returns the answer. */
+  ask<Answer>(line?: string): Promise<Answer>;
   stop(): Promise<void>;
+  kill(): Promise<void>;
 }
 
 export async function startProcess<Ready>(
   file: string,
   env: Readonly<Record<string, string>>,
+  ...args: readonly string[]
 ): Promise<BenchProcess<Ready>> {
-  const child = spawn(process.execPath, [new URL(file, import.meta.url).pathname], {
+  const child = spawn(process.execPath, [new URL(file, import.meta.url).pathname, ...args], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -26,12 +28,16 @@ export async function startProcess<Ready>(
   };
   return {
     ready: await read(),
-    ask: () => {
-      child.stdin.write('\n');
+    ask: (line = '') => {
+      child.stdin.write(`${line}\n`);
       return read();
     },
     stop: async () => {
       child.stdin.end();
+      await gone;
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
       await gone;
     },
   };

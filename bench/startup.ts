@@ -1,8 +1,8 @@
 /** How long `capybara up` takes from its start to the line that says where it runs. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import type { Row } from './measure.ts';
 import { quantile } from './statistics.ts';
+import type { Row } from './under.ts';
 
 const DEV = new URL('../bin/dev.js', import.meta.url).pathname;
 
