@@ -74,6 +74,29 @@ describe('limits, on both sides', () => {
   });
 
   test.each([
+    ['treeTurns', { treeTurns: 5 }, 'limit_tree_turns'],
+    ['tokens', { tokens: 59 }, 'limit_tokens'],
+  ])('%s: eight sessions of one tree that begin at once never pass it together', async (_, limits, code) => {
+    const submitted = await Promise.all(Array.from({ length: 8 }, () => submit(store, { limits })));
+    const root = submitted[0]?.sessionId ?? '';
+    const ids = `{${submitted.map(({ sessionId }) => sessionId).join(',')}}`;
+    await store.db.sql`UPDATE session SET root_id = ${root} WHERE id = ANY(${ids}::uuid[])`;
+    await store.db.sql`UPDATE task SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
+    await store.db.sql`UPDATE turn SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
+    const workerId = await addWorker(store.db);
+    const outcomes = await Promise.all(
+      submitted.map(({ turnId }) => claimTurn(store.db, claimOf(turnId, workerId, 11))),
+    );
+    expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual([
+      ...Array(5).fill('claimed'),
+      ...Array(3).fill('ended'),
+    ]);
+    const codes = await store.db
+      .sql`SELECT DISTINCT error_code AS code FROM task WHERE root_id = ${root} AND ended_at IS NOT NULL`;
+    expect(codes).toEqual([{ code }]);
+  });
+
+  test.each([
     [500, 'claimed', 500],
     [501, 'ended', 0],
   ])('tokens: of 500, a reservation of %i is %s', async (reserve, outcome, reserved) => {

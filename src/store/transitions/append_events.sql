@@ -1,9 +1,10 @@
 -- append_events: gives a tree's new events their sequence numbers, and books turns and tokens on the tree's accounts.
 --
 -- Locks the tree row, so it comes last in every transition: whoever holds it commits next, which is what makes the
--- sequence gapless to every reader.
+-- sequence gapless to every reader. p_turn_limit, p_token_limit: what turns and tokens may come to. A caller that looked
+-- before, without a lock, and finds them passed now is refused with 40001: when it is repeated, it sees why.
 CREATE FUNCTION append_events(p_root uuid, p_events jsonb, p_used bigint DEFAULT 0, p_reserved bigint DEFAULT 0,
-                              p_turns int DEFAULT 0)
+                              p_turns int DEFAULT 0, p_turn_limit int DEFAULT NULL, p_token_limit bigint DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   v_count int := jsonb_array_length(p_events);
@@ -11,8 +12,10 @@ DECLARE
 BEGIN
   UPDATE tree
      SET last_seq = last_seq + v_count, turns = turns + p_turns, tokens_used = tokens_used + p_used, tokens_reserved = tokens_reserved + p_reserved
-   WHERE root_id = p_root
+   WHERE root_id = p_root AND (p_turn_limit IS NULL OR turns + p_turns <= p_turn_limit)
+     AND (p_token_limit IS NULL OR tokens_used + tokens_reserved + p_used + p_reserved <= p_token_limit)
   RETURNING last_seq INTO v_last;
+  IF NOT FOUND THEN RAISE EXCEPTION 'tree % has reached a limit', p_root USING ERRCODE = 'serialization_failure'; END IF;
 
   INSERT INTO event (root_id, seq, type, session_id, task_id, turn, data)
   SELECT p_root, v_last - v_count + e.ordinal, e.body->>'type', (e.body->>'session')::uuid, (e.body->>'task')::uuid,

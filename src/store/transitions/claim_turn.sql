@@ -59,18 +59,19 @@ BEGIN
   v_events := v_events || turn_event('turn.started', v_turn, jsonb_build_object('attemptId', p_attempt))
     || state_event(v_turn.session_id, v_task.id, CASE WHEN v_turn.answer_position IS NULL THEN 'thinking' ELSE 'executing' END);
   RETURN claimed_turn('claimed', v_turn, v_task, p_known) || jsonb_build_object('takenIn', v_taken,
-    'seq', append_events(v_turn.root_id, v_events, 0, v_reserve, v_first));
+    'seq', append_events(v_turn.root_id, v_events, 0, v_reserve, v_first,
+                         CASE v_first WHEN 1 THEN v_task.tree_turn_limit END, v_task.token_limit));
 END $$;
 
--- Names the limit that forbids one more turn and its tokens, or locks the tree on which they are to be booked. A turn is
--- counted once, however many attempts it takes.
+-- Names the limit that forbids one more turn and its tokens. The tree is not locked yet: append_events looks again when it
+-- books them. A turn is counted once, however many attempts it takes.
 CREATE FUNCTION limit_reached(p_turn turn, p_task task, p_reserve bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   v_tree tree;
 BEGIN
   IF p_task.deadline_at < clock_timestamp() THEN RETURN 'seconds'; END IF;
   IF p_turn.number > p_task.turn_limit THEN RETURN 'turns'; END IF;
-  SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id FOR NO KEY UPDATE;
+  SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id;
   IF p_turn.started_at IS NULL AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
   IF v_tree.tokens_used + v_tree.tokens_reserved + p_reserve > p_task.token_limit THEN RETURN 'tokens'; END IF;
   RETURN NULL;
