@@ -55,6 +55,8 @@ export interface Database {
    * transition, so only for what may run twice: a read, or a write that changes nothing the second time.
    */
   sql<Row extends QueryResultRow>(strings: TemplateStringsArray, ...values: unknown[]): Promise<Row[]>;
+  /** A read whose text is put together from constants of `store`; values are parameters, and it is repeated as above. */
+  read<Row extends QueryResultRow>(text: string, ...values: unknown[]): Promise<Row[]>;
   /** Calls a transition: one statement, one round trip, one commit. Repeats it while the connection breaks. */
   transition<Outcome>(name: string, ...args: unknown[]): Promise<Outcome>;
   /** Like `transition`, for functions that return rows. */
@@ -102,6 +104,7 @@ function speakTo(pool: Pool, patienceMs: number, prepared: boolean): Database {
 
   return {
     pool,
+    read: (text, ...values) => query(text, values),
     sql: (strings, ...values) =>
       query(
         strings.reduce((text, part, index) => `${text}$${index}${part}`),

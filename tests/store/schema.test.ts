@@ -154,7 +154,7 @@ describe('schema.prisma and the migrated database have the same', () => {
   });
 });
 
-test('every partial index is one that the sweeper or a guard needs, and a unique one allows one unfinished turn', async () => {
+test('every partial index is one that the sweeper, a guard or `why` needs, and a unique one allows one unfinished turn', async () => {
   const rows = await store.db.sql<{ name: string; unique: boolean }>`
     SELECT i.relname AS name, x.indisunique AS unique FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      WHERE i.relnamespace = 'public'::regnamespace AND x.indpred IS NOT NULL ORDER BY 1`;
@@ -164,6 +164,7 @@ test('every partial index is one that the sweeper or a guard needs, and a unique
     'message_untaken',
     'task_deadline',
     'task_unfinished',
+    'task_unfinished_tree',
     'turn_one_unfinished',
     'turn_queued',
     'turn_ready',

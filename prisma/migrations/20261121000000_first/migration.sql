@@ -452,6 +452,7 @@ CREATE INDEX "attempt_open" ON "attempt" (worker_id) WHERE ended_at IS NULL;
 CREATE INDEX "worker_live" ON "worker" (lease_expires_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_deadline" ON "task" (deadline_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_unfinished" ON "task" (session_id, ordinal) WHERE ended_at IS NULL;
+CREATE INDEX "task_unfinished_tree" ON "task" (root_id) WHERE ended_at IS NULL;
 CREATE INDEX "message_untaken" ON "message" (task_id) WHERE taken_position IS NULL;
 CREATE INDEX "approval_open" ON "approval" (task_id) WHERE status = 'open';
 

@@ -1,0 +1,173 @@
+/**
+ * Wake witnesses (PROTOCOL, last section): an unfinished task has exactly one thing that will wake it. Where that is the end
+ * of other tasks (`via`), each of those has one as well, and so on to one that waits for no task. One query names them, of
+ * one session tree or of all; a task of which this does not hold is `broken`, and that is a bug.
+ */
+import type { WitnessFault, WitnessKind } from '../core/witness.ts';
+import type { Database } from './database.ts';
+import { cut, type Rows } from './views.ts';
+
+const seconds = (interval: string): string => `round(extract(epoch FROM ${interval})::numeric, 1)`;
+
+/** The turn's latest attempt that has ended. */
+const LAST_ATTEMPT = `LATERAL (
+    SELECT outcome, failure, ended_at FROM attempt WHERE turn_id = u.id AND ended_at IS NOT NULL
+     ORDER BY started_at DESC, id DESC LIMIT 1)`;
+
+/** Since when nothing but a worker is missing. A pause between the last attempt and this one counts too: no row keeps it. */
+const WAITING_SINCE = `LATERAL (
+    SELECT greatest(u.created_at, last.ended_at, answer.resolved_at) AS since
+      FROM (SELECT max(ended_at) AS ended_at FROM attempt WHERE turn_id = u.id) last,
+           (SELECT max(a.resolved_at) AS resolved_at FROM tool_call c JOIN approval a ON a.tool_call_id = c.id
+             WHERE c.turn_id = u.id) answer)`;
+
+/**
+ * Each kind, as a query of `task_id, via, evidence` with a row per witness, over `unfinished` (tasks) and `open_turn` (their
+ * unfinished turns). `via`: the tasks whose end is waited for.
+ */
+export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
+  // Via the first of the line, which all others wait for: a chain of one step, however long the line is.
+  earlier: `
+    SELECT id AS task_id, ARRAY[first_id] AS via, jsonb_build_object('ahead', ahead) AS evidence
+      FROM unfinished WHERE ahead > 0`,
+  admission: `
+    SELECT u.task_id, '{}'::uuid[], jsonb_build_object('turn', u.number, 'liveWorkers', u.live_workers)
+      FROM open_turn u WHERE u.status = 'ready' AND u.due_at IS NULL`,
+  due: `
+    SELECT u.task_id, '{}'::uuid[], jsonb_build_object(
+             'turn', u.number, 'dueAt', u.due_at, 'dueInSeconds', ${seconds('u.due_at - clock_timestamp()')},
+             'after', last.outcome, 'failure', last.failure, 'losses', u.takeovers, 'liveWorkers', u.live_workers)
+      FROM open_turn u LEFT JOIN ${LAST_ATTEMPT} last ON true WHERE u.status = 'ready' AND u.due_at IS NOT NULL`,
+  queued: `
+    SELECT u.task_id, '{}'::uuid[], jsonb_build_object(
+             'turn', u.number, 'since', waiting.since, 'waitedSeconds', ${seconds('clock_timestamp() - waiting.since')},
+             'liveWorkers', u.live_workers)
+      FROM open_turn u CROSS JOIN ${WAITING_SINCE} waiting WHERE u.status = 'queued'`,
+  // A lease that is over is a witness too: it is what a sweeper looks for.
+  lease: `
+    SELECT u.task_id, '{}'::uuid[], jsonb_build_object(
+             'turn', u.number, 'attemptId', a.id, 'startedAt', a.started_at, 'workerId', w.id, 'host', w.host, 'pid', w.pid,
+             'leaseSecondsLeft', ${seconds('least(w.lease_expires_at, w.ended_at) - clock_timestamp()')},
+             'cancelRequested', u.cancel_requested, 'liveWorkers', u.live_workers)
+      FROM open_turn u JOIN attempt a ON a.id = u.attempt_id AND a.turn_id = u.id AND a.ended_at IS NULL
+      JOIN worker w ON w.id = a.worker_id WHERE u.status = 'running'`,
+  calls: `
+    SELECT u.task_id, '{}'::uuid[], jsonb_build_object('turn', u.number, 'approvals', open.approvals)
+      FROM open_turn u CROSS JOIN LATERAL (
+        SELECT count(*) AS waits, jsonb_agg(jsonb_build_object('id', a.id, 'tool', c.name, 'askedAt', a.created_at) ORDER BY c.ordinal) AS approvals
+          FROM approval a LEFT JOIN tool_call c ON c.id = a.tool_call_id
+         WHERE a.task_id = u.task_id AND a.turn_id = u.id AND a.status = 'open') open
+     WHERE u.status = 'parked' AND u.open_waits > 0 AND u.open_waits = open.waits`,
+};
+
+/**
+ * Every unfinished task of the tree $1, or of all where that is null: `taskId, sessionId, ordinal, status, kind, evidence, via`.
+ * One statement, so that nothing changes between a task and what it waits for.
+ */
+export function witnessQuery(kinds: Readonly<Record<string, string>> = WITNESSES): string {
+  const witnesses = Object.entries(kinds).map(
+    ([kind, query]) =>
+      `SELECT '${kind}', q.task_id, q.via, q.evidence FROM (${query}) q (task_id, via, evidence)`,
+  );
+  return `
+WITH RECURSIVE unfinished AS MATERIALIZED (
+  SELECT id, session_id, ordinal, status, cancel_requested_at,
+         first_value(id) OVER line AS first_id, row_number() OVER line - 1 AS ahead
+    FROM task WHERE ended_at IS NULL AND ($1::uuid IS NULL OR root_id = $1)
+  WINDOW line AS (PARTITION BY session_id ORDER BY ordinal)
+), live AS MATERIALIZED (
+  SELECT count(*) AS workers FROM worker WHERE ended_at IS NULL AND lease_expires_at > clock_timestamp()
+), open_turn AS MATERIALIZED (
+  SELECT u.*, t.cancel_requested_at IS NOT NULL AS cancel_requested, live.workers AS live_workers
+    FROM unfinished t JOIN turn u ON u.session_id = t.session_id AND u.task_id = t.id CROSS JOIN live
+   WHERE u.status IN ('ready', 'queued', 'running', 'parked')
+), witness (kind, task_id, via, evidence) AS MATERIALIZED (
+  ${witnesses.join('\n  UNION ALL ')}
+), chain (task_id, step, at) AS (
+  SELECT task_id, 1, at FROM witness, unnest(via) at
+  UNION ALL
+  SELECT c.task_id, c.step + 1, next.at FROM chain c JOIN witness w ON w.task_id = c.at, unnest(w.via) next(at)
+) CYCLE at SET is_cycle USING path, chains AS (
+  SELECT c.task_id, bool_or(c.is_cycle) AS is_cycle, bool_or(w.kind IS NULL) AS is_loose,
+         jsonb_agg(jsonb_build_object('taskId', c.at, 'kind', w.kind) ORDER BY c.step, c.at) AS via
+    FROM chain c LEFT JOIN witness w ON w.task_id = c.at GROUP BY c.task_id
+), judged AS (
+  SELECT t.id, array_agg(w.kind ORDER BY w.kind) FILTER (WHERE w.kind IS NOT NULL) AS kinds,
+         jsonb_agg(w.evidence)->0 AS evidence,
+         CASE WHEN count(w.kind) = 0 THEN 'none' WHEN count(w.kind) > 1 THEN 'several'
+              WHEN bool_or(c.is_cycle) THEN 'cycle' WHEN bool_or(c.is_loose) THEN 'nowhere' END AS fault
+    FROM unfinished t LEFT JOIN witness w ON w.task_id = t.id LEFT JOIN chains c ON c.task_id = t.id GROUP BY t.id
+)
+SELECT t.id AS "taskId", t.session_id AS "sessionId", t.ordinal, t.status, coalesce(c.via, '[]') AS via,
+       CASE WHEN j.fault IS NULL THEN j.kinds[1] ELSE 'broken' END AS kind,
+       CASE WHEN j.fault IS NULL THEN j.evidence
+            ELSE jsonb_build_object('fault', j.fault, 'found', coalesce(j.kinds, '{}')) END AS evidence
+  FROM unfinished t JOIN judged j ON j.id = t.id LEFT JOIN chains c ON c.task_id = t.id`;
+}
+
+/** An unfinished task, and the tasks that it waits for, the nearest first. A `kind` of null: nothing will wake that one. */
+interface Unfinished {
+  readonly taskId: string;
+  readonly sessionId: string;
+  readonly status: string;
+  readonly via: readonly { readonly taskId: string; readonly kind: WitnessKind | null }[];
+}
+
+interface OfTurn {
+  readonly turn: number;
+  /** Workers with a lease: without any, nothing begins. */
+  readonly liveWorkers: number;
+}
+
+/** Times are as JSON has them, RFC 3339; seconds are by the database's clock, and negative behind their time. */
+export type WaitingTask = Unfinished &
+  (
+    | { readonly kind: 'earlier'; readonly evidence: { readonly ahead: number } }
+    | { readonly kind: 'admission'; readonly evidence: OfTurn }
+    | { readonly kind: 'due'; readonly evidence: DueEvidence }
+    | {
+        readonly kind: 'queued';
+        readonly evidence: OfTurn & { readonly since: string; readonly waitedSeconds: number };
+      }
+    | { readonly kind: 'lease'; readonly evidence: LeaseEvidence }
+    | { readonly kind: 'calls'; readonly evidence: CallsEvidence }
+    | {
+        readonly kind: 'broken';
+        readonly evidence: { readonly fault: WitnessFault; readonly found: readonly WitnessKind[] };
+      }
+  );
+
+interface DueEvidence extends OfTurn {
+  readonly dueAt: string;
+  readonly dueInSeconds: number;
+  /** How the last attempt ended: `retry` with the failure of its request, or `lost`, the last of `losses` in a row. */
+  readonly after: string | null;
+  readonly failure: { readonly code: string; readonly message: string } | null;
+  readonly losses: number;
+}
+
+interface LeaseEvidence extends OfTurn {
+  readonly attemptId: string;
+  readonly startedAt: string;
+  readonly workerId: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly leaseSecondsLeft: number;
+  readonly cancelRequested: boolean;
+}
+
+interface CallsEvidence {
+  readonly turn: number;
+  readonly approvals: readonly { readonly id: string; readonly tool: string; readonly askedAt: string }[];
+}
+
+const OF_TREE = `SELECT * FROM (${witnessQuery()}) w ORDER BY kind <> 'broken', "sessionId", ordinal LIMIT $2`;
+
+/** The unfinished tasks of a session tree: the broken ones first, then each session's in their order. */
+export async function readWaitingTasks(
+  db: Database,
+  rootId: string,
+  limit: number,
+): Promise<Rows<WaitingTask>> {
+  return cut(await db.read<WaitingTask & Record<string, unknown>>(OF_TREE, rootId, limit + 1), limit);
+}
