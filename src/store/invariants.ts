@@ -1,0 +1,144 @@
+/**
+ * What holds after every commit, besides what Postgres itself enforces: each unfinished task has exactly one wake witness
+ * (PROTOCOL, last section), counts and accounts equal their rows, sequences have no gap. Looks at all rows: for tests, and for
+ * operators who want to know.
+ */
+import type { Database } from './database.ts';
+import { witnessQuery } from './witnesses.ts';
+
+/** How long a lease may be over before somebody must have taken over what was held under it. */
+const TAKEOVER_MS = 5_000;
+
+export interface BrokenInvariant {
+  readonly invariant: string;
+  /** The UUID of the row where it is broken. */
+  readonly id: string;
+  readonly found: string;
+}
+
+export interface InvariantOptions {
+  /**
+   * Workers' leases, in milliseconds: where given, leases count as well. Holds only where workers are alive, since it is they
+   * who take over.
+   */
+  readonly leaseMs?: number;
+}
+
+/** Every invariant that is broken, with where: nothing where all is well. */
+export async function findBrokenInvariants(
+  db: Database,
+  { leaseMs }: InvariantOptions = {},
+): Promise<BrokenInvariant[]> {
+  return db.read<BrokenInvariant & Record<string, unknown>>(EVERY_INVARIANT, null, leaseMs ?? null);
+}
+
+const OPEN_TURN = `status IN ('ready', 'queued', 'running', 'parked')`;
+
+/** By tree, what its turns have reserved for the requests that they are about to make. */
+const RESERVED = `
+  SELECT u.root_id, sum(u.tokens_reserved) AS tokens FROM turn u GROUP BY u.root_id`;
+
+/** By tree, how many of its turns a worker has begun. */
+const BEGUN = `
+  SELECT u.root_id, count(*) AS turns FROM turn u WHERE EXISTS (SELECT 1 FROM attempt a WHERE a.turn_id = u.id) GROUP BY u.root_id`;
+
+/** What must hold, and a query of `id, found` for where it does not. $1 is null: all trees. $2: `leaseMs`. */
+export const INVARIANTS: readonly (readonly [string, string])[] = [
+  [
+    'an unfinished task has exactly one wake witness',
+    `SELECT "taskId" AS id, CASE evidence->>'fault' WHEN 'several' THEN translate(evidence->>'found', '[]"', '')
+                                 ELSE evidence->>'fault' END AS found
+       FROM (${witnessQuery()}) w WHERE kind = 'broken'`,
+  ],
+  [
+    'no lease has been over for more than 5 s',
+    `SELECT a.id, w.id AS found FROM attempt a JOIN worker w ON w.id = a.worker_id
+      WHERE a.ended_at IS NULL AND least(w.lease_expires_at, w.ended_at) < clock_timestamp() - interval '${TAKEOVER_MS} ms'
+        AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => ($2::int + ${TAKEOVER_MS}) / 1000.0)`,
+  ],
+  [
+    'a finished task has no unfinished turn',
+    `SELECT t.id, u.status AS found FROM task t JOIN turn u ON u.task_id = t.id WHERE t.ended_at IS NOT NULL AND u.${OPEN_TURN}`,
+  ],
+  [
+    'a session has at most one unfinished turn',
+    `SELECT session_id AS id, count(*) AS found FROM turn WHERE ${OPEN_TURN} GROUP BY session_id HAVING count(*) > 1`,
+  ],
+  [
+    'the wait count equals the open approvals',
+    `SELECT u.id, u.open_waits AS found FROM turn u
+       LEFT JOIN (SELECT turn_id, count(*) AS waits FROM approval WHERE status = 'open' GROUP BY turn_id) open ON open.turn_id = u.id
+      WHERE u.open_waits <> coalesce(open.waits, 0)`,
+  ],
+  [
+    'an approval is open exactly while its call awaits it',
+    `SELECT a.id, c.status AS found FROM approval a JOIN tool_call c ON c.id = a.tool_call_id
+      WHERE (a.status = 'open') <> (c.status = 'awaiting_approval')`,
+  ],
+  [
+    'an open attempt is the one its running turn names',
+    `SELECT a.id, u.status AS found FROM attempt a JOIN turn u ON u.id = a.turn_id
+      WHERE (a.ended_at IS NULL) <> (u.attempt_id IS NOT DISTINCT FROM a.id)`,
+  ],
+  [
+    'the tree has reserved what its turns have',
+    `SELECT tree.root_id AS id, tree.tokens_reserved AS found FROM tree LEFT JOIN (${RESERVED}) own ON own.root_id = tree.root_id
+      WHERE tree.tokens_reserved <> coalesce(own.tokens, 0)`,
+  ],
+  [
+    'the tree has used what its usage says',
+    `SELECT tree.root_id AS id, tree.tokens_used AS found FROM tree
+       LEFT JOIN (SELECT root_id, sum(input::bigint + output) AS tokens FROM usage GROUP BY root_id) own ON own.root_id = tree.root_id
+      WHERE tree.tokens_used <> coalesce(own.tokens, 0)`,
+  ],
+  [
+    'the tree has counted the turns that began',
+    `SELECT tree.root_id AS id, tree.turns AS found FROM tree LEFT JOIN (${BEGUN}) own ON own.root_id = tree.root_id
+      WHERE tree.turns <> coalesce(own.turns, 0)`,
+  ],
+  [
+    'events have no gap',
+    `SELECT tree.root_id AS id, tree.last_seq AS found FROM tree LEFT JOIN event e ON e.root_id = tree.root_id
+      GROUP BY tree.root_id, tree.last_seq HAVING count(e.seq) <> tree.last_seq OR max(e.seq) <> tree.last_seq OR min(e.seq) <> 1`,
+  ],
+  [
+    'the log has no gap',
+    `SELECT session_id AS id, max(position) AS found FROM entry GROUP BY session_id HAVING count(*) <> max(position) OR min(position) <> 1`,
+  ],
+  [
+    'a message is taken in exactly where it says',
+    `SELECT m.id, m.taken_position AS found FROM message m LEFT JOIN entry e ON e.message_id = m.id
+      WHERE m.taken_position IS DISTINCT FROM e.position`,
+  ],
+  [
+    'a task that succeeded left no message out',
+    `SELECT m.id, t.status AS found FROM message m JOIN task t ON t.id = m.task_id
+      WHERE t.status = 'succeeded' AND m.taken_position IS NULL`,
+  ],
+  [
+    'an ended turn has no open call',
+    `SELECT c.id, c.status AS found FROM tool_call c JOIN turn u ON u.id = c.turn_id WHERE u.ended_at IS NOT NULL AND c.ended_at IS NULL`,
+  ],
+  [
+    'a closed call has its result in the log',
+    `SELECT c.id, c.status AS found FROM tool_call c
+       LEFT JOIN entry e ON e.session_id = c.session_id AND e.position = c.result_position
+      WHERE c.ended_at IS NOT NULL AND (e.call_id IS DISTINCT FROM c.call_id OR e.status IS DISTINCT FROM c.status)`,
+  ],
+  [
+    'a turn has as many results as closed calls',
+    `SELECT turn_id AS id, coalesce(result.n, 0) || ' results of ' || coalesce(closed.n, 0) AS found
+       FROM (SELECT turn_id, count(*) AS n FROM entry WHERE kind = 'tool_result' GROUP BY turn_id) result
+       FULL JOIN (SELECT turn_id, count(*) AS n FROM tool_call WHERE ended_at IS NOT NULL GROUP BY turn_id) closed USING (turn_id)
+      WHERE result.n IS DISTINCT FROM closed.n`,
+  ],
+  [
+    'a task runs exactly while a worker holds its turn, or gets it again after a loss',
+    `SELECT t.id, t.status || ' with a turn ' || u.status AS found FROM task t JOIN turn u ON u.task_id = t.id
+      WHERE (u.status = 'running' AND t.status <> 'running') OR (u.status = 'parked' AND t.status <> 'waiting')`,
+  ],
+];
+
+const EVERY_INVARIANT = INVARIANTS.map(
+  ([invariant, query]) => `SELECT '${invariant}' AS invariant, q.id::text, q.found::text FROM (${query}) q`,
+).join('\nUNION ALL\n');

@@ -1,0 +1,153 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { newId } from '../../src/clock.ts';
+import { findBrokenInvariants, INVARIANTS, type InvariantOptions } from '../../src/store/invariants.ts';
+import { settleTurn } from '../../src/store/turns.ts';
+import {
+  answered,
+  callOf,
+  forgetSessions,
+  parked,
+  resultOf,
+  running,
+  submit,
+  useStore,
+} from '../support/store.ts';
+
+const store = useStore();
+const LEASE = 'no lease has been over for more than 5 s';
+const LEASE_MS = 10;
+
+/** Rows in several states, brought there by transitions. */
+let row: Readonly<Record<'queued' | 'held' | 'asked' | 'done', { taskId: string; turnId: string }>>;
+
+beforeEach(async () => {
+  const [queued, held] = [await submit(store), await running(store, { reserve: 50 })];
+  const asked = await parked(store);
+  const call = callOf();
+  const done = await answered(store, [call]);
+  const end = { kind: 'finish', status: 'succeeded', resultPosition: 2 } as const;
+  await settleTurn(store.db, done, { results: [resultOf(call)], end, nextTurnId: newId() });
+  row = { queued, held, asked, done };
+});
+afterEach(async () => {
+  await forgetSessions(store.db);
+  await store.db.sql`DELETE FROM worker`;
+});
+
+const broken = async (options?: InvariantOptions) =>
+  (await findBrokenInvariants(store.db, options)).map(({ invariant }) => invariant);
+const execute = (sql: string) => store.db.pool.query(sql);
+
+/** What must hold, and how it is broken by hand. */
+const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
+  [
+    'an unfinished task has exactly one wake witness',
+    ({ queued }) => `UPDATE turn SET status = 'cancelled', ended_at = now() WHERE id = '${queued.turnId}'`,
+  ],
+  [
+    'a finished task has no unfinished turn',
+    ({ queued }) => `UPDATE task SET status = 'cancelled', ended_at = now() WHERE id = '${queued.taskId}'`,
+  ],
+  [
+    'a session has at most one unfinished turn',
+    ({ held }) => `
+      DROP INDEX turn_one_unfinished;
+      INSERT INTO turn (id, session_id, task_id, root_id, number, status)
+      SELECT gen_random_uuid(), session_id, id, root_id, 9, 'ready' FROM task WHERE id = '${held.taskId}'`,
+  ],
+  [
+    'the wait count equals the open approvals',
+    ({ asked }) => `UPDATE turn SET open_waits = 2 WHERE id = '${asked.turnId}'`,
+  ],
+  [
+    'an approval is open exactly while its call awaits it',
+    () => `UPDATE tool_call SET status = 'requested' WHERE status = 'awaiting_approval'`,
+  ],
+  [
+    'an open attempt is the one its running turn names',
+    ({ held }) => `UPDATE turn SET attempt_id = gen_random_uuid() WHERE id = '${held.turnId}'`,
+  ],
+  [
+    'the tree has reserved what its turns have',
+    () => 'UPDATE tree SET tokens_reserved = tokens_reserved + 1 WHERE tokens_reserved = 0',
+  ],
+  [
+    'the tree has used what its usage says',
+    () => 'UPDATE tree SET tokens_used = tokens_used + 1 WHERE tokens_used = 0',
+  ],
+  ['the tree has counted the turns that began', () => 'UPDATE tree SET turns = 1 WHERE turns = 0'],
+  ['events have no gap', () => 'DELETE FROM event WHERE seq = 2'],
+  ['the log has no gap', () => `DELETE FROM entry WHERE kind = 'assistant'`],
+  ['a message is taken in exactly where it says', () => 'UPDATE message SET taken_position = 9'],
+  [
+    'a task that succeeded left no message out',
+    ({ done }) => `UPDATE message SET taken_position = NULL WHERE task_id = '${done.taskId}'`,
+  ],
+  [
+    'an ended turn has no open call',
+    ({ asked }) =>
+      `UPDATE turn SET status = 'cancelled', open_waits = 0, ended_at = now() WHERE id = '${asked.turnId}'`,
+  ],
+  [
+    'a closed call has its result in the log',
+    () => 'UPDATE tool_call SET result_position = 1 WHERE ended_at IS NOT NULL',
+  ],
+  ['a turn has as many results as closed calls', () => `DELETE FROM entry WHERE kind = 'tool_result'`],
+  [
+    'a task runs exactly while a worker holds its turn, or gets it again after a loss',
+    ({ asked }) => `UPDATE task SET status = 'running', waiting_on = NULL WHERE id = '${asked.taskId}'`,
+  ],
+];
+
+test('all hold after every transition', async () => {
+  expect(await broken({ leaseMs: LEASE_MS })).toEqual([]);
+});
+
+test.each(BREAKS)('%s: found where it does not hold', async (invariant, breaking) => {
+  await execute(breaking(row));
+  expect(await broken()).toContain(invariant);
+});
+
+test('says of which row, and what stands there', async () => {
+  await execute(`UPDATE turn SET open_waits = 2 WHERE id = '${row.asked.turnId}'`);
+  expect(await findBrokenInvariants(store.db)).toEqual([
+    { invariant: 'an unfinished task has exactly one wake witness', id: row.asked.taskId, found: 'none' },
+    { invariant: 'the wait count equals the open approvals', id: row.asked.turnId, found: '2' },
+  ]);
+});
+
+test('names the witnesses of a task that has several', async () => {
+  const { taskId } = await submit(store, { sessionId: await sessionOf(row.held.taskId) });
+  await execute(`UPDATE turn SET task_id = '${taskId}', number = 9 WHERE id = '${row.held.turnId}'`);
+  const found = await findBrokenInvariants(store.db);
+  expect(found.slice(0, 2)).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ id: row.held.taskId, found: 'none' }),
+      expect.objectContaining({ id: taskId, found: 'earlier, lease' }),
+    ]),
+  );
+});
+
+test(`${LEASE}: where asked, and once Postgres has been up for a lease`, async () => {
+  const over = (interval: string) =>
+    execute(`UPDATE worker SET lease_expires_at = clock_timestamp() - interval '${interval}'`);
+  await over('5.1 s');
+  // The tests' Postgres may itself have begun a moment ago.
+  await vi.waitFor(async () => expect(await broken({ leaseMs: LEASE_MS })).toEqual([LEASE]), 20_000);
+  expect(await broken()).toEqual([]);
+  expect(await broken({ leaseMs: 2_000_000_000 })).toEqual([]);
+  await over('2 s');
+  expect(await broken({ leaseMs: LEASE_MS })).toEqual([]);
+  await execute(`UPDATE worker SET ended_at = clock_timestamp() - interval '6 s'`);
+  expect(await broken({ leaseMs: LEASE_MS })).toEqual([LEASE]);
+});
+
+test('each of them is tried here', () => {
+  const tried = [...BREAKS.map(([invariant]) => invariant), LEASE];
+  expect(tried.toSorted()).toEqual(INVARIANTS.map(([invariant]) => invariant).toSorted());
+});
+
+async function sessionOf(taskId: string): Promise<string> {
+  const [task] = await store.db.sql<{ id: string }>`SELECT session_id AS id FROM task WHERE id = ${taskId}`;
+  return task?.id ?? '';
+}
