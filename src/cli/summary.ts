@@ -1,4 +1,5 @@
 import type { Task, Usage } from '../api/wire.ts';
+import { durationText } from '../core/duration.ts';
 import type { Style } from './terminal.ts';
 import { plural } from './tool-lines.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
@@ -61,13 +62,4 @@ function duration(task: Task): string {
   const start = Date.parse(task.startedAt ?? task.createdAt);
   const ms = Date.parse(task.endedAt ?? task.startedAt ?? task.createdAt) - start;
   return durationText(ms);
-}
-
-/** `0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`. */
-export function durationText(ms: number): string {
-  if (ms < 9_950) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }

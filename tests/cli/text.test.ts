@@ -5,7 +5,6 @@ import { callSummary, failureSummary } from '../../src/cli/call-summary.ts';
 import { sessionText, taskText } from '../../src/cli/details.ts';
 import { EntryReader } from '../../src/cli/entry-reader.ts';
 import { describeFailure, endedSentence } from '../../src/cli/failure.ts';
-import { durationText } from '../../src/cli/summary.ts';
 import { table } from '../../src/cli/table.ts';
 import { parseLimits, readPrompt, readTask } from '../../src/cli/task-input.ts';
 import { createStyle } from '../../src/cli/terminal.ts';
@@ -55,17 +54,6 @@ test.each([
   ['', ''],
 ])('a failure %j is summed up as %j', (text, summary) => {
   expect(failureSummary(text)).toBe(summary);
-});
-
-test.each([
-  [-5, '0.0 s'],
-  [9_949, '9.9 s'],
-  [9_950, '10 s'],
-  [59_499, '59 s'],
-  [185_000, '3 min 5 s'],
-  [7_620_000, '2 h 7 min'],
-])('%i ms is told as %s', (ms, text) => {
-  expect(durationText(ms)).toBe(text);
 });
 
 test('a table aligns its columns and trusts no cell', () => {
