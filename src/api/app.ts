@@ -15,6 +15,7 @@ import { type Route, route, serve } from './route.ts';
 import { sessionRoutes } from './session-routes.ts';
 import { TailHub } from './tails.ts';
 import { taskRoutes } from './task-routes.ts';
+import { whyRoutes } from './why-routes.ts';
 
 export type { ApiDeps, ProfileRequest } from './deps.ts';
 
@@ -42,6 +43,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
   const routes = [
     ...taskRoutes(deps),
     ...sessionRoutes(deps),
+    ...whyRoutes(deps),
     ...eventRoutes(deps, tails),
     ...messageRoutes(deps),
     ...approvalRoutes(deps),

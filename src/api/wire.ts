@@ -1,9 +1,11 @@
 /**
- * The HTTP API's shapes: zod schemas shared by the server (validation, OpenAPI) and by every client. Imports nothing but
- * `core`, so that the CLI may load it.
+ * The HTTP API's shapes: zod schemas shared by the server (validation, OpenAPI) and by every client. Nothing here imports
+ * more than `core`, so that the CLI may load it.
  */
 import { z } from 'zod';
 import { EVENT_TYPES } from '../core/event.ts';
+
+export { Why, WhyTask } from './wire-why.ts';
 
 /** Longest prompt that is accepted, in UTF-8 bytes. */
 export const MAX_PROMPT_BYTES = 1024 * 1024;

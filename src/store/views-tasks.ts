@@ -111,6 +111,22 @@ export async function unfinishedTask(db: Database, sessionId: string): Promise<s
   return row?.id;
 }
 
+export interface EndedTask {
+  readonly taskId: string;
+  readonly status: 'succeeded' | 'failed' | 'cancelled';
+  readonly error: { readonly code: string; readonly message: string } | null;
+  readonly agoSeconds: number;
+}
+
+/** The session's last task that has ended, in the order in which they were given. */
+export async function readLastEnded(db: Database, sessionId: string): Promise<EndedTask | undefined> {
+  const [row] = await db.sql<EndedTask & Record<string, unknown>>`
+    SELECT id AS "taskId", status, extract(epoch FROM clock_timestamp() - ended_at)::float8 AS "agoSeconds",
+           CASE WHEN error_code IS NOT NULL THEN jsonb_build_object('code', error_code, 'message', error_message) END AS error
+      FROM task WHERE session_id = ${sessionId} AND ended_at IS NOT NULL ORDER BY ordinal DESC LIMIT 1`;
+  return row;
+}
+
 export async function readMessage(
   db: Database,
   message: { readonly sessionId: string; readonly id: string },

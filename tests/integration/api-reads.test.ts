@@ -371,6 +371,7 @@ test('another team’s things are not there', async () => {
     ['GET', `/v1/sessions/${sessionId}/entries`],
     ['GET', `/v1/sessions/${sessionId}/tool-calls`],
     ['GET', `/v1/sessions/${sessionId}/events`],
+    ['GET', `/v1/sessions/${sessionId}/why`],
     ['POST', `/v1/sessions/${sessionId}/messages`, { text: 'x' }],
     ['GET', `/v1/outputs/${outputId}`],
   ];

@@ -1,0 +1,130 @@
+/** What will wake a task, in a sentence for a person; where that is a person, with the command to type. */
+import { durationText } from '../core/duration.ts';
+import { toPublicId } from '../core/id.ts';
+import type { EndedTask } from '../store/views-tasks.ts';
+import type { WaitingTask } from '../store/witnesses.ts';
+
+/** Questions that a sentence tells; the rest it counts. */
+export const MAX_QUESTIONS = 3;
+
+type Of<Kind extends WaitingTask['kind']> = Extract<WaitingTask, { kind: Kind }>;
+
+export function sentenceOf(task: WaitingTask): string {
+  switch (task.kind) {
+    case 'earlier':
+      return earlier(task);
+    case 'admission':
+      return withWorkers(
+        task.evidence,
+        `Turn ${task.evidence.turn} may begin`,
+        ': a worker takes it up in a second.',
+      );
+    case 'due':
+      return due(task.evidence);
+    case 'queued':
+      return queued(task.evidence);
+    case 'lease':
+      return lease(task.evidence);
+    case 'calls':
+      return calls(task.evidence);
+    case 'broken':
+      return broken(task);
+  }
+}
+
+/** A session with nothing unfinished: how its last task ended. */
+export function endedSentence(last: EndedTask | undefined): string {
+  if (last === undefined) return 'Nothing is unfinished.';
+  const how = { succeeded: 'succeeded', failed: 'failed', cancelled: 'was cancelled' }[last.status];
+  const why = last.error === null ? '' : `: ${withCode(last.error)}`;
+  return `Nothing is unfinished: the last task, ${taskId(last.taskId)}, ${how} ${ago(last.agoSeconds)}${why}.`;
+}
+
+export function countSentence(count: number, more: boolean): string {
+  if (more) return `More than ${count} tasks are unfinished.`;
+  return count === 1 ? '1 task is unfinished.' : `${count} tasks are unfinished.`;
+}
+
+/** What happens next, or that nothing does without a worker. */
+function withWorkers({ liveWorkers }: { readonly liveWorkers: number }, what: string, next: string): string {
+  if (liveWorkers > 0) return `${what}${next}`;
+  return `${what}, but no worker is live: start one with \`capybara worker\`, or everything with \`capybara up\`.`;
+}
+
+function earlier({ evidence: { ahead }, via }: Of<'earlier'>): string {
+  const first = taskId(via[0]?.taskId ?? '');
+  if (ahead === 1) return `It begins when the task before it has ended: ${first}.`;
+  return `It begins when the ${ahead} tasks before it have ended, of which ${first} is the first.`;
+}
+
+function due(evidence: Of<'due'>['evidence']): string {
+  const when = evidence.dueInSeconds > 0 ? `in ${duration(evidence.dueInSeconds)}` : 'now';
+  const failure = failureOf(evidence);
+  const why = failure === null ? '' : `; the last try failed: ${withCode(failure)}`;
+  return withWorkers(evidence, `Turn ${evidence.turn} is tried again ${when}${why}`, '.');
+}
+
+/** How the last try of a turn with a due time ended. */
+export function failureOf(
+  evidence: Of<'due'>['evidence'],
+): { readonly code: string; readonly message: string } | null {
+  if (evidence.after !== 'lost') return evidence.failure;
+  const times = evidence.losses === 1 ? '' : ` ${evidence.losses} times in a row`;
+  return { code: 'worker_lost', message: `its worker was lost${times}` };
+}
+
+function queued(evidence: Of<'queued'>['evidence']): string {
+  const { turn, liveWorkers, waitedSeconds } = evidence;
+  const waited = `Turn ${turn} has waited ${duration(waitedSeconds)} for a worker`;
+  const live = liveWorkers === 1 ? '1 is live' : `${liveWorkers} are live`;
+  return withWorkers(evidence, waited, `: the next with a free slot takes it, and ${live}.`);
+}
+
+function lease(evidence: Of<'lease'>['evidence']): string {
+  const { turn, host, pid, leaseSecondsLeft: left } = evidence;
+  const worker = `${toPublicId('worker', evidence.workerId)} (process ${pid} on ${host.split(' ')[0]})`;
+  if (left <= 0) {
+    const lost = `The worker ${worker} was lost ${ago(-left)} at turn ${turn}`;
+    return withWorkers(evidence, lost, ': another one takes over in a second.');
+  }
+  const act = evidence.cancelRequested ? `was told to cancel turn ${turn}` : `is at turn ${turn} and goes on`;
+  return `The worker ${worker} ${act}; if it dies, its lease ends in ${duration(left)} and another one takes over.`;
+}
+
+function calls({ approvals }: Of<'calls'>['evidence']): string {
+  const told = approvals
+    .slice(0, MAX_QUESTIONS)
+    .map(({ id, tool }) => `${tool}: \`capybara approvals allow ${toPublicId('approval', id)}\` (or deny)`);
+  const hidden = approvals.length - told.length;
+  const rest = hidden === 0 ? '' : `, and ${hidden} more, which \`capybara approvals list\` shows`;
+  return `A person must allow or deny ${told.join(', ')}${rest}.`;
+}
+
+function broken(task: Of<'broken'>): string {
+  const id = taskId(task.taskId);
+  const report = `report what \`capybara why ${id} --json\` prints`;
+  return `${faultOf(task)}: this is a bug in Capybara; ${report}, and cancel the task with \`capybara tasks cancel ${id}\`.`;
+}
+
+function faultOf({ evidence, via }: Of<'broken'>): string {
+  switch (evidence.fault) {
+    case 'none':
+      return 'Nothing will wake it';
+    case 'several':
+      return `More than one thing would wake it (${evidence.found.join(' and ')})`;
+    case 'cycle': {
+      const tasks = [...new Set(via.map((each) => taskId(each.taskId)))];
+      return `It waits for tasks that wait for each other (${tasks.join(', ')})`;
+    }
+    case 'nowhere':
+      return `It waits for ${taskId(via.find(({ kind }) => kind === null)?.taskId ?? '')}, which nothing will wake`;
+  }
+}
+
+function withCode({ code, message }: { readonly code: string; readonly message: string }): string {
+  return `${message.replace(/\.$/, '')} (${code})`;
+}
+
+const taskId = (id: string): string => toPublicId('task', id);
+const duration = (seconds: number): string => durationText(seconds * 1000);
+const ago = (seconds: number): string => `${duration(seconds)} ago`;

@@ -1,0 +1,78 @@
+/** What `GET /v1/sessions/:id/why` answers with. */
+import { z } from 'zod';
+import { WITNESS_FAULTS, WITNESS_KINDS } from '../core/witness.ts';
+
+const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
+const ofTurn = {
+  turn: z.int(),
+  liveWorkers: z.int().meta({ description: 'workers that have a lease; without any, nothing begins' }),
+};
+
+function waiting<Kind extends string, Evidence extends z.ZodRawShape>(kind: Kind, evidence: Evidence) {
+  return z.object({
+    taskId: z.string(),
+    sessionId: z.string(),
+    status: z.enum(['queued', 'running', 'waiting']),
+    sentence: z
+      .string()
+      .meta({ description: 'for a person: what will wake it, and what to type if that is they' }),
+    kind: z.literal(kind),
+    evidence: z.object(evidence),
+    via: z
+      .array(z.object({ taskId: z.string(), kind: z.enum(WITNESS_KINDS).nullable() }))
+      .meta({ description: 'the tasks it waits for, the nearest first; null: nothing will wake that one' }),
+  });
+}
+
+export const WhyTask = z
+  .discriminatedUnion('kind', [
+    waiting('earlier', { ahead: z.int().meta({ description: 'unfinished tasks before it in its session' }) }),
+    waiting('admission', ofTurn),
+    waiting('due', {
+      ...ofTurn,
+      dueAt: timestamp,
+      dueInSeconds: z.number(),
+      failure: z
+        .object({ code: z.string(), message: z.string() })
+        .nullable()
+        .meta({ description: 'how the last try ended' }),
+    }),
+    waiting('queued', { ...ofTurn, since: timestamp, waitedSeconds: z.number() }),
+    waiting('lease', {
+      ...ofTurn,
+      startedAt: timestamp,
+      workerId: z.string(),
+      host: z.string(),
+      pid: z.int(),
+      leaseSecondsLeft: z.number().meta({ description: 'negative where the worker is lost' }),
+      cancelRequested: z.boolean(),
+    }),
+    waiting('calls', {
+      turn: z.int(),
+      approvals: z.array(z.object({ id: z.string(), tool: z.string(), askedAt: timestamp })),
+    }),
+    waiting('broken', {
+      fault: z.enum(WITNESS_FAULTS).meta({
+        description:
+          'nothing will wake it, several things would, it waits for tasks that wait for each other, or for one that nothing will wake',
+      }),
+      found: z.array(z.enum(WITNESS_KINDS)),
+    }),
+  ])
+  .meta({
+    id: 'WhyTask',
+    description: 'An unfinished task, and what will wake it. `broken` is a bug of Capybara.',
+  });
+export type WhyTask = z.infer<typeof WhyTask>;
+
+export const Why = z
+  .object({
+    sessionId: z.string(),
+    sentence: z.string().meta({ description: 'how much is unfinished, or how the last task ended' }),
+    tasks: z
+      .array(WhyTask)
+      .meta({ description: 'the unfinished tasks of the whole tree, broken ones first' }),
+    more: z.boolean().meta({ description: 'more of them wait than are told' }),
+  })
+  .meta({ id: 'Why' });
+export type Why = z.infer<typeof Why>;
