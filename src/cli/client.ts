@@ -10,6 +10,7 @@ import {
   Session,
   Task,
   ToolCall,
+  Why,
 } from '../api/wire.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 
@@ -110,6 +111,10 @@ export class Client {
   async toolCalls(sessionId: string, query: Query = {}): Promise<Page<ToolCall>> {
     const path = `/v1/sessions/${encodeURIComponent(sessionId)}/tool-calls${search(query)}`;
     return this.#send('GET', path, page(ToolCall));
+  }
+
+  async why(sessionId: string): Promise<Why> {
+    return this.#send('GET', `/v1/sessions/${encodeURIComponent(sessionId)}/why`, Why);
   }
 
   async approvals(query: Query = {}): Promise<Page<Approval>> {

@@ -10,6 +10,8 @@ import {
   anApproval,
   aSession,
   aTask,
+  aWaiting,
+  aWhy,
   doneTask,
   event,
   openStream,
@@ -176,6 +178,112 @@ describe('approvals', () => {
   });
 });
 
+describe('why', () => {
+  const waiting = aWaiting();
+  const behind = {
+    ...{ taskId: `task_${'4'.repeat(32)}`, sessionId: SESSION_ID, status: 'queued' as const },
+    ...{
+      kind: 'earlier' as const,
+      evidence: { ahead: 1 },
+      via: [{ taskId: TASK_ID, kind: 'calls' as const }],
+    },
+    sentence: `It begins when the task before it has ended: ${TASK_ID}.`,
+  };
+  const other = { ...behind, taskId: `task_${'5'.repeat(32)}`, sentence: 'It begins later.' };
+
+  beforeEach(() => {
+    api.on('GET /v1/tasks', () => page(aTask({ status: 'waiting', waitingOn: 'approval' })));
+    api.on(`GET /v1/sessions/${SESSION_ID}`, () => aSession());
+    for (const id of [TASK_ID, behind.taskId]) api.on(`GET /v1/tasks/${id}`, () => aTask({ id }));
+    api.on(`GET /v1/sessions/${SESSION_ID}/why`, () => aWhy([waiting, behind, other], { more: true }));
+  });
+
+  test('says of each unfinished task of a session what will wake it, with the command to type', async () => {
+    for (const id of ['last', SESSION_ID]) {
+      expect(await capybara('why', id)).toEqual({
+        code: 0,
+        stderr: '',
+        stdout:
+          `${TASK_ID}: A person must allow or deny bash: \`capybara approvals allow ${anApproval().id}\` (or deny).\n` +
+          `${behind.taskId}: It begins when the task before it has ended: ${TASK_ID}.\n` +
+          `${other.taskId}: It begins later.\n` +
+          'More tasks wait behind these.\n',
+      });
+    }
+  });
+
+  test('says of a task only what will wake it and those it waits for', async () => {
+    const { stdout, code } = await capybara('why', behind.taskId);
+    expect(stdout).toBe(`${TASK_ID}: ${waiting.sentence}\n${behind.taskId}: ${behind.sentence}\n`);
+    expect(code).toBe(0);
+    expect((await capybara('why', 'task_2')).stdout).toBe(`${TASK_ID}: ${waiting.sentence}\n`);
+    const json = JSON.parse((await capybara('why', TASK_ID, '--json')).stdout);
+    expect(json).toEqual(aWhy([waiting], { sentence: '3 tasks are unfinished.' }));
+  });
+
+  test('tells all where a task is so far behind that the answer does not reach it', async () => {
+    const id = `task_${'6'.repeat(32)}`;
+    api.on(`GET /v1/tasks/${id}`, () => aTask({ id, status: 'queued' }));
+    expect((await capybara('why', id)).stdout).toMatch(/\nMore tasks wait behind these\.\n$/);
+  });
+
+  test.each([
+    ['succeeded', doneTask(), 'it succeeded at 2026-01-02T03:04:17.000Z.'],
+    [
+      'cancelled',
+      doneTask({ status: 'cancelled', result: null }),
+      'it was cancelled at 2026-01-02T03:04:17.000Z.',
+    ],
+    [
+      'failed',
+      doneTask({ status: 'failed', result: null, error: { code: 'refused', message: 'It refused.' } }),
+      'it failed at 2026-01-02T03:04:17.000Z: It refused (refused).',
+    ],
+  ])(
+    'says of a task that %s that nothing will wake it, and of its session what the server says',
+    async (_, task, how) => {
+      api.on(`GET /v1/tasks/${TASK_ID}`, () => task);
+      api.on(`GET /v1/sessions/${SESSION_ID}/why`, () => aWhy([], { sentence: 'Nothing is unfinished.' }));
+      expect(await capybara('why', TASK_ID)).toEqual({
+        code: 0,
+        stderr: '',
+        stdout: `Nothing will wake ${TASK_ID}: ${how}\n`,
+      });
+      expect((await capybara('why', 'last')).stdout).toBe('Nothing is unfinished.\n');
+    },
+  );
+
+  test('tells a bug of Capybara, and no control characters', async () => {
+    const sentence = 'Nothing will wake it: this is a bug in Capybara\x1b[2J\nreally.';
+    const broken = {
+      ...waiting,
+      kind: 'broken' as const,
+      evidence: { fault: 'none' as const, found: [] },
+      sentence,
+    };
+    api.on(`GET /v1/sessions/${SESSION_ID}/why`, () => aWhy([broken]));
+    expect(await capybara('why', 'last')).toEqual({
+      code: 0,
+      stderr: '',
+      stdout: `${TASK_ID}: Nothing will wake it: this is a bug in Capybara really.\n`,
+    });
+  });
+
+  test('wants one id, and one that is', async () => {
+    const refused = async (...argv: string[]) => capybara('why', ...argv);
+    expect(await refused()).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'Expected ID: see `capybara why --help`.\n',
+    });
+    expect((await refused('x')).stderr).toBe(
+      '"x" is not an id: expected ses_…, task_…, its beginning, or "last".\n',
+    );
+    api.on('GET /v1/tasks', () => page());
+    expect(await refused('last')).toEqual({ code: 2, stdout: '', stderr: 'There is no task yet.\n' });
+  });
+});
+
 describe('run, submit and tail', () => {
   beforeEach(() => {
     api.on('POST /v1/tasks', () => aTask());
@@ -320,7 +428,7 @@ test('every command has a summary, an example and the global flags', async () =>
   const ids = files.map((file) => file.slice(0, -'.ts'.length).replaceAll('/', ':')).toSorted();
   expect(ids.join(' ')).toBe(
     'api approvals:allow approvals:deny approvals:list config:show migrate run sessions:list sessions:show submit tail ' +
-      'tasks:cancel tasks:list tasks:show up worker',
+      'tasks:cancel tasks:list tasks:show up why worker',
   );
   for (const id of ids) {
     const command = await load(id);

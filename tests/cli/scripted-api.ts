@@ -1,7 +1,7 @@
 /** A server that answers as a Capybara does, with what a test says: the CLI's other side of the wire. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Approval, Entry, Event, Session, Task } from '../../src/api/wire.ts';
+import type { Approval, Entry, Event, Session, Task, Why, WhyTask } from '../../src/api/wire.ts';
 
 export interface Received {
   readonly method: string;
@@ -184,6 +184,31 @@ export function anApproval(change: Partial<Approval> = {}): Approval {
     message: null,
     createdAt: AT,
     resolvedAt: null,
+    ...change,
+  };
+}
+
+/** An unfinished task that a person has to answer for. */
+export function aWaiting(change: Partial<Extract<WhyTask, { kind: 'calls' }>> = {}): WhyTask {
+  const { id, tool } = anApproval();
+  return {
+    taskId: TASK_ID,
+    sessionId: SESSION_ID,
+    status: 'waiting',
+    kind: 'calls',
+    via: [],
+    evidence: { turn: 1, approvals: [{ id, tool, askedAt: AT }] },
+    sentence: `A person must allow or deny ${tool}: \`capybara approvals allow ${id}\` (or deny).`,
+    ...change,
+  };
+}
+
+export function aWhy(tasks: WhyTask[], change: Partial<Why> = {}): Why {
+  return {
+    sessionId: SESSION_ID,
+    sentence: `${tasks.length} tasks are unfinished.`,
+    tasks,
+    more: false,
     ...change,
   };
 }

@@ -201,6 +201,12 @@ test('a question nobody is here to answer ends run with 4; allowed, the task goe
   expect(git(repository, 'status', '--porcelain')).toBe('');
   expect((await inRepository('tasks', 'list', '--limit', '1')).stdout).toContain('waiting (approval)');
   expect((await inRepository('approvals', 'list')).stdout).toContain(`${id}  `);
+  expect(await inRepository('why', 'last')).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(
+      `^task_\\w+: A person must allow or deny bash: \`capybara approvals allow ${id}\` \\(or deny\\)\\.\n$`,
+    ),
+  });
   expect((await inRepository('approvals', 'allow', id)).stdout).toBe(`${id} allowed\n`);
   const again = await inRepository('approvals', 'deny', id);
   expect(again).toMatchObject({
@@ -212,6 +218,9 @@ test('a question nobody is here to answer ends run with 4; allowed, the task goe
   expect(tail.code).toBe(0);
   expect(tail.stdout).toContain('✓ bash echo mine > mine.txt\nWritten.\n');
   expect(git(repository, 'status', '--porcelain')).toBe('?? mine.txt\n');
+  expect((await inRepository('why', 'last')).stdout).toMatch(
+    /^Nothing is unfinished: the last task, task_\w+, succeeded [\d.]+ s ago\.\n$/,
+  );
 });
 
 test('a prompt comes from stdin for "-", and one of 10 MB is refused', async () => {

@@ -1,0 +1,39 @@
+import type { Task, Why } from '../api/wire.ts';
+import type { Client } from './client.ts';
+import { findTask } from './find.ts';
+import { withCode } from './summary.ts';
+import { oneLine } from './untrusted-text.ts';
+
+/** What will wake the session that `id` means; for a task, that task and those it waits for. */
+export async function askWhy(client: Client, id: string): Promise<Why> {
+  const task = await findTask(client, id);
+  const why = await client.why(task.sessionId);
+  return /^task_/i.test(id) ? aboutTask(why, task) : why;
+}
+
+function aboutTask(why: Why, task: Task): Why {
+  const own = why.tasks.find(({ taskId }) => taskId === task.id);
+  // It waits behind more tasks than one answer tells, or has just ended.
+  if (own === undefined && task.endedAt === null) return why;
+  if (own === undefined) return { ...why, tasks: [], more: false, sentence: endSentence(task) };
+  const told = new Set([task.id, ...own.via.map(({ taskId }) => taskId)]);
+  return { ...why, tasks: why.tasks.filter(({ taskId }) => told.has(taskId)), more: false };
+}
+
+function endSentence({ id, status, endedAt, error }: Task): string {
+  const how = status === 'cancelled' ? 'was cancelled' : status;
+  const reason = error === null ? '' : `: ${withCode(error.message, error.code)}`;
+  return `Nothing will wake ${id}: it ${how} at ${endedAt}${reason}.`;
+}
+
+/** A line per task, with what will wake it. */
+export function whyText({ sentence, tasks, more }: Why): string {
+  if (tasks.length === 0) return `${line(sentence)}\n`;
+  const lines = tasks.map((task) => `${task.taskId}: ${line(task.sentence)}\n`);
+  return lines.join('') + (more ? 'More tasks wait behind these.\n' : '');
+}
+
+/** Tools and failures are named in it by models and providers. */
+function line(sentence: string): string {
+  return oneLine(sentence, Number.POSITIVE_INFINITY);
+}
