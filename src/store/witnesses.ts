@@ -9,9 +9,12 @@ import { cut, type Rows } from './views.ts';
 
 const seconds = (interval: string): string => `round(extract(epoch FROM ${interval})::numeric, 1)`;
 
+/** `via` of a witness that waits for no task's end. */
+const NO_TASK = `'{}'::uuid[]`;
+
 /** The turn's latest attempt that has ended. */
 const LAST_ATTEMPT = `LATERAL (
-    SELECT outcome, failure, ended_at FROM attempt WHERE turn_id = u.id AND ended_at IS NOT NULL
+    SELECT outcome, failure FROM attempt WHERE turn_id = u.id AND ended_at IS NOT NULL
      ORDER BY started_at DESC, id DESC LIMIT 1)`;
 
 /** Since when nothing but a worker is missing. A pause between the last attempt and this one counts too: no row keeps it. */
@@ -31,28 +34,28 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
     SELECT id AS task_id, ARRAY[first_id] AS via, jsonb_build_object('ahead', ahead) AS evidence
       FROM unfinished WHERE ahead > 0`,
   admission: `
-    SELECT u.task_id, '{}'::uuid[], jsonb_build_object('turn', u.number, 'liveWorkers', u.live_workers)
+    SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'liveWorkers', u.live_workers)
       FROM open_turn u WHERE u.status = 'ready' AND u.due_at IS NULL`,
   due: `
-    SELECT u.task_id, '{}'::uuid[], jsonb_build_object(
+    SELECT u.task_id, ${NO_TASK}, jsonb_build_object(
              'turn', u.number, 'dueAt', u.due_at, 'dueInSeconds', ${seconds('u.due_at - clock_timestamp()')},
              'after', last.outcome, 'failure', last.failure, 'losses', u.takeovers, 'liveWorkers', u.live_workers)
       FROM open_turn u LEFT JOIN ${LAST_ATTEMPT} last ON true WHERE u.status = 'ready' AND u.due_at IS NOT NULL`,
   queued: `
-    SELECT u.task_id, '{}'::uuid[], jsonb_build_object(
+    SELECT u.task_id, ${NO_TASK}, jsonb_build_object(
              'turn', u.number, 'since', waiting.since, 'waitedSeconds', ${seconds('clock_timestamp() - waiting.since')},
              'liveWorkers', u.live_workers)
       FROM open_turn u CROSS JOIN ${WAITING_SINCE} waiting WHERE u.status = 'queued'`,
   // A lease that is over is a witness too: it is what a sweeper looks for.
   lease: `
-    SELECT u.task_id, '{}'::uuid[], jsonb_build_object(
+    SELECT u.task_id, ${NO_TASK}, jsonb_build_object(
              'turn', u.number, 'attemptId', a.id, 'startedAt', a.started_at, 'workerId', w.id, 'host', w.host, 'pid', w.pid,
              'leaseSecondsLeft', ${seconds('least(w.lease_expires_at, w.ended_at) - clock_timestamp()')},
              'cancelRequested', u.cancel_requested, 'liveWorkers', u.live_workers)
       FROM open_turn u JOIN attempt a ON a.id = u.attempt_id AND a.turn_id = u.id AND a.ended_at IS NULL
       JOIN worker w ON w.id = a.worker_id WHERE u.status = 'running'`,
   calls: `
-    SELECT u.task_id, '{}'::uuid[], jsonb_build_object('turn', u.number, 'approvals', open.approvals)
+    SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'approvals', open.approvals)
       FROM open_turn u CROSS JOIN LATERAL (
         SELECT count(*) AS waits, jsonb_agg(jsonb_build_object('id', a.id, 'tool', c.name, 'askedAt', a.created_at) ORDER BY c.ordinal) AS approvals
           FROM approval a LEFT JOIN tool_call c ON c.id = a.tool_call_id

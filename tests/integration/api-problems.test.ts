@@ -185,7 +185,8 @@ describe('when something is wrong here', () => {
     const server = await listen(createApi({ ...home.deps, db }), { host: '127.0.0.1', port: 0 });
     const away = { ...home, ask: askerOf(server.url, home.me) };
     const { sessionId, id } = await away.submit();
-    const asked = [`/v1/tasks/${id}`, `/v1/sessions/${sessionId}/entries`, '/v1/workers', '/readyz'];
+    const session = `/v1/sessions/${sessionId}`;
+    const asked = [`/v1/tasks/${id}`, `${session}/entries`, `${session}/why`, '/v1/workers', '/readyz'];
     for (const path of asked) expect((await away.ask('GET', path)).status).toBe(200);
     await line.close();
     for (const path of asked) {
