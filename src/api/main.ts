@@ -14,8 +14,8 @@ import { listen } from './server.ts';
 import type { CreateTask } from './wire.ts';
 
 const EVERY_ADDRESS = '0.0.0.0';
-/** How long a request waits for a Postgres that is away; then 503. */
-const PATIENCE_MS = 3_000;
+/** How long a request waits for a Postgres that is away, and for an answer of one that is slow or silent; then 503. */
+const PATIENCE = { ms: 3_000, totalMs: 5_000 };
 
 /**
  * The API of a server, on every address of this machine: its own connections, the database brought up to date first. Throws
@@ -58,7 +58,7 @@ export function composeApi(
   const queue = backends.queue.queue();
   const app = createApi({
     ...{ queue, log, allowLocal, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
-    db: backends.db.within(PATIENCE_MS),
+    db: backends.db.within(PATIENCE),
     models: createModels(config.providers, { model: config.model }),
     resolveProfile: createAgents(createRegistry(builtinTools())).resolve,
   });

@@ -2,14 +2,16 @@
  * Postgres, as the rest of `store` speaks to it: tagged SQL for reads, one call per transition.
  *
  * Every transition is repeatable (PROTOCOL 14), so one whose connection broke, or that was chosen as a deadlock's victim,
- * is repeated here until `patienceMs` runs out; nobody above has to care whether its COMMIT arrived.
+ * is repeated here until its caller's patience runs out; nobody above has to care whether its COMMIT arrived.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError, Pool, type QueryResultRow } from 'pg';
-import { UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import { storableText, toJson } from './json.ts';
+import { DatabaseUnavailable, type Patience, Wait } from './patience.ts';
 import { transitionsSchema } from './transitions-schema.ts';
+
+export { DatabaseUnavailable } from './patience.ts';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -37,18 +39,6 @@ const SILENCE_MS = 2_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
-/** Postgres could not be reached within the time given to it. The API answers it with 503. */
-export class DatabaseUnavailable extends UserError {
-  constructor(cause: unknown) {
-    super(
-      'database_unavailable',
-      'Postgres does not answer at the moment; the request can be sent again.',
-      3,
-    );
-    this.cause = cause;
-  }
-}
-
 export interface Database {
   /**
    * A query written as a template: `sql\`SELECT … WHERE id = ${id}\``. Values are always parameters. Repeated like a
@@ -62,8 +52,8 @@ export interface Database {
   /** Like `transition`, for functions that return rows. */
   rows<Row extends QueryResultRow>(name: string, ...args: unknown[]): Promise<Row[]>;
   readonly pool: Pool;
-  /** The same connections, for callers that give up sooner: a request must not hang. */
-  within(patienceMs: number): Database;
+  /** The same connections, for callers that give up sooner, or never. */
+  within(patience: Patience): Database;
   /** What is asked from now on fails at once. May be called again. */
   close(): Promise<void>;
 }
@@ -82,10 +72,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     application_name: 'capybara',
   });
   pool.on('error', (error) => log.warn({ error: error.message }, 'lost an idle Postgres connection'));
-  return speakTo(pool, patienceMs, prepared);
+  return speakTo(pool, { ms: patienceMs }, prepared);
 }
 
-function speakTo(pool: Pool, patienceMs: number, prepared: boolean): Database {
+function speakTo(pool: Pool, patience: Patience, prepared: boolean): Database {
   const schema = transitionsSchema();
   const call = (name: string, args: readonly unknown[]) =>
     `${schema}.${name}(${args.map((_, index) => `$${index + 1}`).join(', ')})`;
@@ -96,7 +86,7 @@ function speakTo(pool: Pool, patienceMs: number, prepared: boolean): Database {
   ) => {
     const values = given.map(toParameter);
     const statement = name === undefined ? { text, values } : { name, text, values };
-    return (await repeatedly(() => pool.query<Row>(statement), patienceMs)).rows;
+    return (await repeatedly(() => pool.query<Row>(statement), patience)).rows;
   };
   /** A connection takes no name for two texts: the schema says which version of the function is meant. */
   const nameOf = (name: string) => (prepared ? `${schema} ${name}` : undefined);
@@ -116,7 +106,7 @@ function speakTo(pool: Pool, patienceMs: number, prepared: boolean): Database {
       return row?.outcome as Outcome;
     },
     rows: (name, ...args) => query(`SELECT * FROM ${call(name, args)}`, args, nameOf(name)),
-    within: (ms) => speakTo(pool, ms, prepared),
+    within: (other) => speakTo(pool, other, prepared),
     close: () => {
       closing ??= pool.end();
       return closing;
@@ -132,16 +122,20 @@ function toParameter(value: unknown): unknown {
   return plain ? value : toJson(value);
 }
 
-async function repeatedly<T>(act: () => Promise<T>, patienceMs: number): Promise<T> {
-  const giveUpAt = performance.now() + patienceMs;
-  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    try {
-      return await act();
-    } catch (error) {
-      if (!isPassing(error)) throw error;
-      if (performance.now() + pause > giveUpAt) throw new DatabaseUnavailable(error);
-      await delay(pause);
+async function repeatedly<T>(act: () => Promise<T>, patience: Patience): Promise<T> {
+  const wait = new Wait(patience);
+  try {
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      try {
+        return await wait.for(act());
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        if (!wait.canPause(pause)) throw new DatabaseUnavailable(error);
+        await wait.for(delay(pause));
+      }
     }
+  } finally {
+    wait.end();
   }
 }
 

@@ -38,8 +38,14 @@ export function suspectWorker(
   return db.transition('suspect_worker', workerId, lease.leaseMs, lease.graceMs);
 }
 
-export async function lostAttempts(db: Database, leaseMs: number, limit: number): Promise<Held[]> {
-  const rows = await db.rows<{ turn_id: string; attempt_id: string }>('lost_attempts', leaseMs, limit);
+/** `expired`: whether a lease that ran out counts, not only a worker whose end is recorded. */
+export async function lostAttempts(
+  db: Database,
+  { leaseMs, expired }: { readonly leaseMs: number; readonly expired: boolean },
+  limit: number,
+): Promise<Held[]> {
+  const args = [leaseMs, expired, limit];
+  const rows = await db.rows<{ turn_id: string; attempt_id: string }>('lost_attempts', ...args);
   return rows.map((row) => ({ turnId: row.turn_id, attemptId: row.attempt_id }));
 }
 

@@ -46,6 +46,8 @@ export interface Lease {
    * Names a stretch of time in which the lease never ran out. A turn claimed in another one may have been taken over since.
    */
   readonly unbroken: string;
+  /** For how long Postgres has been reached without a break, in milliseconds; 0 while it is not. */
+  steadyMs(): number;
   /** Resolves when an act that happens at most once may begin; rejects with the signal's reason when that fires first. */
   untilSafe(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -89,6 +91,7 @@ export async function takeLease(options: LeaseOptions, closing: AbortSignal): Pr
     get unbroken() {
       return `${worker.id} ${state.lapses}`;
     },
+    steadyMs: () => state.steadyMs(),
     untilSafe: (signal) => state.untilSafe(signal),
     close: async () => {
       thread.postMessage('close');
@@ -121,6 +124,9 @@ class LeaseState {
   #isStarted = false;
   /** How often the lease ran out, or its lock was lost. */
   lapses = 0;
+  /** By the monotonic clock: since when no renewal came late, and when the last one came. */
+  #steadySince = Number.POSITIVE_INFINITY;
+  #renewedAt = Number.NEGATIVE_INFINITY;
   readonly #waiting = new Set<() => void>();
   readonly #start: { resolve: () => void; reject: (error: Error) => void };
 
@@ -135,6 +141,7 @@ class LeaseState {
     if (message.type === 'renewed') this.#renewed(message.sentAt);
     if (message.type === 'unlocked') {
       this.#safeUntil = 0;
+      this.#renewedAt = Number.NEGATIVE_INFINITY;
       this.#options.log.warn({ error: message.error }, 'lost the connection that holds this worker’s lock');
     }
     if (message.type === 'ended') this.#options.onEnded();
@@ -146,10 +153,23 @@ class LeaseState {
     if (this.#isStarted && sentMs >= this.#safeUntil + marginMs) this.lapses += 1;
     // The lease counts from when the statement was sent: its answer may have been on the way for long.
     this.#safeUntil = sentMs + leaseMs - marginMs;
+    const now = performance.now();
+    if (!this.#isTimely(now)) this.#steadySince = now;
+    this.#renewedAt = now;
     this.#isStarted = true;
     this.#start.resolve();
     for (const wake of this.#waiting) wake();
     this.#options.onRenewed();
+  }
+
+  steadyMs(): number {
+    const now = performance.now();
+    return this.#isTimely(now) ? now - this.#steadySince : 0;
+  }
+
+  /** Half a lease: whoever was cut off for longer had peers whose leases came near their end too. */
+  #isTimely(now: number): boolean {
+    return now - this.#renewedAt < this.#options.timing.leaseMs / 2;
   }
 
   fail(error: Error): void {

@@ -24,6 +24,9 @@ export type Progress = 'go_on' | 'ended';
 /** Output tokens reserved for an answer whose length nobody limited. */
 const RESERVED_OUTPUT = 4_096;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Only a worker that stops waits no longer for Postgres (`LiveWorker.#patient`). It gives up nothing: it cannot. */
+const STOPPED_WITHOUT_POSTGRES =
+  'stopped while Postgres was away: the turn goes on once the lease has run out';
 
 /** Looks at a turn. Never throws: what it decides is in Postgres. */
 export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
@@ -43,6 +46,7 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
     await announce(shell, claim.turn.rootId, { seq: claim.seq });
     await runClaimed(shell, { turn: claim.turn, told: toldOf(claim.entries, known), unbroken });
   } catch (error) {
+    if (error instanceof DatabaseUnavailable) return shell.log.warn({ ...held }, STOPPED_WITHOUT_POSTGRES);
     shell.log.error(
       { ...held, error: messageOf(error), stack: stackOf(error) },
       'a turn failed in the worker itself',

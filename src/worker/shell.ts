@@ -42,6 +42,8 @@ export interface Shell {
   untilSafe(run: Run): Promise<void>;
   /** See `Lease.unbroken`. */
   unbroken(): string;
+  /** See `Lease.steadyMs`. */
+  steadyMs(): number;
   /** A turn is due at a time that this worker knows: look then, rather than at the next sweep. */
   dueIn(ms: number): void;
 }

@@ -137,7 +137,7 @@ export class Sweeper {
       if (isGone(worker)) {
         log.warn({ workerId: worker.id, pid: worker.pid }, 'a worker of this host is gone');
         await endWorker(db, worker.id);
-      } else {
+      } else if (this.#isWitness()) {
         await suspectWorker(db, worker.id, { leaseMs, graceMs });
       }
     }
@@ -146,8 +146,17 @@ export class Sweeper {
   async #takeOver(): Promise<void> {
     const { db, abandoned } = this.#shell;
     for (const held of abandoned) if (await this.#takeOverOne(held, true)) abandoned.delete(held);
-    const lost = await lostAttempts(db, this.#timing.leaseMs, this.#timing.batch);
+    const { leaseMs, batch } = this.#timing;
+    const lost = await lostAttempts(db, { leaseMs, expired: this.#isWitness() }, batch);
     for (const held of lost) await this.#takeOverOne(held, false);
+  }
+
+  /**
+   * Whether it can tell a worker that is lost from one that was cut off from Postgres together with this one: those have one
+   * lease's time to come back.
+   */
+  #isWitness(): boolean {
+    return this.#shell.steadyMs() >= this.#timing.leaseMs;
   }
 
   /** False: somebody is at this turn right now. */

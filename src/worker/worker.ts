@@ -1,4 +1,5 @@
 /** A worker: takes wake-ups from the queue, runs turns, keeps its lease, sweeps, and stops politely. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from '../bus/bus.ts';
 import { type Clock, systemClock } from '../clock.ts';
@@ -51,6 +52,10 @@ export interface RunningWorker {
 }
 
 const DRAIN_GRACE_MS = 5_000;
+/** How long a worker that stops waits for a Postgres that is away, to hand its turns back. */
+const STOP_PATIENCE_MS = 2_000;
+/** The sweeper says that Postgres is away this often. */
+const SWEEP_PATIENCE_MS = 30_000;
 
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const worker = new LiveWorker(options);
@@ -73,6 +78,8 @@ class LiveWorker implements RunningWorker {
   #consumer: TurnConsumer | undefined;
   #unsubscribe: (() => Promise<void>) | undefined;
   readonly #closing = new AbortController();
+  /** Fires when this worker is asked to stop. */
+  readonly #hurry = new AbortController();
   #startingOver: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -91,8 +98,11 @@ class LiveWorker implements RunningWorker {
       retry = DEFAULT_RETRY,
       takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
     } = options;
+    // Each statement in hand listens to it.
+    setMaxListeners(0, this.#hurry.signal);
     this.#shell = {
-      ...{ db, bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs },
+      db: this.#patient(db, Number.POSITIVE_INFINITY),
+      ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs },
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),
@@ -101,16 +111,25 @@ class LiveWorker implements RunningWorker {
       workerId: () => this.id,
       untilSafe: (run) => this.#untilSafe(run),
       unbroken: () => this.#held().unbroken,
+      steadyMs: () => this.#held().steadyMs(),
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
       openWorkspace: ({ workspace }) =>
         openWorkspace({ ...workspace, path: workspace.path ?? undefined }, { dataDir }),
     };
-    this.#sweeper = new Sweeper(this.#shell, {
-      ...DEFAULT_SWEEP,
-      ...options.sweep,
-      leaseMs: this.#timing.leaseMs,
-    });
+    this.#sweeper = new Sweeper(
+      { ...this.#shell, db: this.#patient(db, SWEEP_PATIENCE_MS) },
+      {
+        ...DEFAULT_SWEEP,
+        ...options.sweep,
+        leaseMs: this.#timing.leaseMs,
+      },
+    );
+  }
+
+  /** A turn in hand outlasts an outage of Postgres: what it was paid for is written when Postgres is back. */
+  #patient(db: Database, ms: number): Database {
+    return db.within({ ms, hurry: { signal: this.#hurry.signal, ms: STOP_PATIENCE_MS } });
   }
 
   get id(): string {
@@ -138,6 +157,7 @@ class LiveWorker implements RunningWorker {
   async #stop(): Promise<void> {
     // Taking no more jobs comes first; it resolves when those in hand have returned, which the drain makes quick.
     const idle = this.#consumer?.pause();
+    this.#hurry.abort();
     for (const run of this.#runs) this.#drain(run);
     await idle;
     await this.#sweeper.close();

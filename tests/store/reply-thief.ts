@@ -9,8 +9,11 @@ export interface Line {
   loseNextReply(): void;
   /** Breaks every connection now; Postgres goes on with what it was doing. */
   cut(): void;
-  /** Passes nothing more, and breaks nothing. */
+  /** Breaks every connection and takes no new one, until `up`. */
+  down(): void;
+  /** Passes nothing more, and breaks nothing, until `up`. */
   freeze(): void;
+  up(): void;
   close(): Promise<void>;
 }
 
@@ -19,6 +22,7 @@ export async function lineTo(url: string): Promise<Line> {
   const sockets = new Set<Socket>();
   let thief = false;
   let frozen = false;
+  let down = false;
   const cut = () => {
     for (const socket of sockets) socket.destroy();
   };
@@ -28,6 +32,7 @@ export async function lineTo(url: string): Promise<Line> {
     socket.on('close', () => sockets.delete(socket));
   };
   const server = createServer((near) => {
+    if (down) return void near.destroy();
     const far = connect(Number(target.port), target.hostname);
     for (const socket of [near, far]) keep(socket);
     near.on('data', (data) => frozen || far.write(data));
@@ -51,8 +56,18 @@ export async function lineTo(url: string): Promise<Line> {
       thief = true;
     },
     cut,
+    down: () => {
+      down = true;
+      cut();
+    },
     freeze: () => {
       frozen = true;
+    },
+    up: () => {
+      // What was swallowed never comes: a line that was frozen comes back with new connections.
+      if (frozen) cut();
+      down = false;
+      frozen = false;
     },
     close: async () => {
       cut();

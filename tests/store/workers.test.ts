@@ -133,11 +133,12 @@ describe('a worker’s lease', () => {
     const [late, over, alive] = [await running(store), await running(store), await running(store)];
     await expire(late.workerId);
     await lose(store.db, over.workerId);
-    const ids = async (leaseMs: number) =>
-      (await lostAttempts(store.db, leaseMs, 10)).map(({ attemptId }) => attemptId);
+    const ids = async (leaseMs: number, expired = true) =>
+      (await lostAttempts(store.db, { leaseMs, expired }, 10)).map(({ attemptId }) => attemptId);
     expect((await ids(LEASE_MS)).sort()).toEqual([late.attemptId, over.attemptId].sort());
     expect(await ids(LONG_MS)).toEqual([over.attemptId]);
-    expect(await lostAttempts(store.db, LEASE_MS, 1)).toHaveLength(1);
+    expect(await ids(LEASE_MS, false)).toEqual([over.attemptId]);
+    expect(await lostAttempts(store.db, { leaseMs: LEASE_MS, expired: true }, 1)).toHaveLength(1);
     expect(await ids(LEASE_MS)).not.toContain(alive.attemptId);
   });
 

@@ -40,12 +40,13 @@ BEGIN
 END $$;
 
 -- lost_attempts: what a sweeper should take over. Nothing expires until Postgres has been up for one lease: workers need
--- that long to renew after a restart. A worker whose end is recorded needs no such grace.
-CREATE FUNCTION lost_attempts(p_lease_ms int, p_limit int) RETURNS TABLE (turn_id uuid, attempt_id uuid) LANGUAGE sql AS $$
+-- that long to renew after a restart; nor, p_expired, for a sweeper that was itself cut off less than a lease ago: what it
+-- finds expired may have been cut off with it. A worker whose end is recorded needs no such grace.
+CREATE FUNCTION lost_attempts(p_lease_ms int, p_expired boolean, p_limit int) RETURNS TABLE (turn_id uuid, attempt_id uuid) LANGUAGE sql AS $$
   SELECT a.turn_id, a.id
     FROM worker w JOIN attempt a ON a.worker_id = w.id AND a.ended_at IS NULL
    WHERE w.ended_at IS NOT NULL
-      OR (w.lease_expires_at < clock_timestamp()
+      OR (p_expired AND w.lease_expires_at < clock_timestamp()
           AND pg_postmaster_start_time() + make_interval(secs => p_lease_ms / 1000.0) < clock_timestamp())
    LIMIT p_limit
 $$;

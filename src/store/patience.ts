@@ -1,0 +1,67 @@
+/** How long somebody waits for Postgres, and what it is called when that is over. */
+import { UserError } from '../core/errors.ts';
+
+/** Postgres could not be reached within the time given to it. The API answers it with 503. */
+export class DatabaseUnavailable extends UserError {
+  constructor(cause: unknown) {
+    super(
+      'database_unavailable',
+      'Postgres does not answer at the moment; the request can be sent again.',
+      3,
+    );
+    this.cause = cause;
+  }
+}
+
+export interface Patience {
+  /** How long what failed is repeated. `Infinity`: until Postgres is back. */
+  readonly ms: number;
+  /** Nobody waits longer than this in all, also for an answer that may be on its way. */
+  readonly totalMs?: number;
+  /** Once the signal fires, nobody waits longer than `ms` from then, or from when they began to ask if that is later. */
+  readonly hurry?: { readonly signal: AbortSignal; readonly ms: number };
+}
+
+/** One caller's wait. What is given up may still happen: only what is repeatable is waited for like this. */
+export class Wait {
+  readonly #patience: Patience;
+  #repeatUntil: number;
+  readonly #over = Promise.withResolvers<never>();
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  constructor(patience: Patience) {
+    const { ms, totalMs, hurry } = patience;
+    this.#patience = patience;
+    this.#repeatUntil = performance.now() + ms;
+    this.#over.promise.catch(() => {});
+    if (totalMs !== undefined) this.#endIn(totalMs);
+    if (hurry?.signal.aborted) this.#hurry();
+    else hurry?.signal.addEventListener('abort', this.#hurry);
+  }
+
+  /** Whether there is time to pause for so long and ask again. */
+  canPause(ms: number): boolean {
+    return performance.now() + ms <= this.#repeatUntil;
+  }
+
+  /** What was asked for, or `DatabaseUnavailable` when nobody waits any longer. */
+  for<T>(asked: Promise<T>): Promise<T> {
+    return Promise.race([asked, this.#over.promise]);
+  }
+
+  end(): void {
+    this.#patience.hurry?.signal.removeEventListener('abort', this.#hurry);
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  readonly #hurry = (): void => {
+    const { ms } = this.#patience.hurry ?? { ms: 0 };
+    this.#repeatUntil = Math.min(this.#repeatUntil, performance.now() + ms);
+    this.#endIn(ms);
+  };
+
+  #endIn(ms: number): void {
+    const late = () => this.#over.reject(new DatabaseUnavailable(new Error(`no answer within ${ms} ms`)));
+    this.#timers.push(setTimeout(late, ms));
+  }
+}

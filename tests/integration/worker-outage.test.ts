@@ -1,0 +1,88 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/log.ts';
+import { type Database, openDatabase } from '../../src/store/database.ts';
+import { type Line, lineTo } from '../store/reply-thief.ts';
+import { call, hang, say, sequence } from '../support/scripted-model/scripted-model.ts';
+import { SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
+
+const world = useWorld({ kind: 'postgres' });
+const lease = SHORT_LEASE;
+/** Every lease has run out when it ends. */
+const OUTAGE_MS = 2 * lease.leaseMs;
+
+const opened: { line: Line; db: Database }[] = [];
+afterEach(async () => {
+  await world.stopWorkers();
+  for (const { line, db } of opened.splice(0)) {
+    await db.close();
+    await line.close();
+  }
+});
+
+/** What a worker reaches Postgres by, over a line that can be down; its queue is not on it. */
+async function line() {
+  const line = await lineTo(world.url);
+  const db = openDatabase({ url: line.url, log: silentLog, patienceMs: 50 });
+  opened.push({ line, db });
+  return { line, options: { db, directUrl: line.url, lease } };
+}
+
+const askedFor = ({ sessionId }: Task) => world.model.waitForRequest((r) => r.sessionId === sessionId);
+const recovered = async ({ sessionId }: Task) =>
+  (await world.db.sql`SELECT seq FROM event WHERE session_id = ${sessionId} AND type = 'turn.recovered'`)
+    .length;
+
+describe('an outage of Postgres that is longer than a lease', () => {
+  test.each(['down', 'freeze'] as const)(
+    'delays the turns of every worker (%s), and takes none over',
+    async (how) => {
+      const { line: common, options } = await line();
+      const workers = [await world.startWorker(options), await world.startWorker(options)];
+      const gate = Promise.withResolvers<void>();
+      const script = sequence([
+        [say('Half'), hang(gate.promise), call('note', { text: 'once' })],
+        say('Done.'),
+      ]);
+      const tasks = await Promise.all(Array.from({ length: 6 }, () => world.submit({ script })));
+      for (const task of tasks) await askedFor(task);
+      common[how]();
+      gate.resolve();
+      await delay(OUTAGE_MS);
+      common.up();
+      for (const task of tasks) {
+        expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+        expect(await world.attempts(task)).toEqual(['settled', 'settled']);
+        expect(world.model.requestsOf(task.sessionId)).toHaveLength(2);
+        expect(world.noted(task)).toEqual(['once']);
+        expect(await recovered(task)).toBe(0);
+      }
+      for (const { id } of workers)
+        expect(await world.db.sql`SELECT ended_at FROM worker WHERE id = ${id}`).toEqual([
+          { ended_at: null },
+        ]);
+    },
+  );
+
+  test('for one worker alone is the loss of that worker', async () => {
+    const { line: own, options } = await line();
+    await world.startWorker({ lease });
+    const cutOff = await world.startWorker(options);
+    const script = sequence([[hang(), say('Whole.')]]);
+    const tasks = await Promise.all(Array.from({ length: 8 }, () => world.submit({ script })));
+    for (const task of tasks) await askedFor(task);
+    const held = await world.db.sql`SELECT turn_id FROM attempt WHERE worker_id = ${cutOff.id}`;
+    own.down();
+    await delay(OUTAGE_MS);
+    world.model.release();
+    for (const { turn_id } of held) {
+      const task = tasks.find(({ turnId }) => turnId === turn_id) as Task;
+      expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+      expect(await world.attempts(task)).toEqual(['lost', 'settled']);
+      expect(await recovered(task)).toBe(1);
+    }
+    expect(held.length).toBeGreaterThan(0);
+    own.up();
+    for (const task of tasks) expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+  });
+});
