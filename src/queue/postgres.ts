@@ -13,6 +13,7 @@ import {
 import pg from 'pg';
 import { messageOf } from '../core/errors.ts';
 import { atMostEvery, type Log } from '../log.ts';
+import { BriefPool } from '../postgres.ts';
 import {
   BullTurnConsumer,
   BullTurnQueue,
@@ -56,8 +57,9 @@ export function createPostgresQueueBackend(options: QueueBackendOptions): QueueB
   };
 }
 
-function openPool({ url, log }: { url: string; log: Log }): pg.Pool {
-  const pool = new pg.Pool({
+function openPool({ url, log }: { url: string; log: Log }): BriefPool {
+  const warn = atMostEvery(REPEAT_LOG_MS, log);
+  const config = {
     connectionString: url,
     application_name: 'capybara-queue',
     options: '-c search_path=bullmq -c synchronous_commit=off',
@@ -68,10 +70,10 @@ function openPool({ url, log }: { url: string; log: Log }): pg.Pool {
     query_timeout: QUERY_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_MS,
-  });
-  const warn = atMostEvery(REPEAT_LOG_MS, log);
-  pool.on('error', (error) => warn({ error: messageOf(error) }, 'queue lost a Postgres connection'));
-  return pool;
+  };
+  return new BriefPool(config, (error) =>
+    warn({ error: messageOf(error) }, 'queue lost a Postgres connection'),
+  );
 }
 
 class PostgresAccess implements StoreAccess {
@@ -106,10 +108,12 @@ class PostgresAccess implements StoreAccess {
     });
   }
 
-  /** Who waits for Postgres is let go first; queries under way have their own time limit. */
+  /** Who waits for Postgres is let go first; queries under way get a moment. */
   async closeWith(close: () => Promise<void>): Promise<void> {
     this.#closing.abort();
+    const timer = setTimeout(() => this.#pool.breakOff(), GOODBYE_MS);
     await close();
+    clearTimeout(timer);
     await this.#pool.endListeners();
   }
 }
@@ -162,12 +166,12 @@ class SteadyConnection extends PostgresConnection {
  */
 class PreparingPool implements PgPool {
   readonly options = { keepAlive: true };
-  readonly #pool: pg.Pool;
+  readonly #pool: BriefPool;
   readonly #names: StatementNames;
   readonly #listeners = new Set<pg.Client>();
   #closed = false;
 
-  constructor(pool: pg.Pool, names: StatementNames) {
+  constructor(pool: BriefPool, names: StatementNames) {
     this.#pool = pool;
     this.#names = names;
   }
@@ -184,6 +188,12 @@ class PreparingPool implements PgPool {
       throw forBullMQ(error);
     }
     return Object.assign(client, { release: () => void this.#end(client) }) as PgPoolClient;
+  }
+
+  /** What waits for an answer fails, and so does what is asked from now on: BullMQ would ask again. */
+  breakOff(): void {
+    this.#closed = true;
+    this.#pool.breakOff();
   }
 
   /** BullMQ may still begin to listen while it closes, and would leave that connection open. */
@@ -203,6 +213,7 @@ class PreparingPool implements PgPool {
 
   async query<R>(text: string, values: readonly unknown[] = []): Promise<PgQueryResult<R>> {
     try {
+      if (this.#closed) throw new Error('the queue is closed');
       const { rows, rowCount } = await this.#pool.query({
         name: this.#names.of(text),
         text,

@@ -5,8 +5,9 @@
  * is repeated here until its caller's patience runs out; nobody above has to care whether its COMMIT arrived.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { DatabaseError, Pool, type QueryResultRow } from 'pg';
+import { DatabaseError, type Pool, type QueryResultRow } from 'pg';
 import type { Log } from '../log.ts';
+import { BriefPool } from '../postgres.ts';
 import { storableText, toJson } from './json.ts';
 import { DatabaseUnavailable, type Patience, Wait } from './patience.ts';
 import { transitionsSchema } from './transitions-schema.ts';
@@ -31,7 +32,7 @@ export interface DatabaseOptions {
 
 const CONNECTIONS = 10;
 const PATIENCE_MS = 30_000;
-const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 /** A statement of ours takes milliseconds; one that waits this long waits for something that is not coming. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 /** How much longer than Postgres itself a client waits: then the line is dead, though no one has said so. */
@@ -62,7 +63,7 @@ export interface Database {
 export function openDatabase(options: DatabaseOptions): Database {
   const { url, log, connections = CONNECTIONS, patienceMs = PATIENCE_MS, prepared = true } = options;
   const { statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
-  const pool = new Pool({
+  const config = {
     connectionString: url,
     max: connections,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -70,8 +71,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     query_timeout: statementTimeoutMs + SILENCE_MS,
     keepAlive: true,
     application_name: 'capybara',
-  });
-  pool.on('error', (error) => log.warn({ error: error.message }, 'lost an idle Postgres connection'));
+  };
+  const pool = new BriefPool(config, (error) =>
+    log.warn({ error: error.message }, 'lost an idle Postgres connection'),
+  );
   return speakTo(pool, { ms: patienceMs }, prepared);
 }
 

@@ -39,6 +39,8 @@ export const DEFAULT_LEASE: LeaseTiming = {
 };
 
 const TICK_MS = 500;
+/** How long closing waits for a Postgres that does not take the worker's end; then its lease runs out. */
+const CLOSE_MS = 1_000;
 
 export interface Lease {
   readonly worker: WorkerIdentity;
@@ -95,7 +97,9 @@ export async function takeLease(options: LeaseOptions, closing: AbortSignal): Pr
     untilSafe: (signal) => state.untilSafe(signal),
     close: async () => {
       thread.postMessage('close');
+      const late = setTimeout(() => void thread.terminate(), CLOSE_MS);
       await ended;
+      clearTimeout(late);
       clearInterval(ticking);
     },
   };

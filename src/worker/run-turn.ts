@@ -24,7 +24,7 @@ export type Progress = 'go_on' | 'ended';
 /** Output tokens reserved for an answer whose length nobody limited. */
 const RESERVED_OUTPUT = 4_096;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
-/** Only a worker that stops waits no longer for Postgres (`LiveWorker.#patient`). It gives up nothing: it cannot. */
+/** Only a worker that stops waits no longer for Postgres (`patient` in worker.ts). It gives up nothing: it cannot. */
 const STOPPED_WITHOUT_POSTGRES =
   'stopped while Postgres was away: the turn goes on once the lease has run out';
 

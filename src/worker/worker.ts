@@ -10,6 +10,7 @@ import type { Models } from '../model/providers.ts';
 import type { QueueBackend, TurnConsumer } from '../queue/queue.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
+import type { Patience } from '../store/patience.ts';
 import { attemptStates } from '../store/workers.ts';
 import type { Registry } from '../tools/registry.ts';
 import { openWorkspace } from '../workspace/kinds.ts';
@@ -56,6 +57,8 @@ const DRAIN_GRACE_MS = 5_000;
 const STOP_PATIENCE_MS = 2_000;
 /** The sweeper says that Postgres is away this often. */
 const SWEEP_PATIENCE_MS = 30_000;
+/** What a sweep in hand gets to end when the worker stops: what it leaves, others find. */
+const SWEEP_GOODBYE_MS = 500;
 
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const worker = new LiveWorker(options);
@@ -66,6 +69,21 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     await worker.stop();
     throw error;
   }
+}
+
+/** A turn in hand outlasts an outage of Postgres: what was paid for is written when Postgres is back. */
+function patient(db: Database, signal: AbortSignal): Database {
+  return hurried(db, { ms: Number.POSITIVE_INFINITY, hurry: { signal, ms: STOP_PATIENCE_MS } });
+}
+
+function sweeping(db: Database, signal: AbortSignal): Database {
+  return hurried(db, { ms: SWEEP_PATIENCE_MS, hurry: { signal, ms: SWEEP_GOODBYE_MS } });
+}
+
+function hurried(db: Database, patience: Required<Omit<Patience, 'totalMs'>>): Database {
+  // Each statement in hand listens to it.
+  setMaxListeners(0, patience.hurry.signal);
+  return db.within(patience);
 }
 
 class LiveWorker implements RunningWorker {
@@ -98,10 +116,8 @@ class LiveWorker implements RunningWorker {
       retry = DEFAULT_RETRY,
       takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
     } = options;
-    // Each statement in hand listens to it.
-    setMaxListeners(0, this.#hurry.signal);
     this.#shell = {
-      db: this.#patient(db, Number.POSITIVE_INFINITY),
+      db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs },
       queue: options.backend.queue(),
       logs: new LogCache(),
@@ -118,18 +134,13 @@ class LiveWorker implements RunningWorker {
         openWorkspace({ ...workspace, path: workspace.path ?? undefined }, { dataDir }),
     };
     this.#sweeper = new Sweeper(
-      { ...this.#shell, db: this.#patient(db, SWEEP_PATIENCE_MS) },
+      { ...this.#shell, db: sweeping(db, this.#closing.signal) },
       {
         ...DEFAULT_SWEEP,
         ...options.sweep,
         leaseMs: this.#timing.leaseMs,
       },
     );
-  }
-
-  /** A turn in hand outlasts an outage of Postgres: what it was paid for is written when Postgres is back. */
-  #patient(db: Database, ms: number): Database {
-    return db.within({ ms, hurry: { signal: this.#hurry.signal, ms: STOP_PATIENCE_MS } });
   }
 
   get id(): string {
@@ -160,13 +171,16 @@ class LiveWorker implements RunningWorker {
     this.#hurry.abort();
     for (const run of this.#runs) this.#drain(run);
     await idle;
+    this.#closing.abort();
     await this.#sweeper.close();
+    await this.#startingOver;
+    // Together: each waits a moment for a Postgres that may be away.
+    await Promise.all([this.#closeQueue(), this.#unsubscribe?.(), this.#lease?.close()]);
+  }
+
+  async #closeQueue(): Promise<void> {
     await this.#consumer?.close();
     await this.#shell.queue.close();
-    await this.#unsubscribe?.();
-    this.#closing.abort();
-    await this.#startingOver;
-    await this.#lease?.close();
   }
 
   /** A job that was taken just before the worker began to stop may come to its turn only after. */

@@ -11,6 +11,9 @@ const lease = SHORT_LEASE;
 /** Every lease has run out when it ends. */
 const OUTAGE_MS = 2 * lease.leaseMs;
 
+/** More than `STOP_PATIENCE_MS` and the goodbyes after it; half a minute, where each waited as long as it would. */
+const STOP_MS = 8_000;
+
 const opened: { line: Line; db: Database }[] = [];
 afterEach(async () => {
   await world.stopWorkers();
@@ -66,23 +69,45 @@ describe('an outage of Postgres that is longer than a lease', () => {
 
   test('for one worker alone is the loss of that worker', async () => {
     const { line: own, options } = await line();
-    await world.startWorker({ lease });
-    const cutOff = await world.startWorker(options);
-    const script = sequence([[hang(), say('Whole.')]]);
-    const tasks = await Promise.all(Array.from({ length: 8 }, () => world.submit({ script })));
+    await world.startWorker(options);
+    const tasks = await Promise.all(
+      Array.from({ length: 4 }, () => world.submit({ script: sequence([[hang(), say('Whole.')]]) })),
+    );
     for (const task of tasks) await askedFor(task);
-    const held = await world.db.sql`SELECT turn_id FROM attempt WHERE worker_id = ${cutOff.id}`;
+    await world.startWorker({ lease });
     own.down();
-    await delay(OUTAGE_MS);
+    await world.until('all are asked for again', async () =>
+      tasks.every(({ sessionId }) => world.model.requestsOf(sessionId).length === 2),
+    );
+    own.up();
     world.model.release();
-    for (const { turn_id } of held) {
-      const task = tasks.find(({ turnId }) => turnId === turn_id) as Task;
+    for (const task of tasks) {
       expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
       expect(await world.attempts(task)).toEqual(['lost', 'settled']);
       expect(await recovered(task)).toBe(1);
     }
-    expect(held.length).toBeGreaterThan(0);
-    own.up();
-    for (const task of tasks) expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
   });
+});
+
+describe('a worker that is told to stop while Postgres is away', () => {
+  test.each(['down', 'freeze'] as const)(
+    'ends within seconds (%s), and its turn goes on elsewhere',
+    async (how) => {
+      const { line: own } = await line();
+      const child = await world.startChild({}, own.url);
+      const task = await world.submit({
+        script: ({ attempt }) => (attempt === 1 ? [say('Half'), hang()] : say('Whole.')),
+      });
+      await askedFor(task);
+      own[how]();
+      // Statements are on their way when it is told.
+      await delay(1_200);
+      const began = performance.now();
+      child.kill('SIGTERM');
+      await child.ended;
+      expect(performance.now() - began).toBeLessThan(STOP_MS);
+      await world.startWorker({ lease });
+      expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    },
+  );
 });

@@ -148,9 +148,8 @@ class TestWorld {
     return worker;
   };
 
-  /** A worker in a process of its own; killed after the test. */
-  startChild = async (options: ChildSettings['options'] = {}): Promise<ChildWorker> => {
-    const { url } = this;
+  /** A worker in a process of its own; killed after the test. `url`: what it reaches Postgres by. */
+  startChild = async (options: ChildSettings['options'] = {}, url = this.url): Promise<ChildWorker> => {
     const settings: ChildSettings = {
       ...{ url, modelUrl: this.model.baseUrl, dataDir: join(this.dir, 'data') },
       ...(this.#parts.redisUrl === undefined ? {} : { redisUrl: this.#parts.redisUrl }),
