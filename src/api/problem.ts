@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { ErrorRequestHandler, Response } from 'express';
 import type { z } from 'zod';
-import { UserError } from '../core/errors.ts';
+import { messageOf, UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import { DatabaseUnavailable } from '../store/database.ts';
 import { MAX_BODY_BYTES, type Problem } from './wire.ts';
@@ -87,6 +87,12 @@ export function problemHandler(log: Log): ErrorRequestHandler {
       log.error({ error, method: request.method, path: request.path }, 'an answer broke off');
       response.destroy();
       return;
+    }
+    if (error instanceof DatabaseUnavailable) {
+      log.warn(
+        { error: messageOf(error.cause), path: request.path },
+        'a request was refused: Postgres is away',
+      );
     }
     const problem = knownProblem(error);
     if (problem !== undefined) return sendProblem(response, problem);

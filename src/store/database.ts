@@ -52,6 +52,8 @@ export interface Database {
   transition<Outcome>(name: string, ...args: unknown[]): Promise<Outcome>;
   /** Like `transition`, for functions that return rows. */
   rows<Row extends QueryResultRow>(name: string, ...args: unknown[]): Promise<Row[]>;
+  /** Does what reaches Postgres another way, over `pool`, under the same conditions. */
+  repeat<T>(act: () => Promise<T>): Promise<T>;
   readonly pool: Pool;
   /** The same connections, for callers that give up sooner, or never. */
   within(patience: Patience): Database;
@@ -108,6 +110,7 @@ function speakTo(pool: Pool, patience: Patience, prepared: boolean): Database {
       const [row] = await query<{ outcome: Outcome }>(text, args, nameOf(name));
       return row?.outcome as Outcome;
     },
+    repeat: (act) => repeatedly(act, patience),
     rows: (name, ...args) => query(`SELECT * FROM ${call(name, args)}`, args, nameOf(name)),
     within: (other) => speakTo(pool, other, prepared),
     close: () => {
@@ -123,6 +126,15 @@ function toParameter(value: unknown): unknown {
   const plain =
     value === null || typeof value !== 'object' || value instanceof Date || Buffer.isBuffer(value);
   return plain ? value : toJson(value);
+}
+
+/** What Postgres said to somebody who tells it in another way: `code` is the SQLSTATE. */
+export class ForeignError extends Error {
+  readonly code: string;
+  constructor(code: string, cause: Error) {
+    super(cause.message, { cause });
+    this.code = code;
+  }
 }
 
 async function repeatedly<T>(act: () => Promise<T>, patience: Patience): Promise<T> {
@@ -142,11 +154,19 @@ async function repeatedly<T>(act: () => Promise<T>, patience: Patience): Promise
   }
 }
 
-/** SQLSTATE classes after which the same statement may succeed: connection, shutdown and start, deadlock, too many. */
-const PASSING = /^(08...|57P0[1235]|40P01|40001|53300|55P03)$/;
+/**
+ * SQLSTATEs after which the same statement may succeed. Not among them: 53400, a limit of the configuration that the same
+ * statement would hit again.
+ *
+ * - 08…: the connection broke; 57P01, 57P02, 57P03, 57P05: Postgres stops, crashed, starts, or sent an idle session away.
+ * - 40P01, 40001: it lost to another transaction. 55P03, 57014: it waited for a lock longer than it may; nothing was written.
+ * - 53300: all connections are taken. 53100, 53200: no disk, or no memory, is left until somebody makes room.
+ * - 25006: this server only reads: a standby that is about to be promoted, or an operator at work.
+ */
+const PASSING = /^(08...|57P0[1235]|40P01|40001|55P03|57014|53[123]00|25006)$/;
 
 function isPassing(error: unknown): boolean {
-  if (error instanceof DatabaseError) return PASSING.test(error.code ?? '');
+  if (error instanceof DatabaseError || error instanceof ForeignError) return PASSING.test(error.code ?? '');
   const { code, message = '' } = error as { code?: string; message?: string };
   if (code !== undefined)
     return /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOENT|ENOTFOUND|EAI_AGAIN)/.test(code);

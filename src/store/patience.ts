@@ -1,16 +1,24 @@
 /** How long somebody waits for Postgres, and what it is called when that is over. */
 import { UserError } from '../core/errors.ts';
 
-/** Postgres could not be reached within the time given to it. The API answers it with 503. */
+/** Postgres could not do it within the time given to it. The API answers it with 503. */
 export class DatabaseUnavailable extends UserError {
   constructor(cause: unknown) {
-    super(
-      'database_unavailable',
-      'Postgres does not answer at the moment; the request can be sent again.',
-      3,
-    );
+    super('database_unavailable', `${whyOf(cause)} at the moment; the request can be sent again.`, 3);
     this.cause = cause;
   }
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  '53100': 'Postgres has no disk space left',
+  '53200': 'Postgres has no memory left',
+  '53300': 'Postgres has no connection to spare',
+  '25006': 'Postgres takes no changes',
+};
+
+function whyOf(cause: unknown): string {
+  const { code = '' } = (cause ?? {}) as { code?: string };
+  return WHY[code] ?? 'Postgres does not answer';
 }
 
 export interface Patience {

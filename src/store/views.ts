@@ -2,7 +2,7 @@
  * What the API reads, as rows: ids are UUIDs, times are dates. Ordinary reads go through Prisma, over the pool that
  * everything uses; those with computed columns, and those of a stream, are SQL.
  */
-import { type Database, DatabaseUnavailable } from './database.ts';
+import { type Database, ForeignError } from './database.ts';
 import type { PrismaClient } from './generated/client.ts';
 
 const clients = new WeakMap<Database, Promise<PrismaClient>>();
@@ -24,31 +24,34 @@ async function load(db: Database): Promise<PrismaClient> {
   return new PrismaClient({ adapter: new PrismaPg(db.pool) });
 }
 
-/** Prisma's codes for a Postgres that is away: unreachable, timed out, closed the connection, has none to spare. */
-const UNAVAILABLE = /^(P1001|P1002|P1008|P1017|P2024|P2037)$/;
+/** The SQLSTATE behind Prisma's own codes for a Postgres that is away: unreachable, timed out, closed the connection; has none to spare. */
+const SQLSTATE_OF: Readonly<Record<string, string>> = {
+  ...{ P1001: '08001', P1002: '08001', P1008: '08006', P1017: '08006' },
+  ...{ P2024: '53300', P2037: '53300' },
+};
 
-/**
- * A read through Prisma, repeated once: a pool finds out that a connection is gone by using it. Throws `DatabaseUnavailable`
- * where Postgres does not answer.
- */
+/** A read through Prisma. Throws `DatabaseUnavailable` where Postgres does not answer. */
 export async function readWithPrisma<Found>(
   db: Database,
   read: (prisma: PrismaClient) => Promise<Found>,
 ): Promise<Found> {
   const prisma = await prismaOf(db);
-  try {
-    return await read(prisma).catch((error: unknown) => {
-      if (!isAway(error)) throw error;
-      return read(prisma);
-    });
-  } catch (error) {
-    throw isAway(error) ? new DatabaseUnavailable(error) : error;
-  }
+  return db.repeat(() =>
+    read(prisma).catch((error: Error & PrismaError) => {
+      const code = sqlStateOf(error);
+      throw code === undefined ? error : new ForeignError(code, error);
+    }),
+  );
 }
 
-function isAway(error: unknown): boolean {
-  const { code, message = '' } = error as { code?: string; message?: string };
-  return UNAVAILABLE.test(code ?? '') || /connection terminated|timeout exceeded when trying/i.test(message);
+interface PrismaError {
+  readonly code?: string;
+  readonly meta?: { readonly driverAdapterError?: { readonly cause?: { readonly originalCode?: string } } };
+}
+
+/** What is not Prisma's own is thrown as `pg` threw it. */
+function sqlStateOf({ code = '', meta }: PrismaError): string | undefined {
+  return meta?.driverAdapterError?.cause?.originalCode ?? SQLSTATE_OF[code];
 }
 
 /** A page of rows: `limit` at most, and whether more follow. Queries ask for one more than they hand on. */

@@ -131,7 +131,10 @@ describe('a database that goes away', () => {
 
   test('ends a statement that waits for what is not coming', async () => {
     const brief = openDatabase({ url: store.url, log: silentLog, patienceMs: 1, statementTimeoutMs: 50 });
-    await expect(brief.sql`SELECT pg_sleep(30)`).rejects.toMatchObject({ code: '57014' });
+    await expect(brief.sql`SELECT pg_sleep(30)`).rejects.toMatchObject({
+      code: 'database_unavailable',
+      cause: { code: '57014' },
+    });
     await brief.close();
   });
 });

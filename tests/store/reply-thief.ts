@@ -14,11 +14,13 @@ export interface Line {
   /** Passes nothing more, and breaks nothing, until `up`. */
   freeze(): void;
   up(): void;
+  /** From the next connection on it leads there: a Postgres that came back under another address. */
+  leadTo(url: string): void;
   close(): Promise<void>;
 }
 
 export async function lineTo(url: string): Promise<Line> {
-  const target = new URL(url);
+  let target = new URL(url);
   const sockets = new Set<Socket>();
   let thief = false;
   let frozen = false;
@@ -68,6 +70,9 @@ export async function lineTo(url: string): Promise<Line> {
       if (frozen) cut();
       down = false;
       frozen = false;
+    },
+    leadTo: (other) => {
+      target = new URL(other);
     },
     close: async () => {
       cut();
