@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const { execute, settings } = await import('@oclif/core');
+await import('./outputs.js');
 
 settings.enableAutoTranspile = false;
 

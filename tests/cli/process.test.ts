@@ -1,7 +1,7 @@
 /** What only whole processes show: exact stdout, stderr and exit codes of bad input, signals and pipes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -123,6 +123,52 @@ async function tailing(): Promise<{ child: ChildProcess; texts: ReturnType<typeo
   await opened;
   return { child, texts };
 }
+
+/** As a shell does it: `capybara … > /dev/full`. */
+async function toFullDisk(args: readonly string[], env: Record<string, string> = {}) {
+  const full = openSync('/dev/full', 'w');
+  const { PATH = '' } = process.env;
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd,
+    env: { PATH, HOME: cwd, CAPYBARA_DATA_DIR: join(cwd, 'data'), ...env },
+    stdio: ['ignore', full, 'pipe'],
+  });
+  children.push(child);
+  closeSync(full);
+  const texts = textsOf(child);
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, stderr: texts.stderr };
+}
+
+const NO_SPACE = 'Cannot write to stdout: no space left on device.\n';
+
+test.each([[['config', 'show']], [['config', 'show', '--json']], [['--help']]])(
+  'stdout on a full disk is one sentence: %j',
+  async (args) => {
+    expect(await toFullDisk(args)).toEqual({ code: 1, stderr: NO_SPACE });
+  },
+);
+
+test('a tail onto a full disk says so, and detaches', async () => {
+  api = await startScriptedApi();
+  api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
+  api.on(`GET /v1/sessions/${SESSION_ID}/events`, (_, response) =>
+    sendEvents(openStream(response), [event(1, 'turn.recovered')]),
+  );
+  const { code, stderr } = await toFullDisk(['tail', TASK_ID], { CAPYBARA_URL: api.url });
+  expect({ code, stderr }).toEqual({
+    code: 130,
+    stderr: `${NO_SPACE}Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`,
+  });
+});
+
+test('a reader that goes away before anything is written is no trouble', async () => {
+  const child = start(['config', 'show']);
+  const texts = textsOf(child);
+  child.stdout?.destroy();
+  const [code] = await once(child, 'exit');
+  expect([code, texts.stderr]).toEqual([0, '']);
+});
 
 test('Ctrl-C on a tail detaches with exit code 130', async () => {
   const { child, texts } = await tailing();
