@@ -46,6 +46,11 @@ export interface Config {
   readonly model?: string;
   readonly temperature?: number;
   readonly maxTokens?: number;
+  /** How long a model may take to begin its answer, and to go on with it. */
+  readonly modelFirstTokenSeconds: number;
+  readonly modelIdleSeconds: number;
+  /** Requests in a row that may fail before the task does. */
+  readonly modelTries: number;
   readonly offline: boolean;
   readonly debug: boolean;
   /** `NO_COLOR`; false where not set. */

@@ -11,6 +11,14 @@ export const MAX_PORT = 65_535;
 export const MAX_CONCURRENCY = 1_000;
 /** Longest text of one setting, in characters. */
 export const MAX_SETTING_LENGTH = 4_096;
+/** Node's own fetch gives up after that long without headers, or without a piece of the body: more would have no effect. */
+export const MAX_MODEL_SECONDS = 300;
+/** With longer and longer pauses, at most a minute each: about a quarter of an hour. */
+export const MAX_MODEL_TRIES = 20;
+/** A model on one's own machine reads a long prompt for minutes; a server that is gone is noticed sooner, by its connection. */
+export const DEFAULT_FIRST_TOKEN_SECONDS = 300;
+export const DEFAULT_IDLE_SECONDS = 60;
+export const DEFAULT_MODEL_TRIES = 3;
 export const DEFAULT_PORT = 7070;
 export const DEFAULT_CONCURRENCY = 16;
 
@@ -91,6 +99,11 @@ export const SETTINGS = z.object({
     .register(metas, { env: 'CAPYBARA_TEMPERATURE', project: true, expected: 'a number from 0 to 2' })
     .optional(),
   maxTokens: whole('CAPYBARA_MAX_TOKENS', 1, Number.MAX_SAFE_INTEGER, { project: true }).optional(),
+  modelFirstTokenSeconds: whole('CAPYBARA_MODEL_FIRST_TOKEN_SECONDS', 1, MAX_MODEL_SECONDS).default(
+    DEFAULT_FIRST_TOKEN_SECONDS,
+  ),
+  modelIdleSeconds: whole('CAPYBARA_MODEL_IDLE_SECONDS', 1, MAX_MODEL_SECONDS).default(DEFAULT_IDLE_SECONDS),
+  modelTries: whole('CAPYBARA_MODEL_TRIES', 1, MAX_MODEL_TRIES).default(DEFAULT_MODEL_TRIES),
   offline: flag('CAPYBARA_OFFLINE').default(false),
   debug: flag('CAPYBARA_DEBUG').default(false),
   // Any text means yes: https://no-color.org

@@ -25,7 +25,7 @@ export interface Timeouts {
   readonly idleMs: number;
 }
 
-export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 60_000, idleMs: 60_000 };
+export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 300_000, idleMs: 60_000 };
 
 /** Where a request goes, as failures name it. */
 export interface Origin {

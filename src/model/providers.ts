@@ -1,7 +1,7 @@
 import type { ProviderConfig, ProvidersConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { createAnthropicModel } from './anthropic.ts';
-import type { ModelOptions } from './connection.ts';
+import type { ModelOptions, Timeouts } from './connection.ts';
 import type { Model } from './model.ts';
 import { createOpenAiModel } from './openai.ts';
 
@@ -36,19 +36,20 @@ export interface Models {
   list(): ProviderInfo[];
 }
 
-/** The models that can be used with the configured providers. `defaults.model` is the configured model's name. */
+/** The models that can be used with the configured providers. `model` is the configured model's name. */
 export function createModels(
   providers: ProvidersConfig,
-  defaults: { readonly model?: string | undefined } = {},
+  { model: named, timeouts }: { readonly model?: string | undefined; readonly timeouts?: Timeouts } = {},
 ): Models {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
   return {
     resolve(name) {
       if (configured.size === 0) throw noProvider();
-      const [provider, model] = pick(configured, given(name) ?? given(defaults.model));
+      const [provider, model] = pick(configured, given(name) ?? given(named));
       const key = `${provider}/${model}`;
-      const made = models.get(key) ?? PROVIDERS[provider].create(optionsOf(provider, model, configured));
+      const options = { ...optionsOf(provider, model, configured), ...(timeouts ? { timeouts } : {}) };
+      const made = models.get(key) ?? PROVIDERS[provider].create(options);
       models.set(key, made);
       return made;
     },

@@ -1,6 +1,7 @@
 /** The worker's main file: builds one from the configuration. */
 import { type Backends, openBackends } from '../backends.ts';
 import { type Config, commandEnvironment } from '../config.ts';
+import { DEFAULT_RETRY } from '../core/retry.ts';
 import type { Log } from '../log.ts';
 import { createModels } from '../model/providers.ts';
 import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
@@ -37,7 +38,8 @@ export async function composeWorker(
   try {
     const worker = await startWorker({
       ...{ db, backend, bus, directUrl, sandbox, log },
-      models: createModels(config.providers, config.model === undefined ? {} : { model: config.model }),
+      models: createModels(config.providers, { model: config.model, timeouts: timeoutsOf(config) }),
+      retry: { ...DEFAULT_RETRY, tries: config.modelTries },
       tools: createRegistry(builtinTools()),
       dataDir: config.dataDir,
       version: VERSION,
@@ -48,4 +50,8 @@ export async function composeWorker(
     await sandbox.close();
     throw error;
   }
+}
+
+function timeoutsOf({ modelFirstTokenSeconds, modelIdleSeconds }: Config) {
+  return { firstTokenMs: modelFirstTokenSeconds * 1_000, idleMs: modelIdleSeconds * 1_000 };
 }

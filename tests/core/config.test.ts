@@ -60,6 +60,9 @@ describe('precedence', () => {
       dataDir: join(home, '.local', 'share', 'capybara'),
       concurrency: 16,
       sandbox: 'off',
+      modelFirstTokenSeconds: 300,
+      modelIdleSeconds: 60,
+      modelTries: 3,
       offline: false,
       debug: false,
       noColor: false,
@@ -109,6 +112,9 @@ describe('precedence', () => {
         CAPYBARA_MODEL: 'openai/m',
         CAPYBARA_TEMPERATURE: '0.5',
         CAPYBARA_MAX_TOKENS: '99',
+        CAPYBARA_MODEL_FIRST_TOKEN_SECONDS: '120',
+        CAPYBARA_MODEL_IDLE_SECONDS: '9',
+        CAPYBARA_MODEL_TRIES: '5',
         CAPYBARA_OFFLINE: 'true',
         CAPYBARA_DEBUG: '1',
         ANTHROPIC_API_KEY: 'a',
@@ -133,6 +139,9 @@ describe('precedence', () => {
       model: 'openai/m',
       temperature: 0.5,
       maxTokens: 99,
+      modelFirstTokenSeconds: 120,
+      modelIdleSeconds: 9,
+      modelTries: 5,
       offline: true,
       debug: true,
       noColor: true,
@@ -294,6 +303,21 @@ describe('wrong values', () => {
     expect(failure({ flags: { model: `${longest}m` } })).toContain(
       'must be a text of at most 4096 characters',
     );
+  });
+
+  test.each([
+    ['CAPYBARA_MODEL_FIRST_TOKEN_SECONDS', 'modelFirstTokenSeconds', 300],
+    ['CAPYBARA_MODEL_IDLE_SECONDS', 'modelIdleSeconds', 300],
+    ['CAPYBARA_MODEL_TRIES', 'modelTries', 20],
+  ] as const)('%s is from 1 to its most', (name, key, most) => {
+    for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } }).config[key]).toBe(value);
+    write(userFile, `${key}: ${most}\n`);
+    expect(load().config[key]).toBe(most);
+    for (const value of [0, most + 1]) {
+      expect(failure({ env: { [name]: `${value}` } })).toBe(
+        `${name} (environment) must be a whole number from 1 to ${most}; found "${value}".`,
+      );
+    }
   });
 
   test('a value that nobody hears is not judged', () => {

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import { silentLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
+import { runWorker } from '../../src/worker/main.ts';
 import { call, cut, error, hang, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { useWorld } from '../support/worker.ts';
 
@@ -155,5 +158,26 @@ describe('a task with a limit of one second', () => {
     expect(await world.taskEnds(retrying)).toMatchObject(atLimit);
     expect(await world.taskEnds(asking)).toMatchObject(atLimit);
     expect(world.noted(asking)).toEqual([]);
+  });
+});
+
+describe('the settings of a worker', () => {
+  const world = useWorld({ kind: 'postgres' });
+
+  test('say how long an answer may take to begin, and how often it is asked for', async () => {
+    const env = {
+      ...{
+        DATABASE_URL: world.url,
+        CAPYBARA_DATA_DIR: world.dir,
+        CAPYBARA_MODEL_ENDPOINT: world.model.baseUrl,
+      },
+      ...{ CAPYBARA_MODEL_FIRST_TOKEN_SECONDS: '1', CAPYBARA_MODEL_TRIES: '1' },
+    };
+    const { config } = loadConfig({ env, cwd: world.dir, home: world.dir });
+    const worker = await runWorker(config, silentLog);
+    const task = await world.submit({ script: () => hang(), tools: [] });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: 'provider_timeout' });
+    expect(world.model.requestsOf(task.sessionId)).toHaveLength(1);
+    await worker.stop();
   });
 });
