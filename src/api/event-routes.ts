@@ -2,7 +2,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { cut } from '../store/views.ts';
-import { readEvents } from '../store/views-events.ts';
+import { readEvents, readLastSeqs } from '../store/views-events.ts';
 import type { ApiDeps } from './deps.ts';
 import { pageReply } from './pages.ts';
 import { badRequest } from './problem.ts';
@@ -51,12 +51,27 @@ async function events(deps: ApiDeps, tails: TailHub, call: EventsCall): Promise<
   const { request, response, query } = call;
   const after = afterOf(request, query);
   const { rootId } = await sessionOf(deps, call);
+  if (after > 0) await refuseFuture(deps, { rootId, after });
   if (!wantsStream(request)) {
     const rows = await readEvents(deps.db, { rootId, seq: after }, query.limit + 1);
     return pageReply(cut(rows, query.limit), { show: showEvent, cursor: (row) => String(row.seq) });
   }
   await tails.open(rootId, after, response);
   return undefined;
+}
+
+/** Whoever waits behind a number that was never given waits in silence: it is another tree's, or a mistake. */
+async function refuseFuture(
+  { db }: ApiDeps,
+  { rootId, after }: { readonly rootId: string; readonly after: number },
+): Promise<void> {
+  const [tree] = await readLastSeqs(db, [rootId]);
+  const last = tree?.seq ?? 0;
+  if (after <= last) return;
+  throw badRequest(
+    'invalid_after',
+    `The last sequence number seen is ${after}, but the last of this tree is ${last}.`,
+  );
 }
 
 function wantsStream(request: Request): boolean {

@@ -174,7 +174,8 @@ describe('what a session holds', () => {
     expect(more.data).toEqual(all.slice(4));
     const byHeader = await it.ask('GET', `${path}?after=0`, { headers: { 'last-event-id': '4' } });
     expect(byHeader.json.data).toEqual(all.slice(4));
-    for (const after of ['x', '-1', '1.5', '9'.repeat(16)]) {
+    expect((await it.ask('GET', `${path}?after=${all.length}`)).json.data).toEqual([]);
+    for (const after of ['x', '-1', '1.5', '9'.repeat(16), `${all.length + 1}`, '9'.repeat(15)]) {
       const { status, json } = await it.ask('GET', `${path}?after=${after}`);
       expect([status, json.code]).toEqual([400, 'invalid_after']);
     }

@@ -123,10 +123,10 @@ describe('a tail', () => {
     await write(rootId, 3);
     const both = await Reader.open(it.url, sessionId, 3, '?after=1');
     const query = await Reader.open(it.url, sessionId, undefined, '?after=4');
-    const ahead = await Reader.open(it.url, sessionId, 7);
+    const ahead = await Reader.open(it.url, sessionId, 5);
     await expect.poll(() => [both.seqs, query.seqs]).toEqual([[4, 5], [5]]);
     await write(rootId, 4);
-    await expect.poll(() => ahead.seqs).toEqual([8, 9]);
+    await expect.poll(() => ahead.seqs).toEqual([6, 7, 8, 9]);
     expect(both.seqs).toEqual(upTo(9, 4));
     await Promise.all([both, query, ahead].map((reader) => reader.stop()));
   });
@@ -182,6 +182,16 @@ describe('a tail', () => {
       headers: { ...headers, 'last-event-id': 'x' },
     });
     expect([bad.status, bad.json.code]).toEqual([400, 'invalid_after']);
+    const future = await it.ask('GET', `/v1/sessions/${sessionId}/events`, {
+      headers: { ...headers, 'last-event-id': '3' },
+    });
+    expect([future.status, future.json]).toMatchObject([
+      400,
+      {
+        code: 'invalid_after',
+        detail: 'The last sequence number seen is 3, but the last of this tree is 2.',
+      },
+    ]);
     expect((await it.ask('HEAD', `/v1/sessions/${sessionId}/events`, { headers })).status).toBe(200);
   });
 });
