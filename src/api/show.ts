@@ -160,9 +160,8 @@ export function showApproval(row: ApprovalRow): Approval {
 export function showWorker(row: WorkerRow): Record<string, unknown> {
   return {
     id: toPublicId('worker', row.id),
-    host: row.host,
-    pid: row.pid,
     version: row.version,
+    state: row.isAlive ? 'alive' : 'lost',
     startedAt: row.startedAt.toISOString(),
     leaseExpiresAt: row.leaseExpiresAt.toISOString(),
   };

@@ -232,9 +232,8 @@ export const Models = z
 export const Worker = z
   .object({
     id: z.string(),
-    host: z.string(),
-    pid: z.int(),
     version: z.string(),
+    state: z.enum(['alive', 'lost']).meta({ description: 'lost: its lease has run out' }),
     startedAt: timestamp,
     leaseExpiresAt: timestamp,
   })

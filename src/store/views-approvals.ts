@@ -66,11 +66,11 @@ export async function readOutput(
   return found?.output ? { size: found.output.size, gzipped: found.output.body } : undefined;
 }
 
+/** Where a worker runs is nobody's business who only has a team's key. */
 export interface WorkerRow {
   readonly id: string;
-  readonly host: string;
-  readonly pid: number;
   readonly version: string;
+  readonly isAlive: boolean;
   readonly startedAt: Date;
   readonly leaseExpiresAt: Date;
 }
@@ -81,13 +81,10 @@ export async function readWorkers(
   before: string | undefined,
   limit: number,
 ): Promise<Rows<WorkerRow>> {
-  const rows = await readWithPrisma(db, (prisma) =>
-    prisma.worker.findMany({
-      where: { endedAt: null, ...(before === undefined ? {} : { id: { lt: before } }) },
-      orderBy: { id: 'desc' },
-      take: limit + 1,
-      select: { id: true, host: true, pid: true, version: true, startedAt: true, leaseExpiresAt: true },
-    }),
-  );
+  const rows = await db.sql<WorkerRow & Record<string, unknown>>`
+    SELECT id, version, lease_expires_at > clock_timestamp() AS "isAlive", started_at AS "startedAt",
+           lease_expires_at AS "leaseExpiresAt"
+      FROM worker WHERE ended_at IS NULL AND (${before ?? null}::uuid IS NULL OR id < ${before ?? null})
+     ORDER BY id DESC LIMIT ${limit + 1}`;
   return cut(rows, limit);
 }
