@@ -7,6 +7,9 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/** `npm run` is told of Ctrl-C by the terminal as this process is, and tells it too: within this time that is one press. */
+const ECHO_MS = 100;
+
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'];
 
 /** @param {URL} program */
@@ -21,8 +24,22 @@ export async function launch(program) {
   // also says that this process is gone: it closes.
   const lifeline = child.stdio[3];
   lifeline.on('error', () => {});
-  for (const signal of SIGNALS) process.on(signal, () => lifeline.write(`${signal}\n`));
+  for (const signal of SIGNALS)
+    process.on(
+      signal,
+      withoutEcho(() => lifeline.write(`${signal}\n`)),
+    );
   child.on('exit', (code, signal) => endLike(code, signal));
+}
+
+/** @param {() => void} act */
+function withoutEcho(act) {
+  let actedAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (performance.now() - actedAt < ECHO_MS) return;
+    actedAt = performance.now();
+    act();
+  };
 }
 
 function bundledNode() {

@@ -5,6 +5,16 @@ export const CANCEL_WINDOW_MS = 2_000;
 /** A tool that passes Ctrl-C on to its child and to the group sends it twice: within this time that is one press. */
 export const ECHO_MS = 100;
 
+/** `act`, once per press: its echo is left out. `now` is a clock in milliseconds. */
+export function oncePerPress(act: () => void, now: () => number = () => performance.now()): () => void {
+  let pressedAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (now() - pressedAt < ECHO_MS) return;
+    pressedAt = now();
+    act();
+  };
+}
+
 /**
  * What a person means by Ctrl-C: once is to leave, twice within two seconds is to cancel the task. A third time, while
  * this process is still busy with leaving, ends it at once. SIGTERM and SIGHUP mean to leave, without waiting for a second.
@@ -15,9 +25,8 @@ export class Interrupts {
   readonly #force: () => void;
   readonly #first = new AbortController();
   readonly #second = new AbortController();
-  readonly #now: () => number;
+  readonly #press: () => void;
   #presses = 0;
-  #pressedAt = Number.NEGATIVE_INFINITY;
   #isUrgent = false;
 
   /** `force` ends the process. `now` is a clock in milliseconds. */
@@ -30,7 +39,7 @@ export class Interrupts {
     this.#source = options.source ?? process;
     this.#windowMs = options.windowMs ?? CANCEL_WINDOW_MS;
     this.#force = options.force;
-    this.#now = options.now ?? (() => performance.now());
+    this.#press = oncePerPress(() => this.#pressed(), options.now);
     this.#source.on('SIGINT', this.#press);
     this.#source.on('SIGTERM', this.#terminate);
     this.#source.on('SIGHUP', this.#terminate);
@@ -55,15 +64,12 @@ export class Interrupts {
     this.#source.off('SIGHUP', this.#terminate);
   }
 
-  readonly #press = (): void => {
-    const now = this.#now();
-    if (now - this.#pressedAt < ECHO_MS) return;
-    this.#pressedAt = now;
+  #pressed(): void {
     this.#presses += 1;
     if (this.#presses === 1) this.#first.abort();
     else if (this.#presses === 2) this.#second.abort();
     else this.#force();
-  };
+  }
 
   readonly #terminate = (): void => {
     this.#isUrgent = true;

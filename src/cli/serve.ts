@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Log, LogLevel } from '../log.ts';
 import { endedSentence } from './failure.ts';
+import { oncePerPress } from './interrupts.ts';
 
 /** A program that runs until it is asked to stop, politely. */
 export interface Running {
@@ -54,9 +55,12 @@ function stopSignal(): Promise<undefined> {
     const stop = () => resolve(undefined);
     process.once('SIGTERM', stop);
     process.once('SIGHUP', stop);
-    process.once('SIGINT', () => {
-      process.on('SIGINT', () => process.exit(FORCED_EXIT));
-      stop();
-    });
+    let presses = 0;
+    const press = () => {
+      presses += 1;
+      if (presses === 1) stop();
+      else process.exit(FORCED_EXIT);
+    };
+    process.on('SIGINT', oncePerPress(press));
   });
 }

@@ -68,6 +68,21 @@ test('Ctrl-C, which reaches both, is taken once; a signal to the launcher alone 
   expect(await ended).toEqual([7, null]);
 });
 
+test('Ctrl-C that a tool above also passes on is taken once', async () => {
+  const { launcher, lines } = start(COUNT_INTERRUPTS);
+  await next(lines);
+  const pid = launcher.pid ?? 0;
+  const ended = once(launcher, 'exit');
+  process.kill(-pid, 'SIGINT');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  process.kill(pid, 'SIGINT');
+  expect(await next(lines)).toBe('interrupted');
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  process.kill(pid, 'SIGTERM');
+  expect(await next(lines)).toBe('ending');
+  expect(await ended).toEqual([7, null]);
+});
+
 test('a program that handles no signal ends by it, and the launcher ends the same way', async () => {
   for (const target of [1, -1]) {
     const { launcher, lines } = start('console.log(1); setInterval(() => {}, 1000);');
