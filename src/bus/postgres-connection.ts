@@ -76,9 +76,10 @@ export class SteadyConnection {
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEPALIVE_MS,
     });
-    client.on('error', (error) =>
-      this.#warn({ error: messageOf(error) }, 'bus lost its Postgres connection'),
-    );
+    client.on('error', (error) => {
+      if (this.#closing.signal.aborted) return;
+      this.#warn({ error: messageOf(error) }, 'bus lost its Postgres connection');
+    });
     const stop = () => client.connection.stream.destroy();
     this.#closing.signal.addEventListener('abort', stop);
     try {

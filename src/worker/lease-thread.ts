@@ -50,7 +50,7 @@ async function keepLease(): Promise<void> {
       await renewUntilClosed(client);
       await client.query(`SELECT ${schema}.end_worker($1)`, [worker.id]);
     } catch (error) {
-      tell({ type: 'unlocked', error: messageOf(error) });
+      if (!closing.signal.aborted) tell({ type: 'unlocked', error: messageOf(error) });
       await delay(timing.renewMs, undefined, { signal: closing.signal }).catch(() => {});
     } finally {
       await client.end().catch(() => {});

@@ -139,6 +139,23 @@ describe('a database that goes away', () => {
   });
 });
 
+test('a connection that breaks while idle is told of, but not while this process closes it', async () => {
+  const told: string[] = [];
+  const log = { ...silentLog, warn: (_: unknown, message: string) => told.push(message) };
+  const db = openDatabase({ url: store.url, log });
+  const [one, two] = [await db.pool.connect(), await db.pool.connect()];
+  one.release();
+  two.release();
+  // As a Postgres that stops says it: the goodbye of `close` may still be on its way.
+  const stopping = new Error('terminating connection due to administrator command');
+  one.emit('error', stopping);
+  expect(told).toEqual(['lost an idle Postgres connection']);
+  const closed = db.close();
+  two.emit('error', stopping);
+  await closed;
+  expect(told).toHaveLength(1);
+});
+
 test('values go as parameters, objects as JSON, bytes and dates as they are', async () => {
   const date = new Date(0);
   const [row] = await store.db.sql`
