@@ -26,7 +26,7 @@ function missingKey(): ApiProblem {
   });
 }
 
-function invalidKey(): ApiProblem {
+export function invalidKey(): ApiProblem {
   return new ApiProblem({
     status: 401,
     code: 'invalid_key',

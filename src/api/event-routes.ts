@@ -2,7 +2,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { cut } from '../store/views.ts';
-import { readEvents, readLastSeqs } from '../store/views-events.ts';
+import { readEvents, readLastSeq } from '../store/views-events.ts';
 import type { ApiDeps } from './deps.ts';
 import { pageReply } from './pages.ts';
 import { badRequest } from './problem.ts';
@@ -35,7 +35,7 @@ export function eventRoutes(deps: ApiDeps, tails: TailHub): Route[] {
       success: {
         status: 200,
         description:
-          'A page of events, the oldest first; or frames `id`, `event`, `data`, of which live ones have no `id`.',
+          'A page of events, the oldest first; or frames `id`, `event`, `data`, of which live ones have no `id`; a last one, `stream.ended`, has the problem that ended it.',
         schema: page(Event),
         media: [EVENT_STREAM],
       },
@@ -56,7 +56,7 @@ async function events(deps: ApiDeps, tails: TailHub, call: EventsCall): Promise<
     const rows = await readEvents(deps.db, { rootId, seq: after }, query.limit + 1);
     return pageReply(cut(rows, query.limit), { show: showEvent, cursor: (row) => String(row.seq) });
   }
-  await tails.open(rootId, after, response);
+  await tails.open({ rootId, after, keyId: call.caller.keyId }, response);
   return undefined;
 }
 
@@ -65,8 +65,7 @@ async function refuseFuture(
   { db }: ApiDeps,
   { rootId, after }: { readonly rootId: string; readonly after: number },
 ): Promise<void> {
-  const [tree] = await readLastSeqs(db, [rootId]);
-  const last = tree?.seq ?? 0;
+  const last = await readLastSeq(db, rootId);
   if (after <= last) return;
   throw badRequest(
     'invalid_after',

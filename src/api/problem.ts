@@ -69,15 +69,13 @@ function pathOf(path: readonly PropertyKey[]): string {
   return path.map((part) => String(part).slice(0, SHOWN_NAME)).join('.');
 }
 
+export function problemOf({ status, code, message }: ApiProblem): Problem {
+  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, detail: message };
+}
+
 export function sendProblem(response: Response, problem: ApiProblem): void {
-  const body: Problem = {
-    type: 'about:blank',
-    title: STATUS_CODES[problem.status] ?? 'Error',
-    status: problem.status,
-    code: problem.code,
-    detail: problem.message,
-  };
-  response.status(problem.status).set(problem.headers).type(PROBLEM_JSON).send(JSON.stringify(body));
+  const body = JSON.stringify(problemOf(problem));
+  response.status(problem.status).set(problem.headers).type(PROBLEM_JSON).send(body);
 }
 
 /** The last handler of the app: whatever was thrown becomes an answer, and what nobody expected a line in the log. */

@@ -27,6 +27,8 @@ export interface LiveFrame {
 export interface TailOptions {
   /** The sequence number behind which to begin. */
   readonly after: number;
+  /** What the reader presented. */
+  readonly keyId: string;
   readonly response: ServerResponse;
   readonly read: (after: number, limit: number) => Promise<EventRow[]>;
   readonly log: Log;
@@ -35,6 +37,7 @@ export interface TailOptions {
 export class Tail {
   readonly #options: TailOptions;
   readonly #response: ServerResponse;
+  readonly keyId: string;
   /** The last number that was written. */
   #sent: number;
   /** The last number that is known to exist. */
@@ -47,6 +50,7 @@ export class Tail {
   constructor(options: TailOptions) {
     this.#options = options;
     this.#response = options.response;
+    this.keyId = options.keyId;
     this.#sent = options.after;
     this.#known = options.after;
   }
@@ -80,9 +84,9 @@ export class Tail {
   }
 
   /** A reader that does not take what it has been sent would not take the end either. */
-  end(): void {
+  end(lastFrame = ''): void {
     if (this.#response.writableNeedDrain) this.#response.destroy();
-    else this.#response.end();
+    else this.#response.end(lastFrame);
   }
 
   async #pump(): Promise<void> {

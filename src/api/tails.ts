@@ -9,8 +9,9 @@ import { messageOf } from '../core/errors.ts';
 import { toPublicId } from '../core/id.ts';
 import type { Log } from '../log.ts';
 import type { Database } from '../store/database.ts';
-import { type EventRow, readEvents, readLastSeqs } from '../store/views-events.ts';
-import { unavailable } from './problem.ts';
+import { type EventRow, readEvents, readTails } from '../store/views-events.ts';
+import { invalidKey } from './auth.ts';
+import { problemOf, unavailable } from './problem.ts';
 import { type LiveFrame, Tail } from './tail.ts';
 
 /** How late an event may be whose bus message was lost. */
@@ -28,6 +29,14 @@ export interface TailHubOptions {
   readonly heartbeatMs?: number;
 }
 
+/** What a client asked for, and with which key. */
+export interface TailRequest {
+  readonly rootId: string;
+  /** The sequence number behind which to begin. */
+  readonly after: number;
+  readonly keyId: string;
+}
+
 export class TailHub {
   readonly #options: TailHubOptions;
   readonly #tails = new Map<string, Set<Tail>>();
@@ -42,16 +51,17 @@ export class TailHub {
   }
 
   /**
-   * Streams the events of a tree behind `after` until the client goes or the hub closes. Returns when what exists has been
-   * sent. Throws `ApiProblem` (503) once the hub is closed.
+   * Streams the events of a tree until the client goes, its key is revoked or the hub closes. Returns when what exists has
+   * been sent. Throws `ApiProblem` (503) once the hub is closed.
    */
-  async open(rootId: string, after: number, response: ServerResponse): Promise<void> {
+  async open({ rootId, after, keyId }: TailRequest, response: ServerResponse): Promise<void> {
     await this.#subscribed();
     if (this.#closing.signal.aborted) throw unavailable('stopping', 'This server is stopping; try again.');
     if (response.destroyed) return;
     const { log } = this.#options;
     const tail = new Tail({
       after,
+      keyId,
       response,
       log,
       read: (seq, limit) => this.#read(rootId, seq, limit),
@@ -132,7 +142,7 @@ export class TailHub {
     for (const tail of tails) tail.live(frame);
   }
 
-  /** While there are tails: what the bus lost, Postgres has. */
+  /** While there are tails: what the bus lost, Postgres has; and a key may be revoked while a stream is open. */
   async #compareAll(): Promise<void> {
     this.#isComparing = true;
     const { signal } = this.#closing;
@@ -147,7 +157,10 @@ export class TailHub {
     const rootIds = [...this.#tails.keys()];
     if (rootIds.length === 0) return;
     try {
-      for (const { rootId, seq } of await readLastSeqs(this.#options.db, rootIds)) {
+      const keyIds = new Set(this.#all().map(({ keyId }) => keyId));
+      const { seqs, revoked } = await readTails(this.#options.db, { rootIds, keyIds: [...keyIds] });
+      for (const tail of this.#all()) if (revoked.includes(tail.keyId)) tail.end(KEY_REVOKED);
+      for (const { rootId, seq } of seqs) {
         for (const tail of this.#tails.get(rootId) ?? []) tail.notice(seq);
       }
     } catch (error) {
@@ -155,6 +168,9 @@ export class TailHub {
     }
   }
 }
+
+/** The last frame of a stream whose key was revoked: without an id, and what the next request would be answered. */
+const KEY_REVOKED = `event: stream.ended\ndata: ${JSON.stringify(problemOf(invalidKey()))}\n\n`;
 
 type LiveMessage = Extract<BusMessage, { type: 'delta' | 'tool_output' }>;
 

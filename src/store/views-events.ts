@@ -26,12 +26,33 @@ export function readEvents(
       FROM event WHERE root_id = ${after.rootId} AND seq > ${after.seq} ORDER BY seq LIMIT ${limit}`;
 }
 
-/** The last sequence number of each of these trees. */
-export async function readLastSeqs(
+/** The last sequence number of a tree; 0 where there is none. */
+export async function readLastSeq(db: Database, rootId: string): Promise<number> {
+  const [row] = await db.sql<{
+    seq: number;
+  }>`SELECT last_seq::float8 AS seq FROM tree WHERE root_id = ${rootId}`;
+  return row?.seq ?? 0;
+}
+
+export interface TailsStand {
+  /** The last sequence number of each tree. */
+  readonly seqs: readonly { readonly rootId: string; readonly seq: number }[];
+  /** Keys that open nothing any more. */
+  readonly revoked: readonly string[];
+}
+
+/** Where open streams stand, in one query however many there are. */
+export async function readTails(
   db: Database,
-  rootIds: readonly string[],
-): Promise<{ readonly rootId: string; readonly seq: number }[]> {
-  return db.sql<{ rootId: string; seq: number }>`
-    SELECT root_id AS "rootId", last_seq::float8 AS seq
-      FROM tree WHERE root_id = ANY(${`{${rootIds.join(',')}}`}::uuid[])`;
+  open: { readonly rootIds: readonly string[]; readonly keyIds: readonly string[] },
+): Promise<TailsStand> {
+  const rows = await db.sql<{ id: string; seq: number | null }>`
+    SELECT root_id AS id, last_seq::float8 AS seq FROM tree WHERE root_id = ANY(${`{${open.rootIds.join(',')}}`}::uuid[])
+    UNION ALL
+    SELECT k.id, NULL FROM unnest(${`{${open.keyIds.join(',')}}`}::uuid[]) AS k (id)
+     WHERE NOT EXISTS (SELECT 1 FROM api_key WHERE id = k.id AND revoked_at IS NULL)`;
+  return {
+    seqs: rows.flatMap(({ id, seq }) => (seq === null ? [] : [{ rootId: id, seq }])),
+    revoked: rows.flatMap(({ id, seq }) => (seq === null ? [id] : [])),
+  };
 }

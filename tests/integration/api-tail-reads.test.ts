@@ -33,7 +33,9 @@ test('a hundred readers of one tree share what is read for them', async () => {
   const rootId = uuid('session', (await it.submit()).sessionId);
   const { db, reads } = counting(it.db);
   const hub = new TailHub({ db, bus: it.bus, log: silentLog });
-  const server = createServer((_, response) => void hub.open(rootId, 2, response)).listen(0, '127.0.0.1');
+  const [row] = await it.db.sql<{ keyId: string }>`SELECT id AS "keyId" FROM api_key LIMIT 1`;
+  const request = { rootId, after: 2, keyId: row?.keyId ?? '' };
+  const server = createServer((_, response) => void hub.open(request, response)).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const stop = new AbortController();

@@ -10,6 +10,7 @@ import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { SseParser } from '../../src/cli/sse.ts';
 import { newId } from '../../src/clock.ts';
 import { silentLog } from '../../src/log.ts';
+import { createKey, revokeKey } from '../../src/store/keys.ts';
 import { settleTurn } from '../../src/store/turns.ts';
 import { HandWorker, startTestApi, type TestApi, uuid } from './api-harness.ts';
 
@@ -41,12 +42,17 @@ class Reader {
     this.ended = this.#read(response);
   }
 
-  static async open(url: string, sessionId: string, after?: number, query = ''): Promise<Reader> {
+  static async open(
+    url: string,
+    sessionId: string,
+    after?: number,
+    { query = '', key = it.me.apiKey } = {},
+  ): Promise<Reader> {
     const stop = new AbortController();
     const response = await fetch(`${url}/v1/sessions/${sessionId}/events${query}`, {
       headers: {
         accept: 'text/event-stream',
-        authorization: `Bearer ${it.me.apiKey}`,
+        authorization: `Bearer ${key}`,
         ...(after === undefined ? {} : { 'last-event-id': String(after) }),
       },
       signal: stop.signal,
@@ -121,8 +127,8 @@ describe('a tail', () => {
     const { sessionId } = await it.submit();
     const rootId = uuid('session', sessionId);
     await write(rootId, 3);
-    const both = await Reader.open(it.url, sessionId, 3, '?after=1');
-    const query = await Reader.open(it.url, sessionId, undefined, '?after=4');
+    const both = await Reader.open(it.url, sessionId, 3, { query: '?after=1' });
+    const query = await Reader.open(it.url, sessionId, undefined, { query: '?after=4' });
     const ahead = await Reader.open(it.url, sessionId, 5);
     await expect.poll(() => [both.seqs, query.seqs]).toEqual([[4, 5], [5]]);
     await write(rootId, 4);
@@ -290,7 +296,7 @@ describe('live frames', () => {
     const { sessionId } = await it.submit();
     let tail: Tail | undefined;
     const server = createServer((_request, response) => {
-      tail = new Tail({ after: 0, response, log: silentLog, read: () => reading });
+      tail = new Tail({ after: 0, keyId: newId(), response, log: silentLog, read: () => reading });
       void tail.start();
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -370,7 +376,8 @@ describe('the hub', () => {
     const { sessionId } = await it.submit();
     const rootId = uuid('session', sessionId);
     const hub = new TailHub({ ...it.deps, heartbeatMs: 20, compareMs: 20 });
-    const server = createServer((_request, response) => void hub.open(rootId, 0, response));
+    const { id: keyId } = await createKey(it.db, { ...it.me, name: 'test' });
+    const server = createServer((_request, response) => void hub.open({ rootId, after: 0, keyId }, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     const reader = await Reader.open(`http://127.0.0.1:${port}`, sessionId);
@@ -378,8 +385,30 @@ describe('the hub', () => {
     expect(reader.seqs).toEqual([1, 2]);
     await hub.close();
     await reader.ended;
-    await expect(hub.open(rootId, 0, undefined as never)).rejects.toMatchObject({ status: 503 });
+    await expect(hub.open({ rootId, after: 0, keyId: newId() }, undefined as never)).rejects.toMatchObject({
+      status: 503,
+    });
     await new Promise((resolve) => server.close(resolve));
+  });
+
+  test('ends a stream whose key is revoked, says why, and leaves the others open', async () => {
+    const { sessionId } = await it.submit();
+    const { id: keyId, apiKey: key } = await createKey(it.db, { ...it.me, name: 'short' });
+    const [reader, other] = [
+      await Reader.open(it.url, sessionId, undefined, { key }),
+      await Reader.open(it.url, sessionId),
+    ];
+    await expect.poll(() => reader.seqs).toEqual([1, 2]);
+    await revokeKey(it.db, { ...it.me, keyId });
+    await reader.ended;
+    expect(reader.frames.at(-1)).toMatchObject({
+      event: 'stream.ended',
+      data: { status: 401, code: 'invalid_key' },
+    });
+    expect(reader.frames.at(-1)?.id).toBeUndefined();
+    await write(uuid('session', sessionId), 1);
+    await expect.poll(() => other.seqs).toEqual([1, 2, 3]);
+    await other.stop();
   });
 
   test('asks Postgres nothing once its last tail has gone', async () => {
