@@ -94,7 +94,7 @@ describe('a worker that is told to stop while Postgres is away', () => {
     'ends within seconds (%s), and its turn goes on elsewhere',
     async (how) => {
       const { line: own } = await line();
-      const child = await world.startChild({}, own.url);
+      const child = await world.startChild({}, { url: own.url });
       const task = await world.submit({
         script: ({ attempt }) => (attempt === 1 ? [say('Half'), hang()] : say('Whole.')),
       });

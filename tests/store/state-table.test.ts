@@ -1,38 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-
-const ROOT = join(import.meta.dirname, '..', '..');
-const SQL = join(ROOT, 'src', 'store', 'transitions');
-const SRC = join(ROOT, 'src');
-
-const read = (directory: string, ending: string) =>
-  readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith(ending) && !name.includes('generated'))
-    .map((name) => readFileSync(join(directory, name), 'utf8'))
-    .join('\n');
+import { ROOT } from '../support/source-code.ts';
+import { textBelow, transitionHeaders } from '../support/transitions.ts';
 
 /** SQL functions that TypeScript calls: `db.transition('claim_turn', …)`, `db.rows(…)`, or by the schema's name. */
 function publicFunctions(): string[] {
-  const calls = read(SRC, '.ts').matchAll(
+  const calls = textBelow('src', '.ts').matchAll(
     /\b(?:transition|rows)(?:<[^(]*>)?\(\s*'(\w+)'|\$\{schema\}\.(\w+)\(/g,
   );
   return [...new Set([...calls].map(([, called, named]) => called ?? named ?? ''))];
-}
-
-/**
- * From → to of each function, by its header: `-- claim_turn: turn `queued` → `running`, under a new attempt; …` up to the
- * first full stop or colon that ends a clause.
- */
-function headers(): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const [, name = '', text = ''] of read(SQL, '.sql').matchAll(
-    /^-- (\w+): ((?:.*\n-- ?)*.*)\nCREATE FUNCTION \1\(/gm,
-  )) {
-    const sentence = text.replaceAll(/\n-- ?/g, ' ').split(/[.:](?:\s|$)/)[0] ?? '';
-    found.set(name, sentence.trim());
-  }
-  return found;
 }
 
 /** The table under `## States`: transition → what it says of it. */
@@ -44,7 +21,7 @@ function tableRows(): Map<string, string> {
 }
 
 test('ARCHITECTURE.md lists every transition with the states that its header names, and no other', () => {
-  const all = headers();
+  const all = transitionHeaders();
   const changing = publicFunctions().filter((name) => all.get(name)?.includes('→'));
   expect(Object.fromEntries(tableRows())).toEqual(
     Object.fromEntries(changing.sort().map((name) => [name, all.get(name)])),
@@ -52,13 +29,14 @@ test('ARCHITECTURE.md lists every transition with the states that its header nam
 });
 
 test('what TypeScript calls and the table leaves out only reads', () => {
-  const all = headers();
+  const all = transitionHeaders();
   for (const name of publicFunctions()) {
     expect(all.has(name), `${name} has a header`).toBe(true);
     if (all.get(name)?.includes('→')) continue;
     const [body = ''] =
-      new RegExp(`CREATE FUNCTION ${name}\\([\\s\\S]*?\\n(?:\\$\\$|END \\$\\$);`).exec(read(SQL, '.sql')) ??
-      [];
+      new RegExp(`CREATE FUNCTION ${name}\\([\\s\\S]*?\\n(?:\\$\\$|END \\$\\$);`).exec(
+        textBelow('src/store/transitions', '.sql'),
+      ) ?? [];
     expect(body).toMatch(/SELECT/);
     expect(body).not.toMatch(/\b(INSERT|UPDATE|DELETE)\b/);
   }

@@ -98,7 +98,8 @@ async function dockerRedis(): Promise<TestRedis | undefined> {
   };
 }
 
-function withNamespace(url: string): string {
+/** The same server with keys of its own. */
+export function withNamespace(url: string): string {
   const parsed = new URL(url);
   parsed.searchParams.set('namespace', `test-${randomUUID()}`);
   return parsed.href;

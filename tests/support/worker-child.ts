@@ -12,6 +12,7 @@ import { openDatabase } from '../../src/store/database.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { DEFAULT_LEASE } from '../../src/worker/lease.ts';
 import { startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
+import { type StopSettings, stoppable } from './stoppable.ts';
 import { workerTools } from './worker-tools.ts';
 
 export interface ChildSettings {
@@ -20,9 +21,12 @@ export interface ChildSettings {
   readonly modelUrl: string;
   readonly dataDir: string;
   readonly options: Pick<WorkerOptions, 'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs'>;
+  /** Given: it says which points it reaches, and may stop itself at one of them. */
+  readonly points?: StopSettings;
 }
 
-const { url, redisUrl, modelUrl, dataDir, options } = JSON.parse(process.argv[2] ?? '') as ChildSettings;
+const settings = JSON.parse(process.argv[2] ?? '') as ChildSettings;
+const { url, redisUrl, modelUrl, dataDir, options } = settings;
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const log = createLog({ level: 'error' });
 const db = openDatabase({ url, log });
@@ -33,16 +37,26 @@ const backend =
 const bus = createPostgresBus({ url, log });
 const lease = { ...DEFAULT_LEASE, ...options.lease };
 const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs });
-const worker = await startWorker({
-  ...{ db, directUrl: url, backend, bus, sandbox, log, dataDir, version: 'test', concurrency: 4 },
+const plain = {
+  ...{ db, backend },
   models: createModels({ env: { baseUrl: modelUrl } }),
   tools: createRegistry(workerTools(say)),
+};
+const worker = await startWorker({
+  ...{ directUrl: url, bus, sandbox, log, dataDir, version: 'test', concurrency: 4 },
+  ...(settings.points === undefined ? plain : stoppable(plain, settings.points, say)),
   ...options,
 });
 say(`ready ${worker.id}`);
-process.once('SIGTERM', async () => {
+let isEnding = false;
+process.on('SIGTERM', () => {
+  if (!isEnding) void end();
+  isEnding = true;
+});
+
+async function end(): Promise<void> {
   await worker.stop();
   await sandbox.close();
   await Promise.all([backend.close(), bus.close(), db.close()]);
   // No process.exit: what is left open keeps this process alive, and the test that waits for its end fails.
-});
+}

@@ -1,8 +1,10 @@
 /** A worker in a process of its own, and the lines that it says. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { inject } from 'vitest';
 import type { ChildSettings } from './worker-child.ts';
 
 const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url));
@@ -14,6 +16,8 @@ export interface ChildWorker {
   readonly process: ChildProcess;
   /** Resolves with the first line, past or future, that begins so. */
   hears(beginning: string): Promise<string>;
+  /** All lines so far. */
+  said(): readonly string[];
   kill(signal: NodeJS.Signals): void;
   /** Resolves when the process has ended. */
   readonly ended: Promise<void>;
@@ -23,6 +27,10 @@ export interface ChildWorker {
 export class Lines {
   readonly #lines: string[] = [];
   readonly #waiting = new Set<() => void>();
+
+  get all(): readonly string[] {
+    return this.#lines;
+  }
 
   say(line: string): void {
     this.#lines.push(line);
@@ -53,6 +61,8 @@ export async function spawnWorker(
 ): Promise<ChildWorker> {
   const child = spawn(process.execPath, [CHILD, JSON.stringify(settings)], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // Shared by the run's workers, of which there are hundreds: to compile is most of what a start costs.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(inject('runTmpDir'), 'node-compile-cache') },
   });
   const ended = once(child, 'exit').then(() => {});
   onStop(() => {
@@ -65,6 +75,7 @@ export async function spawnWorker(
   return {
     ...{ id: ready.slice('ready '.length), process: child, ended },
     hears: (beginning) => lines.hears(beginning),
+    said: () => lines.all,
     kill: (signal) => void child.kill(signal),
   };
 }

@@ -56,7 +56,8 @@ export function useWorld(kind: QueueKind): World {
   });
 }
 
-async function openWorld({ redis }: QueueKind) {
+/** A world of a test's own. The test calls `rest`, then `close`, also where it has failed. */
+export async function openWorld({ redis }: QueueKind) {
   const database = await createTestDatabase();
   const { url } = database;
   const db = openDatabase({ url, log: silentLog });
@@ -149,10 +150,14 @@ class TestWorld {
   };
 
   /** A worker in a process of its own; killed after the test. `url`: what it reaches Postgres by. */
-  startChild = async (options: ChildSettings['options'] = {}, url = this.url): Promise<ChildWorker> => {
+  startChild = async (
+    options: ChildSettings['options'] = {},
+    { url = this.url, points }: { url?: string; points?: ChildSettings['points'] | undefined } = {},
+  ): Promise<ChildWorker> => {
     const settings: ChildSettings = {
       ...{ url, modelUrl: this.model.baseUrl, dataDir: join(this.dir, 'data') },
       ...(this.#parts.redisUrl === undefined ? {} : { redisUrl: this.#parts.redisUrl }),
+      ...(points === undefined ? {} : { points }),
       options: { retry: QUICK_RETRY, ...options },
     };
     return spawnWorker(settings, (stop) => this.#stops.push(stop));

@@ -1,0 +1,63 @@
+/**
+ * A worker is killed before and after every durable step and act of a turn, on both queues; a peer finishes. What came of
+ * the task is what comes of it undisturbed, but for a change of unknown outcome and the one answer that was in flight.
+ */
+import { describe, expect, test } from 'vitest';
+import type { Step } from '../../src/core/turn.ts';
+import { durableSteps, textBelow } from '../support/transitions.ts';
+import { queueKinds } from '../support/worker.ts';
+import { expectedAt, kill, pointsOf, type Reading, read } from './play.ts';
+import { SCENES } from './scenes.ts';
+
+const kinds = await queueKinds('crash points on Redis');
+const readings = await Promise.all(SCENES.map((scene) => read({ kind: 'postgres' }, scene)));
+const cases = readings.flatMap((reading) =>
+  pointsOf(reading).map((point) => [reading.scene.name, point, reading] as const),
+);
+const TIMEOUT_MS = 60_000;
+
+describe('crash points', () => {
+  /** The points at which a turn's steps are performed; `report` only decides what the next commit says. */
+  const PERFORMED_BY: Readonly<Record<Step['do'], readonly string[]>> = {
+    callModel: ['callModel', 'record_answer'],
+    runTools: ['runTools', 'record_results'],
+    report: [],
+    askApproval: ['park_turn'],
+    endTurn: ['settle_turn'],
+    finish: ['settle_turn'],
+  };
+  /** In the lease's thread, over its own connection, at any moment of what the others do. */
+  const ANY_MOMENT = ['register_worker', 'renew_lease'];
+  const stoppedAt = new Set(cases.map(([, point]) => point.replace(/#\d+$/, '')));
+
+  test('are known for every step that core may decide on', () => {
+    const steps = [...textBelow('src/core', 'turn.ts').matchAll(/readonly do: '(\w+)'/g)].map(
+      ([, step]) => step,
+    );
+    expect(Object.keys(PERFORMED_BY).sort()).toEqual(steps.sort());
+  });
+
+  test('are before and after everything that a worker does durably: a new step needs a scene that reaches it', () => {
+    const steps = durableSteps().filter(({ name }) => !ANY_MOMENT.includes(name));
+    const acts = [...Object.values(PERFORMED_BY).flat(), 'wake'].map((name) => ({ name, isSweep: false }));
+    const wanted = [...steps, ...acts].flatMap(({ name, isSweep }) =>
+      isSweep ? [`after ${name}`] : [`before ${name}`, `after ${name}`],
+    );
+    expect([...new Set(wanted)].filter((point) => !stoppedAt.has(point))).toEqual([]);
+  });
+
+  test.each(kinds.slice(1))('are read on one queue and hold on $kind', async (kind) => {
+    for (const reading of readings)
+      expect((await read(kind, reading.scene)).outcome).toEqual(reading.outcome);
+  });
+});
+
+describe.concurrent.each(kinds)('on $kind, a worker that is killed', (kind) => {
+  test.each(cases)(
+    'in %s %s leaves what a peer can finish',
+    { timeout: TIMEOUT_MS },
+    async (_, point, reading: Reading) => {
+      expect(await kill(kind, reading.scene, point)).toEqual(expectedAt(reading, point));
+    },
+  );
+});

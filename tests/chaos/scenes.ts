@@ -1,0 +1,195 @@
+/** Tasks whose worker is stopped at a point, and what must have come of them whoever finished them. */
+import { UNKNOWN_OUTCOME } from '../../src/core/turn.ts';
+import { call, error, hang, say, sequence, usage } from '../support/scripted-model/scripted-model.ts';
+import type { Wanted } from '../support/worker.ts';
+import type { Outcome, Played } from './play.ts';
+
+export interface Scene {
+  readonly name: string;
+  readonly wanted: Wanted;
+  /** The points at which its worker is stopped; without them, every one that it reaches. */
+  readonly points?: readonly string[];
+  /** Of the worker that is stopped. */
+  readonly sweep?: { readonly everyMs: number; readonly unclaimedMs: number };
+  /** What happened before that worker starts, the task being there. */
+  readonly before?: (played: Played) => Promise<void>;
+  /** What others do while it runs, and after it. */
+  readonly meanwhile?: (played: Played) => Promise<void>;
+  /** What must come of it where the worker was stopped there; without this, what comes of it undisturbed. */
+  readonly expected?: (undisturbed: Outcome, at: At) => Outcome;
+}
+
+/** Where in the undisturbed worker's trace a worker was stopped. */
+export class At {
+  readonly point: string;
+  readonly #trace: readonly string[];
+
+  constructor(point: string, trace: readonly string[]) {
+    if (!trace.includes(point)) throw new Error(`the worker does not reach '${point}': ${trace.join(', ')}`);
+    this.point = point;
+    this.#trace = trace;
+  }
+
+  /** Both ends included. */
+  within(first: string, last: string): boolean {
+    return this.has(first) && !(this.has(last) && this.point !== last);
+  }
+
+  has(reached: string): boolean {
+    const index = this.#trace.indexOf(reached);
+    return index !== -1 && index <= this.#trace.indexOf(this.point);
+  }
+}
+
+/** More than the model is shown, so that the whole of it is stored. */
+const LONG = 'a line that is read\n'.repeat(2_000);
+const COUNTED = usage({ input: 10, output: 5 });
+const around = (name: string) => [`before ${name}`, `after ${name}`];
+const answersAtSecondTry: Wanted = {
+  script: ({ attempt }) => (attempt === 1 ? [say('Half'), hang()] : [say('Whole.'), COUNTED]),
+};
+const asks: Wanted = {
+  mode: 'safe',
+  limits: { seconds: 3_600 },
+  script: sequence([
+    [call('note', { text: 'asked' }, 'note_1'), COUNTED],
+    [say('Done.'), COUNTED],
+  ]),
+};
+
+/** Reads, then two changes, each of which a commit starts, then the end. */
+const WHOLE_TASK: Scene = {
+  name: 'a task of three turns',
+  wanted: {
+    script: sequence([
+      [call('look', { text: 'short' }, 'look_1'), call('look', { text: LONG }, 'look_2'), COUNTED],
+      [call('note', { text: 'first' }, 'note_1'), call('note', { text: 'second' }, 'note_2'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+  },
+  expected: (undisturbed, at) => changesAt(at)(requestsAt(at)(undisturbed)),
+};
+
+/** The answer that was in flight is asked for again; one that was committed never is. */
+function requestsAt(at: At) {
+  return (outcome: Outcome): Outcome => ({
+    ...outcome,
+    requests: outcome.requests.map((count, index) => {
+      const turn = index + 1;
+      return count + (at.within(`during callModel#${turn}`, `before record_answer#${turn}`) ? 1 : 0);
+    }),
+  });
+}
+
+/** A change between the commit that started it and the one with its result: unknown, and not run again. */
+function changesAt(at: At) {
+  const first = at.within('after record_answer#2', 'before record_results#1');
+  const second = at.within('after record_results#1', 'before settle_turn#2');
+  const lost = first ? 'note_1' : second ? 'note_2' : undefined;
+  const unknown = <T extends { readonly callId: string | null }>(row: T, more: Partial<T>) =>
+    lost !== undefined && row.callId === lost ? { ...row, ...more } : row;
+  return (outcome: Outcome): Outcome => ({
+    ...outcome,
+    calls: outcome.calls.map((row) => unknown(row, { status: 'unknown' })),
+    entries: outcome.entries.map((row) =>
+      row.kind === 'tool_result'
+        ? unknown(row, { status: 'unknown', parts: [{ type: 'text', text: UNKNOWN_OUTCOME }] })
+        : row,
+    ),
+    lines: outcome.lines.filter((line) => {
+      if (line === 'first') return !first || at.has('after runTools#3');
+      return !second || at.has('after runTools#4');
+    }),
+  });
+}
+
+const PARKED: Scene = {
+  name: 'a call that a person must allow',
+  wanted: asks,
+  points: around('park_turn').map(first),
+  meanwhile: async ({ world, task }) => {
+    await world.taskIs(task, { status: 'waiting' });
+    for (const approval of await world.approvals(task)) await world.answer(approval, 'allowed');
+  },
+};
+
+const DRAINED: Scene = {
+  name: 'a worker that is told to stop during an answer',
+  wanted: answersAtSecondTry,
+  points: [...around('hand_back_turn'), ...around('wake')].map(first),
+  meanwhile: async ({ world, task, child }) => {
+    await world.model.waitForRequest(({ sessionId }) => sessionId === task.sessionId);
+    child.kill('SIGTERM');
+  },
+};
+
+const TAKEN_OVER: Scene = {
+  name: 'a turn whose worker was killed before',
+  wanted: answersAtSecondTry,
+  points: [...around('end_worker'), ...around('take_over_turn'), ...around('wake')].map(first),
+  before: async ({ world, task }) => {
+    const lost = await world.startChild();
+    await world.model.waitForRequest(({ sessionId }) => sessionId === task.sessionId);
+    lost.kill('SIGKILL');
+    await lost.ended;
+  },
+};
+
+const SUSPECTED: Scene = {
+  name: 'a turn whose worker stands still and has lost its connections',
+  wanted: answersAtSecondTry,
+  points: around('suspect_worker').map(first),
+  before: async ({ world, task }) => {
+    const lost = await world.startChild();
+    await world.model.waitForRequest(({ sessionId }) => sessionId === task.sessionId);
+    lost.kill('SIGSTOP');
+    await world.db.sql`
+      SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name = 'capybara lease'`;
+  },
+};
+
+const UNWOKEN: Scene = {
+  name: 'a task whose job was lost',
+  wanted: { unwoken: true, script: sequence([[say('Done.'), COUNTED]]) },
+  sweep: { everyMs: 50, unclaimedMs: 200 },
+  points: ['after check_queued', ...around('rewake_turn'), ...around('wake')].map(first),
+};
+
+const EXPIRED: Scene = {
+  name: 'a task that reaches its deadline while it waits',
+  wanted: asks,
+  points: around('expire_task').map(first),
+  meanwhile: async ({ world, task }) => {
+    await world.taskIs(task, { status: 'waiting' });
+    await world.db.sql`UPDATE task SET deadline_at = clock_timestamp() WHERE id = ${task.taskId}`;
+  },
+};
+
+const RETRIED: Scene = {
+  name: 'a request that fails once',
+  wanted: { script: ({ attempt }) => (attempt === 1 ? error(500) : [say('Whole.'), COUNTED]) },
+  points: [...around('retry_turn'), 'after admit_turns', ...around('wake')].map(first),
+  // A failure that no commit tells of is a lost attempt like any other.
+  expected: (undisturbed, at) =>
+    at.has('after retry_turn#1')
+      ? undisturbed
+      : { ...undisturbed, events: undisturbed.events.filter((type) => !RETRY_EVENTS.includes(type)) },
+};
+
+const RETRY_EVENTS = ['turn.retried', 'task.waiting', 'task.resumed'];
+
+function first(point: string): string {
+  return `${point}#1`;
+}
+
+export const SCENES: readonly Scene[] = [
+  WHOLE_TASK,
+  PARKED,
+  DRAINED,
+  TAKEN_OVER,
+  SUSPECTED,
+  UNWOKEN,
+  EXPIRED,
+  RETRIED,
+];

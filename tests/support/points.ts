@@ -1,0 +1,107 @@
+/**
+ * The points at which a test stops a worker: before and after every durable step and every act, by the names that `store`
+ * and `core` give them. What a worker is built from is wrapped, so nothing in `src` knows of it.
+ */
+import type { Models } from '../../src/model/providers.ts';
+import type { QueueBackend, TurnQueue } from '../../src/queue/queue.ts';
+import type { Database } from '../../src/store/database.ts';
+import type { Registry } from '../../src/tools/registry.ts';
+import type { WorkerOptions } from '../../src/worker/worker.ts';
+
+/** Called at each point; what comes next waits until it resolves. */
+export type Reach = (point: string) => Promise<void>;
+
+/** What a worker acts through. */
+export type Wrapped = Pick<WorkerOptions, 'db' | 'backend' | 'models' | 'tools'>;
+
+export function withPoints({ db, backend, models, tools }: Wrapped, reach: Reach): Wrapped {
+  return {
+    db: databaseWithPoints(db, reach),
+    backend: backendWithPoints(backend, reach),
+    models: modelsWithPoints(models, reach),
+    tools: toolsWithPoints(tools, reach),
+  };
+}
+
+/** Both sides of an act that `reach` is told of. */
+async function around<T>(name: string, reach: Reach, act: () => Promise<T>): Promise<T> {
+  await reach(`before ${name}`);
+  const outcome = await act();
+  await reach(`after ${name}`);
+  return outcome;
+}
+
+/** Writes that are plain SQL rather than a transition. */
+const WRITES = [{ name: 'putOutput', begins: 'INSERT INTO output' }] as const;
+
+function databaseWithPoints(db: Database, reach: Reach): Database {
+  return {
+    pool: db.pool,
+    close: () => db.close(),
+    read: (text, ...values) => db.read(text, ...values),
+    repeat: (act) => db.repeat(act),
+    within: (ms) => databaseWithPoints(db.within(ms), reach),
+    transition: (name, ...args) => around(name, reach, () => db.transition(name, ...args)),
+    // A sweep that finds nothing is no step: it does the same again and again.
+    rows: async <Row extends Record<string, unknown>>(name: string, ...args: unknown[]) => {
+      const rows = await db.rows<Row>(name, ...args);
+      if (rows.length > 0) await reach(`after ${name}`);
+      return rows;
+    },
+    sql: <Row extends Record<string, unknown>>(strings: TemplateStringsArray, ...values: unknown[]) => {
+      const write = WRITES.find(({ begins }) => strings[0]?.trim().startsWith(begins));
+      const act = () => db.sql<Row>(strings, ...values);
+      return write === undefined ? act() : around(write.name, reach, act);
+    },
+  };
+}
+
+function backendWithPoints(backend: QueueBackend, reach: Reach): QueueBackend {
+  return {
+    kind: backend.kind,
+    queue: () => queueWithPoints(backend.queue(), reach),
+    consume: (options) => backend.consume(options),
+    close: () => backend.close(),
+  };
+}
+
+function queueWithPoints(queue: TurnQueue, reach: Reach): TurnQueue {
+  return {
+    wake: (job) => around('wake', reach, () => queue.wake(job)),
+    wakeAll: (jobs) => around('wake', reach, () => queue.wakeAll(jobs)),
+    states: (jobs) => queue.states(jobs),
+    close: () => queue.close(),
+  };
+}
+
+/** `during`: the model has been asked. `after`: the answer is there, and nobody has heard of it yet. */
+function modelsWithPoints(models: Models, reach: Reach): Models {
+  return {
+    list: () => models.list(),
+    resolve(name) {
+      const model = models.resolve(name);
+      return {
+        name: model.name,
+        async *stream(request, signal) {
+          await reach('before callModel');
+          let asked = false;
+          for await (const event of model.stream(request, signal)) {
+            if (!asked) await reach('during callModel');
+            asked = true;
+            if (event.type === 'finished' || event.type === 'failed') await reach('after callModel');
+            yield event;
+          }
+        },
+      };
+    },
+  };
+}
+
+function toolsWithPoints(tools: Registry, reach: Reach): Registry {
+  return {
+    tools: tools.tools,
+    specs: () => tools.specs(),
+    effectOf: (name) => tools.effectOf(name),
+    execute: (...call) => around('runTools', reach, () => tools.execute(...call)),
+  };
+}
