@@ -6,11 +6,11 @@ import { describe, expect, test } from 'vitest';
 import type { Step } from '../../src/core/turn.ts';
 import { durableSteps, textBelow } from '../support/transitions.ts';
 import { queueKinds } from '../support/worker.ts';
-import { expectedAt, kill, pointsOf, type Reading, read } from './play.ts';
+import { expectedAt, kill, pointsOf, type Reading, read, readAll } from './play.ts';
 import { SCENES } from './scenes.ts';
 
 const kinds = await queueKinds('crash points on Redis');
-const readings = await Promise.all(SCENES.map((scene) => read({ kind: 'postgres' }, scene)));
+const readings = await readAll(SCENES);
 const cases = readings.flatMap((reading) =>
   pointsOf(reading).map((point) => [reading.scene.name, point, reading] as const),
 );

@@ -62,6 +62,13 @@ const PEER_SWEEP = { everyMs: 50, unclaimedMs: 200 };
 /** So that nothing is looked for in vain, which would be a point that only a slow machine reaches. */
 const PATIENT_SWEEP = { everyMs: 50, unclaimedMs: 60_000 };
 
+/** All scenes, undisturbed, on the queue that every place has. */
+export async function readAll(scenes: readonly Scene[]): Promise<Reading[]> {
+  const readings: Reading[] = [];
+  for (const scene of scenes) readings.push(await read({ kind: 'postgres' }, scene));
+  return readings;
+}
+
 /** The scene, undisturbed. */
 export function read(kind: QueueKind, scene: Scene): Promise<Reading> {
   return inWorld(kind, async (world) => {

@@ -1,0 +1,53 @@
+/**
+ * A worker stands still at a point for longer than its lease, a peer takes its turn over and finishes, then it goes on:
+ * it changes no row, and acts at most where it had already been told that it may.
+ */
+import { describe, expect, test } from 'vitest';
+import { queueKinds } from '../support/worker.ts';
+import { expectedAt, type Outcome, pause, pointsOf, type Reading, readAll } from './play.ts';
+import { SCENES } from './scenes.ts';
+
+const kinds = await queueKinds('pause points on Redis');
+const readings = await readAll(SCENES);
+const cases = readings.flatMap((reading) =>
+  pointsOf(reading).map((point) => [reading.scene.name, point, reading] as const),
+);
+/** A pause takes a lease each: on Redis, one of each kind. */
+const ON_REDIS = [
+  'after claim_turn#1',
+  'during callModel#1',
+  'before record_answer#2',
+  'before runTools#3',
+  'before settle_turn#2',
+  'before wake#2',
+];
+const TIMEOUT_MS = 60_000;
+
+describe.concurrent.each(kinds)('on $kind, a worker that stands still', ({ kind, ...redis }) => {
+  const here = cases.filter(
+    ([, point, { scene }]) => kind === 'postgres' || (scene === SCENES[0] && ON_REDIS.includes(point)),
+  );
+  test.each(here)(
+    'in %s %s cannot write when it goes on',
+    { timeout: TIMEOUT_MS },
+    async (_, point, reading: Reading) => {
+      const { outcome, after, changes } = await pause({ kind, ...redis }, reading.scene, point);
+      expect(outcome).toEqual(expectedAt(reading, point));
+      expect(changes).toEqual({});
+      expect(mayFollow(outcome, point)).toContainEqual(after);
+    },
+  );
+});
+
+/**
+ * What had been found safe just before the pause still begins after it: a call once, of which the model was told that nobody
+ * knows whether it ran; or a request, unless the worker hears first that it has lost the turn.
+ */
+function mayFollow(outcome: Outcome, point: string): Outcome[] {
+  if (point === 'before runTools#3') return [{ ...outcome, lines: [...outcome.lines, 'first'] }];
+  if (point === 'before runTools#4') return [{ ...outcome, lines: [...outcome.lines, 'second'] }];
+  const [, turn] = /^before callModel#(\d+)$/.exec(point) ?? [];
+  if (turn === undefined) return [outcome];
+  const asked = outcome.requests.map((count, index) => (index + 1 === Number(turn) ? count + 1 : count));
+  return [outcome, { ...outcome, requests: asked }];
+}
