@@ -5,8 +5,7 @@
 import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { createLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
-import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
-import { createRedisQueueBackend } from '../../src/queue/redis.ts';
+import type { QueueBackend } from '../../src/queue/queue.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
@@ -30,10 +29,7 @@ const { url, redisUrl, modelUrl, dataDir, options } = settings;
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const log = createLog({ level: 'error' });
 const db = openDatabase({ url, log });
-const backend =
-  redisUrl === undefined
-    ? createPostgresQueueBackend({ url, log })
-    : createRedisQueueBackend({ url: redisUrl, log });
+const backend = await openBackend();
 const bus = createPostgresBus({ url, log });
 const lease = { ...DEFAULT_LEASE, ...options.lease };
 const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs });
@@ -53,6 +49,16 @@ process.on('SIGTERM', () => {
   if (!isEnding) void end();
   isEnding = true;
 });
+
+/** What is not loaded costs hundreds of starts nothing. */
+async function openBackend(): Promise<QueueBackend> {
+  if (redisUrl === undefined) {
+    const { createPostgresQueueBackend } = await import('../../src/queue/postgres.ts');
+    return createPostgresQueueBackend({ url, log });
+  }
+  const { createRedisQueueBackend } = await import('../../src/queue/redis.ts');
+  return createRedisQueueBackend({ url: redisUrl, log });
+}
 
 async function end(): Promise<void> {
   await worker.stop();
