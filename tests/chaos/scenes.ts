@@ -21,23 +21,28 @@ export interface Scene {
 
 /** Where in the undisturbed worker's trace a worker was stopped. */
 export class At {
-  readonly point: string;
   readonly #trace: readonly string[];
+  readonly #stopped: number;
 
   constructor(point: string, trace: readonly string[]) {
-    if (!trace.includes(point)) throw new Error(`the worker does not reach '${point}': ${trace.join(', ')}`);
-    this.point = point;
     this.#trace = trace;
+    this.#stopped = this.#indexOf(point);
+  }
+
+  /** It was reached, the one where the worker was stopped included. */
+  has(point: string): boolean {
+    return this.#indexOf(point) <= this.#stopped;
   }
 
   /** Both ends included. */
   within(first: string, last: string): boolean {
-    return this.has(first) && !(this.has(last) && this.point !== last);
+    return this.has(first) && this.#stopped <= this.#indexOf(last);
   }
 
-  has(reached: string): boolean {
-    const index = this.#trace.indexOf(reached);
-    return index !== -1 && index <= this.#trace.indexOf(this.point);
+  #indexOf(point: string): number {
+    const index = this.#trace.indexOf(point);
+    if (index === -1) throw new Error(`no worker reaches '${point}', only: ${this.#trace.join(', ')}`);
+    return index;
   }
 }
 
