@@ -8,6 +8,7 @@ import { createModels } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { createRegistry } from '../tools/registry.ts';
+import type { Tool } from '../tools/tool.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
 import { type Api, type ApiDeps, createApi } from './app.ts';
 import { listen } from './server.ts';
@@ -17,6 +18,13 @@ const EVERY_ADDRESS = '0.0.0.0';
 /** How long a request waits for a Postgres that is away, and for an answer of one that is slow or silent; then 503. */
 const PATIENCE = { ms: 3_000, totalMs: 5_000 };
 
+/** What a program that is built on an API adds to it; no setting does. */
+export interface ApiAdditions {
+  /** Tools that agents may be given beside the built-in ones: the workers have them too. */
+  readonly moreTools?: readonly Tool[];
+  readonly host?: string;
+}
+
 /**
  * The API of a server, on every address of this machine: its own connections, the database brought up to date first. Throws
  * `UserError` (exit code 3) where there is no database, or the port is taken.
@@ -24,12 +32,13 @@ const PATIENCE = { ms: 3_000, totalMs: 5_000 };
 export async function runApi(
   config: Config,
   log: Log,
+  { host = EVERY_ADDRESS, moreTools = [] }: ApiAdditions = {},
 ): Promise<{ readonly url: string; stop(): Promise<void> }> {
   const backends = openBackends(config, log);
   try {
     await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
-    const api = composeApi(config, { backends, log, allowLocal: false });
-    const server = await listen(api.app, { host: EVERY_ADDRESS, port: config.port });
+    const api = composeApi(config, { backends, log, moreTools, allowLocal: false });
+    const server = await listen(api.app, { host, port: config.port });
     log.info({ url: server.url, queue: backends.queue.kind }, 'the API listens');
     const stop = () => server.close().then(() => api.close());
     return { url: server.url, stop: () => stop().finally(() => backends.close()) };
@@ -52,15 +61,16 @@ export async function checkTask(config: Config, { model, agent, workspace }: Cre
 /** An API over connections that the caller opened and closes; not listening yet. */
 export function composeApi(
   config: Config,
-  parts: { readonly backends: Backends; readonly log: Log } & Pick<ApiDeps, 'allowLocal'>,
+  parts: { readonly backends: Backends; readonly log: Log } & Pick<ApiDeps, 'allowLocal'> &
+    Pick<ApiAdditions, 'moreTools'>,
 ): { readonly app: Api; close(): Promise<void> } {
-  const { backends, log, allowLocal } = parts;
+  const { backends, log, allowLocal, moreTools = [] } = parts;
   const queue = backends.queue.queue();
   const app = createApi({
     ...{ queue, log, allowLocal, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     db: backends.db.within(PATIENCE),
     models: createModels(config.providers, { model: config.model }),
-    resolveProfile: createAgents(createRegistry(builtinTools())).resolve,
+    resolveProfile: createAgents(createRegistry([...builtinTools(), ...moreTools])).resolve,
   });
   return { app, close: () => queue.close() };
 }

@@ -8,16 +8,26 @@ import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { createRegistry } from '../tools/registry.ts';
+import type { Tool } from '../tools/tool.ts';
 import { VERSION } from '../version.ts';
 import { DEFAULT_LEASE } from './lease.ts';
 import { type RunningWorker, startWorker } from './worker.ts';
 
+/** What a program that is built on a worker adds to it; no setting does. */
+export interface WorkerAdditions {
+  readonly moreTools?: readonly Tool[];
+}
+
 /** A worker of a server: its own connections, the database brought up to date first. */
-export async function runWorker(config: Config, log: Log): Promise<{ stop(): Promise<void> }> {
+export async function runWorker(
+  config: Config,
+  log: Log,
+  additions: WorkerAdditions = {},
+): Promise<{ stop(): Promise<void> }> {
   const backends = openBackends(config, log);
   try {
     await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
-    const worker = await composeWorker(config, { backends, log });
+    const worker = await composeWorker(config, { backends, log, ...additions });
     return { stop: () => worker.stop().finally(() => backends.close()) };
   } catch (error) {
     await backends.close();
@@ -28,19 +38,20 @@ export async function runWorker(config: Config, log: Log): Promise<{ stop(): Pro
 /** A worker over connections that the caller opened and closes. */
 export async function composeWorker(
   config: Config,
-  { backends, log }: { readonly backends: Backends; readonly log: Log },
+  parts: { readonly backends: Backends; readonly log: Log } & WorkerAdditions,
 ): Promise<RunningWorker> {
   const sandbox = createUnconfinedSandbox({
     environment: commandEnvironment(),
     leaseMs: DEFAULT_LEASE.leaseMs,
   });
+  const { backends, log, moreTools = [] } = parts;
   const { db, queue: backend, bus, directUrl } = backends;
   try {
     const worker = await startWorker({
       ...{ db, backend, bus, directUrl, sandbox, log },
       models: createModels(config.providers, { model: config.model, timeouts: timeoutsOf(config) }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
-      tools: createRegistry(builtinTools()),
+      tools: createRegistry([...builtinTools(), ...moreTools]),
       dataDir: config.dataDir,
       version: VERSION,
       concurrency: config.concurrency,
