@@ -66,6 +66,11 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     may: [...LEAVES, ...['store', 'api', 'worker'], ...['backends', 'config']],
     because: 'it puts the main files together on one machine',
   },
+  verify: {
+    may: [...LEAVES, ...['store', 'queue', 'tools', 'api', 'worker', 'embedded'], ...['backends', 'config']],
+    because:
+      'it is a main file that runs the others as processes, breaks them, and reads what became of them',
+  },
   cli: {
     may: ['core', 'config', 'log', 'version'],
     because: 'the CLI speaks HTTP like any other client, and starts quickly because it loads nothing else',
@@ -91,10 +96,10 @@ const ALLOWED: readonly {
 }[] = [
   // The shapes on the wire are what client and server share.
   { from: /^src\/cli\//, to: /^src\/api\/wire\.ts$/ },
-  // `up`, `run`, `api`, `worker` and `migrate` start programs; they load them when they do.
+  // `up`, `run`, `api`, `worker`, `migrate` and `verify` start programs; they load them when they do.
   {
     from: /^src\/cli\//,
-    to: /^src\/(embedded\/[^/]+|(api|worker)\/main|store\/(migrate|bootstrap))\.ts$/,
+    to: /^src\/(embedded\/[^/]+|(api|worker|verify)\/main|store\/(migrate|bootstrap))\.ts$/,
     lazy: true,
   },
   // The words for a provider's settings; nothing is read from the environment here.
@@ -175,7 +180,11 @@ const IMPURE =
 /** What opens connections, reads settings or starts threads and processes. */
 const CONSTRUCTORS =
   /^(openDatabase|openBackends|create(Postgres|Redis)(QueueBackend|Bus)|createModels|create\w+Sandbox|createRegistry|createAgents|startWorker|createApi|startPostgres|startCapybara|compose(Api|Worker))$/;
-const MAIN_FILES = ['src/backends.ts', 'src/api/main.ts', 'src/worker/main.ts', 'src/embedded/capybara.ts'];
+const MAIN_FILES = [
+  ...['src/backends.ts', 'src/api/main.ts', 'src/worker/main.ts', 'src/embedded/capybara.ts'],
+  // The proof puts its own connections and its Postgres together.
+  ...['src/verify/main.ts', 'src/verify/postgres.ts'],
+];
 /** The CLI starts the embedded Capybara for the while, through its main file. */
 const STARTS_EMBEDDED = ['src/cli/connection.ts', 'src/cli/commands/up.ts'];
 
@@ -188,6 +197,9 @@ const SQL_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/worker/lease-thread.ts':
     'a lease is renewed on a connection of its own thread, which nothing of the store may hold up',
   'src/embedded/data-dir.ts': 'SQLite, as a lock on a file that ends with its process',
+  'src/verify/facts.ts': 'reads what became of every row, to judge it; no server runs it',
+  'src/verify/witnesses.ts': 'the invariants, until they stand under store',
+  'src/verify/postgres.ts': 'makes and drops the database of a proof',
   'src/api/health-routes.ts': 'asks whether Postgres answers, and nothing else',
 };
 

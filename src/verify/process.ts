@@ -1,0 +1,38 @@
+/**
+ * What the processes under test share: they are handed a `ProcessOrder` as JSON in their first argument and settings by the
+ * environment, say `ready URL` when they are, end politely on SIGTERM, and at once when who started them is gone.
+ */
+import { type Config, loadConfig } from '../config.ts';
+import { createLog, type Log } from '../log.ts';
+import { offsetClock } from './clock-offset.ts';
+
+export interface ProcessOrder {
+  readonly clockOffsetMs: number;
+  /** The file that the sink tool appends to. */
+  readonly sink: string;
+}
+
+interface Program {
+  readonly url?: string;
+  stop(): Promise<void>;
+}
+
+type Start = (config: Config, log: Log, order: ProcessOrder) => Promise<Program>;
+
+export async function runProcess(start: Start): Promise<void> {
+  const order = JSON.parse(process.argv[2] ?? '') as ProcessOrder;
+  offsetClock(order.clockOffsetMs);
+  process.stdin.once('close', () => process.exit()).resume();
+  const { config } = loadConfig({ trustWorkingDirectory: false });
+  const program = await start(config, createLog({ level: 'info' }), order);
+  process.once('SIGTERM', () => {
+    program.stop().then(
+      () => process.stdin.destroy(),
+      (error: unknown) => {
+        process.stderr.write(`${String(error)}\n`);
+        process.exit(1);
+      },
+    );
+  });
+  process.stdout.write(`ready ${program.url ?? ''}\n`);
+}
