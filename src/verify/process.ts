@@ -3,6 +3,7 @@
  * environment, say `ready URL` when they are, end politely on SIGTERM, and at once when who started them is gone.
  */
 import { type Config, loadConfig } from '../config.ts';
+import { UserError } from '../core/errors.ts';
 import { createLog, type Log } from '../log.ts';
 import { offsetClock } from './clock-offset.ts';
 
@@ -24,7 +25,13 @@ export async function runProcess(start: Start): Promise<void> {
   offsetClock(order.clockOffsetMs);
   process.stdin.once('close', () => process.exit()).resume();
   const { config } = loadConfig({ trustWorkingDirectory: false });
-  const program = await start(config, createLog({ level: 'info' }), order);
+  const log = createLog({ level: 'info' });
+  const program = await start(config, log, order).catch((error: unknown) => {
+    // Postgres is away: who started this tries again. Anything else is a bug, and ends with its stack.
+    if (!(error instanceof UserError)) throw error;
+    log.warn({ code: error.code }, error.message);
+    process.exit(error.exitCode);
+  });
   process.once('SIGTERM', () => {
     program.stop().then(
       () => process.stdin.destroy(),

@@ -34,7 +34,11 @@ export class Relay {
   }
 
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) {
+      // A reset of a socket that is being shut down leaves libuv spinning over it for ever.
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
+    }
   }
 
   /** Nothing passes, and nobody is told. What was sent meanwhile arrives afterwards. */
