@@ -117,7 +117,7 @@ export class Faults {
     if (!isReady || this.#stopped.has(slot)) return undefined;
     this.#stopped.add(slot);
     child.signal('SIGSTOP');
-    return delay(ms).then(() => {
+    return this.#pause(ms).then(() => {
       child.signal('SIGCONT');
       this.#stopped.delete(slot);
     });
@@ -133,8 +133,13 @@ export class Faults {
 
   async #delay({ turns, ms }: Extract<Fault, { kind: 'delay_jobs' }>): Promise<void> {
     const jobs = await unfinishedTurns(this.#options.db, turns);
-    await delay(ms);
+    await this.#pause(ms);
     await this.#add(jobs);
+  }
+
+  /** Shorter where the proof is over before. */
+  async #pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.#options.signal }).catch(() => {});
   }
 
   /** A queue that is away takes none: then there is that much less to disturb. */

@@ -156,7 +156,8 @@ export class Load {
     const { client } = this.#options;
     this.tails += 1;
     const onGap = (what: string) => void this.gaps.push(what);
-    const tail = new Tail({ client, sessionId, onGap, signal: this.#endTails.signal });
+    const signal = AbortSignal.any([this.#options.signal, this.#endTails.signal]);
+    const tail = new Tail({ client, sessionId, onGap, signal });
     this.#tails.push({ tail, sessionId, done: tail.follow() });
   }
 

@@ -63,6 +63,9 @@ export async function prove(options: ProofOptions): Promise<Proof | undefined> {
   parts.add(() => rmSync(place, { recursive: true, force: true }));
   try {
     return await new Run(options, place, parts).run();
+  } catch (error) {
+    // What broke off because it was told to says less than who told it.
+    throw options.signal.aborted ? options.signal.reason : error;
   } finally {
     await parts.stop();
   }

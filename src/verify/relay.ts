@@ -44,7 +44,13 @@ export class Relay {
   /** Nothing passes, and nobody is told. What was sent meanwhile arrives afterwards. */
   async stall(ms: number): Promise<void> {
     if (this.#silence !== undefined) return;
-    this.#silence = new Promise((resolve) => setTimeout(resolve, ms));
+    this.#silence = new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#server.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
     for (const socket of this.#sockets) socket.pause();
     await this.#silence;
     this.#silence = undefined;

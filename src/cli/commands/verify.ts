@@ -44,4 +44,9 @@ export default class Verify extends CapybaraCommand {
     this.answer(flags, { ok, ...report }, text);
     if (!ok) process.exitCode = 1;
   }
+
+  protected override async catch(error: Error): Promise<void> {
+    await super.catch(error);
+    if ('code' in error && error.code === 'stopped') process.exitCode = 130;
+  }
 }
