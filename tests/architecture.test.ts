@@ -198,7 +198,6 @@ const SQL_ELSEWHERE: Readonly<Record<string, string>> = {
     'a lease is renewed on a connection of its own thread, which nothing of the store may hold up',
   'src/embedded/data-dir.ts': 'SQLite, as a lock on a file that ends with its process',
   'src/verify/facts.ts': 'reads what became of every row, to judge it; no server runs it',
-  'src/verify/witnesses.ts': 'the invariants, until they stand under store',
   'src/verify/postgres.ts': 'makes and drops the database of a proof',
   'src/api/health-routes.ts': 'asks whether Postgres answers, and nothing else',
 };

@@ -1,14 +1,15 @@
 /** Does what the plan says, and keeps what was done. After each fault the invariants are looked at. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '../core/errors.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
+import { findBrokenInvariants } from '../store/invariants.ts';
 import { loseJobs, unfinishedTurns } from './facts.ts';
 import type { Fleet } from './fleet.ts';
 import type { Fault, TimedFault } from './plan.ts';
 import type { ProofPostgres } from './postgres.ts';
 import type { ProofRedis } from './redis.ts';
 import type { FaultFact } from './verdict.ts';
-import { checkWitnesses } from './witnesses.ts';
 
 export interface FaultsOptions {
   readonly fleet: Fleet;
@@ -60,15 +61,20 @@ export class Faults {
 
   /** Looks at the invariants. */
   async look(after: string): Promise<void> {
+    let failure = '';
     for (let attempt = 1; attempt <= LOOK_TRIES && !this.#options.signal.aborted; attempt += 1) {
       try {
-        const found = await checkWitnesses(this.#options.db);
-        this.broken.push(...found.map((line) => `after ${after}: ${line}`));
+        const broken = await findBrokenInvariants(this.#options.db);
+        this.broken.push(
+          ...broken.map(({ invariant, id, found }) => `after ${after}: ${invariant}: ${id} (${found})`),
+        );
         return;
-      } catch {
+      } catch (error) {
+        failure = messageOf(error);
         await delay(LOOK_PAUSE_MS);
       }
     }
+    if (!this.#options.signal.aborted) this.broken.push(`after ${after}: nobody could look: ${failure}`);
   }
 
   #keep(work: Promise<unknown>): void {
