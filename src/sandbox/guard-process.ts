@@ -1,6 +1,6 @@
 /**
  * The process that outlives a worker by a moment, to kill what the worker's agents left running (PROTOCOL rule 5). Started by
- * `guard.ts` with the arguments marker and lease (milliseconds, 0: none).
+ * `guard.ts` with the arguments marker, limit of file locks, and lease (milliseconds, 0: none).
  *
  * Reads lines on its standard input: `+<group>` a process group was started, `-<group>` it is gone, `.` the worker is alive. The
  * end of the input is the end of the worker, polite or not. Without a beat for the length of the lease the commands are
@@ -14,13 +14,13 @@ const LONGEST_PAUSE_MS = 500;
 /** A process that cannot be killed hangs in the kernel; the guard does not wait for it for ever. */
 const GIVE_UP_MS = 60_000;
 
-const [marker = '', lease = '0'] = process.argv.slice(2);
+const [marker = '', locks = '', lease = '0'] = process.argv.slice(2);
 const leaseMs = Number(lease);
 const groups = new Set<number>();
 let lastBeat = performance.now();
 
 function killAll(): boolean {
-  return signalAll({ marker, groups: [...groups] }, 'SIGKILL');
+  return signalAll({ marker, lockLimit: Number(locks), groups: [...groups] }, 'SIGKILL');
 }
 
 function obey(line: string): void {

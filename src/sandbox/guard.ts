@@ -16,6 +16,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 export interface GuardOptions {
   /** `NAME=value` in the environment of every command. */
   readonly marker: string;
+  /** The hard limit of file locks of every command. */
+  readonly lockLimit: number;
   /** Without a beat for so long, the commands are killed; undefined: no lease. */
   readonly leaseMs?: number | undefined;
 }
@@ -93,8 +95,8 @@ export function startGuard(options: GuardOptions): Guard {
   };
 }
 
-function spawnGuard({ marker, leaseMs = 0 }: GuardOptions): Running {
-  const child = spawn(process.execPath, [GUARD_FILE, marker, `${leaseMs}`], {
+function spawnGuard({ marker, lockLimit, leaseMs = 0 }: GuardOptions): Running {
+  const child = spawn(process.execPath, [GUARD_FILE, marker, `${lockLimit}`, `${leaseMs}`], {
     detached: true,
     cwd: '/',
     env: {},

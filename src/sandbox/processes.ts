@@ -1,7 +1,8 @@
 /**
- * Finds and kills the processes of agents. On Linux by their process group and by a variable of their environment, which a
- * process keeps when it leaves the group; elsewhere by group alone. A process that leaves its group and clears its environment
- * escapes: only a sandbox with process namespaces holds it.
+ * Finds and kills the processes of agents. On Linux by their process group, by a variable of their environment, and by their
+ * limit of file locks (RLIMIT_LOCKS, setrlimit(2)), which has had no effect since Linux 2.4 and passes on to every child, also
+ * to one that has left the group and cleared its environment; elsewhere by group alone. A process that changes that limit
+ * besides escapes: only a sandbox with process namespaces holds it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -12,6 +13,8 @@ export const CALL_MARKER = 'CAPYBARA_CALL';
 export interface Belonging {
   /** `NAME=value`, random enough to occur in no other environment. */
   readonly marker: string;
+  /** A limit of file locks that no other process has: the soft one is the call's, the hard one the worker's. */
+  readonly lockLimit: number;
   readonly groups: readonly number[];
 }
 
@@ -43,16 +46,23 @@ export function signalAll(
   return found;
 }
 
-function belongs(pid: string, { marker, groups }: Belonging): boolean {
+function belongs(pid: string, { marker, lockLimit, groups }: Belonging): boolean {
   const stat = read(pid, 'stat').toString('latin1');
   // The name in parentheses may hold anything; behind it come state, parent and group.
   const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (state === undefined || state === '' || state === 'Z' || state === 'X') return false;
-  return groups.includes(Number(group)) || read(pid, 'environ').includes(marker);
+  if (groups.includes(Number(group)) || read(pid, 'environ').includes(marker)) return true;
+  return lockLimits(pid).includes(lockLimit);
+}
+
+/** Soft and hard. The line reads `Max file locks   SOFT   HARD   locks` (proc_pid_limits(5)). */
+function lockLimits(pid: string): number[] {
+  const [, soft, hard] = /^Max file locks +(\d+) +(\d+)/m.exec(read(pid, 'limits').toString('latin1')) ?? [];
+  return [Number(soft), Number(hard)];
 }
 
 /** Empty where the process has ended meanwhile, or is another user's: none of ours. */
-function read(pid: string, name: 'stat' | 'environ'): Buffer {
+function read(pid: string, name: 'stat' | 'environ' | 'limits'): Buffer {
   try {
     return readFileSync(`/proc/${pid}/${name}`);
   } catch {

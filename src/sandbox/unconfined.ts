@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { clearedEnvironment, type Environment } from './environment.ts';
@@ -19,6 +19,14 @@ const POLL_MS = 10;
 const KILL_WAIT_MS = 2_000;
 /** For output that is still in the pipe when all processes are gone. */
 const DRAIN_MS = 200;
+/** The limits of file locks that tell processes apart: a call's are below a worker's, since no one may raise the hard one. */
+const LOCK_LIMITS = { call: [2 ** 45, 2 ** 46], worker: [2 ** 46, 2 ** 47] } as const;
+/**
+ * `sh` joins the two streams into one, so that errors stand where they happened; `bash` takes its place. Shells differ in the
+ * option's letter, and one that has none of the two goes without.
+ */
+const SHELL = `if ulimit -w "$2"; then ulimit -S -w "$3"; else ulimit -x "$2" && ulimit -S -x "$3"; fi 2>/dev/null
+exec bash -c "$1" 2>&1`;
 /** In so short a time no pid is given out twice, so those that were there before the command need no second look. */
 const FRESH_MS = 5_000;
 
@@ -44,14 +52,15 @@ export interface UnconfinedSandbox extends Sandbox {
  */
 export function createUnconfinedSandbox(options: UnconfinedOptions): UnconfinedSandbox {
   const worker = randomUUID();
-  const guard = startGuard({ marker: `${WORKER_MARKER}=${worker}`, leaseMs: options.leaseMs });
+  const lockLimit = randomInt(...LOCK_LIMITS.worker);
+  const guard = startGuard({ marker: `${WORKER_MARKER}=${worker}`, lockLimit, leaseMs: options.leaseMs });
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   const env = { ...clearedEnvironment(options.environment), [WORKER_MARKER]: worker };
   return {
     name: 'none',
     async run(command, signal) {
-      const call = new Call({ command, env, guard, options });
+      const call = new Call({ command, env, lockLimit, guard, options });
       const result = call.run(AbortSignal.any([signal, closing.signal]));
       running.add(result);
       return result.finally(() => running.delete(result));
@@ -68,6 +77,8 @@ export function createUnconfinedSandbox(options: UnconfinedOptions): UnconfinedS
 interface CallParts {
   readonly command: Command;
   readonly env: Record<string, string>;
+  /** The worker's. */
+  readonly lockLimit: number;
   readonly guard: Guard;
   readonly options: UnconfinedOptions;
 }
@@ -76,6 +87,7 @@ interface CallParts {
 class Call {
   readonly #parts: CallParts;
   readonly #id = randomUUID();
+  readonly #lockLimit = randomInt(...LOCK_LIMITS.call);
   readonly #before = new Set(listPids());
   readonly #startedAt = performance.now();
   readonly #output: Output;
@@ -104,15 +116,18 @@ class Call {
     }
   }
 
-  /** `sh` joins the two streams into one, so that errors stand where they happened; `bash` takes its place. */
   #spawn(): ChildProcess {
-    const { command, env } = this.#parts;
-    const child = spawn('/bin/sh', ['-c', 'exec bash -c "$1" 2>&1', 'sh', command.script], {
-      cwd: command.cwd,
-      env: { ...env, ...command.env, [CALL_MARKER]: this.#id, [WORKER_MARKER]: env[WORKER_MARKER] },
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const { command, env, lockLimit } = this.#parts;
+    const child = spawn(
+      '/bin/sh',
+      ['-c', SHELL, 'sh', command.script, `${lockLimit}`, `${this.#lockLimit}`],
+      {
+        cwd: command.cwd,
+        env: { ...env, ...command.env, [CALL_MARKER]: this.#id, [WORKER_MARKER]: env[WORKER_MARKER] },
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     // Where not even a pipe could be made there are no streams; `spawned` then throws.
     for (const stream of [child.stdout, child.stderr]) if (stream) this.#output.collect(stream);
     return child;
@@ -150,7 +165,11 @@ class Call {
 
   /** Whether a process of this call still runs; each gets the signal, if there is one. */
   #signal(group: number, signal: NodeJS.Signals | 0 = 0): boolean {
-    const whose: Belonging = { marker: `${CALL_MARKER}=${this.#id}`, groups: [group] };
+    const whose: Belonging = {
+      marker: `${CALL_MARKER}=${this.#id}`,
+      lockLimit: this.#lockLimit,
+      groups: [group],
+    };
     const isFresh = performance.now() - this.#startedAt < FRESH_MS;
     return signalAll(whose, signal, isFresh ? this.#before : undefined);
   }

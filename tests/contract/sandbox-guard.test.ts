@@ -12,7 +12,8 @@ const source = join(here, '../../src/sandbox');
 const SCRIPT = `
   setsid bash -c 'echo $$ > outside; trap "" TERM; while :; do date +%N >> beats; sleep 0.02; done' >/dev/null 2>&1 &
   env -i bash -c 'echo $$ > inside; sleep 1000; :' &
-  until [ -s outside ] && [ -s inside ]; do sleep 0.02; done
+  setsid env -i bash -c 'echo $$ > bare; sleep 1000; :' >/dev/null 2>&1 &
+  until [ -s outside ] && [ -s inside ] && [ -s bare ]; do sleep 0.02; done
   echo $$ > shell
   sleep 1000`;
 
@@ -39,11 +40,11 @@ function startWorker({ code = source, extension = '.ts', lease = 0 } = {}): void
   });
 }
 
-/** The pids of the shell, of a child without environment, and of one that left session and group. */
+/** The pids of the shell, of a child without environment, of one that left session and group, and of one that did both. */
 async function commandPids(): Promise<string[]> {
   return vi.waitFor(async () => {
     const texts = await Promise.all(
-      ['shell', 'inside', 'outside'].map((name) => readFile(join(cwd, name), 'utf8')),
+      ['shell', 'inside', 'outside', 'bare'].map((name) => readFile(join(cwd, name), 'utf8')),
     );
     for (const text of texts) expect(text).toMatch(/^\d+\n$/);
     return texts.map((text) => text.trim());

@@ -220,6 +220,14 @@ describe('a process that outlives its command', () => {
     expect(isRunning(result.output.trim())).toBe(false);
   });
 
+  it.runIf(linux)('is killed though it left its session, its group and its environment', async () => {
+    const result = await run(
+      "setsid env -i bash -c 'echo $$ > pid; exec sleep 100' >/dev/null 2>&1 & until [ -s pid ]; do sleep 0.02; done; cat pid",
+    );
+    expect(result.output).toMatch(/^\d+\n$/);
+    expect(isRunning(result.output.trim())).toBe(false);
+  });
+
   it.runIf(linux)('is killed though it goes on forking', async () => {
     await run(
       'for i in 1 2 3; do setsid bash -c "while :; do (sleep 0.05; :) & sleep 0.01; done" >/dev/null 2>&1 & done; sleep 0.3',
@@ -236,7 +244,7 @@ describe('a process that outlives its command', () => {
 
   it.runIf(linux)('and has escaped with the output open does not hold up the result', async () => {
     const result = await run(
-      "env -i setsid bash -c 'echo $$ > pid; exec sleep 100' & until [ -s pid ]; do sleep 0.02; done",
+      "env -i setsid bash -c 'ulimit -x 1; echo $$ > pid; exec sleep 100' & until [ -s pid ]; do sleep 0.02; done",
     );
     expect(result.end).toEqual({ type: 'exit', code: 0 });
     const pid = await written('pid');
