@@ -24,6 +24,7 @@ export interface FaultsOptions {
 /** For the invariants, where Postgres is away or a connection breaks. */
 const LOOK_TRIES = 20;
 const LOOK_PAUSE_MS = 250;
+const LOSE_AGAIN_MS = 2;
 /** Wake numbers that no turn of the proof reaches by itself. */
 const FOREIGN_WAKE = 1_000_000;
 
@@ -86,7 +87,7 @@ export class Faults {
 
   /** Resolves when what the fault broke is whole. Undefined: its victim is away already. */
   #begin(fault: Fault): Promise<void> | undefined {
-    const { fleet, postgres, redis, db } = this.#options;
+    const { fleet, postgres, redis } = this.#options;
     switch (fault.kind) {
       case 'kill':
         return this.#end(fault.slot, 'SIGKILL', fault.downMs);
@@ -103,7 +104,7 @@ export class Faults {
       case 'restart_redis':
         return redis?.restart?.();
       case 'lose_jobs':
-        return redis === undefined ? loseJobs(db) : redis.flush();
+        return this.#lose(fault);
       case 'double_jobs':
         return this.#double(fault);
       case 'delay_jobs':
@@ -127,6 +128,15 @@ export class Faults {
       child.signal('SIGCONT');
       this.#stopped.delete(slot);
     });
+  }
+
+  async #lose({ ms }: Extract<Fault, { kind: 'lose_jobs' }>): Promise<void> {
+    const { redis, db } = this.#options;
+    const endAt = performance.now() + ms;
+    do {
+      await (redis === undefined ? loseJobs(db) : redis.flush());
+      await this.#pause(LOSE_AGAIN_MS);
+    } while (performance.now() < endAt);
   }
 
   async #double({ turns, copies }: Extract<Fault, { kind: 'double_jobs' }>): Promise<void> {

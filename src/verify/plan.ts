@@ -28,8 +28,8 @@ export type Fault =
   /** `crash`: an immediate shutdown, so that Postgres has to recover. */
   | { readonly kind: 'restart_postgres'; readonly crash: boolean }
   | { readonly kind: 'restart_redis' }
-  /** Every job is gone: FLUSHALL, or as much on Postgres. */
-  | { readonly kind: 'lose_jobs' }
+  /** Every job is gone (FLUSHALL, or as much on Postgres), again and again for `ms`: a queue is mostly empty. */
+  | { readonly kind: 'lose_jobs'; readonly ms: number }
   /** `copies` more jobs for each of some unfinished turns. */
   | { readonly kind: 'double_jobs'; readonly turns: number; readonly copies: number }
   /** Jobs for turns of now, added `ms` later, when most of them have ended. */
@@ -146,7 +146,7 @@ function faultKinds({ backend, ownPostgres, ownRedis }: PlanOptions): Draw[] {
     (random) => ({ kind: 'replace', slot: random.pick(SLOTS) }),
     (random) => ({ kind: 'double_jobs', turns: random.between(5, 20), copies: random.between(1, 3) }),
     (random) => ({ kind: 'delay_jobs', turns: random.between(5, 20), ms: random.between(500, 6_000) }),
-    () => ({ kind: 'lose_jobs' }),
+    (random) => ({ kind: 'lose_jobs', ms: random.between(500, 2_000) }),
     ...(ownPostgres
       ? [(random: Random): Fault => ({ kind: 'restart_postgres', crash: random.chance(0.5) })]
       : []),
