@@ -17,6 +17,8 @@ const UNREACHABLE = new Set([
   'ENOENT',
   'ETIMEDOUT',
 ]);
+/** What `pg` says, without a code, of a connection that ended under a query. */
+const BROKEN = /connection terminated|not queryable/i;
 
 /**
  * A connected client; the caller ends it.
@@ -61,7 +63,23 @@ function parseTarget(url: string): Target {
   };
 }
 
-function connectError(error: unknown, { address, user, database }: Target): unknown {
+/** `database_unreachable` where the connection to `url` broke or Postgres ended it; any other error as it is. */
+export function explainBreak(error: unknown, url: string): unknown {
+  const { code, message = '' } = error as { code?: string; message?: string };
+  const broke = UNREACHABLE.has(code ?? '') || /^(08|57P)/.test(code ?? '') || BROKEN.test(message);
+  return broke ? unreachable(parseTarget(url)) : error;
+}
+
+function unreachable({ address }: Target): UserError {
+  return new UserError(
+    'database_unreachable',
+    `No Postgres answers at ${address}: start it, or correct DATABASE_URL.`,
+    3,
+  );
+}
+
+function connectError(error: unknown, target: Target): unknown {
+  const { address, user, database } = target;
   const { code, message } = error as { code?: string; message?: string };
   if (code === '3D000') {
     return new UserError(
@@ -78,11 +96,7 @@ function connectError(error: unknown, { address, user, database }: Target): unkn
     );
   }
   if (UNREACHABLE.has(code ?? '') || code?.startsWith('57P') || /timeout|terminated/i.test(message ?? '')) {
-    return new UserError(
-      'database_unreachable',
-      `No Postgres answers at ${address}: start it, or correct DATABASE_URL.`,
-      3,
-    );
+    return unreachable(target);
   }
   return error;
 }

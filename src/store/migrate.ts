@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { runMigrations } from 'bullmq';
 import { type Client, DatabaseError } from 'pg';
 import { UserError } from '../core/errors.ts';
-import { connect } from './connect.ts';
+import { connect, explainBreak } from './connect.ts';
 import { installTransitions } from './transitions-schema.ts';
 
 export { transitionsSchema } from './transitions-schema.ts';
@@ -69,8 +69,11 @@ export async function migrate(url: string, options: MigrateOptions): Promise<voi
     await applyMigrations(client, options);
     await installTransitions(client, options.transitionsDir);
     await runMigrations(client);
+  } catch (error) {
+    // Postgres went away meanwhile: the next start finds nothing half done.
+    throw explainBreak(error, url);
   } finally {
-    await client.end();
+    await client.end().catch(() => {});
   }
 }
 

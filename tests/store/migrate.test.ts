@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -252,6 +252,35 @@ describe('one sentence says what is wrong, without the password, where', () => {
     await expect(run('postgresql://me:secret@no-such-host.invalid/x')).rejects.toEqual(
       refusal('database_unreachable', /^No Postgres answers at no-such-host.invalid:5432: /),
     );
+  });
+
+  test.each(['told by Postgres', 'without a word'])('Postgres goes away meanwhile, %s', async (how) => {
+    await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
+    let connection: Socket | undefined;
+    const { hostname, port } = new URL(database.url);
+    const relay = createServer((socket) => {
+      connection = socket;
+      socket.on('error', () => {});
+      const server = connect(Number(port), hostname).on('error', () => {});
+      socket.pipe(server).pipe(socket);
+      socket.once('close', () => server.destroy());
+    });
+    await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+    const own = (relay.address() as AddressInfo).port;
+    const attempt = at((url) => {
+      url.port = String(own);
+    });
+    const ended = expect(attempt).rejects.toEqual(
+      refusal('database_unreachable', new RegExp(`^No Postgres answers at 127.0.0.1:${own}: `)),
+    );
+    await vi.waitFor(() => expect(logged).toHaveLength(1));
+    if (how === 'without a word') connection?.destroy();
+    else
+      await client.query(
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+      );
+    await ended;
+    await new Promise((resolve) => relay.close(resolve));
   });
 
   test('the password is wrong or missing', async () => {
