@@ -166,6 +166,13 @@ installedTest('its embedded Postgres starts, is migrated and stops', async () =>
   expect((await run).stdout).toMatch(/^applying migration /);
 });
 
+installedTest('verify proves the installed package, with processes of its own', async () => {
+  const args = ['verify', '--seed', '1', '--minutes', '0.1', '--backend', 'postgres'];
+  const options = { cwd: elsewhere, env: environment(), timeout: 150_000 };
+  const { stdout } = await promisify(execFile)(join(prefix, 'bin', 'capybara'), args, options);
+  expect(stdout).toContain('Nothing was lost, and nothing was done twice.');
+});
+
 describe('the installed command', () => {
   let model: ScriptedModel;
   let repository: string;
