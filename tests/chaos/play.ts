@@ -204,3 +204,13 @@ function anywhere(parts: Outcome['entries'][number]['parts'], { dir }: World) {
 export function pointsOf({ scene, trace }: Reading): readonly string[] {
   return scene.points ?? trace;
 }
+
+/**
+ * Those of them that differ in what is durable or has begun: between the end of one step and the beginning of the next a
+ * worker only decides, so that to stop there is to stop after the first.
+ */
+export function distinctPointsOf(reading: Reading): readonly string[] {
+  const { trace } = reading;
+  const follows = (point: string) => trace[trace.indexOf(point) - 1]?.startsWith('after ') === true;
+  return pointsOf(reading).filter((point) => !(point.startsWith('before ') && follows(point)));
+}
