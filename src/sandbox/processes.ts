@@ -52,7 +52,14 @@ function belongs(pid: string, { marker, lockLimit, groups }: Belonging): boolean
   const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (state === undefined || state === '' || state === 'Z' || state === 'X') return false;
   if (groups.includes(Number(group)) || read(pid, 'environ').includes(marker)) return true;
-  return lockLimits(pid).includes(lockLimit);
+  return lockLimits(pid).includes(lockLimit) && !isGuard(pid);
+}
+
+/**
+ * A Capybara that an agent runs has a guard of its own, which must outlive it to kill what it started; it ends by itself.
+ */
+function isGuard(pid: string): boolean {
+  return read(pid, 'cmdline').includes('/sandbox/guard-process.');
 }
 
 /** Soft and hard. The line reads `Max file locks   SOFT   HARD   locks` (proc_pid_limits(5)). */
@@ -62,7 +69,7 @@ function lockLimits(pid: string): number[] {
 }
 
 /** Empty where the process has ended meanwhile, or is another user's: none of ours. */
-function read(pid: string, name: 'stat' | 'environ' | 'limits'): Buffer {
+function read(pid: string, name: 'stat' | 'environ' | 'limits' | 'cmdline'): Buffer {
   try {
     return readFileSync(`/proc/${pid}/${name}`);
   } catch {

@@ -121,6 +121,18 @@ describe('limits, on both sides', () => {
     },
   );
 
+  test('tokens: an answer that passed them is finished, also by the worker that takes its turn over', async () => {
+    const held = await running(store, { limits: { tokens: 5000 }, reserve: 4096 });
+    const answer = answerOf([callOf('requested', { effect: 'read' })]);
+    await recordAnswer(store.db, held, { ...answer, usage: { ...answer.usage, input: 6000 } });
+    await handBackTurn(store.db, held, { results: [], nextTurnId: newId() });
+    const next = claimOf(held.turnId, await addWorker(store.db), 4096);
+    expect(await claimTurn(store.db, next)).toMatchObject({
+      outcome: 'claimed',
+      turn: { answerPosition: 2 },
+    });
+  });
+
   test('tokens: counts that an integer cannot hold end the task instead of stopping it', async () => {
     const held = await running(store, { limits: { tokens: 5_000_000_000 } });
     const call = callOf();

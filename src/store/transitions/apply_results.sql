@@ -9,9 +9,10 @@ DECLARE
   v_result jsonb;
   v_call tool_call;
   v_position int;
-  v_events jsonb := '[]';
+  -- An array, since adding to a jsonb writes all of it anew.
+  v_events jsonb[] := '{}';
 BEGIN
-  IF p_results = '[]' THEN RETURN v_events; END IF;
+  IF p_results = '[]' THEN RETURN '[]'; END IF;
   v_position := next_position(p_turn.session_id);
   FOR v_result IN SELECT value FROM jsonb_array_elements(p_results) LOOP
     UPDATE tool_call
@@ -23,12 +24,12 @@ BEGIN
     CONTINUE WHEN NOT FOUND;
     INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, call_id, status)
     VALUES (p_turn.session_id, v_position, p_turn.task_id, p_turn.id, 'tool_result', v_result->'parts', v_call.call_id, v_call.status);
-    v_events := v_events || turn_event('tool.completed', p_turn, jsonb_build_object(
+    v_events := array_append(v_events, turn_event('tool.completed', p_turn, jsonb_build_object(
       'callId', v_call.call_id, 'ordinal', v_call.ordinal, 'name', v_call.name, 'status', v_call.status,
-      'position', v_position, 'durationMs', v_call.duration_ms));
+      'position', v_position, 'durationMs', v_call.duration_ms))->0);
     v_position := v_position + 1;
   END LOOP;
-  RETURN v_events;
+  RETURN to_jsonb(v_events);
 END $$;
 
 -- start_calls: tool calls `requested` → `started`: the intent, committed before the act (promise 3). Never one that was

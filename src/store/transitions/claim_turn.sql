@@ -60,7 +60,8 @@ BEGIN
     || state_event(v_turn.session_id, v_task.id, CASE WHEN v_turn.answer_position IS NULL THEN 'thinking' ELSE 'executing' END);
   RETURN claimed_turn('claimed', v_turn, v_task, p_known) || jsonb_build_object('takenIn', v_taken,
     'seq', append_events(v_turn.root_id, v_events, 0, v_reserve, v_first,
-                         CASE v_first WHEN 1 THEN v_task.tree_turn_limit END, v_task.token_limit));
+                         CASE v_first WHEN 1 THEN v_task.tree_turn_limit END,
+                         CASE WHEN v_turn.answer_position IS NULL THEN v_task.token_limit END));
 END $$;
 
 -- Names the limit that forbids one more turn and its tokens. The tree is not locked yet: append_events looks again when it
@@ -73,7 +74,10 @@ BEGIN
   IF p_turn.number > p_task.turn_limit THEN RETURN 'turns'; END IF;
   SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id;
   IF p_turn.started_at IS NULL AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
-  IF v_tree.tokens_used + v_tree.tokens_reserved + p_reserve > p_task.token_limit THEN RETURN 'tokens'; END IF;
+  -- A turn that has its answer spends none: what was paid for is finished.
+  IF p_turn.answer_position IS NULL AND v_tree.tokens_used + v_tree.tokens_reserved + p_reserve > p_task.token_limit THEN
+    RETURN 'tokens';
+  END IF;
   RETURN NULL;
 END $$;
 

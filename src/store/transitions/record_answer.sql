@@ -71,19 +71,20 @@ CREATE FUNCTION call_events(p_turn turn, p_calls jsonb) RETURNS jsonb LANGUAGE p
 DECLARE
   v_call jsonb;
   v_data jsonb;
-  v_requested jsonb := '[]';
-  v_next jsonb := '[]';
+  -- Arrays, since adding to a jsonb writes all of it anew.
+  v_requested jsonb[] := '{}';
+  v_next jsonb[] := '{}';
 BEGIN
   IF p_calls = '[]' THEN RETURN '[]'; END IF;
   FOR v_call IN SELECT value FROM jsonb_array_elements(p_calls) LOOP
     v_data := jsonb_build_object('callId', v_call->>'callId', 'ordinal', (v_call->>'ordinal')::int, 'name', v_call->>'name');
-    v_requested := v_requested || turn_event('tool.requested', p_turn, v_data);
+    v_requested := array_append(v_requested, turn_event('tool.requested', p_turn, v_data)->0);
     IF v_call->>'status' = 'started' THEN
-      v_next := v_next || turn_event('tool.started', p_turn, v_data);
+      v_next := array_append(v_next, turn_event('tool.started', p_turn, v_data)->0);
     ELSIF v_call->>'status' = 'awaiting_approval' THEN
-      v_next := v_next || turn_event('approval.requested', p_turn,
-        v_data || jsonb_build_object('approvalId', v_call->>'approvalId', 'tool', v_call->>'name'));
+      v_next := array_append(v_next, turn_event('approval.requested', p_turn,
+        v_data || jsonb_build_object('approvalId', v_call->>'approvalId', 'tool', v_call->>'name'))->0);
     END IF;
   END LOOP;
-  RETURN v_requested || v_next || state_event(p_turn.session_id, p_turn.task_id, 'executing');
+  RETURN to_jsonb(v_requested || v_next) || state_event(p_turn.session_id, p_turn.task_id, 'executing');
 END $$;
