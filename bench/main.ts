@@ -48,7 +48,6 @@ async function measureBackends(): Promise<Row[]> {
   const env = { DATABASE_URL: postgres.url, CAPYBARA_DATA_DIR: join(place, 'data') };
   try {
     await migrate(postgres.url, { log: () => {} });
-    await countCalls(postgres.url);
     const rows = await measureOn('postgres', env);
     if (redis !== undefined) rows.push(...(await measureOn('redis', { ...env, REDIS_URL: redis.url })));
     if (wanted('tree')) rows.push(...(await measureTree(postgres.url, sizes.treeTurns)));
@@ -71,17 +70,27 @@ async function measureOn(
   };
   return [
     ...(await part('turns', (under) => measureTurns(under, sizes.turns))),
-    ...(await part('cost', (under) => measureCost(under, url, sizes.longSession))),
+    ...(await counted(url, () => part('cost', (under) => measureCost(under, url, sizes.longSession)))),
     ...(await part('tails', (under) => measureTails(under, sizes.tails, sizes.tailSeconds))),
     ...(await part('takeover', (under) => measureTakeover(under, url, sizes.kills), 'api')),
   ];
 }
 
-/** Postgres counts how often each transition was called. */
-async function countCalls(url: string): Promise<void> {
+/** While Postgres counts how often each transition is called, for connections that begin then: what is timed goes without. */
+async function counted<T>(url: string, act: () => Promise<T>): Promise<T> {
+  const database = new URL(url).pathname.slice(1);
+  await execute(url, `ALTER DATABASE ${database} SET track_functions = 'pl'`);
+  try {
+    return await act();
+  } finally {
+    await execute(url, `ALTER DATABASE ${database} RESET track_functions`);
+  }
+}
+
+async function execute(url: string, sql: string): Promise<void> {
   const client = new Client(url);
   await client.connect();
-  await client.query(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET track_functions = 'pl'`);
+  await client.query(sql);
   await client.end();
 }
 
