@@ -167,7 +167,8 @@ const EXPIRED: Scene = {
   points: around('expire_task').map(first),
   meanwhile: async ({ world, task }) => {
     await world.taskIs(task, { status: 'waiting' });
-    await world.db.sql`UPDATE task SET deadline_at = clock_timestamp() WHERE id = ${task.taskId}`;
+    await world.db
+      .sql`UPDATE task SET deadline_at = clock_timestamp() - interval '1 ms' WHERE id = ${task.taskId}`;
   },
 };
 

@@ -146,7 +146,8 @@ describe('claim_turn', () => {
       await addWorker(store.db),
     ];
     await lose(store.db, ended);
-    await store.db.sql`UPDATE worker SET lease_expires_at = clock_timestamp() WHERE id = ${late}`;
+    await store.db
+      .sql`UPDATE worker SET lease_expires_at = clock_timestamp() - interval '1 ms' WHERE id = ${late}`;
     const before = await snapshotRows(store.db);
     for (const worker of [ended, late, newId()]) {
       expect(await claimTurn(store.db, claimOf(turnId, worker))).toEqual({ outcome: 'worker_lost' });

@@ -75,7 +75,8 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     await admitTurns(store.db, 100);
     const held = await running(store);
     await retryOf(held, false)(store.db);
-    await store.db.sql`UPDATE turn SET due_at = clock_timestamp() WHERE id = ${held.turnId}`;
+    await store.db
+      .sql`UPDATE turn SET due_at = clock_timestamp() - interval '1 ms' WHERE id = ${held.turnId}`;
     return { admit_turns: (db) => admitTurns(db, 100), ...fromOutside(store, held) };
   },
 };

@@ -137,7 +137,7 @@ describe('take_over_turn', () => {
         SELECT status, round(extract(epoch FROM due_at - clock_timestamp()))::int AS seconds FROM turn WHERE id = ${turnId}`;
       pauses.push([turn?.status, turn?.seconds]);
       await store.db
-        .sql`UPDATE turn SET due_at = clock_timestamp() WHERE id = ${turnId} AND status = 'ready'`;
+        .sql`UPDATE turn SET due_at = clock_timestamp() - interval '1 ms' WHERE id = ${turnId} AND status = 'ready'`;
       await admitTurns(store.db, 10);
       held = await claim(store.db, turnId);
     }

@@ -179,7 +179,8 @@ describe('admit_turns', () => {
     expect(await admitTurns(store.db, 10)).toEqual([]);
     expect(changesBetween(after, await snapshotRows(store.db))).toEqual({});
     expect(await nextDueIn(store.db)).toBeGreaterThan(30_000);
-    await store.db.sql`UPDATE turn SET due_at = clock_timestamp() WHERE id = ${later.turnId}`;
+    await store.db
+      .sql`UPDATE turn SET due_at = clock_timestamp() - interval '1 ms' WHERE id = ${later.turnId}`;
     expect(await nextDueIn(store.db)).toBeLessThanOrEqual(0);
     await admitTurns(store.db, 10);
     expect(await nextDueIn(store.db)).toBeUndefined();
