@@ -13,15 +13,15 @@
 CREATE FUNCTION claim_turn(p_turn uuid, p_attempt uuid, p_worker uuid, p_reserve bigint, p_next_turn uuid, p_known int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_turn turn := lock_turn(p_turn);
-  v_task task;
+  v_locked record := lock_turn_and_task(p_turn);
+  v_turn turn := v_locked.turn;
+  v_task task := v_locked.task;
   v_limit text;
   v_reserve bigint := 0;
   v_first int;
   v_taken int := 0;
   v_events jsonb := '[]';
 BEGIN
-  SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
   IF v_turn.status = 'running' AND v_turn.attempt_id = p_attempt THEN
     RETURN claimed_turn('repeated', v_turn, v_task, p_known)
       || jsonb_build_object('takenIn', 0, 'seq', (SELECT last_seq FROM tree WHERE root_id = v_turn.root_id));
@@ -118,31 +118,24 @@ BEGIN
   RETURN v_count;
 END $$;
 
+-- entries: the session's log behind p_known, in order, up to 64 of them. Null: there are more, to be read in a statement of
+-- their own (read_entries).
 CREATE FUNCTION claimed_turn(p_outcome text, p_turn turn, p_task task, p_known int) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_workspace workspace;
 BEGIN
-  SELECT w.* INTO v_workspace FROM session s JOIN workspace w ON w.id = s.workspace_id WHERE s.id = p_turn.session_id;
-  RETURN jsonb_build_object('outcome', p_outcome, 'entries', entries_after(p_turn.session_id, p_known),
-    'turn', jsonb_build_object(
-      'id', p_turn.id, 'sessionId', p_turn.session_id, 'taskId', p_turn.task_id, 'rootId', p_turn.root_id,
-      'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
-      'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries,
-      'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
-      'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
-      'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
-      'workspace', jsonb_build_object('id', v_workspace.id, 'kind', v_workspace.kind, 'path', v_workspace.path)));
-END $$;
-
--- The session's log behind a position, in order, up to 64 entries. Null: there are more, to be read in a statement of their
--- own (read_entries).
-CREATE FUNCTION entries_after(p_session uuid, p_position int) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
-DECLARE
-  v_entries jsonb;
-BEGIN
-  SELECT jsonb_agg(entry ORDER BY position) INTO v_entries
-    FROM (SELECT position, entry FROM read_entries(p_session, p_position) LIMIT 65) e;
-  RETURN CASE WHEN jsonb_array_length(v_entries) > 64 THEN NULL ELSE coalesce(v_entries, '[]') END;
+  RETURN (
+    SELECT jsonb_build_object('outcome', p_outcome, 'entries', e.entries,
+      'turn', jsonb_build_object(
+        'id', p_turn.id, 'sessionId', p_turn.session_id, 'taskId', p_turn.task_id, 'rootId', p_turn.root_id,
+        'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
+        'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries,
+        'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
+        'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
+        'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
+        'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path)))
+      FROM session s JOIN workspace w ON w.id = s.workspace_id,
+           (SELECT CASE WHEN count(*) <= 64 THEN coalesce(jsonb_agg(entry ORDER BY position), '[]') END AS entries
+              FROM (SELECT position, entry FROM read_entries(p_turn.session_id, p_known) LIMIT 65) new) e
+     WHERE s.id = p_turn.session_id);
 END $$;
 
 -- read_entries: SELECT of a session's log behind a position, in order, as the model's context and `next` read it.

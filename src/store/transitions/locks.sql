@@ -1,16 +1,22 @@
 -- The lock order (PROTOCOL 7): session, task, turn, tool call, approval, and last the tree, in append_events.
 -- FOR NO KEY UPDATE only: a foreign key's check (KEY SHARE) must not wait for it.
 
--- lock_turn: locks a turn with its session and task, top down: rows are locked in the order in which OF names them. Null:
--- no such turn.
-CREATE FUNCTION lock_turn(p_turn uuid) RETURNS turn LANGUAGE plpgsql AS $$
+-- lock_turn_and_task: locks a turn with its session and task, top down: rows are locked in the order in which OF names them.
+-- Nulls: no such turn.
+CREATE FUNCTION lock_turn_and_task(p_turn uuid, OUT turn turn, OUT task task) LANGUAGE plpgsql AS $$
 DECLARE
-  v_turn turn;
+  v_found record;
 BEGIN
-  SELECT u.* INTO v_turn
+  SELECT u AS turn, t AS task INTO v_found
     FROM turn u JOIN task t ON t.id = u.task_id JOIN session s ON s.id = u.session_id
    WHERE u.id = p_turn FOR NO KEY UPDATE OF s, t, u;
-  RETURN v_turn;
+  turn := v_found.turn;
+  task := v_found.task;
+END $$;
+
+CREATE FUNCTION lock_turn(p_turn uuid) RETURNS turn LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (lock_turn_and_task(p_turn)).turn;
 END $$;
 
 -- fence: locks the turn if this attempt still holds it. Null: it does not, and may write nothing.
@@ -25,7 +31,6 @@ BEGIN
   RETURN v_turn;
 END $$;
 
-CREATE FUNCTION next_position(p_session uuid) RETURNS int LANGUAGE plpgsql STABLE AS $$
-BEGIN
-  RETURN (SELECT coalesce(max(position), 0) + 1 FROM entry WHERE session_id = p_session);
-END $$;
+CREATE FUNCTION next_position(p_session uuid) RETURNS int LANGUAGE sql STABLE AS $$
+  SELECT coalesce(max(position), 0) + 1 FROM entry WHERE session_id = p_session
+$$;

@@ -9,14 +9,15 @@
 CREATE FUNCTION settle_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_end jsonb, p_next_turn uuid)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_turn turn := lock_turn(p_turn);
-  v_task task;
+  v_locked record := lock_turn_and_task(p_turn);
+  v_turn turn := v_locked.turn;
+  v_task task := v_locked.task;
   v_events jsonb;
   v_ended jsonb;
+  v_wake jsonb;
   v_open boolean;
   v_used bigint := 0;
 BEGIN
-  SELECT * INTO v_task FROM task WHERE id = v_turn.task_id;
   IF v_turn.attempt_id IS DISTINCT FROM p_attempt THEN
     IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('settled', 'cancelled', 'failed')) THEN
       RETURN jsonb_build_object('outcome', 'repeated', 'taskStatus', v_task.status, 'wake', wake_of(p_next_turn));
@@ -37,12 +38,15 @@ BEGIN
   ELSE
     UPDATE turn SET status = 'done', attempt_id = NULL, ended_at = clock_timestamp() WHERE id = p_turn;
     v_events := v_events || turn_event('turn.completed', v_turn);
-    v_ended := CASE p_end->>'kind' WHEN 'finish' THEN end_task(v_task.id, p_end, p_next_turn)
-               ELSE jsonb_build_object('events', '[]'::jsonb, 'next', continue_task(v_turn, p_next_turn)) END;
+    IF p_end->>'kind' = 'finish' THEN v_ended := end_task(v_task.id, p_end, p_next_turn);
+    ELSE v_wake := continue_task(v_turn, p_next_turn); END IF;
   END IF;
-  RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', coalesce(p_end->>'status', v_task.status),
-    'wake', wake_of((v_ended->>'next')::uuid),
-    'seq', append_events(v_turn.root_id, v_events || (v_ended->'events'), v_used, -v_turn.tokens_reserved));
+  IF v_ended IS NOT NULL THEN
+    v_events := v_events || (v_ended->'events');
+    v_wake := wake_of((v_ended->>'next')::uuid);
+  END IF;
+  RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', coalesce(p_end->>'status', v_task.status), 'wake', v_wake,
+    'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
 END $$;
 
 -- What a settling turn leads to, once what happened meanwhile is taken into account. p_open: it lacks its answer or a result.

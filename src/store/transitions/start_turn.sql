@@ -18,13 +18,13 @@ BEGIN
 END $$;
 
 -- continue_task: nothing → turn `queued`, the next one of the task whose turn has just ended: being at work, that task is
--- the session's first unfinished one. The caller holds the session's lock.
-CREATE FUNCTION continue_task(p_turn turn, p_next_turn uuid) RETURNS uuid LANGUAGE plpgsql AS $$
+-- the session's first unfinished one. The caller holds the session's lock. Returns the new turn's wake-up.
+CREATE FUNCTION continue_task(p_turn turn, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO turn (id, session_id, task_id, root_id, number, status, wake, checked_at, tokens_to_resend)
   VALUES (p_next_turn, p_turn.session_id, p_turn.task_id, p_turn.root_id, p_turn.number + 1, 'queued', 1, clock_timestamp(),
           p_turn.tokens_to_resend);
-  RETURN p_next_turn;
+  RETURN jsonb_build_object('turnId', p_next_turn, 'wake', 1);
 END $$;
 
 -- The wake-up that a turn's job carries: {turnId, wake} while the turn is `queued`, else null.
