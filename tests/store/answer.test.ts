@@ -157,6 +157,21 @@ describe('record_answer', () => {
   });
 });
 
+describe('record_results', () => {
+  test('closes thousands of calls in one commit, each with its result in its place', async () => {
+    const calls = Array.from({ length: 3_000 }, (_, ordinal) =>
+      callOf('requested', { ordinal, callId: `call_${ordinal}`, effect: 'read' }),
+    );
+    const held = await answered(store, calls);
+    const results = calls.map((call) => resultOf(call));
+    expect(await recordResults(store.db, held, { results, start: [] })).toMatchObject({ outcome: 'recorded' });
+    const log = await readEntries(store.db, held.sessionId, 2);
+    expect(log.map((entry) => entry.kind === 'tool_result' && [entry.position, entry.callId])).toEqual(
+      calls.map(({ callId, ordinal }) => [ordinal + 3, callId]),
+    );
+  });
+});
+
 describe('what a worker reads', () => {
   test('the log, whole or from a position on', async () => {
     const call = callOf();
