@@ -164,7 +164,9 @@ describe('record_results', () => {
     );
     const held = await answered(store, calls);
     const results = calls.map((call) => resultOf(call));
-    expect(await recordResults(store.db, held, { results, start: [] })).toMatchObject({ outcome: 'recorded' });
+    expect(await recordResults(store.db, held, { results, start: [] })).toMatchObject({
+      outcome: 'recorded',
+    });
     const log = await readEntries(store.db, held.sessionId, 2);
     expect(log.map((entry) => entry.kind === 'tool_result' && [entry.position, entry.callId])).toEqual(
       calls.map(({ callId, ordinal }) => [ordinal + 3, callId]),
