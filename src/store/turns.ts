@@ -152,11 +152,15 @@ export type SettleOutcome =
 /** What follows a turn: one more, or the task's end. */
 export type TurnEnd = { readonly kind: 'continue' } | ({ readonly kind: 'finish' } & TaskEnd);
 
-export function settleTurn(
-  db: Database,
-  held: Held,
-  settle: { readonly results: readonly CallResult[]; readonly end: TurnEnd; readonly nextTurnId: string },
-): Promise<SettleOutcome> {
+export interface Settlement {
+  readonly results: readonly CallResult[];
+  readonly end: TurnEnd;
+  readonly nextTurnId: string;
+  /** The turn's answer, where no commit has it yet. */
+  readonly answer?: RecordedAnswer;
+}
+
+export function settleTurn(db: Database, held: Held, settle: Settlement): Promise<SettleOutcome> {
   return db.transition(
     'settle_turn',
     held.turnId,
@@ -164,6 +168,7 @@ export function settleTurn(
     settle.results,
     settle.end,
     settle.nextTurnId,
+    settle.answer ?? null,
   );
 }
 

@@ -11,6 +11,7 @@ import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
+import { readAtOnce } from './run-tools.ts';
 import type { Progress } from './run-turn.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
 
@@ -105,21 +106,27 @@ async function commitAnswer(
   const calls = asked.map((part, ordinal) => newCall(shell, run, { part, ordinal }));
   const atOnce = startsAtOnce(calls);
   const { parts, stopReason, usage } = answer;
-  const outcome = await recordAnswer(shell.db, run.held, {
-    before,
-    parts,
-    stopReason,
+  const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
+  const recorded = {
+    ...{ before, parts, stopReason },
     usage: { model: run.profile.model, ...usage, latencyMs, firstTokenMs },
     calls: calls.map((call) => ({
       ...newRow(call),
       ...(call === atOnce ? { status: 'started' as const } : {}),
     })),
-  });
-  // A repeat names the position of the answer that its own first try committed: the same one.
+  };
+  const results = calls.every(merelyReads) ? await readAtOnce(shell, run, calls) : undefined;
+  if (results !== undefined) {
+    run.answeredUncommitted(entries, calls, recorded);
+    for (const [index, result] of results.entries())
+      run.closed(calls[index] as Call, result, performance.now());
+    return 'go_on';
+  }
+  const outcome = await recordAnswer(shell.db, run.held, recorded);
   if (outcome.outcome === 'fenced') return 'ended';
   if (outcome.outcome === 'recorded') await announce(shell, run.turn.rootId, outcome);
   if (atOnce !== undefined) run.started.add(atOnce.id);
-  run.answered(outcome.answerPosition, [...before, { kind: 'assistant', parts, stopReason }], calls);
+  run.answered(entries, calls);
   return 'go_on';
 }
 
@@ -137,6 +144,10 @@ function newCall(shell: Shell, run: Run, asked: { readonly part: ToolPart; reado
     status: judgement.decision === 'ask' ? 'awaiting_approval' : 'requested',
     ...(judgement.decision === 'deny' ? { denial: judgement.reason } : {}),
   };
+}
+
+function merelyReads({ effect, status, denial }: Call): boolean {
+  return effect === 'read' && status === 'requested' && denial === undefined;
 }
 
 /** The changing call that runs right after this commit, if there is one: its intent needs no commit of its own. */

@@ -11,7 +11,10 @@ import { announce, type Shell } from './shell.ts';
 
 export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Progress> {
   const results = run.takePending();
-  const outcome = await settleTurn(shell.db, run.held, { results, end, nextTurnId: newId() });
+  const outcome = await settleTurn(shell.db, run.held, {
+    ...run.takeUncommitted(),
+    ...{ results, end, nextTurnId: newId() },
+  });
   if (outcome.outcome !== 'fenced' && outcome.wake !== null)
     shell.logs.expect(outcome.wake.turnId, run.turn.sessionId);
   if (outcome.outcome !== 'fenced') await announce(shell, run.turn.rootId, outcome);

@@ -23,15 +23,45 @@ export const OBEY_MS = 1_000;
 export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): Promise<Progress> {
   const changing = calls.filter((call) => call.effect !== 'read').map((call) => call.id);
   if (changing.some((id) => !run.started.has(id)) && !(await commit(shell, run, changing))) return 'ended';
-  const finished = await Promise.all(calls.map((call) => runCall(shell, run, call)));
-  for (const [index, call] of calls.entries()) {
-    const result = finished[index];
-    if (result !== undefined) run.closed(call, result, performance.now());
-  }
+  const finished = await Promise.all(
+    calls.map((call) => run.reading.get(call.id) ?? runCall(shell, run, call)),
+  );
+  run.reading.clear();
+  close(run, calls, finished);
   if (run.stopped === 'lost') return 'ended';
   if (finished.includes(undefined)) return run.stopped === 'drain' ? handBack(shell, run) : 'go_on';
   const late = run.pending.length > 0 && performance.now() - run.pendingSince > FLUSH_MS;
   return late && !(await commit(shell, run, [])) ? 'ended' : 'go_on';
+}
+
+function close(run: Run, calls: readonly Call[], finished: readonly (CallResult | undefined)[]): void {
+  for (const [index, call] of calls.entries()) {
+    const result = finished[index];
+    if (result !== undefined) run.closed(call, result, performance.now());
+  }
+}
+
+/**
+ * Begins calls that merely read, before a commit has the answer that asked for them. Their results, if each has one within
+ * `readGraceMs`; else undefined, and `runTools` waits for what was begun.
+ */
+export async function readAtOnce(
+  shell: Shell,
+  run: Run,
+  calls: readonly Call[],
+): Promise<readonly CallResult[] | undefined> {
+  if (calls.length === 0) return [];
+  if (shell.readGraceMs === 0) return undefined;
+  for (const call of calls) run.reading.set(call.id, runCall(shell, run, call));
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), shell.readGraceMs);
+  const all = Promise.all(run.reading.values());
+  // What failed fails again in `runTools`, once the answer is committed.
+  const finished = await Promise.race([all.catch(() => undefined), late.promise]);
+  clearTimeout(timer);
+  if (finished === undefined || finished.includes(undefined)) return undefined;
+  run.reading.clear();
+  return finished.filter((result) => result !== undefined);
 }
 
 export function reportCalls(run: Run, reports: readonly CallReport[]): Progress {

@@ -2,7 +2,7 @@
 import type { Entry, NewEntry } from '../core/entry.ts';
 import type { Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
-import type { CallResult, ClaimedTurn, Held } from '../store/turns.ts';
+import type { CallResult, ClaimedTurn, Held, RecordedAnswer } from '../store/turns.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 
 /**
@@ -38,6 +38,10 @@ export class Run {
   pending: CallResult[] = [];
   pendingSince = 0;
   answerPosition: number | null;
+  /** Reads that were begun before the answer's commit, by their call: none runs twice for that. */
+  readonly reading = new Map<string, Promise<CallResult | undefined>>();
+  /** The answer, where nothing is left to do but to settle: it shares that commit. */
+  #uncommitted: RecordedAnswer | undefined;
   #workspace: Promise<Workspace> | undefined;
   readonly #entries: Entry[];
   #calls: readonly Call[];
@@ -109,11 +113,23 @@ export class Run {
     return this.#workspace;
   }
 
-  /** The answer is committed; from here on the calls are what is left to do. */
-  answered(position: number, entries: readonly NewEntry[], calls: readonly Call[]): void {
-    this.answerPosition = position;
-    this.#calls = calls;
+  /** The answer is in the log; from here on the calls are what is left to do. */
+  answered(entries: readonly NewEntry[], calls: readonly Call[]): void {
     this.#append(entries);
+    this.answerPosition = this.#entries.length;
+    this.#calls = calls;
+  }
+
+  /** As above, but no commit has the answer: the one that settles the turn will. */
+  answeredUncommitted(entries: readonly NewEntry[], calls: readonly Call[], answer: RecordedAnswer): void {
+    this.answered(entries, calls);
+    this.#uncommitted = answer;
+  }
+
+  takeUncommitted(): { readonly answer?: RecordedAnswer } {
+    const answer = this.#uncommitted;
+    this.#uncommitted = undefined;
+    return answer === undefined ? {} : { answer };
   }
 
   /** The call is done; its result waits for a commit, but what comes next may be decided on it. */

@@ -28,6 +28,8 @@ export interface Shell {
   readonly retry: RetryPolicy;
   /** See `TAKEOVER_BACKOFF_MS`. */
   readonly takeoverBackoffMs: readonly number[];
+  /** See `WorkerOptions.readGraceMs`. */
+  readonly readGraceMs: number;
   readonly logs: LogCache;
   readonly profiles: ProfileCache;
   readonly runs: Set<Run>;

@@ -44,6 +44,8 @@ export interface WorkerOptions {
   readonly takeoverBackoffMs?: readonly number[];
   /** What a changing call gets to end by itself when the worker stops. */
   readonly drainGraceMs?: number;
+  /** Calls that merely read and end this soon share their answer's commit; until then the answer has none. 0: none. */
+  readonly readGraceMs?: number;
 }
 
 export interface RunningWorker {
@@ -53,6 +55,8 @@ export interface RunningWorker {
 }
 
 const DRAIN_GRACE_MS = 5_000;
+/** A file is read in one or two. An answer took seconds to come, so that a crash in these is no more likely to cost it. */
+const READ_GRACE_MS = 5;
 /** How long a worker that stops waits for a Postgres that is away, to hand its turns back. */
 const STOP_PATIENCE_MS = 2_000;
 /** The sweeper says that Postgres is away this often. */
@@ -115,10 +119,11 @@ class LiveWorker implements RunningWorker {
       clock = systemClock,
       retry = DEFAULT_RETRY,
       takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
+      readGraceMs = READ_GRACE_MS,
     } = options;
     this.#shell = {
       db: patient(db, this.#hurry.signal),
-      ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs },
+      ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs, readGraceMs },
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),

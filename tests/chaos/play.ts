@@ -130,7 +130,11 @@ async function begin(world: World, scene: Scene, points: ChildSettings['points']
   const task = await world.submit(scene.wanted);
   const played = { world, task } as Played;
   await scene.before?.(played);
-  const options = { lease: SHORT_LEASE, sweep: scene.sweep ?? PATIENT_SWEEP };
+  const options = {
+    lease: SHORT_LEASE,
+    sweep: scene.sweep ?? PATIENT_SWEEP,
+    readGraceMs: scene.readGraceMs ?? 0,
+  };
   const child = await world.startChild(options, { points: points ?? {} });
   const others = scene.meanwhile?.({ ...played, child });
   // Its failure is the test's to see, when it awaits `others`.

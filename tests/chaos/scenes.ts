@@ -11,6 +11,8 @@ export interface Scene {
   readonly points?: readonly string[];
   /** Of the worker that is stopped. */
   readonly sweep?: { readonly everyMs: number; readonly unclaimedMs: number };
+  /** Of that worker. Without it, an answer with calls is always committed before they have ended. */
+  readonly readGraceMs?: number;
   /** What happened before that worker starts, the task being there. */
   readonly before?: (played: Played) => Promise<void>;
   /** What others do while it runs, and after it. */
@@ -37,6 +39,11 @@ export class At {
   /** Both ends included. */
   within(first: string, last: string): boolean {
     return this.has(first) && this.#stopped <= this.#indexOf(last);
+  }
+
+  /** The undisturbed worker does. */
+  reaches(point: string): boolean {
+    return this.#trace.includes(point);
   }
 
   #indexOf(point: string): number {
@@ -75,13 +82,28 @@ const WHOLE_TASK: Scene = {
   expected: (undisturbed, at) => changesAt(at)(requestsAt(at)(undisturbed)),
 };
 
+/** Reads whose answer is committed with them. */
+const READS: Scene = {
+  name: 'reads that end at once',
+  readGraceMs: 60_000,
+  points: ['after callModel#1', 'after runTools#2', ...around('settle_turn').map(first)],
+  wanted: {
+    script: sequence([
+      [call('look', { text: 'short' }, 'look_1'), call('look', { text: LONG }, 'look_2'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+  },
+  expected: (undisturbed, at) => requestsAt(at)(undisturbed),
+};
+
 /** The answer that was in flight is asked for again; one that was committed never is. */
 function requestsAt(at: At) {
   return (outcome: Outcome): Outcome => ({
     ...outcome,
     requests: outcome.requests.map((count, index) => {
       const turn = index + 1;
-      return count + (at.within(`during callModel#${turn}`, `before record_answer#${turn}`) ? 1 : 0);
+      const commit = at.reaches(`before record_answer#${turn}`) ? 'record_answer' : 'settle_turn';
+      return count + (at.within(`during callModel#${turn}`, `before ${commit}#${turn}`) ? 1 : 0);
     }),
   });
 }
@@ -191,6 +213,7 @@ function first(point: string): string {
 
 export const SCENES: readonly Scene[] = [
   WHOLE_TASK,
+  READS,
   PARKED,
   DRAINED,
   TAKEN_OVER,

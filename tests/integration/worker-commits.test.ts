@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { defineTool } from '../../src/tools/tool.ts';
@@ -22,8 +22,57 @@ describe('the commits of a turn', () => {
   const [asked, started] = ['tool.requested', 'tool.started'];
   const answer = (calls: string) => `message.completed usage.recorded ${calls}`;
 
-  test('are three with quick calls that read', async () => {
+  test('are two with quick calls that read', async () => {
+    await world.startWorker({ readGraceMs: 60_000 });
+    const looks = ['a', 'b', 'c'].map((text) => call('look', { text }));
+    const task = await world.submit({ script: sequence([looks, say('Done.')]) });
+    await world.taskEnds(task);
+    expect(await commitsOf(task)).toEqual([
+      'turn.started',
+      `${answer(`${asked} ${asked} ${asked}`)} ${done} ${done} ${done} turn.completed`,
+    ]);
+  });
+
+  test('are two without calls', async () => {
     await world.startWorker();
+    const task = await world.submit({ script: sequence([say('Done.')]) });
+    await world.taskEnds(task);
+    expect(await commitsOf(task)).toEqual([
+      'turn.started',
+      'message.completed usage.recorded turn.completed',
+    ]);
+  });
+
+  test('are three with calls that read longer than the grace, none of which runs twice', async () => {
+    const reading = Promise.withResolvers<void>();
+    const read: string[] = [];
+    const slow = defineTool({
+      name: 'slow',
+      description: 'Reads until the answer is committed.',
+      parameters: z.object({ text: z.string() }),
+      effect: 'read',
+      async execute({ text }) {
+        read.push(text);
+        await reading.promise;
+        return { text };
+      },
+    });
+    await world.startWorker({ tools: createRegistry([slow]), readGraceMs: 1 });
+    const looks = ['a', 'b'].map((text) => call('slow', { text }));
+    const task = await world.submit({ script: sequence([looks, say('Done.')]), tools: ['slow'] });
+    await vi.waitFor(async () => expect(await commitsOf(task)).toHaveLength(2));
+    reading.resolve();
+    await world.taskEnds(task);
+    expect(read).toEqual(['a', 'b']);
+    expect(await commitsOf(task)).toEqual([
+      'turn.started',
+      answer(`${asked} ${asked}`),
+      `${done} ${done} turn.completed`,
+    ]);
+  });
+
+  test('are three where that is turned off', async () => {
+    await world.startWorker({ readGraceMs: 0 });
     const looks = ['a', 'b', 'c'].map((text) => call('look', { text }));
     const task = await world.submit({ script: sequence([looks, say('Done.')]) });
     await world.taskEnds(task);

@@ -280,6 +280,7 @@ describe('one sentence says what is wrong, without the password, where', () => {
         'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
       );
     await ended;
+    connection?.destroy();
     await new Promise((resolve) => relay.close(resolve));
   });
 

@@ -41,10 +41,13 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
   running: async (store) => {
     const held = await running(store, { reserve: 50 });
     const asking = answerOf([callOf('awaiting_approval')]);
+    const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
+    const withAnswer = { answer: answerOf(), results: [], end, nextTurnId: newId() };
     await lose(store.db, held.workerId);
     return {
       record_answer: (db) => recordAnswer(db, held, asking),
       'record_answer without calls': (db) => recordAnswer(db, held, answerOf()),
+      'settle_turn with its answer': (db) => settleTurn(db, held, withAnswer),
       retry_turn: retryOf(held, true),
       ...endings(held),
       ...fromOutside(store, held),

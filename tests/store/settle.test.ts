@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { newId } from '../../src/clock.ts';
+import { readEntries } from '../../src/store/session-log.ts';
 import { cancelTask, postMessage } from '../../src/store/tasks.ts';
 import { recordAnswer, settleTurn, type TurnEnd } from '../../src/store/turns.ts';
 import {
@@ -9,6 +10,7 @@ import {
   changesBetween,
   checkWitnesses,
   claim,
+  forgetSessions,
   resultOf,
   running,
   snapshotRows,
@@ -92,6 +94,62 @@ describe('settle_turn', () => {
         },
       ],
     });
+  });
+
+  test('takes the answer in where no commit has it yet: the rows are as if they had come one after the other', async () => {
+    const context = { kind: 'notice' as const, parts: [{ type: 'text' as const, text: 'The project.' }] };
+    const changesOf = async (together: boolean) => {
+      const call = callOf('requested', { effect: 'read', callId: 'call_1' });
+      const answer = { ...answerOf([call]), before: [context] };
+      const held = await running(store, { reserve: 50 });
+      const settle = { results: [resultOf(call)], end: CONTINUE, nextTurnId: newId() };
+      const before = await snapshotRows(store.db);
+      if (!together) await recordAnswer(store.db, held, answer);
+      expect(await settleTurn(store.db, held, together ? { ...settle, answer } : settle)).toMatchObject({
+        outcome: 'settled',
+        taskStatus: 'running',
+        wake: { turnId: settle.nextTurnId, wake: 1 },
+      });
+      const changes = JSON.stringify(changesBetween(before, await snapshotRows(store.db)));
+      const { attemptId, sessionId, taskId, turnId } = held;
+      const ids = { attemptId, sessionId, taskId, turnId, call: call.id, next: settle.nextTurnId };
+      return JSON.parse(Object.entries(ids).reduce((text, [name, id]) => text.replaceAll(id, name), changes));
+    };
+    const apart = await changesOf(false);
+    await forgetSessions(store.db);
+    expect(await changesOf(true)).toEqual(apart);
+  });
+
+  test('with an answer is paid for once, and fenced for an attempt that does not hold the turn', async () => {
+    const held = await running(store, { reserve: 50 });
+    const settle = { results: [], end: succeeded(2), nextTurnId: newId(), answer: answerOf() };
+    expect(await settleTurn(store.db, { ...held, attemptId: newId() }, settle)).toEqual({
+      outcome: 'fenced',
+    });
+    expect(await settleTurn(store.db, held, settle)).toMatchObject({ taskStatus: 'succeeded' });
+    const before = await snapshotRows(store.db);
+    expect(await settleTurn(store.db, held, settle)).toMatchObject({ outcome: 'repeated' });
+    expect(changesBetween(before, await snapshotRows(store.db))).toEqual({});
+  });
+
+  test('keeps an answer that was paid for where the task was cancelled meanwhile', async () => {
+    const held = await running(store, { reserve: 50 });
+    await cancelTask(store.db, { teamId: store.teamId, taskId: held.taskId, nextTurnId: newId() });
+    const settle = { results: [], end: succeeded(2), nextTurnId: newId(), answer: answerOf() };
+    expect(await settleTurn(store.db, held, settle)).toMatchObject({ taskStatus: 'cancelled' });
+    expect(await readEntries(store.db, held.sessionId, 1)).toMatchObject([
+      { kind: 'assistant', position: 2 },
+    ]);
+  });
+
+  test('keeps an answer also where one of its calls was left open', async () => {
+    const held = await running(store, { reserve: 50 });
+    const settle = { results: [], end: FAILED, nextTurnId: newId(), answer: answerOf([callOf()]) };
+    expect(await settleTurn(store.db, held, settle)).toMatchObject({ taskStatus: 'failed' });
+    expect(await readEntries(store.db, held.sessionId, 1)).toMatchObject([
+      { kind: 'assistant', position: 2 },
+      { kind: 'tool_result', position: 3, status: 'interrupted' },
+    ]);
   });
 
   test('ends the task with its result', async () => {

@@ -19,7 +19,7 @@ export interface ChildSettings {
   readonly redisUrl?: string;
   readonly modelUrl: string;
   readonly dataDir: string;
-  readonly options: Pick<WorkerOptions, 'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs'>;
+  readonly options: Pick<WorkerOptions, 'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs' | 'readGraceMs'>;
   /** Given: it says which points it reaches, and may stop itself at one of them. */
   readonly points?: StopSettings;
 }

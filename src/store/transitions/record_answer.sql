@@ -11,40 +11,46 @@
 CREATE FUNCTION record_answer(p_turn uuid, p_attempt uuid, p_answer jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_turn turn := fence(p_turn, p_attempt);
-  v_usage jsonb := p_answer->'usage';
-  v_calls jsonb := p_answer->'calls';
-  v_before int := jsonb_array_length(p_answer->'before');
-  v_tokens bigint := (v_usage->>'input')::bigint + (v_usage->>'output')::bigint;
-  v_position int;
-  v_waits int := 0;
+  v_written record;
 BEGIN
   IF v_turn.id IS NULL THEN RETURN jsonb_build_object('outcome', 'fenced'); END IF;
   IF v_turn.answer_position IS NOT NULL THEN
     RETURN jsonb_build_object('outcome', 'repeated', 'answerPosition', v_turn.answer_position);
   END IF;
+  v_written := write_answer(v_turn, p_attempt, p_answer);
+  UPDATE turn
+     SET answer_position = v_written.stands_at, takeovers = 0, retries = 0, open_waits = v_written.waits, tokens_reserved = 0,
+         tokens_to_resend = v_written.tokens
+   WHERE id = v_turn.id;
+  RETURN jsonb_build_object('outcome', 'recorded', 'answerPosition', v_written.stands_at,
+    'seq', append_events(v_turn.root_id, v_written.events, v_written.tokens, -v_turn.tokens_reserved));
+END $$;
 
-  v_position := next_position(v_turn.session_id) + v_before;
-  IF v_before > 0 THEN
+-- write_answer: everything that an answer leads to but the turn's own row and the tree's, which the caller writes. Returns
+-- where it stands in the log, how many of its calls await a person, what it used, and the events.
+CREATE FUNCTION write_answer(p_turn turn, p_attempt uuid, p_answer jsonb, OUT stands_at int, OUT waits int, OUT tokens bigint, OUT events jsonb)
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_usage jsonb := p_answer->'usage';
+  v_calls jsonb := p_answer->'calls';
+BEGIN
+  IF p_answer->'before' <> '[]' THEN
     INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts)
-    SELECT v_turn.session_id, v_position - v_before + b.ordinal - 1, v_turn.task_id, v_turn.id, b.body->>'kind', b.body->'parts'
+    SELECT p_turn.session_id, next_position(p_turn.session_id) - 1 + b.ordinal, p_turn.task_id, p_turn.id, b.body->>'kind', b.body->'parts'
       FROM jsonb_array_elements(p_answer->'before') WITH ORDINALITY AS b(body, ordinal);
   END IF;
   INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, stop_reason)
-  VALUES (v_turn.session_id, v_position, v_turn.task_id, v_turn.id, 'assistant', p_answer->'parts', p_answer->>'stopReason');
-  IF v_calls <> '[]' THEN v_waits := open_calls(v_turn, v_calls); END IF;
-  UPDATE turn
-     SET answer_position = v_position, takeovers = 0, retries = 0, open_waits = v_waits, tokens_reserved = 0,
-         tokens_to_resend = v_tokens
-   WHERE id = v_turn.id;
+  VALUES (p_turn.session_id, next_position(p_turn.session_id), p_turn.task_id, p_turn.id, 'assistant', p_answer->'parts', p_answer->>'stopReason')
+  RETURNING position INTO stands_at;
+  waits := CASE WHEN v_calls = '[]' THEN 0 ELSE open_calls(p_turn, v_calls) END;
+  tokens := (v_usage->>'input')::bigint + (v_usage->>'output')::bigint;
   INSERT INTO usage (attempt_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning,
                      latency_ms, first_token_ms)
-  VALUES (p_attempt, v_turn.root_id, v_turn.session_id, v_turn.task_id, v_turn.id, 'recorded', v_usage->>'model',
+  VALUES (p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'recorded', v_usage->>'model',
           (v_usage->>'input')::int, (v_usage->>'output')::int, (v_usage->>'cached')::int, (v_usage->>'reasoning')::int,
           round((v_usage->>'latencyMs')::numeric), round((v_usage->>'firstTokenMs')::numeric));
-  RETURN jsonb_build_object('outcome', 'recorded', 'answerPosition', v_position, 'seq', append_events(v_turn.root_id,
-    turn_event('message.completed', v_turn, jsonb_build_object('position', v_position))
-      || turn_event('usage.recorded', v_turn, v_usage) || call_events(v_turn, v_calls),
-    v_tokens, -v_turn.tokens_reserved));
+  events := turn_event('message.completed', p_turn, jsonb_build_object('position', stands_at))
+    || turn_event('usage.recorded', p_turn, v_usage) || call_events(p_turn, v_calls);
 END $$;
 
 -- Writes the calls of an answer, with an approval for each that awaits one. Returns how many do.

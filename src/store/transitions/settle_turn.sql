@@ -1,12 +1,13 @@
 -- settle_turn: turn `running` → `done`; then the task's next turn `queued`, or the task's end and the session's next task.
+-- With p_answer, as record_answer takes it, also the turn's answer, where nothing took time between the two.
 --
 -- Guard: the attempt holds the turn; it has its answer and every call is closed, or the task does not go on.
--- p_end: {kind: 'continue'} | {kind: 'finish', status, code?, message?, resultPosition?}. The task's cancel mark overrides both; untaken messages turn a success into one more turn;
--- the turn limit turns one more turn into a failure. A request that was broken off, by cancel or deadline, is booked as
--- spent: nobody knows what it cost.
+-- p_end: {kind: 'continue'} | {kind: 'finish', status, code?, message?, resultPosition?}. The task's cancel mark overrides both;
+-- untaken messages turn a success into one more turn; the turn limit turns one more turn into a failure. A request that was
+-- broken off, by cancel or deadline, is booked as spent: nobody knows what it cost.
 -- Returns: {outcome: 'settled', taskStatus, wake?, seq} | {outcome: 'repeated', taskStatus, wake?} | {outcome: 'fenced'}
 -- Races: cancel, a new message and a new task lock the session first, as this does: each comes wholly before or after.
-CREATE FUNCTION settle_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_end jsonb, p_next_turn uuid)
+CREATE FUNCTION settle_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_end jsonb, p_next_turn uuid, p_answer jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_locked record := lock_turn_and_task(p_turn);
@@ -17,6 +18,8 @@ DECLARE
   v_wake jsonb;
   v_open boolean;
   v_used bigint := 0;
+  v_reserved bigint := v_turn.tokens_reserved;
+  v_written record;
 BEGIN
   IF v_turn.attempt_id IS DISTINCT FROM p_attempt THEN
     IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('settled', 'cancelled', 'failed')) THEN
@@ -25,7 +28,16 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'fenced');
   END IF;
 
-  v_events := apply_results(v_turn, p_results);
+  IF p_answer IS NOT NULL AND v_turn.answer_position IS NULL THEN
+    v_written := write_answer(v_turn, p_attempt, p_answer);
+    v_turn.answer_position := v_written.stands_at;
+    v_turn.tokens_to_resend := v_written.tokens;
+    v_turn.takeovers := 0;
+    v_turn.retries := 0;
+    v_used := v_written.tokens;
+    v_events := v_written.events;
+  END IF;
+  v_events := coalesce(v_events, '[]') || apply_results(v_turn, p_results);
   v_open := v_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn AND ended_at IS NULL);
   p_end := settled_end(v_task, p_end, v_turn, v_open);
   PERFORM end_attempt(p_attempt, CASE p_end->>'status' WHEN 'cancelled' THEN 'cancelled' WHEN 'failed' THEN 'failed' ELSE 'settled' END);
@@ -34,9 +46,13 @@ BEGIN
     PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
   END IF;
   IF v_open THEN
+    UPDATE turn SET answer_position = v_turn.answer_position, tokens_reserved = 0 WHERE id = p_turn AND v_written IS NOT NULL;
     v_ended := end_turn_and_task(v_turn, p_end, p_next_turn);
   ELSE
-    UPDATE turn SET status = 'done', attempt_id = NULL, ended_at = clock_timestamp() WHERE id = p_turn;
+    UPDATE turn
+       SET status = 'done', attempt_id = NULL, ended_at = clock_timestamp(), answer_position = v_turn.answer_position,
+           takeovers = v_turn.takeovers, retries = v_turn.retries, tokens_reserved = 0, tokens_to_resend = v_turn.tokens_to_resend
+     WHERE id = p_turn;
     v_events := v_events || turn_event('turn.completed', v_turn);
     IF p_end->>'kind' = 'finish' THEN v_ended := end_task(v_task.id, p_end, p_next_turn);
     ELSE v_wake := continue_task(v_turn, p_next_turn); END IF;
@@ -46,7 +62,7 @@ BEGIN
     v_wake := wake_of((v_ended->>'next')::uuid);
   END IF;
   RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', coalesce(p_end->>'status', v_task.status), 'wake', v_wake,
-    'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
+    'seq', append_events(v_turn.root_id, v_events, v_used, -v_reserved));
 END $$;
 
 -- What a settling turn leads to, once what happened meanwhile is taken into account. p_open: it lacks its answer or a result.
