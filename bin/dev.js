@@ -16,4 +16,4 @@ const pjson = JSON.parse(readFileSync(new URL('../package.json', import.meta.url
 pjson.oclif = JSON.parse(JSON.stringify(pjson.oclif).replaceAll('"./dist/', '"./src/'));
 
 // Not awaited: see run.js.
-void execute({ loadOptions: { root, pjson, ignoreManifest: true } });
+void execute({ loadOptions: { root, pjson, ignoreManifest: true, userPlugins: false } });

@@ -23,6 +23,7 @@ import { messageOf, UserError } from '../core/errors.ts';
  * @throws UserError `data_dir`, exit code 3.
  */
 export function openDataDir(path: string): void {
+  refuseFile(path);
   try {
     makeDirectories(path);
   } catch (error) {
@@ -34,6 +35,10 @@ export function openDataDir(path: string): void {
   } catch {
     throw dataDirError(path, 'is not writable');
   }
+}
+
+function refuseFile(path: string): void {
+  if (existsSync(path) && !statSync(path).isDirectory()) throw dataDirError(path, 'is not a directory');
 }
 
 /**
@@ -63,7 +68,7 @@ function checkOwner(path: string): void {
 export function dataDirError(
   path: string,
   found: string,
-  remedy = 'use one of your own with --data-dir or CAPYBARA_DATA_DIR',
+  remedy = 'use one of your own with CAPYBARA_DATA_DIR',
 ): UserError {
   return new UserError('data_dir', `The data directory ${path} ${found}: ${remedy}.`, 3);
 }
@@ -126,10 +131,11 @@ export function writeServerInfo(path: string, info: ServerInfo): void {
  */
 export function readServerInfo(path: string): ServerInfo | undefined {
   let text: string;
+  refuseFile(path);
   try {
     text = readFileSync(join(path, 'server.json'), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw dataDirError(path, `has a server.json that cannot be read (${messageOf(error)})`);
   }
   try {

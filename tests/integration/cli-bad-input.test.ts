@@ -185,6 +185,16 @@ describe('up refuses', () => {
     });
   });
 
+  test.each(['up', 'run', 'tasks list'])('a data directory that is a file, as %s does too', async (typed) => {
+    const file = join(place.path, 'file');
+    writeFileSync(file, '');
+    const args = [...typed.split(' '), ...(typed === 'run' ? ['x'] : [])];
+    expect(await refusal(args, { env: { ...MODEL, CAPYBARA_DATA_DIR: file } })).toEqual({
+      code: 3,
+      sentence: `The data directory ${file} is not a directory: use one of your own with CAPYBARA_DATA_DIR.`,
+    });
+  });
+
   test('a data directory of another user, or that may not be written', async ({ skip }) => {
     skip(!hasOrdinaryUser, 'this checkout is not open to other users');
     const dataDir = join(place.path, 'elsewhere');

@@ -225,7 +225,9 @@ describe('one sentence says what is wrong, with exit code 3, where', () => {
 
   test('the data directory is a file', async () => {
     writeFileSync(dataDir, '');
-    await refusal(/^The data directory .* cannot be created .*: use one of your own with --data-dir/);
+    await refusal(
+      /^The data directory \S+ is not a directory: use one of your own with CAPYBARA_DATA_DIR\.$/,
+    );
   });
 
   test('the database has lost its password', async () => {
