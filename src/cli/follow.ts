@@ -1,13 +1,13 @@
 /** Follows one task to its end, or to where a person is needed. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Approval, Event, Task } from '../api/wire.ts';
-import { callSummary } from './call-summary.ts';
 import { type Client, isTransient, ProblemError } from './client.ts';
 import type { Connection } from './connection.ts';
 import { EntryReader } from './entry-reader.ts';
 import { Transcript } from './render.ts';
 import { type Frame, readEvents } from './sse.ts';
 import type { Terminal } from './terminal.ts';
+import { argumentLines, toolName } from './whole-call.ts';
 
 export interface FollowOptions {
   readonly connection: Connection;
@@ -40,6 +40,8 @@ async function followFrames(options: FollowOptions): Promise<FollowEnd> {
   const { connection, task, signal } = options;
   const { client } = connection;
   const show = createShow(options);
+  // Those that were asked up to here: the replay of an old question is not where a new one is answered.
+  const asked = new Set<string>();
   const frames = readEvents({
     open: (after, until) => client.openEvents(task.sessionId, after, until),
     recover: () => connection.recover(),
@@ -51,9 +53,13 @@ async function followFrames(options: FollowOptions): Promise<FollowEnd> {
     if (ENDS.has(frame.event.type)) {
       return { kind: 'ended', task: await untilReachable(options, () => client.task(task.id)) };
     }
+    if (frame.event.type === 'approval.requested') asked.add(String(frame.event.data.approvalId));
     const isWaiting = frame.event.type === 'task.waiting' && frame.event.data.on === 'approval';
-    const approvals = isWaiting ? await untilReachable(options, () => openApprovals(client, task.id)) : [];
-    const undecided = await decideAll(options, approvals);
+    const open = isWaiting ? await untilReachable(options, () => openApprovals(client, task.id)) : [];
+    const undecided = await decideAll(
+      options,
+      open.filter(({ id }) => asked.has(id)),
+    );
     if (undecided.length > 0) return { kind: 'person_needed', approvals: undecided };
   }
   return { kind: 'left' };
@@ -111,8 +117,9 @@ async function decideAll(options: FollowOptions, approvals: readonly Approval[])
   if (!terminal.ask || show === 'json') return [...approvals];
   const undecided: Approval[] = [];
   for (const approval of approvals) {
-    const summary = callSummary(approval.tool, approval.arguments);
-    const typed = await terminal.ask(`Allow ${terminal.style.bold(summary)}? [y/n] `, signal);
+    const { bold, columns } = terminal.style;
+    terminal.out(`${bold(toolName(approval.tool))}\n${argumentLines(approval.arguments, { columns })}`);
+    const typed = await terminal.ask('Allow this call? [y/n] ', signal);
     const decision = DECISIONS.get(typed.trim().toLowerCase());
     if (decision) await resolve(connection.client, terminal, approval, decision);
     else undecided.push(approval);

@@ -1,7 +1,6 @@
 /** The flows of `run` and `tail`: follow a task, and leave it as the person wishes. Returns exit codes of DESIGN §8. */
 import { randomUUID } from 'node:crypto';
 import type { Approval, Task } from '../api/wire.ts';
-import { callSummary } from './call-summary.ts';
 import type { Connection } from './connection.ts';
 import { type FollowEnd, type FollowOptions, follow, untilReachable } from './follow.ts';
 import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
@@ -9,6 +8,7 @@ import { endingLines } from './summary.ts';
 import { sendTask, type TaskRequest } from './task-input.ts';
 import type { Terminal } from './terminal.ts';
 import { neutralised } from './untrusted-text.ts';
+import { argumentLines, toolName } from './whole-call.ts';
 
 export const EXIT = {
   done: 0,
@@ -107,8 +107,9 @@ export function exitCodeOf(task: Task): number {
 
 function tellApproval(approval: Approval, { terminal }: WatchOptions): void {
   terminal.err(
-    `${callSummary(approval.tool, approval.arguments)} needs an approval; the task waits. ` +
-      `Answer with: capybara approvals allow ${approval.id} (or deny)\n`,
+    `${toolName(approval.tool)} needs an approval; the task waits. ` +
+      `Answer with: capybara approvals allow ${approval.id} (or deny)\n` +
+      argumentLines(approval.arguments, terminal.style),
   );
 }
 

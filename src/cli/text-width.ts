@@ -25,6 +25,24 @@ export function cut(line: string, columns: number): string {
   return line;
 }
 
+/** A line in pieces of at most `columns`, broken between characters: the whole of it. */
+export function wrapped(line: string, columns: number): string[] {
+  const pieces: string[] = [];
+  let piece = '';
+  let width = 0;
+  for (const character of line) {
+    const more = columnsOf(character);
+    if (width + more > columns && piece !== '') {
+      pieces.push(piece);
+      piece = '';
+      width = 0;
+    }
+    piece += character;
+    width += more;
+  }
+  return [...pieces, piece];
+}
+
 function columnsOf(character: string): 0 | 1 | 2 {
   if (character <= '~') return 1;
   if (NONE.test(character)) return 0;

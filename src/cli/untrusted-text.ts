@@ -15,6 +15,14 @@ export function neutralised(text: string): string {
   return text.replace(SEQUENCES, '').replace(/\r\n?/g, '\n').replace(CONTROLS, visible);
 }
 
+// Zero-width and other format characters: two texts that differ in one look the same.
+const INVISIBLE = /\p{Cf}/gu;
+
+/** As `neutralised`, with nothing left out: for who decides by this text what may be done. A tab and a newline stay. */
+export function unhidden(text: string): string {
+  return text.replace(CONTROLS, visible).replace(INVISIBLE, '\ufffd');
+}
+
 function visible(character: string): string {
   const code = character.charCodeAt(0);
   if (code < 0x20) return String.fromCharCode(0x2400 + code);

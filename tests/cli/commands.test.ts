@@ -168,8 +168,9 @@ describe('approvals', () => {
     api.on(`POST /v1/approvals/${id}`, ({ body }) =>
       anApproval({ status: (body as { decision: string }).decision === 'allow' ? 'allowed' : 'denied' }),
     );
-    const { stdout } = await capybara('approvals:list');
-    expect(stdout.match(/bash rm -rf build/g)).toHaveLength(1);
+    expect((await capybara('approvals:list')).stdout).toBe(
+      `${id} · bash · 2026-01-02T03:04:05.000Z · ${TASK_ID}\n  command │ rm -rf build\n`,
+    );
     expect((await capybara('approvals:allow', id)).stdout).toBe(`${id} allowed\n`);
     expect((await capybara('approvals:deny', id, '--message', 'no')).stdout).toBe(`${id} denied\n`);
     expect(api.received.at(-1)?.body).toEqual({ decision: 'deny', message: 'no' });

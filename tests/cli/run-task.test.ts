@@ -213,18 +213,25 @@ describe('a task that ends', () => {
 });
 
 describe('a task that needs a person', () => {
-  const waiting = event(1, 'task.waiting', { on: 'approval' });
+  const requested = event(1, 'approval.requested', {
+    approvalId: anApproval().id,
+    tool: 'bash',
+    callId: 'c1',
+  });
+  const waiting = event(2, 'task.waiting', { on: 'approval' });
+  const ended = event(3, 'task.succeeded');
 
   function approvals(...data: Approval[]): void {
     api.on('GET /v1/approvals', () => ({ data, nextCursor: null }));
   }
 
   test('has exit code 4 where none is here, and says how to answer', async () => {
-    stream((response) => sendEvents(response, [waiting]));
+    stream((response) => sendEvents(response, [requested, waiting]));
     approvals(anApproval({ taskId: 'task_other' }), anApproval({ status: 'denied' }), anApproval());
     expect(await watch()).toBe(4);
     expect(err).toBe(
-      `bash rm -rf build needs an approval; the task waits. Answer with: capybara approvals allow ${anApproval().id} (or deny)\n`,
+      `bash needs an approval; the task waits. Answer with: capybara approvals allow ${anApproval().id} (or deny)\n` +
+        '  command │ rm -rf build\n',
     );
   });
 
@@ -232,7 +239,7 @@ describe('a task that needs a person', () => {
     ['y', 'allow'],
     ['No', 'deny'],
   ])('asks the one who is here: %s', async (typed, decision) => {
-    stream((response) => sendEvents(response, [waiting, event(2, 'task.succeeded')]));
+    stream((response) => sendEvents(response, [requested, waiting, ended]));
     approvals(anApproval());
     api.on(`POST /v1/approvals/${anApproval().id}`, () => anApproval({ status: 'allowed' }));
     const asked: string[] = [];
@@ -241,18 +248,19 @@ describe('a task that needs a person', () => {
       return typed;
     });
     expect(code).toBe(0);
-    expect(asked).toEqual(['Allow bash rm -rf build? [y/n] ']);
+    expect(asked).toEqual(['Allow this call? [y/n] ']);
+    expect(out).toContain(`? bash needs an approval: ${anApproval().id}\nbash\n  command │ rm -rf build\n`);
     expect(api.received.find(({ method }) => method === 'POST')?.body).toEqual({ decision });
   });
 
   test('waits on where the one who is here does not say', async () => {
-    stream((response) => sendEvents(response, [waiting]));
+    stream((response) => sendEvents(response, [requested, waiting]));
     approvals(anApproval());
     expect(await watch({}, async () => '')).toBe(4);
   });
 
   test('goes on where another person was faster', async () => {
-    stream((response) => sendEvents(response, [waiting, event(2, 'task.succeeded')]));
+    stream((response) => sendEvents(response, [requested, waiting, ended]));
     approvals(anApproval());
     api.on(`POST /v1/approvals/${anApproval().id}`, (_, response) =>
       problem(response, 409, 'already_resolved', 'Ann has answered already.'),
@@ -261,8 +269,18 @@ describe('a task that needs a person', () => {
     expect(err).toBe('Ann has answered already.\n');
   });
 
+  test('is followed past a question that was answered, to the one that is open', async () => {
+    const second = { ...requested, seq: 4, data: { ...requested.data, approvalId: `apr_${'4'.repeat(32)}` } };
+    const later = [event(3, 'task.resumed'), second, event(5, 'task.waiting', { on: 'approval' })];
+    stream((response) => sendEvents(response, [requested, waiting, ...later]));
+    approvals(anApproval({ id: `apr_${'4'.repeat(32)}`, arguments: '{"command":"make"}' }));
+    expect(await watch()).toBe(4);
+    expect(out).toContain(`? bash needs an approval: apr_${'4'.repeat(32)}\n`);
+    expect(err).toMatch(/^[^\n]+ approvals allow apr_4+ \(or deny\)\n {2}command │ make\n$/);
+  });
+
   test('whose question was answered meanwhile is followed on', async () => {
-    stream((response) => sendEvents(response, [waiting, event(2, 'task.succeeded')]));
+    stream((response) => sendEvents(response, [requested, waiting, ended]));
     approvals();
     expect(await watch()).toBe(0);
   });

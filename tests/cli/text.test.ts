@@ -8,7 +8,9 @@ import { describeFailure, endedSentence } from '../../src/cli/failure.ts';
 import { table } from '../../src/cli/table.ts';
 import { parseLimits, readPrompt, readTask } from '../../src/cli/task-input.ts';
 import { createStyle } from '../../src/cli/terminal.ts';
+import { wrapped } from '../../src/cli/text-width.ts';
 import { neutralised, oneLine } from '../../src/cli/untrusted-text.ts';
+import { argumentLines } from '../../src/cli/whole-call.ts';
 import { loadConfig } from '../../src/config.ts';
 import { aSession, assistant, aTask, doneTask } from './scripted-api.ts';
 
@@ -45,6 +47,33 @@ test.each([
   [`{"command":"${'x'.repeat(100)}"}`, `bash ${'x'.repeat(71)}…`],
 ])('a call with %s is summed up as %s', (json, summary) => {
   expect(callSummary('bash', json)).toBe(summary);
+});
+
+test.each([
+  ['{"command":"npm test","timeout":5}', '  command │ npm test\n  timeout │ 5\n'],
+  [
+    '{"path":"a","old_text":"x\\n","new_text":""}',
+    '  path     │ a\n  old_text │ x\n           │\n  new_text │\n',
+  ],
+  [
+    '{"command":"echo \\u001b]0;\\u0007 ; rm -rf ~ \\r\\u200b#"}',
+    '  command │ echo ␛]0;␇ ; rm -rf ~ ␍\ufffd#\n',
+  ],
+  ['{"a\\nb":[1,{"c":null}]}', '  a␊b │ [1,{"c":null}]\n'],
+  ['{"command":', '  arguments │ {"command":\n'],
+  ['[1]', '  arguments │ [1]\n'],
+  ['', '  arguments │\n'],
+])('who is asked sees of %s all there is', (json, lines) => {
+  expect(argumentLines(json, { columns: Number.POSITIVE_INFINITY })).toBe(lines);
+});
+
+test('a long line is wrapped behind the margin, and told from a new one', () => {
+  const json = JSON.stringify({ command: `${'x'.repeat(28)}yy\n日本z` });
+  expect(argumentLines(json, { columns: 40 })).toBe(
+    `  command │ ${'x'.repeat(28)}\n          ┆ yy\n          │ 日本z\n`,
+  );
+  expect(wrapped('日本🙂', 3)).toEqual(['日', '本', '🙂']);
+  expect(wrapped('', 3)).toEqual(['']);
 });
 
 test.each([

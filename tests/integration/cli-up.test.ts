@@ -196,11 +196,14 @@ test('a question nobody is here to answer ends run with 4; allowed, the task goe
   expect(run.code).toBe(4);
   const [, id = ''] = /Answer with: capybara approvals allow (apr_\w+) \(or deny\)/.exec(run.stderr) ?? [];
   expect(normalised(run.stderr)).toBe(
-    'bash echo mine > mine.txt needs an approval; the task waits. Answer with: capybara approvals allow apr_… (or deny)\n',
+    'bash needs an approval; the task waits. Answer with: capybara approvals allow apr_… (or deny)\n' +
+      '  command │ echo mine > mine.txt\n',
   );
   expect(git(repository, 'status', '--porcelain')).toBe('');
   expect((await inRepository('tasks', 'list', '--limit', '1')).stdout).toContain('waiting (approval)');
-  expect((await inRepository('approvals', 'list')).stdout).toContain(`${id}  `);
+  expect((await inRepository('approvals', 'list')).stdout).toMatch(
+    new RegExp(`^${id} · bash · \\S+ · task_\\w+\\n  command │ echo mine > mine\\.txt\\n$`),
+  );
   expect(await inRepository('why', 'last')).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(

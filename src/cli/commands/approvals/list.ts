@@ -1,5 +1,4 @@
 import { CapybaraCommand } from '../../command.ts';
-import { table } from '../../table.ts';
 
 export default class ApprovalsList extends CapybaraCommand {
   static override summary = 'List the questions that agents have for a person.';
@@ -8,15 +7,15 @@ export default class ApprovalsList extends CapybaraCommand {
   override async run(): Promise<void> {
     const { flags } = await this.parse(ApprovalsList);
     const loaded = await this.settings(flags);
-    const { callSummary } = await import('../../call-summary.ts');
+    const { approvalText } = await import('../../whole-call.ts');
+    const { style } = await this.terminal(loaded);
     await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const page = await client.approvals({ limit: 200 });
-      const rows = page.data
+      const text = page.data
         .filter(({ status }) => status === 'open')
-        .map((each) => [each.id, each.createdAt, callSummary(each.tool, each.arguments), each.taskId]);
-      const text =
-        rows.length === 0 ? 'Nobody is asked anything.\n' : table(['ID', 'ASKED', 'CALL', 'TASK'], rows);
-      this.answer(flags, page, text);
+        .map((each) => approvalText(each, style))
+        .join('\n');
+      this.answer(flags, page, text === '' ? 'Nobody is asked anything.\n' : text);
     });
   }
 }
