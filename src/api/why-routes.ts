@@ -68,9 +68,10 @@ function showWaiting(row: WaitingTask): WhyTask {
       };
     }
     case 'calls': {
-      const approvals = row.evidence.approvals.map(({ id, tool, askedAt }) => ({
+      const approvals = row.evidence.approvals.map(({ id, tool, arguments: json, askedAt }) => ({
         id: toPublicId('approval', id),
         tool,
+        arguments: json ?? '',
         askedAt: timeOf(askedAt),
       }));
       return { ...task, kind: row.kind, evidence: { turn: row.evidence.turn, approvals } };

@@ -48,7 +48,7 @@ export function countSentence(count: number, more: boolean): string {
 /** What happens next, or that nothing does without a worker. */
 function withWorkers({ liveWorkers }: { readonly liveWorkers: number }, what: string, next: string): string {
   if (liveWorkers > 0) return `${what}${next}`;
-  return `${what}, but no worker is live: start one with \`capybara worker\`, or everything with \`capybara up\`.`;
+  return `${what}, but no worker is live: start one with \`capybara worker\`.`;
 }
 
 function earlier({ evidence: { ahead }, via }: Of<'earlier'>): string {

@@ -49,7 +49,14 @@ export const WhyTask = z
     }),
     waiting('calls', {
       turn: z.int(),
-      approvals: z.array(z.object({ id: z.string(), tool: z.string(), askedAt: timestamp })),
+      approvals: z.array(
+        z.object({
+          id: z.string(),
+          tool: z.string(),
+          arguments: z.string().meta({ description: 'JSON text as the model wrote it' }),
+          askedAt: timestamp,
+        }),
+      ),
     }),
     waiting('broken', {
       fault: z.enum(WITNESS_FAULTS).meta({

@@ -84,6 +84,11 @@ export abstract class CapybaraCommand extends Command {
     }
   }
 
+  /** How wide text may be where it is wrapped; no end to it in a pipe. */
+  protected get columns(): number {
+    return (process.stdout.isTTY && process.stdout.columns) || Number.POSITIVE_INFINITY;
+  }
+
   /** `value` for programs, `text` for people. */
   protected answer(flags: GlobalFlags, value: unknown, text: string): void {
     process.stdout.write(flags.json ? `${JSON.stringify(value, null, 2)}\n` : text);

@@ -1,8 +1,9 @@
-import type { Task, Why } from '../api/wire.ts';
+import type { Task, Why, WhyTask } from '../api/wire.ts';
 import type { Client } from './client.ts';
 import { findTask } from './find.ts';
 import { withCode } from './summary.ts';
 import { oneLine } from './untrusted-text.ts';
+import { argumentLines, toolName } from './whole-call.ts';
 
 /** What will wake the session that `id` means; for a task, that task and those it waits for. */
 export async function askWhy(client: Client, id: string): Promise<Why> {
@@ -26,11 +27,20 @@ function endSentence({ id, status, endedAt, error }: Task): string {
   return `Nothing will wake ${id}: it ${how} at ${endedAt}${reason}.`;
 }
 
-/** A line per task, with what will wake it. */
-export function whyText({ sentence, tasks, more }: Why): string {
+/** A line per task, with what will wake it; where that is a person, with the calls they are asked about. */
+export function whyText({ sentence, tasks, more }: Why, style: { readonly columns: number }): string {
   if (tasks.length === 0) return `${line(sentence)}\n`;
-  const lines = tasks.map((task) => `${task.taskId}: ${line(task.sentence)}\n`);
+  const lines = tasks.map((task) => `${task.taskId}: ${line(task.sentence)}\n${questions(task, style)}`);
   return lines.join('') + (more ? 'More tasks wait behind these.\n' : '');
+}
+
+function questions(task: WhyTask, { columns }: { readonly columns: number }): string {
+  if (task.kind !== 'calls') return '';
+  return task.evidence.approvals
+    .map(({ id, tool, arguments: json }) => {
+      return `  ${id} · ${toolName(tool)}\n${argumentLines(json, { columns, indent: '    ' })}`;
+    })
+    .join('');
 }
 
 /** Tools and failures are named in it by models and providers. */

@@ -24,6 +24,12 @@ const WAITING_SINCE = `LATERAL (
            (SELECT max(a.resolved_at) AS resolved_at FROM tool_call c JOIN approval a ON a.tool_call_id = c.id
              WHERE c.turn_id = u.id) answer)`;
 
+/** What the model gave the call `c` of the turn `u`. */
+const ARGUMENTS = `(
+    SELECT part->>'arguments' FROM entry e, jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
+     WHERE e.session_id = u.session_id AND e.position = u.answer_position AND part->>'type' = 'tool'
+     ORDER BY place OFFSET c.ordinal LIMIT 1)`;
+
 /**
  * Each kind, as a query of `task_id, via, evidence` with a row per witness, over `unfinished` (tasks) and `open_turn` (their
  * unfinished turns). `via`: the tasks whose end is waited for.
@@ -57,7 +63,8 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
   calls: `
     SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'approvals', open.approvals)
       FROM open_turn u CROSS JOIN LATERAL (
-        SELECT count(*) AS waits, jsonb_agg(jsonb_build_object('id', a.id, 'tool', c.name, 'askedAt', a.created_at) ORDER BY c.ordinal) AS approvals
+        SELECT count(*) AS waits, jsonb_agg(jsonb_build_object(
+                 'id', a.id, 'tool', c.name, 'arguments', ${ARGUMENTS}, 'askedAt', a.created_at) ORDER BY c.ordinal) AS approvals
           FROM approval a LEFT JOIN tool_call c ON c.id = a.tool_call_id
          WHERE a.task_id = u.task_id AND a.turn_id = u.id AND a.status = 'open') open
      WHERE u.status = 'parked' AND u.open_waits > 0 AND u.open_waits = open.waits`,
@@ -161,7 +168,13 @@ interface LeaseEvidence extends OfTurn {
 
 interface CallsEvidence {
   readonly turn: number;
-  readonly approvals: readonly { readonly id: string; readonly tool: string; readonly askedAt: string }[];
+  readonly approvals: readonly {
+    readonly id: string;
+    readonly tool: string;
+    /** As the model wrote them. */
+    readonly arguments: string | null;
+    readonly askedAt: string;
+  }[];
 }
 
 const OF_TREE = `SELECT * FROM (${witnessQuery()}) w ORDER BY kind <> 'broken', "sessionId", ordinal LIMIT $2`;

@@ -190,14 +190,14 @@ export function anApproval(change: Partial<Approval> = {}): Approval {
 
 /** An unfinished task that a person has to answer for. */
 export function aWaiting(change: Partial<Extract<WhyTask, { kind: 'calls' }>> = {}): WhyTask {
-  const { id, tool } = anApproval();
+  const { id, tool, arguments: json } = anApproval();
   return {
     taskId: TASK_ID,
     sessionId: SESSION_ID,
     status: 'waiting',
     kind: 'calls',
     via: [],
-    evidence: { turn: 1, approvals: [{ id, tool, askedAt: AT }] },
+    evidence: { turn: 1, approvals: [{ id, tool, arguments: json, askedAt: AT }] },
     sentence: `A person must allow or deny ${tool}: \`capybara approvals allow ${id}\` (or deny).`,
     ...change,
   };

@@ -55,8 +55,7 @@ async function asking(sessionId: string, tools: readonly string[]): Promise<stri
   return calls.map(({ approvalId }) => toPublicId('approval', approvalId ?? ''));
 }
 
-const NO_WORKER =
-  'but no worker is live: start one with `capybara worker`, or everything with `capybara up`.';
+const NO_WORKER = 'but no worker is live: start one with `capybara worker`.';
 
 describe('a task is woken', () => {
   test('by the next worker with a free slot', async () => {
@@ -147,7 +146,7 @@ describe('a task is woken', () => {
     const [approvalId = ''] = await asking(sessionId, ['bash']);
     expect(await only(sessionId)).toEqual({
       ...{ taskId: id, sessionId, status: 'waiting', kind: 'calls', via: [] },
-      evidence: { turn: 1, approvals: [{ id: approvalId, tool: 'bash', askedAt: time }] },
+      evidence: { turn: 1, approvals: [{ id: approvalId, tool: 'bash', arguments: '{}', askedAt: time }] },
       sentence: `A person must allow or deny bash: \`capybara approvals allow ${approvalId}\` (or deny).`,
     });
   });

@@ -207,7 +207,7 @@ test('a question nobody is here to answer ends run with 4; allowed, the task goe
   expect(await inRepository('why', 'last')).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(
-      `^task_\\w+: A person must allow or deny bash: \`capybara approvals allow ${id}\` \\(or deny\\)\\.\n$`,
+      `^task_\\w+: A person must allow or deny bash: \`capybara approvals allow ${id}\` \\(or deny\\)\\.\n  ${id} · bash\n    command │ echo mine > mine.txt\n$`,
     ),
   });
   expect((await inRepository('approvals', 'allow', id)).stdout).toBe(`${id} allowed\n`);

@@ -139,7 +139,7 @@ describe('what wakes an unfinished task', () => {
     const held = await answered(store, [one, other]);
     expect((await only(held)).kind).toBe('lease');
     await parkTurn(store.db, held, []);
-    const asked = { tool: 'bash', askedAt: time };
+    const asked = { tool: 'bash', arguments: '{}', askedAt: time };
     const both = [
       { ...asked, id: one.approvalId },
       { ...asked, id: other.approvalId, tool: 'write_file' },

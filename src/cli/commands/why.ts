@@ -6,11 +6,11 @@ export default class Why extends CapybaraCommand {
   static override description =
     'A line for each unfinished task of the session; for a task_… only that one and those it waits for. Where a person has ' +
     'to act, the command is in it.';
-  static override examples = ['<%= config.bin %> why last', '<%= config.bin %> why task_0198c1 --json'];
+  static override examples = ['<%= config.bin %> why', '<%= config.bin %> why task_0198c1 --json'];
   static override args = {
     id: Args.string({
       description: 'ses_…, task_…, its beginning, or "last".',
-      required: true,
+      default: 'last',
       ignoreStdin: true,
     }),
   };
@@ -21,7 +21,7 @@ export default class Why extends CapybaraCommand {
     const { askWhy, whyText } = await import('../why.ts');
     await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const why = await askWhy(client, args.id);
-      this.answer(flags, why, whyText(why));
+      this.answer(flags, why, whyText(why, { columns: this.columns }));
     });
   }
 }

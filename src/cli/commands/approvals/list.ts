@@ -8,12 +8,11 @@ export default class ApprovalsList extends CapybaraCommand {
     const { flags } = await this.parse(ApprovalsList);
     const loaded = await this.settings(flags);
     const { approvalText } = await import('../../whole-call.ts');
-    const { style } = await this.terminal(loaded);
     await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const page = await client.approvals({ limit: 200 });
       const text = page.data
         .filter(({ status }) => status === 'open')
-        .map((each) => approvalText(each, style))
+        .map((each) => approvalText(each, { columns: this.columns }))
         .join('\n');
       this.answer(flags, page, text === '' ? 'Nobody is asked anything.\n' : text);
     });
