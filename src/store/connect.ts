@@ -21,13 +21,13 @@ const UNREACHABLE = new Set([
 const BROKEN = /connection terminated|not queryable/i;
 
 /**
- * A connected client; the caller ends it.
+ * A connected client; the caller ends it. `setting` is where the address was read from, as a person names it.
  *
- * @throws UserError, exit code 3: `database_url`, `database_unreachable`, `database_access` or `database_missing`. No
+ * @throws UserError: `database_url` (exit code 2); with exit code 3 `database_unreachable`, `database_access` or `database_missing`. No
  * message contains the password.
  */
-export async function connect(url: string): Promise<Client> {
-  const target = parseTarget(url);
+export async function connect(url: string, setting = 'DATABASE_URL'): Promise<Client> {
+  const target = parseTarget(url, setting);
   const client = new Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   // A connection that breaks later fails the query that uses it; without a listener it would end the process.
   client.on('error', () => {});
@@ -44,15 +44,15 @@ interface Target {
   readonly address: string;
   readonly user: string;
   readonly database: string;
+  readonly setting: string;
 }
 
-function parseTarget(url: string): Target {
+function parseTarget(url: string, setting: string): Target {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !/^postgres(ql)?:$/.test(parsed.protocol)) {
     throw new UserError(
       'database_url',
-      'DATABASE_URL is not a Postgres address: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE.',
-      3,
+      `${setting} is not a Postgres address: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE.`,
     );
   }
   const user = decodeURIComponent(parsed.username);
@@ -60,6 +60,7 @@ function parseTarget(url: string): Target {
     address: `${parsed.searchParams.get('host') ?? (parsed.hostname || 'localhost')}:${parsed.port || '5432'}`,
     user,
     database: decodeURIComponent(parsed.pathname.slice(1)) || user,
+    setting,
   };
 }
 
@@ -67,31 +68,31 @@ function parseTarget(url: string): Target {
 export function explainBreak(error: unknown, url: string): unknown {
   const { code, message = '' } = error as { code?: string; message?: string };
   const broke = UNREACHABLE.has(code ?? '') || /^(08|57P)/.test(code ?? '') || BROKEN.test(message);
-  return broke ? unreachable(parseTarget(url)) : error;
+  return broke ? unreachable(parseTarget(url, 'DATABASE_URL')) : error;
 }
 
-function unreachable({ address }: Target): UserError {
+function unreachable({ address, setting }: Target): UserError {
   return new UserError(
     'database_unreachable',
-    `No Postgres answers at ${address}: start it, or correct DATABASE_URL.`,
+    `No Postgres answers at ${address}: start it, or correct ${setting}.`,
     3,
   );
 }
 
 function connectError(error: unknown, target: Target): unknown {
-  const { address, user, database } = target;
+  const { address, user, database, setting } = target;
   const { code, message } = error as { code?: string; message?: string };
   if (code === '3D000') {
     return new UserError(
       'database_missing',
-      `The Postgres at ${address} has no database "${database}": create it, or name another in DATABASE_URL.`,
+      `The Postgres at ${address} has no database "${database}": create it, or name another in ${setting}.`,
       3,
     );
   }
   if (code?.startsWith('28') || /password must be a (non-empty )?string/i.test(message ?? '')) {
     return new UserError(
       'database_access',
-      `The Postgres at ${address} does not let user "${user}" in: check the user and password in DATABASE_URL.`,
+      `The Postgres at ${address} does not let user "${user}" in: check the user and password in ${setting}.`,
       3,
     );
   }

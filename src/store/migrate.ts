@@ -59,7 +59,7 @@ const CREATE_TABLE = `
  * Brings the database at `url` up to this code; does nothing where it is already. `url` leads to Postgres itself, not to
  * a pooler (the lock belongs to the connection).
  *
- * @throws UserError, exit code 3: those of `connect`; `migration_failed`, `migration_changed` or `database_newer` where a
+ * @throws UserError: those of `connect`; with exit code 3 `migration_failed`, `migration_changed` or `database_newer` where a
  * person has to decide.
  */
 export async function migrate(url: string, options: MigrateOptions): Promise<void> {

@@ -38,6 +38,7 @@ export async function embeddedPostgres(dataDir: string): Promise<ProofPostgres> 
   };
 }
 
+/** The one named with `--postgres`: what is wrong with it is told by that name. */
 export async function givenPostgres(url: string): Promise<ProofPostgres> {
   const database = await createDatabase(url);
   return {
@@ -92,7 +93,7 @@ function mayNot(user: string): UserError {
 }
 
 async function once(url: string, use: (client: Client) => Promise<void>): Promise<void> {
-  const client = await connect(url);
+  const client = await connect(url, '--postgres');
   try {
     await use(client);
   } finally {

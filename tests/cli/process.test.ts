@@ -63,6 +63,11 @@ test.each<[string, string[], string]>([
     '--limit "turns" is not a limit: expected NAME=VALUE with a name of turns, treeTurns, tokens, seconds and a whole number.',
   ],
   [
+    'a Postgres that is none',
+    ['verify', '--postgres', 'localhost:5432', '--minutes', '0.1', '--backend', 'postgres'],
+    '--postgres is not a Postgres address: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE.',
+  ],
+  [
     'a port that is none',
     ['up', '--port', '70000'],
     '--port (command line) must be a whole number from 0 to 65535; found "70000".',

@@ -45,8 +45,8 @@ const writeTransition = (name: string, sql: string) => writeFileSync(join(transi
 const run = (url = database.url) =>
   migrate(url, { log: (line) => logged.push(line), migrationsDir, transitionsDir });
 
-const refusal = (code: string, message: RegExp) =>
-  expect.objectContaining({ name: 'UserError', code, exitCode: 3, message: expect.stringMatching(message) });
+const refusal = (code: string, message: RegExp, exitCode = 3) =>
+  expect.objectContaining({ name: 'UserError', code, exitCode, message: expect.stringMatching(message) });
 
 async function rows(sql: string): Promise<unknown[]> {
   return (await client.query(sql)).rows;
@@ -315,6 +315,7 @@ describe('one sentence says what is wrong, without the password, where', () => {
       refusal(
         'database_url',
         /^DATABASE_URL is not a Postgres address: expected postgresql:\/\/USER:PASSWORD@HOST:PORT\/DATABASE\.$/,
+        2,
       ),
     );
   });
