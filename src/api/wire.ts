@@ -88,7 +88,7 @@ export const Usage = z
       z.object({ model: z.string(), input: z.int(), output: z.int(), cached: z.int(), reasoning: z.int() }),
     ),
     toolCalls: z.int(),
-    toolFailures: z.int(),
+    toolFailures: z.int().meta({ description: 'calls that ended, and did not succeed' }),
   })
   .meta({ id: 'Usage', description: 'Tokens as the providers counted them, and tool calls.' });
 export type Usage = z.infer<typeof Usage>;

@@ -84,7 +84,7 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
                   FROM usage WHERE task_id = t.id AND outcome = 'recorded' GROUP BY model) per_model) u ON true
       CROSS JOIN LATERAL (
         SELECT count(*)::int AS calls,
-               (count(*) FILTER (WHERE c.status IN ('failed', 'interrupted', 'unknown')))::int AS failures
+               (count(*) FILTER (WHERE c.status IN ('failed', 'denied', 'interrupted', 'unknown')))::int AS failures
           FROM turn JOIN tool_call c ON c.turn_id = turn.id WHERE turn.task_id = t.id) c
      WHERE t.team_id = ${teamId} AND (${id}::uuid IS NULL OR t.id = ${id})
        AND (${sessionId}::uuid IS NULL OR t.session_id = ${sessionId}) AND (${status}::text IS NULL OR t.status = ${status})

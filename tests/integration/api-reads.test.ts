@@ -9,6 +9,7 @@ import {
   Models,
   page,
   Session,
+  Task,
   TeamUsage,
   ToolCall,
   Worker,
@@ -156,6 +157,12 @@ describe('what a session holds', () => {
       { name: 'bash', arguments: 'not json', status: 'denied', outputId: null, resultPosition: 5 },
     ]);
     expect(second.nextCursor).toBeNull();
+  });
+
+  test('its task, which counts a denied call among those that did not succeed', async () => {
+    const { sessionId } = await sessionWithCalls();
+    const { data } = page(Task).parse((await it.ask('GET', `/v1/tasks?sessionId=${sessionId}`)).json);
+    expect(data).toMatchObject([{ usage: { toolCalls: 2, toolFailures: 1 } }]);
   });
 
   test('its events, as pages', async () => {
