@@ -26,12 +26,17 @@ export function databaseOf(config: Config): string {
   );
 }
 
-/**
- * Runs a program until SIGINT, SIGTERM or SIGHUP, then stops it politely; a second SIGINT ends the process at once. `level`:
- * what its log tells without `--debug`.
- */
+interface Program {
+  readonly config: Config;
+  /** What its log tells without `--debug`. */
+  readonly level: LogLevel;
+  /** It was asked to stop, and is about to. */
+  readonly onStop?: () => void;
+}
+
+/** Runs a program until SIGINT, SIGTERM or SIGHUP, then stops it politely; a second SIGINT ends the process at once. */
 export async function runUntilStopped(
-  { config, level }: { readonly config: Config; readonly level: LogLevel },
+  { config, level, onStop }: Program,
   start: (starting: Starting) => Promise<Running>,
 ): Promise<void> {
   const { createLog } = await import('../log.ts');
@@ -42,7 +47,10 @@ export async function runUntilStopped(
     failed.resolve(new UserError('ended', `${endedSentence(reason)}: start again, nothing is lost.`, 3));
   const running = await start({ log, fail });
   const failure = await Promise.race([stopping, failed.promise]);
-  if (failure === undefined) return running.stop();
+  if (failure === undefined) {
+    onStop?.();
+    return running.stop();
+  }
   // It is broken: what its parts say while they stop says less than what broke it.
   await running.stop().catch((error: unknown) => log.debug({ error }, 'a part did not stop politely'));
   throw failure;

@@ -14,7 +14,7 @@ import type { Log } from '../log.ts';
 import { ensureEmbeddedKey } from '../store/bootstrap.ts';
 import { migrate } from '../store/migrate.ts';
 import { composeWorker } from '../worker/main.ts';
-import { lockDataDir, openDataDir, removeServerInfo, writeServerInfo } from './data-dir.ts';
+import { lockDataDir, openDataDir, readServerInfo, removeServerInfo, writeServerInfo } from './data-dir.ts';
 import { startPostgres } from './postgres.ts';
 
 export interface RunningCapybara {
@@ -45,7 +45,9 @@ export async function startCapybara(config: Config, options: CapybaraOptions): P
   openDataDir(config.dataDir);
   const lock = lockDataDir(config.dataDir);
   if (lock === undefined) {
-    throw new UserError('already_running', `A Capybara already runs on ${config.dataDir}.`, 3);
+    const url = readServerInfo(config.dataDir)?.url;
+    const where = url === undefined ? '' : `, at ${url}`;
+    throw new UserError('already_running', `A Capybara already runs on ${config.dataDir}${where}.`, 3);
   }
   const parts = new Parts();
   parts.add(() => lock.release());

@@ -70,7 +70,10 @@ describe('run, with a Capybara of its own,', () => {
     up.kill('SIGINT');
     await delay(ECHO_MS / 5);
     up.kill('SIGINT');
-    expect(await up.ended).toMatchObject({ code: 0, stderr: '' });
+    expect(await up.ended).toMatchObject({
+      code: 0,
+      stderr: 'Stopping; press Ctrl-C again to end at once.\n',
+    });
   });
 
   test('is gone when it ends: what it says to type next works, and leaves nothing running', async () => {

@@ -63,11 +63,12 @@ test('up prints where it runs, and nothing else', async () => {
 });
 
 test('a second up on the same directory is refused', async () => {
+  const [, url] = /Capybara runs at (\S+)/.exec(up.stdout) ?? [];
   const { code, stdout, stderr } = await place.run(['up', '--port', '0']);
   expect({ code, stdout, stderr }).toEqual({
     code: 3,
     stdout: '',
-    stderr: `A Capybara already runs on ${place.dataDir}.\n`,
+    stderr: `A Capybara already runs on ${place.dataDir}, at ${url}.\n`,
   });
 });
 

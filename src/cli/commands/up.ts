@@ -4,7 +4,7 @@ import { CapybaraCommand } from '../command.ts';
 export default class Up extends CapybaraCommand {
   static override summary = 'Run the whole of Capybara in one process: its own Postgres, API and worker.';
   static override description =
-    'Unfinished tasks of this data directory go on. Ctrl-C stops it; nothing is lost.';
+    'Unfinished tasks of this data directory go on. Ctrl-C stops it (exit code 0; twice, at once: 130); nothing is lost.';
   static override examples = [
     '<%= config.bin %> up',
     '<%= config.bin %> up --port 7171 --data-dir ./capybara-data',
@@ -26,7 +26,8 @@ export default class Up extends CapybaraCommand {
       import('../../embedded/capybara.ts'),
       import('../../embedded/data-dir.ts'),
     ]);
-    await runUntilStopped({ config, level: 'warn' }, async ({ log, fail }) => {
+    const onStop = () => process.stderr.write('Stopping; press Ctrl-C again to end at once.\n');
+    await runUntilStopped({ config, level: 'warn', onStop }, async ({ log, fail }) => {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
       const { url } = capybara;
