@@ -1,6 +1,7 @@
 import { oneLine } from './untrusted-text.ts';
 
 const SUMMARY_LENGTH = 72;
+const REASON_LENGTH = 120;
 
 /** Arguments that say most about a call, best first. */
 const TELLING = ['command', 'path', 'file_path', 'file', 'pattern', 'query', 'url', 'name'];
@@ -32,5 +33,14 @@ function parsed(json: string): Record<string, unknown> | undefined {
 export function failureSummary(text: string): string {
   const exit = /\bexit(?:ed)?(?: with)?(?: code| status)?:? (\d+)\b/i.exec(text);
   if (exit) return `exit ${exit[1]}`;
-  return oneLine(text.split('\n').find((line) => line.trim() !== '') ?? '', SUMMARY_LENGTH);
+  const [first = '', second] = text.split('\n').filter((line) => line.trim() !== '');
+  // `Error: InvalidArguments: the arguments of 'grep' do not fit:`, and what does not fit.
+  const kind = /^(?:Error: )?(\w+): .*:\s*$/.exec(first)?.[1];
+  if (kind === undefined || second === undefined) return oneLine(first, SUMMARY_LENGTH);
+  return oneLine(`${kind}: ${second.replace(/^\s*- /, '')}`, REASON_LENGTH);
+}
+
+/** A call that was interrupted: whether it had begun is said by what the model was told. */
+export function interruptionSummary(text: string): string {
+  return text.startsWith('Not run:') ? 'not run' : '';
 }

@@ -4,7 +4,7 @@
  */
 import type { Entry, Event } from '../api/wire.ts';
 import { textOf } from '../core/entry.ts';
-import { failureSummary } from './call-summary.ts';
+import { failureSummary, interruptionSummary } from './call-summary.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
 import type { Delta, Frame, LiveFrame } from './sse.ts';
 import { withCode } from './summary.ts';
@@ -21,6 +21,12 @@ export interface TranscriptOptions {
 }
 
 const MESSAGE_LENGTH = 300;
+
+/** Where a result says more than its status. */
+const SUMMARIES: ReadonlyMap<string, (text: string) => string> = new Map([
+  ['failed', failureSummary],
+  ['interrupted', interruptionSummary],
+]);
 
 export class Transcript {
   readonly #options: TranscriptOptions;
@@ -143,8 +149,9 @@ export class Transcript {
   }
 
   async #completed(callId: string, status: string, position: number): Promise<string> {
-    const result = status === 'failed' ? await this.#options.entryAt(position) : undefined;
-    const why = result ? failureSummary(textOf(result.parts)) : '';
+    const summary = SUMMARIES.get(status);
+    const result = summary ? await this.#options.entryAt(position) : undefined;
+    const why = summary && result ? summary(textOf(result.parts)) : '';
     return this.#line(this.#tools.completed(callId, status, why));
   }
 

@@ -60,7 +60,7 @@ export class ToolLines {
     return this.started(id) + this.#outputLines(call, lines);
   }
 
-  /** `why` says in a few words what went wrong. */
+  /** `why` says in a few words what went wrong, where the status does not. */
   completed(id: string, status: string, why: string): string {
     const call = this.#open.get(id);
     if (!call) return '';
@@ -76,7 +76,7 @@ export class ToolLines {
     const { green, red, yellow } = this.#style;
     if (status === 'succeeded') return `${green('✓')} ${this.#fitting(label)}`;
     const unknown = status === 'unknown';
-    const how = unknown ? 'its outcome is unknown' : status === 'failed' && why !== '' ? why : status;
+    const how = unknown ? 'its outcome is unknown' : why || status;
     return `${unknown ? yellow('?') : red('✗')} ${this.#fitting(label, ` (${how})`)}`;
   }
 

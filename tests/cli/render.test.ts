@@ -164,6 +164,17 @@ describe('tool calls', () => {
   });
 
   test.each([
+    ['Not run: the task was ended before this call.', 'not run'],
+    ['half of it\n[interrupted: the task was cancelled]', 'interrupted'],
+  ])('that were interrupted say whether they had begun: %j', async (text, how) => {
+    const interrupted = durable(5, 'tool.completed', { callId: 'c1', status: 'interrupted', position: 3 });
+    const entries = [bash, toolResult(3, 'c1', text)];
+    expect(await rendered([completed, requested, interrupted], entries)).toBe(
+      `I run it.\n▶ bash npm test\n✗ bash npm test (${how})\n`,
+    );
+  });
+
+  test.each([
     ['tests failed\nexit code 1', 'exit 1'],
     ['Error: NotFound: no such file a.ts', 'Error: NotFound: no such file a.ts'],
   ])('that fail say why: %j', async (text, why) => {
