@@ -98,7 +98,8 @@ export abstract class CapybaraCommand extends Command {
     if (error instanceof Errors.ExitError) throw error;
     this.parsed = true;
     const command = `capybara ${(this.id ?? '').replaceAll(':', ' ')}`;
-    const { exitCode, code, message, status } = describeFailure(error, command);
+    const takesText = 'prompt' in (this.ctor.args ?? {}) || 'message' in (this.ctor.flags ?? {});
+    const { exitCode, code, message, status } = describeFailure(error, { command, takesText });
     process.exitCode = exitCode;
     const typed = this.argv.includes('--') ? this.argv.slice(0, this.argv.indexOf('--')) : this.argv;
     if (typed.includes('--json')) {

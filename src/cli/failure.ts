@@ -12,14 +12,19 @@ export interface Failure {
   readonly status?: number;
 }
 
-/** `command` is what the person typed before the arguments: `capybara run`. */
-export function describeFailure(error: unknown, command: string): Failure {
+/** What was typed before the arguments, `capybara run`, and whether one of them is text. */
+export interface Typed {
+  readonly command: string;
+  readonly takesText: boolean;
+}
+
+export function describeFailure(error: unknown, typed: Typed): Failure {
   if (error instanceof UserError) {
     const status = 'problem' in error ? (error.problem as { status: number }).status : undefined;
     return { code: error.code, message: error.message, exitCode: error.exitCode, ...(status && { status }) };
   }
   if (error instanceof Errors.CLIError) {
-    return { code: 'bad_usage', message: usageSentence(error, command), exitCode: 2 };
+    return { code: 'bad_usage', message: usageSentence(error, typed), exitCode: 2 };
   }
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') {
@@ -42,14 +47,15 @@ function portSentence(error: unknown): string {
 }
 
 /** oclif's own messages have several lines and a hint. */
-function usageSentence(error: Error, command: string): string {
+function usageSentence(error: Error, { command, takesText }: Typed): string {
   const hint = `see \`${command} --help\`.`;
   const flags = 'flags' in error && Array.isArray(error.flags) ? error.flags.map(String) : [];
   const args = 'args' in error && Array.isArray(error.args) ? error.args : [];
   if (flags.length > 0) return `There is no flag ${flags.join(', ')}: ${hint}`;
   const unexpected = args.filter((arg) => typeof arg === 'string');
   if (unexpected.length > 0) {
-    return `Did not expect ${unexpected.map((arg) => JSON.stringify(arg)).join(', ')}: put text with spaces in quotes, ${hint}`;
+    const quotes = takesText ? 'put text with spaces in quotes, ' : '';
+    return `Did not expect ${unexpected.map((arg) => JSON.stringify(arg)).join(', ')}: ${quotes}${hint}`;
   }
   const missing = args.map((arg: { name: string }) => arg.name.toUpperCase());
   if (missing.length > 0) return `Expected ${missing.join(', ')}: ${hint}`;

@@ -24,7 +24,7 @@ export const taskFlags = {
   }),
   workspace: Flags.string({
     description:
-      'The files to work on: a directory, or "empty". The current directory where Capybara runs here.',
+      'The files to work on: a directory, or "empty". The current directory where Capybara runs here; a server takes "empty".',
     helpValue: 'empty|PATH',
   }),
   continue: Flags.boolean({ description: 'Go on with the last session of this directory.' }),

@@ -66,6 +66,11 @@ export function readTask(
     ...(maxTokens !== undefined && { maxTokens }),
     ...(limits && { limits }),
   };
+  if (flags.continue && flags.workspace === 'empty') {
+    const message =
+      '--continue goes on with the last session of a directory, and --workspace empty names none: leave one of them out.';
+    throw new UserError('workspace_invalid', message);
+  }
   if (flags.continue) return { body, continues: directoryOf(flags, cwd, isServer) };
   return { body: { ...body, workspace: workspaceOf(flags, cwd, isServer) } };
 }
@@ -103,9 +108,7 @@ function workspaceOf(flags: TaskFlags, cwd: string, isServer: boolean): NonNulla
   if (!isServer || flags.workspace !== undefined) {
     return { kind: 'local', path: directoryOf(flags, cwd, isServer) };
   }
-  const message =
-    'A server has no files of this directory: say --workspace empty, or --workspace PATH for a path on the server.';
-  throw new UserError('workspace_missing', message);
+  throw new UserError('workspace_missing', 'A server has no files of this directory: say --workspace empty.');
 }
 
 /** Absolute; what a path means on another machine is for its server to say. */

@@ -138,7 +138,24 @@ describe('tasks', () => {
     api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
     api.on(`POST /v1/tasks/${TASK_ID}/cancel`, () => aTask({ cancelRequested: true }));
     expect((await capybara('tasks:cancel', TASK_ID)).stdout).toBe(`${TASK_ID} is being cancelled\n`);
+    const cancelled = doneTask({ status: 'cancelled', result: null });
+    api.on(`POST /v1/tasks/${TASK_ID}/cancel`, () => cancelled);
+    expect((await capybara('tasks:cancel', TASK_ID)).stdout).toBe(`${TASK_ID} cancelled\n`);
   });
+
+  test.each(['succeeded', 'cancelled'] as const)(
+    'cancel says of one that %s that it had ended',
+    async (status) => {
+      const ended = doneTask({ status });
+      api.on(`GET /v1/tasks/${TASK_ID}`, () => ended);
+      api.on(`POST /v1/tasks/${TASK_ID}/cancel`, () => ended);
+      expect(await capybara('tasks:cancel', TASK_ID)).toEqual({
+        code: 0,
+        stderr: '',
+        stdout: `${TASK_ID} had ended already: ${status} at 2026-01-02T03:04:17.000Z\n`,
+      });
+    },
+  );
 });
 
 describe('sessions', () => {
@@ -328,6 +345,12 @@ describe('failures', () => {
       ['run', 'do', 'it'],
       'Did not expect "it": put text with spaces in quotes, see `capybara run --help`.',
     ],
+    [
+      'a message in pieces',
+      ['approvals:deny', 'apr_1', '--message', 'not', 'that'],
+      'Did not expect "that": put text with spaces in quotes, see `capybara approvals deny --help`.',
+    ],
+    ['an id too many', ['tail', 'last', 'task_1'], 'Did not expect "task_1": see `capybara tail --help`.'],
     ['an unknown flag', ['run', 'x', '--foo'], 'There is no flag --foo: see `capybara run --help`.'],
     [
       'an unknown mode',

@@ -80,6 +80,11 @@ test.each([
   ['Exit code: 2\nmore', 'exit 2'],
   ['command exited with code 127', 'exit 127'],
   ['\n\nError: X', 'Error: X'],
+  [
+    "Error: InvalidArguments: the arguments of 'grep' do not fit:\n- path: expected string (found 5)\n- x: y",
+    'InvalidArguments: path: expected string (found 5)',
+  ],
+  ['Error: Odd: this:', 'Error: Odd: this:'],
   ['', ''],
 ])('a failure %j is summed up as %j', (text, summary) => {
   expect(failureSummary(text)).toBe(summary);
@@ -129,19 +134,21 @@ describe('a failure that nobody foresaw', () => {
     expect(endedSentence('It ended')).toBe('It ended');
   });
 
+  const up = { command: 'capybara up', takesText: false };
+
   test('is one sentence, and a port in use says what to do', () => {
     const inUse = Object.assign(new Error('listen EADDRINUSE'), { code: 'EADDRINUSE', port: 7070 });
-    expect(describeFailure(inUse, 'capybara up')).toEqual({
+    expect(describeFailure(inUse, up)).toEqual({
       code: 'port_in_use',
       message: 'The port 7070 is in use by another program: choose another with --port.',
       exitCode: 3,
     });
-    expect(describeFailure(new Error('one\ntwo'), 'capybara up')).toEqual({
+    expect(describeFailure(new Error('one\ntwo'), up)).toEqual({
       code: 'internal',
       message: 'one',
       exitCode: 1,
     });
-    expect(describeFailure(new Error(''), 'capybara up').message).toBe('Something unknown went wrong.');
+    expect(describeFailure(new Error(''), up).message).toBe('Something unknown went wrong.');
   });
 });
 
@@ -185,9 +192,16 @@ describe('the task', () => {
     );
   });
 
+  test('does not continue an empty workspace', () => {
+    const given = { ...flags, workspace: 'empty', continue: true };
+    expect(() => readTask('p', { flags: given, config, cwd: '/tmp' })).toThrow(
+      '--continue goes on with the last session of a directory, and --workspace empty names none: leave one of them out.',
+    );
+  });
+
   test('must be told where, with a server', () => {
     expect(() => readTask('p', { flags, config: server, cwd: '/tmp' })).toThrow(
-      'A server has no files of this directory: say --workspace empty, or --workspace PATH for a path on the server.',
+      'A server has no files of this directory: say --workspace empty.',
     );
     const at = (workspace: string) =>
       readTask('p', { flags: { ...flags, workspace }, config: server, cwd: '/tmp' });

@@ -125,8 +125,7 @@ test('a directory of the client is not the server’s', async () => {
   expect(await asClient('run', 'write')).toEqual({
     code: 2,
     stdout: '',
-    stderr:
-      'A server has no files of this directory: say --workspace empty, or --workspace PATH for a path on the server.\n',
+    stderr: 'A server has no files of this directory: say --workspace empty.\n',
   });
   const { code, stdout, stderr } = await asClient('run', 'write', '--workspace', place.cwd);
   expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
