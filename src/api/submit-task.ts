@@ -152,6 +152,6 @@ function localRefused(): ApiProblem {
     status: 403,
     code: 'local_workspace',
     detail:
-      'This Capybara does not let agents work in that directory of its machine: use another kind of workspace.',
+      'This Capybara does not let agents work in that directory of its machine: use an empty workspace.',
   });
 }
