@@ -2,12 +2,24 @@ import type Anthropic from '@anthropic-ai/sdk';
 import type { Part, StopReason } from '../core/entry.ts';
 import { REDACTED } from './history.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
+import { fields, MalformedAnswer, stringOf } from './report.ts';
 import type { Collector } from './stream.ts';
+import { CallIds, textOfArguments } from './tool-calls.ts';
 import { tokens } from './usage.ts';
 
 export type StreamEvent = Anthropic.RawMessageStreamEvent;
-type StartedBlock = Anthropic.RawContentBlockStartEvent['content_block'];
-type BlockDelta = Anthropic.RawContentBlockDeltaEvent['delta'];
+
+/** An event as compatible servers send it: any field may be missing or odd. */
+interface WireEvent {
+  readonly type?: unknown;
+  readonly index?: unknown;
+  readonly message?: unknown;
+  readonly content_block?: unknown;
+  readonly delta?: unknown;
+  readonly usage?: unknown;
+}
+
+type Wire = Readonly<Record<string, unknown>>;
 
 type Block =
   | { readonly type: 'text'; text: string }
@@ -17,22 +29,30 @@ type Block =
       readonly id: string;
       readonly name: string;
       json: string;
-      readonly input: unknown;
-    };
+      readonly input: string;
+    }
+  /** Of a tool that runs at the provider: we ask for none. */
+  | { readonly type: 'other' };
 
-interface WireUsage {
-  readonly input_tokens?: number | null;
-  readonly output_tokens?: number | null;
-  readonly cache_read_input_tokens?: number | null;
-  readonly cache_creation_input_tokens?: number | null;
-  readonly output_tokens_details?: { readonly thinking_tokens?: number } | null;
-}
+const COUNTS = [
+  'input_tokens',
+  'output_tokens',
+  'cache_read_input_tokens',
+  'cache_creation_input_tokens',
+  'output_tokens_details',
+] as const;
+type WireUsage = Partial<Record<(typeof COUNTS)[number], unknown>>;
 
-/** Puts the events of a streamed message together. */
+/**
+ * Puts the events of a streamed message together. A delta belongs to the latest block of its index, or of all where a server
+ * leaves the index out; what belongs to none is passed over.
+ */
 export class AnthropicAnswer implements Collector<StreamEvent> {
-  readonly #blocks = new Map<number, Block>();
+  readonly #blocks: Block[] = [];
+  readonly #latestAt = new Map<number, Block>();
+  readonly #ids = new CallIds();
   #usage: WireUsage = {};
-  #stopReason: string | undefined;
+  #stopReason = '';
   #stopped = false;
   #model: string;
 
@@ -41,18 +61,19 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
   }
 
   take(event: StreamEvent): ModelEvent[] {
-    switch (event.type) {
+    const { type, index, message, content_block, delta, usage }: WireEvent = fields(event);
+    switch (type) {
       case 'message_start':
-        if (event.message.model) this.#model = event.message.model;
-        this.#count(event.message.usage);
+        this.#model = stringOf(fields(message).model) || this.#model;
+        this.#count(fields(fields(message).usage));
         return [];
       case 'content_block_start':
-        return this.#start(event.index, event.content_block);
+        return this.#start(index, blockOf(content_block));
       case 'content_block_delta':
-        return this.#add(event.index, event.delta);
+        return this.#add(this.#blockAt(index), fields(delta));
       case 'message_delta':
-        this.#stopReason = event.delta.stop_reason ?? this.#stopReason;
-        this.#count(event.usage);
+        this.#stopReason = stringOf(fields(delta).stop_reason) || this.#stopReason;
+        this.#count(fields(usage));
         return [];
       case 'message_stop':
         this.#stopped = true;
@@ -64,71 +85,94 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
 
   answer(): ModelAnswer | undefined {
     if (!this.#stopped) return undefined;
-    const inOrder = [...this.#blocks].sort(([a], [b]) => a - b);
-    const parts = inOrder.flatMap(([, block]) => partsOf(block));
+    const parts = this.#blocks.flatMap(partsOf);
     const hasCalls = parts.some((part) => part.type === 'tool');
     const stopReason = stopReasonOf(this.#stopReason, hasCalls);
     return { parts, stopReason, usage: usageOf(this.#usage), model: this.#model };
   }
 
   /** Counts are cumulative; a field that an event leaves out or sends as null keeps its value. */
-  #count(usage: WireUsage | null | undefined): void {
-    const given = Object.entries(usage ?? {}).filter(([, value]) => value !== null && value !== undefined);
-    this.#usage = { ...this.#usage, ...Object.fromEntries(given) };
+  #count(usage: Wire): void {
+    for (const name of COUNTS) this.#usage[name] = usage[name] ?? this.#usage[name];
   }
 
-  #start(index: number, block: StartedBlock): ModelEvent[] {
-    switch (block.type) {
+  #blockAt(index: unknown): Block | undefined {
+    return typeof index === 'number' ? this.#latestAt.get(index) : this.#blocks.at(-1);
+  }
+
+  #start(index: unknown, given: Wire): ModelEvent[] {
+    const block = this.#begun(given);
+    this.#blocks.push(block);
+    if (typeof index === 'number') this.#latestAt.set(index, block);
+    if (block.type === 'text' && block.text !== '') return [{ type: 'text', delta: block.text }];
+    if (block.type === 'thinking' && block.text !== '') return [{ type: 'reasoning', delta: block.text }];
+    if (block.type === 'tool' && block.name !== '') return [{ type: 'tool', name: block.name }];
+    return [];
+  }
+
+  #begun(given: Wire): Block {
+    switch (given.type) {
       case 'text':
-        this.#blocks.set(index, { type: 'text', text: block.text });
-        return block.text === '' ? [] : [{ type: 'text', delta: block.text }];
+        return { type: 'text', text: stringOf(given.text) };
       case 'thinking':
-        this.#blocks.set(index, { type: 'thinking', text: block.thinking, signature: block.signature ?? '' });
-        return block.thinking === '' ? [] : [{ type: 'reasoning', delta: block.thinking }];
-      case 'redacted_thinking':
-        this.#blocks.set(index, { type: 'thinking', text: '', signature: REDACTED + block.data });
-        return [];
-      case 'tool_use':
-        this.#blocks.set(index, {
-          type: 'tool',
-          id: block.id,
-          name: block.name,
-          json: '',
-          input: block.input,
-        });
-        return [{ type: 'tool', name: block.name }];
+        return { type: 'thinking', text: stringOf(given.thinking), signature: stringOf(given.signature) };
+      case 'redacted_thinking': {
+        const data = stringOf(given.data);
+        return { type: 'thinking', text: '', signature: data === '' ? '' : REDACTED + data };
+      }
+      case 'tool_use': {
+        const input = textOfArguments(given.input);
+        return { type: 'tool', id: this.#ids.next(given.id), name: stringOf(given.name), json: '', input };
+      }
       default:
-        return []; // Blocks of tools that run at the provider: we ask for none.
+        return { type: 'other' };
     }
   }
 
-  #add(index: number, delta: BlockDelta): ModelEvent[] {
-    const block = this.#blocks.get(index);
+  #add(block: Block | undefined, delta: Wire): ModelEvent[] {
     if (delta.type === 'text_delta' && block?.type === 'text') {
-      block.text += delta.text;
-      return [{ type: 'text', delta: delta.text }];
+      const text = stringOf(delta.text);
+      block.text += text;
+      return text === '' ? [] : [{ type: 'text', delta: text }];
     }
     if (delta.type === 'thinking_delta' && block?.type === 'thinking') {
-      block.text += delta.thinking;
-      return [{ type: 'reasoning', delta: delta.thinking }];
+      const text = stringOf(delta.thinking);
+      block.text += text;
+      return text === '' ? [] : [{ type: 'reasoning', delta: text }];
     }
-    if (delta.type === 'signature_delta' && block?.type === 'thinking') block.signature += delta.signature;
-    if (delta.type === 'input_json_delta' && block?.type === 'tool') block.json += delta.partial_json;
+    if (delta.type === 'signature_delta' && block?.type === 'thinking')
+      block.signature += stringOf(delta.signature);
+    if (delta.type === 'input_json_delta' && block?.type === 'tool')
+      block.json += textOfArguments(delta.partial_json);
     return [];
   }
 }
 
-function partsOf(block: Block): Part[] {
-  if (block.type === 'text') return block.text === '' ? [] : [{ type: 'text', text: block.text }];
-  if (block.type === 'tool') {
-    const text = block.json.trim() === '' ? JSON.stringify(block.input ?? {}) : block.json;
-    return [{ type: 'tool', callId: block.id, name: block.name, arguments: text }];
-  }
-  if (block.signature === '') return block.text === '' ? [] : [{ type: 'reasoning', text: block.text }];
-  return [{ type: 'reasoning', text: block.text, signature: block.signature }];
+function blockOf(value: unknown): Wire {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new MalformedAnswer('a block that is no object');
+  return fields(value);
 }
 
-function stopReasonOf(reason: string | undefined, hasCalls: boolean): StopReason {
+function partsOf(block: Block): Part[] {
+  switch (block.type) {
+    case 'text':
+      return block.text === '' ? [] : [{ type: 'text', text: block.text }];
+    case 'tool': {
+      const text = [block.json, block.input].find((each) => each.trim() !== '') ?? '{}';
+      return [{ type: 'tool', callId: block.id, name: block.name, arguments: text }];
+    }
+    case 'thinking': {
+      if (block.signature !== '')
+        return [{ type: 'reasoning', text: block.text, signature: block.signature }];
+      return block.text === '' ? [] : [{ type: 'reasoning', text: block.text }];
+    }
+    case 'other':
+      return [];
+  }
+}
+
+function stopReasonOf(reason: string, hasCalls: boolean): StopReason {
   if (reason === 'max_tokens' || reason === 'model_context_window_exceeded') return 'length';
   if (reason === 'refusal') return 'refusal';
   return hasCalls ? 'tool_calls' : 'stop';
@@ -140,6 +184,6 @@ function usageOf(usage: WireUsage): TokenUsage {
     input: tokens(tokens(usage.input_tokens) + cached + tokens(usage.cache_creation_input_tokens)),
     output: tokens(usage.output_tokens),
     cached,
-    reasoning: tokens(usage.output_tokens_details?.thinking_tokens),
+    reasoning: tokens(fields(usage.output_tokens_details).thinking_tokens),
   };
 }

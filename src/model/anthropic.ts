@@ -10,7 +10,15 @@ import {
   traceHeaders,
   watchedBy,
 } from './connection.ts';
-import { argumentsOf, isBlank, REASONING_CONTENT, REDACTED, type Round, wireName } from './history.ts';
+import {
+  argumentsOf,
+  isBlank,
+  REASONING_CONTENT,
+  REDACTED,
+  type Round,
+  wireId,
+  wireName,
+} from './history.ts';
 import type { Model, ModelRequest, ToolSpec } from './model.ts';
 import { streamAnswer } from './stream.ts';
 import { JSON_BODY, jsonBody, Transcript } from './transcript.ts';
@@ -172,9 +180,4 @@ function thinkingBlocks(thinking: string, signature: string | undefined): Block[
   if (signature.startsWith(REDACTED))
     return [{ type: 'redacted_thinking', data: signature.slice(REDACTED.length) }];
   return [{ type: 'thinking', thinking, signature }];
-}
-
-/** Ids that another provider gave may hold characters that this API refuses. */
-function wireId(callId: string): string {
-  return callId.replace(/[^a-zA-Z0-9_-]/g, '_');
 }

@@ -66,6 +66,11 @@ export function wireName(name: string): string {
   return name.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, MAX_NAME_LENGTH) || 'unnamed';
 }
 
+/** Ids that another provider gave may hold characters that Anthropic refuses. */
+export function wireId(callId: string): string {
+  return callId.replace(/[^a-zA-Z0-9_-]/g, '_');
+}
+
 /** Levels of objects and lists in a call's arguments: writing much deeper JSON overflows the stack, in every later turn. */
 export const MAX_DEPTH = 500;
 

@@ -2,34 +2,41 @@ import type OpenAI from 'openai';
 import type { Part, StopReason } from '../core/entry.ts';
 import { REASONING_CONTENT } from './history.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
-import { MalformedAnswer, ReportedError } from './report.ts';
+import { fields, MalformedAnswer, ReportedError, stringOf } from './report.ts';
 import type { Collector } from './stream.ts';
 import { type CallDelta, ToolCallDrafts } from './tool-calls.ts';
 import { NO_USAGE, tokens } from './usage.ts';
 
 export type Chunk = OpenAI.Chat.Completions.ChatCompletionChunk;
 
-/** A choice as compatible servers send it: reasoning under either name, usage sometimes inside. */
-interface Choice {
-  readonly delta?: Delta | null;
-  readonly finish_reason?: string | null;
-  readonly usage?: WireUsage | null;
+/** A chunk as compatible servers send it: any field may be missing or odd, usage sometimes inside the choice. */
+interface WireChunk {
+  readonly model?: unknown;
+  readonly choices?: unknown;
+  readonly usage?: unknown;
 }
 
+interface Choice {
+  readonly delta?: unknown;
+  readonly finish_reason?: unknown;
+  readonly usage?: unknown;
+}
+
+/** Reasoning comes under either name. */
 interface Delta {
   readonly content?: unknown;
-  readonly refusal?: string | null;
-  readonly reasoning_content?: string | null;
+  readonly refusal?: unknown;
+  readonly reasoning_content?: unknown;
   readonly reasoning?: unknown;
   readonly tool_calls?: unknown;
 }
 
 interface WireUsage {
-  readonly prompt_tokens?: number | null;
-  readonly completion_tokens?: number | null;
-  readonly prompt_tokens_details?: { readonly cached_tokens?: number | null } | null;
-  readonly prompt_cache_hit_tokens?: number | null;
-  readonly completion_tokens_details?: { readonly reasoning_tokens?: number | null } | null;
+  readonly prompt_tokens?: unknown;
+  readonly completion_tokens?: unknown;
+  readonly prompt_tokens_details?: unknown;
+  readonly prompt_cache_hit_tokens?: unknown;
+  readonly completion_tokens_details?: unknown;
 }
 
 /** Puts the chunks of a streamed chat completion together. */
@@ -48,15 +55,16 @@ export class OpenAiAnswer implements Collector<Chunk> {
   }
 
   take(chunk: Chunk): ModelEvent[] {
-    if (chunk.model) this.#model = chunk.model;
-    const choice: Choice | undefined = chunk.choices?.[0] ?? undefined;
-    const usage: WireUsage | null | undefined = chunk.usage ?? choice?.usage;
-    if (usage) this.#usage = usageOf(usage);
-    if (choice === undefined) return [];
-    const events = this.#takeDelta(choice.delta ?? {});
-    if (!choice.finish_reason) return events;
-    this.#finish = choice.finish_reason;
-    failIfBroken(choice.finish_reason);
+    const { model, choices, usage }: WireChunk = fields(chunk);
+    const choice: Choice = fields(Array.isArray(choices) ? choices[0] : undefined);
+    this.#model = stringOf(model) || this.#model;
+    const counted = usage ?? choice.usage;
+    if (counted) this.#usage = usageOf(fields(counted));
+    const events = this.#takeDelta(fields(choice.delta));
+    const finish = stringOf(choice.finish_reason);
+    if (finish === '') return events;
+    this.#finish = finish;
+    failIfBroken(finish);
     return [...events, ...this.#calls.end()];
   }
 
@@ -70,11 +78,13 @@ export class OpenAiAnswer implements Collector<Chunk> {
 
   #takeDelta(delta: Delta): ModelEvent[] {
     const events: ModelEvent[] = [];
-    const reasoning = delta.reasoning_content || textOf(delta.reasoning) || textOf(delta.content, 'thinking');
-    if (delta.reasoning_content) this.#sendsReasoningContent = true;
-    if (reasoning) events.push({ type: 'reasoning', delta: reasoning });
-    if (delta.refusal) this.#refused = true;
-    const text = textOf(delta.content) + (delta.refusal ?? '');
+    const reasoningContent = stringOf(delta.reasoning_content);
+    const refusal = stringOf(delta.refusal);
+    const reasoning = reasoningContent || textOf(delta.reasoning) || textOf(delta.content, 'thinking');
+    if (reasoningContent !== '') this.#sendsReasoningContent = true;
+    if (reasoning !== '') events.push({ type: 'reasoning', delta: reasoning });
+    if (refusal !== '') this.#refused = true;
+    const text = textOf(delta.content) + refusal;
     if (text !== '') events.push({ type: 'text', delta: text });
     this.#reasoning += reasoning;
     this.#text += text;
@@ -104,8 +114,10 @@ function callsIn(value: unknown): readonly CallDelta[] {
 function textOf(value: unknown, type: 'text' | 'thinking' = 'text'): string {
   if (typeof value === 'string') return type === 'text' ? value : '';
   if (!Array.isArray(value)) return '';
-  const found = value.filter((part: { type?: unknown } | null) => part?.type === type);
-  return found.map((part) => (typeof part[type] === 'string' ? part[type] : textOf(part[type]))).join('');
+  const found = value.map(fields).filter((part) => part.type === type);
+  return found
+    .map((part) => stringOf(part[type]) || (type === 'thinking' ? textOf(part[type]) : ''))
+    .join('');
 }
 
 /** Words by which servers end a stream that they could not finish. */
@@ -126,7 +138,7 @@ function usageOf(usage: WireUsage): TokenUsage {
   return {
     input: tokens(usage.prompt_tokens),
     output: tokens(usage.completion_tokens),
-    cached: tokens(usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens),
-    reasoning: tokens(usage.completion_tokens_details?.reasoning_tokens),
+    cached: tokens(fields(usage.prompt_tokens_details).cached_tokens ?? usage.prompt_cache_hit_tokens),
+    reasoning: tokens(fields(usage.completion_tokens_details).reasoning_tokens),
   };
 }

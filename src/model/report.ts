@@ -49,12 +49,17 @@ export function reportOf(error: unknown): Report {
   const outer = fields(error);
   const body = fields(outer.error);
   const inner = typeof body.error === 'object' ? fields(body.error) : body;
-  const code = String(inner.code ?? inner.type ?? outer.code ?? outer.type ?? '');
+  const code = [inner.code, inner.type, outer.code, outer.type].map(wordOf).find((word) => word !== '') ?? '';
   // Compatible servers also send `{detail}`, or a plain text where the error object belongs.
   const spoken = [inner.message, inner.detail, body.error, outer.error].find(
     (value) => typeof value === 'string',
   );
-  const status = [outer.status, Number(inner.code), STATUS_OF_CODE[code], STATUS_OF_CODE[String(inner.type)]];
+  const status = [
+    outer.status,
+    Number(wordOf(inner.code)),
+    STATUS_OF_CODE[code],
+    STATUS_OF_CODE[wordOf(inner.type)],
+  ];
   return {
     status: status.find((value): value is number => typeof value === 'number' && value >= 400 && value < 600),
     body: outer.error !== undefined && outer.error !== null,
@@ -66,6 +71,15 @@ export function reportOf(error: unknown): Report {
 
 export function fields(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** A provider's text, where it is one: what else stands in its place counts as nothing. */
+export function stringOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function wordOf(value: unknown): string {
+  return typeof value === 'number' ? String(value) : stringOf(value);
 }
 
 /** The status that a provider's word for an error would have had, where the error comes inside a stream. */

@@ -39,7 +39,7 @@ export async function* streamAnswer<Chunk>(
   } finally {
     watch.stop();
   }
-  const end = outcome(call, watch, thrown);
+  const end = endOf(call, watch, thrown);
   yield 'kind' in end ? { type: 'failed', failure: end } : { type: 'finished', answer: end };
 }
 
@@ -81,11 +81,27 @@ function outcome<Chunk>(
   return answer ?? failure ?? cutFailure(call.origin);
 }
 
+/** `outcome`, also where the answer's parts cannot be put together. */
+function endOf<Chunk>(
+  call: Call<Chunk>,
+  watch: Watch,
+  thrown: { error: unknown } | undefined,
+): ModelAnswer | Failure {
+  try {
+    return outcome(call, watch, thrown);
+  } catch (error) {
+    return failedBy(call, watch, error);
+  }
+}
+
 function failureOf<Chunk>(call: Call<Chunk>, watch: Watch, thrown: { error: unknown } | undefined) {
   if (watch.timedOutAfter !== undefined) return timeoutFailure(call.origin, watch.timedOutAfter, watch.begun);
-  if (thrown === undefined) return undefined;
+  return thrown === undefined ? undefined : failedBy(call, watch, thrown.error);
+}
+
+function failedBy<Chunk>(call: Call<Chunk>, watch: Watch, error: unknown): Failure {
   const now = (call.clock ?? systemClock)();
-  return toFailure(thrown.error, call.origin, { stage: watch.stage, now });
+  return toFailure(error, call.origin, { stage: watch.stage, now });
 }
 
 function isTransport(failure: Failure): boolean {

@@ -1,13 +1,53 @@
 import { randomUUID } from 'node:crypto';
 import type { ToolPart } from '../core/entry.ts';
-import { isJson } from './history.ts';
+import { isJson, wireId } from './history.ts';
 import type { ModelEvent } from './model.ts';
+import { fields, MalformedAnswer, stringOf } from './report.ts';
+
+/** Longest id of a call that is kept; some gateways put a proof of the model's thinking into it. */
+export const MAX_ID_LENGTH = 16_384;
+const ID = new RegExp(`^[!-~]{1,${MAX_ID_LENGTH}}$`);
+
+/**
+ * The ids of one answer's calls. Each is the provider's own, so that it is known again there; a new one where that is
+ * missing, no printable ASCII, or another call's, also in the form in which it is sent back.
+ */
+export class CallIds {
+  readonly #taken = new Set<string>();
+
+  next(given: unknown): string {
+    const own = stringOf(given);
+    const isFree = ID.test(own) && !this.#taken.has(wireId(own));
+    const id = isFree ? own : `call_${randomUUID().replaceAll('-', '')}`;
+    this.#taken.add(wireId(id));
+    return id;
+  }
+}
+
+/** A call's arguments as text: servers also send them as an object, or leave them out. */
+export function textOfArguments(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  if (typeof value === 'string') return value;
+  try {
+    return JSON.stringify(value);
+  } catch {
+    throw new MalformedAnswer('arguments that are nested too deep');
+  }
+}
 
 /** A piece of a tool call as Chat Completions servers really send it: any field may be missing or odd. */
 export interface CallDelta {
-  readonly index?: number | null | undefined;
-  readonly id?: string | null | undefined;
-  readonly function?: { readonly name?: string | null; readonly arguments?: unknown } | null | undefined;
+  readonly index?: unknown;
+  readonly id?: unknown;
+  readonly function?: unknown;
+}
+
+/** What is usable of one. */
+interface Piece {
+  readonly index: number | undefined;
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
 }
 
 interface Draft {
@@ -26,10 +66,10 @@ export class ToolCallDrafts {
   readonly #drafts: Draft[] = [];
 
   take(delta: CallDelta): ModelEvent[] {
-    const draft = this.#draftOf(delta);
-    const name = delta.function?.name ?? '';
-    const args = textOfArguments(delta.function?.arguments);
-    if (delta.id && draft.id === '') draft.id = delta.id;
+    const piece = pieceOf(delta);
+    const { id, name, arguments: args } = piece;
+    const draft = this.#draftOf(piece);
+    if (draft.id === '') draft.id = id;
     // A name equal to the one so far, or after the arguments have begun, is a repetition.
     if (name !== draft.name && draft.arguments === '') draft.name += name;
     draft.arguments += args;
@@ -42,13 +82,10 @@ export class ToolCallDrafts {
   }
 
   parts(): ToolPart[] {
-    const seen = new Set<string>();
+    const ids = new CallIds();
     return this.#drafts.map((draft) => {
-      const callId =
-        draft.id === '' || seen.has(draft.id) ? `call_${randomUUID().replaceAll('-', '')}` : draft.id;
-      seen.add(callId);
       const text = draft.arguments.trim() === '' ? '{}' : draft.arguments;
-      return { type: 'tool', callId, name: draft.name, arguments: text };
+      return { type: 'tool', callId: ids.next(draft.id), name: draft.name, arguments: text };
     });
   }
 
@@ -58,34 +95,35 @@ export class ToolCallDrafts {
     return [{ type: 'tool', name: draft.name }];
   }
 
-  #draftOf(delta: CallDelta): Draft {
-    const known = this.#known(delta);
-    if (known !== undefined && !beginsAnother(known, delta)) return known;
-    const index = delta.index ?? undefined;
-    const draft: Draft = { index, id: '', name: '', arguments: '', announced: false };
+  #draftOf(piece: Piece): Draft {
+    const known = this.#known(piece);
+    if (known !== undefined && !beginsAnother(known, piece)) return known;
+    const draft: Draft = { index: piece.index, id: '', name: '', arguments: '', announced: false };
     this.#drafts.push(draft);
     return draft;
   }
 
   /** By index; else by id; else the latest, which a delta without either continues. */
-  #known(delta: CallDelta): Draft | undefined {
-    const { index, id } = delta;
-    if (typeof index === 'number') return this.#drafts.findLast((draft) => draft.index === index);
-    if (id) return this.#drafts.findLast((draft) => draft.id === id || draft.id === '');
+  #known({ index, id }: Piece): Draft | undefined {
+    if (index !== undefined) return this.#drafts.findLast((draft) => draft.index === index);
+    if (id !== '') return this.#drafts.findLast((draft) => draft.id === id || draft.id === '');
     return this.#drafts.at(-1);
   }
 }
 
-/** Only a delta with a name can begin a call: with another id, or after arguments that are already complete. */
-function beginsAnother(draft: Draft, delta: CallDelta): boolean {
-  if (!delta.function?.name) return false;
-  if (delta.id && draft.id !== '') return delta.id !== draft.id;
-  return (
-    draft.arguments !== '' && isJson(draft.arguments) && textOfArguments(delta.function.arguments) !== ''
-  );
+function pieceOf({ index, id, function: called }: CallDelta): Piece {
+  const { name, arguments: args } = fields(called);
+  return {
+    index: typeof index === 'number' ? index : undefined,
+    id: stringOf(id),
+    name: stringOf(name),
+    arguments: textOfArguments(args),
+  };
 }
 
-function textOfArguments(value: unknown): string {
-  if (value === undefined || value === null) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
+/** Only a delta with a name can begin a call: with another id, or after arguments that are already complete. */
+function beginsAnother(draft: Draft, piece: Piece): boolean {
+  if (piece.name === '') return false;
+  if (piece.id !== '' && draft.id !== '') return piece.id !== draft.id;
+  return draft.arguments !== '' && piece.arguments !== '' && isJson(draft.arguments);
 }

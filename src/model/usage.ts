@@ -7,7 +7,7 @@ export const NO_USAGE: TokenUsage = { input: 0, output: 0, cached: 0, reasoning:
 export const MAX_TOKENS = 2_147_483_647;
 
 /** A provider's count as a whole number of tokens, at most `MAX_TOKENS`: anything else is none. */
-export function tokens(count: number | null | undefined): number {
+export function tokens(count: unknown): number {
   if (typeof count !== 'number' || Number.isNaN(count)) return 0;
   return Math.min(Math.max(0, Math.trunc(count)), MAX_TOKENS);
 }

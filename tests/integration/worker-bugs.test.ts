@@ -1,7 +1,8 @@
 import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import type { Model } from '../../src/model/model.ts';
-import type { Models } from '../../src/model/providers.ts';
+import { createModels, type Models } from '../../src/model/providers.ts';
+import { raw, say } from '../support/scripted-model/scripted-model.ts';
 import { useWorld } from '../support/worker.ts';
 
 describe('an error of Capybara’s own', () => {
@@ -51,5 +52,34 @@ describe('an error of Capybara’s own', () => {
     await locker.query('COMMIT');
     await locker.end();
     expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: 'crash_loop' });
+  });
+});
+
+describe('a call of Messages without id and name', () => {
+  const world = useWorld({ kind: 'postgres' });
+
+  test('is one that fails, paid once, and the session goes on', async () => {
+    const models = createModels({ anthropic: { baseUrl: world.model.url } });
+    await world.startWorker({ models });
+    const block = { type: 'tool_use', input: {} };
+    const events = [
+      { type: 'message_start', message: { model: 'm-1', usage: { input_tokens: 3, output_tokens: 1 } } },
+      ...[0, 1].map((index) => ({ type: 'content_block_start', index, content_block: block })),
+      { type: 'content_block_start', index: 2, content_block: { type: 'text' } },
+      { type: 'message_delta', delta: { stop_reason: 'tool_use' } },
+      { type: 'message_stop' },
+    ];
+    const body = events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join('');
+    const odd = raw((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(body);
+    });
+    const task = await world.submit({ script: ({ answers }) => (answers === 0 ? odd : say('Done.')) });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(await world.attempts(task)).toEqual(['settled', 'settled']);
+    expect(await world.calls(task)).toEqual([' failed', ' failed']);
+    expect(world.model.requestsOf(task.sessionId)[1]?.lastToolResults.map(({ text }) => text)).toEqual(
+      Array(2).fill(expect.stringMatching(/^Error: UnknownTool: there is no tool ''/)),
+    );
   });
 });

@@ -43,7 +43,9 @@ function anthropicRefusal(body: Body): string | undefined {
     const refusal =
       blocks.map(blockRefusal).find((text) => text !== undefined) ?? resultRefusal(message, blocks, open);
     if (refusal !== undefined) return refusal;
-    open = new Set(blocks.filter((block) => block.type === 'tool_use').map((block) => block.id));
+    const ids = blocks.filter((block) => block.type === 'tool_use').map((block) => block.id);
+    open = new Set(ids);
+    if (open.size < ids.length) return 'tool_use ids must be unique';
   }
   return open.size > 0
     ? `tool_use ids were found without tool_result blocks: ${[...open].join(', ')}`
