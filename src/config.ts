@@ -51,6 +51,8 @@ export interface Config {
   readonly modelIdleSeconds: number;
   /** Requests in a row that may fail before the task does. */
   readonly modelTries: number;
+  /** Text, reasoning and arguments that one answer may have; what goes on beyond is not read. */
+  readonly modelAnswerMib: number;
   readonly offline: boolean;
   readonly debug: boolean;
   /** `NO_COLOR`; false where not set. */

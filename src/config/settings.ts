@@ -19,6 +19,10 @@ export const MAX_MODEL_TRIES = 20;
 export const DEFAULT_FIRST_TOKEN_SECONDS = 300;
 export const DEFAULT_IDLE_SECONDS = 60;
 export const DEFAULT_MODEL_TRIES = 3;
+/** A text in the JSON of the store may have 256. */
+export const MAX_ANSWER_MIB = 64;
+/** Several times what any model can write in one go. */
+export const DEFAULT_ANSWER_MIB = 16;
 export const DEFAULT_PORT = 7070;
 export const DEFAULT_CONCURRENCY = 16;
 
@@ -104,6 +108,7 @@ export const SETTINGS = z.object({
   ),
   modelIdleSeconds: whole('CAPYBARA_MODEL_IDLE_SECONDS', 1, MAX_MODEL_SECONDS).default(DEFAULT_IDLE_SECONDS),
   modelTries: whole('CAPYBARA_MODEL_TRIES', 1, MAX_MODEL_TRIES).default(DEFAULT_MODEL_TRIES),
+  modelAnswerMib: whole('CAPYBARA_MODEL_ANSWER_MIB', 1, MAX_ANSWER_MIB).default(DEFAULT_ANSWER_MIB),
   offline: flag('CAPYBARA_OFFLINE').default(false),
   debug: flag('CAPYBARA_DEBUG').default(false),
   // Any text means yes: https://no-color.org

@@ -4,7 +4,7 @@ import { REDACTED } from './history.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
 import { fields, MalformedAnswer, stringOf } from './report.ts';
 import type { Collector } from './stream.ts';
-import { CallIds, textOfArguments } from './tool-calls.ts';
+import { CallIds, MAX_CALLS, textOfArguments } from './tool-calls.ts';
 import { tokens } from './usage.ts';
 
 export type StreamEvent = Anthropic.RawMessageStreamEvent;
@@ -31,7 +31,7 @@ type Block =
       json: string;
       readonly input: string;
     }
-  /** Of a tool that runs at the provider: we ask for none. */
+  /** Of a tool that runs at the provider, where we ask for none; or a call beyond `MAX_CALLS`. */
   | { readonly type: 'other' };
 
 const COUNTS = [
@@ -51,6 +51,9 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
   readonly #blocks: Block[] = [];
   readonly #latestAt = new Map<number, Block>();
   readonly #ids = new CallIds();
+  #calls = 0;
+  /** Bytes of text, reasoning and arguments that have come. */
+  size = 0;
   #usage: WireUsage = {};
   #stopReason = '';
   #stopped = false;
@@ -102,6 +105,7 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
 
   #start(index: unknown, given: Wire): ModelEvent[] {
     const block = this.#begun(given);
+    this.size += sizeOf(block);
     this.#blocks.push(block);
     if (typeof index === 'number') this.#latestAt.set(index, block);
     if (block.type === 'text' && block.text !== '') return [{ type: 'text', delta: block.text }];
@@ -121,6 +125,8 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
         return { type: 'thinking', text: '', signature: data === '' ? '' : REDACTED + data };
       }
       case 'tool_use': {
+        this.#calls += 1;
+        if (this.#calls > MAX_CALLS) return { type: 'other' };
         const input = textOfArguments(given.input);
         return { type: 'tool', id: this.#ids.next(given.id), name: stringOf(given.name), json: '', input };
       }
@@ -130,22 +136,40 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
   }
 
   #add(block: Block | undefined, delta: Wire): ModelEvent[] {
+    const piece = pieceOf(delta);
+    this.size += Buffer.byteLength(piece);
+    if (piece === '') return [];
     if (delta.type === 'text_delta' && block?.type === 'text') {
-      const text = stringOf(delta.text);
-      block.text += text;
-      return text === '' ? [] : [{ type: 'text', delta: text }];
+      block.text += piece;
+      return [{ type: 'text', delta: piece }];
     }
     if (delta.type === 'thinking_delta' && block?.type === 'thinking') {
-      const text = stringOf(delta.thinking);
-      block.text += text;
-      return text === '' ? [] : [{ type: 'reasoning', delta: text }];
+      block.text += piece;
+      return [{ type: 'reasoning', delta: piece }];
     }
-    if (delta.type === 'signature_delta' && block?.type === 'thinking')
-      block.signature += stringOf(delta.signature);
-    if (delta.type === 'input_json_delta' && block?.type === 'tool')
-      block.json += textOfArguments(delta.partial_json);
+    if (delta.type === 'signature_delta' && block?.type === 'thinking') block.signature += piece;
+    if (delta.type === 'input_json_delta' && block?.type === 'tool') block.json += piece;
     return [];
   }
+}
+
+function pieceOf(delta: Wire): string {
+  switch (delta.type) {
+    case 'text_delta':
+      return stringOf(delta.text);
+    case 'thinking_delta':
+      return stringOf(delta.thinking);
+    case 'signature_delta':
+      return stringOf(delta.signature);
+    case 'input_json_delta':
+      return textOfArguments(delta.partial_json);
+    default:
+      return '';
+  }
+}
+
+function sizeOf({ type: _, ...texts }: Block): number {
+  return Object.values(texts).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 }
 
 function blockOf(value: unknown): Wire {

@@ -2,6 +2,7 @@ import type Anthropic from '@anthropic-ai/sdk';
 import type { Part } from '../core/entry.ts';
 import { AnthropicAnswer, type StreamEvent } from './anthropic-answer.ts';
 import {
+  DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
   guardedFetch,
   hostOf,
@@ -47,6 +48,7 @@ export function createAnthropicModel(options: ModelOptions): Model {
         {
           origin,
           timeouts,
+          answerBytes: options.answerBytes ?? DEFAULT_ANSWER_BYTES,
           collector: new AnthropicAnswer(options.model),
           open: async (abort, onBytes) => {
             client ??= createClient(baseUrl);

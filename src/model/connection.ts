@@ -2,7 +2,7 @@
  * What both providers share below the SDK: where to send a request, which headers go with it, and how long to wait.
  */
 
-import { eventsOf, isJsonType } from './json-answer.ts';
+import { eventsOf, isJsonType, MAX_JSON_BYTES } from './json-answer.ts';
 import { BadEndpoint } from './report.ts';
 
 /** What a model is made from. */
@@ -15,6 +15,8 @@ export interface ModelOptions {
   /** The provider's own address where undefined. */
   readonly baseUrl?: string;
   readonly timeouts?: Partial<Timeouts>;
+  /** The longest answer that is read; `DEFAULT_ANSWER_BYTES` where undefined. */
+  readonly answerBytes?: number;
 }
 
 /** Milliseconds. Node's own fetch gives up after 300,000 of either, so that is the most that has an effect. */
@@ -26,6 +28,9 @@ export interface Timeouts {
 }
 
 export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 300_000, idleMs: 60_000 };
+
+/** Text, reasoning and arguments of one answer, in UTF-8: several times what any model can write in one go. */
+export const DEFAULT_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** Where a request goes, as failures name it. */
 export interface Origin {
@@ -72,8 +77,11 @@ const SENT_HEADERS =
 
 const ON_BYTES = Symbol('onBytes');
 
+/** Told how many bytes came. */
+type OnBytes = (bytes: number) => void;
+
 /** Says to `guardedFetch`, through the SDKs' per-request `fetchOptions`, whom to tell of every piece of the body. */
-export function watchedBy(onBytes: () => void): object {
+export function watchedBy(onBytes: OnBytes): object {
   return { [ON_BYTES]: onBytes };
 }
 
@@ -82,7 +90,7 @@ export function watchedBy(onBytes: () => void): object {
  * would hand the key and the conversation to a host that nobody configured.
  */
 export const guardedFetch: typeof fetch = async (input, init = {}) => {
-  const { [ON_BYTES]: onBytes = () => {}, ...given } = init as RequestInit & { [ON_BYTES]?: () => void };
+  const { [ON_BYTES]: onBytes = () => {}, ...given } = init as RequestInit & { [ON_BYTES]?: OnBytes };
   const headers = new Headers(given.headers);
   for (const name of [...headers.keys()]) if (!SENT_HEADERS.test(name)) headers.delete(name);
   const response = await fetch(input, { ...given, headers, redirect: 'manual' });
@@ -92,15 +100,29 @@ export const guardedFetch: typeof fetch = async (input, init = {}) => {
     await response.body?.cancel();
     throw new BadEndpoint('answered with a web page');
   }
-  if (!response.ok || response.body === null) return response;
-  const { status, statusText } = response;
-  const body = watchedBody(response.body, onBytes);
-  return new Response(isJsonType(type) ? await eventsOf(body) : body, {
+  if (response.body === null) return response;
+  const { ok, body, status, statusText } = response;
+  const read = ok ? watchedBody(body, onBytes) : beginningOf(body);
+  return new Response(ok && isJsonType(type) ? await eventsOf(read) : read, {
     status,
     statusText,
     headers: response.headers,
   });
 };
+
+/** Of an error, which the SDKs read whole, however long it is. */
+function beginningOf(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  let left = MAX_JSON_BYTES;
+  return body.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(piece, controller) {
+        controller.enqueue(piece.subarray(0, left));
+        left -= piece.length;
+        if (left <= 0) controller.terminate();
+      },
+    }),
+  );
+}
 
 function isRedirect(response: Response): boolean {
   return response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400);
@@ -116,14 +138,14 @@ async function refuseRedirect(response: Response, input: string | URL | Request)
   throw new BadEndpoint(found, 'set that as the base URL');
 }
 
-function watchedBody(body: ReadableStream<Uint8Array>, onBytes: () => void): ReadableStream<Uint8Array> {
+function watchedBody(body: ReadableStream<Uint8Array>, onBytes: OnBytes): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         const { done, value } = await reader.read();
         if (done) return controller.close();
-        onBytes();
+        onBytes(value.length);
         controller.enqueue(value);
       },
       cancel: () => drain(reader),

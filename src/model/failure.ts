@@ -35,6 +35,15 @@ export function cutFailure(origin: Origin, detail = 'ended before the answer was
   return { kind: 'retryable', code: 'stream_cut', message: `The stream of ${provider(origin)} ${detail}.` };
 }
 
+const MIB = 1024 * 1024;
+
+/** Asked again, it would be as long and cost as much. */
+export function tooLongFailure(origin: Origin, bytes: number): Failure {
+  const limit = `${bytes / MIB} MiB (CAPYBARA_MODEL_ANSWER_MIB)`;
+  const message = `${provider(origin)} went on answering beyond ${limit}: set --max-tokens, or ask for less at once.`;
+  return { kind: 'terminal', code: 'answer_too_long', message };
+}
+
 function failureOfStatus(report: Report, status: number, origin: Origin, now: number): Failure {
   if (isOverflow(report, status)) return overflow(report, origin);
   if (status === 402 || report.code === 'insufficient_quota') return quota(report, origin);

@@ -16,7 +16,8 @@ export function isJsonType(contentType: string): boolean {
 export async function eventsOf(body: ReadableStream<Uint8Array>): Promise<ReadableStream<Uint8Array>> {
   const reader = body.getReader();
   const held: Uint8Array[] = [];
-  while (textOf(held).trim() === '') if (!(await readInto(held, reader))) break;
+  while (textOf(held).trim() === '' && sizeOf(held) <= MAX_JSON_BYTES)
+    if (!(await readInto(held, reader))) break;
   if (startsEvent(textOf(held))) return rejoined(held, reader);
   while (sizeOf(held) <= MAX_JSON_BYTES) if (!(await readInto(held, reader))) break;
   const isWhole = sizeOf(held) <= MAX_JSON_BYTES;

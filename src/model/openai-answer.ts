@@ -42,6 +42,8 @@ interface WireUsage {
 /** Puts the chunks of a streamed chat completion together. */
 export class OpenAiAnswer implements Collector<Chunk> {
   readonly #calls = new ToolCallDrafts();
+  /** Bytes of text and reasoning. */
+  #words = 0;
   #text = '';
   #reasoning = '';
   #sendsReasoningContent = false;
@@ -68,6 +70,10 @@ export class OpenAiAnswer implements Collector<Chunk> {
     return [...events, ...this.#calls.end()];
   }
 
+  get size(): number {
+    return this.#words + this.#calls.size;
+  }
+
   answer(): ModelAnswer | undefined {
     if (this.#finish === undefined) return undefined;
     const calls = this.#calls.parts();
@@ -86,6 +92,7 @@ export class OpenAiAnswer implements Collector<Chunk> {
     if (refusal !== '') this.#refused = true;
     const text = textOf(delta.content) + refusal;
     if (text !== '') events.push({ type: 'text', delta: text });
+    this.#words += Buffer.byteLength(reasoning) + Buffer.byteLength(text);
     this.#reasoning += reasoning;
     this.#text += text;
     return [...events, ...callsIn(delta.tool_calls).flatMap((call) => this.#calls.take(call))];

@@ -1,6 +1,7 @@
 import type OpenAI from 'openai';
 import type { Part } from '../core/entry.ts';
 import {
+  DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
   guardedFetch,
   hostOf,
@@ -34,6 +35,7 @@ export function createOpenAiModel(options: ModelOptions): Model {
         {
           origin,
           timeouts,
+          answerBytes: options.answerBytes ?? DEFAULT_ANSWER_BYTES,
           collector: new OpenAiAnswer(options.model),
           open: async (abort, onBytes) => {
             client ??= createClient(baseUrl);

@@ -1,7 +1,7 @@
 import type { ProviderConfig, ProvidersConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { createAnthropicModel } from './anthropic.ts';
-import type { ModelOptions, Timeouts } from './connection.ts';
+import type { ModelOptions } from './connection.ts';
 import type { Model } from './model.ts';
 import { createOpenAiModel } from './openai.ts';
 
@@ -36,10 +36,12 @@ export interface Models {
   list(): ProviderInfo[];
 }
 
+type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes'>;
+
 /** The models that can be used with the configured providers. `model` is the configured model's name. */
 export function createModels(
   providers: ProvidersConfig,
-  { model: named, timeouts }: { readonly model?: string | undefined; readonly timeouts?: Timeouts } = {},
+  { model: named, ...limits }: { readonly model?: string | undefined } & ModelLimits = {},
 ): Models {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
@@ -48,7 +50,7 @@ export function createModels(
       if (configured.size === 0) throw noProvider();
       const [provider, model] = pick(configured, given(name) ?? given(named));
       const key = `${provider}/${model}`;
-      const options = { ...optionsOf(provider, model, configured), ...(timeouts ? { timeouts } : {}) };
+      const options = { ...optionsOf(provider, model, configured), ...limits };
       const made = models.get(key) ?? PROVIDERS[provider].create(options);
       models.set(key, made);
       return made;

@@ -1,13 +1,22 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { Failure } from '../core/errors.ts';
 import type { Origin, Timeouts } from './connection.ts';
-import { cancelledFailure, cutFailure, type Stage, timeoutFailure, toFailure } from './failure.ts';
+import {
+  cancelledFailure,
+  cutFailure,
+  type Stage,
+  timeoutFailure,
+  toFailure,
+  tooLongFailure,
+} from './failure.ts';
 import type { ModelAnswer, ModelEvent } from './model.ts';
 
 /** Puts a provider's chunks together. One per request. */
 export interface Collector<Chunk> {
   /** Takes a chunk in and returns what can be shown of it. Throws what the provider reports as an error. */
   take(chunk: Chunk): ModelEvent[];
+  /** Bytes of text, reasoning and arguments that have come so far. */
+  readonly size: number;
   /** The whole answer once the provider has said that it is whole, else undefined. */
   answer(): ModelAnswer | undefined;
 }
@@ -16,9 +25,11 @@ export interface Collector<Chunk> {
 export interface Call<Chunk> {
   readonly origin: Origin;
   readonly timeouts: Timeouts;
+  /** The most that is read of text, reasoning and arguments. */
+  readonly answerBytes: number;
   readonly collector: Collector<Chunk>;
   /** Sends it; `onBytes` is to be called for every piece of the response's body. */
-  open(signal: AbortSignal, onBytes: () => void): Promise<AsyncIterable<Chunk>>;
+  open(signal: AbortSignal, onBytes: (bytes: number) => void): Promise<AsyncIterable<Chunk>>;
   readonly clock?: Clock;
 }
 
@@ -30,7 +41,7 @@ export async function* streamAnswer<Chunk>(
   call: Call<Chunk>,
   signal: AbortSignal,
 ): AsyncGenerator<ModelEvent> {
-  const watch = new Watch(signal);
+  const watch = new Watch(signal, call.answerBytes);
   let thrown: { error: unknown } | undefined;
   try {
     yield* read(call, watch);
@@ -46,14 +57,16 @@ export async function* streamAnswer<Chunk>(
 async function* read<Chunk>(call: Call<Chunk>, watch: Watch): AsyncGenerator<ModelEvent> {
   const { firstTokenMs, idleMs } = call.timeouts;
   watch.wait(firstTokenMs);
-  const chunks = await call.open(watch.signal, () => watch.heard(idleMs));
+  const chunks = await call.open(watch.signal, (bytes) => watch.heard(bytes, idleMs));
   watch.stage = 'streaming';
   const iterator = chunks[Symbol.asyncIterator]();
   let whole = false;
   try {
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
       watch.rest();
-      yield* call.collector.take(next.value);
+      const events = call.collector.take(next.value);
+      if (watch.took(call.collector.size)) return;
+      yield* events;
       watch.wait(idleMs);
     }
     whole = true;
@@ -96,6 +109,7 @@ function endOf<Chunk>(
 
 function failureOf<Chunk>(call: Call<Chunk>, watch: Watch, thrown: { error: unknown } | undefined) {
   if (watch.timedOutAfter !== undefined) return timeoutFailure(call.origin, watch.timedOutAfter, watch.begun);
+  if (watch.tooLong) return tooLongFailure(call.origin, call.answerBytes);
   return thrown === undefined ? undefined : failedBy(call, watch, thrown.error);
 }
 
@@ -108,9 +122,13 @@ function isTransport(failure: Failure): boolean {
   return failure.code === 'stream_cut' || failure.code === 'provider_timeout';
 }
 
+/** Bytes that a chunk may have for each that an answer may have: JSON writes some characters as several. */
+const CHUNK_FACTOR = 2;
+
 /**
- * Ends a request when its caller says so, or when nothing is heard from the provider for too long. The time counts only
- * while someone is waiting for the provider, never while the reader of the stream is busy with what it got.
+ * Ends a request when its caller says so, when nothing is heard from the provider for too long, or when there is no end to
+ * what is heard. The time counts only while someone is waiting for the provider, never while the reader of the stream is busy
+ * with what it got.
  */
 class Watch {
   readonly #controller = new AbortController();
@@ -124,9 +142,15 @@ class Watch {
   begun = false;
   cancelled = false;
   timedOutAfter: number | undefined;
+  tooLong = false;
+  readonly #answerBytes: number;
+  #chunks = 0;
+  /** Bytes since the last chunk. */
+  #unread = 0;
 
-  constructor(caller: AbortSignal) {
+  constructor(caller: AbortSignal, answerBytes: number) {
     this.#caller = caller;
+    this.#answerBytes = answerBytes;
     if (caller.aborted) this.#onAbort();
     else caller.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -143,9 +167,21 @@ class Watch {
     }, ms);
   }
 
-  heard(nextMs: number): void {
+  heard(bytes: number, nextMs: number): void {
     this.begun = true;
     if (this.#timer !== undefined) this.wait(nextMs);
+    this.#unread += bytes;
+    if (this.#unread <= this.#answerBytes * CHUNK_FACTOR) return;
+    this.tooLong = true;
+    this.#controller.abort();
+  }
+
+  /** A chunk was read; the collector holds `size` bytes. A chunk of nothing counts as one. True: no more of them. */
+  took(size: number): boolean {
+    this.#unread = 0;
+    this.#chunks += 1;
+    this.tooLong ||= Math.max(size, this.#chunks) > this.#answerBytes;
+    return this.tooLong;
   }
 
   rest(): void {

@@ -4,6 +4,12 @@ import { isJson, wireId } from './history.ts';
 import type { ModelEvent } from './model.ts';
 import { fields, MalformedAnswer, stringOf } from './report.ts';
 
+/**
+ * Calls of one answer that are taken; the rest are left out, as if the model had stopped there: it sees what it got, and asks
+ * again. Answers hold a few dozen at most, and neighbours that read run at the same time.
+ */
+export const MAX_CALLS = 128;
+
 /** Longest id of a call that is kept; some gateways put a proof of the model's thinking into it. */
 export const MAX_ID_LENGTH = 16_384;
 const ID = new RegExp(`^[!-~]{1,${MAX_ID_LENGTH}}$`);
@@ -56,6 +62,8 @@ interface Draft {
   name: string;
   arguments: string;
   announced: boolean;
+  /** Beyond `MAX_CALLS`: takes its deltas and keeps none of them. */
+  readonly isLeftOut: boolean;
 }
 
 /**
@@ -64,15 +72,19 @@ interface Draft {
  */
 export class ToolCallDrafts {
   readonly #drafts: Draft[] = [];
+  #latest: Draft | undefined;
+  /** Bytes of all names and arguments that have come. */
+  size = 0;
 
   take(delta: CallDelta): ModelEvent[] {
     const piece = pieceOf(delta);
     const { id, name, arguments: args } = piece;
     const draft = this.#draftOf(piece);
+    this.size += Buffer.byteLength(id) + Buffer.byteLength(name) + Buffer.byteLength(args);
     if (draft.id === '') draft.id = id;
     // A name equal to the one so far, or after the arguments have begun, is a repetition.
     if (name !== draft.name && draft.arguments === '') draft.name += name;
-    draft.arguments += args;
+    if (!draft.isLeftOut) draft.arguments += args;
     return args === '' ? [] : this.#announce(draft);
   }
 
@@ -90,7 +102,7 @@ export class ToolCallDrafts {
   }
 
   #announce(draft: Draft): ModelEvent[] {
-    if (draft.announced || draft.name === '') return [];
+    if (draft.announced || draft.isLeftOut || draft.name === '') return [];
     draft.announced = true;
     return [{ type: 'tool', name: draft.name }];
   }
@@ -98,16 +110,23 @@ export class ToolCallDrafts {
   #draftOf(piece: Piece): Draft {
     const known = this.#known(piece);
     if (known !== undefined && !beginsAnother(known, piece)) return known;
-    const draft: Draft = { index: piece.index, id: '', name: '', arguments: '', announced: false };
-    this.#drafts.push(draft);
+    const isLeftOut = this.#drafts.length === MAX_CALLS;
+    const empty = { id: '', name: '', arguments: '', announced: false };
+    const draft: Draft = { ...empty, index: piece.index, isLeftOut };
+    if (!isLeftOut) this.#drafts.push(draft);
+    this.#latest = draft;
     return draft;
   }
 
   /** By index; else by id; else the latest, which a delta without either continues. */
   #known({ index, id }: Piece): Draft | undefined {
-    if (index !== undefined) return this.#drafts.findLast((draft) => draft.index === index);
-    if (id !== '') return this.#drafts.findLast((draft) => draft.id === id || draft.id === '');
-    return this.#drafts.at(-1);
+    if (index !== undefined) return this.#last((draft) => draft.index === index);
+    if (id !== '') return this.#last((draft) => draft.id === id || draft.id === '');
+    return this.#latest;
+  }
+
+  #last(fits: (draft: Draft) => boolean): Draft | undefined {
+    return this.#latest !== undefined && fits(this.#latest) ? this.#latest : this.#drafts.findLast(fits);
   }
 }
 

@@ -49,7 +49,7 @@ export async function composeWorker(
   try {
     const worker = await startWorker({
       ...{ db, backend, bus, directUrl, sandbox, log },
-      models: createModels(config.providers, { model: config.model, timeouts: timeoutsOf(config) }),
+      models: createModels(config.providers, { model: config.model, ...limitsOf(config) }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
       tools: createRegistry([...builtinTools(), ...moreTools]),
       dataDir: config.dataDir,
@@ -63,6 +63,9 @@ export async function composeWorker(
   }
 }
 
-function timeoutsOf({ modelFirstTokenSeconds, modelIdleSeconds }: Config) {
-  return { firstTokenMs: modelFirstTokenSeconds * 1_000, idleMs: modelIdleSeconds * 1_000 };
+const MIB = 1024 * 1024;
+
+function limitsOf({ modelFirstTokenSeconds, modelIdleSeconds, modelAnswerMib }: Config) {
+  const timeouts = { firstTokenMs: modelFirstTokenSeconds * 1_000, idleMs: modelIdleSeconds * 1_000 };
+  return { timeouts, answerBytes: modelAnswerMib * MIB };
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AnthropicAnswer } from '../../src/model/anthropic-answer.ts';
+import { DEFAULT_ANSWER_BYTES } from '../../src/model/connection.ts';
 import type { ModelAnswer, ModelEvent, ModelMessage } from '../../src/model/model.ts';
 import { OpenAiAnswer } from '../../src/model/openai-answer.ts';
 import { type Collector, streamAnswer } from '../../src/model/stream.ts';
@@ -163,6 +164,7 @@ async function collectFrom(collector: Collector<never>, chunks: readonly unknown
       origin: { provider: 'env', model: 'm-1', endpoint: 'http://host.example' },
       timeouts: { firstTokenMs: 10_000, idleMs: 10_000 },
       collector,
+      answerBytes: DEFAULT_ANSWER_BYTES,
       open: async () =>
         (async function* () {
           yield* chunks as never[];

@@ -1,7 +1,19 @@
+import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
+import { DEFAULT_ANSWER_BYTES, type ModelOptions } from '../../src/model/connection.ts';
 import type { ModelMessage } from '../../src/model/model.ts';
+import { MAX_CALLS } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
-import { answerOf, eventStream, failureOf, kitOf, providers, requestOf } from './model-harness.ts';
+import {
+  answerOf,
+  collect,
+  eventStream,
+  failureOf,
+  kitOf,
+  providers,
+  requestOf,
+  serve,
+} from './model-harness.ts';
 
 /** What is too large for the store or for the stack costs neither the answer nor the requests after it. */
 const MOST = 2_147_483_647;
@@ -27,6 +39,46 @@ function usageBody(provider: string, count: number): string {
   return events
     .map((event) => `${'type' in event ? `event: ${event.type}\n` : ''}data: ${JSON.stringify(event)}\n\n`)
     .join('');
+}
+
+type Fields = Record<string, unknown>;
+
+function frames(events: readonly Fields[]): string {
+  return events
+    .map((event) => `${'type' in event ? `event: ${event.type}\n` : ''}data: ${JSON.stringify(event)}\n\n`)
+    .join('');
+}
+
+const chunk = (delta: Fields, finish_reason: string | null = null): Fields => ({
+  choices: [{ index: 0, delta, finish_reason }],
+});
+const start = (index: number, content_block: Fields): Fields => ({
+  ...{ type: 'content_block_start', index, content_block },
+});
+const delta = (index: number, piece: Fields): Fields => ({
+  ...{ type: 'content_block_delta', index, delta: piece },
+});
+
+/** The beginning and the end of an answer with text, reasoning and a call, and what the beginning holds. */
+const HEAD_BYTES = 'id'.length + 'ls'.length;
+const CHAT = [
+  [chunk({ tool_calls: [{ index: 0, id: 'id', function: { name: 'ls' } }] })],
+  [chunk({}, 'stop')],
+] as const;
+const MESSAGES = [
+  [
+    start(0, { type: 'text', text: '' }),
+    start(1, { type: 'thinking', thinking: '' }),
+    start(2, { type: 'tool_use', id: 'id', name: 'ls' }),
+  ],
+  [{ type: 'message_stop' }],
+] as const;
+
+/** A whole call with an index of its own. */
+function oneCall(provider: string, at: number): Fields {
+  const [id, name, args] = [`id_${at}`, `tool_${at}`, { a: 1 }];
+  if (provider === 'anthropic') return start(at, { type: 'tool_use', id, name, input: args });
+  return chunk({ tool_calls: [{ index: at, id, function: { name, arguments: JSON.stringify(args) } }] });
 }
 
 describe.each(providers)('$provider', (each) => {
@@ -76,5 +128,116 @@ describe.each(providers)('$provider', (each) => {
     expect(failure).toMatchObject({ kind: 'bug', code: 'model_bug' });
     expect(failure.message).toContain(`The request to Provider ${provider} could not be built: `);
     expect(server.requests).toHaveLength(0);
+  });
+});
+
+describe.each(providers)('an answer of $provider that does not end', (each) => {
+  const { provider, modelAt } = kitOf(each);
+  const MIB = 1024 * 1024;
+  const [head, tail] = provider === 'openai' ? CHAT : MESSAGES;
+
+  /** Events of one kind that hold `bytes` of it together. */
+  const filled: Record<string, (text: string) => Fields> =
+    provider === 'openai'
+      ? {
+          text: (content) => chunk({ content }),
+          reasoning: (reasoning) => chunk({ reasoning }),
+          arguments: (text) => chunk({ tool_calls: [{ index: 0, function: { arguments: text } }] }),
+        }
+      : {
+          text: (text) => delta(0, { type: 'text_delta', text }),
+          reasoning: (thinking) => delta(1, { type: 'thinking_delta', thinking }),
+          arguments: (partial_json) => delta(2, { type: 'input_json_delta', partial_json }),
+        };
+
+  async function eventsOf(body: readonly Fields[], options: Partial<ModelOptions> = {}) {
+    const server = await serve(() => raw(eventStream(frames([...head, ...body, ...tail]))));
+    return collect(modelAt(server, { answerBytes: MIB, ...options }));
+  }
+
+  test.each(['text', 'reasoning', 'arguments'])(
+    'is read up to its limit of %s, and fails one byte later',
+    async (kind) => {
+      // Two bytes each, beside those of the call.
+      const rest = 'é'.repeat((MIB - HEAD_BYTES) / 2 - 10);
+      const make = filled[kind] as (text: string) => Fields;
+      answerOf(await eventsOf([make(rest), make('x'.repeat(20))]));
+      const events = await eventsOf([make(rest), make('x'.repeat(21))]);
+      expect(failureOf(events)).toEqual({
+        kind: 'terminal',
+        code: 'answer_too_long',
+        message:
+          `Provider ${provider} went on answering beyond 1 MiB (CAPYBARA_MODEL_ANSWER_MIB): ` +
+          'set --max-tokens, or ask for less at once.',
+      });
+    },
+  );
+
+  test('is 16 MiB long at most where nothing else is said', async () => {
+    const make = filled.text as (text: string) => Fields;
+    const most = Array(16).fill(make('x'.repeat(MIB - 1)));
+    answerOf(await eventsOf(most, { answerBytes: DEFAULT_ANSWER_BYTES }));
+    const events = await eventsOf([...most, make('x'.repeat(MIB))], { answerBytes: DEFAULT_ANSWER_BYTES });
+    expect(failureOf(events).message).toContain('beyond 16 MiB');
+  });
+
+  test.each([
+    ['pieces of nothing', `data: {"type":"ping"}\n\n`.repeat(500)],
+    ['a line without an end', `data: ${'x'.repeat(10_000)}`],
+    ['comments', ': still there\n\n'.repeat(700)],
+    ['calls', ''],
+  ])('is closed where it is %s', async (_, piece) => {
+    const closed = Promise.withResolvers<void>();
+    let calls = 0;
+    const server = await serve(() =>
+      raw(async (response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.on('close', closed.resolve);
+        while (!response.destroyed) {
+          calls += 1;
+          const written = response.write(piece || frames([oneCall(provider, calls)]));
+          if (!written) await Promise.race([once(response, 'drain'), closed.promise]);
+        }
+      }),
+    );
+    const events = await collect(modelAt(server, { answerBytes: 100_000 }));
+    expect(failureOf(events).code).toBe('answer_too_long');
+    await closed.promise;
+  });
+
+  test('as an error, or as blank JSON, is read no further than it can be told', async () => {
+    for (const [status, type, piece] of [
+      [500, 'text/plain', 'x'.repeat(10_000)],
+      [200, 'application/json', ' '.repeat(10_000)],
+    ] as const) {
+      const closed = Promise.withResolvers<void>();
+      const server = await serve(() =>
+        raw(async (response) => {
+          response.writeHead(status, { 'content-type': type });
+          response.on('close', closed.resolve);
+          while (!response.destroyed)
+            if (!response.write(piece)) await Promise.race([once(response, 'drain'), closed.promise]);
+        }),
+      );
+      failureOf(await collect(modelAt(server)));
+      await closed.promise;
+    }
+  });
+
+  test('holds 128 calls; those beyond are left out, with what belongs to them', async () => {
+    const ask = (count: number) => Array.from({ length: count }, (_, at) => oneCall(provider, at + 10));
+    // One is in the beginning already.
+    for (const [asked, taken] of [
+      [MAX_CALLS - 2, MAX_CALLS - 1],
+      [MAX_CALLS - 1, MAX_CALLS],
+      [MAX_CALLS + 5, MAX_CALLS],
+    ] as const) {
+      const events = await eventsOf(ask(asked));
+      const { parts, stopReason } = answerOf(events);
+      const calls = parts.filter((part) => part.type === 'tool');
+      expect([calls.length, stopReason]).toEqual([taken, 'tool_calls']);
+      expect(calls.at(-1)).toMatchObject({ name: `tool_${taken + 8}`, arguments: '{"a":1}' });
+      expect(events.filter((event) => event.type === 'tool')).toHaveLength(taken);
+    }
   });
 });

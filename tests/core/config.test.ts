@@ -63,6 +63,7 @@ describe('precedence', () => {
       modelFirstTokenSeconds: 300,
       modelIdleSeconds: 60,
       modelTries: 3,
+      modelAnswerMib: 16,
       offline: false,
       debug: false,
       noColor: false,
@@ -115,6 +116,7 @@ describe('precedence', () => {
         CAPYBARA_MODEL_FIRST_TOKEN_SECONDS: '120',
         CAPYBARA_MODEL_IDLE_SECONDS: '9',
         CAPYBARA_MODEL_TRIES: '5',
+        CAPYBARA_MODEL_ANSWER_MIB: '7',
         CAPYBARA_OFFLINE: 'true',
         CAPYBARA_DEBUG: '1',
         ANTHROPIC_API_KEY: 'a',
@@ -142,6 +144,7 @@ describe('precedence', () => {
       modelFirstTokenSeconds: 120,
       modelIdleSeconds: 9,
       modelTries: 5,
+      modelAnswerMib: 7,
       offline: true,
       debug: true,
       noColor: true,
@@ -309,6 +312,7 @@ describe('wrong values', () => {
     ['CAPYBARA_MODEL_FIRST_TOKEN_SECONDS', 'modelFirstTokenSeconds', 300],
     ['CAPYBARA_MODEL_IDLE_SECONDS', 'modelIdleSeconds', 300],
     ['CAPYBARA_MODEL_TRIES', 'modelTries', 20],
+    ['CAPYBARA_MODEL_ANSWER_MIB', 'modelAnswerMib', 64],
   ] as const)('%s is from 1 to its most', (name, key, most) => {
     for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } }).config[key]).toBe(value);
     write(userFile, `${key}: ${most}\n`);
