@@ -150,7 +150,10 @@ export type SettleOutcome =
   | { readonly outcome: 'fenced' };
 
 /** What follows a turn: one more, or the task's end. */
-export type TurnEnd = { readonly kind: 'continue' } | ({ readonly kind: 'finish' } & TaskEnd);
+export type TurnEnd = { readonly kind: 'continue' } | ({ readonly kind: 'finish' } & FinishedTask);
+
+/** `spent`: the model request that failed may have been charged for. */
+export type FinishedTask = TaskEnd & { readonly spent?: boolean };
 
 export interface Settlement {
   readonly results: readonly CallResult[];
@@ -201,11 +204,17 @@ export function retryTurn(
 export function handBackTurn(
   db: Database,
   held: Held,
-  handBack: { readonly results: readonly CallResult[]; readonly nextTurnId: string },
+  handBack: {
+    readonly results: readonly CallResult[];
+    /** A model request was sent, and broken off. */
+    readonly spent: boolean;
+    readonly nextTurnId: string;
+  },
 ): Promise<
   | ({ outcome: 'handed_back'; wake: Wake | null } & Committed)
   | { outcome: 'repeated'; wake: Wake | null }
   | { outcome: 'fenced' }
 > {
-  return db.transition('hand_back_turn', held.turnId, held.attemptId, handBack.results, handBack.nextTurnId);
+  const { results, spent, nextTurnId } = handBack;
+  return db.transition('hand_back_turn', held.turnId, held.attemptId, results, spent, nextTurnId);
 }

@@ -2,9 +2,15 @@
 import { newId } from '../clock.ts';
 import type { Failure } from '../core/errors.ts';
 import { retryDelay } from '../core/retry.ts';
-import type { TaskEnd } from '../core/turn.ts';
 import { readCalls, readStanding } from '../store/session-log.ts';
-import { handBackTurn, parkTurn, retryTurn, settleTurn, type TurnEnd } from '../store/turns.ts';
+import {
+  type FinishedTask,
+  handBackTurn,
+  parkTurn,
+  retryTurn,
+  settleTurn,
+  type TurnEnd,
+} from '../store/turns.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
 import { announce, type Shell } from './shell.ts';
@@ -21,7 +27,7 @@ export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Prog
   return 'ended';
 }
 
-export function finish(shell: Shell, run: Run, end: TaskEnd): Promise<Progress> {
+export function finish(shell: Shell, run: Run, end: FinishedTask): Promise<Progress> {
   for (const call of run.notBegun()) {
     const parts = [{ type: 'text' as const, text: 'Not run: the task was ended before this call.' }];
     run.closed(call, { id: call.id, status: 'interrupted', parts }, performance.now());
@@ -29,9 +35,10 @@ export function finish(shell: Shell, run: Run, end: TaskEnd): Promise<Progress> 
   return settle(shell, run, { kind: 'finish', ...end });
 }
 
-/** Gives the turn to whoever is free, with everything that was finished. */
-export async function handBack(shell: Shell, run: Run): Promise<Progress> {
-  const outcome = await handBackTurn(shell.db, run.held, { results: run.takePending(), nextTurnId: newId() });
+/** Gives the turn to whoever is free, with everything that was finished. `spent`: a model request was broken off. */
+export async function handBack(shell: Shell, run: Run, spent = false): Promise<Progress> {
+  const results = run.takePending();
+  const outcome = await handBackTurn(shell.db, run.held, { results, spent, nextTurnId: newId() });
   if (outcome.outcome !== 'fenced') await announce(shell, run.turn.rootId, outcome);
   return 'ended';
 }
@@ -51,15 +58,16 @@ export async function park(shell: Shell, run: Run): Promise<Progress> {
 
 /** A model request failed: the turn waits as a row and is tried again, or the task fails with the reason. */
 export async function afterFailure(shell: Shell, run: Run, failure: Failure): Promise<Progress> {
-  if (run.stopped === 'drain') return handBack(shell, run);
+  const spent = mayHaveCost(failure);
+  if (run.stopped === 'drain') return handBack(shell, run, spent);
   if (run.stopped !== undefined) return 'go_on';
   const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, shell.retry);
   const { code, message } = failure;
-  if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message });
+  if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message, spent });
   const outcome = await retryTurn(shell.db, run.held, {
     delayMs,
     failure: { code, message },
-    spent: mayHaveCost(failure),
+    spent,
     nextTurnId: newId(),
   });
   if (outcome.outcome === 'retrying' || outcome.outcome === 'ended')
@@ -68,7 +76,9 @@ export async function afterFailure(shell: Shell, run: Run, failure: Failure): Pr
   return 'ended';
 }
 
-/** A request that was answered in part, or whose answer never came, may have been charged for. */
-function mayHaveCost(failure: Failure): boolean {
-  return failure.code === 'stream_cut' || failure.code === 'provider_timeout';
+/** A request that was answered in part, broken off, or whose answer never came, may have been charged for. */
+const MAY_HAVE_COST = ['cancelled', 'stream_cut', 'provider_timeout', 'answer_too_long'];
+
+function mayHaveCost({ code }: Failure): boolean {
+  return MAY_HAVE_COST.includes(code);
 }

@@ -98,7 +98,7 @@ describe('a task is woken', () => {
     expect(await saying(sessionId)).toMatch(
       / was lost N s ago at turn 1: another one takes over in a second\.$/,
     );
-    await handBackTurn(it.db, held, { results: [], nextTurnId: newId() });
+    await handBackTurn(it.db, held, { results: [], spent: true, nextTurnId: newId() });
   });
 
   test('by a time, after a request that failed', async () => {

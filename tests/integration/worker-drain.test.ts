@@ -30,6 +30,7 @@ describe.each(kinds)('a worker that stops, on $kind,', (kind) => {
     const request = await askedFor(task);
     expect(await timed(first.stop())).toBeLessThan(1_000);
     expect(await world.attempts(task)).toEqual(['drained']);
+    expect(await world.usage(task)).toEqual(['unknown']);
     await world.until('the connection closes', async () => request.outcome === 'abandoned');
     await world.startWorker();
     await world.model.waitForRequest(
@@ -120,6 +121,7 @@ describe.each(kinds)('a worker that stops, on $kind,', (kind) => {
     await stopped;
     expect(await world.attempts(task)).toEqual(['drained']);
     expect(world.model.requestsOf(task.sessionId)).toEqual([]);
+    expect(await world.usage(task)).toEqual([]);
     await world.startWorker();
     expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
   });

@@ -64,6 +64,26 @@ describe('a model request that fails', () => {
     expect(world.model.requestsOf(task.sessionId)).toHaveLength(3);
   });
 
+  test('is booked as spent where it was answered in part, also at the last try', async () => {
+    await world.startWorker();
+    const cutOff = await world.submit({ script: () => [say('Half an answer'), cut()] });
+    const refused = await world.submit({ script: () => error(500) });
+    expect(await world.taskEnds(cutOff)).toMatchObject({ status: 'failed', error_code: 'stream_cut' });
+    expect(await world.taskEnds(refused)).toMatchObject({ status: 'failed' });
+    expect(await world.usage(cutOff)).toEqual(['unknown', 'unknown', 'unknown']);
+    expect(await world.usage(refused)).toEqual([]);
+  });
+
+  test('is sent once where the answer has no end, and booked', async () => {
+    const models = createModels({ env: { baseUrl: world.model.baseUrl } }, { answerBytes: 1024 * 1024 });
+    await world.startWorker({ models });
+    const text = 'x'.repeat(1024 * 1024);
+    const task = await world.submit({ script: () => [say(text), say('x'), hang()] });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: 'answer_too_long' });
+    expect(world.model.requestsOf(task.sessionId)).toHaveLength(1);
+    expect(await world.usage(task)).toEqual(['unknown']);
+  });
+
   test('counts its tries from the last answer', async () => {
     await world.startWorker();
     const task = await world.submit({

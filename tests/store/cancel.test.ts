@@ -161,7 +161,7 @@ describe('expire_task', () => {
   test('leaves a task to its worker that claims it at this moment', async () => {
     const { turnId, taskId } = await submit(store, { limits: { seconds: 60 } });
     const held = await claim(store.db, turnId);
-    await handBackTurn(store.db, held, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, held, { results: [], spent: true, nextTurnId: newId() });
     await pass(taskId);
     const client = await store.db.pool.connect();
     try {

@@ -160,7 +160,7 @@ describe('claim_turn', () => {
     const { turnId } = await submit(store);
     const wanted = claimOf(turnId, await addWorker(store.db));
     await claimTurn(store.db, wanted);
-    await handBackTurn(store.db, wanted, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, wanted, { results: [], spent: true, nextTurnId: newId() });
     const before = await snapshotRows(store.db);
     expect(await claimTurn(store.db, wanted)).toEqual({ outcome: 'moved_on' });
     expect(changesBetween(before, await snapshotRows(store.db))).toEqual({});
@@ -202,13 +202,13 @@ describe('claim_turn', () => {
     await post();
     const first = await claim(store.db, turnId);
     expect(first.outcome).toMatchObject({ takenIn: 2 });
-    await handBackTurn(store.db, first, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, first, { results: [], spent: true, nextTurnId: newId() });
     await post();
     const second = await claim(store.db, turnId);
     expect(second.outcome).toMatchObject({ takenIn: 1 });
     await recordAnswer(store.db, second, answerOf([callOf()]));
     await post();
-    await handBackTurn(store.db, second, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, second, { results: [], spent: true, nextTurnId: newId() });
     const third = await claim(store.db, turnId);
     expect(third.outcome).toMatchObject({ takenIn: 0, turn: { answerPosition: 4 } });
   });

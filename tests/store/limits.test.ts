@@ -68,7 +68,7 @@ describe('limits, on both sides', () => {
     const { turnId, taskId } = await submit(store, { limits: { treeTurns: 1 } });
     for (let attempt = 0; attempt < 3; attempt += 1) {
       const held = await claim(store.db, turnId);
-      await handBackTurn(store.db, held, { results: [], nextTurnId: newId() });
+      await handBackTurn(store.db, held, { results: [], spent: true, nextTurnId: newId() });
     }
     expect(await failure(taskId)).toMatchObject({ status: 'running' });
   });
@@ -125,7 +125,7 @@ describe('limits, on both sides', () => {
     const held = await running(store, { limits: { tokens: 5000 }, reserve: 4096 });
     const answer = answerOf([callOf('requested', { effect: 'read' })]);
     await recordAnswer(store.db, held, { ...answer, usage: { ...answer.usage, input: 6000 } });
-    await handBackTurn(store.db, held, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, held, { results: [], spent: true, nextTurnId: newId() });
     const next = claimOf(held.turnId, await addWorker(store.db), 4096);
     expect(await claimTurn(store.db, next)).toMatchObject({
       outcome: 'claimed',
@@ -144,9 +144,9 @@ describe('limits, on both sides', () => {
   test('seconds: a turn is claimed before the deadline and not after it', async () => {
     const { turnId, taskId } = await submit(store, { limits: { seconds: 3600 } });
     const first = await claim(store.db, turnId);
-    await handBackTurn(store.db, first, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, first, { results: [], spent: true, nextTurnId: newId() });
     const second = await claim(store.db, turnId);
-    await handBackTurn(store.db, second, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, second, { results: [], spent: true, nextTurnId: newId() });
     await store.db
       .sql`UPDATE task SET deadline_at = clock_timestamp() - interval '1 ms' WHERE id = ${taskId}`;
     expect(await claimTurn(store.db, claimOf(turnId, second.workerId))).toMatchObject({ outcome: 'ended' });

@@ -110,7 +110,7 @@ describe('hand_back_turn', () => {
   test('queues the turn under the next wake number, keeps its results, counts no takeover and books what was under way', async () => {
     const held = await running(store, { reserve: 100 });
     const before = await snapshotRows(store.db);
-    const outcome = await handBackTurn(store.db, held, { results: [], nextTurnId: newId() });
+    const outcome = await handBackTurn(store.db, held, { results: [], spent: true, nextTurnId: newId() });
     expect(outcome).toMatchObject({ outcome: 'handed_back', wake: { turnId: held.turnId, wake: 2 } });
     const { usage, ...others } = changesBetween(before, await snapshotRows(store.db));
     expect(usage).toMatchObject([{ '+': { attempt_id: held.attemptId, outcome: 'unknown', input: 100 } }]);
@@ -136,10 +136,22 @@ describe('hand_back_turn', () => {
     });
   });
 
+  test('releases the reservation where no request was sent', async () => {
+    const held = await running(store, { reserve: 100 });
+    const before = await snapshotRows(store.db);
+    const handBack = { results: [], spent: false, nextTurnId: newId() };
+    expect(await handBackTurn(store.db, held, handBack)).toMatchObject({ outcome: 'handed_back' });
+    const { tree, turn, usage } = changesBetween(before, await snapshotRows(store.db));
+    expect(tree).toEqual([{ '~': held.sessionId, tokens_reserved: [100, 0] }]);
+    expect(turn).toMatchObject([{ status: ['running', 'queued'], tokens_reserved: [100, 0] }]);
+    expect(usage).toBeUndefined();
+  });
+
   test('leaves a call that began as it is: the next attempt tells the model', async () => {
     const calls = [callOf('started', { ordinal: 0 }), callOf('started', { ordinal: 1 })];
     const held = await answered(store, calls);
     await handBackTurn(store.db, held, {
+      spent: true,
       results: calls.slice(0, 1).map((call) => resultOf(call)),
       nextTurnId: newId(),
     });
@@ -150,7 +162,7 @@ describe('hand_back_turn', () => {
 
   test('is repeated with the same wake-up, and fenced for an attempt that does not hold the turn', async () => {
     const held = await running(store);
-    const handBack = { results: [], nextTurnId: newId() };
+    const handBack = { results: [], spent: true, nextTurnId: newId() };
     await handBackTurn(store.db, held, handBack);
     const before = await snapshotRows(store.db);
     expect(await handBackTurn(store.db, held, handBack)).toEqual({
@@ -165,7 +177,7 @@ describe('hand_back_turn', () => {
 
   test('ends a task with a cancel mark, and begins the session’s next one, whose wake-up a repeat tells too', async () => {
     const held = await marked();
-    const handBack = { results: [], nextTurnId: newId() };
+    const handBack = { results: [], spent: true, nextTurnId: newId() };
     const wake = { turnId: handBack.nextTurnId, wake: 1 };
     expect(await handBackTurn(store.db, held, handBack)).toMatchObject({ outcome: 'handed_back', wake });
     expect(await handBackTurn(store.db, held, handBack)).toEqual({ outcome: 'repeated', wake });

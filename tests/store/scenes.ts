@@ -126,7 +126,7 @@ function endings(held: Holding): Acts {
   const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
   return {
     settle_turn: (db) => settleTurn(db, held, { results: [], end, nextTurnId: failed }),
-    hand_back_turn: (db) => handBackTurn(db, held, { results: [], nextTurnId: handed }),
+    hand_back_turn: (db) => handBackTurn(db, held, { results: [], spent: true, nextTurnId: handed }),
     take_over_turn: (db) => takeOverTurn(db, held, { backoffMs: [1_000], nextTurnId: taken, own: false }),
   };
 }

@@ -189,6 +189,7 @@ describe('settle_turn', () => {
   test.each<[string, TurnEnd]>([
     ['cancel', CANCELLED],
     ['the deadline', { kind: 'finish', status: 'failed', code: 'limit_seconds', message: 'Too late.' }],
+    ['the provider, at the last try,', { ...FAILED, spent: true } as TurnEnd],
   ])('books a request that was broken off by %s as spent', async (_why, end) => {
     const held = await running(store, { reserve: 300 });
     const before = await snapshotRows(store.db);
@@ -198,6 +199,17 @@ describe('settle_turn', () => {
     expect(usage).toMatchObject([
       { '+': { attempt_id: held.attemptId, outcome: 'unknown', input: 300, output: 0 } },
     ]);
+  });
+
+  test('books nothing twice: a turn that has its answer has nothing reserved', async () => {
+    const held = await answered(store);
+    const before = await snapshotRows(store.db);
+    const end = { ...FAILED, spent: true } as TurnEnd;
+    await settleTurn(store.db, held, { results: [], end, nextTurnId: newId() });
+    const { tree, usage } = changesBetween(before, await snapshotRows(store.db));
+    expect(tree).toMatchObject([{ last_seq: expect.anything() }]);
+    expect(tree?.[0]).not.toHaveProperty('tokens_used');
+    expect(usage).toBeUndefined();
   });
 
   test('closes open calls when the task ends, and says which of them may have happened', async () => {

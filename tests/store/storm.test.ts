@@ -155,7 +155,8 @@ function movesOf(db: Database, { workerId, sessions }: { workerId: string; sessi
       name: 'hand back',
       outcome: 'handed_back',
       fits: isHeld,
-      act: (turn) => handBackTurn(db, turn, { results: resultsOf(turn.calls), nextTurnId: newId() }),
+      act: (turn) =>
+        handBackTurn(db, turn, { results: resultsOf(turn.calls), spent: true, nextTurnId: newId() }),
     },
     {
       name: 'take over',

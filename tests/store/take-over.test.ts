@@ -118,9 +118,9 @@ describe('take_over_turn', () => {
     const fenced = { outcome: 'fenced' };
     expect(await recordAnswer(store.db, held, answerOf())).toEqual(fenced);
     expect(await recordResults(store.db, held, { results: [resultOf(call)], start: [] })).toEqual(fenced);
-    expect(await handBackTurn(store.db, held, { results: [resultOf(call)], nextTurnId: newId() })).toEqual(
-      fenced,
-    );
+    expect(
+      await handBackTurn(store.db, held, { results: [resultOf(call)], spent: true, nextTurnId: newId() }),
+    ).toEqual(fenced);
     expect(await retryTurn(store.db, held, retryOf())).toMatchObject(fenced);
     expect(changesBetween(before, await snapshotRows(store.db))).toEqual({});
   });
@@ -170,7 +170,7 @@ describe('take_over_turn', () => {
       (await store.db.sql`SELECT takeovers FROM turn WHERE id = ${held.turnId}`)[0]?.takeovers;
     await recordResults(store.db, held, { results: [], start: [] });
     expect(await takeovers()).toBe(4);
-    await handBackTurn(store.db, held, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, held, { results: [], spent: true, nextTurnId: newId() });
     expect(await takeovers()).toBe(4);
     const again = await claim(store.db, held.turnId);
     await recordResults(store.db, again, { results: [resultOf(call)], start: [] });

@@ -64,7 +64,7 @@ describe('what wakes an unfinished task', () => {
 
   test('a job in the queue, since a worker handed the turn back or a person answered', async () => {
     const handed = await running(store);
-    await handBackTurn(store.db, handed, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, handed, { results: [], spent: true, nextTurnId: newId() });
     const asked = await parked(store);
     await resolveApproval(store.db, { ...store, approvalId: asked.approvalId, decision: 'allowed' });
     await execute(

@@ -145,7 +145,7 @@ describe('a worker’s lease', () => {
   test('tells a worker which attempts are still its own, and which it should stop', async () => {
     const [held, marked, gone] = [await running(store), await running(store), await running(store)];
     await store.db.sql`UPDATE task SET cancel_requested_at = clock_timestamp() WHERE id = ${marked.taskId}`;
-    await handBackTurn(store.db, gone, { results: [], nextTurnId: newId() });
+    await handBackTurn(store.db, gone, { results: [], spent: true, nextTurnId: newId() });
     const states = await attemptStates(store.db, [held.attemptId, marked.attemptId, gone.attemptId, newId()]);
     expect(new Set(states)).toEqual(
       new Set([

@@ -286,6 +286,13 @@ class TestWorld {
     return rows.map((row) => row.outcome ?? 'open');
   };
 
+  /** What was booked for each request of the session that may have cost something, in order. */
+  usage = async ({ sessionId }: Task): Promise<string[]> => {
+    const rows = await this.db.sql<{ outcome: string }>`
+      SELECT outcome FROM usage WHERE session_id = ${sessionId} ORDER BY created_at, attempt_id`;
+    return rows.map((row) => row.outcome);
+  };
+
   /** Lines that the tools left in the task's workspace. */
   noted = (task: Task): string[] => this.read(task, 'calls').split('\n').slice(0, -1);
 

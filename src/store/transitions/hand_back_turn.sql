@@ -2,15 +2,18 @@
 -- kept, and the stop does not count as a takeover.
 --
 -- Guard: the attempt holds the turn. Calls that were started and have no result stay `started`: the next attempt tells
--- the model what is unknown. A request that was broken off is booked as spent: nobody knows what it cost.
+-- the model what is unknown. p_spent: a request was sent and broken off, so the reservation is booked as spent (nobody knows
+-- what it cost); else it is released.
 -- Returns: {outcome: 'handed_back', wake, seq} | {outcome: 'repeated', wake?} | {outcome: 'fenced'}
 -- Races: a task that was cancelled meanwhile ends here instead, since nobody else would settle it: outcome 'handed_back'
 -- with the next task's wake, if there is one.
-CREATE FUNCTION hand_back_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION hand_back_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_spent boolean, p_next_turn uuid)
+RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_turn turn := lock_turn(p_turn);
   v_events jsonb;
   v_ended jsonb;
+  v_used bigint := CASE WHEN p_spent THEN v_turn.tokens_reserved ELSE 0 END;
 BEGIN
   IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
     IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('drained', 'cancelled')) THEN
@@ -27,8 +30,8 @@ BEGIN
     PERFORM end_attempt(p_attempt, 'drained');
     UPDATE turn SET status = 'queued', attempt_id = NULL, tokens_reserved = 0, wake = wake + 1, checked_at = clock_timestamp() WHERE id = p_turn;
   END IF;
-  PERFORM book_unknown_usage(v_turn, p_attempt, v_turn.tokens_reserved);
+  PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
   RETURN jsonb_build_object('outcome', 'handed_back', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
-    'seq', append_events(v_turn.root_id, v_events, v_turn.tokens_reserved, -v_turn.tokens_reserved));
+    'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
 END $$;

@@ -2,9 +2,10 @@
 -- With p_answer, as record_answer takes it, also the turn's answer, where nothing took time between the two.
 --
 -- Guard: the attempt holds the turn; it has its answer and every call is closed, or the task does not go on.
--- p_end: {kind: 'continue'} | {kind: 'finish', status, code?, message?, resultPosition?}. The task's cancel mark overrides both;
--- untaken messages turn a success into one more turn; the turn limit turns one more turn into a failure. A request that was
--- broken off, by cancel or deadline, is booked as spent: nobody knows what it cost.
+-- p_end: {kind: 'continue'} | {kind: 'finish', status, code?, message?, resultPosition?, spent?}. The task's cancel mark overrides
+-- both; untaken messages turn a success into one more turn; the turn limit turns one more turn into a failure. A request that
+-- was broken off, by cancel or deadline, or that failed and may have been charged for (spent), is booked as spent: nobody
+-- knows what it cost.
 -- Returns: {outcome: 'settled', taskStatus, wake?, seq} | {outcome: 'repeated', taskStatus, wake?} | {outcome: 'fenced'}
 -- Races: cancel, a new message and a new task lock the session first, as this does: each comes wholly before or after.
 CREATE FUNCTION settle_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_end jsonb, p_next_turn uuid, p_answer jsonb)
@@ -17,6 +18,7 @@ DECLARE
   v_ended jsonb;
   v_wake jsonb;
   v_open boolean;
+  v_spent boolean := coalesce((p_end->>'spent')::boolean, false);
   v_used bigint := 0;
   v_reserved bigint := v_turn.tokens_reserved;
   v_written record;
@@ -41,7 +43,7 @@ BEGIN
   v_open := v_turn.answer_position IS NULL OR EXISTS (SELECT 1 FROM tool_call WHERE turn_id = p_turn AND ended_at IS NULL);
   p_end := settled_end(v_task, p_end, v_turn, v_open);
   PERFORM end_attempt(p_attempt, CASE p_end->>'status' WHEN 'cancelled' THEN 'cancelled' WHEN 'failed' THEN 'failed' ELSE 'settled' END);
-  IF v_turn.answer_position IS NULL AND (p_end->>'status' = 'cancelled' OR p_end->>'code' = 'limit_seconds') THEN
+  IF v_turn.answer_position IS NULL AND (v_spent OR p_end->>'status' = 'cancelled' OR p_end->>'code' = 'limit_seconds') THEN
     v_used := v_turn.tokens_reserved;
     PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
   END IF;
