@@ -35,6 +35,11 @@ const PATIENCE_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 /** A statement of ours takes milliseconds; one that waits this long waits for something that is not coming. */
 const STATEMENT_TIMEOUT_MS = 30_000;
+/**
+ * A statement that Postgres has ended so often, for taking too long, is not repeated, however patient its caller: a lock would
+ * be free by then (two and a half minutes), so it would never end.
+ */
+export const MAX_ENDED = 5;
 /** How much longer than Postgres itself a client waits: then the line is dead, though no one has said so. */
 const SILENCE_MS = 2_000;
 const FIRST_PAUSE_MS = 50;
@@ -140,11 +145,13 @@ export class ForeignError extends Error {
 async function repeatedly<T>(act: () => Promise<T>, patience: Patience): Promise<T> {
   const wait = new Wait(patience);
   try {
+    let ended = 0;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       try {
         return await wait.for(act());
       } catch (error) {
-        if (!isPassing(error)) throw error;
+        if (wasEnded(error)) ended += 1;
+        if (!isPassing(error) || ended === MAX_ENDED) throw error;
         if (!wait.canPause(pause)) throw new DatabaseUnavailable(error);
         await wait.for(delay(pause));
       }
@@ -160,10 +167,17 @@ async function repeatedly<T>(act: () => Promise<T>, patience: Patience): Promise
  *
  * - 08…: the connection broke; 57P01, 57P02, 57P03, 57P05: Postgres stops, crashed, starts, or sent an idle session away.
  * - 40P01, 40001: it lost to another transaction. 55P03, 57014: it waited for a lock longer than it may; nothing was written.
+ *   Of 57014 up to `MAX_ENDED` in all: it may also be a statement that takes too long by itself.
  * - 53300: all connections are taken. 53100, 53200: no disk, or no memory, is left until somebody makes room.
  * - 25006: this server only reads: a standby that is about to be promoted, or an operator at work.
  */
 const PASSING = /^(08...|57P0[1235]|40P01|40001|55P03|57014|53[123]00|25006)$/;
+
+const ENDED = '57014';
+
+function wasEnded(error: unknown): boolean {
+  return (error as { code?: string }).code === ENDED;
+}
 
 function isPassing(error: unknown): boolean {
   if (error instanceof DatabaseError || error instanceof ForeignError) return PASSING.test(error.code ?? '');

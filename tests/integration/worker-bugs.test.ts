@@ -1,7 +1,9 @@
 import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/log.ts';
 import type { Model } from '../../src/model/model.ts';
 import { createModels, type Models } from '../../src/model/providers.ts';
+import { openDatabase } from '../../src/store/database.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
 import { useWorld } from '../support/worker.ts';
 
@@ -28,6 +30,24 @@ describe('an error of Capybara’s own', () => {
     await worker.stop();
     await world.startWorker();
     expect(await world.taskEnds(await world.submit())).toMatchObject({ status: 'succeeded' });
+  });
+
+  test('is also a statement that never ends: its turn is given up, and its task can be cancelled or fails', async () => {
+    const db = openDatabase({ url: world.url, log: silentLog, statementTimeoutMs: 300 });
+    await world.db.pool.query(`
+      CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
+      CREATE TRIGGER never BEFORE INSERT ON usage FOR EACH ROW WHEN (NEW.outcome = 'recorded') EXECUTE FUNCTION never()`);
+    const worker = await world.startWorker({ db, takeoverBackoffMs: [0] });
+    const [task, cancelled] = [await world.submit(), await world.submit()];
+    await world.model.waitForRequest(({ sessionId }) => sessionId === cancelled.sessionId);
+    await world.cancel(cancelled);
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: 'crash_loop' });
+    expect(await world.task(cancelled.taskId)).toMatchObject({ status: 'cancelled' });
+    expect(await world.attempts(task)).toEqual(['lost', 'lost']);
+    expect(world.model.requestsOf(task.sessionId)).toHaveLength(2);
+    await worker.stop();
+    await world.db.pool.query('DROP TRIGGER never ON usage');
+    await db.close();
   });
 
   test('that could not be booked at once is booked by a sweep', async () => {

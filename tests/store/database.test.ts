@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { silentLog } from '../../src/log.ts';
-import { type Database, DatabaseUnavailable, openDatabase } from '../../src/store/database.ts';
+import { type Database, DatabaseUnavailable, MAX_ENDED, openDatabase } from '../../src/store/database.ts';
 import { toJson } from '../../src/store/json.ts';
 import { createTask } from '../../src/store/tasks.ts';
 import { submissionOf, useStore } from '../support/store.ts';
@@ -135,6 +135,36 @@ describe('a database that goes away', () => {
       code: 'database_unavailable',
       cause: { code: '57014' },
     });
+    await brief.close();
+  });
+});
+
+describe('a statement that never ends within its time', () => {
+  const EVER = { ms: Number.POSITIVE_INFINITY };
+
+  /** Sleeps, except from the call on that `until` names. Its calls are counted by a sequence, which no rollback undoes. */
+  async function sleeper(until: number): Promise<{ calls(): Promise<number>; name: string }> {
+    const name = `sleeper_${until}`;
+    await store.db.pool.query(`CREATE SEQUENCE ${name}_calls; CREATE FUNCTION ${name}() RETURNS text LANGUAGE plpgsql AS
+      $$BEGIN IF nextval('${name}_calls') < ${until} THEN PERFORM pg_sleep(30); END IF; RETURN 'done'; END$$`);
+    const { pool } = store.db;
+    return {
+      name,
+      calls: async () =>
+        Number((await pool.query(`SELECT last_value FROM ${name}_calls`)).rows[0]?.last_value),
+    };
+  }
+
+  test.each([
+    ['ends at the last try', MAX_ENDED, true],
+    ['would end at the next', MAX_ENDED + 1, false],
+  ])('is repeated for whoever waits for ever, and given up where it %s', async (_, until, ends) => {
+    const { name, calls } = await sleeper(until);
+    const brief = openDatabase({ url: store.url, log: silentLog, statementTimeoutMs: 30 });
+    const said = brief.within(EVER).read(`SELECT ${name}() AS said`);
+    if (ends) expect(await said).toEqual([{ said: 'done' }]);
+    else await expect(said).rejects.toMatchObject({ code: '57014' });
+    expect(await calls()).toBe(MAX_ENDED);
     await brief.close();
   });
 });
