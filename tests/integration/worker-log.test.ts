@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { defineTool } from '../../src/tools/tool.ts';
 import { takeLease } from '../../src/worker/lease.ts';
-import { LogCache } from '../../src/worker/log-cache.ts';
+import { bytesOf, LogCache } from '../../src/worker/log-cache.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { useWorld } from '../support/worker.ts';
 import { workerTools } from '../support/worker-tools.ts';
@@ -53,7 +53,7 @@ describe('what a worker remembers', () => {
     await world.startWorker();
     const [one, two] = [await world.submit(), await world.submit()];
     await Promise.all([world.taskEnds(one), world.taskEnds(two)]);
-    const cache = new LogCache(1);
+    const cache = new LogCache({ sessions: 1 });
     const first = await cache.read(world.db, one.sessionId);
     expect(first).toEqual(await world.entries(one));
     expect(await cache.read(world.db, two.sessionId)).toEqual(await world.entries(two));
@@ -62,6 +62,45 @@ describe('what a worker remembers', () => {
     expect(cache.known('a turn')).toBe(first.length);
     cache.expect('another turn', two.sessionId);
     expect(cache.known('a turn')).toBe(0);
+  });
+
+  test('is bounded in bytes: the oldest logs are forgotten for the newest, and one that is too long alone', async () => {
+    await world.startWorker();
+    const tasks = [await world.submit(), await world.submit(), await world.submit()];
+    for (const task of tasks) await world.taskEnds(task);
+    const sizes = await Promise.all(
+      tasks.map(async (task) => (await world.entries(task)).reduce((sum, entry) => sum + bytesOf(entry), 0)),
+    );
+    const known = async (bytes: number, order: readonly number[]) => {
+      const cache = new LogCache({ bytes });
+      for (const [index, task] of tasks.entries()) cache.expect(`turn ${index}`, task.sessionId);
+      for (const index of order) await cache.read(world.db, tasks[index]?.sessionId ?? '');
+      return tasks.map((_, index) => cache.known(`turn ${index}`) > 0);
+    };
+    const [a = 0, b = 0, c = 0] = sizes;
+    expect(await known(a + b + c, [0, 1, 2])).toEqual([true, true, true]);
+    expect(await known(a + b + c - 1, [0, 1, 2])).toEqual([false, true, true]);
+    expect(await known(a + b + c - 1, [0, 1, 0, 2])).toEqual([true, false, true]);
+    expect(await known(b + c, [0, 1, 2, 2, 1])).toEqual([false, true, true]);
+    expect(await known(a, [0])).toEqual([true, false, false]);
+    expect(await known(a - 1, [0])).toEqual([false, false, false]);
+  });
+
+  test('counts each entry once, also where a log is learned twice at once, or forgotten meanwhile', async () => {
+    await world.startWorker();
+    const task = await world.submit({ script: sequence([call('look', { text: 'a' }), say('Done.')]) });
+    await world.taskEnds(task);
+    const entries = await world.entries(task);
+    const bytes = entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
+    const cache = new LogCache({ bytes });
+    cache.expect('a turn', task.sessionId);
+    for (const told of [undefined, { after: 0, entries: entries.slice(0, 2) }, { after: 2, entries }]) {
+      await Promise.all([1, 2].map(() => cache.read(world.db, task.sessionId, told)));
+      expect(cache.known('a turn')).toBe(entries.length);
+    }
+    const tiny = new LogCache({ bytes: 1 });
+    const read = await Promise.all([1, 2, 3].map(() => tiny.read(world.db, task.sessionId)));
+    expect(read).toEqual([entries, entries, entries]);
   });
 
   test('is its own: what a reader does with a log changes no other’s', async () => {
