@@ -101,7 +101,9 @@ export const guardedFetch: typeof fetch = async (input, init = {}) => {
     throw new BadEndpoint('answered with a web page');
   }
   if (response.body === null) return response;
-  const { ok, body, status, statusText } = response;
+  const { ok, body, statusText } = response;
+  // A `Response` can be made with no higher one.
+  const status = Math.min(response.status, 599);
   const read = ok ? watchedBody(body, onBytes) : beginningOf(body);
   return new Response(ok && isJsonType(type) ? await eventsOf(read) : read, {
     status,

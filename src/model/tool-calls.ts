@@ -73,17 +73,17 @@ interface Draft {
 export class ToolCallDrafts {
   readonly #drafts: Draft[] = [];
   #latest: Draft | undefined;
-  /** Bytes of all names and arguments that have come. */
+  /** Bytes of ids, names and arguments that have come, without repetitions. */
   size = 0;
 
   take(delta: CallDelta): ModelEvent[] {
     const piece = pieceOf(delta);
     const { id, name, arguments: args } = piece;
     const draft = this.#draftOf(piece);
-    this.size += Buffer.byteLength(id) + Buffer.byteLength(name) + Buffer.byteLength(args);
-    if (draft.id === '') draft.id = id;
+    if (draft.id === '') draft.id = this.#counted(id);
     // A name equal to the one so far, or after the arguments have begun, is a repetition.
-    if (name !== draft.name && draft.arguments === '') draft.name += name;
+    if (name !== draft.name && draft.arguments === '') draft.name += this.#counted(name);
+    this.#counted(args);
     if (!draft.isLeftOut) draft.arguments += args;
     return args === '' ? [] : this.#announce(draft);
   }
@@ -99,6 +99,11 @@ export class ToolCallDrafts {
       const text = draft.arguments.trim() === '' ? '{}' : draft.arguments;
       return { type: 'tool', callId: ids.next(draft.id), name: draft.name, arguments: text };
     });
+  }
+
+  #counted(text: string): string {
+    this.size += Buffer.byteLength(text);
+    return text;
   }
 
   #announce(draft: Draft): ModelEvent[] {

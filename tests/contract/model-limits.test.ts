@@ -241,3 +241,22 @@ describe.each(providers)('an answer of $provider that does not end', (each) => {
     }
   });
 });
+
+test('an id and a name that are repeated with every piece of a call count once', async () => {
+  const repeated = {
+    index: 0,
+    id: 'i'.repeat(50),
+    function: { name: 'n'.repeat(50), arguments: ' '.repeat(99) },
+  };
+  const calls = Array(1_000).fill(chunk({ tool_calls: [repeated] }));
+  const answerBytes = 100_000;
+  const server = await serve(() => raw(eventStream(frames([...calls, chunk({}, 'stop')]))));
+  answerOf(await collect(kitOf(providers[0]).modelAt(server, { answerBytes })));
+});
+
+test.each(providers)('a status that no standard knows is that of $provider, no bug', async (each) => {
+  const { events } = await kitOf(each).answerTo(() =>
+    raw((response) => void response.writeHead(999).end('no')),
+  );
+  expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'provider_unavailable' });
+});
