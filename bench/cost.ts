@@ -1,7 +1,7 @@
 /** Whether a turn costs the same however long its session is, and what it writes. */
 import { Client } from 'pg';
 import { quantile } from './statistics.ts';
-import { type Row, runSessions, type Under } from './under.ts';
+import { type Row, runSessions, type Under, warmUp } from './under.ts';
 
 /** Turns around which the overhead is compared, and how many on each side. */
 const LATE_TURNS = [10, 500, 2_000];
@@ -13,6 +13,7 @@ export async function measureCost(under: Under, url: string, turns: number): Pro
   const client = new Client(url);
   await client.connect();
   try {
+    await warmUp(under);
     const before = await written(client);
     const { overheads, turnsOf } = await runSessions(under, 1, turns + AROUND);
     const after = await written(client);

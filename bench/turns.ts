@@ -1,7 +1,7 @@
 /** What a turn costs beside the model. All times in milliseconds. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { api, ended, type Row, runSessions, samples, spread, submit, type Under } from './under.ts';
+import { api, ended, type Row, runSessions, samples, spread, submit, type Under, warmUp } from './under.ts';
 
 export interface Sizes {
   /** Turns of the one session whose overhead is measured, and of each of ten. */
@@ -13,13 +13,10 @@ export interface Sizes {
 }
 
 const CONCURRENCY = 64;
-const WARM_UP_TURNS = 60;
-const WARM_UP_SESSIONS = 16;
 
 export async function measureTurns(under: Under, sizes: Sizes): Promise<Row[]> {
   const { rss: idle } = await under.capybara.ask<{ rss: number }>();
-  // A server runs for weeks: what the first turns pay for compilation is not what a turn costs.
-  await runSessions(under, WARM_UP_SESSIONS, WARM_UP_TURNS);
+  await warmUp(under);
   return [
     await overhead(under, 1, sizes.turns),
     await overhead(under, 10, sizes.turns),

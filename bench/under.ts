@@ -68,6 +68,14 @@ export async function runSessions(under: Under, sessions: number, turns: number)
   return samples(under);
 }
 
+const WARM_UP_TURNS = 60;
+const WARM_UP_SESSIONS = 16;
+
+/** A server runs for weeks: what the first turns pay for compilation is not what a turn costs. */
+export async function warmUp(under: Under): Promise<void> {
+  await runSessions(under, WARM_UP_SESSIONS, WARM_UP_TURNS);
+}
+
 /** A task's id. */
 export async function submit(under: Under, prompt: string): Promise<string> {
   return (await submitTask(under, prompt)).id;
