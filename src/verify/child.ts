@@ -31,6 +31,7 @@ export function startChild(program: string, { env, args = [], onLine }: ChildOpt
     env,
   });
   child.stdin.on('error', () => {});
+  dieWithUs(child);
   const ended = endOf(child);
   const ready = new Promise<string | undefined>((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
@@ -47,6 +48,19 @@ export function startChild(program: string, { env, args = [], onLine }: ChildOpt
       return ended;
     },
   };
+}
+
+/** A child that stands still does not see its input end: a shell that sees it kills it, however we die. */
+function dieWithUs(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  const shell = spawn('sh', ['-c', 'read -r _; kill -9 "$0"', String(child.pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  shell.on('error', () => {});
+  shell.stdin.on('error', () => {});
+  // Before its pid may be another's.
+  child.once('exit', () => shell.kill('SIGKILL'));
 }
 
 function endOf(child: ChildProcess): Promise<string> {
