@@ -1,5 +1,6 @@
 /** A TCP relay in front of Postgres or Redis, one per process, so that one process's line can break or fall silent. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Target {
   readonly host: string;
@@ -10,6 +11,7 @@ export class Relay {
   readonly #server: Server;
   readonly #target: () => Target;
   readonly #sockets = new Set<Socket>();
+  readonly #closing = new AbortController();
   /** Who waits for the end of a silence. */
   #silence: Promise<void> | undefined;
 
@@ -44,13 +46,8 @@ export class Relay {
   /** Nothing passes, and nobody is told. What was sent meanwhile arrives afterwards. */
   async stall(ms: number): Promise<void> {
     if (this.#silence !== undefined) return;
-    this.#silence = new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#server.once('close', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    // Ends early with the relay.
+    this.#silence = delay(ms, undefined, { signal: this.#closing.signal }).catch(() => {});
     for (const socket of this.#sockets) socket.pause();
     await this.#silence;
     this.#silence = undefined;
@@ -58,6 +55,7 @@ export class Relay {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.cut();
     await closed;
