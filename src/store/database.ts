@@ -36,12 +36,14 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** A statement of ours takes milliseconds; one that waits this long waits for something that is not coming. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 /**
- * A statement that Postgres has ended so often, for taking too long, is not repeated, however patient its caller: a lock would
- * be free by then (two and a half minutes), so it would never end.
+ * A statement that Postgres has ended so often, for taking too long by itself, is not repeated, however patient its caller: it
+ * would never end.
  */
 export const MAX_ENDED = 5;
 /** How much longer than Postgres itself a client waits: then the line is dead, though no one has said so. */
 const SILENCE_MS = 2_000;
+/** How much of a statement's time it may wait for one lock. */
+const LOCK_SHARE = 0.8;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
@@ -75,6 +77,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     max: connections,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: statementTimeoutMs,
+    // Before that: who waits for a lock waits as long as it is held, an operator's too; what is slow by itself does not.
+    lock_timeout: Math.ceil(statementTimeoutMs * LOCK_SHARE),
     query_timeout: statementTimeoutMs + SILENCE_MS,
     keepAlive: true,
     application_name: 'capybara',
@@ -166,8 +170,8 @@ async function repeatedly<T>(act: () => Promise<T>, patience: Patience): Promise
  * statement would hit again.
  *
  * - 08…: the connection broke; 57P01, 57P02, 57P03, 57P05: Postgres stops, crashed, starts, or sent an idle session away.
- * - 40P01, 40001: it lost to another transaction. 55P03, 57014: it waited for a lock longer than it may; nothing was written.
- *   Of 57014 up to `MAX_ENDED` in all: it may also be a statement that takes too long by itself.
+ * - 40P01, 40001: it lost to another transaction. 55P03: it waited for a lock longer than it may; nothing was written.
+ *   57014: it took too long, by itself or over several locks; up to `MAX_ENDED` times.
  * - 53300: all connections are taken. 53100, 53200: no disk, or no memory, is left until somebody makes room.
  * - 25006: this server only reads: a standby that is about to be promoted, or an operator at work.
  */

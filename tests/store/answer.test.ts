@@ -158,6 +158,16 @@ describe('record_answer', () => {
 });
 
 describe('record_results', () => {
+  test('takes the first of two results for one call', async () => {
+    const call = callOf('requested', { effect: 'read' });
+    const held = await answered(store, [call]);
+    const results = [resultOf(call), resultOf(call, { status: 'failed' })];
+    await recordResults(store.db, held, { results, start: [] });
+    expect(await readEntries(store.db, held.sessionId, 2)).toMatchObject([
+      { position: 3, status: 'succeeded' },
+    ]);
+  });
+
   test('closes thousands of calls in one commit, each with its result in its place', async () => {
     const calls = Array.from({ length: 3_000 }, (_, ordinal) =>
       callOf('requested', { ordinal, callId: `call_${ordinal}`, effect: 'read' }),

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { silentLog } from '../../src/log.ts';
 import { type Database, DatabaseUnavailable, MAX_ENDED, openDatabase } from '../../src/store/database.ts';
 import { toJson } from '../../src/store/json.ts';
@@ -165,6 +165,27 @@ describe('a statement that never ends within its time', () => {
     if (ends) expect(await said).toEqual([{ said: 'done' }]);
     else await expect(said).rejects.toMatchObject({ code: '57014' });
     expect(await calls()).toBe(MAX_ENDED);
+    await brief.close();
+  });
+
+  test('is waited for as long as a lock is held, an operator’s too', async () => {
+    const { pool } = store.db;
+    await pool.query(`CREATE SEQUENCE lock_tries; CREATE TABLE held (); CREATE FUNCTION take_lock() RETURNS text
+      LANGUAGE plpgsql AS $$BEGIN PERFORM nextval('lock_tries'); LOCK TABLE held; RETURN 'done'; END$$`);
+    const locker = await pool.connect();
+    await locker.query('BEGIN; LOCK TABLE held');
+    const brief = openDatabase({ url: store.url, log: silentLog, statementTimeoutMs: 100 });
+    const said = brief.within(EVER).read('SELECT take_lock() AS said');
+    await vi.waitFor(
+      async () => {
+        const { rows } = await pool.query('SELECT last_value FROM lock_tries');
+        expect(Number(rows[0]?.last_value)).toBeGreaterThan(MAX_ENDED + 1);
+      },
+      { timeout: 20_000 },
+    );
+    await locker.query('COMMIT');
+    locker.release();
+    expect(await said).toEqual([{ said: 'done' }]);
     await brief.close();
   });
 });

@@ -4,7 +4,7 @@
 -- The caller holds the turn. A result for a call that is closed already is passed over, so a repeat writes nothing; so is
 -- one for a call that a person has still to allow, whoever claims to have run it. One statement, so that the time it takes
 -- grows no faster than the results do.
--- p_results: [{id, status, parts, durationMs?, outputHash?}], each call once. Returns the events.
+-- p_results: [{id, status, parts, durationMs?, outputHash?}]; of two for one call the first counts. Returns the events.
 CREATE FUNCTION apply_results(p_turn turn, p_results jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_events jsonb;
@@ -14,7 +14,8 @@ BEGIN
     SELECT c.id, c.call_id, c.ordinal, c.name, r.body->>'status' AS status, r.body->'parts' AS parts,
            next_position(p_turn.session_id) - 1 + row_number() OVER (ORDER BY r.ordinal) AS position,
            round((r.body->>'durationMs')::numeric)::int AS duration_ms, decode(r.body->>'outputHash', 'hex') AS output_hash
-      FROM jsonb_array_elements(p_results) WITH ORDINALITY AS r(body, ordinal)
+      FROM (SELECT DISTINCT ON (body->>'id') body, ordinal
+              FROM jsonb_array_elements(p_results) WITH ORDINALITY AS a(body, ordinal) ORDER BY body->>'id', ordinal) r
       JOIN tool_call c ON c.id = (r.body->>'id')::uuid
      WHERE c.turn_id = p_turn.id AND c.status IN ('requested', 'started')
   ), closed AS (
