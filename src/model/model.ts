@@ -42,7 +42,12 @@ export type ModelEvent =
   /** A call's name is known; its arguments follow in the answer. */
   | { readonly type: 'tool'; readonly name: string }
   | { readonly type: 'finished'; readonly answer: ModelAnswer }
-  | { readonly type: 'failed'; readonly failure: Failure };
+  | { readonly type: 'failed'; readonly failure: FailedRequest };
+
+export interface FailedRequest extends Failure {
+  /** The provider may have charged for it: it had begun to answer, or nobody heard whether it had. */
+  readonly mayHaveCost: boolean;
+}
 
 /** The whole answer, as it will be committed. */
 export interface ModelAnswer {

@@ -9,7 +9,7 @@ import {
   toFailure,
   tooLongFailure,
 } from './failure.ts';
-import type { ModelAnswer, ModelEvent } from './model.ts';
+import type { FailedRequest, ModelAnswer, ModelEvent } from './model.ts';
 
 /** Puts a provider's chunks together. One per request. */
 export interface Collector<Chunk> {
@@ -51,11 +51,13 @@ export async function* streamAnswer<Chunk>(
     watch.stop();
   }
   const end = endOf(call, watch, thrown);
-  yield 'kind' in end ? { type: 'failed', failure: end } : { type: 'finished', answer: end };
+  if ('kind' in end) yield { type: 'failed', failure: failedRequest(end, watch) };
+  else yield { type: 'finished', answer: end };
 }
 
 async function* read<Chunk>(call: Call<Chunk>, watch: Watch): AsyncGenerator<ModelEvent> {
   const { firstTokenMs, idleMs } = call.timeouts;
+  watch.sent = !watch.signal.aborted;
   watch.wait(firstTokenMs);
   const chunks = await call.open(watch.signal, (bytes) => watch.heard(bytes, idleMs));
   watch.stage = 'streaming';
@@ -118,6 +120,13 @@ function failedBy<Chunk>(call: Call<Chunk>, watch: Watch, error: unknown): Failu
   return toFailure(error, call.origin, { stage: watch.stage, now });
 }
 
+/** Of a request that was refused or never arrived nothing is charged; of one that was given up on, who knows. */
+function failedRequest(failure: Failure, { begun, stage, sent }: Watch): FailedRequest {
+  const hasAnswered = begun || stage === 'streaming';
+  const isGivenUp = failure.kind === 'cancelled' || failure.code === 'provider_timeout';
+  return { ...failure, mayHaveCost: hasAnswered || (sent && isGivenUp) };
+}
+
 function isTransport(failure: Failure): boolean {
   return failure.code === 'stream_cut' || failure.code === 'provider_timeout';
 }
@@ -139,6 +148,8 @@ class Watch {
   };
   #timer: NodeJS.Timeout | undefined;
   stage: Stage = 'connecting';
+  sent = false;
+  /** Bytes of the body of a success have come. */
   begun = false;
   cancelled = false;
   timedOutAfter: number | undefined;

@@ -2,10 +2,9 @@
 import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
 import type { ToolPart } from '../core/entry.ts';
-import type { Failure } from '../core/errors.ts';
 import { judge } from '../core/permission.ts';
 import type { Call } from '../core/turn.ts';
-import type { ModelAnswer, ModelRequest } from '../model/model.ts';
+import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
 import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
@@ -56,7 +55,11 @@ function requestOf(shell: Shell, run: Run, before: Notices): ModelRequest {
   };
 }
 
-async function streamAnswer(shell: Shell, run: Run, request: ModelRequest): Promise<Streamed | Failure> {
+async function streamAnswer(
+  shell: Shell,
+  run: Run,
+  request: ModelRequest,
+): Promise<Streamed | FailedRequest> {
   const model = shell.models.resolve(run.profile.model);
   const text = liveAnswer(shell, run, 'text');
   const reasoning = liveAnswer(shell, run, 'reasoning');

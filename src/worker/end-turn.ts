@@ -1,7 +1,7 @@
 /** The ways an attempt ends: each one transition, then the announcement of what it committed. */
 import { newId } from '../clock.ts';
-import type { Failure } from '../core/errors.ts';
 import { retryDelay } from '../core/retry.ts';
+import type { FailedRequest } from '../model/model.ts';
 import { readCalls, readStanding } from '../store/session-log.ts';
 import {
   type FinishedTask,
@@ -57,12 +57,11 @@ export async function park(shell: Shell, run: Run): Promise<Progress> {
 }
 
 /** A model request failed: the turn waits as a row and is tried again, or the task fails with the reason. */
-export async function afterFailure(shell: Shell, run: Run, failure: Failure): Promise<Progress> {
-  const spent = mayHaveCost(failure);
+export async function afterFailure(shell: Shell, run: Run, failure: FailedRequest): Promise<Progress> {
+  const { code, message, mayHaveCost: spent } = failure;
   if (run.stopped === 'drain') return handBack(shell, run, spent);
   if (run.stopped !== undefined) return 'go_on';
   const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, shell.retry);
-  const { code, message } = failure;
   if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message, spent });
   const outcome = await retryTurn(shell.db, run.held, {
     delayMs,
@@ -74,11 +73,4 @@ export async function afterFailure(shell: Shell, run: Run, failure: Failure): Pr
     await announce(shell, run.turn.rootId, outcome);
   if (outcome.outcome === 'retrying') shell.dueIn(delayMs);
   return 'ended';
-}
-
-/** A request that was answered in part, broken off, or whose answer never came, may have been charged for. */
-const MAY_HAVE_COST = ['cancelled', 'stream_cut', 'provider_timeout', 'answer_too_long'];
-
-function mayHaveCost({ code }: Failure): boolean {
-  return MAY_HAVE_COST.includes(code);
 }

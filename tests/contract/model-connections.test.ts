@@ -34,7 +34,11 @@ describe.each(providers)('$provider', (each) => {
     const events = collectWith(modelAt(server), { signal: abort.signal, onEvent });
     await server.waitForRequest(() => true);
     if (step.length === 1) onEvent();
-    expect(failureOf(await events)).toMatchObject({ kind: 'cancelled', code: 'cancelled' });
+    expect(failureOf(await events)).toMatchObject({
+      kind: 'cancelled',
+      code: 'cancelled',
+      mayHaveCost: true,
+    });
     expect(performance.now() - at).toBeLessThan(1000);
     await server.waitForRequest((request) => request.outcome === 'abandoned', 1000);
   });
@@ -42,7 +46,7 @@ describe.each(providers)('$provider', (each) => {
   test('a signal that is already aborted sends nothing', async () => {
     const { server } = await answerTo(() => say('ok'));
     const events = await collect(modelAt(server), requestOf(), AbortSignal.abort());
-    expect(failureOf(events).kind).toBe('cancelled');
+    expect(failureOf(events)).toMatchObject({ kind: 'cancelled', mayHaveCost: false });
     expect(server.requests).toHaveLength(1);
   });
 
@@ -59,11 +63,11 @@ describe.each(providers)('$provider', (each) => {
     const first = await serve(() => hang());
     const timeouts = { firstTokenMs: 80, idleMs: 60_000 };
     const before = failureOf(await collect(modelAt(first, { timeouts })));
-    expect(before).toMatchObject({ kind: 'retryable', code: 'provider_timeout' });
+    expect(before).toMatchObject({ kind: 'retryable', code: 'provider_timeout', mayHaveCost: true });
     expect(before.message).toContain('did not begin to answer within 0.08 s');
     const second = await serve(() => [say('And'), hang()]);
     const between = await collect(modelAt(second, { timeouts: { firstTokenMs: 60_000, idleMs: 80 } }));
-    expect(failureOf(between)).toMatchObject({ kind: 'retryable', code: 'provider_timeout' });
+    expect(failureOf(between)).toMatchObject({ code: 'provider_timeout', mayHaveCost: true });
     await second.waitForRequest((request) => request.outcome === 'abandoned', 1000);
   });
 

@@ -33,7 +33,7 @@ describe.each(providers)('$provider', (each) => {
     [529, 'retryable', 'provider_unavailable'],
   ])('status %i is %s: %s', async (status, kind, code) => {
     const { server, events } = await answerTo(() => error(status, { message: `no, and ${KEY} is\nsecret` }));
-    expect(failureOf(events)).toMatchObject({ kind, code });
+    expect(failureOf(events)).toMatchObject({ kind, code, mayHaveCost: false });
     expect(server.requests).toHaveLength(1);
   });
 
@@ -89,7 +89,7 @@ describe.each(providers)('$provider', (each) => {
     const server = await startScriptedModel({ script: () => say('ok') });
     await server.close();
     const failure = failureOf(await collect(modelAt(server)));
-    expect(failure).toMatchObject({ kind: 'retryable', code: 'provider_unreachable' });
+    expect(failure).toMatchObject({ kind: 'retryable', code: 'provider_unreachable', mayHaveCost: false });
     expect(failure.message).toContain('ECONNREFUSED');
   });
 
@@ -117,7 +117,7 @@ describe.each(providers)('$provider', (each) => {
     ['in the middle of a call', [call('bash', { command: 'x'.repeat(50) }), cut()]],
   ])('a stream cut %s is no answer', async (_, step) => {
     const { events } = await answerTo(() => step);
-    expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
+    expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'stream_cut', mayHaveCost: true });
   });
 
   test('a stream that ends politely but too early is no answer', async () => {
@@ -142,9 +142,10 @@ describe.each(providers)('$provider', (each) => {
     [500, 'retryable', 'provider_unavailable'],
     [429, 'retryable', 'rate_limited'],
     [401, 'terminal', 'provider_auth'],
+    [400, 'terminal', 'bad_request'],
   ])('an error %i inside the stream ends it as %s: %s', async (status, kind, code) => {
     const { events } = await answerTo(() => [say('Half an ans'), error(status, { message: 'Overloaded' })]);
     expect(textIn(events, 'text')).toBe('Half an ans');
-    expect(failureOf(events)).toMatchObject({ kind, code });
+    expect(failureOf(events)).toMatchObject({ kind, code, mayHaveCost: true });
   });
 });

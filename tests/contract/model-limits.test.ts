@@ -169,6 +169,7 @@ describe.each(providers)('an answer of $provider that does not end', (each) => {
         message:
           `Provider ${provider} went on answering beyond 1 MiB (CAPYBARA_MODEL_ANSWER_MIB): ` +
           'set --max-tokens, or ask for less at once.',
+        mayHaveCost: true,
       });
     },
   );

@@ -193,7 +193,7 @@ describe('usage and endings', () => {
     'finish_reason %s is no answer',
     async (word) => {
       const failure = failureOf(await eventsOf([chunk({ content: 'Half' }), chunk({}, word)]));
-      expect(failure).toMatchObject({ kind: 'retryable', code: 'provider_unavailable' });
+      expect(failure).toMatchObject({ code: 'provider_unavailable', mayHaveCost: true });
     },
   );
 

@@ -64,14 +64,23 @@ describe('a model request that fails', () => {
     expect(world.model.requestsOf(task.sessionId)).toHaveLength(3);
   });
 
-  test('is booked as spent where it was answered in part, also at the last try', async () => {
+  test.each([
+    ['cut off', cut(), 'stream_cut', 3],
+    ['broken off by a 529', error(529), 'provider_unavailable', 3],
+    ['broken off by a 429', error(429), 'rate_limited', 3],
+    ['broken off by a 400', error(400), 'bad_request', 1],
+  ])('is booked as spent where its answer was %s, also at the last try', async (_, end, code, times) => {
     await world.startWorker();
-    const cutOff = await world.submit({ script: () => [say('Half an answer'), cut()] });
-    const refused = await world.submit({ script: () => error(500) });
-    expect(await world.taskEnds(cutOff)).toMatchObject({ status: 'failed', error_code: 'stream_cut' });
-    expect(await world.taskEnds(refused)).toMatchObject({ status: 'failed' });
-    expect(await world.usage(cutOff)).toEqual(['unknown', 'unknown', 'unknown']);
-    expect(await world.usage(refused)).toEqual([]);
+    const task = await world.submit({ script: () => [say('Half an answer'), end] });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: code });
+    expect(await world.usage(task)).toEqual(Array(times).fill('unknown'));
+  });
+
+  test.each([500, 429, 400])('is not booked where it was refused with %i', async (status) => {
+    await world.startWorker();
+    const task = await world.submit({ script: () => error(status) });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'failed' });
+    expect(await world.usage(task)).toEqual([]);
   });
 
   test('is sent once where the answer has no end, and booked', async () => {
