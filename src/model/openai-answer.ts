@@ -65,8 +65,8 @@ export class OpenAiAnswer implements Collector<Chunk> {
     const events = this.#takeDelta(fields(choice.delta));
     const finish = stringOf(choice.finish_reason);
     if (finish === '') return events;
-    this.#finish = finish;
     failIfBroken(finish);
+    this.#finish = finish;
     return [...events, ...this.#calls.end()];
   }
 

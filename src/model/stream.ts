@@ -84,16 +84,15 @@ async function close(watch: Watch, iterator: AsyncIterator<unknown>): Promise<vo
   await iterator.return?.();
 }
 
-/** How it ended. A complete answer outlives a connection that breaks or falls silent after it. */
+/** How it ended. A complete answer outlives whatever comes after it: an error, rubbish, silence, the connection's end. */
 function outcome<Chunk>(
   call: Call<Chunk>,
   watch: Watch,
   thrown: { error: unknown } | undefined,
 ): ModelAnswer | Failure {
   if (watch.cancelled) return cancelledFailure();
-  const failure = failureOf(call, watch, thrown);
-  const answer = failure === undefined || isTransport(failure) ? call.collector.answer() : undefined;
-  return answer ?? failure ?? cutFailure(call.origin);
+  if (watch.tooLong) return tooLongFailure(call.origin, call.answerBytes);
+  return call.collector.answer() ?? failureOf(call, watch, thrown);
 }
 
 /** `outcome`, also where the answer's parts cannot be put together. */
@@ -109,10 +108,9 @@ function endOf<Chunk>(
   }
 }
 
-function failureOf<Chunk>(call: Call<Chunk>, watch: Watch, thrown: { error: unknown } | undefined) {
+function failureOf<Chunk>(call: Call<Chunk>, watch: Watch, thrown: { error: unknown } | undefined): Failure {
   if (watch.timedOutAfter !== undefined) return timeoutFailure(call.origin, watch.timedOutAfter, watch.begun);
-  if (watch.tooLong) return tooLongFailure(call.origin, call.answerBytes);
-  return thrown === undefined ? undefined : failedBy(call, watch, thrown.error);
+  return thrown === undefined ? cutFailure(call.origin) : failedBy(call, watch, thrown.error);
 }
 
 function failedBy<Chunk>(call: Call<Chunk>, watch: Watch, error: unknown): Failure {
@@ -125,10 +123,6 @@ function failedRequest(failure: Failure, { begun, stage, sent }: Watch): FailedR
   const hasAnswered = begun || stage === 'streaming';
   const isGivenUp = failure.kind === 'cancelled' || failure.code === 'provider_timeout';
   return { ...failure, mayHaveCost: hasAnswered || (sent && isGivenUp) };
-}
-
-function isTransport(failure: Failure): boolean {
-  return failure.code === 'stream_cut' || failure.code === 'provider_timeout';
 }
 
 /** Bytes that a chunk may have for each that an answer may have: JSON writes some characters as several. */

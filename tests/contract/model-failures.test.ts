@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { call, cut, error, raw, say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
 import {
+  answerOf,
   collect,
   eventStream,
   failureOf,
@@ -147,5 +148,17 @@ describe.each(providers)('$provider', (each) => {
     const { events } = await answerTo(() => [say('Half an ans'), error(status, { message: 'Overloaded' })]);
     expect(textIn(events, 'text')).toBe('Half an ans');
     expect(failureOf(events)).toMatchObject({ kind, code, mayHaveCost: true });
+  });
+
+  test.each([
+    ['an error', { type: 'error', error: { type: 'overloaded_error', code: 529, message: 'Overloaded' } }],
+    ['an error that asking again would not mend', { type: 'error', error: { code: 400, message: 'late' } }],
+    ['what is not JSON', undefined],
+  ])('a whole answer outlives %s that comes after it', async (_, late) => {
+    const whole = (await rawBody(provider, say('Done.'))).toString().replace('data: [DONE]\n\n', '');
+    const data = late === undefined ? '{oops' : JSON.stringify(late);
+    const event = late === undefined ? 'message_delta' : 'error';
+    const { events } = await answerTo(() => raw(eventStream(`${whole}event: ${event}\ndata: ${data}\n\n`)));
+    expect(answerOf(events).parts).toEqual([{ type: 'text', text: 'Done.' }]);
   });
 });

@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config.ts';
 import { silentLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { runWorker } from '../../src/worker/main.ts';
-import { call, cut, error, hang, say, sequence } from '../support/scripted-model/scripted-model.ts';
+import { call, cut, error, hang, raw, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { useWorld } from '../support/worker.ts';
 
 describe('a model request that fails', () => {
@@ -81,6 +81,27 @@ describe('a model request that fails', () => {
     const task = await world.submit({ script: () => error(status) });
     expect(await world.taskEnds(task)).toMatchObject({ status: 'failed' });
     expect(await world.usage(task)).toEqual([]);
+  });
+
+  test('is none where the answer was whole before: it is asked for once, and booked as counted', async () => {
+    await world.startWorker();
+    const body = [
+      { choices: [{ delta: { content: 'Done.' }, finish_reason: 'stop' }] },
+      { choices: [], usage: { prompt_tokens: 1000, completion_tokens: 500 } },
+      { error: { code: 500, message: 'late' } },
+    ].map((data) => `data: ${JSON.stringify(data)}\n\n`);
+    const task = await world.submit({
+      script: () =>
+        raw((response) => {
+          response.writeHead(200, { 'content-type': 'text/event-stream' });
+          response.end(body.join(''));
+        }),
+    });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(world.model.requestsOf(task.sessionId)).toHaveLength(1);
+    const usage = await world.db.sql`
+      SELECT outcome, input, output FROM usage WHERE session_id = ${task.sessionId}`;
+    expect(usage).toEqual([{ outcome: 'recorded', input: 1000, output: 500 }]);
   });
 
   test('is sent once where the answer has no end, and booked', async () => {
