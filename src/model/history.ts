@@ -107,12 +107,3 @@ function parsedObject(text: string): Record<string, unknown> | undefined {
     return undefined; // The model wrote it; the caller passes it on as text.
   }
 }
-
-export function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ToolPart } from '../core/entry.ts';
-import { isJson, wireId } from './history.ts';
+import { GrowingJson } from './growing-json.ts';
+import { isBlank, wireId } from './history.ts';
 import type { ModelEvent } from './model.ts';
 import { fields, MalformedAnswer, stringOf } from './report.ts';
 
@@ -60,7 +61,7 @@ interface Draft {
   readonly index: number | undefined;
   id: string;
   name: string;
-  arguments: string;
+  readonly arguments: GrowingJson;
   announced: boolean;
   /** Beyond `MAX_CALLS`: takes its deltas and keeps none of them. */
   readonly isLeftOut: boolean;
@@ -82,9 +83,9 @@ export class ToolCallDrafts {
     const draft = this.#draftOf(piece);
     if (draft.id === '') draft.id = this.#counted(id);
     // A name equal to the one so far, or after the arguments have begun, is a repetition.
-    if (name !== draft.name && draft.arguments === '') draft.name += this.#counted(name);
+    if (name !== draft.name && draft.arguments.text === '') draft.name += this.#counted(name);
     this.#counted(args);
-    if (!draft.isLeftOut) draft.arguments += args;
+    if (!draft.isLeftOut) draft.arguments.add(args);
     return args === '' ? [] : this.#announce(draft);
   }
 
@@ -96,8 +97,13 @@ export class ToolCallDrafts {
   parts(): ToolPart[] {
     const ids = new CallIds();
     return this.#drafts.map((draft) => {
-      const text = draft.arguments.trim() === '' ? '{}' : draft.arguments;
-      return { type: 'tool', callId: ids.next(draft.id), name: draft.name, arguments: text };
+      const { text } = draft.arguments;
+      return {
+        type: 'tool',
+        callId: ids.next(draft.id),
+        name: draft.name,
+        arguments: isBlank(text) ? '{}' : text,
+      };
     });
   }
 
@@ -116,8 +122,8 @@ export class ToolCallDrafts {
     const known = this.#known(piece);
     if (known !== undefined && !beginsAnother(known, piece)) return known;
     const isLeftOut = this.#drafts.length === MAX_CALLS;
-    const empty = { id: '', name: '', arguments: '', announced: false };
-    const draft: Draft = { ...empty, index: piece.index, isLeftOut };
+    const empty = { id: '', name: '', announced: false };
+    const draft: Draft = { ...empty, arguments: new GrowingJson(), index: piece.index, isLeftOut };
     if (!isLeftOut) this.#drafts.push(draft);
     this.#latest = draft;
     return draft;
@@ -149,5 +155,5 @@ function pieceOf({ index, id, function: called }: CallDelta): Piece {
 function beginsAnother(draft: Draft, piece: Piece): boolean {
   if (piece.name === '') return false;
   if (piece.id !== '' && draft.id !== '') return piece.id !== draft.id;
-  return draft.arguments !== '' && piece.arguments !== '' && isJson(draft.arguments);
+  return piece.arguments !== '' && draft.arguments.isWhole();
 }

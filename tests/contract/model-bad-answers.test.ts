@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AnthropicAnswer } from '../../src/model/anthropic-answer.ts';
 import { DEFAULT_ANSWER_BYTES } from '../../src/model/connection.ts';
+import { GrowingJson } from '../../src/model/growing-json.ts';
 import type { ModelAnswer, ModelEvent, ModelMessage } from '../../src/model/model.ts';
 import { OpenAiAnswer } from '../../src/model/openai-answer.ts';
 import { type Collector, streamAnswer } from '../../src/model/stream.ts';
@@ -326,3 +327,30 @@ function nestedJson(error: Fields): string {
   const inner = Object.entries(error).map(([key, value]) => `"${key}":${json(value)}`);
   return `{"type":"error","error":{${inner.join(',')}}}`;
 }
+
+test('a text that grows is known for JSON whenever it is, and never else', () => {
+  const isJson = (text: string) => {
+    try {
+      return [JSON.parse(text)].length === 1;
+    } catch {
+      return false;
+    }
+  };
+  const token = fc.constantFrom(...['{', '}', '[', ']', '"', '\\', ':', ',', ' ', '"a"', '{}', '1', 'null']);
+  const pieces = fc.oneof(
+    fc.array(token, { maxLength: 12 }),
+    fc.json().map((text) => text.split('')),
+  );
+  fc.assert(
+    fc.property(pieces, fc.nat(3), (given, every) => {
+      const growing = new GrowingJson();
+      given.forEach((piece, n) => {
+        growing.add(piece);
+        if (n % (every + 1) > 0) return;
+        const isBareAndLong = /^\s*[^\s{["]/.test(growing.text) && growing.text.length > 32;
+        expect(growing.isWhole()).toBe(!isBareAndLong && isJson(growing.text));
+      });
+    }),
+    { numRuns: 2_000 },
+  );
+});

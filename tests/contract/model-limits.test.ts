@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { DEFAULT_ANSWER_BYTES, type ModelOptions } from '../../src/model/connection.ts';
 import type { ModelMessage } from '../../src/model/model.ts';
-import { MAX_CALLS } from '../../src/model/tool-calls.ts';
+import { MAX_CALLS, ToolCallDrafts } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
 import {
   answerOf,
@@ -253,6 +253,23 @@ test('an id and a name that are repeated with every piece of a call count once',
   const answerBytes = 100_000;
   const server = await serve(() => raw(eventStream(frames([...calls, chunk({}, 'stop')]))));
   answerOf(await collect(kitOf(providers[0]).modelAt(server, { answerBytes })));
+});
+
+test('arguments are parsed once, however often their name is repeated', () => {
+  for (const [first, piece] of [
+    ['{"content":"', 'ab"cd}ef '],
+    ['{]', '{]'],
+    ['{"a":[', '1],"b":[[],'],
+  ] as const) {
+    const drafts = new ToolCallDrafts();
+    const parse = vi.spyOn(JSON, 'parse');
+    for (let n = 0; n < 2_000; n += 1)
+      drafts.take({ index: 0, function: { name: 'bash', arguments: n === 0 ? first : piece } });
+    const parsed = parse.mock.calls.filter(([text]) => text.length > 100);
+    parse.mockRestore();
+    expect(parsed.length).toBeLessThanOrEqual(1);
+    expect(drafts.parts()).toHaveLength(1);
+  }
 });
 
 test.each(providers)('a status that no standard knows is that of $provider, no bug', async (each) => {

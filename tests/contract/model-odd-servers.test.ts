@@ -63,6 +63,19 @@ describe('tool calls', () => {
     ]);
   });
 
+  test('without ids, a name that is repeated within a call begins another only where its arguments are whole', async () => {
+    const repeating = (...pieces: string[]) =>
+      pieces.map((piece) => ({ index: 0, function: { name: 'write_file', arguments: piece } }));
+    const pieces = ['{"path":"a}","con', 'tent":"\\"]}', '{"}', '\n', '{"path":"b"}', 'null', '"{}"', '7'];
+    expect((await callsOf(repeating(...pieces))).calls.map((part) => part.arguments)).toEqual([
+      '{"path":"a}","content":"\\"]}{"}',
+      '\n{"path":"b"}',
+      'null',
+      '"{}"',
+      '7',
+    ]);
+  });
+
   test('with one index for all calls, another id is another call', async () => {
     const deltas = [
       { index: 0, id: 'c1', function: a },
