@@ -15,12 +15,16 @@ export function neutralised(text: string): string {
   return text.replace(SEQUENCES, '').replace(/\r\n?/g, '\n').replace(CONTROLS, visible);
 }
 
-// Zero-width and other format characters: two texts that differ in one look the same.
-const INVISIBLE = /\p{Cf}/gu;
+// What nobody sees, so that two texts that differ in it look the same: format characters and variation selectors, what is not
+// assigned or private, and blanks that are no plain space.
+const INVISIBLE =
+  /[^\P{C}\n\t]|\p{Default_Ignorable_Code_Point}|(?! )\p{Zs}|[\u2800\u{13441}\u{13442}\u{16fe4}\u{1d159}]/gu;
+// Terminals leave out marks beyond the few that a language puts on one letter.
+const HEAPED = /(?<=[\p{Mn}\p{Me}]{3})[\p{Mn}\p{Me}]/gu;
 
 /** As `neutralised`, with nothing left out: for who decides by this text what may be done. A tab and a newline stay. */
 export function unhidden(text: string): string {
-  return text.replace(CONTROLS, visible).replace(INVISIBLE, '\ufffd');
+  return text.replace(CONTROLS, visible).replace(INVISIBLE, '\ufffd').replace(HEAPED, '\ufffd');
 }
 
 function visible(character: string): string {

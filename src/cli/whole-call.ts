@@ -1,54 +1,104 @@
 /** A call as a person must see it who is asked to allow it: everything that the model wrote, nothing cut, nothing hidden. */
 import type { Approval } from '../api/wire.ts';
-import { widthOf, wrapped } from './text-width.ts';
+import { wrapped } from './text-width.ts';
 import { oneLine, unhidden } from './untrusted-text.ts';
 
 const MARGIN = ' │ ';
 /** Of a line that goes on: a line break of the model's own is told from one of the terminal's. */
 const MARGIN_ON = ' ┆ ';
-const MIN_TEXT_COLUMNS = 16;
+/** Of a word of ours among the model's. */
+const MARGIN_OURS = ' ⋮ ';
+/** Some terminals draw a margin's line two columns wide. */
+const MARGIN_COLUMNS = MARGIN.length + 1;
+const MIN_TEXT_COLUMNS = 2;
 const NAME_COLUMNS = 24;
+/** Names that can be taken for nothing else. Our tools have no others. */
+const PLAIN_NAME = /^[\w.-]+$/;
+/** Of rows that look the same, more than so many in a row are counted, not repeated. */
+const MAX_ALIKE = 3;
+/** What is longer may have scrolled away by the time a person is asked. */
+const SCREEN_ROWS = 20;
 
-/** A line or more for each argument, behind `indent`. `json`: the arguments as the model wrote them, valid or not. */
+/**
+ * A line or more for each argument, behind `indent`: the model's text is always behind a margin. `json`: the arguments as the
+ * model wrote them, valid or not.
+ */
 export function argumentLines(
   json: string,
   { columns, indent = '  ' }: { readonly columns: number; readonly indent?: string },
 ): string {
-  const pairs = pairsOf(json).map(([name, value]): [string, string] => [
-    unhidden(name).replaceAll('\n', '␊').replaceAll('\t', '␉'),
-    value,
-  ]);
-  const width = Math.min(NAME_COLUMNS, Math.max(0, ...pairs.map(([name]) => widthOf(name))));
-  const room = Math.max(MIN_TEXT_COLUMNS, columns - indent.length - width - MARGIN.length);
-  return pairs.map(([name, value]) => linesOf(name, value, { indent, width, room })).join('');
+  const pairs = pairsOf(json, Math.min(NAME_COLUMNS, Math.floor(columns / 2)));
+  const width = pairs.reduce((widest, [name]) => Math.max(widest, name.length), 0);
+  const room = Math.max(MIN_TEXT_COLUMNS, columns - indent.length - width - MARGIN_COLUMNS);
+  const blocks = pairs.map(([name, value]) => ({ label: name.padEnd(width), rows: rowsOf(value, room) }));
+  return [...blocks.flatMap(linesOf), ...reminder(blocks)]
+    .map((line) => `${indent}${line}`.trimEnd().concat('\n'))
+    .join('');
 }
 
-interface Layout {
-  readonly indent: string;
-  readonly width: number;
-  readonly room: number;
+interface Block {
+  readonly label: string;
+  readonly rows: readonly Row[];
 }
 
-function linesOf(name: string, value: string, { indent, width, room }: Layout): string {
-  const lines = unhidden(value)
+interface Row {
+  readonly margin: string;
+  readonly text: string;
+}
+
+function rowsOf(value: string, room: number): Row[] {
+  const rows = unhidden(value)
     .replaceAll('\t', '    ')
     .split('\n')
-    .flatMap((line) => wrapped(line, room).map((text, piece) => (piece === 0 ? MARGIN : MARGIN_ON) + text));
-  const label = name + ' '.repeat(Math.max(0, width - widthOf(name)));
-  const blank = ' '.repeat(width);
-  return lines
-    .map((line, index) => `${indent}${index === 0 ? label : blank}${line}`.trimEnd())
-    .join('\n')
-    .concat('\n');
+    .flatMap((line) =>
+      wrapped(line, room).map((text, piece) => ({ margin: piece === 0 ? MARGIN : MARGIN_ON, text })),
+    );
+  return withRunsCounted(rows);
 }
 
-function pairsOf(json: string): [string, string][] {
+/** Thousands of blank lines must not scroll away what stands before them. */
+function withRunsCounted(rows: readonly Row[]): Row[] {
+  const kept: Row[] = [];
+  let start = 0;
+  for (const [index, row] of rows.entries()) {
+    const next = rows[index + 1];
+    if (next !== undefined && isAlike(row, next)) continue;
+    const run = rows.slice(start, index + 1);
+    const more = { margin: MARGIN_OURS, text: `${run.length - 1} more lines like this` };
+    kept.push(...(run.length > MAX_ALIKE ? [row, more] : run));
+    start = index + 1;
+  }
+  return kept;
+}
+
+function isAlike(one: Row, other: Row): boolean {
+  return one.margin === other.margin && one.text.trimEnd() === other.text.trimEnd();
+}
+
+function linesOf({ label, rows }: Block): string[] {
+  const blank = ' '.repeat(label.length);
+  return rows.map(({ margin, text }, index) => `${index === 0 ? label : blank}${margin}${text}`);
+}
+
+/** Behind a long call: how long it was, and the first words of the longest argument. */
+function reminder(blocks: readonly Block[]): string[] {
+  const total = blocks.reduce((sum, { rows }) => sum + rows.length, 0);
+  if (total <= SCREEN_ROWS) return [];
+  const longest = blocks.reduce((one, other) => (other.rows.length > one.rows.length ? other : one));
+  const first = longest.rows.find(({ margin, text }) => margin !== MARGIN_OURS && text.trim() !== '');
+  return [
+    `${total} lines: scroll up to see them all. They begin:`,
+    ...linesOf({ label: longest.label, rows: first === undefined ? [] : [first] }),
+  ];
+}
+
+function pairsOf(json: string, nameColumns: number): [string, string][] {
   const value = parsed(json);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [['arguments', json]];
-  return Object.entries(value).map(([name, each]) => [
-    name,
-    typeof each === 'string' ? each : JSON.stringify(each),
-  ]);
+  const pairs = Object.entries(value);
+  if (!pairs.every(([name]) => PLAIN_NAME.test(name) && name.length <= nameColumns))
+    return [['arguments', JSON.stringify(value)]];
+  return pairs.map(([name, each]) => [name, typeof each === 'string' ? each : JSON.stringify(each)]);
 }
 
 function parsed(json: string): unknown {

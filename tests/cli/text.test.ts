@@ -8,8 +8,8 @@ import { describeFailure, endedSentence } from '../../src/cli/failure.ts';
 import { table } from '../../src/cli/table.ts';
 import { parseLimits, readPrompt, readTask } from '../../src/cli/task-input.ts';
 import { createStyle } from '../../src/cli/terminal.ts';
-import { wrapped } from '../../src/cli/text-width.ts';
-import { neutralised, oneLine } from '../../src/cli/untrusted-text.ts';
+import { widthOf, wrapped } from '../../src/cli/text-width.ts';
+import { neutralised, oneLine, unhidden } from '../../src/cli/untrusted-text.ts';
 import { argumentLines } from '../../src/cli/whole-call.ts';
 import { loadConfig } from '../../src/config.ts';
 import { aSession, assistant, aTask, doneTask } from './scripted-api.ts';
@@ -59,7 +59,8 @@ test.each([
     '{"command":"echo \\u001b]0;\\u0007 ; rm -rf ~ \\r\\u200b#"}',
     '  command │ echo ␛]0;␇ ; rm -rf ~ ␍\ufffd#\n',
   ],
-  ['{"a\\nb":[1,{"c":null}]}', '  a␊b │ [1,{"c":null}]\n'],
+  ['{"a":[1,{"b":null}]}', '  a │ [1,{"b":null}]\n'],
+  ['{"a\\nb":1,"command":"ls"}', '  arguments │ {"a\\nb":1,"command":"ls"}\n'],
   ['{"command":', '  arguments │ {"command":\n'],
   ['[1]', '  arguments │ [1]\n'],
   ['', '  arguments │\n'],
@@ -68,12 +69,100 @@ test.each([
 });
 
 test('a long line is wrapped behind the margin, and told from a new one', () => {
-  const json = JSON.stringify({ command: `${'x'.repeat(28)}yy\n日本z` });
+  const json = JSON.stringify({ command: `${'x'.repeat(27)}yy\n日本z` });
   expect(argumentLines(json, { columns: 40 })).toBe(
-    `  command │ ${'x'.repeat(28)}\n          ┆ yy\n          │ 日本z\n`,
+    `  command │ ${'x'.repeat(27)}\n          ┆ yy\n          │ 日本z\n`,
   );
   expect(wrapped('日本🙂', 3)).toEqual(['日', '本', '🙂']);
   expect(wrapped('', 3)).toEqual(['']);
+});
+
+describe('who is asked', () => {
+  const every = Array.from({ length: 0x110000 }, (_, code) => code)
+    .filter((code) => code < 0xd800 || code > 0xdfff)
+    .map((code) => String.fromCodePoint(code));
+
+  test('is shown a sign for every character that nobody sees', () => {
+    const unseen = /\p{Default_Ignorable_Code_Point}|\p{Cf}|\p{Co}|\p{Cn}|\p{Z}|[\u2800\u{13441}\u{1d159}]/u;
+    const hidden = every.filter((character) => unseen.test(character) && character !== ' ');
+    expect(hidden.filter((character) => unhidden(character) !== '\ufffd')).toEqual([]);
+    expect(unhidden('a b\tc\nß 漢 🙂 ␛')).toBe('a b\tc\nß 漢 🙂 ␛');
+  });
+
+  test('is shown marks that a terminal would drop', () => {
+    expect(unhidden('e\u0302\u0301\u0323')).toBe('e\u0302\u0301\u0323');
+    expect(unhidden(`x${'\u0301'.repeat(5)}`)).toBe(`x${'\u0301'.repeat(3)}\ufffd\ufffd`);
+  });
+
+  test('is shown no text of the model in the first column', () => {
+    const real = (line: string) => [...line].reduce((sum, each) => sum + (each <= '~' ? 1 : 2), 0);
+    for (const filler of ['\u{17000}', '\u{1b170}', '\u{1b000}', '\u2329', 'я', '❤', '🙂', '漢', '\u00e9']) {
+      const command = `rm -rf ~ #${filler.repeat(29)}  command │ npm test`;
+      const lines = argumentLines(JSON.stringify({ command }), { columns: 80 }).trimEnd().split('\n');
+      expect(Math.max(...lines.map(real))).toBeLessThanOrEqual(80);
+      expect(lines.slice(1).every((line) => line.startsWith('          ┆ '))).toBe(true);
+    }
+  });
+
+  test.each([
+    `x${' '.repeat(77)}Allowed by policy. Press y to go on.`,
+    'command │ npm test',
+    'n'.repeat(25),
+    '',
+    'command\ufe01',
+  ])('is shown an argument named %j behind the margin', (name) => {
+    const lines = argumentLines(JSON.stringify({ [name]: 1, command: 'ls' }), { columns: 40 })
+      .trimEnd()
+      .split('\n');
+    expect(lines.map((line) => line.slice(0, 13))).toEqual(
+      lines.map((_, index) => (index === 0 ? '  arguments │' : '            ┆')),
+    );
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(40);
+  });
+
+  test('is shown how many blank lines there are, not each', () => {
+    const command = `ls\n\n\n\nls${'\n'.repeat(5001)}rm -rf ~ #${' '.repeat(270)}x`;
+    expect(argumentLines(JSON.stringify({ command, b: 1 }), { columns: 40 })).toBe(
+      `  command │ ls
+          │
+          │
+          │
+          │ ls
+          │
+          ⋮ 4999 more lines like this
+          │ rm -rf ~ #
+          ┆
+          ⋮ 8 more lines like this
+          ┆           x
+  b       │ 1
+`,
+    );
+  });
+
+  test('is told of a long call how long it is, and how it began', () => {
+    const command = (lines: number) =>
+      JSON.stringify({
+        a: 1,
+        command: Array.from({ length: lines }, (_, index) => `line ${index}`).join('\n'),
+      });
+    const behindBlanks = JSON.stringify({ command: `${'\n'.repeat(9)}${'rm\nls\n'.repeat(20)}` });
+    expect(argumentLines(behindBlanks, { columns: 80 })).toMatch(
+      / {10}│\n {2}43 lines: scroll up to see them all. They begin:\n {2}command │ rm\n$/,
+    );
+    expect(argumentLines(command(19), { columns: 80 })).toMatch(/ {10}│ line 18\n$/);
+    expect(argumentLines(command(20), { columns: 80 })).toMatch(
+      / {10}│ line 19\n {2}21 lines: scroll up to see them all. They begin:\n {2}command │ line 0\n$/,
+    );
+  });
+});
+
+test.each([
+  ['漢\u{17000}\u{18b00}\u{1b170}\u{1aff0}\u2329\ufe10\u{1d300}', 16],
+  ['❤\ufe0f🙂', 4],
+  ['e\u0301\u200b', 1],
+  ['é│я', 3],
+])('%j takes %i columns', (text, columns) => {
+  expect(widthOf(text)).toBe(columns);
 });
 
 test.each([
