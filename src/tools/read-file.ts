@@ -1,15 +1,27 @@
 import { z } from 'zod';
+import { MODEL_MAX_CHARS, MODEL_MAX_LINES } from '../core/truncate.ts';
 import { readTextFile } from '../workspace/text-file.ts';
+import {
+  BYTE_ORDER_MARK,
+  type FileLines,
+  fileLines,
+  type LineRange,
+  numberedLines,
+  startOfLongLine,
+} from './file-lines.ts';
 import { filePath, findFile } from './file-path.ts';
 import { defineTool } from './tool.ts';
 
-const BYTE_ORDER_MARK = '\ufeff';
+/** What is made of a file at most, and kept where the model sees it cut in the middle: the whole is on the disk. */
+const MOST = { chars: 4 * MODEL_MAX_CHARS, lines: 4 * MODEL_MAX_LINES };
+/** Of more, the model gets as much as it sees uncut, with a line that says how to go on. */
+const SEEN = { chars: MODEL_MAX_CHARS - 500, lines: MODEL_MAX_LINES - 1 };
 
 export const readFileTool = defineTool({
   name: 'read_file',
   description:
     'Reads a text file. Every line comes with its number and a tab in front, which are not part of the file. ' +
-    'A long result is cut in the middle: read the rest with offset and limit.',
+    'A long result is cut, in the middle or at its end: read the rest with offset and limit.',
   parameters: z.strictObject({
     path: filePath,
     offset: z.int().min(1).optional().describe('First line to read, counted from 1.'),
@@ -19,37 +31,49 @@ export const readFileTool = defineTool({
   async execute({ path, offset = 1, limit }, { workspace }) {
     const text = await readTextFile(await findFile(workspace, path));
     if (text === '' || text === BYTE_ORDER_MARK) return { text: `(${path} is an empty file)` };
-    const lines = splitLines(text);
-    if (offset > lines.length) {
+    const file = fileLines(text);
+    if (offset > file.total) {
       return {
-        text: `Error: OutOfRange: '${path}' has ${lines.length} lines, no line ${offset}.`,
+        text: `Error: OutOfRange: '${path}' has ${file.total} lines, no line ${offset}.`,
         isError: true,
       };
     }
-    const last = Math.min(lines.length, limit === undefined ? lines.length : offset - 1 + limit);
-    const numbered = lines.slice(offset - 1, last).map((line, index) => `${offset + index}\t${line}`);
-    const notes = remarks(text, { offset, last, total: lines.length });
-    return { text: [...numbered, ...(notes === '' ? [] : [`(${notes})`])].join('\n') };
+    const last = Math.min(file.total, limit === undefined ? file.total : offset - 1 + limit);
+    const { lines, notes } = shown(file, { first: offset, last });
+    return { text: [...lines, ...(notes === '' ? [] : [`(${notes})`])].join('\n') };
   },
 });
 
-function splitLines(text: string): string[] {
-  const lines = text.replace(BYTE_ORDER_MARK, '').split('\n');
-  if (lines.at(-1) === '') lines.pop();
-  return lines.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+interface Shown {
+  readonly lines: readonly string[];
+  readonly notes: string;
+}
+
+function shown(file: FileLines, { first, last }: LineRange): Shown {
+  const all = numberedLines(file, { first, last }, MOST);
+  if (all.length === last - first + 1) return { lines: all, notes: remarks(file, { first, last }) };
+  const lines = numberedLines(file, { first, last }, SEEN);
+  if (lines.length === 0) return startShown(file, first);
+  const end = first + lines.length - 1;
+  return { lines, notes: remarks(file, { first, last: end }, `go on with offset ${end + 1}`) };
+}
+
+function startShown(file: FileLines, number: number): Shown {
+  const { text, shown: chars, length } = startOfLongLine(file, number, SEEN.chars);
+  const next = number < file.total ? `; line ${number + 1} begins at offset ${number + 1}` : '';
+  const note = `the first ${chars} of ${length} characters of line ${number}: look into it with grep or bash${next}`;
+  return { lines: [text], notes: remarks(file, { first: number, last: number }, note) };
 }
 
 /** What the numbered lines do not show, but an edit must know. */
-function remarks(text: string, range: { offset: number; last: number; total: number }): string {
-  const { offset, last, total } = range;
-  const ends = text.split('\n').length - 1;
-  const windowsEnds = text.split('\r\n').length - 1;
+function remarks(file: FileLines, { first, last }: LineRange, more = ''): string {
   const notes = [
-    offset > 1 || last < total ? `lines ${offset} to ${last} of ${total}` : '',
-    windowsEnds > 0 && windowsEnds === ends ? 'CRLF line endings' : '',
-    windowsEnds > 0 && windowsEnds < ends ? 'mixed line endings, CRLF and LF' : '',
-    text.startsWith(BYTE_ORDER_MARK) ? 'starts with a byte order mark' : '',
-    last === total && !text.endsWith('\n') ? 'no newline at the end of the file' : '',
+    first > 1 || last < file.total ? `lines ${first} to ${last} of ${file.total}` : '',
+    more,
+    file.ends === 'CRLF' ? 'CRLF line endings' : '',
+    file.ends === 'mixed' ? 'mixed line endings, CRLF and LF' : '',
+    file.hasByteOrderMark ? 'starts with a byte order mark' : '',
+    last === file.total && !file.endsWithNewline ? 'no newline at the end of the file' : '',
   ];
   return notes.filter((note) => note !== '').join('; ');
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readdir, stat, symlink, truncate } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { MODEL_MAX_CHARS, MODEL_MAX_LINES, truncateForModel } from '../../src/core/truncate.ts';
 import { MAX_LISTED } from '../../src/tools/list-dir.ts';
 import { MAX_FILE_BYTES } from '../../src/workspace/text-file.ts';
 import { useProject } from './tools-harness.ts';
@@ -66,11 +67,55 @@ describe('read_file', () => {
 
   it('refuses a file over the limit, and reads one at it', async () => {
     await put('f', `${'x'.repeat(MAX_FILE_BYTES - 1)}\n`);
-    expect((await read({})).length).toBe(MAX_FILE_BYTES + 1);
+    expect(await read({})).toMatch(/^1\tx/);
     await truncate(path('f'), MAX_FILE_BYTES + 1);
     expect(await refusal('read_file', { path: 'f' })).toContain(
       `more than the ${MAX_FILE_BYTES} that can be read`,
     );
+  });
+
+  it('gives the whole of what is a few times as long as a model is shown', async () => {
+    await put('lines', '\n'.repeat(4 * MODEL_MAX_LINES));
+    expect((await read({ path: 'lines' })).split('\n')).toHaveLength(4 * MODEL_MAX_LINES);
+    await put('line', 'x'.repeat(4 * MODEL_MAX_CHARS - 3));
+    expect(await read({ path: 'line' })).toContain(`1\t${'x'.repeat(4 * MODEL_MAX_CHARS - 3)}\n(no newline`);
+  });
+
+  it.each([
+    ['of empty lines', '\n'.repeat(MAX_FILE_BYTES), MAX_FILE_BYTES],
+    ['of long lines', `${'x'.repeat(99)}\r\n`.repeat(100_000), 100_000],
+  ])('gives of a file %s what a model is shown uncut, and how to go on', async (_, content, total) => {
+    await put('f', content);
+    const next = async (offset: number) => {
+      const text = await read({ offset });
+      expect(truncateForModel(text).cut).toBe(false);
+      const [, end = '', on] = /\(lines \d+ to (\d+) of \d+; go on with offset (\d+)/.exec(text) ?? [];
+      expect(text.startsWith(`${offset}\t`)).toBe(true);
+      expect(text).toContain(`\n${end}\t`);
+      expect(text).toContain(`of ${total};`);
+      expect(Number(on)).toBe(Number(end) + 1);
+      return Number(on);
+    };
+    const second = await next(1);
+    expect(second).toBeGreaterThan(200);
+    await next(await next(second));
+    expect(await read({ offset: total - 1 })).toMatch(
+      new RegExp(`^${total - 1}\tx*\n${total}\tx*\n\\(lines`),
+    );
+    expect(await refusal('read_file', { path: 'f', offset: total + 1 })).toContain(`has ${total} lines`);
+  });
+
+  it('gives the start of a line that is longer than that', async () => {
+    await put('f', `a\n${'🙂'.repeat(100_000)}\nb\n`);
+    const [first, note] = (await read({})).split('\n');
+    expect([first, note]).toEqual(['1\ta', '(lines 1 to 1 of 3; go on with offset 2)']);
+    const long = await read({ offset: 2 });
+    expect(truncateForModel(long)).toEqual({ text: long, cut: false });
+    expect(long.isWellFormed()).toBe(true);
+    expect(long).toMatch(
+      /🙂\n\(lines 2 to 2 of 3; the first 29500 of 200000 characters of line 2: look into it with grep or bash; line 3 begins at offset 3\)$/u,
+    );
+    expect(await read({ offset: 3 })).toBe('3\tb\n(lines 3 to 3 of 3)');
   });
 
   it('reads only what its user may read', async () => {
