@@ -13,18 +13,22 @@ import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
+import { atMost } from './slots.ts';
 
 /** Results share a commit, but not for longer than this. */
 const FLUSH_MS = 250;
 /** A tool that goes on for so long after it was told to stop is left behind: it holds nobody up. */
 export const OBEY_MS = 1_000;
+/** Of one answer, which may ask for over a hundred: each takes memory and the process's only thread. */
+export const READS_AT_ONCE = 8;
 
 /** `calls`: several that merely read, or one that changes something. */
 export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): Promise<Progress> {
   const changing = calls.filter((call) => call.effect !== 'read').map((call) => call.id);
   if (changing.some((id) => !run.started.has(id)) && !(await commit(shell, run, changing))) return 'ended';
+  const slot = atMost(READS_AT_ONCE);
   const finished = await Promise.all(
-    calls.map((call) => run.reading.get(call.id) ?? runCall(shell, run, call)),
+    calls.map((call) => run.reading.get(call.id) ?? slot(() => runCall(shell, run, call))),
   );
   run.reading.clear();
   close(run, calls, finished);
@@ -52,7 +56,12 @@ export async function readAtOnce(
 ): Promise<readonly CallResult[] | undefined> {
   if (calls.length === 0) return [];
   if (shell.readGraceMs === 0) return undefined;
-  for (const call of calls) run.reading.set(call.id, runCall(shell, run, call));
+  const slot = atMost(READS_AT_ONCE);
+  for (const call of calls)
+    run.reading.set(
+      call.id,
+      slot(() => runCall(shell, run, call)),
+    );
   const late = Promise.withResolvers<undefined>();
   const timer = setTimeout(() => late.resolve(undefined), shell.readGraceMs);
   const all = Promise.all(run.reading.values());
@@ -95,6 +104,8 @@ interface Outcome {
 }
 
 async function read(shell: Shell, run: Run, call: Call): Promise<Outcome | undefined> {
+  // One that waited for others to end must not begin in a run that is over.
+  if (run.signal.aborted) return undefined;
   const outcome = await execute(shell, run, { call, signal: run.signal });
   return run.signal.aborted ? undefined : closed(outcome);
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Bus } from '../../src/bus/bus.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { defineTool } from '../../src/tools/tool.ts';
-import { OBEY_MS } from '../../src/worker/run-tools.ts';
+import { OBEY_MS, READS_AT_ONCE } from '../../src/worker/run-tools.ts';
 import { call, error, hang, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { queueKinds, type Task, useWorld } from '../support/worker.ts';
 
@@ -58,6 +58,16 @@ describe.each(kinds)('a cancelled task on $kind', (kind) => {
     await expectCancelled(task, await world.cancel(task));
     expect(await world.calls(task)).toEqual(['endless_read interrupted', 'note interrupted']);
     expect(world.noted(task)).toEqual(['endless_read']);
+  });
+
+  test('begins no read that waited for others to end', async () => {
+    await world.startWorker();
+    const calls = Array.from({ length: READS_AT_ONCE + 2 }, () => call('endless_read'));
+    const task = await world.submit({ script: () => calls });
+    await world.until('as many run as may', async () => world.noted(task).length === READS_AT_ONCE);
+    await expectCancelled(task, await world.cancel(task));
+    expect(await world.calls(task)).toEqual(calls.map(() => 'endless_read interrupted'));
+    expect(world.noted(task)).toHaveLength(READS_AT_ONCE);
   });
 
   test('does not wait for a tool that does not stop', async () => {

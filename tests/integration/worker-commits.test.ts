@@ -3,6 +3,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { defineTool } from '../../src/tools/tool.ts';
+import { READS_AT_ONCE } from '../../src/worker/run-tools.ts';
+import { atMost } from '../../src/worker/slots.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { type Task, useWorld } from '../support/worker.ts';
 import { workerTools } from '../support/worker-tools.ts';
@@ -70,6 +72,47 @@ describe('the commits of a turn', () => {
       `${done} ${done} turn.completed`,
     ]);
   });
+
+  test.each([1, 0])(
+    'are three with more reads than run at the same time, grace %i ms; each runs once, in order',
+    async (readGraceMs) => {
+      const gate = Promise.withResolvers<void>();
+      const full = Promise.withResolvers<void>();
+      const read: string[] = [];
+      let running = 0;
+      let most = 0;
+      const gated = defineTool({
+        name: 'gated',
+        description: 'Reads when the gate is open.',
+        parameters: z.object({ text: z.string() }),
+        effect: 'read',
+        async execute({ text }) {
+          read.push(text);
+          running += 1;
+          most = Math.max(most, running);
+          if (running === READS_AT_ONCE) full.resolve();
+          await gate.promise;
+          running -= 1;
+          return { text };
+        },
+      });
+      await world.startWorker({ tools: createRegistry([gated]), readGraceMs });
+      const texts = Array.from({ length: 3 * READS_AT_ONCE + 1 }, (_, index) => `read ${index}`);
+      const reads = texts.map((text) => call('gated', { text }));
+      const task = await world.submit({ script: sequence([reads, say('Done.')]), tools: ['gated'] });
+      await full.promise;
+      await vi.waitFor(async () => expect(await commitsOf(task)).toHaveLength(2));
+      expect(read).toEqual(texts.slice(0, READS_AT_ONCE));
+      gate.resolve();
+      await world.taskEnds(task);
+      expect(read).toEqual(texts);
+      expect(most).toBe(READS_AT_ONCE);
+      const results = await world.db.sql<{ text: string }>`
+        SELECT parts #>> '{0,text}' AS text FROM entry
+         WHERE session_id = ${task.sessionId} AND kind = 'tool_result' ORDER BY position`;
+      expect(results.map((row) => row.text)).toEqual(texts);
+    },
+  );
 
   test('are three where that is turned off', async () => {
     await world.startWorker({ readGraceMs: 0 });
@@ -147,4 +190,24 @@ describe('the commits of a turn', () => {
       'turn.completed',
     ]);
   });
+});
+
+test('an act that fails gives its slot to the one that waits longest', async () => {
+  const slot = atMost(1);
+  const began: number[] = [];
+  const acts = [1, 2, 3].map((number) =>
+    slot(async () => {
+      began.push(number);
+      if (number === 1) throw new Error('broken');
+      return number;
+    }),
+  );
+  expect(began).toEqual([1]);
+  expect(await Promise.allSettled(acts)).toEqual([
+    { status: 'rejected', reason: new Error('broken') },
+    { status: 'fulfilled', value: 2 },
+    { status: 'fulfilled', value: 3 },
+  ]);
+  expect(began).toEqual([1, 2, 3]);
+  expect(await slot(async () => 4)).toBe(4);
 });
