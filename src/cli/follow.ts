@@ -26,6 +26,8 @@ export type FollowEnd =
 
 const ENDS = new Set<Event['type']>(['task.succeeded', 'task.failed', 'task.cancelled']);
 const RETRY_MS = 200;
+/** How often is looked, while a person is asked, whether another has answered. */
+const LOOK_AGAIN_MS = 1_000;
 
 export async function follow(options: FollowOptions): Promise<FollowEnd> {
   try {
@@ -113,18 +115,59 @@ async function openApprovals(client: Client, taskId: string): Promise<Approval[]
 
 /** Asks the person here about each; returns those that nobody answered. */
 async function decideAll(options: FollowOptions, approvals: readonly Approval[]): Promise<Approval[]> {
-  const { connection, terminal, signal, show } = options;
+  const { connection, terminal, show } = options;
   if (!terminal.ask || show === 'json') return [...approvals];
   const undecided: Approval[] = [];
   for (const approval of approvals) {
     const { bold, columns } = terminal.style;
     terminal.out(`${bold(toolName(approval.tool))}\n${argumentLines(approval.arguments, { columns })}`);
-    const typed = await terminal.ask('Allow this call? [y/n] ', signal);
-    const decision = DECISIONS.get(typed.trim().toLowerCase());
-    if (decision) await resolve(connection.client, terminal, approval, decision);
+    const decision = await decide(options, terminal.ask, approval);
+    if (decision === 'elsewhere') terminal.out('answered elsewhere\n');
+    else if (decision !== undefined) await resolve(connection.client, terminal, approval, decision);
     else undecided.push(approval);
   }
   return undecided;
+}
+
+/** Undefined: the person closed the input. */
+async function decide(
+  options: FollowOptions,
+  ask: NonNullable<Terminal['ask']>,
+  approval: Approval,
+): Promise<'allow' | 'deny' | 'elsewhere' | undefined> {
+  const over = new AbortController();
+  const elsewhere = new AbortController();
+  void untilAnswered(options, approval, over.signal).then(
+    () => elsewhere.abort(),
+    // The question stays; whoever answers it is told what there is to tell.
+    () => {},
+  );
+  try {
+    for (;;) {
+      const signal = AbortSignal.any([options.signal, elsewhere.signal]);
+      const typed = await ask('Allow this call? [y/n] ', signal);
+      const decision = typed === undefined ? undefined : DECISIONS.get(typed.trim().toLowerCase());
+      if (typed === undefined || decision !== undefined) return decision;
+    }
+  } catch (error) {
+    if (elsewhere.signal.aborted && !options.signal.aborted) return 'elsewhere';
+    throw error;
+  } finally {
+    over.abort();
+  }
+}
+
+/** Resolves once the question is no longer open; rejects where `signal` aborts first. */
+async function untilAnswered(
+  options: FollowOptions,
+  { id, taskId }: Approval,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    await delay(LOOK_AGAIN_MS, undefined, { signal });
+    const open = await untilReachable(options, () => openApprovals(options.connection.client, taskId));
+    if (!open.some((each) => each.id === id)) return;
+  }
 }
 
 const DECISIONS = new Map<string, 'allow' | 'deny'>([

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { styleText } from 'node:util';
 
 /** Where a command reads and writes. */
@@ -8,8 +9,8 @@ export interface Terminal {
   readonly style: Style;
   /** Aborts when nobody reads stdout any more (`| head`). */
   readonly gone: AbortSignal;
-  /** Asks a person; absent where there is none. */
-  readonly ask?: (question: string, signal: AbortSignal) => Promise<string>;
+  /** Asks a person; absent where there is none. What was typed before counts for nothing. Undefined: they closed the input. */
+  readonly ask?: (question: string, signal: AbortSignal) => Promise<string | undefined>;
 }
 
 type Paint = (text: string) => string;
@@ -71,21 +72,51 @@ export function processTerminal(options: { noColor: boolean }): Terminal {
     },
     style: createStyle({ isTty, noColor, columns: () => process.stdout.columns }),
     gone: gone.signal,
-    ...(isTty && process.stdin.isTTY && { ask: askOnTerminal }),
+    ...(isTty &&
+      process.stdin.isTTY && {
+        ask: (question: string, signal: AbortSignal) =>
+          askOn({ input: process.stdin, output: process.stdout }, question, signal),
+      }),
   };
 }
 
-/** What the person typed; nothing where they closed the input. */
-async function askOnTerminal(question: string, signal: AbortSignal): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
+/** How long what was typed before a question takes to be read. */
+const TYPED_AHEAD_MS = 50;
+const CTRL_C = 3;
+
+type Keyboard = NodeJS.ReadableStream & Pick<NodeJS.ReadStream, 'setRawMode'>;
+
+/** Asks on a terminal, as `Terminal.ask` says. */
+export async function askOn(
+  { input, output }: { readonly input: Keyboard; readonly output: NodeJS.WritableStream },
+  question: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  await forgetTyped(input);
+  signal.throwIfAborted();
+  const lines = createInterface({ input, output });
   // While it reads lines the terminal sends no signal: pass on what was pressed.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   const closed = new Promise<undefined>((resolve) => lines.once('close', () => resolve(undefined)));
   try {
     const typed = await Promise.race([lines.question(question, { signal }), closed]);
-    if (typed === undefined) process.stdout.write('\n');
-    return typed ?? '';
+    if (typed === undefined) output.write('\n');
+    return typed;
   } finally {
     lines.close();
   }
+}
+
+/** Reads away what the terminal holds, also of a line that has no end yet: nobody can have meant it as the answer. */
+async function forgetTyped(input: Keyboard): Promise<void> {
+  const forget = (typed: Buffer | string) => {
+    // Meanwhile the terminal sends no signal.
+    if (Buffer.from(typed).includes(CTRL_C)) process.kill(process.pid, 'SIGINT');
+  };
+  input.setRawMode(true);
+  input.on('data', forget);
+  await delay(TYPED_AHEAD_MS);
+  input.off('data', forget);
+  input.pause();
+  input.setRawMode(false);
 }

@@ -256,7 +256,28 @@ describe('a task that needs a person', () => {
   test('waits on where the one who is here does not say', async () => {
     stream((response) => sendEvents(response, [requested, waiting]));
     approvals(anApproval());
-    expect(await watch({}, async () => '')).toBe(4);
+    expect(await watch({}, async () => undefined)).toBe(4);
+  });
+
+  test('asks again where what is said is neither yes nor no', async () => {
+    stream((response) => sendEvents(response, [requested, waiting, ended]));
+    approvals(anApproval());
+    api.on(`POST /v1/approvals/${anApproval().id}`, () => anApproval({ status: 'denied' }));
+    const said = ['', 'x', 'n'];
+    expect(await watch({}, async () => said.shift())).toBe(0);
+    expect(said).toEqual([]);
+  });
+
+  test('takes the question back where another person answers it meanwhile', async () => {
+    stream((response) => sendEvents(response, [requested, waiting, ended]));
+    approvals(anApproval());
+    const ask: Terminal['ask'] = (_, signal) => {
+      approvals(anApproval({ status: 'allowed' }));
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    };
+    expect(await watch({}, ask)).toBe(0);
+    expect(out).toContain('answered elsewhere\n');
+    expect(api.received.filter(({ method }) => method === 'POST')).toEqual([]);
   });
 
   test('goes on where another person was faster', async () => {
