@@ -18,6 +18,8 @@ const PLAIN_NAME = /^[\w.-]+$/;
 const MAX_ALIKE = 3;
 /** What is longer may have scrolled away by the time a person is asked. */
 const SCREEN_ROWS = 20;
+/** Arguments that are repeated behind a long call. Our tools have no more. */
+const REMINDED = 8;
 
 /**
  * A line or more for each argument, behind `indent`: the model's text is always behind a margin. `json`: the arguments as the
@@ -45,6 +47,8 @@ interface Row {
   readonly margin: string;
   readonly text: string;
 }
+
+const NOTHING: Row = { margin: MARGIN, text: '' };
 
 function rowsOf(value: string, room: number): Row[] {
   const rows = unhidden(value)
@@ -80,16 +84,15 @@ function linesOf({ label, rows }: Block): string[] {
   return rows.map(({ margin, text }, index) => `${index === 0 ? label : blank}${margin}${text}`);
 }
 
-/** Behind a long call: how long it was, and the first words of the longest argument. */
+/** Behind a long call: how long it was, and how its arguments begin. A path before thousands of lines has scrolled away. */
 function reminder(blocks: readonly Block[]): string[] {
   const total = blocks.reduce((sum, { rows }) => sum + rows.length, 0);
   if (total <= SCREEN_ROWS) return [];
-  const longest = blocks.reduce((one, other) => (other.rows.length > one.rows.length ? other : one));
-  const first = longest.rows.find(({ margin, text }) => margin !== MARGIN_OURS && text.trim() !== '');
-  return [
-    `${total} lines: scroll up to see them all. They begin:`,
-    ...linesOf({ label: longest.label, rows: first === undefined ? [] : [first] }),
-  ];
+  const begins = blocks.slice(0, REMINDED).map(({ label, rows }) => ({
+    label,
+    rows: [rows.find(({ margin, text }) => margin !== MARGIN_OURS && text.trim() !== '') ?? NOTHING],
+  }));
+  return [`${total} lines: scroll up to see them all. They begin:`, ...begins.flatMap(linesOf)];
 }
 
 function pairsOf(json: string, nameColumns: number): [string, string][] {

@@ -151,7 +151,7 @@ describe('who is asked', () => {
     );
     expect(argumentLines(command(19), { columns: 80 })).toMatch(/ {10}│ line 18\n$/);
     expect(argumentLines(command(20), { columns: 80 })).toMatch(
-      / {10}│ line 19\n {2}21 lines: scroll up to see them all. They begin:\n {2}command │ line 0\n$/,
+      / {10}│ line 19\n {2}21 lines: scroll up to see them all. They begin:\n {2}a {7}│ 1\n {2}command │ line 0\n$/,
     );
   });
 });
