@@ -81,8 +81,8 @@ function queued(evidence: Of<'queued'>['evidence']): string {
 }
 
 function lease(evidence: Of<'lease'>['evidence']): string {
-  const { turn, host, pid, leaseSecondsLeft: left } = evidence;
-  const worker = `${toPublicId('worker', evidence.workerId)} (process ${pid} on ${host.split(' ')[0]})`;
+  const { turn, leaseSecondsLeft: left } = evidence;
+  const worker = toPublicId('worker', evidence.workerId);
   if (left <= 0) {
     const lost = `The worker ${worker} was lost ${ago(-left)} at turn ${turn}`;
     return withWorkers(evidence, lost, ': another one takes over in a second.');

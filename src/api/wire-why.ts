@@ -42,8 +42,6 @@ export const WhyTask = z
       ...ofTurn,
       startedAt: timestamp,
       workerId: z.string(),
-      host: z.string(),
-      pid: z.int(),
       leaseSecondsLeft: z.number().meta({ description: 'negative where the worker is lost' }),
       cancelRequested: z.boolean(),
     }),

@@ -87,7 +87,7 @@ export const Usage = z
     byModel: z.array(
       z.object({ model: z.string(), input: z.int(), output: z.int(), cached: z.int(), reasoning: z.int() }),
     ),
-    toolCalls: z.int(),
+    toolCalls: z.int().meta({ description: 'calls that ended' }),
     toolFailures: z.int().meta({ description: 'calls that ended, and did not succeed' }),
   })
   .meta({ id: 'Usage', description: 'Tokens as the providers counted them, and tool calls.' });

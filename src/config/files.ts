@@ -19,9 +19,9 @@ export interface FileSetting {
 }
 
 /** The text of a settings file; `undefined` where there is none. Throws `UserError` where it cannot be read. */
-function readSettingsText(file: string): string | undefined {
+function readSettingsText(file: string, skipsDirectory: boolean): string | undefined {
   const stats = statSync(file, { throwIfNoEntry: false });
-  if (!stats) return undefined;
+  if (!stats || (skipsDirectory && stats.isDirectory())) return undefined;
   if (!stats.isFile()) {
     throw new UserError('config_unreadable', `${file} is not a file: expected a file with settings.`);
   }
@@ -34,9 +34,9 @@ function readSettingsText(file: string): string | undefined {
   return readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
 }
 
-function readText(file: string): string | undefined {
+function readText(file: string, { skipsDirectory = false } = {}): string | undefined {
   try {
-    return readSettingsText(file);
+    return readSettingsText(file, skipsDirectory);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (error instanceof UserError) throw error;
@@ -48,7 +48,8 @@ function readText(file: string): string | undefined {
 
 /** The variables of a `.env` file; `undefined` where there is none. */
 export function readEnvFile(file: string): Readonly<Record<string, string>> | undefined {
-  const text = readText(file);
+  // Some call a directory of theirs so: a Python environment.
+  const text = readText(file, { skipsDirectory: true });
   if (text === undefined) return undefined;
   const wrong = malformedEnvLine(text);
   if (wrong !== undefined) {

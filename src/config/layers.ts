@@ -67,9 +67,13 @@ function layer(find: (key: SettingKey) => Found): Layer {
   return new Map(entries.filter(([, found]) => isSet(found.raw)));
 }
 
+/** A server's, which reads no `.env`: what a project's says by these names is for its own program. */
+const NOT_FROM_DOT_ENV: readonly SettingKey[] = ['databaseUrl', 'databaseDirectUrl', 'redisUrl'];
+
 export function dotEnvLayer(cwd: string): Layer {
   const file = join(cwd, '.env');
-  return variableLayer(readEnvFile(file) ?? {}, '.env', file);
+  const found = variableLayer(readEnvFile(file) ?? {}, '.env', file);
+  return new Map([...found].filter(([key]) => !NOT_FROM_DOT_ENV.includes(key)));
 }
 
 const VCS_DIRECTORIES = ['.git', '.hg', '.svn', '.jj'];

@@ -83,7 +83,7 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
                        sum(reasoning) AS reasoning, count(*) AS requests, min(created_at) AS first
                   FROM usage WHERE task_id = t.id AND outcome = 'recorded' GROUP BY model) per_model) u ON true
       CROSS JOIN LATERAL (
-        SELECT count(*)::int AS calls,
+        SELECT (count(*) FILTER (WHERE c.ended_at IS NOT NULL))::int AS calls,
                (count(*) FILTER (WHERE c.status IN ('failed', 'denied', 'interrupted', 'unknown')))::int AS failures
           FROM turn JOIN tool_call c ON c.turn_id = turn.id WHERE turn.task_id = t.id) c
      WHERE t.team_id = ${teamId} AND (${id}::uuid IS NULL OR t.id = ${id})

@@ -55,7 +55,7 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
   // A lease that is over is a witness too: it is what a sweeper looks for.
   lease: `
     SELECT u.task_id, ${NO_TASK}, jsonb_build_object(
-             'turn', u.number, 'attemptId', a.id, 'startedAt', a.started_at, 'workerId', w.id, 'host', w.host, 'pid', w.pid,
+             'turn', u.number, 'attemptId', a.id, 'startedAt', a.started_at, 'workerId', w.id,
              'leaseSecondsLeft', ${seconds('least(w.lease_expires_at, w.ended_at) - clock_timestamp()')},
              'cancelRequested', u.cancel_requested, 'liveWorkers', u.live_workers)
       FROM open_turn u JOIN attempt a ON a.id = u.attempt_id AND a.turn_id = u.id AND a.ended_at IS NULL
@@ -160,8 +160,6 @@ interface LeaseEvidence extends OfTurn {
   readonly attemptId: string;
   readonly startedAt: string;
   readonly workerId: string;
-  readonly host: string;
-  readonly pid: number;
   readonly leaseSecondsLeft: number;
   readonly cancelRequested: boolean;
 }

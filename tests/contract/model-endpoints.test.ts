@@ -109,6 +109,7 @@ test.each([[{ index: 0 }], ['bash'], [[null]], [['bash']], [[[]]], [7]])(
       kind: 'retryable',
       code: 'stream_cut',
       message: 'The stream of Provider openai held tool calls that are no list of objects.',
+      mayHaveCost: true,
     });
   },
 );

@@ -236,6 +236,15 @@ describe('the project', () => {
     expect(failure()).toContain('.env, line 1');
   });
 
+  test("a project's .env may be its own program's: a directory, or with stores that are not Capybara's", () => {
+    write(join(cwd, '.env'), 'DATABASE_URL=file:./dev.db\nREDIS_URL=redis://the-app\nCAPYBARA_PORT=1234\n');
+    const { config } = load();
+    expect([config.databaseUrl, config.redisUrl, config.port]).toEqual([undefined, undefined, 1234]);
+    rmSync(join(cwd, '.env'));
+    mkdirSync(join(cwd, '.env'));
+    expect(load().config.port).toBe(7070);
+  });
+
   test('a directory may not choose where a key of the person is sent', () => {
     write(join(cwd, '.env'), 'ANTHROPIC_BASE_URL=http://elsewhere\n');
     expect(load().config.providers.anthropic).toEqual({ baseUrl: 'http://elsewhere' });
@@ -398,9 +407,10 @@ describe('malformed files', () => {
   });
 
   test('what is not a file, or cannot be reached, is said in one sentence', () => {
-    mkdirSync(join(cwd, '.env'));
-    expect(failure()).toBe('ROOT/project/deep/er/.env is not a file: expected a file with settings.');
-    rmSync(join(cwd, '.env'), { recursive: true });
+    rmSync(userFile, { force: true });
+    mkdirSync(userFile, { recursive: true });
+    expect(failure()).toContain('is not a file: expected a file with settings.');
+    rmSync(userFile, { recursive: true });
     symlinkSync('.env', join(cwd, '.env'));
     expect(failure()).toContain('The settings in ROOT/project/deep/er/.env cannot be read: ELOOP');
     rmSync(join(cwd, '.env'));

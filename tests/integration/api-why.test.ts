@@ -80,13 +80,13 @@ describe('a task is woken', () => {
   test('by the worker that has its turn', async () => {
     const { id, sessionId } = await it.submit();
     const held = await worker.claim(uuid('session', sessionId));
-    const named = `The worker ${toPublicId('worker', worker.id)} (process 1 on here)`;
+    const named = `The worker ${toPublicId('worker', worker.id)}`;
     await execute(`UPDATE worker SET lease_expires_at = now() + interval '30 s' WHERE id = '${worker.id}'`);
     expect(await only(sessionId)).toEqual({
       ...{ taskId: id, sessionId, status: 'running', kind: 'lease', via: [] },
       evidence: {
         ...{ turn: 1, liveWorkers: 1, startedAt: time, workerId: toPublicId('worker', worker.id) },
-        ...{ host: 'here', pid: 1, leaseSecondsLeft: seconds, cancelRequested: false },
+        ...{ leaseSecondsLeft: seconds, cancelRequested: false },
       },
       sentence: `${named} is at turn 1 and goes on; if it dies, its lease ends in N s and another one takes over.`,
     });
