@@ -410,7 +410,7 @@ describe('malformed files', () => {
     rmSync(userFile, { force: true });
     mkdirSync(userFile, { recursive: true });
     expect(failure()).toContain('is not a file: expected a file with settings.');
-    rmSync(userFile, { recursive: true });
+    rmSync(join(home, '.config'), { recursive: true });
     symlinkSync('.env', join(cwd, '.env'));
     expect(failure()).toContain('The settings in ROOT/project/deep/er/.env cannot be read: ELOOP');
     rmSync(join(cwd, '.env'));
