@@ -30,13 +30,13 @@ interface Program {
   readonly config: Config;
   /** What its log tells without `--debug`. */
   readonly level: LogLevel;
-  /** It was asked to stop, and is about to. */
-  readonly onStop?: () => void;
+  /** A person pressed Ctrl-C, and it is about to stop. */
+  readonly onInterrupt?: () => void;
 }
 
 /** Runs a program until SIGINT, SIGTERM or SIGHUP, then stops it politely; a second SIGINT ends the process at once. */
 export async function runUntilStopped(
-  { config, level, onStop }: Program,
+  { config, level, onInterrupt }: Program,
   start: (starting: Starting) => Promise<Running>,
 ): Promise<void> {
   const { createLog } = await import('../log.ts');
@@ -46,27 +46,27 @@ export async function runUntilStopped(
   const fail = (reason: string) =>
     failed.resolve(new UserError('ended', `${endedSentence(reason)}: start again, nothing is lost.`, 3));
   const running = await start({ log, fail });
-  const failure = await Promise.race([stopping, failed.promise]);
-  if (failure === undefined) {
-    onStop?.();
+  const end = await Promise.race([stopping, failed.promise]);
+  if (!(end instanceof UserError)) {
+    if (end === 'interrupted') onInterrupt?.();
     return running.stop();
   }
   // It is broken: what its parts say while they stop says less than what broke it.
   await running.stop().catch((error: unknown) => log.debug({ error }, 'a part did not stop politely'));
-  throw failure;
+  throw end;
 }
 
 const FORCED_EXIT = 130;
 
-function stopSignal(): Promise<undefined> {
+function stopSignal(): Promise<'interrupted' | 'told'> {
   return new Promise((resolve) => {
-    const stop = () => resolve(undefined);
+    const stop = () => resolve('told');
     process.once('SIGTERM', stop);
     process.once('SIGHUP', stop);
     let presses = 0;
     const press = () => {
       presses += 1;
-      if (presses === 1) stop();
+      if (presses === 1) resolve('interrupted');
       else process.exit(FORCED_EXIT);
     };
     process.on('SIGINT', oncePerPress(press));

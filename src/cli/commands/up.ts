@@ -26,8 +26,8 @@ export default class Up extends CapybaraCommand {
       import('../../embedded/capybara.ts'),
       import('../../embedded/data-dir.ts'),
     ]);
-    const onStop = () => process.stderr.write('Stopping; press Ctrl-C again to end at once.\n');
-    await runUntilStopped({ config, level: 'warn', onStop }, async ({ log, fail }) => {
+    const onInterrupt = () => process.stderr.write('Stopping; press Ctrl-C again to end at once.\n');
+    await runUntilStopped({ config, level: 'warn', onInterrupt }, async ({ log, fail }) => {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
       const { url } = capybara;
