@@ -14,7 +14,7 @@ import { argumentsOf, REASONING_CONTENT, type Round, wireName } from './history.
 import type { Model, ModelRequest } from './model.ts';
 import { type Chunk, OpenAiAnswer } from './openai-answer.ts';
 import { streamAnswer } from './stream.ts';
-import { JSON_BODY, jsonBody, listOf, Transcript } from './transcript.ts';
+import { JSON_BODY, jsonBody, Transcript } from './transcript.ts';
 
 type Settings = Omit<OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming, 'messages'>;
 type Message = OpenAI.Chat.Completions.ChatCompletionMessageParam;
@@ -100,7 +100,7 @@ function bodyOf(
     stream: true,
     stream_options: { include_usage: true },
   };
-  return jsonBody(settings, listOf(systemMessages(request.system), transcript.textOf(request.messages)));
+  return jsonBody(settings, transcript.textOf(request.messages, systemMessages(request.system)));
 }
 
 /** OpenAI's reasoning models refuse `max_tokens`; most other servers know only that. */

@@ -20,11 +20,12 @@ export class Transcript<Message extends object> {
     this.#atEnd = atEnd;
   }
 
-  /** A JSON list. */
-  textOf(messages: readonly ModelMessage[]): string {
+  /** A JSON list, which begins with `first`. Put together once: nothing looks into the long text before it is sent. */
+  textOf(messages: readonly ModelMessage[], first: readonly object[] = []): string {
     const answer = lastAnswer(messages);
     const over = this.#textBefore(messages, answer);
-    return `[${joined(over, inner(this.#atEnd(this.#wired(messages.slice(answer)))))}]`;
+    const newest = inner(this.#atEnd(this.#wired(messages.slice(answer))));
+    return `[${joined(inner(first), joined(over, newest))}]`;
   }
 
   /** The messages before `end`, where a round begins. One text per conversation is kept: the longest. */
@@ -73,9 +74,4 @@ export const JSON_BODY = { 'content-type': 'application/json' } as const;
 /** A request's JSON: its settings, and the list of its messages, which is written already. */
 export function jsonBody(settings: object, messages: string): string {
   return `${JSON.stringify(settings).slice(0, -1)},"messages":${messages}}`;
-}
-
-/** A JSON list that begins with `first` and goes on with the list `rest`. */
-export function listOf(first: readonly object[], rest: string): string {
-  return `[${joined(inner(first), rest.slice(1, -1))}]`;
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { messagesOf } from '../../src/core/context.ts';
 import type { Entry, NewEntry, Part } from '../../src/core/entry.ts';
 import { type Round, roundsOf } from '../../src/model/history.ts';
-import { jsonBody, listOf, Transcript } from '../../src/model/transcript.ts';
+import { jsonBody, Transcript } from '../../src/model/transcript.ts';
 
 const wire = (round: Round) => (round.role === 'user' && round.texts.includes('left out') ? [] : [round]);
 
@@ -100,13 +100,14 @@ describe('a transcript', () => {
   });
 
   test('becomes the last member of the request, behind what the agent is told', () => {
-    const list = listOf([{ role: 'system' }], '[{"role":"user"}]');
+    const transcript = new Transcript(({ role }) => [{ role }]);
+    const list = transcript.textOf([{ role: 'user', text: 'Go.' }], [{ role: 'system' }]);
     expect(JSON.parse(jsonBody({ model: 'm' }, list))).toEqual({
       model: 'm',
       messages: [{ role: 'system' }, { role: 'user' }],
     });
-    expect(listOf([], '[]')).toBe('[]');
-    expect(listOf([], '[1]')).toBe('[1]');
-    expect(listOf([{}], '[]')).toBe('[{}]');
+    expect(transcript.textOf([])).toBe('[]');
+    expect(transcript.textOf([{ role: 'user', text: 'Go.' }])).toBe('[{"role":"user"}]');
+    expect(transcript.textOf([], [{}])).toBe('[{}]');
   });
 });
