@@ -42,10 +42,18 @@ export function usageLines(usage: Usage): string[] {
   return toolCalls === 0 ? models : [...models, tools];
 }
 
+/** The names of limits, as `--limit` knows them, by what a task that reached one ends with. */
+const LIMITS: Readonly<Record<string, string>> = {
+  limit_turns: 'turns',
+  limit_tree_turns: 'treeTurns',
+  limit_tokens: 'tokens',
+  limit_seconds: 'seconds',
+};
+
 function nextLines(task: Task, canContinue: boolean): string[] {
-  const isLimited = task.error?.code.startsWith('limit_') ?? false;
+  const limit = LIMITS[task.error?.code ?? ''];
   if (canContinue && task.status === 'succeeded') return ['Next: capybara run --continue "…"'];
-  if (canContinue && isLimited) return ['Next: capybara run --continue --limit NAME=VALUE "go on"'];
+  if (canContinue && limit !== undefined) return [`Next: capybara run --continue --limit ${limit}=N "go on"`];
   return task.status === 'succeeded' ? [] : [`Next: capybara tasks show ${task.id}`];
 }
 

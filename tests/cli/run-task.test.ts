@@ -153,7 +153,7 @@ describe('a task that ends', () => {
     [
       'limit_turns',
       5,
-      '✗ Failed after 12 s, 2 turns: It broke (limit_turns)\nNext: capybara run --continue --limit NAME=VALUE "go on"\n',
+      '✗ Failed after 12 s, 2 turns: It broke (limit_turns)\nNext: capybara run --continue --limit turns=N "go on"\n',
     ],
   ])('failed with %s has exit code %i', async (code, exitCode, ending) => {
     stream((response) => sendEvents(response, [event(1, 'task.failed', { code, message: 'It broke.' })]));

@@ -116,7 +116,7 @@ describe('run', () => {
     const { code, stdout } = await inRepository('run', 'go round', '--limit', 'turns=2');
     expect(code).toBe(5);
     expect(normalised(stdout)).toMatch(/✗ Failed after N s, 2 turns: [^\n]+ \(limit_turns\)\n/);
-    expect(stdout).toContain('Next: capybara run --continue --limit NAME=VALUE "go on"\n');
+    expect(stdout).toContain('Next: capybara run --continue --limit turns=N "go on"\n');
   });
 
   test('that somebody leaves with Ctrl-C goes on without them, and is cancelled by id', async () => {

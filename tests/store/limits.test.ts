@@ -107,7 +107,10 @@ describe('limits, on both sides', () => {
     const [tree] = await store.db
       .sql`SELECT turns, tokens_reserved::int AS reserved FROM tree WHERE root_id = ${sessionId}`;
     expect(tree).toEqual({ turns: outcome === 'claimed' ? 1 : 0, reserved });
-    if (outcome === 'ended') expect(await failure(taskId)).toMatchObject({ code: 'limit_tokens' });
+    const message = expect.stringMatching(
+      /^The session has used 0 of its 500 tokens, and the next turn might need more/,
+    );
+    if (outcome === 'ended') expect(await failure(taskId)).toMatchObject({ code: 'limit_tokens', message });
   });
 
   test.each([

@@ -94,9 +94,9 @@ CREATE FUNCTION limit_end(p_task uuid, p_limit text) RETURNS jsonb LANGUAGE sql 
   SELECT jsonb_build_object('status', 'failed', 'code', 'limit_' || p_limit, 'message', CASE p_limit
     WHEN 'turns' THEN format('The task used all of its %s turns. Give the next one a higher limit with --limit turns=N.', turn_limit)
     WHEN 'tree_turns' THEN format('The session used all of its %s turns. Give the next task a higher limit with --limit treeTurns=N.', tree_turn_limit)
-    WHEN 'tokens' THEN format('The session reached its limit of %s tokens. Give the next task a higher limit with --limit tokens=N.', token_limit)
+    WHEN 'tokens' THEN format('The session has used %s of its %s tokens, and the next turn might need more than are left. Give the next task a higher limit with --limit tokens=N.', tree.tokens_used, token_limit)
     ELSE format('The task reached its limit of %s seconds. Give the next one a higher limit with --limit seconds=N.', seconds_limit) END)
-  FROM task WHERE id = p_task
+  FROM task JOIN tree USING (root_id) WHERE id = p_task
 $$;
 
 CREATE FUNCTION take_in_messages(p_turn turn) RETURNS int LANGUAGE plpgsql AS $$
