@@ -35,6 +35,8 @@ export interface ClaimedTurn {
   readonly openWaits: number;
   /** Model requests that failed since the last answer. */
   readonly retries: number;
+  /** Workers that were lost since the last durable step. */
+  readonly takeovers: number;
   readonly profileHash: string;
   readonly turnLimit: number;
   readonly cancelRequested: boolean;

@@ -46,6 +46,7 @@ describe('claim_turn', () => {
         answerPosition: null,
         openWaits: 0,
         retries: 0,
+        takeovers: 0,
         profileHash: submissionOf(store).task.profileHash,
         turnLimit: 70,
         cancelRequested: false,

@@ -127,7 +127,7 @@ BEGIN
       'turn', jsonb_build_object(
         'id', p_turn.id, 'sessionId', p_turn.session_id, 'taskId', p_turn.task_id, 'rootId', p_turn.root_id,
         'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
-        'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries,
+        'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries, 'takeovers', p_turn.takeovers,
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
         'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
         'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
