@@ -10,7 +10,7 @@ import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
-import { readAtOnce } from './run-tools.ts';
+import { close, readAtOnce } from './run-tools.ts';
 import type { Progress } from './run-turn.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
 
@@ -123,8 +123,7 @@ async function commitAnswer(
   const results = isTame ? await readAtOnce(shell, run, calls) : undefined;
   if (results !== undefined) {
     run.answeredUncommitted(entries, calls, recorded);
-    for (const [index, result] of results.entries())
-      run.closed(calls[index] as Call, result, performance.now());
+    close(run, calls, results);
     return 'go_on';
   }
   const outcome = await recordAnswer(shell.db, run.held, recorded);

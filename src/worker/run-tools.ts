@@ -38,7 +38,7 @@ export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): 
   return late && !(await commit(shell, run, [])) ? 'ended' : 'go_on';
 }
 
-function close(run: Run, calls: readonly Call[], finished: readonly (CallResult | undefined)[]): void {
+export function close(run: Run, calls: readonly Call[], finished: readonly (CallResult | undefined)[]): void {
   for (const [index, call] of calls.entries()) {
     const result = finished[index];
     if (result !== undefined) run.closed(call, result, performance.now());
