@@ -1,45 +1,52 @@
 /** Whether a turn costs the same however long its session is, and what it writes. */
 import { Client } from 'pg';
-import { quantile } from './statistics.ts';
-import { type Row, runSessions, type Under, warmUp } from './under.ts';
+import { ended, type Row, samples, spread, submitTask, type Under, warmUp } from './under.ts';
 
-/** Turns around which the overhead is compared, and how many on each side. */
-const LATE_TURNS = [10, 500, 2_000];
-const AROUND = 25;
+/** What is compared is measured in turns, a few of each at a time: what the machine does meanwhile happens to all. */
+const ROUNDS = 12;
+const TURNS_OF_ROUND = 20;
 const WRITING = ['claim_turn', 'record_answer', 'record_results', 'settle_turn', 'park_turn', 'retry_turn'];
 
-/** `turns`: of the one long session. */
+/** `turns`: how long the longest session is. */
 export async function measureCost(under: Under, url: string, turns: number): Promise<Row[]> {
   const client = new Client(url);
   await client.connect();
   try {
     await warmUp(under);
     const before = await written(client);
-    const { overheads, turnsOf } = await runSessions(under, 1, turns + AROUND);
+    const long = await grownSession(under, turns);
     const after = await written(client);
+    const half = await grownSession(under, turns / 4);
     return [
-      ...lateTurns(under, overheads, turnsOf),
-      ...perTurn(under, { before, after, turns: turns + AROUND + 1 }),
+      ...(await lateTurns(under, [10], [turns / 4, half], [turns, long])),
+      ...perTurn(under, { before, after, turns: turns + 1 }),
     ];
   } finally {
     await client.end();
   }
 }
 
-function lateTurns({ backend }: Under, overheads: readonly number[], turnsOf: readonly number[]): Row[] {
-  return LATE_TURNS.flatMap((turn) => {
-    const times = overheads.filter((_, index) => Math.abs((turnsOf[index] ?? 0) - turn) <= AROUND);
-    if (times.length < AROUND) return [];
-    const what = `turn overhead around turn ${turn}, 1 session`;
-    return {
-      what,
-      backend,
-      unit: 'ms',
-      n: times.length,
-      p50: quantile(times, 0.5),
-      p99: quantile(times, 0.99),
-    };
-  });
+async function grownSession(under: Under, turns: number): Promise<string> {
+  const { id, sessionId } = await submitTask(under, `turns=${turns}`);
+  await ended(under, [id]);
+  return sessionId;
+}
+
+/** The sessions by the turn they are at. Around turn 10 is a session that is made anew for each round. */
+async function lateTurns(
+  under: Under,
+  ...sessions: readonly (readonly [turn: number, sessionId?: string])[]
+): Promise<Row[]> {
+  const times = sessions.map(([turn, sessionId]) => ({ turn, sessionId, all: [] as number[] }));
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { sessionId, all } of times) {
+      await samples(under);
+      const { id } = await submitTask(under, `turns=${TURNS_OF_ROUND}`, sessionId);
+      await ended(under, [id]);
+      all.push(...(await samples(under)).overheads);
+    }
+  }
+  return times.map(({ turn, all }) => spread(`turn overhead around turn ${turn}, 1 session`, under, all));
 }
 
 interface Written {

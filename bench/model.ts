@@ -2,19 +2,18 @@
  * The bench's model: a process of its own that answers at once over Chat Completions and measures, on its own clock, how long
  * Capybara takes between the end of one answer and the next request of the same session.
  *
- * `POST /v1/chat/completions` answers with one call of `noop` until turn N of `turns=N` in the prompt, then in words; a prompt
- * with `pace=MS` is answered that much later; one with `hang` with half an answer that never ends; one with `stream=SECONDS`
- * with the time in milliseconds (`t=1234.5;`), twenty times a second. `GET /samples` returns what was measured, and forgets it.
+ * `POST /v1/chat/completions` answers with one call of `noop` until turn N of `turns=N` in the newest prompt, then in words; a
+ * prompt that goes on with `pace=MS` is answered that much later; with `hang`, with half an answer that never ends; with
+ * `stream=SECONDS`, with the time in milliseconds (`t=1234.5;`), twenty times a second. `GET /samples` returns what was
+ * measured, and forgets it.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const TURNS_IN_PROMPT = /turns=(\d+)/;
-const CONTEXT_MESSAGES = 3;
+const PROMPT = 'turns=';
+const PROMPT_BYTES = 100;
 
 let overheads: number[] = [];
-/** The turn that each of them led to. */
-let turnsOf: number[] = [];
 let arrivals: { session: string; at: number }[] = [];
 let hanging = 0;
 const ended = new Map<string, number>();
@@ -36,9 +35,8 @@ function now(): number {
 }
 
 function sendSamples(response: ServerResponse): void {
-  response.end(JSON.stringify({ overheads, turnsOf, arrivals, hanging }));
+  response.end(JSON.stringify({ overheads, arrivals, hanging }));
   overheads = [];
-  turnsOf = [];
   arrivals = [];
   ended.clear();
 }
@@ -49,13 +47,9 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   const turn = Number(request.headers['x-capybara-turn']);
   const before = ended.get(session);
   if (before === undefined) arrivals.push({ session, at });
-  else {
-    overheads.push(at - before);
-    turnsOf.push(turn);
-  }
+  else overheads.push(at - before);
 
-  const { messages } = JSON.parse(await bodyOf(request));
-  const prompt = JSON.stringify(messages.slice(0, CONTEXT_MESSAGES));
+  const prompt = promptOf(await bodyOf(request));
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   if (prompt.includes('hang')) {
     hanging += 1;
@@ -68,7 +62,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     await delay(50);
   }
   await delay(Number(/pace=(\d+)/.exec(prompt)?.[1] ?? 0));
-  const turns = Number(TURNS_IN_PROMPT.exec(prompt)?.[1]);
+  const turns = Number(/turns=(\d+)/.exec(prompt)?.[1]);
   const call = {
     index: 0,
     id: `call_${turn}`,
@@ -89,8 +83,14 @@ function chunk(delta: object, finish: string | null = null): string {
   return `data: ${JSON.stringify({ ...body, choices: [{ index: 0, delta, finish_reason: finish }], ...usage })}\n\n`;
 }
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
+/** Found, not parsed: what the model does with a long conversation is no part of what is measured. */
+function promptOf(body: Buffer): string {
+  const at = body.lastIndexOf(PROMPT);
+  return body.toString('utf8', at, at + PROMPT_BYTES);
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const part of request) chunks.push(part as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }

@@ -65,7 +65,7 @@ async function submitToRequest(under: Under, submits: number): Promise<Row> {
 /** `idle`: resident bytes of the fresh process, for comparison. */
 async function memory(under: Under, inFlight: number, idle: number): Promise<Row> {
   const before = await under.capybara.ask<{ rss: number }>();
-  const tasks = await Promise.all(Array.from({ length: inFlight }, () => submit(under, 'hang')));
+  const tasks = await Promise.all(Array.from({ length: inFlight }, () => submit(under, 'turns=0 hang')));
   while ((await samples(under)).hanging < inFlight) await delay(100);
   const { rss } = await under.capybara.ask<{ rss: number }>();
   await Promise.all(tasks.map((id) => api(under, `/v1/tasks/${id}/cancel`, {})));

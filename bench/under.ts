@@ -14,9 +14,8 @@ export interface Row {
 }
 
 export interface Samples {
+  /** Between the end of one answer and the next request of the same session. */
   readonly overheads: readonly number[];
-  /** The turn that each of them led to. */
-  readonly turnsOf: readonly number[];
   readonly arrivals: readonly { readonly session: string; readonly at: number }[];
   readonly hanging: number;
 }
@@ -81,9 +80,15 @@ export async function submit(under: Under, prompt: string): Promise<string> {
   return (await submitTask(under, prompt)).id;
 }
 
-export function submitTask(under: Under, prompt: string): Promise<{ id: string; sessionId: string }> {
+/** In a new session, or the next task of one. */
+export function submitTask(
+  under: Under,
+  prompt: string,
+  sessionId?: string,
+): Promise<{ id: string; sessionId: string }> {
   const limits = { turns: 100_000, treeTurns: 100_000 };
-  return api(under, '/v1/tasks', { prompt, workspace: { kind: 'empty' }, limits });
+  const where = sessionId === undefined ? { workspace: { kind: 'empty' } } : { sessionId };
+  return api(under, '/v1/tasks', { prompt, ...where, limits });
 }
 
 export async function ended(under: Under, tasks: readonly string[]): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * The request a model gets, built from the log. The same log gives the same bytes, and a longer log the same beginning, so
- * that providers' caches hit. An entry belongs to one log: what was made of it once is used again, the very same objects, so
- * that whoever writes them for the wire knows them again.
+ * that providers' caches hit. What was made of a log once is used again as it grows, the very same objects, so that whoever
+ * writes them for the wire knows them again.
  */
 import type { Entry, Part } from './entry.ts';
 import { textOf } from './entry.ts';
@@ -21,32 +21,42 @@ const NO_RESULT = 'Not run: the work was interrupted before this call.';
  * answer's order, whatever was interrupted in between; an answer without content is left out.
  */
 export function messagesOf(entries: readonly Entry[]): ContextMessage[] {
-  const messages: ContextMessage[] = [];
-  for (let index = 0; index < entries.length; index++) {
-    const entry = entries[index] as Entry;
-    if (entry.kind !== 'tool_result') messages.push(...(MADE.get(entry) ?? messagesAt(entries, index)));
-  }
+  const answer = entries.findLastIndex(({ kind }) => kind === 'assistant');
+  return [...messagesBefore(entries, answer), ...messagesMade(entries, Math.max(answer, 0), entries.length)];
+}
+
+/** By the last entry that they were made of, which belongs to one log. One list per log is kept: the longest. */
+const MADE = new WeakMap<Entry, ContextMessage[]>();
+
+/** Nothing that comes can change what stands before an answer: not the results of an earlier one either. */
+function messagesBefore(entries: readonly Entry[], answer: number): readonly ContextMessage[] {
+  const last = entries[answer - 1];
+  if (last === undefined) return [];
+  let known = answer - 1;
+  while (known >= 0 && !MADE.has(entries[known] as Entry)) known -= 1;
+  const before = entries[known];
+  const messages = (before && MADE.get(before)) ?? [];
+  for (const message of messagesMade(entries, known + 1, answer)) messages.push(message);
+  if (before !== undefined) MADE.delete(before);
+  MADE.set(last, messages);
   return messages;
 }
 
-const MADE = new WeakMap<Entry, readonly ContextMessage[]>();
-
-/** Kept where nothing that comes can change them: an answer's once another answer stands behind its results. */
-function messagesAt(entries: readonly Entry[], index: number): readonly ContextMessage[] {
-  const entry = entries[index] as Entry;
-  if (entry.kind === 'user' || entry.kind === 'notice') {
-    return kept(entry, [{ role: 'user', text: textOf(entry.parts) }]);
+function messagesMade(entries: readonly Entry[], from: number, end: number): ContextMessage[] {
+  const messages: ContextMessage[] = [];
+  for (let index = from; index < end; index++) {
+    const entry = entries[index] as Entry;
+    if (entry.kind === 'user' || entry.kind === 'notice') {
+      messages.push({ role: 'user', text: textOf(entry.parts) });
+    } else if (entry.kind === 'assistant' && entry.parts.length > 0) {
+      let next = index + 1;
+      while (next < end && entries[next]?.kind !== 'assistant') next += 1;
+      messages.push(
+        { role: 'assistant', parts: entry.parts },
+        ...resultsOf(entry, entries.slice(index + 1, next)),
+      );
+    }
   }
-  if (entry.kind !== 'assistant' || entry.parts.length === 0) return [];
-  let end = index + 1;
-  while (end < entries.length && entries[end]?.kind !== 'assistant') end += 1;
-  const results = resultsOf(entry, entries.slice(index + 1, end));
-  const messages: ContextMessage[] = [{ role: 'assistant', parts: entry.parts }, ...results];
-  return end === entries.length ? messages : kept(entry, messages);
-}
-
-function kept(entry: Entry, messages: readonly ContextMessage[]): readonly ContextMessage[] {
-  MADE.set(entry, messages);
   return messages;
 }
 

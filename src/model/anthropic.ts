@@ -4,13 +4,12 @@ import { AnthropicAnswer, type StreamEvent } from './anthropic-answer.ts';
 import {
   DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
-  guardedFetch,
   hostOf,
   type ModelOptions,
   originOf,
   traceHeaders,
-  watchedBy,
 } from './connection.ts';
+import { exchanging, guardedFetch } from './guarded-fetch.ts';
 import {
   argumentsOf,
   isBlank,
@@ -22,7 +21,7 @@ import {
 } from './history.ts';
 import type { Model, ModelRequest, ToolSpec } from './model.ts';
 import { streamAnswer } from './stream.ts';
-import { JSON_BODY, jsonBody, Transcript } from './transcript.ts';
+import { JSON_BODY, Transcript } from './transcript.ts';
 
 type Message = Anthropic.MessageParam;
 type Block = Anthropic.ContentBlockParam;
@@ -63,12 +62,11 @@ export function createAnthropicModel(options: ModelOptions): Model {
             const timeout = timeouts.firstTokenMs * 2;
             // Not `messages.create`: that writes to the console about old models.
             return sdk.post<AsyncIterable<StreamEvent>>('/v1/messages', {
-              body,
               stream: true,
               signal: abort,
               headers,
               timeout,
-              fetchOptions: watchedBy(onBytes),
+              fetchOptions: exchanging({ body, onBytes }),
             });
           },
         },
@@ -113,7 +111,7 @@ function bodyOf(
   request: ModelRequest,
   model: string,
   { isAnthropic, transcript }: { readonly isAnthropic: boolean; readonly transcript: Transcript<Message> },
-): string {
+): readonly Uint8Array[] {
   // The Messages API has had no temperature since its version 2026-10-21; compatible endpoints still do.
   const temperature = isAnthropic ? undefined : request.temperature;
   const settings = {
@@ -124,7 +122,7 @@ function bodyOf(
     ...(temperature === undefined ? {} : { temperature }),
     stream: true,
   };
-  return jsonBody(settings, transcript.textOf(request.messages));
+  return transcript.requestOf(settings, request.messages);
 }
 
 function cached<B extends Cacheable>(block: B): B {

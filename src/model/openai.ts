@@ -3,18 +3,17 @@ import type { Part } from '../core/entry.ts';
 import {
   DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
-  guardedFetch,
   hostOf,
   type ModelOptions,
   originOf,
   traceHeaders,
-  watchedBy,
 } from './connection.ts';
+import { exchanging, guardedFetch } from './guarded-fetch.ts';
 import { argumentsOf, REASONING_CONTENT, type Round, wireName } from './history.ts';
 import type { Model, ModelRequest } from './model.ts';
 import { type Chunk, OpenAiAnswer } from './openai-answer.ts';
 import { streamAnswer } from './stream.ts';
-import { JSON_BODY, jsonBody, Transcript } from './transcript.ts';
+import { JSON_BODY, Transcript } from './transcript.ts';
 
 type Settings = Omit<OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming, 'messages'>;
 type Message = OpenAI.Chat.Completions.ChatCompletionMessageParam;
@@ -45,10 +44,10 @@ export function createOpenAiModel(options: ModelOptions): Model {
             const body = bodyOf(request, options.model, { host: hostOf(baseUrl), transcript });
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;
-            const fetchOptions = watchedBy(onBytes);
+            const fetchOptions = exchanging({ body, onBytes });
             // Not `chat.completions.create`: that would write the whole conversation anew.
             return sdk.post<AsyncIterable<Chunk>>('/chat/completions', {
-              ...{ body, signal: abort, headers, timeout, fetchOptions },
+              ...{ signal: abort, headers, timeout, fetchOptions },
               stream: true,
             });
           },
@@ -90,7 +89,7 @@ function bodyOf(
   request: ModelRequest,
   model: string,
   { host, transcript }: { readonly host: string; readonly transcript: Transcript<Message> },
-): string {
+): readonly Uint8Array[] {
   const { temperature, maxTokens } = request;
   const settings: Settings = {
     model,
@@ -100,7 +99,7 @@ function bodyOf(
     stream: true,
     stream_options: { include_usage: true },
   };
-  return jsonBody(settings, transcript.textOf(request.messages, systemMessages(request.system)));
+  return transcript.requestOf(settings, request.messages, systemMessages(request.system));
 }
 
 /** OpenAI's reasoning models refuse `max_tokens`; most other servers know only that. */

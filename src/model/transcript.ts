@@ -3,13 +3,13 @@ import type { ModelMessage } from './model.ts';
 
 /**
  * Writes conversations as the JSON of one wire format, each part of one once: a request at turn 2,000 writes what is new
- * since turn 1,999. What stands before the last answer is over, and its text is kept with its last message for as long as
+ * since turn 1,999. What stands before the last answer is over, and its bytes are kept with its last message for as long as
  * that message lives; the worker hands over the same message objects as long as it has the session's log at hand.
  */
 export class Transcript<Message extends object> {
   readonly #wire: (round: Round) => Message[];
   readonly #atEnd: (messages: Message[]) => Message[];
-  readonly #over = new WeakMap<ModelMessage, string>();
+  readonly #over = new WeakMap<ModelMessage, GrowingList>();
 
   /** `wire`: a round's messages. `atEnd`: what is done to the newest ones, for this request only. */
   constructor(
@@ -20,33 +20,69 @@ export class Transcript<Message extends object> {
     this.#atEnd = atEnd;
   }
 
-  /** A JSON list, which begins with `first`. Put together once: nothing looks into the long text before it is sent. */
-  textOf(messages: readonly ModelMessage[], first: readonly object[] = []): string {
+  /** A request's JSON in UTF-8, in pieces: its settings, and `messages`, a list that begins with `first`. */
+  requestOf(
+    settings: object,
+    messages: readonly ModelMessage[],
+    first: readonly object[] = [],
+  ): readonly Buffer[] {
     const answer = lastAnswer(messages);
-    const over = this.#textBefore(messages, answer);
-    const newest = inner(this.#atEnd(this.#wired(messages.slice(answer))));
-    return `[${joined(inner(first), joined(over, newest))}]`;
+    const newest = this.#atEnd(this.#wired(messages.slice(answer)));
+    const lists = [
+      Buffer.from(inner(first)),
+      this.#listBefore(messages, answer).bytes,
+      Buffer.from(inner(newest)),
+    ].filter((list) => list.length > 0);
+    const opening = Buffer.from(`${JSON.stringify(settings).slice(0, -1)},"messages":[`);
+    return [opening, ...lists.flatMap((list, index) => (index === 0 ? [list] : [COMMA, list])), CLOSING];
   }
 
-  /** The messages before `end`, where a round begins. One text per conversation is kept: the longest. */
-  #textBefore(messages: readonly ModelMessage[], end: number): string {
+  /** The messages before `end`, where a round begins. One list per conversation is kept: the longest. */
+  #listBefore(messages: readonly ModelMessage[], end: number): GrowingList {
     const last = messages[end - 1];
-    if (last === undefined) return '';
+    if (last === undefined) return new GrowingList();
     let known = end - 1;
     while (known >= 0 && !this.#over.has(messages[known] as ModelMessage)) known -= 1;
     const before = messages[known];
-    if (before === last) return this.#over.get(last) ?? '';
-    const text = joined(
-      (before && this.#over.get(before)) ?? '',
-      inner(this.#wired(messages.slice(known + 1, end))),
-    );
+    const list = (before && this.#over.get(before)) ?? new GrowingList();
+    if (before === last) return list;
+    list.add(inner(this.#wired(messages.slice(known + 1, end))));
     if (before !== undefined) this.#over.delete(before);
-    this.#over.set(last, text);
-    return text;
+    this.#over.set(last, list);
+    return list;
   }
 
   #wired(messages: readonly ModelMessage[]): Message[] {
     return roundsOf(messages).flatMap(this.#wire);
+  }
+}
+
+const COMMA = Buffer.from(',');
+const CLOSING = Buffer.from(']}');
+/** How much more room is taken than is needed: a long list is copied to a larger place a few times only. */
+const GROWTH = 1.5;
+
+/** The JSON of a list without its brackets, in UTF-8: what is added is all that is written. What was given out stays as it is. */
+class GrowingList {
+  #buffer = Buffer.alloc(0);
+  #length = 0;
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Also without brackets. */
+  add(items: string): void {
+    if (items === '') return;
+    const text = this.#length === 0 ? items : `,${items}`;
+    const length = this.#length + Buffer.byteLength(text);
+    if (length > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.ceil(length * GROWTH));
+      this.#buffer.copy(grown, 0, 0, this.#length);
+      this.#buffer = grown;
+    }
+    this.#buffer.write(text, this.#length);
+    this.#length = length;
   }
 }
 
@@ -64,14 +100,5 @@ function lastAnswer(messages: readonly ModelMessage[]): number {
   return Math.max(0, index);
 }
 
-function joined(first: string, second: string): string {
-  return first === '' || second === '' ? first + second : `${first},${second}`;
-}
-
-/** Says to the SDKs that a body is written already. */
+/** Says to the SDKs that a body is written already, and to the server what it is. */
 export const JSON_BODY = { 'content-type': 'application/json' } as const;
-
-/** A request's JSON: its settings, and the list of its messages, which is written already. */
-export function jsonBody(settings: object, messages: string): string {
-  return `${JSON.stringify(settings).slice(0, -1)},"messages":${messages}}`;
-}

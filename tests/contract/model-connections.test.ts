@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import type { ModelMessage } from '../../src/model/model.ts';
 import { delay, hang, raw, say } from '../support/scripted-model/scripted-model.ts';
 import {
   answerOf,
@@ -107,6 +108,21 @@ describe.each(providers)('$provider', (each) => {
     for (let n = 0; n < 6; n += 1) answerOf(await collect(modelAt({ url })));
     // The second one where the next request was faster than the last bytes of the answer before.
     expect(ports.size).toBeLessThanOrEqual(2);
+  });
+
+  test('a request says how long it is, also where it goes on with one that was sent', async () => {
+    const server = await serve(() => say('Hm.'));
+    const model = modelAt(server);
+    const messages: ModelMessage[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      messages.push({ role: 'user', text: `Grüße, ${round}. 😀` });
+      const { parts } = answerOf(await collect(model, requestOf({ messages: [...messages] })));
+      messages.push({ role: 'assistant', parts });
+    }
+    const lengths = server.requests.map(({ headers }) => Number(headers['content-length']));
+    expect(lengths).toEqual(server.requests.map(({ body }) => Buffer.byteLength(JSON.stringify(body))));
+    expect(server.requests.some(({ headers }) => 'transfer-encoding' in headers)).toBe(false);
+    expect(server.requests.map((request) => request.messages.length)).toEqual([1, 3, 5]);
   });
 
   test('the SDK reads nothing from the environment and writes nothing to the console', async () => {

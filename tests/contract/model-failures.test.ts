@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { call, cut, error, raw, say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
 import {
@@ -111,6 +112,27 @@ describe.each(providers)('$provider', (each) => {
       raw((response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Hi</p>')),
     );
     expect(failureOf(await collect(modelAt(page)))).toMatchObject({ kind: 'terminal', code: 'bad_endpoint' });
+  });
+
+  test('an answer that is compressed though nobody asked for it is told apart, an error has its status', async () => {
+    const body = gzipSync('{"error":{"message":"No."}}');
+    const headers = { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' };
+    const answering = (status: number) =>
+      answerTo(() => raw((response) => void response.writeHead(status, headers).end(body)));
+    const answered = failureOf((await answering(200)).events);
+    expect(answered.code).toBe('bad_endpoint');
+    expect(answered.message).toContain(
+      'answered in the encoding gzip, which nobody asked for: turn that off there.',
+    );
+    expect(failureOf((await answering(429)).events)).toMatchObject({
+      kind: 'retryable',
+      code: 'rate_limited',
+    });
+  });
+
+  test.each([204, 205, 304])('an answer (%i) without a body is a failure', async (status) => {
+    const { events } = await answerTo(() => raw((response) => void response.writeHead(status).end()));
+    expect(failureOf(events).code).toBe('bad_endpoint');
   });
 
   test.each([

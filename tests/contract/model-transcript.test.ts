@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { messagesOf } from '../../src/core/context.ts';
 import type { Entry, NewEntry, Part } from '../../src/core/entry.ts';
 import { type Round, roundsOf } from '../../src/model/history.ts';
-import { jsonBody, Transcript } from '../../src/model/transcript.ts';
+import { Transcript } from '../../src/model/transcript.ts';
 
 const wire = (round: Round) => (round.role === 'user' && round.texts.includes('left out') ? [] : [round]);
 
@@ -41,6 +41,8 @@ const entry: fc.Arbitrary<NewEntry> = fc.oneof(
 const log = fc
   .array(entry, { maxLength: 30 })
   .map((entries) => entries.map((made, index): Entry => ({ ...made, position: index + 1 })));
+const SETTINGS = { model: 'm' };
+const messagesIn = (request: readonly Buffer[]) => JSON.parse(Buffer.concat(request).toString()).messages;
 const anew = (entries: readonly Entry[]) => entries.map((made) => ({ ...made }));
 
 describe('a transcript', () => {
@@ -50,7 +52,7 @@ describe('a transcript', () => {
         const transcript = new Transcript(wire);
         for (const length of lengths.toSorted((a, b) => a - b)) {
           const now = entries.slice(0, length);
-          const written = JSON.parse(transcript.textOf(messagesOf(now)));
+          const written = messagesIn(transcript.requestOf(SETTINGS, messagesOf(now)));
           expect(written).toEqual(roundsOf(messagesOf(anew(now))).flatMap(wire));
         }
       }),
@@ -67,7 +69,7 @@ describe('a transcript', () => {
     const entries: Entry[] = [{ kind: 'user', position: 1, parts: [{ type: 'text', text: 'Go.' }] }];
     for (let turn = 1; turn <= 100; turn += 1) {
       written = 0;
-      transcript.textOf(messagesOf(entries));
+      transcript.requestOf(SETTINGS, messagesOf(entries));
       expect(written, `turn ${turn}`).toBeLessThanOrEqual(4);
       const callId = `call_${turn}`;
       const parts = [{ type: 'tool' as const, callId, name: 'look', arguments: '{}' }];
@@ -92,7 +94,7 @@ describe('a transcript', () => {
       position: index + 1,
     }));
     for (const length of [1, 3, 5]) {
-      const marked = JSON.parse(transcript.textOf(messagesOf(entries.slice(0, length)))).map(
+      const marked = messagesIn(transcript.requestOf(SETTINGS, messagesOf(entries.slice(0, length)))).map(
         (message: { last?: boolean }) => message.last === true,
       );
       expect(marked).toEqual(Array.from({ length }, (_, index) => index >= length - 2));
@@ -101,13 +103,26 @@ describe('a transcript', () => {
 
   test('becomes the last member of the request, behind what the agent is told', () => {
     const transcript = new Transcript(({ role }) => [{ role }]);
-    const list = transcript.textOf([{ role: 'user', text: 'Go.' }], [{ role: 'system' }]);
-    expect(JSON.parse(jsonBody({ model: 'm' }, list))).toEqual({
+    const prompt = { role: 'user' as const, text: 'Go.' };
+    const request = transcript.requestOf(SETTINGS, [prompt], [{ role: 'system' }]);
+    expect(JSON.parse(Buffer.concat(request).toString())).toEqual({
       model: 'm',
       messages: [{ role: 'system' }, { role: 'user' }],
     });
-    expect(transcript.textOf([])).toBe('[]');
-    expect(transcript.textOf([{ role: 'user', text: 'Go.' }])).toBe('[{"role":"user"}]');
-    expect(transcript.textOf([], [{}])).toBe('[{}]');
+    expect(messagesIn(transcript.requestOf(SETTINGS, []))).toEqual([]);
+    expect(messagesIn(transcript.requestOf(SETTINGS, [prompt]))).toEqual([{ role: 'user' }]);
+    expect(messagesIn(transcript.requestOf(SETTINGS, [], [{}]))).toEqual([{}]);
+  });
+
+  test('leaves what it gave out as it was', () => {
+    const transcript = new Transcript((round) => [round]);
+    const said = { role: 'user' as const, text: 'Grüße, 😀.' };
+    const answer = { role: 'assistant' as const, parts: [{ type: 'text' as const, text: 'Ja.' }] };
+    const short = transcript.requestOf(SETTINGS, [said, answer, { ...said }]);
+    const before = Buffer.concat(short).toString();
+    const longer = [said, answer, { ...said }, { ...answer }, { ...said }];
+    expect(messagesIn(transcript.requestOf(SETTINGS, longer))).toHaveLength(5);
+    expect(Buffer.concat(short).toString()).toBe(before);
+    expect(messagesIn(short)).toHaveLength(3);
   });
 });

@@ -1,3 +1,4 @@
+import { type Dispatcher, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ModelMessage } from '../../src/model/model.ts';
 import { call, raw, say, stop, think, usage } from '../support/scripted-model/scripted-model.ts';
@@ -202,20 +203,20 @@ describe.each(providers)('$provider', (each) => {
 });
 
 describe('at the providers’ own addresses', () => {
-  const fetchBefore = globalThis.fetch;
-  afterEach(() => {
-    globalThis.fetch = fetchBefore;
-  });
+  const before = getGlobalDispatcher();
+  afterEach(() => setGlobalDispatcher(before));
 
   /** Sends what goes to a provider's own host to the scripted model. */
   async function redirected(provider: (typeof providers)[number]) {
     const server = await serve(() => say('ok'));
     const hosts: string[] = [];
-    globalThis.fetch = (input, init) => {
-      const url = new URL(String(input));
-      hosts.push(url.host);
-      return fetchBefore(server.url + url.pathname, init);
+    const redirect = (dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] => {
+      return (options, handler) => {
+        hosts.push(new URL(String(options.origin)).host);
+        return dispatch({ ...options, origin: server.url }, handler);
+      };
     };
+    setGlobalDispatcher(before.compose(redirect));
     const model = provider.create({ provider: provider.provider, model: 'm-1', apiKey: KEY });
     answerOf(await collect(model, requestOf({ temperature: 1, maxTokens: 99 })));
     return { hosts, request: server.requests[0] };

@@ -89,6 +89,22 @@ describe('messagesOf', () => {
     );
   });
 
+  test('a log that grows entry by entry has the messages it would have if it were new', () => {
+    const entry = fc.oneof(
+      fc.constantFrom(user('Go.'), notice('Hm.')),
+      fc.constantFrom(answer(tool('a')), answer(text('Hm.'), tool('a'), tool('b')), answer()),
+      fc.constantFrom(result('a', '1'), result('b', '2')),
+    );
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 20 }), fc.array(fc.nat(20)), (made, lengths) => {
+        const entries = log(...made);
+        for (const length of lengths) {
+          expect(messagesOf(entries.slice(0, length))).toEqual(messagesOf(log(...made.slice(0, length))));
+        }
+      }),
+    );
+  });
+
   test('whatever is missing, each call has exactly one result, right behind its answer', () => {
     const entry = fc.oneof(
       fc.constant(user('Go.')),
