@@ -4,6 +4,8 @@
 export interface Sandbox {
   /** What confines a command, as `doctor` and the run header say it. */
   readonly name: 'none' | 'bubblewrap';
+  /** Whether a command can change nothing but what `Command.writable` names, and its own scratch directory. */
+  readonly confined: boolean;
   /**
    * Runs one shell command to its end, time-out or abort. Never throws for what the command does; throws only where it
    * cannot be started. When it returns, no process of the command is left.
@@ -19,6 +21,11 @@ export interface Command {
   /** Absolute path. */
   readonly cwd: string;
   readonly timeoutMs: number;
+  /** What a confined command may change, and what it may only read, beside the system: real absolute paths. */
+  readonly writable: readonly string[];
+  readonly readable?: readonly string[];
+  /** A directory of its session's own, absolute, made where it is missing: temporary files and caches, which no snapshot holds. */
+  readonly scratch: string;
   /** Variables added to the cleared environment. */
   readonly env?: Readonly<Record<string, string>>;
   /** Output as it comes, stdout and stderr in order of arrival. */

@@ -59,6 +59,7 @@ export function createUnconfinedSandbox(options: UnconfinedOptions): UnconfinedS
   const env = { ...clearedEnvironment(options.environment), [WORKER_MARKER]: worker };
   return {
     name: 'none',
+    confined: false,
     async run(command, signal) {
       const call = new Call({ command, env, lockLimit, guard, options });
       const result = call.run(AbortSignal.any([signal, closing.signal]));

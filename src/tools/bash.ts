@@ -22,8 +22,12 @@ export const bashTool = defineTool({
   }),
   effect: 'external',
   async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS }, { workspace, sandbox, signal, onOutput }) {
-    const options = { script: command, cwd: workspace.root, timeoutMs: timeout * 1000, onOutput };
-    const result = await sandbox.run(options, signal);
+    const { root, scratch } = workspace;
+    const places = { cwd: root, writable: [root], scratch };
+    const result = await sandbox.run(
+      { script: command, ...places, timeoutMs: timeout * 1000, onOutput },
+      signal,
+    );
     const isError = result.end.type !== 'exit' || result.end.code !== 0;
     return { text: describe(result, timeout), isError };
   },

@@ -37,7 +37,8 @@ const HOMES = ['/home', '/Users'];
 export async function openWorkspace(row: WorkspaceRow, host: WorkspaceHost): Promise<Workspace> {
   const root =
     row.kind === 'local' ? await checkLocalPath(row.path ?? '', host) : await emptyRoot(row.id, host);
-  return { id: row.id, kind: row.kind, root, resolve: (path) => resolveInside(root, path) };
+  const scratch = join(host.dataDir, 'scratch', row.id);
+  return { id: row.id, kind: row.kind, root, scratch, resolve: (path) => resolveInside(root, path) };
 }
 
 /**

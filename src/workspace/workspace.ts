@@ -6,6 +6,8 @@ export interface Workspace {
   readonly kind: 'local' | 'empty';
   /** Absolute path of the root, symlinks resolved. */
   readonly root: string;
+  /** Absolute path of a directory beside the files, for what commands keep that is no part of the work: no snapshot holds it. */
+  readonly scratch: string;
   /**
    * The absolute path that `path` (absolute, or relative to the root) means, symlinks resolved as far as they exist.
    * Throws `WorkspacePathError` where it leaves the root.

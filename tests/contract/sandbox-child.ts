@@ -11,7 +11,10 @@ const { createUnconfinedSandbox } = await import(pathToFileURL(join(code, `uncon
 const leaseMs = Number(lease);
 const sandbox = createUnconfinedSandbox({ environment: process.env, ...(leaseMs > 0 ? { leaseMs } : {}) });
 if (leaseMs > 0) setInterval(() => sandbox.feed(), leaseMs / 10).unref();
-const result = sandbox.run({ script, cwd, timeoutMs: 60_000 }, new AbortController().signal);
+const result = sandbox.run(
+  { script, cwd, writable: [cwd], scratch: cwd, timeoutMs: 60_000 },
+  new AbortController().signal,
+);
 process.stdout.write('started\n');
 process.stdout.write(`${JSON.stringify((await result).end)}\n`);
 await sandbox.close();

@@ -158,7 +158,7 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
       process.execPath = program;
       const sandbox = createUnconfinedSandbox({ environment: process.env });
       try {
-        const command = { script: 'touch started', cwd, timeoutMs: 10_000 };
+        const command = { script: 'touch started', cwd, writable: [cwd], scratch: cwd, timeoutMs: 10_000 };
         await expect(sandbox.run(command, new AbortController().signal)).rejects.toThrow(
           'The guard process ended 3 times right after its start, so no command may run.',
         );
@@ -173,7 +173,10 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
   it('lets a command run again when the worker has come back', async () => {
     const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: 300 });
     const run = (script: string) =>
-      sandbox.run({ script, cwd, timeoutMs: 10_000 }, new AbortController().signal);
+      sandbox.run(
+        { script, cwd, writable: [cwd], scratch: cwd, timeoutMs: 10_000 },
+        new AbortController().signal,
+      );
     try {
       expect((await run('sleep 5')).end).toEqual({ type: 'signal', signal: 'SIGKILL' });
       const beats = setInterval(() => sandbox.feed(), 30);

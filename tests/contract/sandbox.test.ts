@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 function run(script: string, more: Partial<Command> = {}, signal = never): Promise<CommandResult> {
-  return sandbox.run({ script, cwd, timeoutMs: 20_000, ...more }, signal);
+  return sandbox.run({ script, cwd, writable: [cwd], scratch: cwd, timeoutMs: 20_000, ...more }, signal);
 }
 
 /** Waits until the command wrote the file, then gives its text. */
