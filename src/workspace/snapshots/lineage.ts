@@ -1,0 +1,279 @@
+import { type BytePath, bytesOf, PathSet, textOf } from './byte-path.ts';
+import type { Directory } from './file-node.ts';
+import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
+import { OpenDirectory } from './open-directory.ts';
+import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
+import { restoreRoot } from './restore.ts';
+import { type GitCommand, ShadowGit } from './shadow-git.ts';
+import { SnapshotError } from './snapshot-error.ts';
+import { type Manifest, readListing, snapshotTrees, writeSnapshot } from './snapshot-tree.ts';
+import type {
+  Restored,
+  RootPath,
+  Snapshot,
+  TakeOptions,
+  WorkspaceFiles,
+  WorkspaceRoot,
+} from './snapshots.ts';
+import { type Walked, walk } from './walk.ts';
+import { RuleCache } from './walk-rules.ts';
+
+/** Workspaces of which the files' looks are kept in memory. */
+const CACHED_WORKSPACES = 32;
+const CACHED_SUMMARIES = 1_000;
+/** After a restore the files are looked at again; what a look through the kernel's caches did not show is done once more. */
+const RESTORE_TRIES = 3;
+
+export interface LineageOptions {
+  readonly directory: string;
+  readonly limits?: Partial<SnapshotLimits>;
+  readonly git: GitCommand;
+}
+
+/** What tells whether files are those of a snapshot. */
+interface Summary {
+  readonly files: string;
+  readonly metadata: string;
+  readonly manifest: Manifest;
+}
+
+interface WalkedFiles {
+  readonly roots: ReadonlyMap<string, Walked>;
+  readonly kept: Manifest['kept'];
+}
+
+/**
+ * The snapshots of one tree of forks, on this host. Synchronous: it runs in a thread, one call after the other, so that no two calls
+ * touch the same files at once. Another process may use the same directory: what is written is never written twice.
+ */
+export class Lineage {
+  readonly #git: ShadowGit;
+  readonly #limits: SnapshotLimits;
+  readonly #rules = new RuleCache();
+  readonly #walked = new Map<string, Map<string, Directory>>();
+  readonly #summaries = new Map<string, Summary>();
+  /** Objects that the store holds, of snapshots that were taken or restored here: with a tree all that is in it. */
+  readonly #known = new Set<string>();
+
+  constructor({ directory, limits, git }: LineageOptions) {
+    this.#git = new ShadowGit(directory, git);
+    this.#limits = { ...SNAPSHOT_LIMITS, ...limits };
+    this.#git.open();
+  }
+
+  has(snapshot: string): boolean {
+    checkId(snapshot);
+    return this.#known.has(snapshot) || this.#git.has(`${snapshot}^{tree}`);
+  }
+
+  take(files: WorkspaceFiles, { previous, written = [], rereads = false }: TakeOptions = {}): Snapshot {
+    const before = previous === undefined ? undefined : this.#summary(previous);
+    if (previous !== undefined && !this.#known.has(previous)) this.#learn(previous);
+    const kept = keptPaths(before?.manifest.kept ?? {}, written);
+    const writer = new PackWriter(this.#git.packs, this.#known);
+    try {
+      const found = this.#walk(files, { kept, sink: writer, rereads });
+      const manifest = manifestOf(found);
+      const id = writeSnapshot({ roots: directoriesOf(found), manifest }, writer);
+      writer.finish();
+      for (const hash of writer.hashes) this.#known.add(hash);
+      this.#remember(id, { ...snapshotTrees(directoriesOf(found)), manifest });
+      return { id, changed: id !== previous, leftOut: leftOutFiles(found) };
+    } finally {
+      writer.discard();
+    }
+  }
+
+  isClean(files: WorkspaceFiles, snapshot: string): boolean {
+    const wanted = this.#summary(snapshot);
+    return isWhat(this.#walk(files, { kept: wanted.manifest.kept, sink: namesOnly }), wanted);
+  }
+
+  restore(files: WorkspaceFiles, snapshot: string): Restored {
+    const counts = { written: 0, removed: 0 };
+    if (this.isClean(files, snapshot)) return counts;
+    const wanted = this.#summary(snapshot);
+    const roots = this.#learn(snapshot);
+    for (let tries = 0; tries < RESTORE_TRIES; tries += 1) {
+      for (const root of writableRoots(files)) {
+        const done = this.#restoreRoot(root, roots.get(root.name), { files, wanted });
+        counts.written += done.written;
+        counts.removed += done.removed;
+      }
+      if (this.isClean(files, snapshot)) return counts;
+    }
+    throw new SnapshotError(
+      'not_restored',
+      `The files are not what the snapshot ${snapshot} says after ${RESTORE_TRIES} tries: something else is changing them.`,
+    );
+  }
+
+  #restoreRoot(
+    root: WorkspaceRoot,
+    wanted: Directory | undefined,
+    { files, wanted: summary }: { files: WorkspaceFiles; wanted: Summary },
+  ): Restored {
+    if (wanted === undefined) {
+      throw new SnapshotError(
+        'bad_root',
+        `The snapshot has no root named '${root.name}'; open the workspace as it was.`,
+      );
+    }
+    const { kept, leftOut } = summary.manifest;
+    const at = openRoot(root);
+    try {
+      const options = {
+        sink: namesOnly,
+        limits: this.#limits,
+        kept: new PathSet(kept[root.name] ?? []),
+        before: this.#walked.get(keyOf(files))?.get(root.name),
+        wanted: { root: wanted, read: (hash: string) => this.#git.blob(hash) },
+      };
+      const { root: actual } = walk(at, options, this.#rules);
+      return restoreRoot(at, { actual, wanted, leftOut: new PathSet(leftOut[root.name] ?? []) }, this.#git);
+    } finally {
+      at.close();
+    }
+  }
+
+  #walk(
+    files: WorkspaceFiles,
+    { kept, sink, rereads = false }: { kept: Manifest['kept']; sink: ObjectSink; rereads?: boolean },
+  ): WalkedFiles {
+    const before = this.#walked.get(keyOf(files));
+    const roots = new Map<string, Walked>();
+    for (const root of writableRoots(files)) {
+      const at = openRoot(root);
+      try {
+        const paths = new PathSet(kept[root.name] ?? []);
+        const options = { sink, limits: this.#limits, kept: paths, before: before?.get(root.name), rereads };
+        roots.set(root.name, walk(at, options, this.#rules));
+      } finally {
+        at.close();
+      }
+    }
+    const found = { roots, kept };
+    keepNewest(this.#walked, { key: keyOf(files), value: directoriesOf(found), limit: CACHED_WORKSPACES });
+    return found;
+  }
+
+  #summary(snapshot: string): Summary {
+    checkId(snapshot);
+    const found = this.#summaries.get(snapshot);
+    if (found !== undefined) return found;
+    const entries = this.#git.run(['ls-tree', snapshot], { mayFail: true })?.toString().trimEnd().split('\n');
+    if (entries === undefined) throw missingSnapshot(snapshot);
+    const hashes = new Map(entries.map((line) => [line.split('\t')[1], line.split(/[ \t]/)[2]]));
+    const [files, metadata, manifest] = ['files', 'metadata', 'manifest'].map((name) => hashes.get(name));
+    if (files === undefined || metadata === undefined || manifest === undefined)
+      throw missingSnapshot(snapshot);
+    const summary = {
+      files,
+      metadata,
+      manifest: JSON.parse(this.#git.blob(manifest).toString()) as Manifest,
+    };
+    this.#remember(snapshot, summary);
+    return summary;
+  }
+
+  #remember(snapshot: string, summary: Summary): void {
+    keepNewest(this.#summaries, { key: snapshot, value: summary, limit: CACHED_SUMMARIES });
+  }
+
+  /** Reads what a snapshot holds. */
+  #learn(snapshot: string): Map<string, Directory> {
+    const listing = this.#git.listing(snapshot);
+    if (listing === undefined) throw missingSnapshot(snapshot);
+    const { roots, hashes } = readListing(listing);
+    for (const hash of [...hashes, snapshot]) this.#known.add(hash);
+    return roots;
+  }
+}
+
+function checkId(snapshot: string): void {
+  if (/^[0-9a-f]{40}$/.test(snapshot)) return;
+  throw new SnapshotError('bad_name', `The snapshot id is '${snapshot}', expected 40 hexadecimal digits.`);
+}
+
+function missingSnapshot(snapshot: string): SnapshotError {
+  return new SnapshotError(
+    'missing_snapshot',
+    `The snapshot ${snapshot} is not on this host; fetch it first.`,
+  );
+}
+
+function writableRoots({ roots }: WorkspaceFiles): WorkspaceRoot[] {
+  const writable = roots.filter((root) => root.writable);
+  for (const { name } of writable) {
+    if (/^[A-Za-z0-9_-]{1,100}$/.test(name)) continue;
+    throw new SnapshotError(
+      'bad_root',
+      `A root is named '${name}', expected 1 to 100 letters, digits, '_' or '-'.`,
+    );
+  }
+  return writable;
+}
+
+function openRoot({ name, path }: WorkspaceRoot): OpenDirectory {
+  try {
+    return OpenDirectory.open(bytesOf(path));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new SnapshotError(
+      'bad_root',
+      `The root '${name}' at ${path} cannot be opened (${code}); it has to be a directory.`,
+    );
+  }
+}
+
+function keyOf(files: WorkspaceFiles): string {
+  return writableRoots(files)
+    .map(({ name, path }) => `${name}\0${path}`)
+    .join('\0\0');
+}
+
+function keptPaths(before: Manifest['kept'], written: readonly RootPath[]): Manifest['kept'] {
+  const added = Map.groupBy(written, ({ root }) => root);
+  const names = new Set([...Object.keys(before), ...added.keys()]);
+  const pathsOf = (name: string): readonly BytePath[] =>
+    new PathSet([...(before[name] ?? []), ...(added.get(name) ?? []).map(({ path }) => bytesOf(path))]).paths;
+  return Object.fromEntries([...names].sort().map((name) => [name, pathsOf(name)]));
+}
+
+function directoriesOf({ roots }: WalkedFiles): Map<string, Directory> {
+  return new Map([...roots].map(([name, { root }]) => [name, root]));
+}
+
+function manifestOf({ roots, kept }: WalkedFiles): Manifest {
+  const leftOut = [...roots]
+    .filter(([, found]) => found.leftOut.length > 0)
+    .map(([name, found]) => [name, new PathSet(found.leftOut.map(({ path }) => path)).paths] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return { format: 1, kept, leftOut: Object.fromEntries(leftOut) };
+}
+
+function leftOutFiles({ roots }: WalkedFiles): Snapshot['leftOut'] {
+  return [...roots].flatMap(([root, { leftOut }]) =>
+    leftOut.map(({ path, reason }) => ({ root, path: textOf(path), reason })),
+  );
+}
+
+/** What the snapshot left out may be missing here: it cannot be restored. Anything else that no snapshot holds is too much. */
+function isWhat(found: WalkedFiles, { files, metadata, manifest }: Summary): boolean {
+  const trees = snapshotTrees(directoriesOf(found));
+  if (trees.files !== files || trees.metadata !== metadata) return false;
+  return [...found.roots].every(([name, { leftOut }]) => {
+    const expected = new PathSet(manifest.leftOut[name] ?? []);
+    return leftOut.every(({ path }) => expected.has(path));
+  });
+}
+
+function keepNewest<T>(
+  cache: Map<string, T>,
+  { key, value, limit }: { key: string; value: T; limit: number },
+): void {
+  cache.delete(key);
+  cache.set(key, value);
+  const [oldest] = cache.keys();
+  if (cache.size > limit && oldest !== undefined) cache.delete(oldest);
+}

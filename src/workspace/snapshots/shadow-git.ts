@@ -1,0 +1,212 @@
+import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SnapshotError } from './snapshot-error.ts';
+
+const ERROR_TEXT_LIMIT = 500;
+const BATCH_BYTES = 32 * 1024 * 1024;
+/** A pack without an index may still be being written by another process of this host. */
+const ABANDONED_MS = 60 * 60_000;
+
+const CONFIG = `[core]
+\trepositoryformatversion = 0
+\tbare = true
+\tprotectHFS = false
+\tprotectNTFS = false
+\tlogAllRefUpdates = false
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[transfer]
+\tfsckObjects = false
+`;
+
+export interface GitCommand {
+  /** A PATH. */
+  readonly searchPath: string;
+  readonly timeoutMs: number;
+}
+
+/**
+ * A git directory of Capybara's own. Git never runs in a workspace, never reads a file of one, and knows no configuration but the one
+ * that is written here: nothing that an agent can write names a program, a filter, an attribute or a path to it.
+ */
+export class ShadowGit {
+  readonly directory: string;
+  readonly packs: string;
+  readonly #command: GitCommand;
+
+  constructor(directory: string, command: GitCommand) {
+    this.directory = directory;
+    this.packs = join(directory, 'objects', 'pack');
+    this.#command = command;
+  }
+
+  /** Creates what is missing, and clears up after whoever died while writing. */
+  open(): void {
+    mkdirSync(this.packs, { recursive: true, mode: 0o700 });
+    for (const name of ['refs', 'info', 'objects/info']) {
+      mkdirSync(join(this.directory, name), { recursive: true, mode: 0o700 });
+    }
+    this.#replace('config', CONFIG);
+    this.#replace('HEAD', 'ref: refs/heads/none\n');
+    this.#mendPacks();
+  }
+
+  #replace(name: string, text: string): void {
+    const temporary = join(this.directory, `${name}.${process.pid}.new`);
+    writeFileSync(temporary, text, { mode: 0o600 });
+    renameSync(temporary, join(this.directory, name));
+  }
+
+  /** The index of a pack that was complete is made again; a pack that was not goes once nobody can be writing it. */
+  #mendPacks(): void {
+    for (const name of readdirSync(this.packs)) {
+      const path = join(this.packs, name);
+      const isOld = () =>
+        (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) < Date.now() - ABANDONED_MS;
+      if (name.startsWith('tmp_') && isOld()) rmSync(path, { force: true });
+      if (!name.endsWith('.pack') || hasWholeIndex(path)) continue;
+      const made = this.run(['index-pack', path], { mayFail: true });
+      if (made === undefined && isOld()) rmSync(path, { force: true });
+    }
+  }
+
+  has(hash: string): boolean {
+    return this.run(['cat-file', '-e', hash], { mayFail: true }) !== undefined;
+  }
+
+  /** `ls-tree` of a whole snapshot; undefined where it is not here. */
+  listing(snapshot: string): Buffer | undefined {
+    return this.run(['ls-tree', '-r', '-t', '-z', '--full-tree', snapshot], { mayFail: true });
+  }
+
+  blob(hash: string): Buffer {
+    return this.run(['cat-file', 'blob', hash]) as Buffer;
+  }
+
+  /** Writes a blob of any size to an open file. */
+  blobTo(hash: string, file: number): void {
+    this.run(['cat-file', 'blob', hash], { stdout: file });
+  }
+
+  /** Hands over the blobs in some order; those that are larger than a batch as undefined, to be asked for one by one. */
+  blobs(hashes: readonly string[], use: (hash: string, content: Buffer | undefined) => void): void {
+    for (const batch of this.#batches(hashes)) {
+      if (batch.bytes > BATCH_BYTES) use(batch.hashes[0] as string, undefined);
+      else this.#batch(batch.hashes, use);
+    }
+  }
+
+  #batches(hashes: readonly string[]): { hashes: string[]; bytes: number }[] {
+    if (hashes.length === 0) return [];
+    const input = Buffer.from(`${hashes.join('\n')}\n`);
+    const sizes = (this.run(['cat-file', '--batch-check=%(objectname) %(objectsize)'], { input }) as Buffer)
+      .toString()
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(' '));
+    const batches: { hashes: string[]; bytes: number }[] = [];
+    for (const [hash = '', size = ''] of sizes) {
+      if (!/^\d+$/.test(size)) throw missing(hash);
+      const last = batches.at(-1);
+      if (last === undefined || last.bytes + Number(size) > BATCH_BYTES)
+        batches.push({ hashes: [hash], bytes: Number(size) });
+      else {
+        last.hashes.push(hash);
+        last.bytes += Number(size);
+      }
+    }
+    return batches;
+  }
+
+  #batch(hashes: readonly string[], use: (hash: string, content: Buffer) => void): void {
+    const output = this.run(['cat-file', '--batch'], {
+      input: Buffer.from(`${hashes.join('\n')}\n`),
+    }) as Buffer;
+    let at = 0;
+    for (const hash of hashes) {
+      const end = output.indexOf('\n', at);
+      const [, type, size] = output.toString('latin1', at, end).split(' ');
+      if (type !== 'blob') throw missing(hash);
+      const start = end + 1;
+      at = start + Number(size) + 1;
+      use(hash, output.subarray(start, at - 1));
+    }
+  }
+
+  /** The output; with `mayFail` undefined where git says no. Throws `SnapshotError`. */
+  run(
+    args: readonly string[],
+    { input, stdout, mayFail, accepts = [0] }: RunOptions = {},
+  ): Buffer | undefined {
+    const options: SpawnSyncOptions = {
+      cwd: this.directory,
+      env: this.#environment(),
+      input: input ?? Buffer.alloc(0),
+      maxBuffer: Number.MAX_SAFE_INTEGER,
+      timeout: this.#command.timeoutMs,
+      killSignal: 'SIGKILL',
+      ...(stdout !== undefined && { stdio: ['pipe', stdout, 'pipe'] }),
+    };
+    const done = spawnSync('git', ['--no-pager', ...args], options);
+    if (done.status !== null && accepts.includes(done.status))
+      return (done.stdout as Buffer | null) ?? Buffer.alloc(0);
+    if (mayFail && done.status !== null) return undefined;
+    throw new SnapshotError('git_failed', failureText(args, done, this.#command));
+  }
+
+  #environment(): Record<string, string> {
+    return {
+      PATH: this.#command.searchPath,
+      HOME: '/dev/null',
+      XDG_CONFIG_HOME: '/dev/null',
+      LC_ALL: 'C',
+      GIT_DIR: this.directory,
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_CONFIG_SYSTEM: '/dev/null',
+      GIT_CONFIG_GLOBAL: '/dev/null',
+      GIT_ATTR_NOSYSTEM: '1',
+      GIT_NO_REPLACE_OBJECTS: '1',
+      GIT_OPTIONAL_LOCKS: '0',
+      GIT_TERMINAL_PROMPT: '0',
+      GIT_ADVICE: '0',
+    };
+  }
+}
+
+interface RunOptions {
+  readonly input?: Buffer;
+  /** An open file that takes the output. */
+  readonly stdout?: number;
+  readonly mayFail?: boolean;
+  /** Exit codes that are no failure. */
+  readonly accepts?: readonly number[];
+}
+
+function failureText(
+  args: readonly string[],
+  done: { error?: Error | undefined; stderr: Buffer | string | null; status: number | null },
+  { searchPath, timeoutMs }: GitCommand,
+): string {
+  const code = (done.error as NodeJS.ErrnoException | undefined)?.code;
+  if (code === 'ENOENT') {
+    return `Snapshots need git, and there is none in ${searchPath}; install git (2.38 or newer).`;
+  }
+  if (code === 'ETIMEDOUT') return `git ${args[0]} over the snapshots took longer than ${timeoutMs} ms.`;
+  const said = done.error?.message ?? done.stderr?.toString().trim() ?? '';
+  return `git ${args[0]} over the snapshots failed (${done.status ?? 'no exit code'}): ${said.slice(0, ERROR_TEXT_LIMIT)}`;
+}
+
+function missing(hash: string): SnapshotError {
+  return new SnapshotError(
+    'missing_object',
+    `The snapshot store has lost the object ${hash}; fetch the snapshot again.`,
+  );
+}
+
+/** After a power cut an index may be absent, or shorter than what its pack and itself say. */
+function hasWholeIndex(pack: string): boolean {
+  return existsSync(pack.replace(/\.pack$/, '.idx'));
+}

@@ -1,0 +1,13 @@
+/**
+ * A snapshot that cannot be taken, restored or read: `code` is stable, the message one sentence for a person.
+ *
+ * `too_many_files`, `missing_snapshot` (fetch it first), `missing_object`, `bad_root`, `bad_name`, `not_restored`, `git_failed`, `io`.
+ */
+export class SnapshotError extends Error {
+  override readonly name = 'SnapshotError';
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

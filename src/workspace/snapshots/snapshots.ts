@@ -1,0 +1,90 @@
+import type { LeftOutReason } from './file-node.ts';
+import type { SnapshotLimits } from './limits.ts';
+
+/** The files of one workspace on this host. */
+export interface WorkspaceFiles {
+  readonly roots: readonly WorkspaceRoot[];
+}
+
+export interface WorkspaceRoot {
+  /** Letters, digits, `_`, `-`: the same on every host. */
+  readonly name: string;
+  /** Absolute and real. */
+  readonly path: string;
+  /** Only writable roots are part of snapshots. */
+  readonly writable: boolean;
+}
+
+/** A file by its root's name and its path from there. */
+export interface RootPath {
+  readonly root: string;
+  readonly path: string;
+}
+
+export interface TakeOptions {
+  /** The snapshot before this one: what it keeps of ignored files is kept on, and what it holds is not stored again. */
+  readonly previous?: string;
+  /**
+   * Ignored files that are part of the work because a tool writes them. Named before they are written, what was there (or that nothing was)
+   * is part of the snapshot as well.
+   */
+  readonly written?: readonly RootPath[];
+  /** Reads every file again: while processes run that map files into memory, times do not tell all. */
+  readonly rereads?: boolean;
+}
+
+export interface Snapshot {
+  /** 40 hexadecimal digits. The same files have the same id, on every host. */
+  readonly id: string;
+  /** Whether it differs from `previous`. */
+  readonly changed: boolean;
+  /** Unignored files that it does not hold. */
+  readonly leftOut: readonly LeftOutFile[];
+}
+
+export interface LeftOutFile extends RootPath {
+  readonly reason: LeftOutReason;
+}
+
+export interface Restored {
+  /** Files, links and directories made or changed. */
+  readonly written: number;
+  /** Entries removed, directories with all that was in them as one. */
+  readonly removed: number;
+}
+
+/**
+ * The snapshots of a tree of forks, whose workspaces share what is the same. Everything rejects with `SnapshotError`.
+ *
+ * A snapshot holds, byte for byte, all files that are not ignored (gitignore(5), and the tracked files of a git repository in any case),
+ * empty directories, links as links, whether a file is executable, version control's own directories, nested repositories with
+ * theirs, and ignored files that were named as `written`. Other ignored files are caches: never in it, never touched, unless they
+ * stand in the way or in a directory that the snapshot does not have.
+ */
+export interface SnapshotStore {
+  /** Records the files as they are. Durable when it resolves. */
+  take(files: WorkspaceFiles, options?: TakeOptions): Promise<Snapshot>;
+  /** Makes the files what the snapshot says. May be killed and done again. No process may be changing them meanwhile. */
+  restore(files: WorkspaceFiles, snapshot: string): Promise<Restored>;
+  /** Whether the files are what the snapshot says: with nothing more and nothing less. */
+  isClean(files: WorkspaceFiles, snapshot: string): Promise<boolean>;
+  /** Whether the snapshot is on this host. */
+  has(snapshot: string): Promise<boolean>;
+}
+
+export interface Snapshots {
+  /** `lineage`: letters, digits, `_`, `-`; names the tree of forks. */
+  of(lineage: string): SnapshotStore;
+  /** Waits for what is under way. */
+  close(): Promise<void>;
+}
+
+export interface SnapshotsOptions {
+  /** Where snapshots are kept on this host: Capybara's own, never inside a workspace. Made if missing. */
+  readonly directory: string;
+  readonly limits?: Partial<SnapshotLimits>;
+  /** Where git is looked for: a PATH. */
+  readonly searchPath?: string;
+  /** How many snapshots are taken or restored at once; default 2. */
+  readonly threads?: number;
+}
