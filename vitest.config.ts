@@ -6,7 +6,8 @@ export default defineConfig({
     globalSetup: ['tests/support/global-setup.ts'],
     setupFiles: ['tests/support/leaks.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores it must do with: much of it waits for leases.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     disableConsoleIntercept: true,

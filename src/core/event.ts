@@ -25,6 +25,7 @@ export const EVENT_TYPES = [
   'approval.requested',
   'approval.resolved',
   'agent.state_changed',
+  'workspace.snapshotted',
   'limit.reached',
   'usage.recorded',
 ] as const;

@@ -20,6 +20,16 @@ export interface Call {
   readonly status: CallStatus;
   /** Why the call may not run: said by a rule, or by a person. */
   readonly denial?: string;
+  /** Of one whose outcome is unknown: what it may have left. */
+  readonly traces?: string;
+}
+
+/**
+ * Whether a commit must say that the call has started before it begins, because it is not simply run again after a crash.
+ * `managed`: its worker puts the files back first.
+ */
+export function startsByCommit({ effect }: Pick<Call, 'effect'>, managed: boolean): boolean {
+  return effect === 'external' || (effect === 'workspace' && !managed);
 }
 
 /** A turn in hand. */
@@ -105,8 +115,10 @@ function reportOf(call: Call): CallReport | undefined {
     return { call, status: 'denied', text: `Denied: ${call.denial || 'a person said no to this call.'}` };
   }
   // Committed as started by an attempt that has ended since: it ran, or it did not, or in part.
-  if (call.status === 'started' && call.effect !== 'read')
-    return { call, status: 'unknown', text: UNKNOWN_OUTCOME };
+  if (call.status === 'started' && call.effect !== 'read') {
+    const text = call.traces === undefined ? UNKNOWN_OUTCOME : `${UNKNOWN_OUTCOME}\n\n${call.traces}`;
+    return { call, status: 'unknown', text };
+  }
   return undefined;
 }
 

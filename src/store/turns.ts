@@ -42,7 +42,17 @@ export interface ClaimedTurn {
   readonly cancelRequested: boolean;
   /** Until the task's deadline, in seconds; null without one. */
   readonly secondsLeft: number | null;
-  readonly workspace: { readonly id: string; readonly kind: 'local' | 'empty'; readonly path: string | null };
+  readonly workspace: WorkspaceRow;
+}
+
+export interface WorkspaceRow {
+  readonly id: string;
+  readonly kind: 'local' | 'empty';
+  readonly path: string | null;
+  /** The snapshot the session began with; null: there was nothing, or nothing was recorded yet. */
+  readonly base: string | null;
+  /** The newest recorded snapshot. */
+  readonly head: string | null;
 }
 
 /** A turn that an attempt holds: what every write names. */
@@ -87,6 +97,8 @@ export interface CallResult {
   readonly durationMs?: number;
   /** SHA-256 (hexadecimal) of the stored output, where the model sees it cut. */
   readonly outputHash?: string;
+  /** The workspace's files after the call, where it changed them. */
+  readonly snapshot?: string;
 }
 
 interface Committed {
@@ -144,6 +156,15 @@ export function recordResults(
   progress: { readonly results: readonly CallResult[]; readonly start: readonly string[] },
 ): Promise<({ outcome: 'recorded' } & Committed) | { outcome: 'fenced' }> {
   return db.transition('record_results', held.turnId, held.attemptId, progress.results, progress.start);
+}
+
+/** Records what the workspace's files are before a call that changes them, where that is not recorded yet. */
+export function recordFiles(
+  db: Database,
+  held: Held,
+  snapshot: string,
+): Promise<({ outcome: 'recorded' } & Committed) | { outcome: 'fenced' }> {
+  return db.transition('record_files', held.turnId, held.attemptId, snapshot);
 }
 
 export type SettleOutcome =

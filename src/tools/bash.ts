@@ -21,9 +21,11 @@ export const bashTool = defineTool({
       .describe(`Seconds it may take; ${DEFAULT_TIMEOUT_SECONDS} where left out.`),
   }),
   effect: 'external',
+  effectConfined: 'workspace',
   async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS }, { workspace, sandbox, signal, onOutput }) {
-    const { root, scratch } = workspace;
-    const places = { cwd: root, writable: [root], scratch };
+    const { root, shown, scratch } = workspace;
+    // A shell shows where it is by the name that it is given, if that leads there.
+    const places = { cwd: root, writable: [root], scratch, env: { PWD: shown } };
     const result = await sandbox.run(
       { script: command, ...places, timeoutMs: timeout * 1000, onOutput },
       signal,

@@ -15,8 +15,8 @@ export interface Registry {
   readonly tools: readonly Tool[];
   /** Sorted by name, so that a prompt stays the same from turn to turn. */
   specs(): readonly ToolDescription[];
-  /** `read` for a name that is not there: its call changes nothing. */
-  effectOf(name: string): Effect;
+  /** `read` for a name that is not there: its call changes nothing. `confined`: as `Sandbox.confined`. */
+  effectOf(name: string, confined: boolean): Effect;
   /** Runs one call. Never throws: whatever goes wrong is a result that the model can read. */
   execute(name: string, argumentsText: string, context: ToolContext): Promise<ToolOutcome>;
 }
@@ -41,7 +41,7 @@ export function createRegistry(tools: readonly Tool[]): Registry {
   return {
     tools: sorted,
     specs: () => specs,
-    effectOf: (name) => byName.get(name)?.effect ?? 'read',
+    effectOf: (name, confined) => effectOf(byName.get(name), confined),
     async execute(name, argumentsText, context) {
       const tool = byName.get(name);
       const outcome =
@@ -49,6 +49,11 @@ export function createRegistry(tools: readonly Tool[]): Registry {
       return { ...outcome, text: storable(outcome.text) };
     },
   };
+}
+
+function effectOf(tool: Tool | undefined, confined: boolean): Effect {
+  if (tool === undefined) return 'read';
+  return (confined ? tool.effectConfined : undefined) ?? tool.effect;
 }
 
 /** One registry of all tools. Throws where two have the same name. */

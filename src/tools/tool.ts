@@ -9,6 +9,8 @@ export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly parameters: Parameters;
   readonly effect: Effect;
+  /** Where its commands run in a sandbox that confines them to the workspace; else as `effect`. */
+  readonly effectConfined?: Effect;
   /** Runs the call. A throw becomes the result `Error: Type: message` that the model can read. */
   execute(args: z.infer<Parameters>, context: ToolContext): Promise<ToolOutcome>;
 }

@@ -3,7 +3,7 @@ import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
 import type { ToolPart } from '../core/entry.ts';
 import { judge } from '../core/permission.ts';
-import type { Call } from '../core/turn.ts';
+import { type Call, startsByCommit } from '../core/turn.ts';
 import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
 import { projectContext } from '../workspace/context.ts';
@@ -107,7 +107,7 @@ async function commitAnswer(
   const { answer, before, latencyMs, firstTokenMs } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
   const calls = asked.map((part, ordinal) => newCall(shell, run, { part, ordinal }));
-  const atOnce = startsAtOnce(calls);
+  const atOnce = startsAtOnce(calls, run.managed);
   const { parts, stopReason, usage } = answer;
   const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
   const recorded = {
@@ -136,7 +136,9 @@ async function commitAnswer(
 
 function newCall(shell: Shell, run: Run, asked: { readonly part: ToolPart; readonly ordinal: number }): Call {
   const { callId, name, arguments: args } = asked.part;
-  const effect = run.profile.tools.includes(name) ? shell.tools.effectOf(name) : 'read';
+  const effect = run.profile.tools.includes(name)
+    ? shell.tools.effectOf(name, shell.sandbox.confined)
+    : 'read';
   const judgement = judge(effect, run.profile.mode);
   return {
     id: newId(),
@@ -155,9 +157,9 @@ function merelyReads({ effect, status, denial }: Call): boolean {
 }
 
 /** The changing call that runs right after this commit, if there is one: its intent needs no commit of its own. */
-function startsAtOnce([first]: readonly Call[]): Call | undefined {
+function startsAtOnce([first]: readonly Call[], managed: boolean): Call | undefined {
   const free = first?.status === 'requested' && first.denial === undefined;
-  return free && first.effect !== 'read' ? first : undefined;
+  return free && startsByCommit(first, managed) ? first : undefined;
 }
 
 /** The arguments stay in the answer's parts: nothing is stored twice. */

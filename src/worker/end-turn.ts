@@ -16,6 +16,7 @@ import type { Progress } from './run-turn.ts';
 import { announce, type Shell } from './shell.ts';
 
 export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Progress> {
+  await run.leaveWorkspace();
   const results = run.takePending();
   const outcome = await settleTurn(shell.db, run.held, {
     ...run.takeUncommitted(),
@@ -37,6 +38,7 @@ export function finish(shell: Shell, run: Run, end: FinishedTask): Promise<Progr
 
 /** Gives the turn to whoever is free, with everything that was finished. `spent`: a model request was broken off. */
 export async function handBack(shell: Shell, run: Run, spent = false): Promise<Progress> {
+  await run.leaveWorkspace();
   const results = run.takePending();
   const outcome = await handBackTurn(shell.db, run.held, { results, spent, nextTurnId: newId() });
   if (outcome.outcome !== 'fenced') await announce(shell, run.turn.rootId, outcome);
@@ -45,6 +47,7 @@ export async function handBack(shell: Shell, run: Run, spent = false): Promise<P
 
 /** Lets go of the slot while a person is asked. Goes on where the answer came in the meantime. */
 export async function park(shell: Shell, run: Run): Promise<Progress> {
+  await run.leaveWorkspace();
   const outcome = await parkTurn(shell.db, run.held, run.takePending());
   if (outcome.outcome === 'parked' || outcome.outcome === 'open')
     await announce(shell, run.turn.rootId, outcome);
@@ -63,6 +66,7 @@ export async function afterFailure(shell: Shell, run: Run, failure: FailedReques
   if (run.stopped !== undefined) return 'go_on';
   const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, shell.retry);
   if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message, spent });
+  await run.leaveWorkspace();
   const outcome = await retryTurn(shell.db, run.held, {
     delayMs,
     failure: { code, message },

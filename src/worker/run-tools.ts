@@ -2,9 +2,8 @@
  * Performs a turn's calls. The order of commits is what accounts for effects (promise 3): a call that changes something
  * begins only after a commit says `started`; what was started by an attempt that is gone never runs again here.
  */
-import type { ClosedCallStatus } from '../core/entry.ts';
 import { truncateForModel } from '../core/truncate.ts';
-import type { Call, CallReport } from '../core/turn.ts';
+import { type Call, type CallReport, startsByCommit } from '../core/turn.ts';
 import { putOutput } from '../store/outputs.ts';
 import { type CallResult, recordResults } from '../store/turns.ts';
 import type { ToolOutcome } from '../tools/tool.ts';
@@ -12,6 +11,7 @@ import { handBack } from './end-turn.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
+import { type Changed, noteFiles, recorded } from './session-files.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
 import { atMost } from './slots.ts';
 
@@ -24,8 +24,9 @@ export const READS_AT_ONCE = 8;
 
 /** `calls`: several that merely read, or one that changes something. */
 export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): Promise<Progress> {
-  const changing = calls.filter((call) => call.effect !== 'read').map((call) => call.id);
-  if (changing.some((id) => !run.started.has(id)) && !(await commit(shell, run, changing))) return 'ended';
+  if (calls.some((call) => call.effect !== 'read') && !(await noteFiles(shell, run))) return 'ended';
+  const starting = calls.filter((call) => startsByCommit(call, run.managed)).map((call) => call.id);
+  if (starting.some((id) => !run.started.has(id)) && !(await commit(shell, run, starting))) return 'ended';
   const slot = atMost(READS_AT_ONCE);
   const finished = await Promise.all(
     calls.map((call) => run.reading.get(call.id) ?? slot(() => runCall(shell, run, call))),
@@ -95,36 +96,51 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   const outcome = call.effect === 'read' ? await read(shell, run, call) : await change(shell, run, call);
   if (outcome === undefined) return undefined;
   const durationMs = Math.round(performance.now() - began);
-  return { id: call.id, status: outcome.status, durationMs, ...(await shown(shell, outcome.text)) };
+  const { status, text, ...files } = outcome;
+  return { id: call.id, status, durationMs, ...files, ...(await shown(shell, text)) };
 }
 
-interface Outcome {
-  readonly status: ClosedCallStatus;
-  readonly text: string;
-}
-
-async function read(shell: Shell, run: Run, call: Call): Promise<Outcome | undefined> {
+async function read(shell: Shell, run: Run, call: Call): Promise<Changed | undefined> {
   // One that waited for others to end must not begin in a run that is over.
   if (run.signal.aborted) return undefined;
   const outcome = await execute(shell, run, { call, signal: run.signal });
   return run.signal.aborted ? undefined : closed(outcome);
 }
 
-async function change(shell: Shell, run: Run, call: Call): Promise<Outcome | undefined> {
+async function change(shell: Shell, run: Run, call: Call): Promise<Changed | undefined> {
+  const isCommitted = startsByCommit(call, run.managed);
   if (!(await isSafe(shell, run))) {
     // Committed as started, but it did not begin: known, unlike one whose worker was lost.
-    return run.stopped === 'lost'
+    return run.stopped === 'lost' || !isCommitted
       ? undefined
-      : { status: 'interrupted', text: `Not run: ${WHY[run.stopped ?? 'drain']}.` };
+      : { status: 'interrupted', text: `Not run: ${why(run)}.` };
   }
-  const outcome = await execute(shell, run, { call, signal: run.changesSignal });
-  if (!run.changesSignal.aborted) return closed(outcome);
-  return { status: 'interrupted', text: `${outcome.text}\n[interrupted: ${WHY[run.stopped ?? 'drain']}]` };
+  if (shell.tools.effectOf(call.name, shell.sandbox.confined) === 'external' && call.effect !== 'external')
+    return UNCONFINED;
+  const checkout = await run.workspace(shell.openWorkspace);
+  checkout.disturb();
+  const signal = isCommitted ? run.changesSignal : run.signal;
+  const outcome = await execute(shell, run, { call, signal });
+  if (outcome === LEFT_BEHIND) checkout.abandon();
+  if (!signal.aborted) return recorded(checkout, closed(outcome));
+  // It runs again, from the files as they were.
+  if (!isCommitted && (run.stopped === 'drain' || run.stopped === 'lost')) return undefined;
+  return recorded(checkout, { status: 'interrupted', text: `${outcome.text}\n[interrupted: ${why(run)}]` });
 }
 
-function closed(outcome: ToolOutcome): Outcome {
+function why({ stopped = 'drain' }: Run): string {
+  return WHY[stopped];
+}
+
+function closed(outcome: ToolOutcome): Changed {
   return { status: outcome.isError ? 'failed' : 'succeeded', text: outcome.text };
 }
+
+/** It was allowed as one that a sandbox confines; a worker without one, on the same or another host, must not run it. */
+const UNCONFINED: Changed = {
+  status: 'failed',
+  text: 'Not run: the call was to be confined to the workspace, and the worker that has the turn now has no sandbox. Ask again.',
+};
 
 const WHY = {
   cancel: 'the task was cancelled',

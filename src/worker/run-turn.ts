@@ -16,6 +16,7 @@ import { finish, handBack, park, settle } from './end-turn.ts';
 import type { Told } from './log-cache.ts';
 import { Run } from './run.ts';
 import { reportCalls, runTools } from './run-tools.ts';
+import { afterLoss } from './session-files.ts';
 import { announce, type Shell } from './shell.ts';
 
 /** Whether the run goes on, or this attempt is over. */
@@ -70,6 +71,7 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
   shell.enter(run);
   const deadline = stopAtDeadline(run);
   try {
+    await afterLoss(shell, run);
     let progress: Progress = 'go_on';
     while (progress === 'go_on') progress = await perform(shell, run);
   } catch (error) {
@@ -79,7 +81,7 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
   } finally {
     clearTimeout(deadline);
     shell.runs.delete(run);
-    run.close();
+    await run.close();
   }
 }
 

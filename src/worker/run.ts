@@ -3,7 +3,7 @@ import type { Entry, NewEntry } from '../core/entry.ts';
 import type { Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer } from '../store/turns.ts';
-import type { Workspace } from '../workspace/workspace.ts';
+import type { Checkout } from '../workspace/checkouts.ts';
 
 /**
  * Why a run stops early.
@@ -42,7 +42,7 @@ export class Run {
   readonly reading = new Map<string, Promise<CallResult | undefined>>();
   /** The answer, where nothing is left to do but to settle: it shares that commit. */
   #uncommitted: RecordedAnswer | undefined;
-  #workspace: Promise<Workspace> | undefined;
+  #workspace: Promise<Checkout> | undefined;
   readonly #entries: Entry[];
   #calls: readonly Call[];
   #stopped: StopReason | undefined;
@@ -83,9 +83,10 @@ export class Run {
   }
 
   /** Nothing that the run began outlives it, also where an error ended it. */
-  close(): void {
+  async close(): Promise<void> {
     this.#abort.abort(new Error('the run has ended'));
     this.#abortChanges.abort(new Error('the run has ended'));
+    await this.leaveWorkspace();
   }
 
   log(): TurnLog {
@@ -107,10 +108,23 @@ export class Run {
     return this.#entries;
   }
 
+  /** Capybara puts the workspace's files back before it runs an interrupted call again. */
+  get managed(): boolean {
+    return this.turn.workspace.kind !== 'local';
+  }
+
   /** Opened once, when something first needs it. */
-  workspace(open: (turn: ClaimedTurn) => Promise<Workspace>): Promise<Workspace> {
+  workspace(open: (turn: ClaimedTurn) => Promise<Checkout>): Promise<Checkout> {
     this.#workspace ??= open(this.turn);
     return this.#workspace;
+  }
+
+  /** Before the commit after which another run may work on the files. */
+  async leaveWorkspace(): Promise<void> {
+    const opened = this.#workspace;
+    this.#workspace = undefined;
+    const checkout = await opened?.catch(() => undefined);
+    checkout?.release();
   }
 
   /** The answer is in the log; from here on the calls are what is left to do. */
@@ -140,6 +154,16 @@ export class Run {
       other.id === call.id ? { ...other, status: result.status } : other,
     );
     this.#append([{ kind: 'tool_result', callId: call.callId, parts: result.parts, status: result.status }]);
+  }
+
+  get calls(): readonly Call[] {
+    return this.#calls;
+  }
+
+  /** Another attempt has committed the call's start, and it is known to have done nothing: it runs in this one. */
+  begins(call: Call): void {
+    this.started.add(call.id);
+    this.reread(this.#calls);
   }
 
   /** Calls whose start is committed but that never began: what became of them is known. */

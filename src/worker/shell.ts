@@ -10,7 +10,7 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
 import type { ClaimedTurn, Held, Wake } from '../store/turns.ts';
 import type { Registry } from '../tools/registry.ts';
-import type { Workspace } from '../workspace/workspace.ts';
+import type { Checkout } from '../workspace/checkouts.ts';
 import type { LogCache } from './log-cache.ts';
 import type { ProfileCache } from './profile-cache.ts';
 import type { Run } from './run.ts';
@@ -37,7 +37,7 @@ export interface Shell {
   readonly abandoned: Set<Held>;
   /** Puts a run among `runs`; one that comes while the worker stops is told so. */
   enter(run: Run): void;
-  openWorkspace(turn: ClaimedTurn): Promise<Workspace>;
+  openWorkspace(turn: ClaimedTurn): Promise<Checkout>;
   /** The incarnation that claims are made under. */
   workerId(): string;
   /** Resolves when an act may begin that must not be another worker's too; rejects where the run was stopped. */

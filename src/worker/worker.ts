@@ -1,5 +1,6 @@
 /** A worker: takes wake-ups from the queue, runs turns, keeps its lease, sweeps, and stops politely. */
 import { setMaxListeners } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from '../bus/bus.ts';
 import { type Clock, systemClock } from '../clock.ts';
@@ -13,12 +14,15 @@ import type { Database } from '../store/database.ts';
 import type { Patience } from '../store/patience.ts';
 import { attemptStates } from '../store/workers.ts';
 import type { Registry } from '../tools/registry.ts';
-import { openWorkspace } from '../workspace/kinds.ts';
+import { openCheckout } from '../workspace/checkouts.ts';
+import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
+import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
 import { ProfileCache } from './profile-cache.ts';
 import type { Run } from './run.ts';
 import { runTurn } from './run-turn.ts';
+import { checkoutHost } from './session-files.ts';
 import type { Shell } from './shell.ts';
 import { DEFAULT_SWEEP, Sweeper, type SweepTiming } from './sweeper.ts';
 
@@ -96,6 +100,7 @@ class LiveWorker implements RunningWorker {
   readonly #shell: Shell;
   readonly #runs = new Set<Run>();
   readonly #sweeper: Sweeper;
+  readonly #snapshots: Snapshots;
   #lease: Lease | undefined;
   #consumer: TurnConsumer | undefined;
   #unsubscribe: (() => Promise<void>) | undefined;
@@ -121,6 +126,8 @@ class LiveWorker implements RunningWorker {
       takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
       readGraceMs = READ_GRACE_MS,
     } = options;
+    this.#snapshots = openSnapshots({ directory: join(dataDir, 'snapshots') });
+    const checkouts = checkoutHost(this.#snapshots, dataDir, log);
     this.#shell = {
       db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs, readGraceMs },
@@ -135,8 +142,7 @@ class LiveWorker implements RunningWorker {
       steadyMs: () => this.#held().steadyMs(),
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
-      openWorkspace: ({ workspace }) =>
-        openWorkspace({ ...workspace, path: workspace.path ?? undefined }, { dataDir }),
+      openWorkspace: ({ workspace, rootId }) => openCheckout({ ...workspace, lineage: rootId }, checkouts),
     };
     this.#sweeper = new Sweeper(
       { ...this.#shell, db: sweeping(db, this.#closing.signal) },
@@ -180,7 +186,8 @@ class LiveWorker implements RunningWorker {
     await this.#sweeper.close();
     await this.#startingOver;
     // Together: each waits a moment for a Postgres that may be away.
-    await Promise.all([this.#closeQueue(), this.#unsubscribe?.(), this.#lease?.close()]);
+    const closing = [this.#closeQueue(), this.#unsubscribe?.(), this.#lease?.close()];
+    await Promise.all([...closing, this.#snapshots.close()]);
   }
 
   async #closeQueue(): Promise<void> {

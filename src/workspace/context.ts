@@ -29,7 +29,7 @@ export async function projectContext(workspace: Workspace, options: ContextOptio
   return [
     'The project, as it was when the session began.',
     '',
-    `Workspace root: ${visible(workspace.root)}`,
+    `Workspace root: ${visible(workspace.shown)}`,
     `Platform: ${options.platform}`,
     `Date: ${options.date}`,
     `Version control: ${control}`,

@@ -1,17 +1,9 @@
-import { mkdir, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { messageOf, UserError } from '../core/errors.ts';
 import { isWithin, resolveInside } from './paths.ts';
 import type { Workspace } from './workspace.ts';
-
-export interface WorkspaceRow {
-  /** Names the directory of an `empty` workspace: letters, digits, `_` and `-`. */
-  readonly id: string;
-  readonly kind: Workspace['kind'];
-  /** Of a `local` workspace: absolute. */
-  readonly path?: string | undefined;
-}
 
 export interface WorkspaceHost {
   /** Capybara's own directory on this machine, absolute. */
@@ -30,15 +22,29 @@ const SYSTEM_DIRECTORIES = new Set(
 const KERNEL_DIRECTORIES = ['/proc', '/sys'];
 const HOMES = ['/home', '/Users'];
 
-/**
- * Opens the files of a session on this machine; an `empty` workspace is created at the first opening. Throws `UserError`
- * (`bad_workspace`) where it cannot be used.
- */
-export async function openWorkspace(row: WorkspaceRow, host: WorkspaceHost): Promise<Workspace> {
-  const root =
-    row.kind === 'local' ? await checkLocalPath(row.path ?? '', host) : await emptyRoot(row.id, host);
-  const scratch = join(host.dataDir, 'scratch', row.id);
-  return { id: row.id, kind: row.kind, root, scratch, resolve: (path) => resolveInside(root, path) };
+/** Opens a directory of this machine. Throws `UserError` (`bad_workspace`) where it cannot be used. */
+export async function openLocal(
+  row: { readonly id: string; readonly path: string | null },
+  host: WorkspaceHost,
+): Promise<Workspace> {
+  const root = await checkLocalPath(row.path ?? '', host);
+  const resolve = (path: string) => resolveInside(root, path);
+  return { id: row.id, kind: 'local', root, shown: root, scratch: scratchOf(row.id, host), resolve };
+}
+
+/** Where commands keep what is no part of the work. */
+export function scratchOf(id: string, { dataDir }: WorkspaceHost): string {
+  return join(dataDir, 'scratch', checkedId(id));
+}
+
+/** What Capybara keeps of a workspace on this machine: the files themselves, where they are its own. */
+export function directoryOf(id: string, { dataDir }: WorkspaceHost): string {
+  return join(dataDir, 'workspaces', checkedId(id));
+}
+
+function checkedId(id: string): string {
+  if (/^[A-Za-z0-9_-]{1,100}$/.test(id)) return id;
+  throw bad(`The workspace id is '${id}', expected 1 to 100 letters, digits, '_' or '-'.`);
 }
 
 /**
@@ -79,23 +85,6 @@ async function refuseDataDir(root: string, dataDir: string): Promise<void> {
   const own = await realOf(resolve(dataDir));
   if (isWithin(own, root) || isWithin(root, own)) {
     throw bad(`The workspace ${root} overlaps Capybara's own data directory ${own}; keep the two apart.`);
-  }
-}
-
-async function emptyRoot(id: string, { dataDir }: WorkspaceHost): Promise<string> {
-  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id)) {
-    throw bad(`The workspace id is '${id}', expected 1 to 100 letters, digits, '_' or '-'.`);
-  }
-  const directory = join(dataDir, 'workspaces', id);
-  try {
-    return await realpath(directory).catch(async () => {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      return realpath(directory);
-    });
-  } catch (error) {
-    throw bad(
-      `The workspace ${directory} cannot be created (${messageOf(error)}); make the data directory writable.`,
-    );
   }
 }
 

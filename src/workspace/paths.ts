@@ -11,9 +11,9 @@ const MAX_SYMLINKS = 40;
  * stay as they are written, so a file that is to be created has a path too.
  *
  * It walks by hand because `realpath` gives up at the first part that is missing: a dangling symlink that points out of the
- * root would pass for a new file in it.
+ * root would pass for a new file in it. Messages call the root `shown`.
  */
-export async function resolveInside(root: string, path: string): Promise<string> {
+export async function resolveInside(root: string, path: string, shown = root): Promise<string> {
   if (path.includes('\0')) throw new WorkspacePathError('The path contains a NUL character.');
   const pending = path.split(sep).reverse();
   let current = isAbsolute(path) ? sep : root;
@@ -36,7 +36,7 @@ export async function resolveInside(root: string, path: string): Promise<string>
     pending.push(...target.split(sep).reverse());
   }
   if (!isWithin(root, current)) {
-    throw new WorkspacePathError(`'${path}' is outside the workspace ${root}; use a path inside it.`);
+    throw new WorkspacePathError(`'${path}' is outside the workspace ${shown}; use a path inside it.`);
   }
   return current;
 }

@@ -6,6 +6,8 @@ export interface Workspace {
   readonly kind: 'local' | 'empty';
   /** Absolute path of the root, symlinks resolved. */
   readonly root: string;
+  /** The path that agents and people know the root by: it stays the same when the files move. */
+  readonly shown: string;
   /** Absolute path of a directory beside the files, for what commands keep that is no part of the work: no snapshot holds it. */
   readonly scratch: string;
   /**

@@ -44,8 +44,10 @@ export interface Outcome {
   /** What the answers that count have used. */
   readonly usage: readonly unknown[];
   readonly events: readonly string[];
-  /** What the changing calls left in the workspace, a line each. */
+  /** What the calls told the world, a line each. */
   readonly lines: readonly string[];
+  /** What they left in the workspace. */
+  readonly notes: readonly string[];
   /** How often the model was asked, per turn. */
   readonly requests: readonly number[];
 }
@@ -187,7 +189,8 @@ async function outcomeOf(world: World, task: Task): Promise<Outcome> {
     calls,
     usage,
     events: events.map(({ type }) => type).filter((type) => !OF_ATTEMPTS.includes(type)),
-    lines: world.noted(task),
+    lines: calls.some(({ name }) => name === 'note') ? [] : world.noted(task),
+    notes: world.notes(task),
     requests: turns.map(({ number }) => world.model.requestsOf(sessionId, number).length),
   };
 }

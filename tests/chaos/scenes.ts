@@ -53,6 +53,8 @@ export class At {
   }
 }
 
+const UNKNOWN = `${UNKNOWN_OUTCOME}\n\nThe workspace's files are as they were before the call.`;
+const LEFT = `${UNKNOWN_OUTCOME}\n\nFiles have changed since before the call, by the call or by the user.`;
 /** More than the model is shown, so that the whole of it is stored. */
 const LONG = 'a line that is read\n'.repeat(2_000);
 const COUNTED = usage({ input: 10, output: 5 });
@@ -69,17 +71,17 @@ const asks: Wanted = {
   ]),
 };
 
-/** Reads, then two changes, each of which a commit starts, then the end. */
+/** Reads, then two calls that happen at most once, each of which a commit starts, then the end. */
 const WHOLE_TASK: Scene = {
   name: 'a task of three turns',
   wanted: {
     script: sequence([
       [call('look', { text: 'short' }, 'look_1'), call('look', { text: LONG }, 'look_2'), COUNTED],
-      [call('note', { text: 'first' }, 'note_1'), call('note', { text: 'second' }, 'note_2'), COUNTED],
+      [call('tell', { text: 'first' }, 'tell_1'), call('tell', { text: 'second' }, 'tell_2'), COUNTED],
       [say('Done.'), COUNTED],
     ]),
   },
-  expected: (undisturbed, at) => changesAt(at)(requestsAt(at)(undisturbed)),
+  expected: (undisturbed, at) => tellingsAt(at)(requestsAt(at)(undisturbed)),
 };
 
 /** Reads whose answer is committed with them. */
@@ -108,11 +110,11 @@ function requestsAt(at: At) {
   });
 }
 
-/** A change between the commit that started it and the one with its result: unknown, and not run again. */
-function changesAt(at: At) {
+/** A call between the commit that started it and the one with its result: unknown, and not run again. */
+function tellingsAt(at: At) {
   const first = at.within('after record_answer#2', 'before record_results#1');
   const second = at.within('after record_results#1', 'before settle_turn#2');
-  const lost = first ? 'note_1' : second ? 'note_2' : undefined;
+  const lost = first ? 'tell_1' : second ? 'tell_2' : undefined;
   const unknown = <T extends { readonly callId: string | null }>(row: T, more: Partial<T>) =>
     lost !== undefined && row.callId === lost ? { ...row, ...more } : row;
   return (outcome: Outcome): Outcome => ({
@@ -120,7 +122,7 @@ function changesAt(at: At) {
     calls: outcome.calls.map((row) => unknown(row, { status: 'unknown' })),
     entries: outcome.entries.map((row) =>
       row.kind === 'tool_result'
-        ? unknown(row, { status: 'unknown', parts: [{ type: 'text', text: UNKNOWN_OUTCOME }] })
+        ? unknown(row, { status: 'unknown', parts: [{ type: 'text', text: UNKNOWN }] })
         : row,
     ),
     lines: outcome.lines.filter((line) => {
@@ -128,6 +130,48 @@ function changesAt(at: At) {
       return !second || at.has('after runTools#4');
     }),
   });
+}
+
+/** Whatever happens to its worker, the files are those of one run; how often its calls were begun is another matter. */
+const CHANGES: Scene = {
+  name: 'changes of files that are put back and run again',
+  wanted: {
+    script: sequence([
+      [call('note', { text: 'first' }, 'note_1'), call('note', { text: 'second' }, 'note_2'), COUNTED],
+      [call('note', { text: 'third' }, 'note_3'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+  },
+  expected: (undisturbed, at) => requestsAt(at)(undisturbed),
+};
+
+/** In the user's own directory nothing is put back: a call that left no trace runs again, another is unknown. */
+const LOCAL_CHANGES: Scene = {
+  name: 'changes of the user’s own files',
+  wanted: {
+    local: true,
+    script: sequence([
+      [call('note', { text: 'first' }, 'note_1'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+  },
+  expected: (undisturbed, at) => localAt(at)(requestsAt(at)(undisturbed)),
+};
+
+function localAt(at: At) {
+  const isLost = at.within('after runTools#1', 'before settle_turn#1');
+  return (outcome: Outcome): Outcome =>
+    isLost
+      ? {
+          ...outcome,
+          calls: outcome.calls.map((row) => ({ ...row, status: 'unknown' })),
+          entries: outcome.entries.map((row) =>
+            row.kind === 'tool_result'
+              ? { ...row, status: 'unknown', parts: [{ type: 'text', text: LEFT }] }
+              : row,
+          ),
+        }
+      : outcome;
 }
 
 const PARKED: Scene = {
@@ -214,6 +258,8 @@ function first(point: string): string {
 export const SCENES: readonly Scene[] = [
   WHOLE_TASK,
   READS,
+  CHANGES,
+  LOCAL_CHANGES,
   PARKED,
   DRAINED,
   TAKEN_OVER,

@@ -6,7 +6,7 @@ import { createUnconfinedSandbox, type UnconfinedSandbox } from '../../src/sandb
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import type { ToolOutcome } from '../../src/tools/tool.ts';
-import { openWorkspace } from '../../src/workspace/kinds.ts';
+import { openLocal } from '../../src/workspace/kinds.ts';
 import type { Workspace } from '../../src/workspace/workspace.ts';
 
 /** A project directory for each test, and the built-in tools over a real sandbox. */
@@ -22,10 +22,7 @@ export function useProject() {
   beforeEach(async () => {
     base = await realpath(await mkdtemp(join(tmpdir(), 'capybara-tools-')));
     await mkdir(join(base, 'project'));
-    workspace = await openWorkspace(
-      { id: 'w', kind: 'local', path: join(base, 'project') },
-      { dataDir: join(base, 'data') },
-    );
+    workspace = await openLocal({ id: 'w', path: join(base, 'project') }, { dataDir: join(base, 'data') });
   });
   afterEach(() => rm(base, { recursive: true, force: true }));
 

@@ -45,7 +45,7 @@ describe('createRegistry', () => {
 
   it('offers the built-in tools with the effects that were promised', () => {
     const registry = createRegistry(builtinTools());
-    expect(registry.specs().map(({ name }) => [name, registry.effectOf(name)])).toEqual([
+    expect(registry.specs().map(({ name }) => [name, registry.effectOf(name, false)])).toEqual([
       ['bash', 'external'],
       ['edit_file', 'workspace'],
       ['glob', 'read'],
@@ -55,7 +55,7 @@ describe('createRegistry', () => {
       ['write_file', 'workspace'],
     ]);
     for (const spec of registry.specs()) expect(spec.parameters).toMatchObject({ type: 'object' });
-    expect(registry.effectOf('nothing')).toBe('read');
+    expect(registry.effectOf('nothing', true)).toBe('read');
   });
 
   it('refuses names that providers refuse', () => {

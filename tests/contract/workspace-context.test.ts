@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { INSTRUCTIONS_LIMIT_BYTES, projectContext } from '../../src/workspace/context.ts';
 import { fileTree } from '../../src/workspace/file-tree.ts';
-import { openWorkspace } from '../../src/workspace/kinds.ts';
+import { openLocal } from '../../src/workspace/kinds.ts';
 import { runRipgrep, type Search } from '../../src/workspace/ripgrep.ts';
 import type { Workspace } from '../../src/workspace/workspace.ts';
 
@@ -19,7 +19,7 @@ beforeEach(async () => {
   base = await realpath(await mkdtemp(join(tmpdir(), 'capybara-context-')));
   root = join(base, 'project');
   await mkdir(root);
-  workspace = await openWorkspace({ id: 'w', kind: 'local', path: root }, { dataDir: join(base, 'data') });
+  workspace = await openLocal({ id: 'w', path: root }, { dataDir: join(base, 'data') });
 });
 
 afterEach(() => rm(base, { recursive: true, force: true }));
@@ -67,10 +67,7 @@ describe('projectContext', () => {
   it('says where the repository is when the workspace is a part of it', async () => {
     git('init', '-q');
     await put('part/a');
-    const part = await openWorkspace(
-      { id: 'p', kind: 'local', path: join(root, 'part') },
-      { dataDir: join(base, 'data') },
-    );
+    const part = await openLocal({ id: 'p', path: join(root, 'part') }, { dataDir: join(base, 'data') });
     expect(await projectContext(part, options)).toContain(
       `git (its root is ${root}), branch main, 1 untracked`,
     );
@@ -127,7 +124,9 @@ describe('projectContext', () => {
   it('does not take an empty workspace for a part of the repository around it', async () => {
     git('init', '-q');
     await put('.gitignore', '*\n');
-    const inner = await openWorkspace({ id: 'e', kind: 'empty' }, { dataDir: join(root, 'data') });
+    await mkdir(join(root, 'inner'));
+    const local = await openLocal({ id: 'e', path: join(root, 'inner') }, { dataDir: join(base, 'data') });
+    const inner: Workspace = { ...local, kind: 'empty' };
     await writeFile(join(inner.root, 'mine.txt'), '');
     const text = await projectContext(inner, options);
     expect(text).toContain('Version control: none');

@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, readdir, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UserError } from '../../src/core/errors.ts';
-import { checkLocalPath, openWorkspace } from '../../src/workspace/kinds.ts';
+import { checkLocalPath, directoryOf, openLocal, scratchOf } from '../../src/workspace/kinds.ts';
 import { WorkspacePathError } from '../../src/workspace/workspace.ts';
 
 let base: string;
@@ -30,7 +30,7 @@ async function refusal(path: string): Promise<string> {
 describe('a local workspace', () => {
   it('opens an existing directory by its real path', async () => {
     await symlink(project, join(base, 'link'));
-    const workspace = await openWorkspace({ id: 'w1', kind: 'local', path: join(base, 'link') }, { dataDir });
+    const workspace = await openLocal({ id: 'w1', path: join(base, 'link') }, { dataDir });
     expect(workspace).toMatchObject({ id: 'w1', kind: 'local', root: project });
   });
 
@@ -65,30 +65,23 @@ describe('a local workspace', () => {
   });
 });
 
-describe('an empty workspace', () => {
-  it('is made at the first opening, for its owner only, and kept at the second', async () => {
-    const workspace = await openWorkspace({ id: '0197-ab', kind: 'empty' }, { dataDir });
-    expect(workspace.root).toBe(join(dataDir, 'workspaces', '0197-ab'));
-    expect((await stat(workspace.root)).mode & 0o777).toBe(0o700);
-    await writeFile(join(workspace.root, 'kept'), '');
-    const again = await openWorkspace({ id: '0197-ab', kind: 'empty' }, { dataDir });
-    expect(await readdir(again.root)).toEqual(['kept']);
-  });
-
-  it('refuses an id that is a path, and a data directory that cannot hold it', async () => {
-    for (const id of ['../escape', '', 'a/b', 'x'.repeat(101)]) {
-      await expect(openWorkspace({ id, kind: 'empty' }, { dataDir })).rejects.toThrow('The workspace id is');
+describe('what Capybara keeps of a workspace', () => {
+  it('stands under its id, which is no path', () => {
+    const id = '0197-ab_C';
+    expect([directoryOf(id, { dataDir }), scratchOf(id, { dataDir })]).toEqual([
+      join(dataDir, 'workspaces', id),
+      join(dataDir, 'scratch', id),
+    ]);
+    expect(directoryOf('x'.repeat(100), { dataDir })).toBe(join(dataDir, 'workspaces', 'x'.repeat(100)));
+    for (const bad of ['../escape', '', '.', 'a/b', 'x'.repeat(101)]) {
+      expect(() => directoryOf(bad, { dataDir })).toThrow('The workspace id is');
+      expect(() => scratchOf(bad, { dataDir })).toThrow('The workspace id is');
     }
-    await openWorkspace({ id: 'x'.repeat(100), kind: 'empty' }, { dataDir });
-    await writeFile(join(base, 'file'), '');
-    await expect(openWorkspace({ id: 'a', kind: 'empty' }, { dataDir: join(base, 'file') })).rejects.toThrow(
-      'make the data directory writable',
-    );
   });
 });
 
 describe('resolve', () => {
-  const open = () => openWorkspace({ id: 'w1', kind: 'local', path: project }, { dataDir });
+  const open = () => openLocal({ id: 'w1', path: project }, { dataDir });
 
   it('takes relative and absolute paths inside the root, existing or not', async () => {
     const workspace = await open();

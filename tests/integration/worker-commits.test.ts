@@ -132,9 +132,34 @@ describe('the commits of a turn', () => {
     await world.taskEnds(task);
     expect(await commitsOf(task)).toEqual([
       'turn.started',
+      answer(asked),
+      `${done} workspace.snapshotted turn.completed`,
+    ]);
+  });
+
+  test('are three with one call whose effect is not in files that are recorded, which is committed as started', async () => {
+    await world.startWorker();
+    const task = await world.submit({ script: sequence([call('tell', { text: 'x' }), say('Done.')]) });
+    await world.taskEnds(task);
+    expect(await commitsOf(task)).toEqual([
+      'turn.started',
       answer(`${asked} ${started}`),
       `${done} turn.completed`,
     ]);
+  });
+
+  test('are three with any number of quick calls that change recorded files', async () => {
+    await world.startWorker();
+    const notes = ['a', 'b', 'c'].map((text) => call('note', { text }));
+    const task = await world.submit({ script: sequence([notes, say('Done.')]) });
+    await world.taskEnds(task);
+    const each = <T>(item: T) => notes.map(() => item).join(' ');
+    expect(await commitsOf(task)).toEqual([
+      'turn.started',
+      answer(each(asked)),
+      `${each(done)} ${each('workspace.snapshotted')} turn.completed`,
+    ]);
+    expect(world.notes(task)).toEqual(['a', 'b', 'c']);
   });
 
   test('are one more for each later call that changes something, which is committed before it begins', async () => {

@@ -125,7 +125,9 @@ describe('create_task', () => {
           },
         },
       ],
-      workspace: [{ '+': { ...owner, id: workspaceId, kind: 'local', path: '/srv/project' } }],
+      workspace: [
+        { '+': { ...owner, id: workspaceId, kind: 'local', path: '/srv/project', base: null, head: null } },
+      ],
     });
   });
 

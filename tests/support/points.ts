@@ -101,7 +101,7 @@ function toolsWithPoints(tools: Registry, reach: Reach): Registry {
   return {
     tools: tools.tools,
     specs: () => tools.specs(),
-    effectOf: (name) => tools.effectOf(name),
+    effectOf: (...tool) => tools.effectOf(...tool),
     execute: (...call) => around('runTools', reach, () => tools.execute(...call)),
   };
 }

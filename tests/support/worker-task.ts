@@ -12,6 +12,8 @@ export interface Wanted {
   readonly sessionId?: string;
   /** A directory of the test's, instead of an empty one. */
   readonly path?: string;
+  /** A new directory of the user's, instead of an empty one. */
+  readonly local?: boolean;
   /** Without a wake-up: the job was lost before it was added. */
   readonly unwoken?: boolean;
 }
@@ -22,6 +24,8 @@ export interface Task {
   readonly turnId: string;
   /** The workspace's directory. */
   readonly root: string;
+  /** Beside it. */
+  readonly scratch: string;
 }
 
 export interface TaskRow {

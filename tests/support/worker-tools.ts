@@ -1,5 +1,5 @@
 /** Tools for tests of the worker, the same in its process and in a child's. */
-import { appendFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { builtinTools } from '../../src/tools/builtin.ts';
@@ -8,11 +8,17 @@ import { defineTool, type Tool, type ToolContext } from '../../src/tools/tool.ts
 /** `say` tells the test what happens: `started NAME`. */
 export function workerTools(say: (line: string) => void): Tool[] {
   const text = z.object({ text: z.string() });
-  /** Leaves a line per run in the workspace, then runs until it is told to stop. */
-  const endless = async (name: string, { workspace, signal }: ToolContext) => {
-    await appendFile(join(workspace.root, 'calls'), `${name}\n`);
+  /** A line for each run, where nothing is ever put back. */
+  const count = async (line: string, { workspace }: ToolContext) => {
+    await mkdir(workspace.scratch, { recursive: true });
+    await appendFile(join(workspace.scratch, 'calls'), `${line}\n`);
+  };
+  /** Runs until it is told to stop. */
+  const endless = async (name: string, context: ToolContext) => {
+    const { signal } = context;
+    await count(name, context);
     say(`started ${name}`);
-    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    await aborted(signal);
     return { text: 'stopped early', isError: true };
   };
   return [
@@ -26,13 +32,41 @@ export function workerTools(say: (line: string) => void): Tool[] {
     }),
     defineTool({
       name: 'note',
-      description: 'Appends a line to the file `calls`.',
+      description: 'Appends a line to the file `notes`.',
       parameters: text,
       effect: 'workspace',
-      async execute(args, { workspace }) {
-        await appendFile(join(workspace.root, 'calls'), `${args.text}\n`);
+      async execute(args, context) {
+        await count(args.text, context);
+        await appendFile(join(context.workspace.root, 'notes'), `${args.text}\n`);
         say(`noted ${args.text}`);
         return { text: `noted ${args.text}` };
+      },
+    }),
+    defineTool({
+      name: 'stumble',
+      description:
+        'Appends a line to the file `notes`; when it first runs it goes on until it is told to stop.',
+      parameters: text,
+      effect: 'workspace',
+      async execute(args, context) {
+        const { workspace, signal } = context;
+        const before = await readFile(join(workspace.scratch, 'calls'), 'utf8').catch(() => '');
+        await count(args.text, context);
+        await appendFile(join(workspace.root, 'notes'), `${args.text}\n`);
+        say(`noted ${args.text}`);
+        if (!before.includes(args.text)) await aborted(signal);
+        return { text: `noted ${args.text}` };
+      },
+    }),
+    defineTool({
+      name: 'tell',
+      description: 'Tells the world a text.',
+      parameters: text,
+      effect: 'external',
+      async execute(args, context) {
+        await count(args.text, context);
+        say(`told ${args.text}`);
+        return { text: `told ${args.text}` };
       },
     }),
     defineTool({
@@ -69,4 +103,11 @@ export function workerTools(say: (line: string) => void): Tool[] {
       execute: (_, context) => endless('endless_change', context),
     }),
   ];
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

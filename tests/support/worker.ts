@@ -3,6 +3,7 @@
  * workers in this process or in children. After each test every invariant of the store holds, or the test fails.
  */
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -177,7 +178,8 @@ class TestWorld {
 
   submit = async (wanted: Wanted = {}): Promise<Task> => {
     const { teamId, userId, scripts } = this.#parts;
-    const { prompt = 'Go.', mode = 'auto', limits = {}, sessionId, path } = wanted;
+    const { prompt = 'Go.', mode = 'auto', limits = {}, sessionId } = wanted;
+    const path = wanted.local ? await mkdtemp(join(this.dir, 'user-')) : wanted.path;
     const plain = submissionOf(
       { ...this, teamId, userId },
       { text: prompt, limits, ...(sessionId === undefined ? {} : { sessionId }) },
@@ -203,7 +205,8 @@ class TestWorld {
     if (outcome.wake && wanted.unwoken !== true) await this.queue.wake(outcome.wake);
     return {
       ...{ taskId: outcome.taskId, sessionId: outcome.sessionId, turnId: plain.task.turnId },
-      root: path ?? join(this.dir, 'data', 'workspaces', workspace.id),
+      root: path ?? join(this.dir, 'data', 'workspaces', workspace.id, 'files'),
+      scratch: join(this.dir, 'data', 'scratch', workspace.id),
     };
   };
 
@@ -293,11 +296,14 @@ class TestWorld {
     return rows.map((row) => row.outcome);
   };
 
-  /** Lines that the tools left in the task's workspace. */
-  noted = (task: Task): string[] => this.read(task, 'calls').split('\n').slice(0, -1);
+  /** What the tools left a line of, each time that they ran. */
+  noted = ({ scratch }: Task): string[] => this.read({ root: scratch }, 'calls').split('\n').slice(0, -1);
+
+  /** What the `note` calls left in the task's workspace. */
+  notes = (task: Task): string[] => this.read(task, 'notes').split('\n').slice(0, -1);
 
   /** A file of the task's workspace; '' where there is none. */
-  read = ({ root }: Task, name: string): string => {
+  read = ({ root }: Pick<Task, 'root'>, name: string): string => {
     try {
       return readFileSync(join(root, name), 'utf8');
     } catch (error) {

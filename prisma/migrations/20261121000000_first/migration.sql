@@ -58,6 +58,8 @@ CREATE TABLE "workspace" (
     "team_id" UUID NOT NULL,
     "kind" TEXT NOT NULL,
     "path" TEXT,
+    "base" TEXT,
+    "head" TEXT,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "workspace_pkey" PRIMARY KEY ("id")
@@ -214,6 +216,7 @@ CREATE TABLE "tool_call" (
     "denial" TEXT,
     "result_position" INTEGER,
     "output_hash" BYTEA,
+    "snapshot" TEXT,
     "started_at" TIMESTAMPTZ(3),
     "duration_ms" INTEGER,
     "ended_at" TIMESTAMPTZ(3),

@@ -4,7 +4,8 @@
 -- The caller holds the turn. A result for a call that is closed already is passed over, so a repeat writes nothing; so is
 -- one for a call that a person has still to allow, whoever claims to have run it. One statement, so that the time it takes
 -- grows no faster than the results do.
--- p_results: [{id, status, parts, durationMs?, outputHash?}]; of two for one call the first counts. Returns the events.
+-- p_results: [{id, status, parts, durationMs?, outputHash?, snapshot?}]; of two for one call the first counts. snapshot: the
+-- workspace's files after a call that changed them; the newest becomes the workspace's head. Returns the events.
 CREATE FUNCTION apply_results(p_turn turn, p_results jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_events jsonb;
@@ -13,7 +14,8 @@ BEGIN
   WITH given AS (
     SELECT c.id, c.call_id, c.ordinal, c.name, r.body->>'status' AS status, r.body->'parts' AS parts,
            next_position(p_turn.session_id) - 1 + row_number() OVER (ORDER BY r.ordinal) AS position,
-           round((r.body->>'durationMs')::numeric)::int AS duration_ms, decode(r.body->>'outputHash', 'hex') AS output_hash
+           round((r.body->>'durationMs')::numeric)::int AS duration_ms, decode(r.body->>'outputHash', 'hex') AS output_hash,
+           r.body->>'snapshot' AS snapshot
       FROM (SELECT DISTINCT ON (body->>'id') body, ordinal
               FROM jsonb_array_elements(p_results) WITH ORDINALITY AS a(body, ordinal) ORDER BY body->>'id', ordinal) r
       JOIN tool_call c ON c.id = (r.body->>'id')::uuid
@@ -21,15 +23,22 @@ BEGIN
   ), closed AS (
     UPDATE tool_call c
        SET status = g.status, result_position = g.position, ended_at = clock_timestamp(),
-           started_at = coalesce(c.started_at, clock_timestamp()), duration_ms = g.duration_ms, output_hash = g.output_hash
+           started_at = coalesce(c.started_at, clock_timestamp()), duration_ms = g.duration_ms, output_hash = g.output_hash,
+           snapshot = g.snapshot
       FROM given g WHERE c.id = g.id
   ), logged AS (
     INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, call_id, status)
     SELECT p_turn.session_id, position, p_turn.task_id, p_turn.id, 'tool_result', parts, call_id, status FROM given
+  ), moved AS (
+    UPDATE workspace w SET head = newest.snapshot
+      FROM (SELECT snapshot FROM given WHERE snapshot IS NOT NULL ORDER BY position DESC LIMIT 1) newest, session s
+     WHERE s.id = p_turn.session_id AND w.id = s.workspace_id
   )
   SELECT jsonb_agg(turn_event('tool.completed', p_turn, jsonb_build_object(
            'callId', call_id, 'ordinal', ordinal, 'name', name, 'status', status, 'position', position,
            'durationMs', duration_ms))->0 ORDER BY position)
+         || coalesce(jsonb_agg(turn_event('workspace.snapshotted', p_turn, jsonb_build_object(
+           'callId', call_id, 'snapshot', snapshot))->0 ORDER BY position) FILTER (WHERE snapshot IS NOT NULL), '[]')
     INTO v_events FROM given;
   RETURN coalesce(v_events, '[]');
 END $$;

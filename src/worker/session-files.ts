@@ -1,0 +1,89 @@
+/**
+ * What becomes of a session's files around a call that changes them (PROTOCOL 16-18). In a managed workspace the recorded
+ * snapshot is what a call begins from, as often as it has to begin. In a `local` one nothing of the user's is put back.
+ */
+import type { ClosedCallStatus } from '../core/entry.ts';
+import { messageOf } from '../core/errors.ts';
+import type { Call } from '../core/turn.ts';
+import type { Log } from '../log.ts';
+import { recordFiles } from '../store/turns.ts';
+import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
+import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
+import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
+import { isGone, thisProcess } from './identity.ts';
+import type { Run } from './run.ts';
+import { announce, type Shell } from './shell.ts';
+
+/** What the checkouts of a worker share. */
+export function checkoutHost(snapshots: Snapshots, dataDir: string, log: Log): CheckoutHost {
+  const owner = thisProcess();
+  return {
+    ...{ snapshots, dataDir, owner, boot: owner.host },
+    isGone: (other) => isGone(other, owner),
+    onError: (error) => log.warn({ error: messageOf(error) }, 'could not clear up after a workspace'),
+  };
+}
+
+export interface Changed {
+  readonly status: ClosedCallStatus;
+  readonly text: string;
+  /** Where the files are not what they were. */
+  readonly snapshot?: string;
+}
+
+/**
+ * Before a call in a `local` workspace: what the user changed since the last one is recorded, so that it is told apart
+ * from what the call does. False: the turn is somebody else's.
+ */
+export async function noteFiles(shell: Shell, run: Run): Promise<boolean> {
+  if (run.managed) return true;
+  const { snapshot, changed } = await (await run.workspace(shell.openWorkspace)).record();
+  if (!changed) return true;
+  const outcome = await recordFiles(shell.db, run.held, snapshot);
+  if (outcome.outcome === 'fenced') return false;
+  await announce(shell, run.turn.rootId, outcome);
+  return true;
+}
+
+/** After a call. What cannot be recorded is put back where that may be, and is no success. */
+export async function recorded(
+  checkout: Checkout,
+  outcome: Pick<Changed, 'status' | 'text'>,
+): Promise<Changed> {
+  try {
+    const { snapshot, changed } = await checkout.record();
+    return changed ? { ...outcome, snapshot } : outcome;
+  } catch (error) {
+    if (!(error instanceof SnapshotError)) throw error;
+    const fate = checkout.managed
+      ? 'They were put back to what they were before the call.'
+      : 'They are as it left them.';
+    if (checkout.managed) await checkout.undo();
+    const text = `${outcome.text}\n[the files could not be recorded after this call: ${messageOf(error)} ${fate}]`;
+    return { status: outcome.status === 'succeeded' ? 'failed' : outcome.status, text };
+  }
+}
+
+/**
+ * The calls of a turn that another attempt has begun, with what can be learnt of those that it left in the middle: one whose
+ * files are as they were before simply runs again, of another the model is told what it left.
+ */
+export async function afterLoss(shell: Shell, run: Run): Promise<void> {
+  const lost = run.calls.find(({ status, effect }) => status === 'started' && effect !== 'read');
+  if (lost === undefined) return;
+  const traces = run.managed ? PUT_BACK : await tracesOf(shell, run);
+  if (traces === '' && lost.effect === 'workspace') run.begins(lost);
+  else run.reread(run.calls.map((call) => (call === lost ? leaving(call, traces) : call)));
+}
+
+const TRACES = 'Files have changed since before the call, by the call or by the user.';
+const PUT_BACK = "The workspace's files are as they were before the call.";
+
+function leaving(call: Call, traces: string): Call {
+  return traces === '' ? call : { ...call, traces };
+}
+
+async function tracesOf(shell: Shell, run: Run): Promise<string> {
+  const checkout = await run.workspace(shell.openWorkspace);
+  return (await checkout.isUnchanged()) ? '' : TRACES;
+}

@@ -1,0 +1,186 @@
+/**
+ * The files of sessions on this machine, for the run that works on them: brought to the recorded snapshot when they are
+ * opened, recorded again after each call that may have changed them.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { directoryOf, openLocal, scratchOf, type WorkspaceHost } from './kinds.ts';
+import { resolveInside } from './paths.ts';
+import { type Place, type PlaceHost, takePlace } from './place.ts';
+import type { SnapshotStore, Snapshots, WorkspaceFiles } from './snapshots/snapshots.ts';
+import type { Workspace } from './workspace.ts';
+
+export interface CheckoutRow {
+  readonly id: string;
+  readonly kind: Workspace['kind'];
+  /** Of a `local` workspace: absolute. */
+  readonly path: string | null;
+  /** Names the tree of forks that its snapshots belong to. */
+  readonly lineage: string;
+  /** The newest recorded snapshot; null: there is none. */
+  readonly head: string | null;
+}
+
+/** A workspace in hand: nobody else changes its files until `release`. */
+export interface Checkout extends Workspace {
+  /** Whether what is on the disk can be thrown away: it is Capybara's own, and its history is recorded. */
+  readonly managed: boolean;
+  /** A call begins that may change files: what they are is not known until `record`. */
+  disturb(): void;
+  /** The snapshot of the files as they are, and whether it differs from the one before. Throws `SnapshotError`. */
+  record(): Promise<{ readonly snapshot: string; readonly changed: boolean }>;
+  /** Whether the files are still what the newest snapshot says; false where there is none. */
+  isUnchanged(): Promise<boolean>;
+  /** Puts the files back to the newest snapshot. Managed workspaces only. */
+  undo(): Promise<void>;
+  /** A call that was left behind may go on changing the files: nobody is to have them after this run. */
+  abandon(): void;
+  release(): void;
+}
+
+export interface CheckoutHost extends WorkspaceHost, Omit<PlaceHost, 'directory'> {
+  readonly snapshots: Snapshots;
+  onError(error: unknown): void;
+}
+
+/** Opens the files of a session. Throws `UserError` (`bad_workspace`) where they cannot be used. */
+export async function openCheckout(row: CheckoutRow, host: CheckoutHost): Promise<Checkout> {
+  return row.kind === 'local' ? openLocalCheckout(row, host) : openManaged(row, host);
+}
+
+async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<Checkout> {
+  const workspace = await openLocal(row, host);
+  const history = new History(row.head, workspace.root, host.snapshots.of(row.lineage));
+  return {
+    ...workspace,
+    managed: false,
+    disturb: () => {},
+    record: () => history.record(),
+    isUnchanged: () => history.isUnchanged(),
+    undo: () => Promise.reject(new Error('a local workspace is never put back')),
+    abandon: () => {},
+    release: () => {},
+  };
+}
+
+async function openManaged(row: CheckoutRow, host: CheckoutHost): Promise<Checkout> {
+  const directory = directoryOf(row.id, host);
+  const { place, spare } = takePlace({ ...host, directory }, row.head ?? NOTHING);
+  clearUp(spare, host);
+  const managed = new ManagedCheckout(row, host, place);
+  try {
+    await managed.undo();
+    return managed;
+  } catch (error) {
+    place.release();
+    throw error;
+  }
+}
+
+/** Not waited for: a directory of dependencies takes its time. */
+function clearUp(spare: readonly Place[], host: CheckoutHost): void {
+  for (const place of spare) {
+    place.disturb();
+    rm(place.path, { recursive: true, force: true }).catch(host.onError);
+  }
+}
+
+/** The snapshot of a root `main` with nothing in it: what a managed workspace without a recorded one is at. */
+export const NOTHING = 'de70d4636bf1f27527913324e1c5f3067a0a4a66';
+
+/** The files of one checkout beside their newest snapshot. */
+class History {
+  readonly #files: WorkspaceFiles;
+  readonly #store: SnapshotStore;
+  #head: string | null;
+
+  constructor(head: string | null, root: string, store: SnapshotStore) {
+    this.#files = { roots: [{ name: 'main', path: root, writable: true }] };
+    this.#store = store;
+    this.#head = head;
+  }
+
+  get head(): string | null {
+    return this.#head;
+  }
+
+  async record(): Promise<{ snapshot: string; changed: boolean }> {
+    const previous = this.#head === null || this.#head === NOTHING ? {} : { previous: this.#head };
+    const { id: snapshot } = await this.#store.take(this.#files, previous);
+    const changed = snapshot !== this.#head;
+    this.#head = snapshot;
+    return { snapshot, changed };
+  }
+
+  async isUnchanged(): Promise<boolean> {
+    return this.#head !== null && (await this.#store.isClean(this.#files, this.#head));
+  }
+
+  /** Nothing is what no store has to hold. */
+  async restore(): Promise<void> {
+    if (this.#head === NOTHING) for (const { path } of this.#files.roots) await empty(path);
+    else if (this.#head !== null) await this.#store.restore(this.#files, this.#head);
+  }
+}
+
+async function empty(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory);
+}
+
+class ManagedCheckout implements Checkout {
+  readonly managed = true;
+  readonly id: string;
+  readonly kind: Workspace['kind'];
+  readonly root: string;
+  readonly shown: string;
+  readonly scratch: string;
+  readonly #place: Place;
+  readonly #history: History;
+  #isAbandoned = false;
+
+  constructor(row: CheckoutRow, host: CheckoutHost, place: Place) {
+    this.id = row.id;
+    this.kind = row.kind;
+    this.root = place.files;
+    this.shown = join(directoryOf(row.id, host), 'files');
+    this.scratch = scratchOf(row.id, host);
+    this.#place = place;
+    this.#history = new History(row.head ?? NOTHING, place.files, host.snapshots.of(row.lineage));
+  }
+
+  resolve(path: string): Promise<string> {
+    return resolveInside(this.root, path, this.shown);
+  }
+
+  disturb(): void {
+    this.#place.disturb();
+  }
+
+  async record(): Promise<{ snapshot: string; changed: boolean }> {
+    const recorded = await this.#history.record();
+    if (!this.#isAbandoned) this.#place.settle(recorded.snapshot);
+    return recorded;
+  }
+
+  isUnchanged(): Promise<boolean> {
+    return this.#history.isUnchanged();
+  }
+
+  async undo(): Promise<void> {
+    const head = this.#history.head ?? NOTHING;
+    if (this.#place.at === head) return;
+    this.#place.disturb();
+    await this.#history.restore();
+    this.#place.settle(head);
+  }
+
+  abandon(): void {
+    this.#isAbandoned = true;
+    this.#place.disturb();
+  }
+
+  release(): void {
+    if (!this.#isAbandoned) this.#place.release();
+  }
+}

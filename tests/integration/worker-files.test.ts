@@ -1,0 +1,155 @@
+/** What becomes of a session's files: recorded after each call, put back where a worker was lost in the middle of one. */
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
+import { queueKinds, SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
+
+const kinds = await queueKinds('the files of sessions on Redis');
+
+describe.each(kinds)('the files of a session, on $kind,', (kind) => {
+  const world = useWorld(kind);
+  const stumbling = () =>
+    world.submit({
+      script: sequence([
+        [
+          call('note', { text: 'first' }),
+          call('stumble', { text: 'second' }),
+          call('note', { text: 'third' }),
+        ],
+        say('Done.'),
+      ]),
+    });
+  const headOf = async ({ sessionId }: Task) => {
+    const [row] = await world.db.sql<{ base: string | null; head: string | null }>`
+      SELECT w.base, w.head FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${sessionId}`;
+    return row;
+  };
+  const snapshotsOf = ({ sessionId }: Task) => world.db.sql<{ name: string; snapshot: string | null }>`
+    SELECT name, snapshot FROM tool_call WHERE session_id = ${sessionId} ORDER BY result_position`;
+
+  test('are recorded with the result of each call that changes them, and of no other', async () => {
+    await world.startWorker();
+    const task = await world.submit({
+      script: sequence([
+        [
+          call('note', { text: 'a' }),
+          call('look', { text: 'b' }),
+          call('tell', { text: 'c' }),
+          call('note', { text: 'd' }),
+        ],
+        say('Done.'),
+      ]),
+    });
+    await world.taskEnds(task);
+    const snapshots = await snapshotsOf(task);
+    expect(snapshots.map(({ name, snapshot }) => `${name} ${snapshot !== null}`)).toEqual([
+      'note true',
+      'look false',
+      'tell false',
+      'note true',
+    ]);
+    expect(await headOf(task)).toEqual({ base: null, head: snapshots.at(-1)?.snapshot });
+    expect(snapshots.at(-1)?.snapshot).not.toBe(snapshots[0]?.snapshot);
+  });
+
+  test('are those of one run of a call whose worker was killed in the middle of it', async () => {
+    const child = await world.startChild();
+    const task = await stumbling();
+    await child.hears('noted second');
+    await world.startWorker();
+    child.kill('SIGKILL');
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(await world.calls(task)).toEqual(['note succeeded', 'stumble succeeded', 'note succeeded']);
+    expect(world.notes(task)).toEqual(['first', 'second', 'third']);
+    expect(world.noted(task).filter((line) => line === 'second')).toHaveLength(2);
+  });
+
+  test('are out of reach of a worker that stood still in the middle of a call and goes on', async () => {
+    const child = await world.startChild({ lease: SHORT_LEASE });
+    const task = await stumbling();
+    await child.hears('noted second');
+    child.kill('SIGSTOP');
+    await world.startWorker({ lease: SHORT_LEASE });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    const places = readdirSync(join(task.root, '..')).filter((name) => name.startsWith('place-'));
+    expect(places).toHaveLength(2);
+    for (const place of places) writeFileSync(join(task.root, '..', place, 'files', 'mark'), place);
+    expect(world.notes(task)).toEqual(['first', 'second', 'third']);
+    child.kill('SIGCONT');
+    child.kill('SIGTERM');
+    await child.ended;
+    expect(world.notes(task)).toEqual(['first', 'second', 'third']);
+  });
+
+  test('are put back, and the call runs again, where its worker is told to stop: it is not waited for', async () => {
+    const child = await world.startChild();
+    const task = await stumbling();
+    await child.hears('noted second');
+    child.kill('SIGTERM');
+    await child.ended;
+    await world.startWorker();
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(await world.attempts(task)).toEqual(['handed_back', 'settled', 'settled']);
+    expect(world.notes(task)).toEqual(['first', 'second', 'third']);
+  });
+
+  test('are recorded as an interrupted call left them where the task is cancelled', async () => {
+    await world.startWorker();
+    const task = await stumbling();
+    await world.hears('noted second');
+    await world.cancel(task);
+    await world.taskEnds(task);
+    expect(await world.calls(task)).toEqual(['note succeeded', 'stumble interrupted', 'note interrupted']);
+    const snapshots = await snapshotsOf(task);
+    expect(await headOf(task)).toMatchObject({ head: snapshots[1]?.snapshot });
+    expect(world.notes(task)).toEqual(['first', 'second']);
+  });
+
+  test('are handed on to another worker of the host with what no snapshot holds', async () => {
+    const first = await world.startChild();
+    const task = await world.submit({
+      script: sequence([
+        [
+          call('write_file', { path: '.gitignore', content: 'cache\n' }),
+          call('bash', { command: 'mkdir cache && echo kept > cache/file' }),
+        ],
+        say('Done.'),
+      ]),
+    });
+    await world.taskEnds(task);
+    first.kill('SIGTERM');
+    await first.ended;
+    await world.startWorker();
+    const next = await world.submit({
+      sessionId: task.sessionId,
+      script: sequence([call('bash', { command: 'cat cache/file' }), say('Done.')]),
+    });
+    await world.taskEnds(next);
+    expect((await world.entries(task)).at(-2)).toMatchObject({
+      kind: 'tool_result',
+      parts: [{ text: 'kept\n' }],
+    });
+  });
+
+  test('of the user’s own are never put back: a call that was lost among changes is told as unknown', async () => {
+    const child = await world.startChild();
+    const task = await world.submit({
+      local: true,
+      script: sequence([[call('stumble', { text: 'once' }), call('note', { text: 'after' })], say('Done.')]),
+    });
+    await child.hears('noted once');
+    child.kill('SIGKILL');
+    await child.ended;
+    writeFileSync(join(task.root, 'mine'), 'mine');
+    await world.startWorker();
+    await world.taskEnds(task);
+    expect(await world.calls(task)).toEqual(['stumble unknown', 'note succeeded']);
+    expect(world.notes(task)).toEqual(['once', 'after']);
+    expect(world.read(task, 'mine')).toBe('mine');
+    const result = (await world.entries(task)).find((entry) => entry.kind === 'tool_result');
+    expect(JSON.stringify(result)).toContain(
+      'Files have changed since before the call, by the call or by the user.',
+    );
+  });
+});
