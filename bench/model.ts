@@ -67,7 +67,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     index: 0,
     id: `call_${turn}`,
     type: 'function',
-    function: { name: 'noop', arguments: '{}' },
+    // Another one each turn: the same over and over is a loop, and ends the task.
+    function: { name: 'noop', arguments: JSON.stringify({ turn }) },
   };
   const last = turn > turns;
   response.write(chunk(last ? { content: 'Done.' } : { tool_calls: [call] }));

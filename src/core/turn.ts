@@ -6,6 +6,7 @@
  */
 import type { CallStatus, ClosedCallStatus, Effect, Entry } from './entry.ts';
 import { textOf } from './entry.ts';
+import { type LoopLimits, loopIn, loopMessage, loopNotice } from './loop.ts';
 
 /** One call of the turn's answer. `id` is its row, `callId` the provider's name for it. */
 export interface Call {
@@ -48,11 +49,12 @@ export interface TurnLimits {
   readonly turn: number;
   readonly turnLimit: number;
   readonly secondsLimit?: number;
+  readonly loop?: LoopLimits;
 }
 
 export type Step =
-  /** Ask the model: the turn has no answer. */
-  | { readonly do: 'callModel' }
+  /** Ask the model: the turn has no answer. `notice`: what it must be told first; it is committed with the answer. */
+  | { readonly do: 'callModel'; readonly notice?: string }
   /** Run these calls: together where there are several. Those that change something are committed as started first. */
   | { readonly do: 'runTools'; readonly calls: readonly Call[] }
   /** Close these calls without running them, with what the model must be told. */
@@ -78,15 +80,25 @@ export type TaskEnd =
 export function next(log: TurnLog, limits: TurnLimits): Step {
   if (log.stop !== undefined) return { do: 'finish', end: stopped(log.stop, limits) };
   const answer = log.answerPosition === null ? undefined : log.entries[log.answerPosition - 1];
-  if (answer?.kind !== 'assistant') return { do: 'callModel' };
+  if (answer?.kind !== 'assistant') return ask(log, limits);
 
   const open = log.calls.filter((call) => !isClosed(call.status));
   const [first] = open;
   if (first !== undefined) return stepOf(first, open);
   if (log.calls.length === 0) return { do: 'finish', end: endOf(answer) };
+  const loop = loopIn(log.entries, limits.loop);
+  if (loop?.verdict === 'end')
+    return { do: 'finish', end: { status: 'failed', code: 'loop', message: loopMessage(loop) } };
   // The store turns this into the task's end where the limit is reached; saying so here keeps the decision testable.
   if (limits.turn >= limits.turnLimit) return { do: 'finish', end: turnsUsed(limits.turnLimit) };
   return { do: 'endTurn' };
+}
+
+function ask({ entries }: TurnLog, limits: TurnLimits): Step {
+  const loop = loopIn(entries, limits.loop);
+  return loop === undefined
+    ? { do: 'callModel' }
+    : { do: 'callModel', notice: loopNotice(loop, limits.loop) };
 }
 
 /** Calls are worked off in the model's order; only neighbours that merely read run together. */

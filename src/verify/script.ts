@@ -57,17 +57,18 @@ export function answerTo(
     afterMs,
     text: Array.from({ length: random.between(1, 6) }, (_, index) => `word${index} `),
     betweenMs: random.between(0, 60),
-    calls: isLast ? [] : callsOf(random),
+    calls: isLast ? [] : callsOf(random, turn),
     cut: fails && asked === 0,
   };
 }
 
-function callsOf(random: Random): ScriptedCall[] {
+function callsOf(random: Random, turn: number): ScriptedCall[] {
   const append = (): ScriptedCall => ({
     name: SINK_TOOL,
     arguments: { beforeMs: pause(random), afterMs: pause(random) },
   });
-  const read = (): ScriptedCall => ({ name: 'list_dir', arguments: {} });
+  // In other words each turn: the same call over and over is a loop, and ends the task.
+  const read = (): ScriptedCall => ({ name: 'list_dir', arguments: { path: `${'./'.repeat(turn - 1)}.` } });
   const command = (): ScriptedCall => ({
     name: 'bash',
     arguments: { command: `sleep ${LEFT_BEHIND_SECONDS} & sleep ${random.between(0, 12) / 10}; echo done` },

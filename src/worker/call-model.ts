@@ -22,8 +22,10 @@ interface Streamed {
   readonly firstTokenMs: number | null;
 }
 
-export async function callModel(shell: Shell, run: Run): Promise<Progress> {
-  const before = await contextNotices(shell, run);
+/** `notice`: what the model is told before it answers, beside what it asks for. */
+export async function callModel(shell: Shell, run: Run, notice?: string): Promise<Progress> {
+  const told = notice === undefined ? [] : [noticeOf(notice)];
+  const before = [...(await contextNotices(shell, run)), ...told];
   // A worker that was stopped and comes back must not pay for an answer to a turn that went on without it.
   if (!(await isSafe(shell, run))) return 'go_on';
   const streamed = await streamAnswer(shell, run, requestOf(shell, run, before));
@@ -38,7 +40,11 @@ async function contextNotices(shell: Shell, run: Run): Promise<Notices> {
     platform: process.platform,
     date: new Date(shell.clock()).toISOString().slice(0, 10),
   });
-  return [{ kind: 'notice', parts: [{ type: 'text', text }] }];
+  return [noticeOf(text)];
+}
+
+function noticeOf(text: string): Notices[number] {
+  return { kind: 'notice', parts: [{ type: 'text', text }] };
 }
 
 function requestOf(shell: Shell, run: Run, before: Notices): ModelRequest {

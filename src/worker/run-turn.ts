@@ -103,7 +103,7 @@ async function perform(shell: Shell, run: Run): Promise<Progress> {
   if (run.stopped === 'drain' && isWork(run, step)) return handBack(shell, run);
   switch (step.do) {
     case 'callModel':
-      return callModel(shell, run);
+      return callModel(shell, run, step.notice);
     case 'runTools':
       return runTools(shell, run, step.calls);
     case 'report':
