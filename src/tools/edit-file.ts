@@ -1,14 +1,11 @@
 import { z } from 'zod';
-import { readTextFile, replaceFile } from '../workspace/text-file.ts';
+import { FileChanges } from '../workspace/file-changes.ts';
 import { filePath, findFile } from './file-path.ts';
+import { EditError } from './line-edit.ts';
 import { defineTool } from './tool.ts';
 
 /** Lines that a message about too many matches names. */
 const NAMED_LINES = 10;
-
-class EditError extends Error {
-  override readonly name = 'EditError';
-}
 
 export const editFileTool = defineTool({
   name: 'edit_file',
@@ -22,17 +19,19 @@ export const editFileTool = defineTool({
     replace_all: z.boolean().optional().describe('Replace every occurrence; false where left out.'),
   }),
   effect: 'workspace',
-  async execute({ path, old_string, new_string, replace_all = false }, { workspace }) {
+  async execute({ path, old_string, new_string, replace_all = false }, { workspace, seen }) {
     if (old_string === '') throw new EditError('old_string is empty; use write_file to write a whole file.');
     if (old_string === new_string)
       throw new EditError('old_string and new_string are the same: nothing to change.');
     const file = await findFile(workspace, path);
-    const text = await readTextFile(file);
+    const changes = new FileChanges(seen);
+    const text = await changes.text(file);
     const edit = inLineEndingsOf(text, { old: old_string, new: new_string });
     const places = occurrences(text, edit.old, replace_all);
     if (places.length === 0) throw notFound(path, text, old_string);
     if (places.length > 1 && !replace_all) throw ambiguous(path, text, places);
-    await replaceFile(file, splice(text, edit, places));
+    changes.write(file, splice(text, edit, places));
+    await changes.commit();
     const times = places.length === 1 ? '1 replacement' : `${places.length} replacements`;
     return { text: `Edited ${path}: ${times}, at ${lineList(text, places)}.` };
   },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MODEL_MAX_CHARS, MODEL_MAX_LINES } from '../core/truncate.ts';
+import { versionOf } from '../workspace/seen-files.ts';
 import { readTextFile } from '../workspace/text-file.ts';
 import {
   BYTE_ORDER_MARK,
@@ -28,18 +29,20 @@ export const readFileTool = defineTool({
     limit: z.int().min(1).optional().describe('How many lines to read; all where left out.'),
   }),
   effect: 'read',
-  async execute({ path, offset = 1, limit }, { workspace }) {
-    const text = await readTextFile(await findFile(workspace, path));
+  async execute({ path, offset = 1, limit }, { workspace, seen }) {
+    const file = await findFile(workspace, path);
+    const text = await readTextFile(file);
+    seen.note(file.path, versionOf(text));
     if (text === '' || text === BYTE_ORDER_MARK) return { text: `(${path} is an empty file)` };
-    const file = fileLines(text);
-    if (offset > file.total) {
+    const whole = fileLines(text);
+    if (offset > whole.total) {
       return {
-        text: `Error: OutOfRange: '${path}' has ${file.total} lines, no line ${offset}.`,
+        text: `Error: OutOfRange: '${path}' has ${whole.total} lines, no line ${offset}.`,
         isError: true,
       };
     }
-    const last = Math.min(file.total, limit === undefined ? file.total : offset - 1 + limit);
-    const { lines, notes } = shown(file, { first: offset, last });
+    const last = Math.min(whole.total, limit === undefined ? whole.total : offset - 1 + limit);
+    const { lines, notes } = shown(whole, { first: offset, last });
     return { text: [...lines, ...(notes === '' ? [] : [`(${notes})`])].join('\n') };
   },
 });

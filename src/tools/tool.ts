@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Effect } from '../core/entry.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SeenFiles } from '../workspace/seen-files.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 
 /** One thing the model can do. `parameters` must be a `z.object`: its JSON Schema is checked at registration. */
@@ -17,6 +18,8 @@ export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
 export interface ToolContext {
   readonly workspace: Workspace;
   readonly sandbox: Sandbox;
+  /** Versions of files that this session's agent was shown or made. */
+  readonly seen: SeenFiles;
   /** Aborts on cancel, on a limit and when the worker stops. */
   readonly signal: AbortSignal;
   /** Live output for whoever watches; may be dropped. */

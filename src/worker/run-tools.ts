@@ -148,6 +148,7 @@ async function execute(
   const context = {
     workspace,
     sandbox: shell.sandbox,
+    seen: shell.seen.of(sessionId),
     signal: act.signal,
     onOutput: (text: string) => live.add(text),
   };

@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { access, type FileHandle, open, stat } from 'node:fs/promises';
 import { geteuid } from 'node:process';
 import { messageOf } from '../core/errors.ts';
 
@@ -49,23 +47,8 @@ export async function readStart(
   });
 }
 
-/**
- * Puts `text` in the place of a file in one step: whoever reads meanwhile sees the old bytes or the new ones. Makes missing parent
- * directories, keeps the mode (and for root the owner) of a file that was there. Throws `FileError`.
- */
-export async function replaceFile(file: NamedFile, text: string): Promise<'created' | 'overwritten'> {
-  const bytes = encodeText(text, file.shown);
-  try {
-    const old = await existing(file);
-    await mkdir(dirname(file.path), { recursive: true });
-    await writeBeside(file.path, bytes, old);
-    return old === undefined ? 'created' : 'overwritten';
-  } catch (error) {
-    throw explain(error, file.shown, 'written');
-  }
-}
-
-function encodeText(text: string, shown: string): Buffer {
+/** The bytes of a text that may be written. Throws `FileError`. */
+export function encodeText(text: string, shown: string): Buffer {
   if (!text.isWellFormed())
     throw new FileError(`'${shown}' was not written: the text holds half a surrogate pair.`);
   const bytes = Buffer.from(text);
@@ -75,13 +58,15 @@ function encodeText(text: string, shown: string): Buffer {
   );
 }
 
-interface OldFile {
+/** What a file that takes another's place takes over from it. */
+export interface OldFile {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
 }
 
-async function existing({ path, shown }: NamedFile): Promise<OldFile | undefined> {
+/** Undefined where there is no file; throws where it may not be written, or is none. */
+export async function oldFileOf({ path, shown }: NamedFile): Promise<OldFile | undefined> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
@@ -93,18 +78,8 @@ async function existing({ path, shown }: NamedFile): Promise<OldFile | undefined
   return found;
 }
 
-async function writeBeside(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
-  const temporary = join(dirname(path), `.capybara-${randomBytes(8).toString('hex')}.tmp`);
-  try {
-    await fillNew(temporary, bytes, old);
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
+/** A new file with mode (and for root the owner) of an old one. */
+export async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
   const handle = await open(path, 'wx');
   try {
     await handle.writeFile(bytes);
@@ -130,7 +105,7 @@ async function withRegularFile<T>(
     if (!found.isFile()) throw notRegular(shown, found.isDirectory());
     return await use(handle, found.size);
   } catch (error) {
-    throw explain(error, shown, 'read');
+    throw explainFileError(error, shown, 'read');
   } finally {
     await handle?.close();
   }
@@ -156,7 +131,8 @@ function binary(shown: string, size: number, reason: string): FileError {
   );
 }
 
-function explain(error: unknown, shown: string, act: 'read' | 'written'): Error {
+/** The error of a file operation as a model can use it. */
+export function explainFileError(error: unknown, shown: string, act: 'read' | 'written'): Error {
   if (error instanceof FileError) return error;
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':

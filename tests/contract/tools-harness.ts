@@ -7,6 +7,7 @@ import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import type { ToolOutcome } from '../../src/tools/tool.ts';
 import { openWorkspace } from '../../src/workspace/kinds.ts';
+import { createSeenFiles, type SeenFiles } from '../../src/workspace/seen-files.ts';
 import type { Workspace } from '../../src/workspace/workspace.ts';
 
 /** A project directory for each test, and the built-in tools over a real sandbox. */
@@ -15,11 +16,13 @@ export function useProject() {
   let sandbox: UnconfinedSandbox;
   let base = '';
   let workspace: Workspace;
+  let seen: SeenFiles;
   beforeAll(() => {
     sandbox = createUnconfinedSandbox({ environment: process.env });
   });
   afterAll(() => sandbox.close());
   beforeEach(async () => {
+    seen = createSeenFiles();
     base = await realpath(await mkdtemp(join(tmpdir(), 'capybara-tools-')));
     await mkdir(join(base, 'project'));
     workspace = await openWorkspace(
@@ -32,9 +35,11 @@ export function useProject() {
   return {
     base: () => base,
     path: (name: string) => join(workspace.root, name),
+    /** Writes a file that the agent has not seen. */
     async put(name: string, content: string | Buffer = ''): Promise<void> {
       await mkdir(dirname(join(workspace.root, name)), { recursive: true });
       await writeFile(join(workspace.root, name), content);
+      seen.note(join(workspace.root, name), undefined);
     },
     bytes: (name: string) => readFile(join(workspace.root, name)),
     text: (name: string) => readFile(join(workspace.root, name), 'utf8'),
@@ -43,7 +48,7 @@ export function useProject() {
       args: Record<string, unknown>,
       { signal = new AbortController().signal, onOutput = (_: string) => {} } = {},
     ): Promise<ToolOutcome> {
-      return registry.execute(name, JSON.stringify(args), { workspace, sandbox, signal, onOutput });
+      return registry.execute(name, JSON.stringify(args), { workspace, sandbox, seen, signal, onOutput });
     },
   };
 }
