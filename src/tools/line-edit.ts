@@ -7,6 +7,9 @@ import { inScope, scopesOf } from './line-scope.ts';
 import { looseLine, placesOf, type Shift, shiftBetween, shifted } from './line-search.ts';
 import { type LineText, type Splice, spliceLines, toLines } from './line-text.ts';
 
+/** Of a text that hunks are applied to: a longer one would hold up everything else in the process. */
+export const MAX_EDIT_LINES = 1_000_000;
+
 /** An edit that does not fit its file. The message says what was found, what was expected and what to do. */
 export class EditError extends Error {
   override readonly name = 'EditError';
@@ -54,6 +57,7 @@ interface Candidates {
  * nowhere as written, white space and typographic characters may differ, if that fits in one place of the whole text. Throws `EditError`.
  */
 export function applyHunks(path: string, text: string, hunks: readonly Hunk[]): Edited {
+  refuseTooManyLines(path, text);
   const lines = toLines(text);
   const candidates = hunks.map((hunk) => candidatesOf(path, lines, hunk));
   const placements = theOneWay(path, candidates);
@@ -66,6 +70,15 @@ export function applyHunks(path: string, text: string, hunks: readonly Hunk[]): 
     notes: placements.flatMap((placement) => noteOf(lines, placement)),
     at: placements.map((placement) => changeOf(placement.hunk, placement.start).from + 1),
   };
+}
+
+function refuseTooManyLines(path: string, text: string): void {
+  let lines = 0;
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines += 1;
+  if (lines <= MAX_EDIT_LINES) return;
+  throw new EditError(
+    `'${path}' has ${lines} lines, more than the ${MAX_EDIT_LINES} that can be edited like this; use edit_file, which replaces a piece of text.`,
+  );
 }
 
 function oldLines(hunk: Hunk): string[] {

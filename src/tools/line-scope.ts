@@ -43,14 +43,20 @@ function indexesOf(lines: readonly string[], fits: (line: string) => boolean): n
   return found;
 }
 
-/** The next line that is not indented deeper, but for the rest of a header that takes several: `) {`, `{`. */
+/**
+ * The next line that is not indented deeper, but for the rest of a header that takes several: `) {`, `{`. Where that is the very next, nothing tells how far
+ * the header reaches. Indentation that cannot be compared (tabs with spaces) counts as deeper.
+ */
 function endOfBlock(lines: readonly string[], start: number): number {
-  const depth = indentOf(lines[start] ?? '').length;
+  const depth = indentOf(lines[start] ?? '');
+  let isBlock = false;
   for (let index = start + 1; index < lines.length; index++) {
     const line = lines[index] ?? '';
     const indent = indentOf(line);
-    if (indent.length === line.length || indent.length > depth) continue;
-    if (!/^[{)]/.test(line.slice(indent.length))) return index;
+    if (indent.length === line.length) continue;
+    const isDeeper = !depth.startsWith(indent);
+    if (!isDeeper && !/^[{)]/.test(line.slice(indent.length))) return isBlock ? index : lines.length;
+    isBlock ||= isDeeper;
   }
   return lines.length;
 }
