@@ -65,7 +65,8 @@ function occurrences(text: string, old: string, replaceAll: boolean): Place[] {
   const places: Place[] = [];
   for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
     places.push({ from: found.index, text: found[0] });
-    if (!replaceAll) pattern.lastIndex = found.index + 1;
+    // Behind the first character; a line end is one.
+    if (!replaceAll) pattern.lastIndex = found.index + (found[0].startsWith('\r\n') ? 2 : 1);
   }
   return places;
 }

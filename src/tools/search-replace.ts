@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { FileChanges } from '../workspace/file-changes.ts';
 import { describeEdits, type FileEdits } from './edit-report.ts';
 import { findFile } from './file-path.ts';
-import { applyHunks, EditError } from './line-edit.ts';
+import { applyHunks, EditError, type Edited } from './line-edit.ts';
 import { type Block, hunkOf, parseBlocks } from './search-replace-format.ts';
 import { defineTool, type ToolContext } from './tool.ts';
 
@@ -40,24 +40,27 @@ async function apply(
   changes: FileChanges,
   { block, edits }: { readonly block: Block; readonly edits: Map<string, FileEdits> },
 ): Promise<void> {
-  const { path, name, search, replace } = block;
+  const { path } = block;
   const file = await findFile(workspace, path);
+  const there = block.search.length === 0 ? await changes.find(file) : await changes.text(file);
+  const { text, at, notes } = applyBlock(there, block);
+  changes.write(file, text);
+  const done = there === null ? ('created' as const) : ('edited' as const);
+  const known = edits.get(path) ?? { path, done, at: [], notes: [] };
+  edits.set(path, { ...known, at: [...known.at, ...at], notes: [...known.notes, ...notes] });
+}
+
+/** `text`: null where there is no file. Throws `EditError`. */
+export function applyBlock(text: string | null, block: Block): Edited {
+  const { path, name, search, replace } = block;
   if (search.length === 0) {
-    const there = await changes.find(file);
-    if (there !== null && there !== '') {
+    if (text !== null && text !== '')
       throw new EditError(
         `${name}: the SEARCH part is empty, but '${path}' is not; give the lines to replace.`,
       );
-    }
-    changes.write(file, replace.map((line) => `${line}\n`).join(''));
-    edits.set(path, { path, done: 'created', at: [], notes: [] });
-    return;
+    return { text: replace.map((line) => `${line}\n`).join(''), at: [], notes: [] };
   }
   const hunk = hunkOf(block);
-  if (!hunk.lines.some(({ kind }) => kind !== 'keep'))
-    throw new EditError(`${name}: SEARCH and REPLACE are the same: nothing to change.`);
-  const edited = applyHunks(path, await changes.text(file), [hunk]);
-  changes.write(file, edited.text);
-  const known = edits.get(path) ?? { path, done: 'edited' as const, at: [], notes: [] };
-  edits.set(path, { ...known, at: [...known.at, ...edited.at], notes: [...known.notes, ...edited.notes] });
+  if (hunk.lines.some(({ kind }) => kind !== 'keep')) return applyHunks(path, text ?? '', [hunk]);
+  throw new EditError(`${name}: SEARCH and REPLACE are the same: nothing to change.`);
 }
