@@ -5,6 +5,7 @@ import { globTool } from './glob.ts';
 import { grepTool } from './grep.ts';
 import { listDirTool } from './list-dir.ts';
 import { readFileTool } from './read-file.ts';
+import { readOutputTool } from './read-output.ts';
 import { searchReplaceTool } from './search-replace.ts';
 import type { Tool } from './tool.ts';
 import { writeFileTool } from './write-file.ts';
@@ -21,5 +22,6 @@ export function builtinTools(): readonly Tool[] {
     globTool,
     grepTool,
     bashTool,
+    readOutputTool,
   ];
 }

@@ -24,6 +24,20 @@ export interface ToolContext {
   readonly signal: AbortSignal;
   /** Live output for whoever watches; may be dropped. */
   readonly onOutput: (text: string) => void;
+  /** A part of what an earlier call of this session's tree returned, by the call's id. Undefined: nothing of it was stored. */
+  readonly readOutput: (callId: string, range: OutputRange) => Promise<OutputPage | undefined>;
+}
+
+/** In UTF-16 code units. */
+export interface OutputRange {
+  readonly offset: number;
+  readonly limit: number;
+}
+
+export interface OutputPage {
+  readonly text: string;
+  /** Whether there is text behind it. */
+  readonly more: boolean;
 }
 
 /** What a tool hands back. `isError` marks a result the model should treat as a failure (exit code not 0, ...). */

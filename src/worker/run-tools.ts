@@ -3,11 +3,13 @@
  * begins only after a commit says `started`; what was started by an attempt that is gone never runs again here.
  */
 import type { ClosedCallStatus } from '../core/entry.ts';
+import { toPublicId } from '../core/id.ts';
 import { truncateForModel } from '../core/truncate.ts';
 import type { Call, CallReport } from '../core/turn.ts';
-import { putOutput } from '../store/outputs.ts';
+import { putOutput, readOutputPage } from '../store/outputs.ts';
 import { type CallResult, recordResults } from '../store/turns.ts';
-import type { ToolOutcome } from '../tools/tool.ts';
+import { READ_OUTPUT } from '../tools/read-output.ts';
+import type { OutputRange, ToolOutcome } from '../tools/tool.ts';
 import { handBack } from './end-turn.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
@@ -95,7 +97,12 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   const outcome = call.effect === 'read' ? await read(shell, run, call) : await change(shell, run, call);
   if (outcome === undefined) return undefined;
   const durationMs = Math.round(performance.now() - began);
-  return { id: call.id, status: outcome.status, durationMs, ...(await shown(shell, outcome.text)) };
+  return {
+    id: call.id,
+    status: outcome.status,
+    durationMs,
+    ...(await shown(shell, run, { call, whole: outcome.text })),
+  };
 }
 
 interface Outcome {
@@ -151,6 +158,8 @@ async function execute(
     seen: shell.seen.of(sessionId),
     signal: act.signal,
     onOutput: (text: string) => live.add(text),
+    readOutput: (outputOf: string, range: OutputRange) =>
+      readOutputPage(shell.db, { rootId, callId: outputOf }, range),
   };
   run.begun.add(id);
   try {
@@ -187,9 +196,16 @@ const LEFT_BEHIND: ToolOutcome = {
   isError: true,
 };
 
-/** What the model sees of a result, with the whole stored where it sees it cut. */
-async function shown(shell: Shell, whole: string): Promise<Pick<CallResult, 'parts' | 'outputHash'>> {
-  const { text, cut } = truncateForModel(whole);
+/** What the model sees of a result, with the whole stored where it sees it cut, and how to read that. */
+async function shown(
+  shell: Shell,
+  run: Run,
+  { call, whole }: { readonly call: Call; readonly whole: string },
+): Promise<Pick<CallResult, 'parts' | 'outputHash'>> {
+  const howToRead = (offset: number) =>
+    `${READ_OUTPUT} shows them: id "${toPublicId('output', call.id)}", offset ${offset}`;
+  const limits = run.profile.tools.includes(READ_OUTPUT) ? { howToRead } : {};
+  const { text, cut } = truncateForModel(whole, limits);
   const parts = [{ type: 'text' as const, text }];
   return cut ? { parts, outputHash: await putOutput(shell.db, whole) } : { parts };
 }

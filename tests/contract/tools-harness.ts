@@ -5,10 +5,19 @@ import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { createUnconfinedSandbox, type UnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
-import type { ToolOutcome } from '../../src/tools/tool.ts';
+import type { OutputPage, OutputRange, ToolOutcome } from '../../src/tools/tool.ts';
 import { openWorkspace } from '../../src/workspace/kinds.ts';
 import { createSeenFiles, type SeenFiles } from '../../src/workspace/seen-files.ts';
 import type { Workspace } from '../../src/workspace/workspace.ts';
+
+/** Outputs by the ids of their calls, as a worker would find them. */
+export const storedOutputs = new Map<string, string>();
+
+async function readOutput(callId: string, { offset, limit }: OutputRange): Promise<OutputPage | undefined> {
+  const output = storedOutputs.get(callId);
+  if (output === undefined) return undefined;
+  return { text: output.slice(offset, offset + limit), more: output.length > offset + limit };
+}
 
 /** A project directory for each test, and the built-in tools over a real sandbox. */
 export function useProject() {
@@ -48,7 +57,8 @@ export function useProject() {
       args: Record<string, unknown>,
       { signal = new AbortController().signal, onOutput = (_: string) => {} } = {},
     ): Promise<ToolOutcome> {
-      return registry.execute(name, JSON.stringify(args), { workspace, sandbox, seen, signal, onOutput });
+      const context = { workspace, sandbox, seen, signal, onOutput, readOutput };
+      return registry.execute(name, JSON.stringify(args), context);
     },
   };
 }

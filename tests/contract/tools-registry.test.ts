@@ -53,6 +53,7 @@ describe('createRegistry', () => {
       ['grep', 'read'],
       ['list_dir', 'read'],
       ['read_file', 'read'],
+      ['read_output', 'read'],
       ['search_replace', 'workspace'],
       ['write_file', 'workspace'],
     ]);
