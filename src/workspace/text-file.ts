@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access, type FileHandle, open, stat } from 'node:fs/promises';
 import { geteuid } from 'node:process';
 import { messageOf } from '../core/errors.ts';
+import { type FileKind, kindOfFile } from './file-kind.ts';
 
 /** Larger files are for `grep` and for commands, not for a model to read whole. */
 export const MAX_FILE_BYTES = 10 * 1024 * 1024;
@@ -36,14 +37,14 @@ export async function readTextFile(file: NamedFile): Promise<string> {
   return decodeText(bytes, file.shown);
 }
 
-/** The first `maxBytes` bytes of a file, and whether there is more. Throws `FileError`. */
+/** The first `maxBytes` bytes of a file, whether there is more, and how many there are. Throws `FileError`. */
 export async function readStart(
   file: NamedFile,
   maxBytes: number,
-): Promise<{ bytes: Buffer; more: boolean }> {
+): Promise<{ bytes: Buffer; more: boolean; size: number }> {
   return withRegularFile(file, async (handle, size) => {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxBytes), 0, maxBytes, 0);
-    return { bytes: buffer.subarray(0, bytesRead), more: size > bytesRead };
+    return { bytes: buffer.subarray(0, bytesRead), more: size > bytesRead, size };
   });
 }
 
@@ -93,8 +94,8 @@ export async function fillNew(path: string, bytes: Buffer, old: OldFile | undefi
   }
 }
 
-/** O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOFOLLOW: the path was resolved; a link there now is a trick. */
-async function withRegularFile<T>(
+/** Throws `FileError` where it is none. O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOFOLLOW: the path was resolved; a link there now is a trick. */
+export async function withRegularFile<T>(
   { path, shown }: NamedFile,
   use: (handle: FileHandle, size: number) => Promise<T>,
 ): Promise<T> {
@@ -117,18 +118,25 @@ function notRegular(shown: string, isDirectory: boolean): FileError {
 }
 
 function decodeText(bytes: Buffer, shown: string): string {
-  if (bytes.includes(0)) throw binary(shown, bytes.length, 'it contains NUL bytes');
+  if (bytes.includes(0)) throw binary(shown, bytes, 'it contains NUL bytes');
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw binary(shown, bytes.length, 'it is not valid UTF-8');
+    throw binary(shown, bytes, 'it is not valid UTF-8');
   }
 }
 
-function binary(shown: string, size: number, reason: string): FileError {
+function binary(shown: string, bytes: Buffer, reason: string): FileError {
+  const kind = kindOfFile(bytes);
+  const what = kind === undefined ? '' : `it is ${nameOf(kind)}; `;
   return new FileError(
-    `'${shown}' is not a text file that can be read or edited: ${reason} (${size} bytes). Look at it with bash, for example with file, xxd or iconv.`,
+    `'${shown}' is not a text file that can be read or edited: ${what}${reason} (${bytes.length} bytes). Look at it with bash, for example with file, xxd or iconv.`,
   );
+}
+
+function nameOf(kind: FileKind): string {
+  if (kind.type === 'pdf') return 'a PDF';
+  return kind.type === 'image' ? `an image (${kind.format})` : kind.name;
 }
 
 /** The error of a file operation as a model can use it. */
