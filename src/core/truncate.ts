@@ -6,6 +6,8 @@ export interface TruncateLimits {
   /** UTF-16 code units of the text that is kept. */
   readonly maxChars?: number;
   readonly maxLines?: number;
+  /** How whoever reads it gets at what was cut, which begins at this character, counted from 0. */
+  readonly howToRead?: (offset: number) => string;
 }
 
 /**
@@ -13,7 +15,7 @@ export interface TruncateLimits {
  * what was cut. The limits count the text that is kept, without that line. No surrogate pair is split.
  */
 export function truncateForModel(text: string, limits: TruncateLimits = {}): { text: string; cut: boolean } {
-  const { maxChars = MODEL_MAX_CHARS, maxLines = MODEL_MAX_LINES } = limits;
+  const { maxChars = MODEL_MAX_CHARS, maxLines = MODEL_MAX_LINES, howToRead } = limits;
   const lines = countLines(text);
   if (text.length <= maxChars && lines <= maxLines) return { text, cut: false };
   const byChars = text.length > maxChars;
@@ -27,15 +29,21 @@ export function truncateForModel(text: string, limits: TruncateLimits = {}): { t
     byChars ? text.length - Math.floor(maxChars / 2) : 0,
     byLines ? startOfLine(text, lines - (maxLines - headLines)) : 0,
   );
-  return { text: withoutMiddle(text, beforePair(text, head), afterPair(text, tail)), cut: true };
+  const cut = { from: beforePair(text, head), to: afterPair(text, tail) };
+  return { text: withoutMiddle(text, cut, howToRead?.(cut.from)), cut: true };
 }
 
-function withoutMiddle(text: string, head: number, tail: number): string {
-  const start = text.slice(0, head);
-  const middle = text.slice(head, tail);
-  const note = `[cut here: ${middle.length} characters, ${countLines(middle)} lines; the output has ${text.length} characters, ${countLines(text)} lines]`;
+function withoutMiddle(
+  text: string,
+  { from, to }: { readonly from: number; readonly to: number },
+  howToRead: string | undefined,
+): string {
+  const start = text.slice(0, from);
+  const middle = text.slice(from, to);
+  const more = howToRead === undefined ? '' : `; ${howToRead}`;
+  const note = `[cut here: ${middle.length} characters, ${countLines(middle)} lines; the output has ${text.length} characters, ${countLines(text)} lines${more}]`;
   const gap = start === '' || start.endsWith('\n') ? '' : '\n';
-  return `${start}${gap}${note}\n${text.slice(tail)}`;
+  return `${start}${gap}${note}\n${text.slice(to)}`;
 }
 
 /** Lines as an editor counts them: a final newline ends the last line and starts none. */

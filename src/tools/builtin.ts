@@ -1,13 +1,27 @@
+import { applyPatchTool } from './apply-patch.ts';
 import { bashTool } from './bash.ts';
 import { editFileTool } from './edit-file.ts';
 import { globTool } from './glob.ts';
 import { grepTool } from './grep.ts';
 import { listDirTool } from './list-dir.ts';
 import { readFileTool } from './read-file.ts';
+import { readOutputTool } from './read-output.ts';
+import { searchReplaceTool } from './search-replace.ts';
 import type { Tool } from './tool.ts';
 import { writeFileTool } from './write-file.ts';
 
 /** The tools that every agent may be given. */
 export function builtinTools(): readonly Tool[] {
-  return [readFileTool, writeFileTool, editFileTool, listDirTool, globTool, grepTool, bashTool];
+  return [
+    readFileTool,
+    writeFileTool,
+    editFileTool,
+    searchReplaceTool,
+    applyPatchTool,
+    listDirTool,
+    globTool,
+    grepTool,
+    bashTool,
+    readOutputTool,
+  ];
 }

@@ -1,14 +1,11 @@
 import { z } from 'zod';
-import { readTextFile, replaceFile } from '../workspace/text-file.ts';
+import { FileChanges } from '../workspace/file-changes.ts';
 import { filePath, findFile } from './file-path.ts';
+import { EditError } from './line-edit.ts';
 import { defineTool } from './tool.ts';
 
 /** Lines that a message about too many matches names. */
 const NAMED_LINES = 10;
-
-class EditError extends Error {
-  override readonly name = 'EditError';
-}
 
 export const editFileTool = defineTool({
   name: 'edit_file',
@@ -22,71 +19,79 @@ export const editFileTool = defineTool({
     replace_all: z.boolean().optional().describe('Replace every occurrence; false where left out.'),
   }),
   effect: 'workspace',
-  async execute({ path, old_string, new_string, replace_all = false }, { workspace }) {
-    if (old_string === '') throw new EditError('old_string is empty; use write_file to write a whole file.');
-    if (old_string === new_string)
-      throw new EditError('old_string and new_string are the same: nothing to change.');
+  async execute({ path, old_string, new_string, replace_all = false }, { workspace, seen }) {
     const file = await findFile(workspace, path);
-    const text = await readTextFile(file);
-    const edit = inLineEndingsOf(text, { old: old_string, new: new_string });
-    const places = occurrences(text, edit.old, replace_all);
-    if (places.length === 0) throw notFound(path, text, old_string);
-    if (places.length > 1 && !replace_all) throw ambiguous(path, text, places);
-    await replaceFile(file, splice(text, edit, places));
-    const times = places.length === 1 ? '1 replacement' : `${places.length} replacements`;
-    return { text: `Edited ${path}: ${times}, at ${lineList(text, places)}.` };
+    const changes = new FileChanges(seen);
+    const edit = { old: old_string, new: new_string, all: replace_all };
+    const { text, where } = editText(path, await changes.text(file), edit);
+    changes.write(file, text);
+    await changes.commit();
+    return { text: `Edited ${path}: ${where}.` };
   },
 });
 
-interface Edit {
+export interface TextEdit {
   readonly old: string;
   readonly new: string;
+  /** Every occurrence, instead of the only one. */
+  readonly all: boolean;
 }
 
 /**
- * A model writes `\n` whatever the file does: read_file shows no `\r`. Where the text as given is not in a file with CRLF line
- * endings, its line ends are taken for CRLF; and in a file that has no other, so are those of the replacement.
+ * The text with the edit in its place. read_file shows no `\r` and a model writes none: a line end is one, whichever it is, and new lines end as those
+ * they replace do. Throws `EditError`.
  */
-function inLineEndingsOf(text: string, edit: Edit): Edit {
-  if (!text.includes('\r\n')) return edit;
-  const all = !/(?<!\r)\n/.test(text);
-  const isThere = text.includes(edit.old);
-  return {
-    old: isThere ? edit.old : withCrlf(edit.old),
-    new: all || !isThere ? withCrlf(edit.new) : edit.new,
-  };
+export function editText(path: string, text: string, edit: TextEdit): { text: string; where: string } {
+  if (edit.old === '') throw new EditError('old_string is empty; use write_file to write a whole file.');
+  const old = edit.old.replaceAll('\r\n', '\n');
+  const fresh = edit.new.replaceAll('\r\n', '\n');
+  if (old === fresh) throw new EditError('old_string and new_string are the same: nothing to change.');
+  const places = occurrences(text, old, edit.all);
+  if (places.length === 0) throw notFound(path, text, old);
+  if (places.length > 1 && !edit.all) throw ambiguous(path, text, places);
+  const times = places.length === 1 ? '1 replacement' : `${places.length} replacements`;
+  return { text: replaced(text, places, fresh), where: `${times}, at ${lineList(text, places)}` };
 }
 
-function withCrlf(text: string): string {
-  return text.replace(/(?<!\r)\n/g, '\r\n');
+interface Place {
+  readonly from: number;
+  /** As it stands there, with its line ends. */
+  readonly text: string;
 }
 
-/** Where `part` begins. Occurrences that overlap count as two where only one is to be replaced: it is not clear which. */
-function occurrences(text: string, part: string, replaceAll: boolean): number[] {
-  const places: number[] = [];
-  const step = replaceAll ? part.length : 1;
-  for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + step)) places.push(at);
+/** Occurrences that overlap count as two where only one is to be replaced: it is not clear which. */
+function occurrences(text: string, old: string, replaceAll: boolean): Place[] {
+  const pattern = new RegExp(old.split('\n').map(RegExp.escape).join('\\r?\\n'), 'g');
+  const places: Place[] = [];
+  for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
+    places.push({ from: found.index, text: found[0] });
+    // Behind the first character; a line end is one.
+    if (!replaceAll) pattern.lastIndex = found.index + (found[0].startsWith('\r\n') ? 2 : 1);
+  }
   return places;
 }
 
-function splice(text: string, edit: Edit, places: readonly number[]): string {
+function replaced(text: string, places: readonly Place[], fresh: string): string {
+  const usual = text.includes('\r\n') && !/(?<!\r)\n/.test(text) ? '\r\n' : '\n';
   let done = 0;
-  const pieces = places.map((at) => {
-    const before = text.slice(done, at);
-    done = at + edit.old.length;
-    return before + edit.new;
+  const pieces = places.map((place) => {
+    const before = text.slice(done, place.from);
+    done = place.from + place.text.length;
+    const ends = place.text.match(/\r?\n/g) ?? [usual];
+    let line = 0;
+    return before + fresh.replace(/\n/g, () => ends[Math.min(line++, ends.length - 1)] ?? usual);
   });
   return pieces.join('') + text.slice(done);
 }
 
-function lineList(text: string, places: readonly number[]): string {
-  const named = places.slice(0, NAMED_LINES).map((at) => text.slice(0, at).split('\n').length);
+function lineList(text: string, places: readonly Place[]): string {
+  const named = places.slice(0, NAMED_LINES).map(({ from }) => text.slice(0, from).split('\n').length);
   const rest = places.length - named.length;
   const more = rest > 0 ? ` and ${rest} more` : '';
   return `${places.length === 1 ? 'line' : 'lines'} ${named.join(', ')}${more}`;
 }
 
-function ambiguous(path: string, text: string, places: readonly number[]): EditError {
+function ambiguous(path: string, text: string, places: readonly Place[]): EditError {
   return new EditError(
     `old_string occurs ${places.length} times in '${path}', at ${lineList(text, places)}, expected once; add text around it until it is unique, or set replace_all.`,
   );

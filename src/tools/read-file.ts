@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MODEL_MAX_CHARS, MODEL_MAX_LINES } from '../core/truncate.ts';
+import { versionOf } from '../workspace/seen-files.ts';
 import { readTextFile } from '../workspace/text-file.ts';
 import {
   BYTE_ORDER_MARK,
@@ -10,6 +11,7 @@ import {
   startOfLongLine,
 } from './file-lines.ts';
 import { filePath, findFile } from './file-path.ts';
+import { readMedia } from './read-media.ts';
 import { defineTool } from './tool.ts';
 
 /** What is made of a file at most, and kept where the model sees it cut in the middle: the whole is on the disk. */
@@ -20,26 +22,30 @@ const SEEN = { chars: MODEL_MAX_CHARS - 500, lines: MODEL_MAX_LINES - 1 };
 export const readFileTool = defineTool({
   name: 'read_file',
   description:
-    'Reads a text file. Every line comes with its number and a tab in front, which are not part of the file. ' +
-    'A long result is cut, in the middle or at its end: read the rest with offset and limit.',
+    'Reads a text file, or the text of a PDF. Every line comes with its number and a tab in front, which are not part of the file. ' +
+    'A long result is cut, in the middle or at its end: read the rest with offset and limit. In a PDF these count pages. Of an image it tells format and size.',
   parameters: z.strictObject({
     path: filePath,
     offset: z.int().min(1).optional().describe('First line to read, counted from 1.'),
     limit: z.int().min(1).optional().describe('How many lines to read; all where left out.'),
   }),
   effect: 'read',
-  async execute({ path, offset = 1, limit }, { workspace }) {
-    const text = await readTextFile(await findFile(workspace, path));
+  async execute({ path, offset = 1, limit }, { workspace, seen, signal }) {
+    const file = await findFile(workspace, path);
+    const media = await readMedia(file, { offset, limit }, signal);
+    if (media !== undefined) return media;
+    const text = await readTextFile(file);
+    seen.note(file.path, versionOf(text));
     if (text === '' || text === BYTE_ORDER_MARK) return { text: `(${path} is an empty file)` };
-    const file = fileLines(text);
-    if (offset > file.total) {
+    const whole = fileLines(text);
+    if (offset > whole.total) {
       return {
-        text: `Error: OutOfRange: '${path}' has ${file.total} lines, no line ${offset}.`,
+        text: `Error: OutOfRange: '${path}' has ${whole.total} lines, no line ${offset}.`,
         isError: true,
       };
     }
-    const last = Math.min(file.total, limit === undefined ? file.total : offset - 1 + limit);
-    const { lines, notes } = shown(file, { first: offset, last });
+    const last = Math.min(whole.total, limit === undefined ? whole.total : offset - 1 + limit);
+    const { lines, notes } = shown(whole, { first: offset, last });
     return { text: [...lines, ...(notes === '' ? [] : [`(${notes})`])].join('\n') };
   },
 });

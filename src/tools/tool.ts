@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Effect } from '../core/entry.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SeenFiles } from '../workspace/seen-files.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 
 /** One thing the model can do. `parameters` must be a `z.object`: its JSON Schema is checked at registration. */
@@ -19,10 +20,26 @@ export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
 export interface ToolContext {
   readonly workspace: Workspace;
   readonly sandbox: Sandbox;
+  /** Versions of files that this session's agent was shown or made. */
+  readonly seen: SeenFiles;
   /** Aborts on cancel, on a limit and when the worker stops. */
   readonly signal: AbortSignal;
   /** Live output for whoever watches; may be dropped. */
   readonly onOutput: (text: string) => void;
+  /** A part of what an earlier call of this session's tree returned, by the call's id. Undefined: nothing of it was stored. */
+  readonly readOutput: (callId: string, range: OutputRange) => Promise<OutputPage | undefined>;
+}
+
+/** In UTF-16 code units. */
+export interface OutputRange {
+  readonly offset: number;
+  readonly limit: number;
+}
+
+export interface OutputPage {
+  readonly text: string;
+  /** Whether there is text behind it. */
+  readonly more: boolean;
 }
 
 /** What a tool hands back. `isError` marks a result the model should treat as a failure (exit code not 0, ...). */

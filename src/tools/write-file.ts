@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { replaceFile } from '../workspace/text-file.ts';
+import { FileChanges } from '../workspace/file-changes.ts';
 import { filePath, findFile } from './file-path.ts';
 import { defineTool } from './tool.ts';
 
@@ -12,8 +12,10 @@ export const writeFileTool = defineTool({
     content: z.string().describe('The whole text of the file, as it will be, with its last newline.'),
   }),
   effect: 'workspace',
-  async execute({ path, content }, { workspace }) {
-    const done = await replaceFile(await findFile(workspace, path), content);
+  async execute({ path, content }, { workspace, seen }) {
+    const changes = new FileChanges(seen);
+    const done = await changes.replace(await findFile(workspace, path), content);
+    await changes.commit();
     const word = done === 'created' ? 'Created' : 'Overwrote';
     return { text: `${word} ${path} (${Buffer.byteLength(content)} bytes).` };
   },

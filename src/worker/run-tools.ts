@@ -2,11 +2,13 @@
  * Performs a turn's calls. The order of commits is what accounts for effects (promise 3): a call that changes something
  * begins only after a commit says `started`; what was started by an attempt that is gone never runs again here.
  */
+import { toPublicId } from '../core/id.ts';
 import { truncateForModel } from '../core/truncate.ts';
 import { type Call, type CallReport, startsByCommit } from '../core/turn.ts';
-import { putOutput } from '../store/outputs.ts';
+import { putOutput, readOutputPage } from '../store/outputs.ts';
 import { type CallResult, recordResults } from '../store/turns.ts';
-import type { ToolOutcome } from '../tools/tool.ts';
+import { READ_OUTPUT } from '../tools/read-output.ts';
+import type { OutputRange, ToolOutcome } from '../tools/tool.ts';
 import { handBack } from './end-turn.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
@@ -97,7 +99,7 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   if (outcome === undefined) return undefined;
   const durationMs = Math.round(performance.now() - began);
   const { status, text, ...files } = outcome;
-  return { id: call.id, status, durationMs, ...files, ...(await shown(shell, text)) };
+  return { id: call.id, status, durationMs, ...files, ...(await shown(shell, run, { call, whole: text })) };
 }
 
 async function read(shell: Shell, run: Run, call: Call): Promise<Changed | undefined> {
@@ -164,8 +166,11 @@ async function execute(
   const context = {
     workspace,
     sandbox: shell.sandbox,
+    seen: shell.seen.of(sessionId),
     signal: act.signal,
     onOutput: (text: string) => live.add(text),
+    readOutput: (outputOf: string, range: OutputRange) =>
+      readOutputPage(shell.db, { rootId, callId: outputOf }, range),
   };
   run.begun.add(id);
   try {
@@ -202,9 +207,16 @@ const LEFT_BEHIND: ToolOutcome = {
   isError: true,
 };
 
-/** What the model sees of a result, with the whole stored where it sees it cut. */
-async function shown(shell: Shell, whole: string): Promise<Pick<CallResult, 'parts' | 'outputHash'>> {
-  const { text, cut } = truncateForModel(whole);
+/** What the model sees of a result, with the whole stored where it sees it cut, and how to read that. */
+async function shown(
+  shell: Shell,
+  run: Run,
+  { call, whole }: { readonly call: Call; readonly whole: string },
+): Promise<Pick<CallResult, 'parts' | 'outputHash'>> {
+  const howToRead = (offset: number) =>
+    `${READ_OUTPUT} shows them: id "${toPublicId('output', call.id)}", offset ${offset}`;
+  const limits = run.profile.tools.includes(READ_OUTPUT) ? { howToRead } : {};
+  const { text, cut } = truncateForModel(whole, limits);
   const parts = [{ type: 'text' as const, text }];
   return cut ? { parts, outputHash: await putOutput(shell.db, whole) } : { parts };
 }

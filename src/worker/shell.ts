@@ -14,6 +14,7 @@ import type { Checkout } from '../workspace/checkouts.ts';
 import type { LogCache } from './log-cache.ts';
 import type { ProfileCache } from './profile-cache.ts';
 import type { Run } from './run.ts';
+import type { SeenCache } from './seen-cache.ts';
 
 export interface Shell {
   readonly db: Database;
@@ -32,6 +33,7 @@ export interface Shell {
   readonly readGraceMs: number;
   readonly logs: LogCache;
   readonly profiles: ProfileCache;
+  readonly seen: SeenCache;
   readonly runs: Set<Run>;
   /** Attempts that ended in an error and could not be given up yet: the sweeper tries again. */
   readonly abandoned: Set<Held>;

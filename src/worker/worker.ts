@@ -22,6 +22,7 @@ import { LogCache } from './log-cache.ts';
 import { ProfileCache } from './profile-cache.ts';
 import type { Run } from './run.ts';
 import { runTurn } from './run-turn.ts';
+import { SeenCache } from './seen-cache.ts';
 import { checkoutHost } from './session-files.ts';
 import type { Shell } from './shell.ts';
 import { DEFAULT_SWEEP, Sweeper, type SweepTiming } from './sweeper.ts';
@@ -134,6 +135,7 @@ class LiveWorker implements RunningWorker {
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),
+      seen: new SeenCache(),
       runs: this.#runs,
       abandoned: new Set(),
       workerId: () => this.id,

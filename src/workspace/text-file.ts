@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { access, type FileHandle, open, stat } from 'node:fs/promises';
 import { geteuid } from 'node:process';
 import { messageOf } from '../core/errors.ts';
+import { type FileKind, kindOfFile } from './file-kind.ts';
 
 /** Larger files are for `grep` and for commands, not for a model to read whole. */
 export const MAX_FILE_BYTES = 10 * 1024 * 1024;
@@ -38,34 +37,19 @@ export async function readTextFile(file: NamedFile): Promise<string> {
   return decodeText(bytes, file.shown);
 }
 
-/** The first `maxBytes` bytes of a file, and whether there is more. Throws `FileError`. */
+/** The first `maxBytes` bytes of a file, whether there is more, and how many there are. Throws `FileError`. */
 export async function readStart(
   file: NamedFile,
   maxBytes: number,
-): Promise<{ bytes: Buffer; more: boolean }> {
+): Promise<{ bytes: Buffer; more: boolean; size: number }> {
   return withRegularFile(file, async (handle, size) => {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxBytes), 0, maxBytes, 0);
-    return { bytes: buffer.subarray(0, bytesRead), more: size > bytesRead };
+    return { bytes: buffer.subarray(0, bytesRead), more: size > bytesRead, size };
   });
 }
 
-/**
- * Puts `text` in the place of a file in one step: whoever reads meanwhile sees the old bytes or the new ones. Makes missing parent
- * directories, keeps the mode (and for root the owner) of a file that was there. Throws `FileError`.
- */
-export async function replaceFile(file: NamedFile, text: string): Promise<'created' | 'overwritten'> {
-  const bytes = encodeText(text, file.shown);
-  try {
-    const old = await existing(file);
-    await mkdir(dirname(file.path), { recursive: true });
-    await writeBeside(file.path, bytes, old);
-    return old === undefined ? 'created' : 'overwritten';
-  } catch (error) {
-    throw explain(error, file.shown, 'written');
-  }
-}
-
-function encodeText(text: string, shown: string): Buffer {
+/** The bytes of a text that may be written. Throws `FileError`. */
+export function encodeText(text: string, shown: string): Buffer {
   if (!text.isWellFormed())
     throw new FileError(`'${shown}' was not written: the text holds half a surrogate pair.`);
   const bytes = Buffer.from(text);
@@ -75,13 +59,15 @@ function encodeText(text: string, shown: string): Buffer {
   );
 }
 
-interface OldFile {
+/** What a file that takes another's place takes over from it. */
+export interface OldFile {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
 }
 
-async function existing({ path, shown }: NamedFile): Promise<OldFile | undefined> {
+/** Undefined where there is no file; throws where it may not be written, or is none. */
+export async function oldFileOf({ path, shown }: NamedFile): Promise<OldFile | undefined> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
@@ -93,18 +79,8 @@ async function existing({ path, shown }: NamedFile): Promise<OldFile | undefined
   return found;
 }
 
-async function writeBeside(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
-  const temporary = join(dirname(path), `.capybara-${randomBytes(8).toString('hex')}.tmp`);
-  try {
-    await fillNew(temporary, bytes, old);
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
+/** A new file with mode (and for root the owner) of an old one. */
+export async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
   const handle = await open(path, 'wx');
   try {
     await handle.writeFile(bytes);
@@ -118,8 +94,8 @@ async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): P
   }
 }
 
-/** O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOFOLLOW: the path was resolved; a link there now is a trick. */
-async function withRegularFile<T>(
+/** Throws `FileError` where it is none. O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOFOLLOW: the path was resolved; a link there now is a trick. */
+export async function withRegularFile<T>(
   { path, shown }: NamedFile,
   use: (handle: FileHandle, size: number) => Promise<T>,
 ): Promise<T> {
@@ -130,7 +106,7 @@ async function withRegularFile<T>(
     if (!found.isFile()) throw notRegular(shown, found.isDirectory());
     return await use(handle, found.size);
   } catch (error) {
-    throw explain(error, shown, 'read');
+    throw explainFileError(error, shown, 'read');
   } finally {
     await handle?.close();
   }
@@ -142,21 +118,29 @@ function notRegular(shown: string, isDirectory: boolean): FileError {
 }
 
 function decodeText(bytes: Buffer, shown: string): string {
-  if (bytes.includes(0)) throw binary(shown, bytes.length, 'it contains NUL bytes');
+  if (bytes.includes(0)) throw binary(shown, bytes, 'it contains NUL bytes');
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw binary(shown, bytes.length, 'it is not valid UTF-8');
+    throw binary(shown, bytes, 'it is not valid UTF-8');
   }
 }
 
-function binary(shown: string, size: number, reason: string): FileError {
+function binary(shown: string, bytes: Buffer, reason: string): FileError {
+  const kind = kindOfFile(bytes);
+  const what = kind === undefined ? '' : `it is ${nameOf(kind)}; `;
   return new FileError(
-    `'${shown}' is not a text file that can be read or edited: ${reason} (${size} bytes). Look at it with bash, for example with file, xxd or iconv.`,
+    `'${shown}' is not a text file that can be read or edited: ${what}${reason} (${bytes.length} bytes). Look at it with bash, for example with file, xxd or iconv.`,
   );
 }
 
-function explain(error: unknown, shown: string, act: 'read' | 'written'): Error {
+function nameOf(kind: FileKind): string {
+  if (kind.type === 'pdf') return 'a PDF';
+  return kind.type === 'image' ? `an image (${kind.format})` : kind.name;
+}
+
+/** The error of a file operation as a model can use it. */
+export function explainFileError(error: unknown, shown: string, act: 'read' | 'written'): Error {
   if (error instanceof FileError) return error;
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':

@@ -46,12 +46,15 @@ describe('createRegistry', () => {
   it('offers the built-in tools with the effects that were promised', () => {
     const registry = createRegistry(builtinTools());
     expect(registry.specs().map(({ name }) => [name, registry.effectOf(name, false)])).toEqual([
+      ['apply_patch', 'workspace'],
       ['bash', 'external'],
       ['edit_file', 'workspace'],
       ['glob', 'read'],
       ['grep', 'read'],
       ['list_dir', 'read'],
       ['read_file', 'read'],
+      ['read_output', 'read'],
+      ['search_replace', 'workspace'],
       ['write_file', 'workspace'],
     ]);
     for (const spec of registry.specs()) expect(spec.parameters).toMatchObject({ type: 'object' });

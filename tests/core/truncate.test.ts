@@ -30,6 +30,14 @@ describe('truncateForModel', () => {
     });
   });
 
+  it('says how to read what it cut, from its first character on', () => {
+    const howToRead = (offset: number) => `page ${offset}`;
+    expect(truncateForModel('a\nb\nc\nd\ne\n', { maxLines: 4, howToRead }).text).toContain(
+      ' 5 lines; page 4]\nd',
+    );
+    expect(truncateForModel('a', { howToRead })).toEqual({ text: 'a', cut: false });
+  });
+
   it('applies the tighter limit on each side where both are passed', () => {
     const result = truncateForModel(`${'x'.repeat(50)}\n${lines(10)}`, { maxChars: 20, maxLines: 4 });
     expect(result.text.startsWith(`${'x'.repeat(10)}\n[cut here: `)).toBe(true);

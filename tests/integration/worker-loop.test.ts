@@ -207,4 +207,38 @@ describe('a task', () => {
       SELECT o.size FROM output o JOIN tool_call c ON c.output_hash = o.hash WHERE c.task_id = ${task.taskId}`;
     expect(row?.size).toBe(text.length);
   });
+
+  test('reads a long output in pages, but not that of another tree', async () => {
+    await world.startWorker();
+    const text = `begin${'.'.repeat(100_000)}é end`;
+    const first = await world.submit({
+      script: (request) => {
+        const [result] = request.lastToolResults;
+        if (result === undefined) return call('look', { text });
+        const [, id, offset] = /read_output shows them: id "(\w+)", offset (\d+)\]/.exec(result.text) ?? [];
+        if (id === undefined) return say('Read.');
+        return [
+          call('read_output', { id, offset: Number(offset) }),
+          call('read_output', { id, offset: 100_000 }),
+        ];
+      },
+    });
+    await world.taskEnds(first);
+    const [middle, end] = resultsOf(requestsOf(first)[2]) ?? [];
+    expect(middle).toMatch(/^\.{29500}\n\(characters 15000 to 44500 of out_\w+; go on with offset 44500\)$/);
+    expect(end).toMatch(/^\.{5}é end\n\(characters 100000 to 100010 of out_\w+; this is its end\)$/);
+
+    const [, id = ''] = /of (out_\w+);/.exec(end ?? '') ?? [];
+    const second = await world.submit({ script: sequence([call('read_output', { id }), say('No.')]) });
+    await world.taskEnds(second);
+    expect(resultsOf(requestsOf(second)[1])?.[0]).toContain(`this session has no stored output '${id}'`);
+  });
+
+  test('says nothing of pages to an agent that has no tool to read them', async () => {
+    await world.startWorker();
+    const look = call('look', { text: '.'.repeat(100_000) });
+    const task = await world.submit({ tools: ['look'], script: sequence([look, say('Long.')]) });
+    await world.taskEnds(task);
+    expect(resultsOf(requestsOf(task)[1])?.[0]).toMatch(/100000 characters, 1 lines\]/);
+  });
 });
