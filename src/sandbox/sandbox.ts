@@ -15,6 +15,11 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
+/** A sandbox whose commands die when their worker no longer says that it lives and holds its lease. */
+export interface LeasedSandbox extends Sandbox {
+  feed(): void;
+}
+
 export interface Command {
   /** Given to `bash -c`. */
   readonly script: string;
@@ -33,7 +38,10 @@ export interface Command {
 }
 
 export interface CommandResult {
-  /** `exit` with a code, `signal` with a name, or why Capybara ended it. */
+  /**
+   * `exit` with a code, `signal` with a name, or why Capybara ended it. In bubblewrap a command that a signal ended gives the code
+   * that shells give it, 128 and the signal's number; `signal` is then what ended the sandbox around it.
+   */
   readonly end:
     | { readonly type: 'exit'; readonly code: number }
     | { readonly type: 'signal'; readonly signal: string }

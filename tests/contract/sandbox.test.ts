@@ -3,21 +3,17 @@ import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type CallOptions, MAX_SCRIPT_BYTES } from '../../src/sandbox/calls.ts';
 import { listPids } from '../../src/sandbox/processes.ts';
-import type { Command, CommandResult } from '../../src/sandbox/sandbox.ts';
-import {
-  createUnconfinedSandbox,
-  MAX_SCRIPT_BYTES,
-  type UnconfinedOptions,
-  type UnconfinedSandbox,
-} from '../../src/sandbox/unconfined.ts';
+import type { Command, CommandResult, LeasedSandbox } from '../../src/sandbox/sandbox.ts';
+import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 
 const linux = process.platform === 'linux';
 const never = new AbortController().signal;
 let cwd: string;
-let sandbox: UnconfinedSandbox;
+let sandbox: LeasedSandbox;
 
-function create(options: Partial<UnconfinedOptions> = {}): UnconfinedSandbox {
+function create(options: Partial<CallOptions> = {}): LeasedSandbox {
   return createUnconfinedSandbox({ environment: process.env, ...options });
 }
 
