@@ -13,7 +13,7 @@ import type { Database } from '../store/database.ts';
 import type { Patience } from '../store/patience.ts';
 import { attemptStates } from '../store/workers.ts';
 import type { Registry } from '../tools/registry.ts';
-import { openWorkspace } from '../workspace/kinds.ts';
+import { openWorkspace, type WorkspaceHost } from '../workspace/kinds.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
 import { ProfileCache } from './profile-cache.ts';
@@ -33,6 +33,8 @@ export interface WorkerOptions {
   readonly sandbox: Sandbox & { feed?(): void };
   readonly log: Log;
   readonly dataDir: string;
+  /** Whom new directories for workspaces are given to; the worker's own user where not given. */
+  readonly workspaceOwner?: WorkspaceHost['owner'] | undefined;
   readonly version: string;
   /** Turns at a time. */
   readonly concurrency: number;
@@ -136,7 +138,10 @@ class LiveWorker implements RunningWorker {
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
       openWorkspace: ({ workspace }) =>
-        openWorkspace({ ...workspace, path: workspace.path ?? undefined }, { dataDir }),
+        openWorkspace(
+          { ...workspace, path: workspace.path ?? undefined },
+          { dataDir, owner: options.workspaceOwner },
+        ),
     };
     this.#sweeper = new Sweeper(
       { ...this.#shell, db: sweeping(db, this.#closing.signal) },

@@ -1,4 +1,4 @@
-import { mkdir, realpath, stat } from 'node:fs/promises';
+import { chown, mkdir, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { messageOf, UserError } from '../core/errors.ts';
@@ -16,6 +16,8 @@ export interface WorkspaceRow {
 export interface WorkspaceHost {
   /** Capybara's own directory on this machine, absolute. */
   readonly dataDir: string;
+  /** Whom new directories are given to, where this process is root: files in them belong to whom their directory does. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** Directories that belong to the system as a whole. What is below them may well be a project. */
@@ -82,7 +84,7 @@ async function refuseDataDir(root: string, dataDir: string): Promise<void> {
   }
 }
 
-async function emptyRoot(id: string, { dataDir }: WorkspaceHost): Promise<string> {
+async function emptyRoot(id: string, { dataDir, owner }: WorkspaceHost): Promise<string> {
   if (!/^[A-Za-z0-9_-]{1,100}$/.test(id)) {
     throw bad(`The workspace id is '${id}', expected 1 to 100 letters, digits, '_' or '-'.`);
   }
@@ -90,6 +92,7 @@ async function emptyRoot(id: string, { dataDir }: WorkspaceHost): Promise<string
   try {
     return await realpath(directory).catch(async () => {
       await mkdir(directory, { recursive: true, mode: 0o700 });
+      if (owner) await chown(directory, owner.uid, owner.gid);
       return realpath(directory);
     });
   } catch (error) {
