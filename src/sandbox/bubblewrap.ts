@@ -129,10 +129,13 @@ class Bubblewrap {
     { writable }: Command,
     { scratch, readable, view }: { scratch: Scratch; readable: readonly string[]; view: HostView },
   ): string[] {
-    const own =
-      this.#options.profile === 'strict'
-        ? ['--bind', scratch.home, view.home]
-        : ['--bind', scratch.cache, `${view.home}/.cache`];
+    const own = [
+      ...(this.#options.profile === 'strict' ? ['--bind', scratch.home, view.home] : []),
+      // Nothing is mounted below what a command may write to.
+      ...(this.#options.profile === 'local' && view.home !== '/tmp'
+        ? ['--bind', scratch.cache, `${view.home}/.cache`]
+        : []),
+    ];
     return [
       ...['--bind', scratch.tmp, '/tmp'],
       ...own,

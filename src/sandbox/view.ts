@@ -113,11 +113,12 @@ export function hostView(options: ViewOptions): HostView {
     const fixed = [...system(), ...devices];
     return { mounts: () => fixed, home: PRIVATE_HOME, needsAccounts: true };
   }
-  const home = realOf(options.home);
+  const home = isDirectory(options.home) ? realOf(options.home) : '/';
   const fixed = asRoot ? [...system(), ...ADDED_PROGRAMS.flatMap(shown)] : hostWithout(options.hidden);
   return {
-    mounts: () => [...fixed, ...devices, ...homeWithout(home, memoryFileBytes)],
-    home,
+    mounts: () => [...fixed, ...devices, ...(home === '/' ? [] : homeWithout(home, memoryFileBytes))],
+    // A service may have none.
+    home: home === '/' ? '/tmp' : home,
     needsAccounts: asRoot,
   };
 }

@@ -56,6 +56,7 @@ test('up prints where it runs, and nothing else', async () => {
       'Capybara runs at http://127.0.0.1:PORT',
       `  data directory  ${place.dataDir}`,
       `  key for the API ${join(place.dataDir, 'api-key')}`,
+      '  commands        run unconfined: CAPYBARA_SANDBOX is off.',
       'Try, in a repository: capybara run "explain what this project does"\n',
     ].join('\n'),
   );
