@@ -57,7 +57,8 @@ export interface Config {
   readonly debug: boolean;
   /** `NO_COLOR`; false where not set. */
   readonly noColor?: boolean;
-  readonly sandbox: 'off';
+  /** How commands are confined: where it works, always, or not at all. */
+  readonly sandbox: 'auto' | 'bubblewrap' | 'off';
   readonly providers: ProvidersConfig;
 }
 

@@ -19,6 +19,8 @@ export interface Connection {
    * - `own`: started by this process, ends with it.
    */
   readonly kind: 'configured' | 'joined' | 'own';
+  /** How an embedded Capybara confines commands; a server is asked by nobody, since it does or was told not to. */
+  readonly sandbox?: 'bubblewrap' | 'none' | undefined;
   /** After a request failed: where an embedded Capybara has gone, finds or (where allowed) starts the next one. */
   recover(): Promise<void>;
   /** Stops what was started. */
@@ -40,6 +42,7 @@ export interface ConnectOptions {
 }
 
 interface RunningCapybara extends Server {
+  readonly sandbox: { readonly name: 'bubblewrap' | 'none' };
   stop(): Promise<void>;
 }
 
@@ -70,6 +73,7 @@ class EmbeddedConnection implements Connection {
   readonly #config: Config;
   readonly #options: ConnectOptions;
   #server: Server = { url: 'http://127.0.0.1' };
+  #sandbox: Connection['sandbox'];
   #own: RunningCapybara | undefined;
   /** Whether this process started one: then the next is for it to start too. */
   #hasStarted = false;
@@ -83,6 +87,10 @@ class EmbeddedConnection implements Connection {
 
   get kind(): 'joined' | 'own' {
     return this.#own ? 'own' : 'joined';
+  }
+
+  get sandbox(): Connection['sandbox'] {
+    return this.#sandbox;
   }
 
   async open(): Promise<void> {
@@ -120,6 +128,7 @@ class EmbeddedConnection implements Connection {
     const info = readServerInfo(this.#config.dataDir);
     if (!info || !isAlive(info.pid) || !(await answers(info.url))) return false;
     this.#server = { url: info.url, apiKey: readKey(info.apiKeyFile) };
+    this.#sandbox = info.sandbox;
     return true;
   }
 
@@ -148,6 +157,7 @@ class EmbeddedConnection implements Connection {
     }
     this.#hasStarted = true;
     this.#server = { url: this.#own.url, apiKey: this.#own.apiKey };
+    this.#sandbox = this.#own.sandbox.name;
     if (early !== undefined) this.#fail(early, log);
     return true;
   }

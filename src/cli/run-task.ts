@@ -56,8 +56,10 @@ export async function runTask(request: TaskRequest, options: WatchOptions): Prom
 export async function watchTask(task: Task, options: WatchOptions): Promise<number> {
   const { connection, terminal, show, interrupts } = options;
   const { dim } = terminal.style;
-  if (show === 'text')
-    terminal.out(`${dim(`${task.id} · ${neutralised(task.model)} · mode ${task.mode}`)}\n`);
+  if (show === 'text') {
+    const unconfined = connection.sandbox === 'none' ? ' · unconfined' : '';
+    terminal.out(`${dim(`${task.id} · ${neutralised(task.model)} · mode ${task.mode}${unconfined}`)}\n`);
+  }
   const signal = AbortSignal.any([interrupts.signal, terminal.gone]);
   const end = await follow({ connection, task, terminal, show, signal });
   return finish(end, task, options);

@@ -67,8 +67,11 @@ function layer(find: (key: SettingKey) => Found): Layer {
   return new Map(entries.filter(([, found]) => isSet(found.raw)));
 }
 
-/** A server's, which reads no `.env`: what a project's says by these names is for its own program. */
-const NOT_FROM_DOT_ENV: readonly SettingKey[] = ['databaseUrl', 'databaseDirectUrl', 'redisUrl'];
+/**
+ * A server's, which reads no `.env`: what a project's says by these names is for its own program. And whoever wrote a project does
+ * not say how its commands are confined.
+ */
+const NOT_FROM_DOT_ENV: readonly SettingKey[] = ['databaseUrl', 'databaseDirectUrl', 'redisUrl', 'sandbox'];
 
 export function dotEnvLayer(cwd: string): Layer {
   const file = join(cwd, '.env');

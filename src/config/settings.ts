@@ -91,9 +91,9 @@ export const SETTINGS = z.object({
   dataDir: plain.register(metas, { env: 'CAPYBARA_DATA_DIR', expected: 'a path, absolute or from ~' }),
   concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
   sandbox: z
-    .literal('off')
-    .register(metas, { env: 'CAPYBARA_SANDBOX', expected: '"off", all there is in this version' })
-    .default('off'),
+    .enum(['auto', 'bubblewrap', 'off'])
+    .register(metas, { env: 'CAPYBARA_SANDBOX', expected: '"auto", "bubblewrap" or "off"' })
+    .default('auto'),
   model: plain
     .regex(/^\S+$/)
     .register(metas, { env: 'CAPYBARA_MODEL', project: true, expected: 'provider/model, without spaces' })

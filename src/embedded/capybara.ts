@@ -13,15 +13,22 @@ import { UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import { ensureEmbeddedKey } from '../store/bootstrap.ts';
 import { migrate } from '../store/migrate.ts';
-import { composeWorker } from '../worker/main.ts';
+import { composeWorker, sandboxFor } from '../worker/main.ts';
 import { lockDataDir, openDataDir, readServerInfo, removeServerInfo, writeServerInfo } from './data-dir.ts';
 import { startPostgres } from './postgres.ts';
 
 export interface RunningCapybara {
   readonly url: string;
   readonly apiKey: string;
+  readonly sandbox: Sandboxing;
   /** Hands turns back, closes streams and connections, stops Postgres. */
   stop(): Promise<void>;
+}
+
+/** How commands are confined, and why: a sentence. */
+export interface Sandboxing {
+  readonly name: 'bubblewrap' | 'none';
+  readonly reason: string;
 }
 
 export interface CapybaraOptions {
@@ -62,6 +69,7 @@ export async function startCapybara(config: Config, options: CapybaraOptions): P
 async function assemble(config: Config, options: CapybaraOptions, parts: Parts): Promise<RunningCapybara> {
   const { dataDir } = config;
   const { log, port = config.port, onFailed } = options;
+  const sandbox = await sandboxFor(config, 'local');
   const postgres = await startPostgres({ dataDir, log: (line) => log.debug({}, line) });
   parts.add(() => postgres.stop());
   await migrate(postgres.url, { log: (line) => log.debug({}, line) });
@@ -77,20 +85,22 @@ async function assemble(config: Config, options: CapybaraOptions, parts: Parts):
   const key = readOrMakeKey(dataDir);
   await ensureEmbeddedKey(backends.db, key.apiKey);
 
-  const url = await serve(config, { backends, log, port }, parts);
-  writeServerInfo(dataDir, { url, pid: process.pid, apiKeyFile: key.path });
+  const url = await serve(config, { backends, log, port, sandbox }, parts);
+  writeServerInfo(dataDir, { url, pid: process.pid, apiKeyFile: key.path, sandbox: sandbox.name });
   parts.add(() => removeServerInfo(dataDir));
-  return { url, apiKey: key.apiKey, stop: () => parts.stop() };
+  return { url, apiKey: key.apiKey, sandbox, stop: () => parts.stop() };
 }
 
 interface Serving {
   readonly backends: Backends;
   readonly log: Log;
   readonly port: number;
+  readonly sandbox: Awaited<ReturnType<typeof sandboxFor>>;
 }
 
-async function serve(config: Config, { backends, log, port }: Serving, parts: Parts): Promise<string> {
-  const worker = await composeWorker(config, { backends, log });
+async function serve(config: Config, serving: Serving, parts: Parts): Promise<string> {
+  const { backends, log, port, sandbox } = serving;
+  const worker = await composeWorker(config, { backends, log, sandbox });
   parts.add(() => worker.stop());
   const api = composeApi(config, { backends, log, allowLocal: true });
   parts.add(() => api.close());

@@ -112,6 +112,8 @@ const ServerInfo = z.object({
   pid: z.int().positive(),
   /** Absolute path of the file with the key for this user's CLI. */
   apiKeyFile: z.string(),
+  /** How it confines commands; not said by versions that never did. */
+  sandbox: z.enum(['bubblewrap', 'none']).optional(),
 });
 
 /** The embedded server that runs on a data directory: `server.json`, mode 0600. */

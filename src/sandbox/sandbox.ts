@@ -15,6 +15,11 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
+/** A sandbox whose commands die when their worker no longer says that it lives and holds its lease. */
+export interface LeasedSandbox extends Sandbox {
+  feed(): void;
+}
+
 export interface Command {
   /** Given to `bash -c`. */
   readonly script: string;
@@ -24,6 +29,8 @@ export interface Command {
   /** What a confined command may change, and what it may only read, beside the system: real absolute paths. */
   readonly writable: readonly string[];
   readonly readable?: readonly string[];
+  /** Another name that one of these has on the host, as a symbolic link, and keeps for the command. */
+  readonly link?: { readonly path: string; readonly to: string };
   /** A directory of its session's own, absolute, made where it is missing: temporary files and caches, which no snapshot holds. */
   readonly scratch: string;
   /** Variables added to the cleared environment. */
@@ -33,7 +40,10 @@ export interface Command {
 }
 
 export interface CommandResult {
-  /** `exit` with a code, `signal` with a name, or why Capybara ended it. */
+  /**
+   * `exit` with a code, `signal` with a name, or why Capybara ended it. In bubblewrap a command that a signal ended gives the code
+   * that shells give it, 128 and the signal's number; `signal` is then what ended the sandbox around it.
+   */
   readonly end:
     | { readonly type: 'exit'; readonly code: number }
     | { readonly type: 'signal'; readonly signal: string }

@@ -1,212 +1,31 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt, randomUUID } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { setTimeout as pause } from 'node:timers/promises';
-import { clearedEnvironment, type Environment } from './environment.ts';
-import { type Guard, startGuard } from './guard.ts';
-import { createOutput, type Output } from './output.ts';
-import { type Belonging, CALL_MARKER, listPids, signalAll, WORKER_MARKER } from './processes.ts';
-import type { Command, CommandResult, Sandbox } from './sandbox.ts';
+import { spawn } from 'node:child_process';
+import { type CallOptions, createCalls, type Kind } from './calls.ts';
+import { clearedEnvironment } from './environment.ts';
+import type { LeasedSandbox } from './sandbox.ts';
 
-export const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
-export const KILL_GRACE_MS = 500;
-/** Linux takes no longer argument. */
-export const MAX_SCRIPT_BYTES = 128 * 1024 - 1;
-
-/** Between looks at what is still running. */
-const POLL_MS = 10;
-/** After SIGKILL a process needs a moment; one that hangs in the kernel is left to the guard. */
-const KILL_WAIT_MS = 2_000;
-/** For output that is still in the pipe when all processes are gone. */
-const DRAIN_MS = 200;
-/** The limits of file locks that tell processes apart: a call's are below a worker's, since no one may raise the hard one. */
-const LOCK_LIMITS = { call: [2 ** 45, 2 ** 46], worker: [2 ** 46, 2 ** 47] } as const;
 /**
  * `sh` joins the two streams into one, so that errors stand where they happened; `bash` takes its place. Shells differ in the
  * option's letter, and one that has none of the two goes without.
  */
 const SHELL = `if ulimit -w "$2"; then ulimit -S -w "$3"; else ulimit -x "$2" && ulimit -S -x "$3"; fi 2>/dev/null
 exec bash -c "$1" 2>&1`;
-/** In so short a time no pid is given out twice, so those that were there before the command need no second look. */
-const FRESH_MS = 5_000;
 
-export interface UnconfinedOptions {
-  /** The worker's environment; only harmless names of it reach a command. */
-  readonly environment: Environment;
-  /** Bytes of output that are kept of one command; default 8 MiB. */
-  readonly maxOutputBytes?: number;
-  /** Between SIGTERM and SIGKILL when a command is ended; default 500. */
-  readonly killGraceMs?: number;
-  /** `feed` must be called more often than this, or all commands are killed; undefined: never. */
-  readonly leaseMs?: number;
-}
-
-export interface UnconfinedSandbox extends Sandbox {
-  /** Says that the worker is alive and holds its lease. */
-  feed(): void;
-}
-
-/**
- * Runs commands as the worker's own user, with no confinement but a cleared environment, a process group and the guard. The guard
- * is started at once, so that the first command need not wait for it.
- */
-export function createUnconfinedSandbox(options: UnconfinedOptions): UnconfinedSandbox {
-  const worker = randomUUID();
-  const lockLimit = randomInt(...LOCK_LIMITS.worker);
-  const guard = startGuard({ marker: `${WORKER_MARKER}=${worker}`, lockLimit, leaseMs: options.leaseMs });
-  const closing = new AbortController();
-  const running = new Set<Promise<unknown>>();
-  const env = { ...clearedEnvironment(options.environment), [WORKER_MARKER]: worker };
-  return {
+/** Runs commands as the worker's own user, with no confinement but a cleared environment, a process group and the guard. */
+export function createUnconfinedSandbox(options: CallOptions): LeasedSandbox {
+  const env = clearedEnvironment(options.environment);
+  const kind: Kind = {
     name: 'none',
     confined: false,
-    async run(command, signal) {
-      const call = new Call({ command, env, lockLimit, guard, options });
-      const result = call.run(AbortSignal.any([signal, closing.signal]));
-      running.add(result);
-      return result.finally(() => running.delete(result));
-    },
-    feed: () => guard.beat(),
-    async close() {
-      closing.abort();
-      await Promise.allSettled(running);
-      await guard.close();
-    },
-  };
-}
-
-interface CallParts {
-  readonly command: Command;
-  readonly env: Record<string, string>;
-  /** The worker's. */
-  readonly lockLimit: number;
-  readonly guard: Guard;
-  readonly options: UnconfinedOptions;
-}
-
-/** One command: `run` is called once. */
-class Call {
-  readonly #parts: CallParts;
-  readonly #id = randomUUID();
-  readonly #lockLimit = randomInt(...LOCK_LIMITS.call);
-  readonly #before = new Set(listPids());
-  readonly #startedAt = performance.now();
-  readonly #output: Output;
-
-  constructor(parts: CallParts) {
-    this.#parts = parts;
-    const { command, options } = parts;
-    this.#output = createOutput(options.maxOutputBytes ?? MAX_OUTPUT_BYTES, command.onOutput ?? (() => {}));
-  }
-
-  async run(signal: AbortSignal): Promise<CommandResult> {
-    const { command, guard } = this.#parts;
-    await guard.ready();
-    await checkCommand(command);
-    if (signal.aborted) return this.#result({ type: 'aborted' });
-    const child = this.#spawn();
-    const group = await spawned(child);
-    guard.watch(group);
-    try {
-      const end = await this.#end(child, group, signal);
-      await this.#sweep(group);
-      await drained(child);
-      return this.#result(end);
-    } finally {
-      guard.forget(group);
-    }
-  }
-
-  #spawn(): ChildProcess {
-    const { command, env, lockLimit } = this.#parts;
-    const child = spawn(
-      '/bin/sh',
-      ['-c', SHELL, 'sh', command.script, `${lockLimit}`, `${this.#lockLimit}`],
-      {
-        cwd: command.cwd,
-        env: { ...env, ...command.env, [CALL_MARKER]: this.#id, [WORKER_MARKER]: env[WORKER_MARKER] },
+    leaderIsKeeper: false,
+    async start({ script, cwd, env: added }, { variables, locks }) {
+      const child = spawn('/bin/sh', ['-c', SHELL, 'sh', script, `${locks.hard}`, `${locks.soft}`], {
+        cwd,
+        env: { ...env, ...added, ...variables },
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
-    // Where not even a pipe could be made there are no streams; `spawned` then throws.
-    for (const stream of [child.stdout, child.stderr]) if (stream) this.#output.collect(stream);
-    return child;
-  }
-
-  async #end(child: ChildProcess, group: number, signal: AbortSignal): Promise<CommandResult['end']> {
-    const first = Promise.withResolvers<CommandResult['end']>();
-    const onExit = (code: number | null, name: string | null) =>
-      first.resolve(name === null ? { type: 'exit', code: code ?? 0 } : { type: 'signal', signal: name });
-    const onAbort = () => first.resolve({ type: 'aborted' });
-    child.once('exit', onExit);
-    signal.addEventListener('abort', onAbort, { once: true });
-    const timer = setTimeout(() => first.resolve({ type: 'timeout' }), this.#parts.command.timeoutMs);
-    if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode, child.signalCode);
-    if (signal.aborted) onAbort();
-    const end = await first.promise;
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
-    if (end.type === 'aborted' || end.type === 'timeout') await this.#ask(group);
-    return end;
-  }
-
-  /** SIGTERM, and a while to obey. */
-  async #ask(group: number): Promise<void> {
-    const until = performance.now() + (this.#parts.options.killGraceMs ?? KILL_GRACE_MS);
-    this.#signal(group, 'SIGTERM');
-    while (performance.now() < until && this.#signal(group)) await pause(POLL_MS);
-  }
-
-  /** SIGKILL, until nobody is left: a process may fork while it is looked for. */
-  async #sweep(group: number): Promise<void> {
-    const until = performance.now() + KILL_WAIT_MS;
-    while (this.#signal(group, 'SIGKILL') && performance.now() < until) await pause(POLL_MS);
-  }
-
-  /** Whether a process of this call still runs; each gets the signal, if there is one. */
-  #signal(group: number, signal: NodeJS.Signals | 0 = 0): boolean {
-    const whose: Belonging = {
-      marker: `${CALL_MARKER}=${this.#id}`,
-      lockLimit: this.#lockLimit,
-      groups: [group],
-    };
-    const isFresh = performance.now() - this.#startedAt < FRESH_MS;
-    return signalAll(whose, signal, isFresh ? this.#before : undefined);
-  }
-
-  #result(end: CommandResult['end']): CommandResult {
-    return { end, ...this.#output.finish(), durationMs: Math.round(performance.now() - this.#startedAt) };
-  }
-}
-
-async function checkCommand({ script, cwd }: Command): Promise<void> {
-  const bytes = Buffer.byteLength(script);
-  if (bytes > MAX_SCRIPT_BYTES) {
-    throw new Error(
-      `The command has ${bytes} bytes, expected at most ${MAX_SCRIPT_BYTES}; write a script file and run that.`,
-    );
-  }
-  if (script.includes('\0'))
-    throw new Error('The command contains a NUL character, which no shell can take.');
-  const found = await stat(cwd).catch(() => undefined);
-  if (!found?.isDirectory()) throw new Error(`The command's directory ${cwd} does not exist.`);
-}
-
-/** The process group of a child that was started; throws why it was not. */
-async function spawned(child: ChildProcess): Promise<number> {
-  if (child.pid !== undefined) return child.pid;
-  const { promise, reject } = Promise.withResolvers<never>();
-  child.once('error', (error) => reject(new Error(`The command could not be started: ${error.message}`)));
-  return promise;
-}
-
-/** Reads what is left in the pipes; a process that escaped may hold them open, and is not waited for. */
-async function drained(child: ChildProcess): Promise<void> {
-  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
-  const ends = streams.map((stream) =>
-    stream.readableEnded ? undefined : new Promise((r) => stream.once('end', r)),
-  );
-  await Promise.race([Promise.all(ends), pause(DRAIN_MS, undefined, { ref: false })]);
-  for (const stream of streams) stream.destroy();
+      });
+      return { child, output: [child.stdout, child.stderr] };
+    },
+  };
+  return createCalls(kind, options);
 }

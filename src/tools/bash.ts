@@ -25,7 +25,8 @@ export const bashTool = defineTool({
   async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS }, { workspace, sandbox, signal, onOutput }) {
     const { root, shown, scratch } = workspace;
     // A shell shows where it is by the name that it is given, if that leads there.
-    const places = { cwd: root, writable: [root], scratch, env: { PWD: shown } };
+    const link = shown === root ? {} : { link: { path: shown, to: root } };
+    const places = { cwd: root, writable: [root], ...link, scratch, env: { PWD: shown } };
     const result = await sandbox.run(
       { script: command, ...places, timeoutMs: timeout * 1000, onOutput },
       signal,

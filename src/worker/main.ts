@@ -4,7 +4,12 @@ import { type Config, commandEnvironment } from '../config.ts';
 import { DEFAULT_RETRY } from '../core/retry.ts';
 import type { Log } from '../log.ts';
 import { createModels } from '../model/providers.ts';
+import { createBubblewrapSandbox } from '../sandbox/bubblewrap.ts';
+import { decideSandbox, type SandboxChoice, sandboxSentence } from '../sandbox/choose.ts';
+import { openWay, UNPRIVILEGED } from '../sandbox/runner.ts';
+import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
+import type { Profile } from '../sandbox/view.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { createRegistry } from '../tools/registry.ts';
@@ -24,10 +29,11 @@ export async function runWorker(
   log: Log,
   additions: WorkerAdditions = {},
 ): Promise<{ stop(): Promise<void> }> {
+  const sandbox = await sandboxFor(config, 'strict');
   const backends = openBackends(config, log);
   try {
     await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
-    const worker = await composeWorker(config, { backends, log, ...additions });
+    const worker = await composeWorker(config, { backends, log, sandbox, ...additions });
     return { stop: () => worker.stop().finally(() => backends.close()) };
   } catch (error) {
     await backends.close();
@@ -35,20 +41,31 @@ export async function runWorker(
   }
 }
 
+/**
+ * How commands are confined: `strict` on a server, `local` on one's own machine.
+ *
+ * @throws UserError `sandbox_missing` (exit code 3) where they must be confined and cannot be.
+ */
+export function sandboxFor(config: Config, profile: Profile): Promise<SandboxChoice> {
+  return decideSandbox(config.sandbox, profile, commandEnvironment());
+}
+
+export interface WorkerParts extends WorkerAdditions {
+  readonly backends: Backends;
+  readonly log: Log;
+  readonly sandbox: SandboxChoice;
+}
+
 /** A worker over connections that the caller opened and closes. */
-export async function composeWorker(
-  config: Config,
-  parts: { readonly backends: Backends; readonly log: Log } & WorkerAdditions,
-): Promise<RunningWorker> {
-  const sandbox = createUnconfinedSandbox({
-    environment: commandEnvironment(),
-    leaseMs: DEFAULT_LEASE.leaseMs,
-  });
+export async function composeWorker(config: Config, parts: WorkerParts): Promise<RunningWorker> {
   const { backends, log, moreTools = [] } = parts;
+  log.info({ sandbox: parts.sandbox.name }, sandboxSentence(parts.sandbox));
+  const workspaceOwner = await ownerOfWorkspaces(config, parts.sandbox);
+  const sandbox = openSandbox(config, parts.sandbox);
   const { db, queue: backend, bus, directUrl } = backends;
   try {
     const worker = await startWorker({
-      ...{ db, backend, bus, directUrl, sandbox, log },
+      ...{ db, backend, bus, directUrl, sandbox, log, workspaceOwner },
       models: createModels(config.providers, { model: config.model, ...limitsOf(config) }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
       tools: createRegistry([...builtinTools(), ...moreTools]),
@@ -61,6 +78,19 @@ export async function composeWorker(
     await sandbox.close();
     throw error;
   }
+}
+
+function openSandbox({ dataDir }: Config, { name, profile, program }: SandboxChoice): LeasedSandbox {
+  const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs };
+  if (name === 'none' || program === undefined) return createUnconfinedSandbox(shared);
+  return createBubblewrapSandbox({ ...shared, profile, program, hidden: [dataDir] });
+}
+
+/** A server's worker that is root keeps the files of its sessions for the user whom their commands run as. */
+async function ownerOfWorkspaces({ dataDir }: Config, { name, profile }: SandboxChoice) {
+  if (name === 'none' || profile !== 'strict' || process.getuid?.() !== 0) return undefined;
+  await openWay(dataDir, ['workspaces', 'scratch']);
+  return UNPRIVILEGED;
 }
 
 const MIB = 1024 * 1024;

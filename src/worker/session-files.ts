@@ -8,6 +8,7 @@ import type { Call } from '../core/turn.ts';
 import type { Log } from '../log.ts';
 import { recordFiles } from '../store/turns.ts';
 import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
+import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { isGone, thisProcess } from './identity.ts';
@@ -15,11 +16,12 @@ import type { Run } from './run.ts';
 import { announce, type Shell } from './shell.ts';
 
 /** What the checkouts of a worker share. */
-export function checkoutHost(snapshots: Snapshots, dataDir: string, log: Log): CheckoutHost {
-  const owner = thisProcess();
+export function checkoutHost(snapshots: Snapshots, host: WorkspaceHost, log: Log): CheckoutHost {
+  const self = thisProcess();
   return {
-    ...{ snapshots, dataDir, owner, boot: owner.host },
-    isGone: (other) => isGone(other, owner),
+    ...host,
+    ...{ snapshots, self, boot: self.host },
+    isGone: (other) => isGone(other, self),
     onError: (error) => log.warn({ error: messageOf(error) }, 'could not clear up after a workspace'),
   };
 }

@@ -15,6 +15,7 @@ import type { Patience } from '../store/patience.ts';
 import { attemptStates } from '../store/workers.ts';
 import type { Registry } from '../tools/registry.ts';
 import { openCheckout } from '../workspace/checkouts.ts';
+import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
@@ -38,6 +39,8 @@ export interface WorkerOptions {
   readonly sandbox: Sandbox & { feed?(): void };
   readonly log: Log;
   readonly dataDir: string;
+  /** Whom new directories for workspaces are given to; the worker's own user where not given. */
+  readonly workspaceOwner?: WorkspaceHost['owner'] | undefined;
   readonly version: string;
   /** Turns at a time. */
   readonly concurrency: number;
@@ -128,7 +131,7 @@ class LiveWorker implements RunningWorker {
       readGraceMs = READ_GRACE_MS,
     } = options;
     this.#snapshots = openSnapshots({ directory: join(dataDir, 'snapshots') });
-    const checkouts = checkoutHost(this.#snapshots, dataDir, log);
+    const checkouts = checkoutHost(this.#snapshots, { dataDir, owner: options.workspaceOwner }, log);
     this.#shell = {
       db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs, readGraceMs },

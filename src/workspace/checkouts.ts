@@ -2,7 +2,7 @@
  * The files of sessions on this machine, for the run that works on them: brought to the recorded snapshot when they are
  * opened, recorded again after each call that may have changed them.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { directoryOf, openLocal, scratchOf, type WorkspaceHost } from './kinds.ts';
 import { resolveInside } from './paths.ts';
@@ -124,8 +124,8 @@ class History {
 }
 
 async function empty(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
-  await mkdir(directory);
+  for (const name of await readdir(directory))
+    await rm(join(directory, name), { recursive: true, force: true });
 }
 
 class ManagedCheckout implements Checkout {

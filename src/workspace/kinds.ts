@@ -8,6 +8,8 @@ import type { Workspace } from './workspace.ts';
 export interface WorkspaceHost {
   /** Capybara's own directory on this machine, absolute. */
   readonly dataDir: string;
+  /** Whom new directories are given to, where this process is root: files in them belong to whom their directory does. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** Directories that belong to the system as a whole. What is below them may well be a project. */

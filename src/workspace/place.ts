@@ -15,6 +15,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
+  chownSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -39,7 +40,10 @@ export interface PlaceHost {
   readonly directory: string;
   /** Changes with each boot of the machine. */
   readonly boot: string;
-  readonly owner: Owner;
+  /** Who takes places. */
+  readonly self: Owner;
+  /** Whom new files are given to, where this process is root. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
   /** True only where it is certain that the process, and all that it started, has ended. */
   isGone(owner: Owner): boolean;
 }
@@ -88,7 +92,6 @@ export function takePlace(host: PlaceHost, head: string): { place: Place; spare:
   mkdirSync(host.directory, { recursive: true, mode: 0o711 });
   const taken = placesIn(host.directory).flatMap((path) => take(path, host) ?? []);
   const place = taken.find(({ at }) => at === head) ?? taken[0] ?? fresh(host);
-  mkdirSync(place.files, { recursive: true });
   pointTo(place, host.directory);
   return { place, spare: taken.filter((other) => other !== place) };
 }
@@ -110,7 +113,7 @@ function take(path: string, host: PlaceHost): Place | undefined {
   const before = last === 0 ? LEFT : textAt(ownerFile(path, last));
   // Nothing to read: somebody has just followed, and cleared up.
   if (before === undefined || !isFree(before, host)) return undefined;
-  if (!created(ownerFile(path, last + 1), JSON.stringify(host.owner))) return undefined;
+  if (!created(ownerFile(path, last + 1), JSON.stringify(host.self))) return undefined;
   const others = ownersOf(path).filter((number) => number !== last + 1);
   // While this process hesitated, others may have had the place and cleared up behind them.
   if (others.some((number) => number > last)) return undefined;
@@ -133,11 +136,13 @@ function ownerFile(path: string, number: number): string {
 }
 
 /** It appears with its owner: nobody else may find it before. */
-function fresh({ directory, owner, boot }: PlaceHost): Place {
+function fresh({ directory, self, owner, boot }: PlaceHost): Place {
   const name = randomBytes(8).toString('hex');
   const [temporary, path] = [join(directory, `new-${name}`), join(directory, `place-${name}`)];
   mkdirSync(temporary, { mode: 0o711 });
-  writeFileSync(ownerFile(temporary, 1), JSON.stringify(owner), { mode: 0o600 });
+  mkdirSync(join(temporary, 'files'), { mode: 0o700 });
+  if (owner) chownSync(join(temporary, 'files'), owner.uid, owner.gid);
+  writeFileSync(ownerFile(temporary, 1), JSON.stringify(self), { mode: 0o600 });
   renameSync(temporary, path);
   return new Place(path, 1, boot);
 }

@@ -1,18 +1,23 @@
 /**
  * A worker for the tests of the guard: runs the script of its arguments in a directory, feeds the lease until it is told to stop
  * by SIGSTOP, and prints `started`. Arguments: directory of the sandbox's code, its file extension, cwd, script, lease in
- * milliseconds (0: none).
+ * milliseconds (0: none), profile (`none`: unconfined), scratch directory.
  */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [code = '', extension = '', cwd = '', script = '', lease = '0'] = process.argv.slice(2);
-const { createUnconfinedSandbox } = await import(pathToFileURL(join(code, `unconfined${extension}`)).href);
+const [code = '', extension = '', cwd = '', script = '', lease = '0', profile = 'none', scratch = cwd] =
+  process.argv.slice(2);
+const load = (name: string) => import(pathToFileURL(join(code, `${name}${extension}`)).href);
 const leaseMs = Number(lease);
-const sandbox = createUnconfinedSandbox({ environment: process.env, ...(leaseMs > 0 ? { leaseMs } : {}) });
+const options = { environment: process.env, ...(leaseMs > 0 ? { leaseMs } : {}) };
+const sandbox =
+  profile === 'none'
+    ? (await load('unconfined')).createUnconfinedSandbox(options)
+    : (await load('bubblewrap')).createBubblewrapSandbox({ ...options, profile, program: process.env.BWRAP });
 if (leaseMs > 0) setInterval(() => sandbox.feed(), leaseMs / 10).unref();
 const result = sandbox.run(
-  { script, cwd, writable: [cwd], scratch: cwd, timeoutMs: 60_000 },
+  { script, cwd, writable: [cwd], scratch, timeoutMs: 60_000 },
   new AbortController().signal,
 );
 process.stdout.write('started\n');

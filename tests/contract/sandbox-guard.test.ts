@@ -2,10 +2,12 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
+import type { Profile } from '../../src/sandbox/view.ts';
+import { bubblewrap, makePlace, pidsIn } from '../support/bubblewrap.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const source = join(here, '../../src/sandbox');
@@ -31,9 +33,16 @@ afterEach(async () => {
   await rm(cwd, { recursive: true, force: true });
 });
 
-function startWorker({ code = source, extension = '.ts', lease = 0 } = {}): void {
-  const args = [join(here, 'sandbox-child.ts'), code, extension, cwd, SCRIPT, `${lease}`];
-  worker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+function startWorker({
+  code = source,
+  extension = '.ts',
+  lease = 0,
+  profile = 'none',
+  scratch = cwd,
+} = {}): void {
+  const args = [join(here, 'sandbox-child.ts'), code, extension, cwd, SCRIPT, `${lease}`, profile, scratch];
+  const env = { ...process.env, BWRAP: bubblewrap ?? '' };
+  worker = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   said = '';
   worker.stdout?.on('data', (text) => {
     said += text;
@@ -187,4 +196,45 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
       await sandbox.close();
     }
   });
+});
+
+describe.runIf(bubblewrap !== undefined)('around bubblewrap', () => {
+  const profiles: readonly Profile[] = ['strict', 'local'];
+
+  /** Pids as the host sees them: the command's own numbers are of another namespace. */
+  async function begin(profile: Profile, lease: number): Promise<string[]> {
+    await rm(cwd, { recursive: true });
+    const place = makePlace(profile);
+    cwd = place.workspace;
+    startWorker({ profile, lease, scratch: place.scratch });
+    await commandPids();
+    return pidsIn(cwd);
+  }
+
+  afterEach(async () => {
+    await rm(dirname(cwd), { recursive: true, force: true });
+  });
+
+  it.each(profiles)('a %s command dies with a worker that was killed', async (profile) => {
+    const pids = await begin(profile, 0);
+    expect(pids.length).toBeGreaterThan(4);
+    worker.kill('SIGKILL');
+    await expectAllDead(pids);
+    await vi.waitFor(() => expect(pidsIn(cwd)).toEqual([]), 5_000);
+  });
+
+  it.each(profiles)(
+    'a %s command dies with the lease of a stopped worker, and not before',
+    async (profile) => {
+      const pids = await begin(profile, 1_000);
+      const fed = performance.now() + 1_300;
+      await vi.waitFor(() => expect(performance.now()).toBeGreaterThan(fed), 5_000);
+      expect(pids.filter(isRunning).length).toBeGreaterThan(4);
+      worker.kill('SIGSTOP');
+      await vi.waitFor(() => expect(pidsIn(cwd)).toEqual([]), 10_000);
+      worker.kill('SIGCONT');
+      await vi.waitFor(() => expect(said).toBe('started\n{"type":"signal","signal":"SIGKILL"}\n'), 10_000);
+      await vi.waitFor(() => expect(worker.exitCode).toBe(0), 10_000);
+    },
+  );
 });

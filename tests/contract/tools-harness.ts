@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import { createUnconfinedSandbox, type UnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
+import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
+import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import type { OutputPage, OutputRange, ToolOutcome } from '../../src/tools/tool.ts';
@@ -22,7 +23,7 @@ async function readOutput(callId: string, { offset, limit }: OutputRange): Promi
 /** A project directory for each test, and the built-in tools over a real sandbox. */
 export function useProject() {
   const registry = createRegistry(builtinTools());
-  let sandbox: UnconfinedSandbox;
+  let sandbox: LeasedSandbox;
   let base = '';
   let workspace: Workspace;
   let seen: SeenFiles;

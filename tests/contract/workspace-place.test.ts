@@ -23,8 +23,8 @@ beforeEach(() => {
 afterEach(() => rmSync(join(directory, '..'), { recursive: true, force: true }));
 
 function hostOf(pid: number, boot = 'boot 1'): PlaceHost {
-  const owner: Owner = { host: 'here', pid, pidStartedAt: '1' };
-  return { directory, boot, owner, isGone: (other) => gone.has(other.pid) };
+  const self: Owner = { host: 'here', pid, pidStartedAt: '1' };
+  return { directory, boot, self, isGone: (other) => gone.has(other.pid) };
 }
 
 function take(pid: number, head = 'a', boot?: string) {
@@ -119,8 +119,8 @@ test('of many threads that take a dead owner’s place at once, one has it', asy
       const { takePlace } = await import(${JSON.stringify(file)});
       const { directory, pid, start } = workerData;
       Atomics.wait(new Int32Array(start), 0, 0);
-      const owner = { host: 'here', pid, pidStartedAt: '1' };
-      const { place } = takePlace({ directory, boot: 'b', owner, isGone: (other) => other.pid === 1 }, 'a');
+      const self = { host: 'here', pid, pidStartedAt: '1' };
+      const { place } = takePlace({ directory, boot: 'b', self, isGone: (other) => other.pid === 1 }, 'a');
       parentPort.postMessage(place.path);`;
     const start = new SharedArrayBuffer(4);
     const threads = Array.from({ length: 4 }, (_, index) => {

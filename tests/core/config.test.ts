@@ -59,7 +59,7 @@ describe('precedence', () => {
       port: 7070,
       dataDir: join(home, '.local', 'share', 'capybara'),
       concurrency: 16,
-      sandbox: 'off',
+      sandbox: 'auto',
       modelFirstTokenSeconds: 300,
       modelIdleSeconds: 60,
       modelTries: 3,
@@ -280,8 +280,8 @@ describe('wrong values', () => {
       'CAPYBARA_OFFLINE (environment) must be 1 or 0 (or true, false); found "maybe".',
     ],
     [
-      { CAPYBARA_SANDBOX: 'bubblewrap' },
-      'CAPYBARA_SANDBOX (environment) must be "off", all there is in this version; found "bubblewrap".',
+      { CAPYBARA_SANDBOX: 'docker' },
+      'CAPYBARA_SANDBOX (environment) must be "auto", "bubblewrap" or "off"; found "docker".',
     ],
     [
       { CAPYBARA_URL: 'ftp://u:pw@h' },

@@ -45,7 +45,7 @@ afterAll(async () => {
   await model.close();
 });
 
-const transcript = (name: string) => `task_… · ${name} · mode auto
+const transcript = (name: string) => `task_… · ${name} · mode auto · unconfined
 I look at two files.
 ▶ read_file greeting.txt
 ✓ read_file greeting.txt

@@ -56,6 +56,7 @@ test('up prints where it runs, and nothing else', async () => {
       'Capybara runs at http://127.0.0.1:PORT',
       `  data directory  ${place.dataDir}`,
       `  key for the API ${join(place.dataDir, 'api-key')}`,
+      '  commands        run unconfined: CAPYBARA_SANDBOX is off.',
       'Try, in a repository: capybara run "explain what this project does"\n',
     ].join('\n'),
   );
@@ -108,7 +109,7 @@ describe('run', () => {
     const { code, stdout } = await inRepository('run', 'fail');
     expect(code).toBe(1);
     expect(normalised(stdout)).toMatch(
-      /^task_… · env\/scripted · mode auto\n\n✗ Failed after N s, 1 turn: [^\n]*this model cannot do that[^\n]*\n(?: {2}[^\n]+\n)?Next: capybara tasks show task_…\n$/,
+      /^task_… · env\/scripted · mode auto · unconfined\n\n✗ Failed after N s, 1 turn: [^\n]*this model cannot do that[^\n]*\n(?: {2}[^\n]+\n)?Next: capybara tasks show task_…\n$/,
     );
   });
 
@@ -154,7 +155,7 @@ test('what was submitted is tailed, listed and shown', async () => {
   const tail = await inRepository('tail', 'last');
   expect(tail).toMatchObject({ code: 0, stderr: '' });
   expect(normalised(tail.stdout)).toBe(
-    'task_… · env/scripted · mode auto\nHello.\n\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
+    'task_… · env/scripted · mode auto · unconfined\nHello.\n\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
   );
   const list = await inRepository('tasks', 'list', '--limit', '1');
   expect(normalised(list.stdout).replaceAll(/ +/g, ' ')).toBe(

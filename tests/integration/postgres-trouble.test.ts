@@ -52,6 +52,7 @@ beforeAll(async () => {
     CAPYBARA_MODEL_ENDPOINT: model.baseUrl,
     CAPYBARA_MODEL: 'env/m',
     CAPYBARA_PORT: '0',
+    CAPYBARA_SANDBOX: 'off',
   };
   const { config } = loadConfig({
     env: { ...env, CAPYBARA_DATA_DIR: join(dir, 'own') },

@@ -220,6 +220,7 @@ describe('the settings of a worker', () => {
         DATABASE_URL: world.url,
         CAPYBARA_DATA_DIR: world.dir,
         CAPYBARA_MODEL_ENDPOINT: world.model.baseUrl,
+        CAPYBARA_SANDBOX: 'off',
       },
       ...{ CAPYBARA_MODEL_FIRST_TOKEN_SECONDS: '1', CAPYBARA_MODEL_TRIES: '1' },
     };

@@ -112,7 +112,8 @@ export class Place {
 
   start(args: readonly string[], { env = {}, cwd = this.cwd, stdin = '', as = {} }: StartOptions = {}) {
     const { PATH = '', TMPDIR = '' } = process.env;
-    const own = { PATH, TMPDIR, HOME: this.home, CAPYBARA_DATA_DIR: this.dataDir };
+    // The same words whether bubblewrap is here or not; `sandbox-choose.test.ts` has the others.
+    const own = { PATH, TMPDIR, HOME: this.home, CAPYBARA_DATA_DIR: this.dataDir, CAPYBARA_SANDBOX: 'off' };
     const child = spawn(process.execPath, [PROGRAM, ...args], {
       cwd,
       env: { ...own, ...this.env, ...env },

@@ -30,16 +30,18 @@ export default class Up extends CapybaraCommand {
     await runUntilStopped({ config, level: 'warn', onInterrupt }, async ({ log, fail }) => {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
-      const { url } = capybara;
+      const { url, sandbox } = capybara;
+      const confined = sandbox.name === 'none' ? 'run unconfined' : `run in ${sandbox.name}`;
       const lines = [
         `Capybara runs at ${url}`,
         `  data directory  ${config.dataDir}`,
         `  key for the API ${apiKeyFile}`,
+        `  commands        ${confined}: ${sandbox.reason}`,
         'Try, in a repository: capybara run "explain what this project does"',
       ];
       this.answer(
         flags,
-        { url, dataDir: config.dataDir, apiKeyFile, pid: process.pid },
+        { url, dataDir: config.dataDir, apiKeyFile, pid: process.pid, sandbox: sandbox.name },
         `${lines.join('\n')}\n`,
       );
       return capybara;

@@ -1,0 +1,215 @@
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { realpath } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import type { Writable } from 'node:stream';
+import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
+import { clearedEnvironment, type Environment } from './environment.ts';
+import { DEFAULT_LIMITS, LIMITED_SHELL, type Limits, limitArguments } from './limits.ts';
+import { checkWay, openScratch, type Runner, runnerOf, type Scratch, UNPRIVILEGED } from './runner.ts';
+import type { Command, CommandResult, LeasedSandbox } from './sandbox.ts';
+import { seccompFilter } from './seccomp.ts';
+import { type HostView, hostView, type Profile } from './view.ts';
+
+export interface BubblewrapOptions extends CallOptions {
+  readonly profile: Profile;
+  /** Absolute path of bwrap(1), 0.8 or newer. */
+  readonly program: string;
+  readonly limits?: Partial<Limits>;
+  /** Whom commands of a root worker run as where root owns their files. */
+  readonly unprivilegedUser?: Runner;
+  /** Directories that no `local` command may see, absolute: Capybara's own data. */
+  readonly hidden?: readonly string[];
+  /** What every command may read besides, absolute. */
+  readonly readable?: readonly string[];
+  /** The person's home directory; that of the worker's environment, or of its user. */
+  readonly home?: string;
+}
+
+/** Namespaces of its own for all but time, no capability, no way to make more; ends when the thread that started it does. */
+export const NAMESPACES = [
+  ...[
+    '--unshare-user',
+    '--disable-userns',
+    '--unshare-pid',
+    '--unshare-net',
+    '--unshare-ipc',
+    '--unshare-uts',
+  ],
+  ...[
+    '--unshare-cgroup-try',
+    '--hostname',
+    'capybara',
+    '--cap-drop',
+    'ALL',
+    '--die-with-parent',
+    '--new-session',
+  ],
+  '--clearenv',
+];
+/** The user that a command sees itself as where it does not see the host's accounts. */
+const SEEN_ID = 1000;
+const FIRST_DESCRIPTOR = 3;
+/** What bwrap says when it fails is a line. */
+const MAX_COMPLAINT_LENGTH = 2_000;
+
+/**
+ * Runs commands in bubblewrap: they see of the host what `profile` says, may change only what they are told they may, and reach
+ * no network. As root, see `runnerOf` for whom they run as.
+ */
+export function createBubblewrapSandbox(options: BubblewrapOptions): LeasedSandbox {
+  const bubblewrap = new Bubblewrap(options);
+  const kind: Kind = {
+    name: 'bubblewrap',
+    confined: true,
+    // bwrap takes everything with it when it ends.
+    leaderIsKeeper: true,
+    start: (command, marks) => bubblewrap.start(command, marks),
+  };
+  return createCalls(kind, options);
+}
+
+type Marks = Parameters<Kind['start']>[1];
+
+class Bubblewrap {
+  readonly #options: BubblewrapOptions;
+  readonly #limits: Limits;
+  readonly #filter: Buffer | undefined;
+  readonly #views = new Map<boolean, HostView>();
+
+  constructor(options: BubblewrapOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#filter = seccompFilter();
+  }
+
+  async start(command: Command, marks: Marks): Promise<Started> {
+    const { profile, program, unprivilegedUser = UNPRIVILEGED } = this.#options;
+    const runner = await runnerOf(command, { profile, unprivileged: unprivilegedUser });
+    const scratch = await openScratch(command.scratch, runner);
+    const readable = [...(this.#options.readable ?? []), ...(command.readable ?? [])];
+    await checkPlaces([...command.writable, ...readable]);
+    if (runner) await checkWay([...command.writable, ...Object.values(scratch)], runner);
+    const view = this.#view(process.getuid?.() === 0 && runner === undefined);
+    const handed = new Handed();
+    const args = [
+      ...NAMESPACES,
+      ...(view.needsAccounts ? ['--uid', `${SEEN_ID}`, '--gid', `${SEEN_ID}`] : []),
+      ...view.mounts(),
+      ...(view.needsAccounts ? accounts(view.home, handed) : []),
+      ...this.#places(command, { scratch, readable, view }),
+      ...(view.needsAccounts ? ['--remount-ro', '/'] : []),
+      ...this.#environment(command, { view, marks }),
+      ...(this.#filter ? ['--seccomp', handed.give(this.#filter)] : []),
+      ...['--chdir', command.cwd, '--', '/bin/sh', '-c', LIMITED_SHELL, 'sh'],
+      ...limitArguments(command.script, marks.locks, this.#limits),
+    ];
+    const child = spawn(program, args, {
+      cwd: '/',
+      // For the guard, which looks for this mark, and for nothing else: the command gets an environment of its own.
+      env: { CAPYBARA_WORKER: marks.variables.CAPYBARA_WORKER },
+      detached: true,
+      stdio: handed.stdio,
+      ...runner,
+    });
+    handed.send(child);
+    return { child, output: [child.stdout], checkEnd: complaintOf(child) };
+  }
+
+  /** Made at the first command that needs it: what is on the host's disk changes little while a worker runs. */
+  #view(asRoot: boolean): HostView {
+    const { profile, hidden = [], environment, home = environment.HOME ?? homedir() } = this.#options;
+    const { memoryFileBytes } = this.#limits;
+    const view = this.#views.get(asRoot) ?? hostView({ profile, asRoot, home, hidden, memoryFileBytes });
+    this.#views.set(asRoot, view);
+    return view;
+  }
+
+  /** Read-only ones last: they may lie within writable ones. */
+  #places(
+    { writable, link }: Command,
+    { scratch, readable, view }: { scratch: Scratch; readable: readonly string[]; view: HostView },
+  ): string[] {
+    const own = [
+      ...(this.#options.profile === 'strict' ? ['--bind', scratch.home, view.home] : []),
+      // Nothing is mounted below what a command may write to.
+      ...(this.#options.profile === 'local' && view.home !== '/tmp'
+        ? ['--bind', scratch.cache, `${view.home}/.cache`]
+        : []),
+    ];
+    return [
+      ...['--bind', scratch.tmp, '/tmp'],
+      ...own,
+      ...writable.flatMap((path) => ['--bind', path, path]),
+      ...readable.flatMap((path) => ['--ro-bind', path, path]),
+      ...(link === undefined ? [] : ['--symlink', link.to, link.path]),
+    ];
+  }
+
+  #environment(command: Command, { view, marks }: { view: HostView; marks: Marks }): string[] {
+    const { environment, profile } = this.#options;
+    const base = clearedEnvironment(profile === 'strict' ? languageOf(environment) : environment);
+    const user = view.needsAccounts ? { USER: 'capybara', LOGNAME: 'capybara', SHELL: '/bin/bash' } : {};
+    const own = { ...user, HOME: view.home, TMPDIR: '/tmp', XDG_CACHE_HOME: `${view.home}/.cache` };
+    const all = { ...base, ...own, ...command.env, ...marks.variables };
+    return Object.entries(all).flatMap(([name, value]) => ['--setenv', name, value]);
+  }
+}
+
+/** Of a server's own environment: its toolchains and homes are not there in `strict`. */
+function languageOf({ LANG, LC_ALL, LC_CTYPE, LANGUAGE, TZ }: Environment): Environment {
+  return { LANG, LC_ALL, LC_CTYPE, LANGUAGE, TZ };
+}
+
+/** A path with a symlink in it could be led elsewhere by whoever writes beside it. */
+async function checkPlaces(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    const real = await realpath(path);
+    if (real !== path)
+      throw new Error(`A command was given ${path}, which leads to ${real}; expected the real path.`);
+  }
+}
+
+/** Who is who, and what a name means where there is no network. */
+function accounts(home: string, handed: Handed): string[] {
+  const files = {
+    '/etc/passwd': `root:x:0:0:root:/:/usr/sbin/nologin\ncapybara:x:${SEEN_ID}:${SEEN_ID}:Capybara:${home}:/bin/bash\n`,
+    '/etc/group': `root:x:0:\ncapybara:x:${SEEN_ID}:\n`,
+    '/etc/hosts': '127.0.0.1 localhost capybara\n::1 localhost\n',
+    '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n',
+  };
+  return Object.entries(files).flatMap(([path, text]) => ['--file', handed.give(Buffer.from(text)), path]);
+}
+
+/** What bwrap reads from descriptors of its own. */
+class Handed {
+  readonly #contents: Buffer[] = [];
+
+  /** The descriptor's number. */
+  give(content: Buffer): string {
+    return `${FIRST_DESCRIPTOR + this.#contents.push(content) - 1}`;
+  }
+
+  get stdio(): StdioOptions {
+    return ['ignore', 'pipe', 'pipe', ...this.#contents.map(() => 'pipe' as const)];
+  }
+
+  send(child: ChildProcess): void {
+    for (const [index, content] of this.#contents.entries()) {
+      const stream = child.stdio?.[FIRST_DESCRIPTOR + index] as Writable | null | undefined;
+      // bwrap closes what it has read, and may end before it has: its own words then say why.
+      stream?.on('error', () => {}).end(content);
+    }
+  }
+}
+
+/** What comes on stderr is bwrap's: the command's own goes to stdout. */
+function complaintOf(child: ChildProcess): (end: CommandResult['end']) => void {
+  let complaint = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(0, MAX_COMPLAINT_LENGTH);
+  });
+  return (end) => {
+    if (end.type !== 'exit' || end.code === 0 || !complaint.startsWith('bwrap: ')) return;
+    throw new Error(`Bubblewrap could not start the command: ${complaint.slice('bwrap: '.length).trim()}`);
+  };
+}

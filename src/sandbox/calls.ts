@@ -1,0 +1,222 @@
+import type { ChildProcess } from 'node:child_process';
+import { randomInt, randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Environment } from './environment.ts';
+import { type Guard, startGuard } from './guard.ts';
+import { createOutput, type Output } from './output.ts';
+import { type Belonging, CALL_MARKER, listPids, signalAll, WORKER_MARKER } from './processes.ts';
+import type { Command, CommandResult, LeasedSandbox, Sandbox } from './sandbox.ts';
+
+export const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
+export const KILL_GRACE_MS = 500;
+/** Linux takes no longer argument. */
+export const MAX_SCRIPT_BYTES = 128 * 1024 - 1;
+
+/** Between looks at what is still running. */
+const POLL_MS = 10;
+/** After SIGKILL a process needs a moment; one that hangs in the kernel is left to the guard. */
+const KILL_WAIT_MS = 2_000;
+/** For output that is still in the pipe when all processes are gone. */
+const DRAIN_MS = 200;
+/** The limits of file locks that tell processes apart: a call's are below a worker's, since no one may raise the hard one. */
+const LOCK_LIMITS = { call: [2 ** 45, 2 ** 46], worker: [2 ** 46, 2 ** 47] } as const;
+/** In so short a time no pid is given out twice, so those that were there before the command need no second look. */
+const FRESH_MS = 5_000;
+
+export interface CallOptions {
+  /** The worker's environment; only harmless names of it reach a command. */
+  readonly environment: Environment;
+  /** Bytes of output that are kept of one command; default 8 MiB. */
+  readonly maxOutputBytes?: number;
+  /** Between SIGTERM and SIGKILL when a command is ended; default 500. */
+  readonly killGraceMs?: number;
+  /** `feed` must be called more often than this, or all commands are killed; undefined: never. */
+  readonly leaseMs?: number;
+}
+
+/** What tells the processes of one call from all others. */
+export interface Marks {
+  readonly variables: { readonly [WORKER_MARKER]: string; readonly [CALL_MARKER]: string };
+  /** The limit of file locks: the hard one is the worker's, the soft one the call's. */
+  readonly locks: { readonly hard: number; readonly soft: number };
+}
+
+/** A command that was begun. */
+export interface Started {
+  /** The leader of a process group of its own. */
+  readonly child: ChildProcess;
+  /** Streams of the child that carry the command's output; none where not even a pipe could be made. */
+  readonly output: readonly (Readable | null)[];
+  /** Throws where the end shows that the command never came to run. */
+  checkEnd?(end: CommandResult['end']): void;
+}
+
+/** How one kind of sandbox starts a command. */
+export interface Kind {
+  readonly name: Sandbox['name'];
+  readonly confined: boolean;
+  /** Starts the command; all that it starts must carry the marks. */
+  start(command: Command, marks: Marks): Promise<Started>;
+  /** Whether SIGTERM to the leader would end the others before they could tidy up: then only what is marked gets it. */
+  readonly leaderIsKeeper: boolean;
+}
+
+/**
+ * A sandbox that starts commands as `kind` says. The guard is started at once, so that the first command need not wait for it.
+ */
+export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
+  const worker = randomUUID();
+  const lockLimit = randomInt(...LOCK_LIMITS.worker);
+  const guard = startGuard({ marker: `${WORKER_MARKER}=${worker}`, lockLimit, leaseMs: options.leaseMs });
+  const closing = new AbortController();
+  const running = new Set<Promise<unknown>>();
+  return {
+    name: kind.name,
+    confined: kind.confined,
+    async run(command, signal) {
+      const call = new Call({ command, kind, worker, lockLimit, guard, options });
+      const result = call.run(AbortSignal.any([signal, closing.signal]));
+      running.add(result);
+      return result.finally(() => running.delete(result));
+    },
+    feed: () => guard.beat(),
+    async close() {
+      closing.abort();
+      await Promise.allSettled(running);
+      await guard.close();
+    },
+  };
+}
+
+interface CallParts {
+  readonly command: Command;
+  readonly kind: Kind;
+  readonly worker: string;
+  /** The worker's. */
+  readonly lockLimit: number;
+  readonly guard: Guard;
+  readonly options: CallOptions;
+}
+
+/** One command: `run` is called once. */
+class Call {
+  readonly #parts: CallParts;
+  readonly #id = randomUUID();
+  readonly #lockLimit = randomInt(...LOCK_LIMITS.call);
+  readonly #before = new Set(listPids());
+  readonly #startedAt = performance.now();
+  readonly #output: Output;
+
+  constructor(parts: CallParts) {
+    this.#parts = parts;
+    const { command, options } = parts;
+    this.#output = createOutput(options.maxOutputBytes ?? MAX_OUTPUT_BYTES, command.onOutput ?? (() => {}));
+  }
+
+  async run(signal: AbortSignal): Promise<CommandResult> {
+    const { command, guard } = this.#parts;
+    await guard.ready();
+    await checkCommand(command);
+    if (signal.aborted) return this.#result({ type: 'aborted' });
+    const { child, checkEnd } = await this.#start();
+    const group = await spawned(child);
+    guard.watch(group);
+    try {
+      const end = await this.#end(child, group, signal);
+      await this.#sweep(group);
+      await drained(child);
+      checkEnd?.(end);
+      return this.#result(end);
+    } finally {
+      guard.forget(group);
+    }
+  }
+
+  async #start(): Promise<Started> {
+    const { command, kind, worker, lockLimit } = this.#parts;
+    const started = await kind.start(command, {
+      variables: { [WORKER_MARKER]: worker, [CALL_MARKER]: this.#id },
+      locks: { hard: lockLimit, soft: this.#lockLimit },
+    });
+    for (const stream of started.output) if (stream) this.#output.collect(stream);
+    return started;
+  }
+
+  async #end(child: ChildProcess, group: number, signal: AbortSignal): Promise<CommandResult['end']> {
+    const first = Promise.withResolvers<CommandResult['end']>();
+    const onExit = (code: number | null, name: string | null) =>
+      first.resolve(name === null ? { type: 'exit', code: code ?? 0 } : { type: 'signal', signal: name });
+    const onAbort = () => first.resolve({ type: 'aborted' });
+    child.once('exit', onExit);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const timer = setTimeout(() => first.resolve({ type: 'timeout' }), this.#parts.command.timeoutMs);
+    if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode, child.signalCode);
+    if (signal.aborted) onAbort();
+    const end = await first.promise;
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+    if (end.type === 'aborted' || end.type === 'timeout') await this.#ask(group);
+    return end;
+  }
+
+  /** SIGTERM, and a while to obey. */
+  async #ask(group: number): Promise<void> {
+    const until = performance.now() + (this.#parts.options.killGraceMs ?? KILL_GRACE_MS);
+    this.#signal(this.#parts.kind.leaderIsKeeper ? undefined : group, 'SIGTERM');
+    while (performance.now() < until && this.#signal(group)) await pause(POLL_MS);
+  }
+
+  /** SIGKILL, until nobody is left: a process may fork while it is looked for. */
+  async #sweep(group: number): Promise<void> {
+    const until = performance.now() + KILL_WAIT_MS;
+    while (this.#signal(group, 'SIGKILL') && performance.now() < until) await pause(POLL_MS);
+  }
+
+  /** Whether a process of this call still runs; each gets the signal, if there is one. */
+  #signal(group: number | undefined, signal: NodeJS.Signals | 0 = 0): boolean {
+    const whose: Belonging = {
+      marker: `${CALL_MARKER}=${this.#id}`,
+      lockLimit: this.#lockLimit,
+      groups: group === undefined ? [] : [group],
+    };
+    const isFresh = performance.now() - this.#startedAt < FRESH_MS;
+    return signalAll(whose, signal, isFresh ? this.#before : undefined);
+  }
+
+  #result(end: CommandResult['end']): CommandResult {
+    return { end, ...this.#output.finish(), durationMs: Math.round(performance.now() - this.#startedAt) };
+  }
+}
+
+async function checkCommand({ script, cwd }: Command): Promise<void> {
+  const bytes = Buffer.byteLength(script);
+  if (bytes > MAX_SCRIPT_BYTES) {
+    throw new Error(
+      `The command has ${bytes} bytes, expected at most ${MAX_SCRIPT_BYTES}; write a script file and run that.`,
+    );
+  }
+  if (script.includes('\0'))
+    throw new Error('The command contains a NUL character, which no shell can take.');
+  const found = await stat(cwd).catch(() => undefined);
+  if (!found?.isDirectory()) throw new Error(`The command's directory ${cwd} does not exist.`);
+}
+
+/** The process group of a child that was started; throws why it was not. */
+async function spawned(child: ChildProcess): Promise<number> {
+  if (child.pid !== undefined) return child.pid;
+  const { promise, reject } = Promise.withResolvers<never>();
+  child.once('error', (error) => reject(new Error(`The command could not be started: ${error.message}`)));
+  return promise;
+}
+
+/** Reads what is left in the pipes; a process that escaped may hold them open, and is not waited for. */
+async function drained(child: ChildProcess): Promise<void> {
+  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
+  const ends = streams.map((stream) =>
+    stream.readableEnded ? undefined : new Promise((r) => stream.once('end', r)),
+  );
+  await Promise.race([Promise.all(ends), pause(DRAIN_MS, undefined, { ref: false })]);
+  for (const stream of streams) stream.destroy();
+}

@@ -1,0 +1,81 @@
+/** Whose user id confined commands have, and what that user must be able to reach. */
+import { chmod, chown, mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Profile } from './view.ts';
+
+export interface Runner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Whom the commands of a root worker run as where nobody else owns their files. The number is one that neither Debian nor systemd
+ * gives out, and fits where a container has only the first 65,536.
+ */
+export const UNPRIVILEGED: Runner = { uid: 61_000, gid: 61_000 };
+
+/**
+ * As an ordinary user, and for root's own directories on its own machine (`local`): undefined, the worker's own user. For other
+ * workers of root: the owner of the first directory the command may write to, so that what it makes belongs to whom the rest does.
+ */
+export async function runnerOf(
+  places: { readonly cwd: string; readonly writable: readonly string[] },
+  { profile, unprivileged }: { readonly profile: Profile; readonly unprivileged: Runner },
+): Promise<Runner | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const [first] = places.writable;
+  if (first === undefined) return profile === 'local' ? undefined : unprivileged;
+  const { uid, gid } = await stat(first);
+  if (uid !== 0) return { uid, gid };
+  if (profile === 'local') return undefined;
+  throw new Error(
+    `The directory ${first} belongs to root, and commands do not run as root here; give it to their user: ` +
+      `chown -R ${unprivileged.uid}:${unprivileged.gid} ${first}`,
+  );
+}
+
+/** Lets others pass through a directory of root's to what lies in some directories of it, which they cannot list. */
+export async function openWay(directory: string, names: readonly string[]): Promise<void> {
+  for (const path of [directory, ...names.map((name) => join(directory, name))]) {
+    await mkdir(path, { recursive: true });
+    await chmod(path, 0o711);
+  }
+}
+
+export interface Scratch {
+  readonly tmp: string;
+  readonly home: string;
+  readonly cache: string;
+}
+
+/** The parts of a scratch directory, made where they are missing, for their user alone. */
+export async function openScratch(scratch: string, runner: Runner | undefined): Promise<Scratch> {
+  const parts = { tmp: join(scratch, 'tmp'), home: join(scratch, 'home'), cache: join(scratch, 'cache') };
+  await mkdir(dirname(scratch), { recursive: true, mode: runner ? 0o711 : 0o700 });
+  for (const path of [scratch, ...Object.values(parts)]) {
+    const made = await mkdir(path, { recursive: true, mode: 0o700 });
+    if (runner && (made !== undefined || (await stat(path)).uid !== runner.uid)) {
+      await chown(path, runner.uid, runner.gid);
+    }
+  }
+  return parts;
+}
+
+/** Throws with the first directory on the way to one of the paths that the user may not enter. */
+export async function checkWay(paths: readonly string[], runner: Runner): Promise<void> {
+  const above = new Set(paths.flatMap(ancestors));
+  for (const path of [...above].toSorted()) {
+    const { uid, gid, mode } = await stat(path);
+    const bit = uid === runner.uid ? 0o100 : gid === runner.gid ? 0o010 : 0o001;
+    if ((mode & bit) !== 0) continue;
+    throw new Error(
+      `Commands run as uid ${runner.uid} here, who may not enter ${path}; let others pass through it (chmod o+x), ` +
+        'or put the data directory (CAPYBARA_DATA_DIR) where they may, such as /var/lib/capybara.',
+    );
+  }
+}
+
+function ancestors(path: string): string[] {
+  const parent = dirname(path);
+  return parent === path ? [] : [parent, ...ancestors(parent)];
+}
