@@ -90,7 +90,7 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     await child.ended;
     await world.startWorker();
     expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
-    expect(await world.attempts(task)).toEqual(['handed_back', 'settled', 'settled']);
+    expect(await world.attempts(task)).toEqual(['drained', 'settled', 'settled']);
     expect(world.notes(task)).toEqual(['first', 'second', 'third']);
   });
 
@@ -126,10 +126,8 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
       script: sequence([call('bash', { command: 'cat cache/file' }), say('Done.')]),
     });
     await world.taskEnds(next);
-    expect((await world.entries(task)).at(-2)).toMatchObject({
-      kind: 'tool_result',
-      parts: [{ text: 'kept\n' }],
-    });
+    const results = (await world.entries(task)).filter(({ kind }) => kind === 'tool_result');
+    expect(results.at(-1)).toMatchObject({ parts: [{ text: 'kept\n' }] });
   });
 
   test('of the user’s own are never put back: a call that was lost among changes is told as unknown', async () => {
