@@ -51,7 +51,7 @@ export async function composeWorker(
       ...{ db, backend, bus, directUrl, sandbox, log },
       models: createModels(config.providers, { model: config.model, ...limitsOf(config) }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
-      tools: createRegistry([...builtinTools(), ...moreTools]),
+      tools: createRegistry([...builtinTools(config), ...moreTools]),
       dataDir: config.dataDir,
       version: VERSION,
       concurrency: config.concurrency,

@@ -52,6 +52,7 @@ describe('createRegistry', () => {
       ['grep', 'read'],
       ['list_dir', 'read'],
       ['read_file', 'read'],
+      ['web_fetch', 'external'],
       ['write_file', 'workspace'],
     ]);
     for (const spec of registry.specs()) expect(spec.parameters).toMatchObject({ type: 'object' });
