@@ -59,7 +59,24 @@ export interface Config {
   readonly noColor?: boolean;
   /** How commands are confined: where it works, always, or not at all. */
   readonly sandbox: 'auto' | 'bubblewrap' | 'off';
+  readonly webFetch: WebFetchConfig;
+  /** Without a provider the web is not searched. */
+  readonly webSearch: WebSearchConfig;
   readonly providers: ProvidersConfig;
+}
+
+export interface WebFetchConfig {
+  /** Ports that pages are fetched from beside 80 and 443. */
+  readonly ports: readonly number[];
+  /** What one page may take. */
+  readonly seconds: number;
+  readonly mib: number;
+}
+
+export interface WebSearchConfig {
+  readonly provider?: 'brave' | 'tavily' | 'searxng';
+  readonly apiKey?: string;
+  readonly url?: string;
 }
 
 export interface ProvidersConfig {
@@ -129,7 +146,7 @@ export function commandEnvironment(): Readonly<Record<string, string | undefined
 function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
   const sources: Partial<Record<SettingKey, Source>> = {};
   const values: Partial<Record<SettingKey, string>> = {};
-  const tree: Record<string, unknown> = { providers: {} };
+  const tree: Record<string, unknown> = { webSearch: {}, providers: {} };
   for (const key of SETTING_KEYS) {
     const found = layers.map((layer) => layer.get(key)).find((each) => each !== undefined);
     const source = found?.source ?? { kind: 'default', name: key, where: 'default' };

@@ -54,7 +54,7 @@ export async function runApi(
  */
 export async function checkTask(config: Config, { model, agent, workspace }: CreateTask): Promise<void> {
   const resolved = createModels(config.providers, { model: config.model }).resolve(model);
-  createAgents(createRegistry(builtinTools())).resolve({ model: resolved.name, agent });
+  createAgents(createRegistry(builtinTools(config))).resolve({ model: resolved.name, agent });
   if (workspace?.kind === 'local') await checkLocalPath(workspace.path, { dataDir: config.dataDir });
 }
 
@@ -70,7 +70,7 @@ export function composeApi(
     ...{ queue, log, allowLocal, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     db: backends.db.within(PATIENCE),
     models: createModels(config.providers, { model: config.model }),
-    resolveProfile: createAgents(createRegistry([...builtinTools(), ...moreTools])).resolve,
+    resolveProfile: createAgents(createRegistry([...builtinTools(config), ...moreTools])).resolve,
   });
   return { app, close: () => queue.close() };
 }

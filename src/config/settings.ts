@@ -23,6 +23,11 @@ export const DEFAULT_MODEL_TRIES = 3;
 export const MAX_ANSWER_MIB = 64;
 /** Several times what any model can write in one go. */
 export const DEFAULT_ANSWER_MIB = 16;
+/** What `web_fetch` may take for one page. */
+export const MAX_WEB_SECONDS = 300;
+export const DEFAULT_WEB_SECONDS = 30;
+export const MAX_WEB_MIB = 64;
+export const DEFAULT_WEB_MIB = 5;
 export const DEFAULT_PORT = 7070;
 export const DEFAULT_CONCURRENCY = 16;
 
@@ -78,6 +83,15 @@ function address(env: string, protocols: readonly string[], meta: Partial<Settin
     .register(metas, { env, expected: `a URL, ${example}`, ...meta });
 }
 
+function ports(env: string) {
+  const read = (raw: unknown) => (typeof raw === 'string' ? raw.split(',').map(parsePort) : [raw].flat());
+  return z
+    .preprocess(read, z.array(z.int().min(1).max(MAX_PORT)))
+    .register(metas, { env, expected: `port numbers from 1 to ${MAX_PORT}, with commas between them` });
+}
+
+const parsePort = (text: string): unknown => parseNumber(text.trim());
+
 const HTTP = ['http:', 'https:'];
 const POSTGRES = ['postgres:', 'postgresql:'];
 
@@ -116,6 +130,15 @@ export const SETTINGS = z.object({
     .preprocess((raw) => (typeof raw === 'string' ? true : raw), z.boolean())
     .register(metas, { env: 'NO_COLOR', expected: 'true or false' })
     .default(false),
+  'webFetch.ports': ports('CAPYBARA_WEB_FETCH_PORTS').default([]),
+  'webFetch.seconds': whole('CAPYBARA_WEB_FETCH_SECONDS', 1, MAX_WEB_SECONDS).default(DEFAULT_WEB_SECONDS),
+  'webFetch.mib': whole('CAPYBARA_WEB_FETCH_MIB', 1, MAX_WEB_MIB).default(DEFAULT_WEB_MIB),
+  'webSearch.provider': z
+    .enum(['brave', 'tavily', 'searxng'])
+    .register(metas, { env: 'CAPYBARA_WEB_SEARCH_PROVIDER', expected: 'brave, tavily or searxng' })
+    .optional(),
+  'webSearch.apiKey': secret('CAPYBARA_WEB_SEARCH_API_KEY').optional(),
+  'webSearch.url': address('CAPYBARA_WEB_SEARCH_URL', HTTP).optional(),
   'providers.anthropic.apiKey': secret('ANTHROPIC_API_KEY').optional(),
   'providers.anthropic.baseUrl': address('ANTHROPIC_BASE_URL', HTTP).optional(),
   'providers.openai.apiKey': secret('OPENAI_API_KEY').optional(),
@@ -127,12 +150,14 @@ export const SETTINGS = z.object({
 export type SettingKey = keyof typeof SETTINGS.shape;
 export const SETTING_KEYS = Object.keys(SETTINGS.shape) as SettingKey[];
 
-/** Endpoints, and the key that is sent to each. */
+/** What says where a key is sent, and the key. */
 export const KEY_SENT_TO: readonly (readonly [endpoint: SettingKey, key: SettingKey])[] = [
   ['url', 'apiKey'],
   ['providers.anthropic.baseUrl', 'providers.anthropic.apiKey'],
   ['providers.openai.baseUrl', 'providers.openai.apiKey'],
   ['providers.env.baseUrl', 'providers.env.apiKey'],
+  ['webSearch.url', 'webSearch.apiKey'],
+  ['webSearch.provider', 'webSearch.apiKey'],
 ];
 
 function inner(schema: z.core.$ZodType): z.core.$ZodType {

@@ -8,10 +8,11 @@ import { readFileTool } from './read-file.ts';
 import { readOutputTool } from './read-output.ts';
 import { searchReplaceTool } from './search-replace.ts';
 import type { Tool } from './tool.ts';
+import { type WebTools, webTools } from './web-tools.ts';
 import { writeFileTool } from './write-file.ts';
 
 /** The tools that every agent may be given. */
-export function builtinTools(): readonly Tool[] {
+export function builtinTools(web: WebTools = {}): readonly Tool[] {
   return [
     readFileTool,
     writeFileTool,
@@ -23,5 +24,6 @@ export function builtinTools(): readonly Tool[] {
     grepTool,
     bashTool,
     readOutputTool,
+    ...webTools(web),
   ];
 }

@@ -68,7 +68,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       ...{ db, backend, bus, directUrl, sandbox, log, workspaceOwner },
       models: createModels(config.providers, { model: config.model, ...limitsOf(config) }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
-      tools: createRegistry([...builtinTools(), ...moreTools]),
+      tools: createRegistry([...builtinTools(config), ...moreTools]),
       dataDir: config.dataDir,
       version: VERSION,
       concurrency: config.concurrency,

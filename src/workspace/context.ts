@@ -1,4 +1,5 @@
 import { messageOf } from '../core/errors.ts';
+import { untrusted } from '../core/untrusted.ts';
 import { fileTree, type TreeLimits, visible } from './file-tree.ts';
 import { FileError, readStart } from './text-file.ts';
 import { type GitOptions, versionControl } from './version-control.ts';
@@ -44,11 +45,6 @@ export async function projectContext(workspace: Workspace, options: ContextOptio
 
 async function readable(text: Promise<string>): Promise<string> {
   return text.catch((error: unknown) => `(cannot be read: ${visible(messageOf(error))})`);
-}
-
-/** A file cannot end its own mark: a closing tag inside is defused. */
-function untrusted(source: string, text: string): string {
-  return `<untrusted source="${source}">\n${text.replace(/<(?=\/?untrusted)/gi, '&lt;')}\n</untrusted>`;
 }
 
 async function projectInstructions(workspace: Workspace): Promise<string | undefined> {

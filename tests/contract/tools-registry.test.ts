@@ -55,6 +55,7 @@ describe('createRegistry', () => {
       ['read_file', 'read'],
       ['read_output', 'read'],
       ['search_replace', 'workspace'],
+      ['web_fetch', 'external'],
       ['write_file', 'workspace'],
     ]);
     for (const spec of registry.specs()) expect(spec.parameters).toMatchObject({ type: 'object' });

@@ -67,6 +67,8 @@ describe('precedence', () => {
       offline: false,
       debug: false,
       noColor: false,
+      webFetch: { ports: [], seconds: 30, mib: 5 },
+      webSearch: {},
       providers: {},
     });
     expect(load().sources.port).toEqual({ kind: 'default', name: 'port', where: 'default' });
@@ -125,6 +127,12 @@ describe('precedence', () => {
         OPENAI_BASE_URL: 'http://o',
         CAPYBARA_MODEL_API_KEY: 'e',
         CAPYBARA_MODEL_ENDPOINT: 'http://e',
+        CAPYBARA_WEB_FETCH_PORTS: '8080, 8443',
+        CAPYBARA_WEB_FETCH_SECONDS: '9',
+        CAPYBARA_WEB_FETCH_MIB: '2',
+        CAPYBARA_WEB_SEARCH_PROVIDER: 'tavily',
+        CAPYBARA_WEB_SEARCH_API_KEY: 't',
+        CAPYBARA_WEB_SEARCH_URL: 'http://t',
         NO_COLOR: 'x',
       },
     });
@@ -148,6 +156,8 @@ describe('precedence', () => {
       offline: true,
       debug: true,
       noColor: true,
+      webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
+      webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
       providers: {
         anthropic: { apiKey: 'a', baseUrl: 'http://a' },
         openai: { apiKey: 'o', baseUrl: 'http://o' },
@@ -254,6 +264,12 @@ describe('the project', () => {
     );
     write(join(cwd, '.env'), 'ANTHROPIC_BASE_URL=http://elsewhere\nANTHROPIC_API_KEY=own\n');
     expect(load().config.providers.anthropic).toEqual({ baseUrl: 'http://elsewhere', apiKey: 'own' });
+    for (const line of ['CAPYBARA_WEB_SEARCH_URL=http://elsewhere', 'CAPYBARA_WEB_SEARCH_PROVIDER=tavily']) {
+      write(join(cwd, '.env'), `${line}\n`);
+      expect(failure({ env: { CAPYBARA_WEB_SEARCH_API_KEY: 'hush' } })).toContain(
+        'a directory may not choose where your key is sent',
+      );
+    }
   });
 });
 
@@ -331,6 +347,23 @@ describe('wrong values', () => {
         `${name} (environment) must be a whole number from 1 to ${most}; found "${value}".`,
       );
     }
+  });
+
+  test('settings of the web say what they expect', () => {
+    write(userFile, `webFetch:\n  ports: 1, ${MAX_PORT}\n  seconds: 300\n  mib: 64\n`);
+    expect(load().config.webFetch).toEqual({ ports: [1, MAX_PORT], seconds: 300, mib: 64 });
+    write(userFile, 'webFetch:\n  ports: 8080\n');
+    expect(load().config.webFetch.ports).toEqual([8080]);
+    for (const ports of ['0', `${MAX_PORT + 1}`, '80;81', '8080,', 'all']) {
+      expect(failure({ env: { CAPYBARA_WEB_FETCH_PORTS: ports } })).toBe(
+        `CAPYBARA_WEB_FETCH_PORTS (environment) must be port numbers from 1 to 65535, with commas between them; found "${ports}".`,
+      );
+    }
+    expect(failure({ env: { CAPYBARA_WEB_FETCH_SECONDS: '301' } })).toContain('from 1 to 300');
+    expect(failure({ env: { CAPYBARA_WEB_FETCH_MIB: '65' } })).toContain('from 1 to 64');
+    expect(failure({ env: { CAPYBARA_WEB_SEARCH_PROVIDER: 'altavista' } })).toContain(
+      'must be brave, tavily or searxng; found "altavista"',
+    );
   });
 
   test('a value that nobody hears is not judged', () => {
@@ -427,6 +460,8 @@ describe('what is shown', () => {
         CAPYBARA_API_KEY: 'hush',
         OPENAI_BASE_URL: 'http://u:hush@o/v1?key=hush',
         CAPYBARA_PORT: '5',
+        CAPYBARA_WEB_SEARCH_API_KEY: 'hush',
+        CAPYBARA_WEB_FETCH_PORTS: '8080,8443',
       },
     });
     expect(shown).toMatchObject({
@@ -434,6 +469,8 @@ describe('what is shown', () => {
       apiKey: '********',
       'providers.openai.baseUrl': 'http://***@o/v1?***',
       port: '5',
+      'webSearch.apiKey': '********',
+      'webFetch.ports': '8080,8443',
     });
     expect(JSON.stringify(shown)).not.toContain('hush');
   });

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { canonicalJson, MAX_NESTING } from '../../src/core/canonical-json.ts';
 import type { ClosedCallStatus } from '../../src/core/entry.ts';
@@ -174,6 +175,44 @@ describe('the guard', () => {
     if (loop === undefined) throw new Error('no loop was found');
     expect(loopMessage(loop).length).toBeLessThan(500);
     expect(loopMessage(loop).isWellFormed()).toBe(true);
+  });
+});
+
+describe('whatever came before', () => {
+  const anyCall = fc
+    .record({ name: fc.constantFrom('read_file', 'bash'), n: fc.nat(3), text: fc.constantFrom('one', 'two') })
+    .map(({ name, n, text }) => call(name, text, { arguments: `{"n":${n}}` }));
+  const anyTurns = fc.array(fc.array(anyCall, { minLength: 1, maxLength: 3 }), { maxLength: 40 });
+  const last = (turns: readonly TracedTurn[]) => loopIn(entriesOf(turns));
+
+  test('five times the same in a row is ended', () => {
+    const property = fc.property(anyTurns, anyCall, (before, again) => {
+      expect(last([...before, ...Array(5).fill([again])])?.verdict).toBe('end');
+    });
+    fc.assert(property);
+  });
+
+  test('four times the same is not, where nothing of it came before', () => {
+    const fresh = call('bash', 'three', { arguments: '{}' });
+    const property = fc.property(anyTurns, (before) => {
+      expect(verdicts([...before, ...Array(4).fill([fresh])]).slice(-4)).toEqual(['', '', 'notice', '']);
+    });
+    fc.assert(property);
+  });
+
+  test('turns that each find something out are no loop', () => {
+    const property = fc.property(anyTurns, (turns) => {
+      const finding = turns.map((turn, index) => [...turn, call('grep', `found ${index}`)]);
+      expect(new Set(['', ...verdicts(finding)])).toEqual(new Set(['']));
+    });
+    fc.assert(property);
+  });
+
+  test('it counts for nothing once a person has spoken', () => {
+    const property = fc.property(anyTurns, anyTurns, (before, after) => {
+      expect(last([...before, 'Go on.', ...after])?.verdict).toBe(last(after)?.verdict);
+    });
+    fc.assert(property);
   });
 });
 
