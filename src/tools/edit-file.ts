@@ -23,10 +23,10 @@ export const editFileTool = defineTool({
     const file = await findFile(workspace, path);
     const changes = new FileChanges(seen);
     const edit = { old: old_string, new: new_string, all: replace_all };
-    const { text, where } = editText(path, await changes.text(file), edit);
+    const { text, where } = editText(file.shown, await changes.text(file), edit);
     changes.write(file, text);
     await changes.commit();
-    return { text: `Edited ${path}: ${where}.` };
+    return { text: `Edited ${file.shown}: ${where}.` };
   },
 });
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { visible } from '../workspace/file-tree.ts';
 import type { NamedFile } from '../workspace/text-file.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 
@@ -10,5 +11,5 @@ export const filePath = z
 
 /** The file a model means. Throws `WorkspacePathError` where it is outside the workspace. */
 export async function findFile(workspace: Workspace, path: string): Promise<NamedFile> {
-  return { path: await workspace.resolve(path), shown: path };
+  return { path: await workspace.resolve(path), shown: visible(path) };
 }

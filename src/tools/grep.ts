@@ -10,12 +10,16 @@ import { defineTool } from './tool.ts';
 export const MAX_RESULT_LINES = 1_000;
 /** Characters of one line that are shown. */
 const MAX_COLUMNS = 500;
+/** As Linux allows. */
+const MAX_PATH_CHARS = 4_096;
+/** Of files that are found in a directory: a search reads them, and holds their longest line in memory. */
+export const MAX_SEARCHED_MIB = 100;
 
 export const grepTool = defineTool({
   name: 'grep',
   description:
-    "Searches the contents of files with a regular expression (ripgrep's syntax, line by line). Ignored and binary files are left out, hidden ones " +
-    'are not. Gives path:line:text, with context path-line-text.',
+    "Searches the contents of files with a regular expression (ripgrep's syntax, line by line). Ignored and binary files are left out, and those over " +
+    `${MAX_SEARCHED_MIB} MiB unless path names one; hidden ones are not. Gives path:line:text, with context path-line-text.`,
   parameters: z.strictObject({
     pattern: z.string().min(1).describe('Regular expression; escape ( ) [ ] { } . * + ? for themselves.'),
     path: filePath.default('.').describe('File or directory to search.'),
@@ -29,13 +33,14 @@ export const grepTool = defineTool({
     const within = await searchRoot(workspace, args.path);
     const fits = args.glob === undefined ? () => true : pathMatcher(args.glob);
     const lines: string[] = [];
+    const whole = matchRecords();
     const end = await runRipgrep({
       workspace,
       within,
       args: searchArgs(args),
       separator: args.files_only === true ? '\0' : '\n',
       onRecord: (record) => {
-        const line = args.files_only === true ? fileLine(record, fits) : matchLine(record, fits);
+        const line = args.files_only === true ? fileLine(record, fits) : matchLine(whole(record), fits);
         if (line === undefined || (line === '--' && (lines.at(-1) ?? '--') === '--')) return true;
         if (lines.length >= MAX_RESULT_LINES) return false;
         lines.push(line);
@@ -65,6 +70,7 @@ function searchArgs({ pattern, ignore_case, context, files_only }: SearchArgumen
   return [
     '--null',
     '--sort=path',
+    `--max-filesize=${MAX_SEARCHED_MIB}M`,
     `--regexp=${pattern}`,
     ...(ignore_case === true ? ['--ignore-case'] : []),
     ...(files_only === true
@@ -84,10 +90,26 @@ function fileLine(path: string, fits: (path: string) => boolean): string | undef
   return fits(path) ? visible(path) : undefined;
 }
 
+const BINARY_MATCH = /^(.*): binary file matches \(.*\)$/s;
+
+/** Puts together what a newline in a path parts: text that is searched holds no NUL, so the first in a record ends its path. */
+function matchRecords(): (line: string) => string {
+  let begun = '';
+  return (line) => {
+    const record = begun + line;
+    const isWhole = record.includes('\0') || record === '--' || BINARY_MATCH.test(record);
+    begun = isWhole ? '' : `${record}\n`.slice(-MAX_PATH_CHARS);
+    return isWhole ? record : '';
+  };
+}
+
 /** With `--null` a line is `path\0number:text`, of context `path\0number-text`, and `--` between groups. */
 function matchLine(record: string, fits: (path: string) => boolean): string | undefined {
   const border = record.indexOf('\0');
-  if (border === -1) return record === '--' ? '--' : undefined;
+  if (border === -1) {
+    const [, binary] = BINARY_MATCH.exec(record) ?? [];
+    return binary === undefined ? record || undefined : `${visible(binary)}: a binary file that matches`;
+  }
   const path = record.slice(0, border);
   if (!fits(path)) return undefined;
   const rest = record.slice(border + 1).replace(/\r$/, '');

@@ -1,6 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import type { Dirent } from 'node:fs';
 import { opendir, readlink, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { visible } from '../workspace/file-tree.ts';
 import { FileError } from '../workspace/text-file.ts';
@@ -19,9 +19,9 @@ export const listDirTool = defineTool({
   effect: 'read',
   async execute({ path }, { workspace }) {
     const directory = await workspace.resolve(path);
-    const entries = await readSome(directory, path);
-    if (entries.length === 0) return { text: `(${path} is an empty directory)` };
-    entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+    const entries = await readSome(directory, visible(path));
+    if (entries.length === 0) return { text: `(${visible(path)} is an empty directory)` };
+    entries.sort((a, b) => Buffer.compare(a.name, b.name));
     const lines = await Promise.all(entries.slice(0, MAX_LISTED).map((entry) => describe(directory, entry)));
     const rest = entries.length - lines.length;
     const more = rest > 0 ? [`(${entries.length >= MAX_READ ? 'at least ' : ''}${rest} more entries)`] : [];
@@ -29,11 +29,14 @@ export const listDirTool = defineTool({
   },
 });
 
-async function readSome(directory: string, shown: string): Promise<Dirent[]> {
+/** Names as they are stored: not all are UTF-8. */
+async function readSome(directory: string, shown: string): Promise<Dirent<Buffer>[]> {
   try {
-    const entries: Dirent[] = [];
-    for await (const entry of await opendir(directory)) {
-      entries.push(entry);
+    const entries: Dirent<Buffer>[] = [];
+    // The types of `opendir` know no names but strings.
+    const open = await opendir(directory, { encoding: 'buffer' as BufferEncoding });
+    for await (const entry of open) {
+      entries.push(entry as unknown as Dirent<Buffer>);
       if (entries.length >= MAX_READ) break;
     }
     return entries;
@@ -50,20 +53,28 @@ function unreadable(error: NodeJS.ErrnoException, shown: string): Error {
   return new FileError(`'${shown}' cannot be listed: ${error.message}`);
 }
 
-async function describe(directory: string, entry: Dirent): Promise<string> {
-  const name = visible(entry.name);
+async function describe(directory: string, entry: Dirent<Buffer>): Promise<string> {
+  const name = nameOf(entry.name);
+  const path = Buffer.concat([Buffer.from(`${directory}/`), entry.name]);
   if (entry.isDirectory()) return `${name}/`;
-  if (entry.isSymbolicLink()) return `${name} -> ${visible(await targetOf(join(directory, entry.name)))}`;
+  if (entry.isSymbolicLink()) return `${name} -> ${visible(await targetOf(path))}`;
   if (!entry.isFile()) return `${name} (a pipe, socket or device)`;
-  return `${name} (${await sizeOf(join(directory, entry.name))})`;
+  return `${name} (${await sizeOf(path)})`;
+}
+
+/** A name that is not UTF-8 cannot be written in a call: it is shown with its bytes, for commands. */
+function nameOf(name: Buffer): string {
+  if (isUtf8(name)) return visible(name.toString());
+  const bytes = name.toString('latin1').replace(/[^ -~]/g, (char) => `\\x${char.charCodeAt(0).toString(16)}`);
+  return `${bytes} (a name that is not UTF-8)`;
 }
 
 /** An entry may go while it is looked at. */
-async function targetOf(path: string): Promise<string> {
+async function targetOf(path: Buffer): Promise<string> {
   return readlink(path).catch(() => '(gone)');
 }
 
-async function sizeOf(path: string): Promise<string> {
+async function sizeOf(path: Buffer): Promise<string> {
   return stat(path).then(
     ({ size }) => `${size}`,
     () => 'gone',

@@ -36,11 +36,11 @@ export const readFileTool = defineTool({
     if (media !== undefined) return media;
     const text = await readTextFile(file);
     seen.note(file.path, versionOf(text));
-    if (text === '' || text === BYTE_ORDER_MARK) return { text: `(${path} is an empty file)` };
+    if (text === '' || text === BYTE_ORDER_MARK) return { text: `(${file.shown} is an empty file)` };
     const whole = fileLines(text);
     if (offset > whole.total) {
       return {
-        text: `Error: OutOfRange: '${path}' has ${whole.total} lines, no line ${offset}.`,
+        text: `Error: OutOfRange: '${file.shown}' has ${whole.total} lines, no line ${offset}.`,
         isError: true,
       };
     }

@@ -1,4 +1,5 @@
 import { lstat } from 'node:fs/promises';
+import { visible } from '../workspace/file-tree.ts';
 import type { SearchEnd } from '../workspace/ripgrep.ts';
 import { FileError } from '../workspace/text-file.ts';
 import type { Workspace } from '../workspace/workspace.ts';
@@ -14,11 +15,11 @@ export async function searchRoot(workspace: Workspace, path: string): Promise<st
   const within = await workspace.resolve(path);
   const found = await lstat(within).catch((error: NodeJS.ErrnoException) => {
     throw new FileError(
-      `'${path}' cannot be searched: ${error.code === 'ENOENT' ? 'it does not exist' : error.message}.`,
+      `'${visible(path)}' cannot be searched: ${error.code === 'ENOENT' ? 'it does not exist' : error.message}.`,
     );
   });
   if (found.isDirectory() || found.isFile()) return within;
-  throw new FileError(`'${path}' is neither a directory nor a regular file.`);
+  throw new FileError(`'${visible(path)}' is neither a directory nor a regular file.`);
 }
 
 /** Throws where a search brought nothing and says why; else what to add to its results, if anything. */

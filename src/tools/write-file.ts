@@ -14,9 +14,10 @@ export const writeFileTool = defineTool({
   effect: 'workspace',
   async execute({ path, content }, { workspace, seen }) {
     const changes = new FileChanges(seen);
-    const done = await changes.replace(await findFile(workspace, path), content);
+    const file = await findFile(workspace, path);
+    const done = await changes.replace(file, content);
     await changes.commit();
     const word = done === 'created' ? 'Created' : 'Overwrote';
-    return { text: `${word} ${path} (${Buffer.byteLength(content)} bytes).` };
+    return { text: `${word} ${file.shown} (${Buffer.byteLength(content)} bytes).` };
   },
 });

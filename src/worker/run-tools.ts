@@ -166,7 +166,7 @@ async function execute(
   const context = {
     workspace,
     sandbox: shell.sandbox,
-    seen: shell.seen.of(sessionId),
+    seen: shell.seen.of(sessionId, run),
     signal: act.signal,
     onOutput: (text: string) => live.add(text),
     readOutput: (outputOf: string, range: OutputRange) =>

@@ -241,4 +241,25 @@ describe('a task', () => {
     await world.taskEnds(task);
     expect(resultsOf(requestsOf(task)[1])?.[0]).toMatch(/100000 characters, 1 lines\]/);
   });
+
+  test('is refused an edit of a file that changed since it was read, and given it once it has read again', async () => {
+    await world.startWorker();
+    const edit = call('edit_file', { path: 'f', old_string: 'a', new_string: 'b' });
+    const read = call('read_file', { path: 'f' });
+    const steps = [
+      call('write_file', { path: 'f', content: 'a\n' }),
+      call('bash', { command: 'echo c >> f' }),
+      edit,
+      read,
+      edit,
+    ];
+    const task = await world.submit({ script: sequence([...steps, say('Done.')]) });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    const results = requestsOf(task).map((request) => resultsOf(request)?.[0]);
+    expect(results.slice(3)).toEqual([
+      expect.stringContaining("Error: FileChanged: 'f' is not what it was when you read it"),
+      '1\ta\n2\tc',
+      'Edited f: 1 replacement, at line 1.',
+    ]);
+  });
 });
