@@ -136,16 +136,16 @@ export class ShadowGit {
     }
   }
 
-  /** The output; with `mayFail` undefined where git says no. Throws `SnapshotError`. */
+  /** The output; undefined with `mayFail` where git says no, and where it is longer than `maxBytes`. Throws `SnapshotError`. */
   run(
     args: readonly string[],
-    { input, stdout, mayFail, accepts = [0] }: RunOptions = {},
+    { input, stdout, mayFail, maxBytes, accepts = [0] }: RunOptions = {},
   ): Buffer | undefined {
     const options: SpawnSyncOptions = {
       cwd: this.directory,
       env: this.#environment(),
       input: input ?? Buffer.alloc(0),
-      maxBuffer: Number.MAX_SAFE_INTEGER,
+      maxBuffer: maxBytes ?? Number.MAX_SAFE_INTEGER,
       timeout: this.#command.timeoutMs,
       killSignal: 'SIGKILL',
       ...(stdout !== undefined && { stdio: ['pipe', stdout, 'pipe'] }),
@@ -154,6 +154,7 @@ export class ShadowGit {
     if (done.status !== null && accepts.includes(done.status))
       return (done.stdout as Buffer | null) ?? Buffer.alloc(0);
     if (mayFail && done.status !== null) return undefined;
+    if ((done.error as NodeJS.ErrnoException | undefined)?.code === 'ENOBUFS') return undefined;
     throw new SnapshotError('git_failed', failureText(args, done, this.#command));
   }
 
@@ -181,6 +182,8 @@ interface RunOptions {
   /** An open file that takes the output. */
   readonly stdout?: number;
   readonly mayFail?: boolean;
+  /** With more output there is none. */
+  readonly maxBytes?: number;
   /** Exit codes that are no failure. */
   readonly accepts?: readonly number[];
 }
