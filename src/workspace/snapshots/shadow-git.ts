@@ -1,9 +1,21 @@
 import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { SnapshotError } from './snapshot-error.ts';
 
 const ERROR_TEXT_LIMIT = 500;
+const CHECKSUM_BYTES = 20;
+const INDEX_TRAILER_BYTES = 2 * CHECKSUM_BYTES;
 const BATCH_BYTES = 32 * 1024 * 1024;
 /** A pack without an index may still be being written by another process of this host. */
 const ABANDONED_MS = 60 * 60_000;
@@ -68,6 +80,7 @@ export class ShadowGit {
         (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) < Date.now() - ABANDONED_MS;
       if (name.startsWith('tmp_') && isOld()) rmSync(path, { force: true });
       if (!name.endsWith('.pack') || hasWholeIndex(path)) continue;
+      rmSync(path.replace(/\.pack$/, '.idx'), { force: true });
       const made = this.run(['index-pack', path], { mayFail: true });
       if (made === undefined && isOld()) rmSync(path, { force: true });
     }
@@ -209,7 +222,11 @@ function missing(hash: string): SnapshotError {
   );
 }
 
-/** After a power cut an index may be absent, or shorter than what its pack and itself say. */
+/** After a power cut an index may be absent, or not what was written. */
 function hasWholeIndex(pack: string): boolean {
-  return existsSync(pack.replace(/\.pack$/, '.idx'));
+  const path = pack.replace(/\.pack$/, '.idx');
+  const index = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
+  if (index.length < INDEX_TRAILER_BYTES) return false;
+  const end = index.length - CHECKSUM_BYTES;
+  return createHash('sha1').update(index.subarray(0, end)).digest().equals(index.subarray(end));
 }

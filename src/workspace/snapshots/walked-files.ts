@@ -78,7 +78,8 @@ export function leftOutFiles({ roots }: WalkedFiles): Snapshot['leftOut'] {
 export function isWhat(found: WalkedFiles, { files, metadata, manifest }: Summary): boolean {
   const trees = snapshotTrees(directoriesOf(found));
   if (trees.files !== files || trees.metadata !== metadata) return false;
-  return [...found.roots].every(([name, { leftOut }]) => {
+  return [...found.roots].every(([name, { leftOut, closed }]) => {
+    if (closed) return false;
     const expected = new PathSet(manifest.leftOut[name] ?? []);
     return leftOut.every(({ path }) => expected.has(path));
   });
