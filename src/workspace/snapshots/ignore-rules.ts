@@ -93,6 +93,7 @@ function parsePattern(line: string): Pattern | undefined {
   const onlyDirectories = text.endsWith('/');
   if (onlyDirectories) text = text.slice(0, -1);
   if (text === '') return undefined;
+  text = text.replace(/\\([\s\S])/g, (escaped, char) => (char === '/' ? '/' : escaped));
   const anchored = text.includes('/');
   const parts = text.replace(/^\//, '').split('/');
   const components = parts.map((part): Component | undefined => (part === '**' ? '**' : parseTokens(part)));

@@ -1,15 +1,16 @@
-import { type BytePath, bytesOf, PathSet, textOf } from './byte-path.ts';
+import { PathSet } from './byte-path.ts';
+import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
-import { OpenDirectory } from './open-directory.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
 import { SnapshotError } from './snapshot-error.ts';
 import { type Manifest, readListing, snapshotTrees, writeSnapshot } from './snapshot-tree.ts';
 import type {
+  DiffOptions,
   Restored,
-  RootPath,
+  RootDiff,
   Snapshot,
   TakeOptions,
   WorkspaceFiles,
@@ -17,6 +18,18 @@ import type {
 } from './snapshots.ts';
 import { type Walked, walk } from './walk.ts';
 import { RuleCache } from './walk-rules.ts';
+import {
+  directoriesOf,
+  isWhat,
+  keptPaths,
+  keyOf,
+  leftOutFiles,
+  manifestOf,
+  openRoot,
+  type Summary,
+  type WalkedFiles,
+  writableRoots,
+} from './walked-files.ts';
 
 /** Workspaces of which the files' looks are kept in memory. */
 const CACHED_WORKSPACES = 32;
@@ -28,18 +41,6 @@ export interface LineageOptions {
   readonly directory: string;
   readonly limits?: Partial<SnapshotLimits>;
   readonly git: GitCommand;
-}
-
-/** What tells whether files are those of a snapshot. */
-interface Summary {
-  readonly files: string;
-  readonly metadata: string;
-  readonly manifest: Manifest;
-}
-
-interface WalkedFiles {
-  readonly roots: ReadonlyMap<string, Walked>;
-  readonly kept: Manifest['kept'];
 }
 
 /**
@@ -108,6 +109,24 @@ export class Lineage {
     );
   }
 
+  diff(from: string, to: string, options: DiffOptions = {}): RootDiff[] {
+    const [old, current] = [from, to].map((snapshot) => this.#rootTrees(snapshot)) as [RootTrees, RootTrees];
+    const names = [...new Set([...old.keys(), ...current.keys()])].sort();
+    return names
+      .filter((root) => old.get(root) !== current.get(root))
+      .map((root) =>
+        diffRoot(
+          this.#git,
+          { root, from: old.get(root), to: current.get(root) },
+          { ...options, maxBytes: this.#limits.diffBytes },
+        ),
+      );
+  }
+
+  #rootTrees(snapshot: string): RootTrees {
+    return treeEntries(this.#git, this.#summary(snapshot).files) ?? new Map();
+  }
+
   #restoreRoot(
     root: WorkspaceRoot,
     wanted: Directory | undefined,
@@ -161,10 +180,8 @@ export class Lineage {
     checkId(snapshot);
     const found = this.#summaries.get(snapshot);
     if (found !== undefined) return found;
-    const entries = this.#git.run(['ls-tree', snapshot], { mayFail: true })?.toString().trimEnd().split('\n');
-    if (entries === undefined) throw missingSnapshot(snapshot);
-    const hashes = new Map(entries.map((line) => [line.split('\t')[1], line.split(/[ \t]/)[2]]));
-    const [files, metadata, manifest] = ['files', 'metadata', 'manifest'].map((name) => hashes.get(name));
+    const entries = treeEntries(this.#git, snapshot);
+    const [files, metadata, manifest] = ['files', 'metadata', 'manifest'].map((name) => entries?.get(name));
     if (files === undefined || metadata === undefined || manifest === undefined)
       throw missingSnapshot(snapshot);
     const summary = {
@@ -190,6 +207,16 @@ export class Lineage {
   }
 }
 
+type RootTrees = ReadonlyMap<string, string>;
+
+/** Of a tree whose names are plain: names to hashes. Undefined where it is not here. */
+function treeEntries(git: ShadowGit, tree: string): Map<string, string> | undefined {
+  const listing = git.run(['ls-tree', '-z', tree], { mayFail: true });
+  if (listing === undefined) return undefined;
+  const lines = listing.toString('latin1').split('\0').slice(0, -1);
+  return new Map(lines.map((line) => [line.split('\t')[1] ?? '', line.split(/[ \t]/)[2] ?? '']));
+}
+
 function checkId(snapshot: string): void {
   if (/^[0-9a-f]{40}$/.test(snapshot)) return;
   throw new SnapshotError('bad_name', `The snapshot id is '${snapshot}', expected 40 hexadecimal digits.`);
@@ -200,72 +227,6 @@ function missingSnapshot(snapshot: string): SnapshotError {
     'missing_snapshot',
     `The snapshot ${snapshot} is not on this host; fetch it first.`,
   );
-}
-
-function writableRoots({ roots }: WorkspaceFiles): WorkspaceRoot[] {
-  const writable = roots.filter((root) => root.writable);
-  for (const { name } of writable) {
-    if (/^[A-Za-z0-9_-]{1,100}$/.test(name)) continue;
-    throw new SnapshotError(
-      'bad_root',
-      `A root is named '${name}', expected 1 to 100 letters, digits, '_' or '-'.`,
-    );
-  }
-  return writable;
-}
-
-function openRoot({ name, path }: WorkspaceRoot): OpenDirectory {
-  try {
-    return OpenDirectory.open(bytesOf(path));
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new SnapshotError(
-      'bad_root',
-      `The root '${name}' at ${path} cannot be opened (${code}); it has to be a directory.`,
-    );
-  }
-}
-
-function keyOf(files: WorkspaceFiles): string {
-  return writableRoots(files)
-    .map(({ name, path }) => `${name}\0${path}`)
-    .join('\0\0');
-}
-
-function keptPaths(before: Manifest['kept'], written: readonly RootPath[]): Manifest['kept'] {
-  const added = Map.groupBy(written, ({ root }) => root);
-  const names = new Set([...Object.keys(before), ...added.keys()]);
-  const pathsOf = (name: string): readonly BytePath[] =>
-    new PathSet([...(before[name] ?? []), ...(added.get(name) ?? []).map(({ path }) => bytesOf(path))]).paths;
-  return Object.fromEntries([...names].sort().map((name) => [name, pathsOf(name)]));
-}
-
-function directoriesOf({ roots }: WalkedFiles): Map<string, Directory> {
-  return new Map([...roots].map(([name, { root }]) => [name, root]));
-}
-
-function manifestOf({ roots, kept }: WalkedFiles): Manifest {
-  const leftOut = [...roots]
-    .filter(([, found]) => found.leftOut.length > 0)
-    .map(([name, found]) => [name, new PathSet(found.leftOut.map(({ path }) => path)).paths] as const)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return { format: 1, kept, leftOut: Object.fromEntries(leftOut) };
-}
-
-function leftOutFiles({ roots }: WalkedFiles): Snapshot['leftOut'] {
-  return [...roots].flatMap(([root, { leftOut }]) =>
-    leftOut.map(({ path, reason }) => ({ root, path: textOf(path), reason })),
-  );
-}
-
-/** What the snapshot left out may be missing here: it cannot be restored. Anything else that no snapshot holds is too much. */
-function isWhat(found: WalkedFiles, { files, metadata, manifest }: Summary): boolean {
-  const trees = snapshotTrees(directoriesOf(found));
-  if (trees.files !== files || trees.metadata !== metadata) return false;
-  return [...found.roots].every(([name, { leftOut }]) => {
-    const expected = new PathSet(manifest.leftOut[name] ?? []);
-    return leftOut.every(({ path }) => expected.has(path));
-  });
 }
 
 function keepNewest<T>(

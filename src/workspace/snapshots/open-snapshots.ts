@@ -37,7 +37,13 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     <T>(method: LineageMethod) =>
     (...args: readonly unknown[]) =>
       thread.call({ directory, method, args }) as Promise<T>;
-  return { take: call('take'), restore: call('restore'), isClean: call('isClean'), has: call('has') };
+  return {
+    take: call('take'),
+    restore: call('restore'),
+    isClean: call('isClean'),
+    diff: call('diff'),
+    has: call('has'),
+  };
 }
 
 interface Waiting {

@@ -1,9 +1,21 @@
 import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { SnapshotError } from './snapshot-error.ts';
 
 const ERROR_TEXT_LIMIT = 500;
+const CHECKSUM_BYTES = 20;
+const INDEX_TRAILER_BYTES = 2 * CHECKSUM_BYTES;
 const BATCH_BYTES = 32 * 1024 * 1024;
 /** A pack without an index may still be being written by another process of this host. */
 const ABANDONED_MS = 60 * 60_000;
@@ -68,6 +80,7 @@ export class ShadowGit {
         (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) < Date.now() - ABANDONED_MS;
       if (name.startsWith('tmp_') && isOld()) rmSync(path, { force: true });
       if (!name.endsWith('.pack') || hasWholeIndex(path)) continue;
+      rmSync(path.replace(/\.pack$/, '.idx'), { force: true });
       const made = this.run(['index-pack', path], { mayFail: true });
       if (made === undefined && isOld()) rmSync(path, { force: true });
     }
@@ -136,16 +149,16 @@ export class ShadowGit {
     }
   }
 
-  /** The output; with `mayFail` undefined where git says no. Throws `SnapshotError`. */
+  /** The output; undefined with `mayFail` where git says no, and where it is longer than `maxBytes`. Throws `SnapshotError`. */
   run(
     args: readonly string[],
-    { input, stdout, mayFail, accepts = [0] }: RunOptions = {},
+    { input, stdout, mayFail, maxBytes, accepts = [0] }: RunOptions = {},
   ): Buffer | undefined {
     const options: SpawnSyncOptions = {
       cwd: this.directory,
       env: this.#environment(),
       input: input ?? Buffer.alloc(0),
-      maxBuffer: Number.MAX_SAFE_INTEGER,
+      maxBuffer: maxBytes ?? Number.MAX_SAFE_INTEGER,
       timeout: this.#command.timeoutMs,
       killSignal: 'SIGKILL',
       ...(stdout !== undefined && { stdio: ['pipe', stdout, 'pipe'] }),
@@ -154,6 +167,7 @@ export class ShadowGit {
     if (done.status !== null && accepts.includes(done.status))
       return (done.stdout as Buffer | null) ?? Buffer.alloc(0);
     if (mayFail && done.status !== null) return undefined;
+    if ((done.error as NodeJS.ErrnoException | undefined)?.code === 'ENOBUFS') return undefined;
     throw new SnapshotError('git_failed', failureText(args, done, this.#command));
   }
 
@@ -181,6 +195,8 @@ interface RunOptions {
   /** An open file that takes the output. */
   readonly stdout?: number;
   readonly mayFail?: boolean;
+  /** With more output there is none. */
+  readonly maxBytes?: number;
   /** Exit codes that are no failure. */
   readonly accepts?: readonly number[];
 }
@@ -206,7 +222,11 @@ function missing(hash: string): SnapshotError {
   );
 }
 
-/** After a power cut an index may be absent, or shorter than what its pack and itself say. */
+/** After a power cut an index may be absent, or not what was written. */
 function hasWholeIndex(pack: string): boolean {
-  return existsSync(pack.replace(/\.pack$/, '.idx'));
+  const path = pack.replace(/\.pack$/, '.idx');
+  const index = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
+  if (index.length < INDEX_TRAILER_BYTES) return false;
+  const end = index.length - CHECKSUM_BYTES;
+  return createHash('sha1').update(index.subarray(0, end)).digest().equals(index.subarray(end));
 }

@@ -53,6 +53,32 @@ export interface Restored {
   readonly removed: number;
 }
 
+export interface DiffOptions {
+  /** Whether a file that moved is shown as one; default false: one deleted, one added. */
+  readonly renames?: boolean;
+}
+
+/** What changed in the project's files of a root. */
+export interface RootDiff {
+  readonly root: string;
+  readonly files: readonly ChangedFile[];
+  /**
+   * For `git apply` in the root: binary files included, empty directories and version control's own files not. Its bytes may be no UTF-8.
+   * Undefined where it is longer than the limit `diffBytes`.
+   */
+  readonly patch?: Uint8Array;
+}
+
+export interface ChangedFile {
+  readonly path: string;
+  readonly change: 'added' | 'deleted' | 'modified' | 'renamed';
+  /** Where a renamed file was. */
+  readonly from?: string;
+  /** Lines; undefined of a binary file. */
+  readonly added?: number;
+  readonly removed?: number;
+}
+
 /**
  * The snapshots of a tree of forks, whose workspaces share what is the same. Everything rejects with `SnapshotError`.
  *
@@ -68,6 +94,8 @@ export interface SnapshotStore {
   restore(files: WorkspaceFiles, snapshot: string): Promise<Restored>;
   /** Whether the files are what the snapshot says: with nothing more and nothing less. */
   isClean(files: WorkspaceFiles, snapshot: string): Promise<boolean>;
+  /** The roots that differ, in the order of their names. */
+  diff(from: string, to: string, options?: DiffOptions): Promise<readonly RootDiff[]>;
   /** Whether the snapshot is on this host. */
   has(snapshot: string): Promise<boolean>;
 }

@@ -39,6 +39,8 @@ export interface WalkOptions {
 
 export interface Walked {
   readonly root: Directory;
+  /** Whether something is there that its owner may not read, or not enter. A restore mends that. */
+  readonly closed: boolean;
   readonly leftOut: { readonly path: BytePath; readonly reason: LeftOutReason }[];
 }
 
@@ -64,6 +66,7 @@ class Walk {
   readonly #cache: RuleCache;
   readonly #leftOut: Walked['leftOut'] = [];
   #entries = 0;
+  #closed = false;
 
   constructor(options: WalkOptions, cache: RuleCache) {
     this.#options = options;
@@ -76,7 +79,7 @@ class Walk {
       ...{ at, path: '', depth: 0, before, wanted: wanted?.root, mode: 'files' },
       rules: noRules,
     });
-    return { root, leftOut: this.#leftOut };
+    return { root, closed: this.#closed, leftOut: this.#leftOut };
   }
 
   #directory(outer: Place): Directory {
@@ -110,6 +113,7 @@ class Walk {
     const mode = this.#modeOf(place, { name, path, isDirectory: stats.isDirectory() });
     if (mode === 'ignored') return undefined;
     try {
+      this.#checkPermissions(place, name, stats);
       const found = stats.isDirectory()
         ? this.#childDirectory(place, { name, path, mode })
         : this.#file(place, name, stats);
@@ -117,6 +121,18 @@ class Walk {
     } catch (error) {
       return this.#failed(error, path);
     }
+  }
+
+  /** Gives the owner the permissions that a restore needs, where a command took them away. */
+  #checkPermissions(place: Place, name: BytePath, stats: Stats): void {
+    if (!stats.isDirectory() && !stats.isFile()) return;
+    const least = stats.isDirectory() ? 0o700 : 0o400;
+    if ((stats.mode & least) === least) return;
+    this.#closed = true;
+    if (this.#options.wanted === undefined) return;
+    // Looked at again through the directory: a change does not go by a path.
+    if (place.at.statHere(name)?.ino !== stats.ino) return;
+    chmodSync(systemPath(place.at.at(name)), (stats.mode & 0o7777) | least | 0o200);
   }
 
   #modeOf(
@@ -144,7 +160,6 @@ class Walk {
     const wanted = place.wanted?.children.get(name);
     if (this.#options.wanted !== undefined) {
       if (wanted?.type !== 'directory' && mode !== 'partial') return { type: 'left_out', reason: 'foreign' };
-      openUp(place.at, name, 0o700);
     }
     if (place.depth >= this.#options.limits.depth) return { type: 'left_out', reason: 'too_deep' };
     const before = place.before?.children.get(name);
@@ -164,12 +179,11 @@ class Walk {
   #file(place: Place, name: BytePath, stats: Stats): FileNode {
     const before = place.before?.children.get(name);
     const known = before?.type === 'file' && before.look !== undefined ? before : undefined;
-    const { sink, rereads, limits, wanted } = this.#options;
+    const { sink, rereads, limits } = this.#options;
     if (known?.look && !rereads && looksTheSame(stats, known.look) && sink.has(known.hash)) return known;
     if (stats.isSymbolicLink()) return this.#link(place.at, name, stats);
     if (!stats.isFile()) return { type: 'left_out', reason: 'special' };
     if (stats.size > limits.fileBytes) return { type: 'left_out', reason: 'too_large' };
-    if (wanted !== undefined) openUp(place.at, name, 0o600);
     return this.#read(place.at, name);
   }
 
@@ -264,12 +278,4 @@ function reuse(before: Directory | undefined, found: Directory): Directory {
 function sameFile(a: FileNode | undefined, b: FileNode): boolean {
   if (a?.type === 'file' && b.type === 'file') return a.hash === b.hash && a.mode === b.mode;
   return a?.type === 'left_out' && b.type === 'left_out';
-}
-
-/** Gives the owner the permissions that a restore needs, where a command took them away. */
-function openUp(at: OpenDirectory, name: BytePath, bits: number): void {
-  const stats = at.statHere(name);
-  if (stats === undefined || stats.isSymbolicLink()) return;
-  const least = stats.isDirectory() ? 0o700 : 0o400;
-  if ((stats.mode & least) !== least) chmodSync(systemPath(at.at(name)), (stats.mode & 0o7777) | bits);
 }

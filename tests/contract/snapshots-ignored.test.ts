@@ -1,0 +1,218 @@
+/** What is ignored is what git says, and what git tracks or a tool wrote is held all the same. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
+import type { SnapshotStore, Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
+import { emptyDirectory, filesAt, readTree, type Tree, writeTree } from './snapshots-harness.ts';
+
+let base: string;
+let root: string;
+let snapshots: Snapshots;
+let store: SnapshotStore;
+
+beforeAll(() => {
+  base = mkdtempSync(join(tmpdir(), 'capybara-ignored-'));
+  root = join(base, 'work');
+  snapshots = openSnapshots({ directory: join(base, 'store') });
+  store = snapshots.of('ignored');
+});
+
+afterAll(async () => {
+  await snapshots.close();
+  rmSync(base, { recursive: true });
+});
+
+beforeEach(() => mkdirSync(root));
+afterEach(() => rmSync(root, { recursive: true }));
+
+const git = (...args: string[]) =>
+  execFileSync('git', ['-C', root, '-c', 'user.name=a', '-c', 'user.email=a@b.c', ...args], {
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: base, GIT_CONFIG_NOSYSTEM: '1' },
+  }).toString('latin1');
+
+const text = (content: string) => ({ type: 'file', content }) as const;
+
+/** What a fresh directory holds after a restore, without directories. */
+async function held(id: string): Promise<string[]> {
+  const copy = join(base, 'copy');
+  emptyDirectory(copy);
+  await store.restore(filesAt(copy), id);
+  return Object.entries(readTree(copy))
+    .filter(([path, { type }]) => type !== 'directory' && !path.startsWith('.git/'))
+    .map(([path]) => path)
+    .sort();
+}
+
+const words = fc.constantFrom('a', 'b', 'ab', 'abc', 'a.o', 'b.log', 'x y', '!a', '#a', '[a]', 'a\\b', 'B');
+const paths = fc.array(words, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
+const pieces = fc.constantFrom(
+  'a',
+  'b',
+  'c',
+  '*',
+  '**',
+  '?',
+  '[ab]',
+  '[!a]',
+  '[^b]',
+  '[a-c]',
+  '[[:alpha:]]',
+  '[]a]',
+  '[a',
+  '\\',
+  '\\*',
+  '/',
+  '!',
+  '#',
+  '.',
+  'o',
+  ' ',
+  'log',
+  '-',
+  'B',
+);
+const patterns = fc.array(pieces, { minLength: 1, maxLength: 5 }).map((parts) => parts.join(''));
+
+describe('ignored files', () => {
+  it('are those that git ignores', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(paths, { minLength: 3, maxLength: 12 }),
+        fc.array(fc.tuple(fc.constantFrom('', 'a/', 'b/', 'a/b/'), fc.array(patterns, { maxLength: 4 })), {
+          maxLength: 3,
+        }),
+        async (files, ignoreFiles) => {
+          emptyDirectory(root);
+          git('init', '-q');
+          for (const path of files) {
+            const blocked = files.some((each) => each.startsWith(`${path}/`));
+            const above = path
+              .split('/')
+              .some(
+                (_, index, all) =>
+                  index > 0 &&
+                  existsSync(join(root, ...all.slice(0, index))) &&
+                  files.includes(all.slice(0, index).join('/')),
+              );
+            if (!blocked && !above) writeTree(root, { [path]: text('x') });
+          }
+          for (const [directory, lines] of ignoreFiles) {
+            if (existsSync(join(root, directory)))
+              writeFileSync(join(root, directory, '.gitignore'), lines.join('\n'));
+          }
+          const expected = git('ls-files', '-z', '-co', '--exclude-standard')
+            .split('\0')
+            .filter((path) => path !== '');
+          expect(await held((await store.take(filesAt(root))).id)).toEqual(expected.sort());
+        },
+      ),
+      { numRuns: Number(process.env.CAPYBARA_TEST_RUNS ?? 25) },
+    );
+  });
+
+  it('stay where they were, and do not make a snapshot another one', async () => {
+    writeTree(root, { '.gitignore': text('cache\n*.o\n'), 'src/a.c': text('a') });
+    const { id } = await store.take(filesAt(root));
+    writeTree(root, { 'cache/x': text('1'), 'src/a.o': text('2') });
+    expect((await store.take(filesAt(root), { previous: id })).changed).toBe(false);
+    writeFileSync(join(root, 'src/a.c'), 'changed');
+    await store.restore(filesAt(root), id);
+    expect(readTree(root)).toMatchObject({
+      'cache/x': text('1'),
+      'src/a.o': text('2'),
+      'src/a.c': text('a'),
+    });
+  });
+
+  it('are told by the snapshot that is restored, not by what a command wrote since', async () => {
+    writeTree(root, { '.gitignore': text('cache\n'), 'cache/kept': text('1'), a: text('a') });
+    const { id } = await store.take(filesAt(root));
+    writeFileSync(join(root, '.gitignore'), 'made\n');
+    writeTree(root, { 'made/by/the/command': text('x'), 'new/.gitignore': text('*'), 'new/b': text('b') });
+    await store.restore(filesAt(root), id);
+    expect(Object.keys(readTree(root)).sort()).toEqual(['.gitignore', 'a', 'cache', 'cache/kept']);
+  });
+
+  it('give way where the snapshot has something else', async () => {
+    writeTree(root, { '.gitignore': text('*.o\n'), 'a/b': text('1'), c: text('c') });
+    const { id } = await store.take(filesAt(root));
+    rmSync(join(root, 'a'), { recursive: true });
+    rmSync(join(root, 'c'));
+    writeTree(root, { a: text('file'), 'c/x.o': text('ignored'), '.gitignore': text('*') });
+    const before = {
+      '.gitignore': text('*.o\n'),
+      a: { type: 'directory' },
+      'a/b': text('1'),
+      c: text('c'),
+    } as Tree;
+    await store.restore(filesAt(root), id);
+    expect(readTree(root)).toEqual(before);
+  });
+
+  it('are held where git tracks them', async () => {
+    writeTree(root, {
+      '.gitignore': text('build/\n*.gen\n'),
+      'build/tracked': text('t'),
+      'build/other': text('o'),
+      'x.gen': text('g'),
+    });
+    for (const version of ['2', '3', '4']) {
+      rmSync(join(root, '.git'), { recursive: true, force: true });
+      git('init', '-q');
+      git('add', '-f', 'build/tracked', 'x.gen', '.gitignore');
+      git('update-index', '--index-version', version);
+      if (version === '3') git('update-index', '--skip-worktree', 'x.gen');
+      expect(await held((await store.take(filesAt(root))).id)).toEqual([
+        '.gitignore',
+        'build/tracked',
+        'x.gen',
+      ]);
+    }
+  });
+
+  it('are held where a tool wrote them, before and after', async () => {
+    writeTree(root, { '.gitignore': text('build\n.env\n'), 'build/cache': text('c') });
+    const written = [
+      { root: 'main', path: 'build/out.txt' },
+      { root: 'main', path: '.env' },
+    ];
+    const { id: before } = await store.take(filesAt(root), { written });
+    writeTree(root, { 'build/out.txt': text('one'), '.env': text('two') });
+    const { id: after } = await store.take(filesAt(root), { previous: before });
+    expect(await held(after)).toEqual(['.env', '.gitignore', 'build/out.txt']);
+    await store.restore(filesAt(root), before);
+    expect(Object.keys(readTree(root)).sort()).toEqual(['.gitignore', 'build', 'build/cache']);
+    await store.restore(filesAt(root), after);
+    expect(readFileSync(join(root, 'build/out.txt'), 'utf8')).toBe('one');
+    expect(existsSync(join(root, 'build/cache'))).toBe(true);
+  });
+
+  it('inside a nested repository are told by its own rules', async () => {
+    writeTree(root, {
+      '.gitignore': text('*.log\n'),
+      'nested/.gitignore': text('tmp\n'),
+      'nested/a.log': text('l'),
+      'nested/tmp/x': text('x'),
+    });
+    execFileSync('git', ['init', '-q', join(root, 'nested')]);
+    const { id } = await store.take(filesAt(root));
+    const names = await held(id);
+    expect(names).toContain('nested/a.log');
+    expect(names).toContain('nested/.git/HEAD');
+    expect(names).not.toContain('nested/tmp/x');
+  });
+
+  it('take no time that grows without bounds with a hostile pattern', async () => {
+    writeTree(root, {
+      '.gitignore': text(`${'*a'.repeat(100)}b\n${'**/'.repeat(50)}x\n`),
+      ['a'.repeat(250)]: text('x'),
+    });
+    const started = performance.now();
+    await store.take(filesAt(root));
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+});

@@ -1,0 +1,118 @@
+/** Whatever the files are and become: a restore brings back each byte, and a snapshot of the same files is the same snapshot. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { isMetadata } from '../../src/workspace/snapshots/file-node.ts';
+import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
+import type { SnapshotStore, Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
+import { emptyDirectory, filesAt, readTree, type Tree, trees, writeTree } from './snapshots-harness.ts';
+
+let base: string;
+let snapshots: Snapshots;
+let store: SnapshotStore;
+
+beforeAll(() => {
+  base = mkdtempSync(join(tmpdir(), 'capybara-snapshots-'));
+  snapshots = openSnapshots({ directory: join(base, 'store') });
+  store = snapshots.of('properties');
+});
+
+afterAll(async () => {
+  await snapshots.close();
+  rmSync(base, { recursive: true });
+});
+
+/** Without ignore files: what they leave out is tested by itself. */
+const plainTrees = trees.map((tree) =>
+  Object.fromEntries(Object.entries(tree).filter(([path]) => !path.includes('.gitignore'))),
+);
+
+it('restores any tree over any other, byte for byte', async () => {
+  await fc.assert(
+    fc.asyncProperty(plainTrees, plainTrees, async (first, second) => {
+      const root = join(base, 'work');
+      emptyDirectory(root);
+      writeTree(root, first);
+      const before = readTree(root);
+      const { id } = await store.take(filesAt(root));
+      emptyDirectory(root);
+      writeTree(root, second);
+      const after = readTree(root);
+      const next = await store.take(filesAt(root), { previous: id });
+      expect(next.changed).toBe(JSON.stringify(sorted(before)) !== JSON.stringify(sorted(after)));
+      await store.restore(filesAt(root), id);
+      expect(readTree(root)).toEqual(before);
+      expect(await store.take(filesAt(root), { previous: id })).toEqual({ id, changed: false, leftOut: [] });
+      const elsewhere = join(base, 'elsewhere');
+      emptyDirectory(elsewhere);
+      await store.restore(filesAt(elsewhere), next.id);
+      expect(readTree(elsewhere)).toEqual(after);
+      expect(await store.isClean(filesAt(elsewhere), next.id)).toBe(true);
+    }),
+    { numRuns: 25 },
+  );
+});
+
+/** What `git apply` can say: no empty directories, and no names that it takes for version control's own. */
+const projects = plainTrees.map((tree) =>
+  Object.fromEntries(
+    Object.entries(tree).filter(
+      ([path, { type }]) => type !== 'directory' && !path.split('/').some((name) => isMetadata(name)),
+    ),
+  ),
+);
+
+it('makes a patch that git applies, and that says all that changed', async () => {
+  await fc.assert(
+    fc.asyncProperty(projects, projects, fc.boolean(), async (first, second, renames) => {
+      const root = join(base, 'patched');
+      emptyDirectory(root);
+      writeTree(root, first);
+      const from = await store.take(filesAt(root));
+      emptyDirectory(root);
+      writeTree(root, second);
+      const to = await store.take(filesAt(root));
+      const [diff] = await store.diff(from.id, to.id, { renames });
+      expect(diff === undefined).toBe(from.id === to.id);
+      emptyDirectory(root);
+      writeTree(root, first);
+      const config = [
+        '-c',
+        'core.autocrlf=false',
+        '-c',
+        'core.protectNTFS=false',
+        '-c',
+        'apply.whitespace=nowarn',
+      ];
+      if (diff)
+        execFileSync('git', [...config, 'apply', '-'], {
+          cwd: root,
+          input: diff.patch,
+          env: { PATH: process.env.PATH, HOME: '/' },
+        });
+      expect(withoutDirectories(readTree(root))).toEqual(withoutDirectories(second));
+    }),
+    { numRuns: 15 },
+  );
+});
+
+function withoutDirectories(tree: Tree): Tree {
+  return Object.fromEntries(Object.entries(tree).filter(([, { type }]) => type !== 'directory'));
+}
+
+function sorted<T>(record: Record<string, T>): [string, T][] {
+  return Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+it('names a snapshot by its files alone', async () => {
+  mkdirSync(join(base, 'one'));
+  writeTree(join(base, 'one'), { 'a/b': { type: 'file', content: 'x' } });
+  writeTree(join(base, 'two'), { 'a/b': { type: 'file', content: 'x' } });
+  const other = snapshots.of('another');
+  expect((await other.take(filesAt(join(base, 'two')))).id).toBe(
+    (await store.take(filesAt(join(base, 'one')))).id,
+  );
+});
