@@ -9,6 +9,8 @@ export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly parameters: Parameters;
   readonly effect: Effect;
+  /** The files that a call names, as it names them: what rules are about. Left out: its `path`, where it has one. */
+  paths?(args: Readonly<Record<string, unknown>>): readonly string[];
   /** Runs the call. A throw becomes the result `Error: Type: message` that the model can read. */
   execute(args: z.infer<Parameters>, context: ToolContext): Promise<ToolOutcome>;
 }

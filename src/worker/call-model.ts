@@ -2,12 +2,12 @@
 import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
 import type { ToolPart } from '../core/entry.ts';
-import { judge } from '../core/permission.ts';
 import type { Call } from '../core/turn.ts';
 import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
 import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
+import { judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import { close, readAtOnce } from './run-tools.ts';
@@ -106,7 +106,7 @@ async function commitAnswer(
 ): Promise<Progress> {
   const { answer, before, latencyMs, firstTokenMs } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
-  const calls = asked.map((part, ordinal) => newCall(shell, run, { part, ordinal }));
+  const calls = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
   const atOnce = startsAtOnce(calls);
   const { parts, stopReason, usage } = answer;
   const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
@@ -134,10 +134,14 @@ async function commitAnswer(
   return 'go_on';
 }
 
-function newCall(shell: Shell, run: Run, asked: { readonly part: ToolPart; readonly ordinal: number }): Call {
+async function newCall(
+  shell: Shell,
+  run: Run,
+  asked: { readonly part: ToolPart; readonly ordinal: number },
+): Promise<Call> {
   const { callId, name, arguments: args } = asked.part;
   const effect = run.profile.tools.includes(name) ? shell.tools.effectOf(name) : 'read';
-  const judgement = judge(effect, run.profile.mode);
+  const judgement = await judgeCall(shell, run, { name, effect, argumentsText: args });
   return {
     id: newId(),
     ordinal: asked.ordinal,
