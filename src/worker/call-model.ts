@@ -2,6 +2,7 @@
 import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
 import type { ToolPart } from '../core/entry.ts';
+import type { Always } from '../core/permission.ts';
 import type { Call } from '../core/turn.ts';
 import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
@@ -106,16 +107,17 @@ async function commitAnswer(
 ): Promise<Progress> {
   const { answer, before, latencyMs, firstTokenMs } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
-  const calls = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
+  const judged = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
+  const calls = judged.map(({ call }) => call);
   const atOnce = startsAtOnce(calls);
   const { parts, stopReason, usage } = answer;
   const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
   const recorded = {
     ...{ before, parts, stopReason },
     usage: { model: run.profile.model, ...usage, latencyMs, firstTokenMs },
-    calls: calls.map((call) => ({
-      ...newRow(call),
-      ...(call === atOnce ? { status: 'started' as const } : {}),
+    calls: judged.map((each) => ({
+      ...newRow(run, each),
+      ...(each.call === atOnce ? { status: 'started' as const } : {}),
     })),
   };
   // One that may kill its worker is paid for no more than once more: then the answer is committed before it runs.
@@ -138,11 +140,11 @@ async function newCall(
   shell: Shell,
   run: Run,
   asked: { readonly part: ToolPart; readonly ordinal: number },
-): Promise<Call> {
+): Promise<JudgedCall> {
   const { callId, name, arguments: args } = asked.part;
   const effect = run.profile.tools.includes(name) ? shell.tools.effectOf(name) : 'read';
   const judgement = await judgeCall(shell, run, { name, effect, argumentsText: args });
-  return {
+  const call: Call = {
     id: newId(),
     ordinal: asked.ordinal,
     callId,
@@ -152,6 +154,14 @@ async function newCall(
     status: judgement.decision === 'ask' ? 'awaiting_approval' : 'requested',
     ...(judgement.decision === 'deny' ? { denial: judgement.reason } : {}),
   };
+  if (judgement.decision === 'allow') run.judgedAllowed.add(call.id);
+  const isOnce = judgement.decision !== 'ask' || judgement.always === undefined;
+  return isOnce ? { call } : { call, always: judgement.always };
+}
+
+interface JudgedCall {
+  readonly call: Call;
+  readonly always?: Always;
 }
 
 function merelyReads({ effect, status, denial }: Call): boolean {
@@ -165,7 +175,13 @@ function startsAtOnce([first]: readonly Call[]): Call | undefined {
 }
 
 /** The arguments stay in the answer's parts: nothing is stored twice. */
-function newRow({ arguments: _, ...call }: Call): NewCall {
-  const status = call.status === 'awaiting_approval' ? 'awaiting_approval' : 'requested';
-  return { ...call, status, ...(status === 'awaiting_approval' ? { approvalId: newId() } : {}) };
+function newRow({ profile }: Run, judged: JudgedCall): NewCall {
+  const { arguments: _, ...call } = judged.call;
+  if (call.status !== 'awaiting_approval') return { ...call, status: 'requested' };
+  const { approvalSeconds } = profile.permissions ?? {};
+  return {
+    ...{ ...call, status: 'awaiting_approval', approvalId: newId() },
+    ...(judged.always === undefined ? {} : { always: judged.always }),
+    ...(approvalSeconds === undefined ? {} : { approvalSeconds }),
+  };
 }

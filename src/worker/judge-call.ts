@@ -2,7 +2,9 @@
 import { relative } from 'node:path';
 import type { Effect } from '../core/entry.ts';
 import { type Always, type CallPart, concerns, judge, MAX_ALWAYS_LENGTH } from '../core/permission.ts';
+import type { Call } from '../core/turn.ts';
 import { loadShell, type ShellPart } from '../shell/command-parts.ts';
+import { isAlwaysAllowed } from '../store/rules.ts';
 import type { Tool } from '../tools/tool.ts';
 import { type Workspace, WorkspacePathError } from '../workspace/workspace.ts';
 import type { Run } from './run.ts';
@@ -44,7 +46,24 @@ export async function judgeCall(
   const judgement = judge({ tool: name, effect, parts, confined, managed }, mode, permissions);
   if (judgement.decision !== 'ask') return judgement;
   const always = alwaysOf({ tool, args }, parts);
-  return { decision: 'ask', ...(always === undefined ? {} : { always }) };
+  if (always === undefined) return { decision: 'ask' };
+  const { teamId, rootId } = run.turn;
+  const path = workspace.kind === 'local' ? run.turn.workspace.path : null;
+  const isAllowed = await isAlwaysAllowed(shell.db, { teamId, rootId, path, tool: name, always });
+  return isAllowed ? ALLOWED : { decision: 'ask', always };
+}
+
+/**
+ * Why a call that was judged before may not run after all: a call before it has changed where its path leads. A person's own yes
+ * stands, unless a rule forbids. Undefined: it may run.
+ */
+export async function refusalNow(shell: Shell, run: Run, call: Call): Promise<string | undefined> {
+  const { name, effect, arguments: argumentsText } = call;
+  if (!concerns(run.profile.permissions ?? {}, name)) return undefined;
+  const judged = await judgeCall(shell, run, { name, effect, argumentsText });
+  if (judged.decision === 'deny') return judged.reason;
+  if (judged.decision === 'allow' || !run.judgedAllowed.has(call.id)) return undefined;
+  return 'what it names has changed since it was judged, and a person must now be asked. Call it again.';
 }
 
 const ALLOWED: Judged = { decision: 'allow' };
@@ -108,8 +127,13 @@ async function filePart(path: string, workspace: Workspace): Promise<FilePart> {
 /** What of a call a person allows for good: all that decides what it does. */
 function alwaysOf(asked: AskedCall, parts: readonly CallPart[]): Always | undefined {
   const always = subjectOf(asked, parts);
-  return always !== undefined && always.value.length <= MAX_ALWAYS_LENGTH ? always : undefined;
+  if (always === undefined || always.value.length > MAX_ALWAYS_LENGTH) return undefined;
+  // The store keeps other characters in their place: what it would compare is not what was shown.
+  return CHANGED_WHEN_STORED.test(always.value) || !always.value.isWellFormed() ? undefined : always;
 }
+
+/** NUL, as it is and as JSON has it. */
+const CHANGED_WHEN_STORED = /\0|\\u(0000|d[89a-f])/i;
 
 function subjectOf({ tool, args }: AskedCall, parts: readonly CallPart[]): Always | undefined {
   if (parts.some((part) => part.kind === 'unparsed')) return undefined;

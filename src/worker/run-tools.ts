@@ -9,6 +9,7 @@ import { putOutput } from '../store/outputs.ts';
 import { type CallResult, recordResults } from '../store/turns.ts';
 import type { ToolOutcome } from '../tools/tool.ts';
 import { handBack } from './end-turn.ts';
+import { refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
@@ -151,6 +152,8 @@ async function execute(
     signal: act.signal,
     onOutput: (text: string) => live.add(text),
   };
+  const refusal = await refusalNow(shell, run, act.call);
+  if (refusal !== undefined) return { text: `Denied: ${refusal}`, isError: true };
   run.begun.add(id);
   try {
     return await orLeft(shell.tools.execute(name, args, context), act.signal);
