@@ -185,6 +185,17 @@ export function concerns(
   return [...rules, ...restrictions].some((rule) => matchGlob(rule.tool, tool) !== 'none');
 }
 
+/** A rule as settings have it: `agent/tool(pattern)` where it is for one agent only. */
+export interface ConfiguredRule extends Rule {
+  readonly agent?: string;
+}
+
+export function parseConfiguredRule(text: string, decision: Decision): ConfiguredRule | undefined {
+  const [, agent, rest = ''] = /^(?:([\w-]+)\/)?(.*)$/su.exec(text) ?? [];
+  const rule = parseRule(rest, decision);
+  return rule === undefined || agent === undefined ? rule : { ...rule, agent };
+}
+
 /** Longest rule, in characters. */
 export const MAX_RULE_LENGTH = 1_000;
 

@@ -7,6 +7,7 @@ import { createModels } from '../model/providers.ts';
 import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
+import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
 import { VERSION } from '../version.ts';
@@ -51,7 +52,7 @@ export async function composeWorker(
       ...{ db, backend, bus, directUrl, sandbox, log },
       models: createModels(config.providers, { model: config.model, ...limitsOf(config) }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
-      tools: createRegistry([...builtinTools(), ...moreTools]),
+      tools: createRegistry([...configuredTools(builtinTools(), config.tools), ...moreTools]),
       dataDir: config.dataDir,
       version: VERSION,
       concurrency: config.concurrency,
