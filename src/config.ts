@@ -29,6 +29,7 @@ import {
   shown,
 } from './config/settings.ts';
 import { UserError } from './core/errors.ts';
+import type { ConfiguredRule } from './core/permission.ts';
 
 export interface Config {
   readonly databaseUrl?: string;
@@ -53,6 +54,11 @@ export interface Config {
   readonly modelTries: number;
   /** Text, reasoning and arguments that one answer may have; what goes on beyond is not read. */
   readonly modelAnswerMib: number;
+  /** What agents may do and must ask, in its order. */
+  readonly permissions?: readonly ConfiguredRule[];
+  readonly tools: ToolsConfig;
+  /** Seconds until a question that nobody answers is a no; no end to them where left out. */
+  readonly approvals?: { readonly expireAfter?: number };
   readonly offline: boolean;
   readonly debug: boolean;
   /** `NO_COLOR`; false where not set. */
@@ -79,6 +85,14 @@ export interface WebSearchConfig {
   readonly url?: string;
 }
 
+export interface ToolsConfig {
+  /** Directories, relative to the workspace; all of it where left out. */
+  readonly allowedPaths?: readonly string[];
+  /** `timeout`: seconds that a command may take where its call says nothing. */
+  readonly bash: { readonly enabled: boolean; readonly timeout: number };
+  readonly filesystem: { readonly enabled: boolean };
+}
+
 export interface ProvidersConfig {
   readonly anthropic?: ProviderConfig;
   readonly openai?: ProviderConfig;
@@ -91,7 +105,7 @@ export interface ProviderConfig {
   readonly baseUrl?: string;
 }
 
-export { userConfigFile } from './config/layers.ts';
+export { projectRules, userConfigFile } from './config/layers.ts';
 export type { SettingKey, Source } from './config/settings.ts';
 
 export interface LoadOptions {

@@ -40,6 +40,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
   bus: { may: LEAVES, because: SIBLINGS },
   model: { may: LEAVES, because: SIBLINGS },
   workspace: { may: LEAVES, because: SIBLINGS },
+  shell: { may: ['core'], because: 'it reads commands, and runs none' },
   sandbox: { may: LEAVES, because: SIBLINGS },
   tools: {
     may: [...LEAVES, 'workspace', 'sandbox'],
@@ -49,7 +50,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
   worker: {
     may: [
       ...LEAVES,
-      ...['store', 'queue', 'bus', 'model', 'workspace', 'sandbox', 'tools'],
+      ...['store', 'queue', 'bus', 'model', 'workspace', 'sandbox', 'shell', 'tools'],
       ...['backends', 'config', 'version'],
     ],
     because: 'the worker performs what core decides; it must run where no API does',

@@ -1,6 +1,7 @@
 /** Agents: named profiles, each with its prompt in a file beside this one. */
 import { readFileSync } from 'node:fs';
 import { UserError } from '../core/errors.ts';
+import type { ConfiguredRule, Rule } from '../core/permission.ts';
 import type { Mode, Profile } from '../core/profile.ts';
 import type { Registry } from '../tools/registry.ts';
 
@@ -18,6 +19,16 @@ export interface ProfileRequest {
   readonly mode?: Mode | undefined;
   readonly temperature?: number | undefined;
   readonly maxTokens?: number | undefined;
+  /** The rules of the project that it works in, which only narrow. */
+  readonly restrictions?: readonly ConfiguredRule[] | undefined;
+}
+
+/** What is configured for all agents. A rule may be for one of them. */
+export interface AgentSettings {
+  readonly rules?: readonly ConfiguredRule[] | undefined;
+  readonly allowedPaths?: readonly string[] | undefined;
+  /** Seconds that a person has to answer. */
+  readonly approvalSeconds?: number | undefined;
 }
 
 export interface Agents {
@@ -33,11 +44,11 @@ const AGENTS: ReadonlyMap<string, Agent> = new Map([
   ['plan', { prompt: readPrompt('plan'), mode: 'plan', writes: false }],
 ]);
 
-export function createAgents(tools: Registry): Agents {
+export function createAgents(tools: Registry, settings: AgentSettings = {}): Agents {
   const names = [...AGENTS.keys()];
   return {
     names,
-    resolve: ({ agent: name = DEFAULT_AGENT, model, mode, temperature, maxTokens }) => {
+    resolve: ({ agent: name = DEFAULT_AGENT, model, mode, temperature, maxTokens, restrictions }) => {
       const agent = AGENTS.get(name);
       if (agent === undefined) {
         throw new UserError('unknown_agent', `There is no agent '${name}'; there are ${names.join(', ')}.`);
@@ -51,9 +62,33 @@ export function createAgents(tools: Registry): Agents {
         mode: agent.writes ? (mode ?? agent.mode) : agent.mode,
         ...(temperature === undefined ? {} : { temperature }),
         ...(maxTokens === undefined ? {} : { maxTokens }),
+        ...permissionsOf(name, settings, restrictions),
       };
     },
   };
+}
+
+/** Nothing where nothing is configured: profiles that say the same have the same hash. */
+function permissionsOf(
+  agent: string,
+  settings: AgentSettings,
+  narrowing: readonly ConfiguredRule[] = [],
+): Pick<Profile, 'permissions'> {
+  const { allowedPaths, approvalSeconds } = settings;
+  const [rules, restrictions] = [rulesFor(agent, settings.rules ?? []), rulesFor(agent, narrowing)];
+  const permissions = {
+    ...(rules.length === 0 ? {} : { rules }),
+    ...(restrictions.length === 0 ? {} : { restrictions }),
+    ...(allowedPaths === undefined ? {} : { allowedPaths }),
+    ...(approvalSeconds === undefined ? {} : { approvalSeconds }),
+  };
+  return Object.keys(permissions).length === 0 ? {} : { permissions };
+}
+
+function rulesFor(agent: string, rules: readonly ConfiguredRule[]): Rule[] {
+  return rules
+    .filter((rule) => rule.agent === undefined || rule.agent === agent)
+    .map(({ agent: _, ...rule }) => rule);
 }
 
 function readPrompt(name: string): string {

@@ -12,6 +12,7 @@ import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
 import { problemHandler } from './problem.ts';
 import { type Route, route, serve } from './route.ts';
+import { ruleRoutes } from './rule-routes.ts';
 import { sessionRoutes } from './session-routes.ts';
 import { TailHub } from './tails.ts';
 import { taskRoutes } from './task-routes.ts';
@@ -47,6 +48,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...eventRoutes(deps, tails),
     ...messageRoutes(deps),
     ...approvalRoutes(deps),
+    ...ruleRoutes(deps),
     ...outputRoutes(deps),
     ...catalogRoutes(deps),
     ...healthRoutes(deps),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { newId } from '../clock.ts';
 import { toPublicId } from '../core/id.ts';
 import { type ResolveOutcome, resolveApproval } from '../store/tasks.ts';
 import { readApproval, readApprovals } from '../store/views-approvals.ts';
@@ -34,7 +35,7 @@ export function approvalRoutes(deps: ApiDeps): Route[] {
       id: 'approval',
       body: ResolveApproval,
       success: { status: 200, description: 'The approval as it was answered.', schema: Approval },
-      problems: { 404: ['not_found'], 409: ['already_resolved'] },
+      problems: { 404: ['not_found'], 409: ['already_resolved', 'only_once'] },
       handle: (call) => resolve(deps, call),
     }),
   ];
@@ -50,7 +51,7 @@ async function list({ db }: ApiDeps, call: Call<z.infer<typeof ApprovalsQuery>, 
   });
 }
 
-const DECIDED = { allow: 'allowed', deny: 'denied' } as const;
+const DECIDED = { allow: 'allowed', allow_always: 'allowed', deny: 'denied' } as const;
 
 async function resolve(deps: ApiDeps, call: Call<unknown, z.infer<typeof ResolveApproval>>): Promise<Reply> {
   const { teamId, userId } = call.caller;
@@ -61,21 +62,33 @@ async function resolve(deps: ApiDeps, call: Call<unknown, z.infer<typeof Resolve
     approvalId: call.id,
     decision: DECIDED[decision],
     ...(message === undefined ? {} : { message }),
+    ...(decision === 'allow_always' ? { ruleId: newId(deps.clock) } : {}),
   });
+  if (outcome.outcome === 'only_once') throw onlyOnce();
   if (outcome.outcome === 'already') throw alreadyResolved(outcome);
+  if (outcome.outcome === 'resolved') announce(deps, outcome);
   const approval = await readApproval(deps.db, { teamId, id: call.id });
   if (outcome.outcome === 'not_found' || approval === undefined) {
     throw notFound(`approval ${toPublicId('approval', call.id)}`);
   }
-  announce(deps, outcome);
   return { status: 200, body: showApproval(approval) };
+}
+
+function onlyOnce(): ApiProblem {
+  return conflict(
+    'only_once',
+    'This call can only be allowed once: no rule can say what it does. Answer with allow or deny.',
+  );
 }
 
 function alreadyResolved(outcome: Extract<ResolveOutcome, { outcome: 'already' }>): ApiProblem {
   const { status, resolvedBy } = outcome;
+  const over: Readonly<Record<string, string>> = {
+    closed: 'This was closed when its task ended; there is nothing to answer any more.',
+    expired: 'Nobody answered this in time: the call was denied.',
+  };
   const what =
-    status === 'closed'
-      ? 'This was closed when its task ended; there is nothing to answer any more.'
-      : `This was ${status} already, by ${resolvedBy ?? 'someone who has left'}; the first answer counts.`;
+    over[status] ??
+    `This was ${status} already, by ${resolvedBy ?? 'someone who has left'}; the first answer counts.`;
   return conflict('already_resolved', what);
 }

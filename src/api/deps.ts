@@ -1,6 +1,7 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock.ts';
 import { messageOf } from '../core/errors.ts';
+import type { ConfiguredRule } from '../core/permission.ts';
 import type { Mode, Profile } from '../core/profile.ts';
 import type { Log } from '../log.ts';
 import type { Models } from '../model/providers.ts';
@@ -16,6 +17,8 @@ export interface ProfileRequest {
   readonly mode?: Mode;
   readonly temperature?: number;
   readonly maxTokens?: number;
+  /** The rules of the project that it works in, which only narrow. */
+  readonly restrictions?: readonly ConfiguredRule[];
 }
 
 /** What the API is built from. Everything in it outlives the API and is closed by whoever made it. */

@@ -1,5 +1,5 @@
 /** The API's main file: builds one from the configuration. */
-import { createAgents } from '../agents/agents.ts';
+import { type Agents, createAgents } from '../agents/agents.ts';
 import { type Backends, openBackends } from '../backends.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
@@ -7,6 +7,7 @@ import type { Log } from '../log.ts';
 import { createModels } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
+import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
@@ -54,8 +55,19 @@ export async function runApi(
  */
 export async function checkTask(config: Config, { model, agent, workspace }: CreateTask): Promise<void> {
   const resolved = createModels(config.providers, { model: config.model }).resolve(model);
-  createAgents(createRegistry(builtinTools(config))).resolve({ model: resolved.name, agent });
+  agentsOf(config, []).resolve({ model: resolved.name, agent });
   if (workspace?.kind === 'local') await checkLocalPath(workspace.path, { dataDir: config.dataDir });
+}
+
+function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
+  const { tools, permissions, approvals } = config;
+  const registry = createRegistry([...configuredTools(builtinTools(config), tools), ...moreTools]);
+  const { allowedPaths } = tools;
+  return createAgents(registry, {
+    rules: permissions,
+    allowedPaths,
+    approvalSeconds: approvals?.expireAfter,
+  });
 }
 
 /** An API over connections that the caller opened and closes; not listening yet. */
@@ -70,7 +82,7 @@ export function composeApi(
     ...{ queue, log, allowLocal, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     db: backends.db.within(PATIENCE),
     models: createModels(config.providers, { model: config.model }),
-    resolveProfile: createAgents(createRegistry([...builtinTools(config), ...moreTools])).resolve,
+    resolveProfile: agentsOf(config, moreTools).resolve,
   });
   return { app, close: () => queue.close() };
 }

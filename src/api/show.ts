@@ -1,11 +1,12 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
 import { type Part, textOf } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
+import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
 import type { EventRow } from '../store/views-events.ts';
 import type { EntryRow, SessionRow, ToolCallRow } from '../store/views-sessions.ts';
 import type { TaskRow, TokenCount } from '../store/views-tasks.ts';
-import type { Approval, Entry, Event, Session, Task, ToolCall, Usage } from './wire.ts';
+import type { AlwaysRule, Approval, Entry, Event, Rule, Session, Task, ToolCall, Usage } from './wire.ts';
 
 export function showTask(row: TaskRow): Task {
   const { profile, result, errorCode, errorMessage } = row;
@@ -137,12 +138,30 @@ export function showEvent(row: EventRow): Event {
 
 function showData(data: EventRow['data']): Record<string, unknown> {
   const { approvalId } = data;
-  return typeof approvalId === 'string'
-    ? { ...data, approvalId: toPublicId('approval', approvalId) }
-    : { ...data };
+  if (typeof approvalId !== 'string') return { ...data };
+  return { ...data, approvalId: toPublicId('approval', approvalId) };
+}
+
+/** `path`: of the directory that it holds in; null: it holds in the session tree of `rootId`. */
+function showScope(path: string | null, rootId: string): AlwaysRule['scope'] {
+  if (path !== null) return { kind: 'directory', path };
+  return { kind: 'session', sessionId: toPublicId('session', rootId) };
+}
+
+export function showRule(row: RuleRow): Rule {
+  const { tool, kind, value, createdBy } = row;
+  return {
+    id: toPublicId('rule', row.id),
+    ...{ tool, kind, value },
+    scope: showScope(row.path, row.rootId ?? ''),
+    approvalId: toPublicId('approval', row.approvalId),
+    createdBy,
+    createdAt: row.createdAt.toISOString(),
+  };
 }
 
 export function showApproval(row: ApprovalRow): Approval {
+  const { tool, always } = row;
   return {
     id: toPublicId('approval', row.id),
     sessionId: toPublicId('session', row.sessionId),
@@ -152,7 +171,10 @@ export function showApproval(row: ApprovalRow): Approval {
     arguments: row.arguments ?? '',
     status: row.status as Approval['status'],
     message: row.message,
+    always: always === null ? null : { tool, ...always, scope: showScope(row.workspacePath, row.rootId) },
+    ruleId: row.ruleId === null ? null : toPublicId('rule', row.ruleId),
     createdAt: row.createdAt.toISOString(),
+    expiresAt: row.expiresAt?.toISOString() ?? null,
     resolvedAt: row.resolvedAt?.toISOString() ?? null,
   };
 }

@@ -3,10 +3,13 @@ import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { isAbsolute, relative } from 'node:path';
 import { newId } from '../clock.ts';
+import { projectRules } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
+import type { ConfiguredRule } from '../core/permission.ts';
 import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
 import type { Caller } from '../store/keys.ts';
 import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '../store/tasks.ts';
+import { readWorkspacePath } from '../store/views-sessions.ts';
 import { findIdempotent } from '../store/views-tasks.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
 import { type ApiDeps, announce } from './deps.ts';
@@ -33,8 +36,8 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
   if (repeated !== undefined) throw idempotencyConflict();
 
   checkPrompt(body.prompt);
-  const profile = profileOf(deps, body);
   const session = await sessionOf(deps, body);
+  const profile = profileOf(deps, body, await rulesOfProject(deps, teamId, session));
   const outcome = await createTask(deps.db, {
     teamId,
     userId,
@@ -80,7 +83,22 @@ function hashOf(body: CreateTask): string {
   return createHash('sha256').update(sorted).digest('hex');
 }
 
-function profileOf({ models, resolveProfile }: ApiDeps, body: CreateTask): Profile {
+/** Read once, here: an agent may edit the file, and changes nothing for its own task. */
+async function rulesOfProject(
+  { db }: ApiDeps,
+  teamId: string,
+  session: TaskSession,
+): Promise<readonly ConfiguredRule[]> {
+  const { id } = session;
+  const path = 'workspace' in session ? session.workspace.path : await readWorkspacePath(db, { teamId, id });
+  return path == null ? [] : projectRules(path);
+}
+
+function profileOf(
+  { models, resolveProfile }: ApiDeps,
+  body: CreateTask,
+  restrictions: readonly ConfiguredRule[],
+): Profile {
   const { agent, mode, temperature, maxTokens } = body;
   return resolveProfile({
     model: models.resolve(body.model).name,
@@ -88,6 +106,7 @@ function profileOf({ models, resolveProfile }: ApiDeps, body: CreateTask): Profi
     ...(mode === undefined ? {} : { mode }),
     ...(temperature === undefined ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(restrictions.length === 0 ? {} : { restrictions }),
   });
 }
 

@@ -68,11 +68,12 @@ function showWaiting(row: WaitingTask): WhyTask {
       };
     }
     case 'calls': {
-      const approvals = row.evidence.approvals.map(({ id, tool, arguments: json, askedAt }) => ({
+      const approvals = row.evidence.approvals.map(({ id, tool, arguments: json, askedAt, expiresAt }) => ({
         id: toPublicId('approval', id),
         tool,
         arguments: json ?? '',
         askedAt: timeOf(askedAt),
+        expiresAt: expiresAt === null ? null : timeOf(expiresAt),
       }));
       return { ...task, kind: row.kind, evidence: { turn: row.evidence.turn, approvals } };
     }

@@ -97,7 +97,15 @@ function calls({ approvals }: Of<'calls'>['evidence']): string {
     .map(({ id, tool }) => `${tool}: \`capybara approvals allow ${toPublicId('approval', id)}\` (or deny)`);
   const hidden = approvals.length - told.length;
   const rest = hidden === 0 ? '' : `, and ${hidden} more, which \`capybara approvals list\` shows`;
-  return `A person must allow or deny ${told.join(', ')}${rest}.`;
+  return `A person must allow or deny ${told.join(', ')}${rest}.${deadline(approvals)}`;
+}
+
+/** A deadline bounds the wait: the first to pass is told. */
+function deadline(approvals: Of<'calls'>['evidence']['approvals']): string {
+  const left = approvals.flatMap(({ expiresInSeconds }) => expiresInSeconds ?? []);
+  if (left.length === 0) return '';
+  const first = Math.max(0, Math.min(...left));
+  return ` Without an answer ${approvals.length === 1 ? 'it' : 'the first of them'} is denied in ${duration(first)}.`;
 }
 
 function broken(task: Of<'broken'>): string {

@@ -53,6 +53,7 @@ export const WhyTask = z
           tool: z.string(),
           arguments: z.string().meta({ description: 'JSON text as the model wrote it' }),
           askedAt: timestamp,
+          expiresAt: timestamp.nullable(),
         }),
       ),
     }),

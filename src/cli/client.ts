@@ -7,6 +7,8 @@ import {
   Problem,
   page,
   type ResolveApproval,
+  RevokedRule,
+  Rule,
   Session,
   Task,
   ToolCall,
@@ -119,6 +121,14 @@ export class Client {
 
   async approvals(query: Query = {}): Promise<Page<Approval>> {
     return this.#send('GET', `/v1/approvals${search(query)}`, page(Approval));
+  }
+
+  async rules(query: Query = {}): Promise<Page<Rule>> {
+    return this.#send('GET', `/v1/rules${search(query)}`, page(Rule));
+  }
+
+  async revokeRule(id: string): Promise<z.infer<typeof RevokedRule>> {
+    return this.#send('DELETE', `/v1/rules/${encodeURIComponent(id)}`, RevokedRule);
   }
 
   async resolveApproval(id: string, body: z.infer<typeof ResolveApproval>): Promise<Approval> {

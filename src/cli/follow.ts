@@ -1,13 +1,14 @@
 /** Follows one task to its end, or to where a person is needed. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Approval, Event, Task } from '../api/wire.ts';
+import type { z } from 'zod';
+import type { Approval, Event, ResolveApproval, Task } from '../api/wire.ts';
 import { type Client, isTransient, ProblemError } from './client.ts';
 import type { Connection } from './connection.ts';
 import { EntryReader } from './entry-reader.ts';
 import { Transcript } from './render.ts';
 import { type Frame, readEvents } from './sse.ts';
 import type { Terminal } from './terminal.ts';
-import { argumentLines, toolName } from './whole-call.ts';
+import { alwaysText, argumentLines, madeRuleText, toolName } from './whole-call.ts';
 
 export interface FollowOptions {
   readonly connection: Connection;
@@ -123,7 +124,7 @@ async function decideAll(options: FollowOptions, approvals: readonly Approval[])
     terminal.out(`${bold(toolName(approval.tool))}\n${argumentLines(approval.arguments, { columns })}`);
     const decision = await decide(options, terminal.ask, approval);
     if (decision === 'elsewhere') terminal.out('answered elsewhere\n');
-    else if (decision !== undefined) await resolve(connection.client, terminal, approval, decision);
+    else if (decision !== undefined) await resolve(connection.client, { terminal, approval }, decision);
     else undecided.push(approval);
   }
   return undecided;
@@ -134,7 +135,7 @@ async function decide(
   options: FollowOptions,
   ask: NonNullable<Terminal['ask']>,
   approval: Approval,
-): Promise<'allow' | 'deny' | 'elsewhere' | undefined> {
+): Promise<Answer | 'elsewhere' | undefined> {
   const over = new AbortController();
   const elsewhere = new AbortController();
   void untilAnswered(options, approval, over.signal).then(
@@ -145,9 +146,17 @@ async function decide(
   try {
     for (;;) {
       const signal = AbortSignal.any([options.signal, elsewhere.signal]);
-      const typed = await ask('Allow this call? [y/n] ', signal);
-      const decision = typed === undefined ? undefined : DECISIONS.get(typed.trim().toLowerCase());
-      if (typed === undefined || decision !== undefined) return decision;
+      const choices = approval.always === null ? 'y, n' : 'y, always, n';
+      const typed = await ask(`Allow this call? [${choices}, or n and why] `, signal);
+      if (typed === undefined) return undefined;
+      const answer = answerOf(typed, approval);
+      if (answer?.decision !== 'allow_always') {
+        if (answer !== undefined) return answer;
+        continue;
+      }
+      options.terminal.out(alwaysText(approval.always, options.terminal.style));
+      const sure = await ask('Allow that always? [y, n] ', signal);
+      if (sure === undefined || isYes(sure)) return sure === undefined ? undefined : answer;
     }
   } catch (error) {
     if (elsewhere.signal.aborted && !options.signal.aborted) return 'elsewhere';
@@ -170,22 +179,31 @@ async function untilAnswered(
   }
 }
 
-const DECISIONS = new Map<string, 'allow' | 'deny'>([
-  ['y', 'allow'],
-  ['yes', 'allow'],
-  ['n', 'deny'],
-  ['no', 'deny'],
-]);
+type Answer = z.infer<typeof ResolveApproval>;
+
+/** What the person typed means; undefined: nothing that was asked for. */
+function answerOf(typed: string, { always }: Approval): Answer | undefined {
+  const text = typed.trim();
+  if (isYes(text)) return { decision: 'allow' };
+  if (always !== null && /^(a|always)$/i.test(text)) return { decision: 'allow_always' };
+  const [, isNo, message] = /^(n|no)(?:[\s,:]+(.+))?$/is.exec(text) ?? [];
+  if (isNo === undefined) return undefined;
+  return { decision: 'deny', ...(message === undefined ? {} : { message }) };
+}
+
+function isYes(typed: string): boolean {
+  return /^(y|yes)$/i.test(typed.trim());
+}
 
 /** The first answer counts: where another person was faster, that is said. */
 async function resolve(
   client: Client,
-  terminal: Terminal,
-  approval: Approval,
-  decision: 'allow' | 'deny',
+  { terminal, approval }: { readonly terminal: Terminal; readonly approval: Approval },
+  answer: Answer,
 ): Promise<void> {
   try {
-    await client.resolveApproval(approval.id, { decision });
+    const made = await client.resolveApproval(approval.id, answer);
+    terminal.out(madeRuleText(made, terminal.style));
   } catch (error) {
     if (!(error instanceof ProblemError) || error.problem.status !== 409) throw error;
     terminal.err(`${error.message}\n`);

@@ -1,5 +1,5 @@
 /** A call as a person must see it who is asked to allow it: everything that the model wrote, nothing cut, nothing hidden. */
-import type { Approval } from '../api/wire.ts';
+import type { AlwaysRule, Approval } from '../api/wire.ts';
 import { wrapped } from './text-width.ts';
 import { oneLine, unhidden } from './untrusted-text.ts';
 
@@ -113,11 +113,42 @@ function parsed(json: string): unknown {
 }
 
 /** What `approvals list` says of one. */
-export function approvalText(
-  { id, tool, createdAt, taskId, arguments: json }: Approval,
-  { columns }: { readonly columns: number },
-): string {
-  return `${id} · ${toolName(tool)} · ${createdAt} · ${taskId}\n${argumentLines(json, { columns })}`;
+export function approvalText(approval: Approval, style: { readonly columns: number }): string {
+  const { id, tool, createdAt, taskId, expiresAt, always } = approval;
+  const until = expiresAt === null ? '' : ` · denied at ${expiresAt}`;
+  const call = argumentLines(approval.arguments, style);
+  return `${id} · ${toolName(tool)} · ${createdAt} · ${taskId}${until}\n${call}${alwaysText(always, style)}`;
+}
+
+/** What `always` allows, below the call: only a path may differ from what the model wrote, by the links on its way. */
+export function alwaysText(always: Approval['always'], style: { readonly columns: number }): string {
+  if (always === null) return '  This call can only be allowed once.\n';
+  const what = always.kind === 'path' ? ruleText(always, style) : `${ruleSentence(always)}.\n`;
+  return `  \`always\` allows ${what}`;
+}
+
+/** A rule with what it allows: nothing cut, nothing hidden. */
+export function ruleText(rule: AlwaysRule, { columns }: { readonly columns: number }): string {
+  const { kind, value } = rule;
+  const json = kind === 'arguments' ? value : JSON.stringify({ [kind]: value });
+  return `${ruleSentence(rule)}:\n${argumentLines(json, { columns, indent: '    ' })}`;
+}
+
+function ruleSentence({ tool, kind, scope }: AlwaysRule): string {
+  const where = scope.kind === 'directory' ? toolName(scope.path) : `${scope.sessionId} and its children`;
+  return `${toolName(tool)} with exactly ${WITH[kind]}, in ${where}`;
+}
+
+const WITH = {
+  command: 'this command',
+  path: 'this path, whatever else it is told',
+  arguments: 'these arguments',
+} as const;
+
+/** The rule that an answer made, and how it is taken back; '' where it made none. */
+export function madeRuleText({ ruleId, always }: Approval, style: { readonly columns: number }): string {
+  if (ruleId === null || always === null) return '';
+  return `${ruleId} allows ${ruleText(always, style)}Take it back with: capybara rules revoke ${ruleId}\n`;
 }
 
 /** A tool's name, which the model may have made up. */

@@ -4,8 +4,9 @@
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { UserError } from '../core/errors.ts';
+import { type ConfiguredRule, sayRule } from '../core/permission.ts';
 import { type FileSetting, readEnvFile, readYamlFile } from './files.ts';
-import { metaOf, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
+import { metaOf, parseSetting, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
 
 export interface Found {
   readonly raw: unknown;
@@ -76,7 +77,18 @@ const NOT_FROM_DOT_ENV: readonly SettingKey[] = ['databaseUrl', 'databaseDirectU
 export function dotEnvLayer(cwd: string): Layer {
   const file = join(cwd, '.env');
   const found = variableLayer(readEnvFile(file) ?? {}, '.env', file);
+  for (const [key, { source }] of found) if (WIDENS.test(key)) throw notFromHere(source);
   return new Map([...found].filter(([key]) => !NOT_FROM_DOT_ENV.includes(key)));
+}
+
+/** What an agent may do is not for the directory to say that it works in. */
+const WIDENS = /^(permissions|tools\.|approvals\.)/;
+
+function notFromHere({ name, where }: Source): UserError {
+  return new UserError(
+    'config_not_allowed',
+    `${name} (${where}) may not be set by a directory: set it in the environment or in your own config.yaml.`,
+  );
 }
 
 const VCS_DIRECTORIES = ['.git', '.hg', '.svn', '.jj'];
@@ -99,8 +111,40 @@ export function projectLayer(cwd: string): Layer {
   const file = projectConfigFile(cwd);
   const settings = file === undefined ? undefined : readYamlFile(file);
   if (file === undefined || !settings) return new Map();
-  for (const setting of settings) refuseFromProject(file, setting);
-  return yamlLayer(file, 'project', settings);
+  const [own, others] = split(settings, isRule);
+  rulesOf(file, own);
+  for (const setting of others) refuseFromProject(file, setting);
+  return yamlLayer(file, 'project', others);
+}
+
+/**
+ * The rules of the project in `directory`, for a task that works there: they may ask and forbid, never allow. Throws `UserError`
+ * where its file is wrong.
+ */
+export function projectRules(directory: string): readonly ConfiguredRule[] {
+  const file = projectConfigFile(directory);
+  const settings = file === undefined ? undefined : readYamlFile(file);
+  return file === undefined || !settings ? [] : rulesOf(file, settings.filter(isRule));
+}
+
+function rulesOf(file: string, settings: readonly FileSetting[]): readonly ConfiguredRule[] {
+  const found = yamlLayer(file, 'project', settings).get('permissions');
+  if (found === undefined) return [];
+  const rules = parseSetting('permissions', found.raw, found.source) as readonly ConfiguredRule[];
+  const [wide] = rules.filter(({ decision }) => decision === 'allow');
+  if (wide === undefined) return rules;
+  throw new UserError(
+    'config_not_allowed',
+    `The rule ${sayRule(wide)} (${found.source.where}) allows something: the rules of a project may only ask or deny.`,
+  );
+}
+
+function isRule({ path }: FileSetting): boolean {
+  return path[0] === 'permissions';
+}
+
+function split<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): [Item[], Item[]] {
+  return [items.filter(isFirst), items.filter((item) => !isFirst(item))];
 }
 
 function refuseFromProject(file: string, setting: FileSetting): void {
@@ -138,12 +182,23 @@ export function userLayers(place: Pick<Place, 'env' | 'home'>, profile: string |
 }
 
 function yamlLayer(file: string, kind: Source['kind'], settings: readonly FileSetting[]): Layer {
-  const found = settings.map((setting) => {
+  const [rules, others] = split(settings, isRule);
+  const found = others.map((setting) => {
     const key = knownKey(file, setting);
     const source: Source = { kind, name: key, where: `${file}, line ${setting.line}` };
     return [key, { raw: setting.value, source }] as const;
   });
-  return new Map(found.filter(([, { raw }]) => isSet(raw)));
+  return new Map([...found, ...ruleMap(file, kind, rules)].filter(([, { raw }]) => isSet(raw)));
+}
+
+/** The map under `permissions`, which is one setting. */
+function ruleMap(file: string, kind: Source['kind'], rules: readonly FileSetting[]): [SettingKey, Found][] {
+  const [first] = rules;
+  if (first === undefined) return [];
+  const where = `${file}, line ${first.line}`;
+  const isMap = rules.every(({ path }) => path.length === 2);
+  const map = Object.fromEntries(rules.map(({ path, value }) => [path[1], value]));
+  return [['permissions', { raw: isMap ? map : first.value, source: { kind, name: 'permissions', where } }]];
 }
 
 function knownKey(file: string, { path, line }: FileSetting): SettingKey {

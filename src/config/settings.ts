@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
+import { type ConfiguredRule, parseConfiguredRule, sayRule } from '../core/permission.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
 export const MAX_PORT = 65_535;
@@ -28,6 +29,15 @@ export const MAX_WEB_SECONDS = 300;
 export const DEFAULT_WEB_SECONDS = 30;
 export const MAX_WEB_MIB = 64;
 export const DEFAULT_WEB_MIB = 5;
+/** What a command may take where its call says nothing, in seconds: the most, and where nothing is set. */
+export const MAX_BASH_SECONDS = 600;
+export const DEFAULT_BASH_SECONDS = 30;
+/** Rules that may be set. */
+export const MAX_RULES = 500;
+/** Directories that `tools.allowedPaths` may name. */
+export const MAX_ALLOWED_PATHS = 100;
+/** Longest time that a person may be given to answer: a year. */
+export const MAX_EXPIRE_SECONDS = 366 * 24 * 60 * 60;
 export const DEFAULT_PORT = 7070;
 export const DEFAULT_CONCURRENCY = 16;
 
@@ -95,6 +105,49 @@ const parsePort = (text: string): unknown => parseNumber(text.trim());
 const HTTP = ['http:', 'https:'];
 const POSTGRES = ['postgres:', 'postgresql:'];
 
+/** `{"bash(git push *)": "ask"}`, as a map or as its JSON, in its order: the last that matches counts. */
+function rules(env: string) {
+  const map = z.record(z.string(), z.enum(['allow', 'ask', 'deny']));
+  const list = map.transform((given, context) =>
+    Object.entries(given).flatMap(([text, decision]) => {
+      const rule = parseConfiguredRule(text, decision);
+      if (rule === undefined) context.addIssue({ code: 'custom', message: 'no rule' });
+      return rule ?? [];
+    }),
+  );
+  const meta = {
+    env,
+    expected: `a map of at most ${MAX_RULES} rules, {"tool(pattern)": "allow", "ask" or "deny"}`,
+  };
+  return z
+    .preprocess(
+      parseJson,
+      list.refine((found) => found.length <= MAX_RULES),
+    )
+    .register(metas, meta);
+}
+
+function parseJson(raw: unknown): unknown {
+  try {
+    return typeof raw === 'string' ? JSON.parse(raw) : raw;
+  } catch {
+    return raw;
+  }
+}
+
+/** `src, docs/api` → `['src', 'docs/api']`. */
+function directories(env: string) {
+  const split = (raw: unknown) =>
+    typeof raw === 'string'
+      ? raw.split(',').map((each) => each.trim().replace(/^(\.\/)+|\/+$/g, '') || '.')
+      : raw;
+  const directory = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))[^\p{Cc}]+$/u);
+  const expected = `at most ${MAX_ALLOWED_PATHS} directories of the workspace, relative to it, with commas between them`;
+  return z
+    .preprocess(split, z.array(directory).min(1).max(MAX_ALLOWED_PATHS))
+    .register(metas, { env, expected });
+}
+
 export const SETTINGS = z.object({
   databaseUrl: address('DATABASE_URL', POSTGRES, { secret: true }).optional(),
   databaseDirectUrl: address('DATABASE_DIRECT_URL', POSTGRES, { secret: true }).optional(),
@@ -123,6 +176,14 @@ export const SETTINGS = z.object({
   modelIdleSeconds: whole('CAPYBARA_MODEL_IDLE_SECONDS', 1, MAX_MODEL_SECONDS).default(DEFAULT_IDLE_SECONDS),
   modelTries: whole('CAPYBARA_MODEL_TRIES', 1, MAX_MODEL_TRIES).default(DEFAULT_MODEL_TRIES),
   modelAnswerMib: whole('CAPYBARA_MODEL_ANSWER_MIB', 1, MAX_ANSWER_MIB).default(DEFAULT_ANSWER_MIB),
+  permissions: rules('CAPYBARA_PERMISSIONS').optional(),
+  'tools.allowedPaths': directories('CAPYBARA_TOOLS_ALLOWED_PATHS').optional(),
+  'tools.bash.enabled': flag('CAPYBARA_TOOLS_BASH_ENABLED').default(true),
+  'tools.bash.timeout': whole('CAPYBARA_TOOLS_BASH_TIMEOUT', 1, MAX_BASH_SECONDS).default(
+    DEFAULT_BASH_SECONDS,
+  ),
+  'tools.filesystem.enabled': flag('CAPYBARA_TOOLS_FILESYSTEM_ENABLED').default(true),
+  'approvals.expireAfter': whole('CAPYBARA_APPROVALS_EXPIRE_AFTER', 1, MAX_EXPIRE_SECONDS).optional(),
   offline: flag('CAPYBARA_OFFLINE').default(false),
   debug: flag('CAPYBARA_DEBUG').default(false),
   // Any text means yes: https://no-color.org
@@ -185,7 +246,7 @@ export function parseSetting(key: SettingKey, raw: unknown, source: Source): unk
   const result = SETTINGS.shape[key].safeParse(raw);
   if (result.success) return result.data;
   const { expected: meta, secret } = metaOf(key);
-  const isLong = typeof raw === 'string' && raw.length > MAX_SETTING_LENGTH;
+  const isLong = key !== 'permissions' && typeof raw === 'string' && raw.length > MAX_SETTING_LENGTH;
   const expected = isLong ? `a text of at most ${MAX_SETTING_LENGTH} characters` : meta;
   const found = secret ? 'what is there is not (not shown: it is a secret)' : `found ${quoted(raw)}`;
   throw new UserError('config_invalid', `${source.name} (${source.where}) must be ${expected}; ${found}.`);
@@ -194,15 +255,22 @@ export function parseSetting(key: SettingKey, raw: unknown, source: Source): unk
 const SHOWN_LENGTH = 80;
 
 function quoted(raw: unknown): string {
-  const text = typeof raw === 'string' ? withoutSecrets(raw) : String(raw);
+  const isPlain = typeof raw !== 'object' || raw === null;
+  const text = typeof raw === 'string' ? withoutSecrets(raw) : isPlain ? String(raw) : JSON.stringify(raw);
   return JSON.stringify(text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text);
 }
 
 /** What may be shown of a value that was set. */
 export function shown(key: SettingKey, value: unknown): string {
   const { secret } = metaOf(key);
+  if (Array.isArray(value)) return value.map(shownItem).join(', ');
   if (!secret) return withoutSecrets(String(value));
   return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
+}
+
+function shownItem(item: string | ConfiguredRule): string {
+  if (typeof item === 'string') return item;
+  return `${item.decision} ${item.agent === undefined ? '' : `${item.agent}/`}${sayRule(item)}`;
 }
 
 /** Hides user and password of a URL, and its query, where keys are put too. */

@@ -11,6 +11,7 @@ export const ID_PREFIXES = {
   worker: 'wrk',
   output: 'out',
   approval: 'apr',
+  rule: 'rule',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

@@ -1,3 +1,5 @@
+import type { Rule } from './permission.ts';
+
 /** An agent, resolved when its task is submitted and stored by hash: nothing that changes later changes a task. */
 export interface Profile {
   readonly agent: string;
@@ -10,6 +12,18 @@ export interface Profile {
   readonly mode: Mode;
   readonly temperature?: number;
   readonly maxTokens?: number;
+  readonly permissions?: Permissions;
+}
+
+/** What was configured when the task was submitted. Part of the profile: nobody can widen it afterwards. */
+export interface Permissions {
+  readonly rules?: readonly Rule[];
+  /** The project's own rules, `ask` and `deny` only: they narrow what the others say, whatever that is. */
+  readonly restrictions?: readonly Rule[];
+  /** Directories, relative to the workspace, outside which no tool may name a file; everything in it where left out. */
+  readonly allowedPaths?: readonly string[];
+  /** Seconds that a person has to answer; no end to them where left out. */
+  readonly approvalSeconds?: number;
 }
 
 /** How permission is asked: before what changes anything, never with nothing changed, or never. */

@@ -86,7 +86,8 @@ export type ResolveOutcome =
       readonly wake: Wake | null;
     }
   | { readonly outcome: 'already'; readonly status: string; readonly resolvedBy: string | null }
-  | { readonly outcome: 'not_found' };
+  /** `only_once`: it cannot be allowed always. */
+  | { readonly outcome: 'not_found' | 'only_once' };
 
 export interface Resolution {
   readonly teamId: string;
@@ -95,11 +96,21 @@ export interface Resolution {
   readonly decision: 'allowed' | 'denied';
   /** Shown to the model where the answer is no. */
   readonly message?: string;
+  /** Allowed always: the id of the rule that says so. */
+  readonly ruleId?: string;
 }
 
 export function resolveApproval(db: Database, resolution: Resolution): Promise<ResolveOutcome> {
-  const { teamId, approvalId, decision, message, userId } = resolution;
-  return db.transition('resolve_approval', teamId, approvalId, decision, message ?? null, userId);
+  const { teamId, approvalId, decision, message, userId, ruleId } = resolution;
+  return db.transition(
+    'resolve_approval',
+    teamId,
+    approvalId,
+    decision,
+    message ?? null,
+    userId,
+    ruleId ?? null,
+  );
 }
 
 /** A message for a task that runs: its next turn takes it into the log. */

@@ -13,6 +13,7 @@ import type {
   TextPart,
 } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
+import type { Always } from '../core/permission.ts';
 import type { TaskEnd } from '../core/turn.ts';
 import type { Database } from './database.ts';
 
@@ -70,6 +71,9 @@ export interface NewCall {
   readonly status: Extract<CallStatus, 'requested' | 'started' | 'awaiting_approval'>;
   readonly denial?: string;
   readonly approvalId?: string;
+  /** Of one that awaits a person: what `always` would allow, and how long they have to answer. */
+  readonly always?: Always;
+  readonly approvalSeconds?: number;
 }
 
 export interface RecordedAnswer {

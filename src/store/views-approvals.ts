@@ -1,4 +1,5 @@
 /** Approvals, stored outputs and workers as the API shows them. */
+import type { Always } from '../core/permission.ts';
 import type { Database } from './database.ts';
 import { cut, type Rows, readWithPrisma } from './views.ts';
 
@@ -11,7 +12,13 @@ export interface ApprovalRow {
   readonly arguments: string | null;
   readonly status: string;
   readonly message: string | null;
+  readonly always: Always | null;
+  /** The workspace's directory, where it is `local`: an `always` holds in it. */
+  readonly workspacePath: string | null;
+  readonly rootId: string;
+  readonly ruleId: string | null;
   readonly createdAt: Date;
+  readonly expiresAt: Date | null;
   readonly resolvedAt: Date | null;
 }
 
@@ -41,11 +48,13 @@ export async function readApprovals(
   const { teamId, id = null, sessionId = null, status = null, after = null } = filter;
   const rows = await db.sql<ApprovalRow & Record<string, unknown>>`
     SELECT a.id, a.session_id AS "sessionId", a.task_id AS "taskId", u.number AS turn, c.name AS tool, a.status,
-           a.message, a.created_at AS "createdAt", a.resolved_at AS "resolvedAt",
+           a.message, a.always, w.path AS "workspacePath", a.root_id AS "rootId", r.id AS "ruleId", a.created_at AS "createdAt", a.expires_at AS "expiresAt",
+           a.resolved_at AS "resolvedAt",
            (SELECT part->>'arguments' FROM jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
              WHERE part->>'type' = 'tool' ORDER BY place OFFSET c.ordinal LIMIT 1) AS arguments
       FROM approval a JOIN session s ON s.id = a.session_id JOIN turn u ON u.id = a.turn_id
-      JOIN tool_call c ON c.id = a.tool_call_id
+      JOIN workspace w ON w.id = s.workspace_id
+      JOIN tool_call c ON c.id = a.tool_call_id LEFT JOIN permission_rule r ON r.approval_id = a.id
       LEFT JOIN entry e ON e.session_id = a.session_id AND e.position = u.answer_position
      WHERE s.team_id = ${teamId} AND (${id}::uuid IS NULL OR a.id = ${id})
        AND (${sessionId}::uuid IS NULL OR a.session_id = ${sessionId}) AND (${status}::text IS NULL OR a.status = ${status})

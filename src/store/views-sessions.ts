@@ -35,6 +35,17 @@ export async function findSession(
   return found;
 }
 
+/** The directory of a session whose workspace is `local`. */
+export async function readWorkspacePath(
+  db: Database,
+  session: { readonly teamId: string; readonly id: string },
+): Promise<string | undefined> {
+  const [found] = await db.sql<{ path: string | null }>`
+    SELECT w.path FROM session s JOIN workspace w ON w.id = s.workspace_id
+     WHERE s.id = ${session.id} AND s.team_id = ${session.teamId}`;
+  return found?.path ?? undefined;
+}
+
 export async function readSession(
   db: Database,
   session: { readonly teamId: string; readonly id: string },

@@ -64,7 +64,8 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
     SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'approvals', open.approvals)
       FROM open_turn u CROSS JOIN LATERAL (
         SELECT count(*) AS waits, jsonb_agg(jsonb_build_object(
-                 'id', a.id, 'tool', c.name, 'arguments', ${ARGUMENTS}, 'askedAt', a.created_at) ORDER BY c.ordinal) AS approvals
+                 'id', a.id, 'tool', c.name, 'arguments', ${ARGUMENTS}, 'askedAt', a.created_at,
+                 'expiresAt', a.expires_at, 'expiresInSeconds', ${seconds('a.expires_at - clock_timestamp()')}) ORDER BY c.ordinal) AS approvals
           FROM approval a LEFT JOIN tool_call c ON c.id = a.tool_call_id
          WHERE a.task_id = u.task_id AND a.turn_id = u.id AND a.status = 'open') open
      WHERE u.status = 'parked' AND u.open_waits > 0 AND u.open_waits = open.waits`,
@@ -172,6 +173,9 @@ interface CallsEvidence {
     /** As the model wrote them. */
     readonly arguments: string | null;
     readonly askedAt: string;
+    /** When it is denied by itself; null: never. */
+    readonly expiresAt: string | null;
+    readonly expiresInSeconds: number | null;
   }[];
 }
 

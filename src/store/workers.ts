@@ -113,6 +113,14 @@ export function expireTask(db: Database, taskId: string, nextTurnId: string): Pr
   return db.transition('expire_task', taskId, nextTurnId);
 }
 
+/** Denies a call whose question nobody answered in time; undefined where none is due. */
+export async function expireApproval(
+  db: Database,
+): Promise<{ readonly rootId: string; readonly seq: number; readonly wake: Wake | null } | undefined> {
+  const [row] = await db.rows<{ root_id: string; seq: number; wake: Wake | null }>('expire_approval');
+  return row === undefined ? undefined : { rootId: row.root_id, seq: Number(row.seq), wake: row.wake };
+}
+
 /** Milliseconds until the next `ready` turn is due, or undefined where none waits. */
 export async function nextDueIn(db: Database): Promise<number | undefined> {
   const [row] = await db.sql<{ ms: number | null }>`

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { FileChanges } from '../workspace/file-changes.ts';
 import type { NamedFile } from '../workspace/text-file.ts';
-import { describeEdits, type FileEdits } from './edit-report.ts';
+import { describeEdits, type FileEdits, namedIn } from './edit-report.ts';
 import { findFile } from './file-path.ts';
 import { applyHunks, EditError } from './line-edit.ts';
 import { type FileOperation, parsePatch } from './patch-format.ts';
@@ -35,6 +35,7 @@ export const applyPatchTool = defineTool({
       .describe('The whole patch, from *** Begin Patch to *** End Patch.'),
   }),
   effect: 'workspace',
+  paths: ({ input }) => namedIn(() => parsePatch(String(input)).flatMap(pathsOf)),
   async execute({ input }, context) {
     const changes = new FileChanges(context.seen);
     const edits: FileEdits[] = [];
@@ -43,6 +44,11 @@ export const applyPatchTool = defineTool({
     return { text: describeEdits(edits) };
   },
 });
+
+function pathsOf(operation: FileOperation): string[] {
+  const target = operation.type === 'update' ? operation.moveTo : undefined;
+  return target === undefined ? [operation.path] : [operation.path, target];
+}
 
 async function apply(
   context: ToolContext,

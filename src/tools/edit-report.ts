@@ -1,3 +1,5 @@
+import { EditError } from './line-edit.ts';
+
 /** What the model is told of an edit of several files. */
 export interface FileEdits {
   readonly path: string;
@@ -23,4 +25,14 @@ function describe({ path, done, to, at, notes }: FileEdits): string {
   const where = at.length === 0 ? '' : `: at ${at.length === 1 ? 'line' : 'lines'} ${named}${more}`;
   const remarks = notes.length === 0 ? '' : ` (${notes.join('; ')})`;
   return `${WORDS[done]} ${path}${target}${where}${remarks}.`;
+}
+
+/** The files that edits name. Of edits that cannot be read none: they will not be made, and the tool says why. */
+export function namedIn(read: () => readonly string[]): readonly string[] {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof EditError) return [];
+    throw error;
+  }
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { FileChanges } from '../workspace/file-changes.ts';
-import { describeEdits, type FileEdits } from './edit-report.ts';
+import { describeEdits, type FileEdits, namedIn } from './edit-report.ts';
 import { findFile } from './file-path.ts';
 import { applyHunks, EditError, type Edited } from './line-edit.ts';
 import { type Block, hunkOf, parseBlocks } from './search-replace-format.ts';
@@ -26,6 +26,7 @@ export const searchReplaceTool = defineTool({
     blocks: z.string().min(1).max(MAX_EDIT_CHARS).describe('Paths and blocks.'),
   }),
   effect: 'workspace',
+  paths: ({ blocks }) => namedIn(() => parseBlocks(String(blocks)).map(({ path }) => path)),
   async execute({ blocks }, context) {
     const changes = new FileChanges(context.seen);
     const edits = new Map<string, FileEdits>();

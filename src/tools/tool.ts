@@ -12,6 +12,8 @@ export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
   readonly effect: Effect;
   /** Where its commands run in a sandbox that confines them to the workspace; else as `effect`. */
   readonly effectConfined?: Effect;
+  /** The files that a call names, as it names them: what rules are about. Left out: its `path`, where it has one. */
+  paths?(args: Readonly<Record<string, unknown>>): readonly string[];
   /** Runs the call. A throw becomes the result `Error: Type: message` that the model can read. */
   execute(args: z.infer<Parameters>, context: ToolContext): Promise<ToolOutcome>;
 }

@@ -2,12 +2,13 @@
 import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
 import type { ToolPart } from '../core/entry.ts';
-import { judge } from '../core/permission.ts';
+import type { Always } from '../core/permission.ts';
 import { type Call, startsByCommit } from '../core/turn.ts';
 import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
 import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
+import { judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import { close, readAtOnce } from './run-tools.ts';
@@ -112,16 +113,17 @@ async function commitAnswer(
 ): Promise<Progress> {
   const { answer, before, latencyMs, firstTokenMs } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
-  const calls = asked.map((part, ordinal) => newCall(shell, run, { part, ordinal }));
+  const judged = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
+  const calls = judged.map(({ call }) => call);
   const atOnce = startsAtOnce(calls, run.managed);
   const { parts, stopReason, usage } = answer;
   const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
   const recorded = {
     ...{ before, parts, stopReason },
     usage: { model: run.profile.model, ...usage, latencyMs, firstTokenMs },
-    calls: calls.map((call) => ({
-      ...newRow(call),
-      ...(call === atOnce ? { status: 'started' as const } : {}),
+    calls: judged.map((each) => ({
+      ...newRow(run, each),
+      ...(each.call === atOnce ? { status: 'started' as const } : {}),
     })),
   };
   // One that may kill its worker is paid for no more than once more: then the answer is committed before it runs.
@@ -140,13 +142,17 @@ async function commitAnswer(
   return 'go_on';
 }
 
-function newCall(shell: Shell, run: Run, asked: { readonly part: ToolPart; readonly ordinal: number }): Call {
+async function newCall(
+  shell: Shell,
+  run: Run,
+  asked: { readonly part: ToolPart; readonly ordinal: number },
+): Promise<JudgedCall> {
   const { callId, name, arguments: args } = asked.part;
   const effect = run.profile.tools.includes(name)
     ? shell.tools.effectOf(name, shell.sandbox.confined)
     : 'read';
-  const judgement = judge(effect, run.profile.mode);
-  return {
+  const judgement = await judgeCall(shell, run, { name, effect, argumentsText: args });
+  const call: Call = {
     id: newId(),
     ordinal: asked.ordinal,
     callId,
@@ -156,6 +162,14 @@ function newCall(shell: Shell, run: Run, asked: { readonly part: ToolPart; reado
     status: judgement.decision === 'ask' ? 'awaiting_approval' : 'requested',
     ...(judgement.decision === 'deny' ? { denial: judgement.reason } : {}),
   };
+  if (judgement.decision === 'allow') run.judgedAllowed.add(call.id);
+  const isOnce = judgement.decision !== 'ask' || judgement.always === undefined;
+  return isOnce ? { call } : { call, always: judgement.always };
+}
+
+interface JudgedCall {
+  readonly call: Call;
+  readonly always?: Always;
 }
 
 function merelyReads({ effect, status, denial }: Call): boolean {
@@ -169,7 +183,13 @@ function startsAtOnce([first]: readonly Call[], managed: boolean): Call | undefi
 }
 
 /** The arguments stay in the answer's parts: nothing is stored twice. */
-function newRow({ arguments: _, ...call }: Call): NewCall {
-  const status = call.status === 'awaiting_approval' ? 'awaiting_approval' : 'requested';
-  return { ...call, status, ...(status === 'awaiting_approval' ? { approvalId: newId() } : {}) };
+function newRow({ profile }: Run, judged: JudgedCall): NewCall {
+  const { arguments: _, ...call } = judged.call;
+  if (call.status !== 'awaiting_approval') return { ...call, status: 'requested' };
+  const { approvalSeconds } = profile.permissions ?? {};
+  return {
+    ...{ ...call, status: 'awaiting_approval', approvalId: newId() },
+    ...(judged.always === undefined ? {} : { always: judged.always }),
+    ...(approvalSeconds === undefined ? {} : { approvalSeconds }),
+  };
 }

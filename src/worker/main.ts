@@ -12,6 +12,7 @@ import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
 import type { Profile } from '../sandbox/view.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
+import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
 import { VERSION } from '../version.ts';
@@ -68,7 +69,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       ...{ db, backend, bus, directUrl, sandbox, log, workspaceOwner },
       models: createModels(config.providers, { model: config.model, ...limitsOf(config) }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
-      tools: createRegistry([...builtinTools(config), ...moreTools]),
+      tools: createRegistry([...configuredTools(builtinTools(config), config.tools), ...moreTools]),
       dataDir: config.dataDir,
       version: VERSION,
       concurrency: config.concurrency,

@@ -10,6 +10,7 @@ import { type CallResult, recordResults } from '../store/turns.ts';
 import { READ_OUTPUT } from '../tools/read-output.ts';
 import type { OutputRange, ToolOutcome } from '../tools/tool.ts';
 import { handBack } from './end-turn.ts';
+import { refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
@@ -172,6 +173,8 @@ async function execute(
     readOutput: (outputOf: string, range: OutputRange) =>
       readOutputPage(shell.db, { rootId, callId: outputOf }, range),
   };
+  const refusal = await refusalNow(shell, run, act.call);
+  if (refusal !== undefined) return { text: `Denied: ${refusal}`, isError: true };
   run.begun.add(id);
   try {
     return await orLeft(shell.tools.execute(name, args, context), act.signal);

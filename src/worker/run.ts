@@ -32,6 +32,8 @@ export class Run {
   readonly started = new Set<string>();
   /** While it equals the lease's, nobody can have taken the turn over. */
   unbroken: string;
+  /** Calls that this attempt judged, and nobody had to be asked about. */
+  readonly judgedAllowed = new Set<string>();
   /** Calls that were handed to their tool. */
   readonly begun = new Set<string>();
   /** Results that no commit has yet. */

@@ -10,6 +10,7 @@ import {
   admitTurns,
   attemptStates,
   endWorker,
+  expireApproval,
   expiredTasks,
   expireTask,
   liveWorkers,
@@ -108,6 +109,7 @@ export class Sweeper {
     );
     await this.#step('lost jobs', () => this.#findLostJobs());
     await this.#step('deadlines', () => this.#expire());
+    await this.#step('unanswered questions', () => this.#expireApprovals());
   }
 
   async #step(what: string, act: () => Promise<void>): Promise<void> {
@@ -191,6 +193,14 @@ export class Sweeper {
       stuck.map(async (turn) => ({ ...turn, wake: await rewakeTurn(db, turn) })),
     );
     await this.#wakeAll(wakes.filter((turn): turn is Wake => turn.wake !== null));
+  }
+
+  async #expireApprovals(): Promise<void> {
+    for (let left = this.#timing.batch; left > 0; left -= 1) {
+      const expired = await expireApproval(this.#shell.db);
+      if (expired === undefined) return;
+      await announce(this.#shell, expired.rootId, expired);
+    }
   }
 
   async #expire(): Promise<void> {

@@ -64,6 +64,7 @@ const answersAtSecondTry: Wanted = {
 };
 const asks: Wanted = {
   mode: 'safe',
+  permissions: { rules: [{ decision: 'ask', tool: 'note' }] },
   limits: { seconds: 3_600 },
   script: sequence([
     [call('note', { text: 'asked' }, 'note_1'), COUNTED],

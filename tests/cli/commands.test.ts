@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type Command, Config, settings } from '@oclif/core';
 import { captureOutput } from '@oclif/test';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Rule } from '../../src/api/wire.ts';
 import {
   anApproval,
   aSession,
@@ -186,13 +187,74 @@ describe('approvals', () => {
       anApproval({ status: (body as { decision: string }).decision === 'allow' ? 'allowed' : 'denied' }),
     );
     expect((await capybara('approvals:list')).stdout).toBe(
-      `${id} · bash · 2026-01-02T03:04:05.000Z · ${TASK_ID}\n  command │ rm -rf build\n`,
+      `${id} · bash · 2026-01-02T03:04:05.000Z · ${TASK_ID}\n  command │ rm -rf build\n` +
+        '  `always` allows bash with exactly this command, in /home/me/project.\n',
     );
     expect((await capybara('approvals:allow', id)).stdout).toBe(`${id} allowed\n`);
     expect((await capybara('approvals:deny', id, '--message', 'no')).stdout).toBe(`${id} denied\n`);
     expect(api.received.at(-1)?.body).toEqual({ decision: 'deny', message: 'no' });
     api.on('GET /v1/approvals', () => page());
     expect((await capybara('approvals:list')).stdout).toBe('Nobody is asked anything.\n');
+  });
+
+  test('list says until when they can be answered, and which can only be allowed once', async () => {
+    const [id, expiresAt] = [anApproval().id, '2026-01-02T04:04:05.000Z'];
+    api.on('GET /v1/approvals', () => page(anApproval({ always: null, expiresAt })));
+    expect((await capybara('approvals:list')).stdout).toBe(
+      `${id} · bash · 2026-01-02T03:04:05.000Z · ${TASK_ID} · denied at ${expiresAt}\n  command │ rm -rf build\n` +
+        '  This call can only be allowed once.\n',
+    );
+  });
+
+  test('allow --always says which rule it made, and how to take it back', async () => {
+    const { id } = anApproval();
+    api.on(`POST /v1/approvals/${id}`, () => anApproval({ status: 'allowed', ruleId: RULE.id }));
+    expect((await capybara('approvals:allow', id, '--always')).stdout).toBe(
+      `${id} allowed\n` +
+        `${RULE.id} allows bash with exactly this command, in /home/me/project:\n    command │ rm -rf build\n` +
+        `Take it back with: capybara rules revoke ${RULE.id}\n`,
+    );
+    expect(api.received.at(-1)?.body).toEqual({ decision: 'allow_always' });
+  });
+});
+
+const RULE: Rule = {
+  id: `rule_${'6'.repeat(32)}`,
+  ...{ tool: 'bash', kind: 'command', value: 'rm -rf build' },
+  scope: { kind: 'directory', path: '/home/me/project' },
+  ...{ approvalId: anApproval().id, createdBy: 'Ada', createdAt: '2026-01-02T03:04:05.000Z' },
+};
+
+describe('rules', () => {
+  test('list says whole what is allowed always, where, and who said so', async () => {
+    const inSession: Rule = {
+      ...RULE,
+      id: `rule_${'7'.repeat(32)}`,
+      ...{ tool: 'web_fetch', kind: 'arguments', value: '{"url":"https://a.test"}', createdBy: null },
+      scope: { kind: 'session', sessionId: SESSION_ID },
+    };
+    const path: Rule = { ...RULE, tool: 'edit_file', kind: 'path', value: 'src/a\u202e.ts' };
+    api.on('GET /v1/rules', () => page(RULE, inSession, path));
+    expect((await capybara('rules:list')).stdout).toBe(
+      `${RULE.id} · 2026-01-02T03:04:05.000Z · Ada\n` +
+        '  bash with exactly this command, in /home/me/project:\n    command │ rm -rf build\n\n' +
+        `${inSession.id} · 2026-01-02T03:04:05.000Z · someone who has left\n` +
+        `  web_fetch with exactly these arguments, in ${SESSION_ID} and its children:\n    url │ https://a.test\n\n` +
+        `${RULE.id} · 2026-01-02T03:04:05.000Z · Ada\n` +
+        '  edit_file with exactly this path, whatever else it is told, in /home/me/project:\n    path │ src/a\ufffd.ts\n',
+    );
+    api.on('GET /v1/rules', () => page());
+    expect((await capybara('rules:list')).stdout).toBe('Nothing is allowed always.\n');
+  });
+
+  test('revoke takes one back', async () => {
+    api.on(`DELETE /v1/rules/${RULE.id}`, () => ({ id: RULE.id }));
+    expect(await capybara('rules:revoke', RULE.id)).toEqual({
+      code: 0,
+      stdout: `${RULE.id} revoked\n`,
+      stderr: '',
+    });
+    expect(JSON.parse((await capybara('rules:revoke', RULE.id, '--json')).stdout)).toEqual({ id: RULE.id });
   });
 });
 
@@ -448,8 +510,8 @@ test('every command has a summary, an example and the global flags', async () =>
   );
   const ids = files.map((file) => file.slice(0, -'.ts'.length).replaceAll('/', ':')).toSorted();
   expect(ids.join(' ')).toBe(
-    'api approvals:allow approvals:deny approvals:list config:show migrate run sessions:list sessions:show submit tail ' +
-      'tasks:cancel tasks:list tasks:show up verify why worker',
+    'api approvals:allow approvals:deny approvals:list config:show migrate rules:list rules:revoke run ' +
+      'sessions:list sessions:show submit tail tasks:cancel tasks:list tasks:show up verify why worker',
   );
   for (const id of ids) {
     const command = await load(id);

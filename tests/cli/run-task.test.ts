@@ -236,9 +236,12 @@ describe('a task that needs a person', () => {
   });
 
   test.each([
-    ['y', 'allow'],
-    ['No', 'deny'],
-  ])('asks the one who is here: %s', async (typed, decision) => {
+    ['y', { decision: 'allow' }],
+    ['No', { decision: 'deny' }],
+    ['n', { decision: 'deny' }],
+    ['n use the staging one', { decision: 'deny', message: 'use the staging one' }],
+    ['No, not on a Friday', { decision: 'deny', message: 'not on a Friday' }],
+  ])('asks the one who is here: %s', async (typed, answer) => {
     stream((response) => sendEvents(response, [requested, waiting, ended]));
     approvals(anApproval());
     api.on(`POST /v1/approvals/${anApproval().id}`, () => anApproval({ status: 'allowed' }));
@@ -248,9 +251,47 @@ describe('a task that needs a person', () => {
       return typed;
     });
     expect(code).toBe(0);
-    expect(asked).toEqual(['Allow this call? [y/n] ']);
+    expect(asked).toEqual(['Allow this call? [y, always, n, or n and why] ']);
     expect(out).toContain(`? bash needs an approval: ${anApproval().id}\nbash\n  command │ rm -rf build\n`);
-    expect(api.received.find(({ method }) => method === 'POST')?.body).toEqual({ decision });
+    expect(api.received.find(({ method }) => method === 'POST')?.body).toEqual(answer);
+  });
+
+  test('shows what `always` would allow, asks again, and stores nothing before that is answered', async () => {
+    stream((response) => sendEvents(response, [requested, waiting, ended]));
+    approvals(anApproval());
+    const ruleId = `rule_${'6'.repeat(32)}`;
+    api.on(`POST /v1/approvals/${anApproval().id}`, () => anApproval({ status: 'allowed', ruleId }));
+    const said = ['always', 'n', 'a', 'yes'];
+    const asked: string[] = [];
+    const posts = () => api.received.filter(({ method }) => method === 'POST');
+    const code = await watch({}, async (question) => {
+      asked.push(question);
+      expect(posts()).toEqual([]);
+      return said.shift();
+    });
+    expect(code).toBe(0);
+    const [first, sure] = ['Allow this call? [y, always, n, or n and why] ', 'Allow that always? [y, n] '];
+    expect(asked).toEqual([first, sure, first, sure]);
+    const shown = '  `always` allows bash with exactly this command, in /home/me/project.\n';
+    expect(out).toContain(
+      `${shown}${shown}${ruleId} allows bash with exactly this command, in /home/me/project:\n    command │ rm -rf build\n` +
+        `Take it back with: capybara rules revoke ${ruleId}\n`,
+    );
+    expect(posts().map(({ body }) => body)).toEqual([{ decision: 'allow_always' }]);
+  });
+
+  test('does not take `always` for an answer where a call can only be allowed once', async () => {
+    stream((response) => sendEvents(response, [requested, waiting, ended]));
+    approvals(anApproval({ always: null }));
+    api.on(`POST /v1/approvals/${anApproval().id}`, () => anApproval({ status: 'allowed' }));
+    const asked: string[] = [];
+    const said = ['always', 'y'];
+    await watch({}, async (question) => {
+      asked.push(question);
+      return said.shift();
+    });
+    expect(asked).toEqual(Array(2).fill('Allow this call? [y, n, or n and why] '));
+    expect(api.received.find(({ method }) => method === 'POST')?.body).toEqual({ decision: 'allow' });
   });
 
   test('waits on where the one who is here does not say', async () => {

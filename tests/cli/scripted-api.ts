@@ -182,7 +182,13 @@ export function anApproval(change: Partial<Approval> = {}): Approval {
     arguments: '{"command":"rm -rf build"}',
     status: 'open',
     message: null,
+    always: {
+      ...{ tool: 'bash', kind: 'command', value: 'rm -rf build' },
+      scope: { kind: 'directory', path: '/home/me/project' },
+    },
+    ruleId: null,
     createdAt: AT,
+    expiresAt: null,
     resolvedAt: null,
     ...change,
   };
@@ -197,7 +203,7 @@ export function aWaiting(change: Partial<Extract<WhyTask, { kind: 'calls' }>> = 
     status: 'waiting',
     kind: 'calls',
     via: [],
-    evidence: { turn: 1, approvals: [{ id, tool, arguments: json, askedAt: AT }] },
+    evidence: { turn: 1, approvals: [{ id, tool, arguments: json, askedAt: AT, expiresAt: null }] },
     sentence: `A person must allow or deny ${tool}: \`capybara approvals allow ${id}\` (or deny).`,
     ...change,
   };

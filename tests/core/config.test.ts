@@ -5,13 +5,16 @@ import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MAX_SETTINGS_BYTES } from '../../src/config/files.ts';
 import {
+  MAX_BASH_SECONDS,
   MAX_CONCURRENCY,
+  MAX_EXPIRE_SECONDS,
   MAX_PORT,
+  MAX_RULES,
   MAX_SETTING_LENGTH,
   metaOf,
   SETTING_KEYS,
 } from '../../src/config/settings.ts';
-import { type LoadOptions, loadConfig } from '../../src/config.ts';
+import { type LoadOptions, loadConfig, projectRules } from '../../src/config.ts';
 import { UserError } from '../../src/core/errors.ts';
 
 let root: string;
@@ -69,6 +72,7 @@ describe('precedence', () => {
       noColor: false,
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
+      tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
       providers: {},
     });
     expect(load().sources.port).toEqual({ kind: 'default', name: 'port', where: 'default' });
@@ -119,6 +123,12 @@ describe('precedence', () => {
         CAPYBARA_MODEL_IDLE_SECONDS: '9',
         CAPYBARA_MODEL_TRIES: '5',
         CAPYBARA_MODEL_ANSWER_MIB: '7',
+        CAPYBARA_PERMISSIONS: '{"bash(git push *)": "ask", "plan/read_file(.env)": "deny"}',
+        CAPYBARA_TOOLS_ALLOWED_PATHS: './src/, docs',
+        CAPYBARA_TOOLS_BASH_ENABLED: 'no',
+        CAPYBARA_TOOLS_BASH_TIMEOUT: '600',
+        CAPYBARA_TOOLS_FILESYSTEM_ENABLED: '0',
+        CAPYBARA_APPROVALS_EXPIRE_AFTER: '3600',
         CAPYBARA_OFFLINE: 'true',
         CAPYBARA_DEBUG: '1',
         ANTHROPIC_API_KEY: 'a',
@@ -153,6 +163,16 @@ describe('precedence', () => {
       modelIdleSeconds: 9,
       modelTries: 5,
       modelAnswerMib: 7,
+      permissions: [
+        { decision: 'ask', tool: 'bash', pattern: 'git push *' },
+        { decision: 'deny', tool: 'read_file', pattern: '.env', agent: 'plan' },
+      ],
+      tools: {
+        allowedPaths: ['src', 'docs'],
+        bash: { enabled: false, timeout: 600 },
+        filesystem: { enabled: false },
+      },
+      approvals: { expireAfter: 3_600 },
       offline: true,
       debug: true,
       noColor: true,
@@ -218,12 +238,16 @@ describe('the project', () => {
     };
     const refused = SETTING_KEYS.filter((key) => {
       write(join(cwd, '.capybara/config.yaml'), nested(key));
-      return !['maxTokens', 'temperature', 'model'].includes(key) && failure().includes('may not be set');
+      return (
+        !['maxTokens', 'temperature', 'model', 'permissions'].includes(key) &&
+        failure().includes('may not be set')
+      );
     });
     expect(SETTING_KEYS.filter((key) => !refused.includes(key))).toEqual([
       'model',
       'temperature',
       'maxTokens',
+      'permissions',
     ]);
     write(join(cwd, '.capybara/config.yaml'), 'model: a/b\ntemperature: 1\nmaxTokens: 5\n');
     expect(load().config).toMatchObject({ model: 'a/b', temperature: 1, maxTokens: 5 });
@@ -482,5 +506,107 @@ describe('what is shown', () => {
     expect(Object.keys(parseEnv(example)).toSorted()).toEqual(variables.toSorted());
     write(join(cwd, '.env'), example);
     expect(load().config.port).toBe(7070);
+  });
+});
+
+describe('rules', () => {
+  const GIT = [
+    'permissions:',
+    '  "bash(git *)": allow',
+    '  "bash(git push *)": ask',
+    '  plan/read_file: deny',
+    '',
+  ].join('\n');
+
+  test('are a map in the user’s file, in its order, and may be for one agent', () => {
+    write(userFile, GIT);
+    const loaded = load();
+    expect(loaded.config.permissions).toEqual([
+      { decision: 'allow', tool: 'bash', pattern: 'git *' },
+      { decision: 'ask', tool: 'bash', pattern: 'git push *' },
+      { decision: 'deny', tool: 'read_file', agent: 'plan' },
+    ]);
+    expect(loaded.shown.permissions).toBe('allow bash(git *), ask bash(git push *), deny plan/read_file');
+    expect(loaded.sources.permissions).toMatchObject({ kind: 'user', where: `${userFile}, line 2` });
+    expect(load({ env: { CAPYBARA_PERMISSIONS: '{"bash": "deny"}' } }).config.permissions).toHaveLength(1);
+  });
+
+  test('of a profile take the place of the rest', () => {
+    write(userFile, `${GIT}profiles:\n  work:\n    permissions:\n      bash: deny\n`);
+    expect(load({ profile: 'work' }).config.permissions).toEqual([{ decision: 'deny', tool: 'bash' }]);
+  });
+
+  test.each([
+    ['  "bash(": ask\n', '{"bash(":"ask"}'],
+    ['  bash: maybe\n', '{"bash":"maybe"}'],
+    ['  bash: 1\n', '{"bash":1}'],
+    [' ask\n', 'ask'],
+  ])('that are none stop the start: %j', (text, found) => {
+    write(userFile, `permissions:${text.startsWith('  ') ? '\n' : ''}${text}`);
+    expect(failure()).toMatch(
+      /^permissions \(ROOT\/home\/.config\/capybara\/config.yaml, line \d\) must be a map of at most 500 rules, /,
+    );
+    expect(failure()).toContain(`found ${JSON.stringify(found)}.`);
+  });
+
+  test('are at most as many as may be set', () => {
+    const map = (count: number) =>
+      JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, index) => [`t${index}`, 'ask'])));
+    const env = (count: number) => ({ env: { CAPYBARA_PERMISSIONS: map(count) } });
+    expect(load(env(MAX_RULES)).config.permissions).toHaveLength(MAX_RULES);
+    expect(failure(env(MAX_RULES + 1))).toContain('must be a map of at most 500 rules');
+  });
+
+  test('of a project may ask and deny, and are read for a task that works in it', () => {
+    const file = write(
+      join(root, 'project/.capybara/config.yaml'),
+      'model: a/b\npermissions:\n  bash(npm *): ask\n',
+    );
+    mkdirSync(join(root, 'project', '.git'));
+    expect(projectRules(cwd)).toEqual([{ decision: 'ask', tool: 'bash', pattern: 'npm *' }]);
+    expect(load().config).toMatchObject({ model: 'a/b' });
+    expect(load().config.permissions).toBeUndefined();
+    write(file, 'permissions:\n  bash: deny\n  bash(npm *): allow\n');
+    const refused =
+      'The rule bash(npm *) (ROOT/project/.capybara/config.yaml, line 2) allows something: ' +
+      'the rules of a project may only ask or deny.';
+    expect(failure()).toBe(refused);
+    expect(() => projectRules(cwd)).toThrow(refused.replace('ROOT', root));
+    write(file, 'model: a/b\n');
+    expect(projectRules(cwd)).toEqual([]);
+    expect(projectRules(home)).toEqual([]);
+  });
+
+  test.each([
+    'CAPYBARA_PERMISSIONS={}',
+    'CAPYBARA_TOOLS_BASH_ENABLED=1',
+    'CAPYBARA_APPROVALS_EXPIRE_AFTER=5',
+  ])('and what else an agent may do stand in no .env of a directory: %s', (line) => {
+    write(join(cwd, '.env'), `${line}\n`);
+    expect(failure()).toBe(
+      `${line.split('=')[0]} (ROOT/project/deep/er/.env) may not be set by a directory: ` +
+        'set it in the environment or in your own config.yaml.',
+    );
+  });
+
+  test.each(['/etc', '..', 'a/../b', '../a', 'a,,/b', ' , '])(
+    'allowed paths stay in the workspace: %j',
+    (value) => {
+      const env = { CAPYBARA_TOOLS_ALLOWED_PATHS: value };
+      if (value === ' , ') expect(load({ env }).config.tools.allowedPaths).toEqual(['.', '.']);
+      else
+        expect(failure({ env })).toContain(
+          'must be at most 100 directories of the workspace, relative to it',
+        );
+    },
+  );
+
+  test.each([
+    ['CAPYBARA_TOOLS_BASH_TIMEOUT', MAX_BASH_SECONDS],
+    ['CAPYBARA_APPROVALS_EXPIRE_AFTER', MAX_EXPIRE_SECONDS],
+  ])('%s is from 1 to %d', (name, most) => {
+    for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } })).toBeDefined();
+    for (const value of [0, most + 1])
+      expect(failure({ env: { [name]: `${value}` } })).toContain(`must be a whole number from 1 to ${most}`);
   });
 });

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, realpathSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MAX_SEARCH_LENGTH } from '../../src/api/session-routes.ts';
 import {
@@ -8,6 +10,7 @@ import {
   Message,
   Models,
   page,
+  Rule,
   Session,
   Task,
   TeamUsage,
@@ -18,7 +21,8 @@ import { newId } from '../../src/clock.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { putOutput } from '../../src/store/outputs.ts';
-import { parkTurn, settleTurn } from '../../src/store/turns.ts';
+import { type NewCall, parkTurn, settleTurn } from '../../src/store/turns.ts';
+import { expireApproval } from '../../src/store/workers.ts';
 import { aCall, HandWorker, type Person, startTestApi, type TestApi, USAGE, uuid } from './api-harness.ts';
 
 let it: TestApi;
@@ -257,11 +261,14 @@ describe('a stored output', () => {
 });
 
 describe('an approval', () => {
-  async function asked(): Promise<{ id: string; sessionId: string }> {
-    const { sessionId } = await it.submit();
+  async function asked(
+    change: Partial<NewCall> = {},
+    body: Record<string, unknown> = {},
+  ): Promise<{ id: string; sessionId: string }> {
+    const { sessionId } = await it.submit(body);
     const held = await worker.claim(uuid('session', sessionId));
     const approvalId = newId();
-    const call = aCall({ status: 'awaiting_approval', approvalId });
+    const call = aCall({ status: 'awaiting_approval', approvalId, ...change });
     await worker.answer(held, { parts: [tool('c1', 'bash', '{"command":"ls"}')], calls: [call] });
     await parkTurn(it.db, held, []);
     return { id: toPublicId('approval', approvalId), sessionId };
@@ -294,6 +301,91 @@ describe('an approval', () => {
     const late = await it.ask('POST', `/v1/approvals/${id}`, { body: { decision: 'allow' } });
     expect([late.status, late.json.code]).toEqual([409, 'already_resolved']);
     expect(late.json.detail).toBe('This was denied already, by Ana; the first answer counts.');
+  });
+
+  test('says what `allow_always` allows, where, and until when it can be answered', async () => {
+    const always = { kind: 'command', value: 'ls' } as const;
+    const { id, sessionId } = await asked({ always, approvalSeconds: 60 });
+    const { json } = await it.ask('GET', `/v1/approvals?sessionId=${sessionId}`);
+    const [approval] = page(Approval).parse(json).data;
+    const scope = { kind: 'session', sessionId };
+    expect(approval).toMatchObject({ id, always: { tool: 'bash', ...always, scope }, ruleId: null });
+    const seconds = Date.parse(approval?.expiresAt ?? '') - Date.parse(approval?.createdAt ?? '');
+    expect(Math.round(seconds / 1_000)).toBe(60);
+    const body = { kind: 'local', path: mkdtempSync(join(it.dataDir, '..', 'capybara-rules-')) };
+    const local = await asked({ always }, { workspace: body });
+    const shown = await it.ask('GET', `/v1/approvals?sessionId=${local.sessionId}`);
+    expect(shown.json.data[0].always.scope).toEqual({ kind: 'directory', path: realpathSync(body.path) });
+    rmdirSync(body.path);
+  });
+
+  test('that is allowed always makes a rule, which is listed until it is revoked', async () => {
+    const { id, sessionId } = await asked({ always: { kind: 'command', value: 'ls' } });
+    const body = { decision: 'allow_always' };
+    const allowed = Approval.parse((await it.ask('POST', `/v1/approvals/${id}`, { body })).json);
+    expect(allowed).toMatchObject({ status: 'allowed', ruleId: expect.stringMatching(/^rule_/) });
+    expect(Approval.parse((await it.ask('POST', `/v1/approvals/${id}`, { body })).json)).toEqual(allowed);
+    const listed = async (key?: string) =>
+      page(Rule).parse((await it.ask('GET', '/v1/rules', key === undefined ? {} : { key })).json).data;
+    expect(await listed()).toMatchObject([
+      {
+        ...{
+          id: allowed.ruleId,
+          tool: 'bash',
+          kind: 'command',
+          value: 'ls',
+          approvalId: id,
+          createdBy: 'Ana',
+        },
+        scope: { kind: 'session', sessionId },
+      },
+    ]);
+    const stranger = await it.addPerson(`team ${id}`, 'Eve');
+    expect(await listed(stranger.apiKey)).toEqual([]);
+    const path = `/v1/rules/${allowed.ruleId}`;
+    const theirs = await it.ask('DELETE', path, { key: stranger.apiKey });
+    expect([theirs.status, theirs.json.code]).toEqual([404, 'not_found']);
+    expect((await it.ask('DELETE', `/v1/rules/rule_${'0'.repeat(32)}`)).status).toBe(404);
+    expect((await it.ask('POST', path)).status).toBe(405);
+    for (const _ of ['once', 'again']) {
+      const revoked = await it.ask('DELETE', path);
+      expect([revoked.status, revoked.json]).toEqual([200, { id: allowed.ruleId }]);
+    }
+    expect(await listed()).toEqual([]);
+  });
+
+  test('lists rules in pages, the newest first', async () => {
+    const ids: string[] = [];
+    for (const value of ['one', 'two', 'three']) {
+      const { id } = await asked({ always: { kind: 'command', value } });
+      const { json } = await it.ask('POST', `/v1/approvals/${id}`, { body: { decision: 'allow_always' } });
+      ids.unshift(json.ruleId);
+    }
+    const first = page(Rule).parse((await it.ask('GET', '/v1/rules?limit=2')).json);
+    const rest = page(Rule).parse((await it.ask('GET', `/v1/rules?limit=2&cursor=${first.nextCursor}`)).json);
+    expect([...first.data, ...rest.data].map((rule) => rule.id)).toEqual(ids);
+    expect([first.nextCursor, rest.nextCursor]).toEqual([ids[1], null]);
+    const wrong = await it.ask('GET', '/v1/rules?cursor=x');
+    expect([wrong.status, wrong.json.code]).toEqual([400, 'invalid_cursor']);
+    for (const id of ids) await it.ask('DELETE', `/v1/rules/${id}`);
+  });
+
+  test('that can only be allowed once is not allowed always', async () => {
+    const { id } = await asked();
+    const answer = await it.ask('POST', `/v1/approvals/${id}`, { body: { decision: 'allow_always' } });
+    expect([answer.status, answer.json.code]).toEqual([409, 'only_once']);
+    const body = { decision: 'allow', message: 'once' };
+    expect((await it.ask('POST', `/v1/approvals/${id}`, { body })).json.status).toBe('allowed');
+  });
+
+  test('that nobody answered in time says so', async () => {
+    const { id } = await asked({ approvalSeconds: 0 });
+    expect(await expireApproval(it.db)).toMatchObject({ wake: {} });
+    const late = await it.ask('POST', `/v1/approvals/${id}`, { body: { decision: 'allow' } });
+    expect(late.json).toMatchObject({
+      code: 'already_resolved',
+      detail: 'Nobody answered this in time: the call was denied.',
+    });
   });
 
   test('is closed with its task', async () => {

@@ -278,6 +278,32 @@ describe('what cannot be used is refused in one sentence, with nothing written',
 });
 
 describe('a local workspace', () => {
+  test('brings the rules of its project, which are read once, with each task', async () => {
+    const root = realpathSync(mkdtempSync(join(tmpdir(), 'rules-')));
+    const file = join(root, '.capybara/config.yaml');
+    mkdirSync(join(root, '.capybara'));
+    const rulesOf = async (taskId: string) => {
+      const [row] = await it.db.sql<{ permissions: unknown }>`
+        SELECT p.body->'permissions' AS permissions FROM task t JOIN profile p ON p.hash = t.profile_hash
+         WHERE t.id = ${uuid('task', taskId)}`;
+      return row?.permissions;
+    };
+    writeFileSync(file, 'model: openai/m\npermissions:\n  "bash(git push *)": ask\n');
+    const first = await post({ prompt: 'x', workspace: { kind: 'local', path: root } });
+    const restrictions = [{ decision: 'ask', tool: 'bash', pattern: 'git push *' }];
+    expect(await rulesOf(first.json.id)).toEqual({ restrictions });
+    writeFileSync(file, 'permissions:\n  bash: deny\n');
+    const second = await post({ prompt: 'x', sessionId: first.json.sessionId });
+    expect(await rulesOf(second.json.id)).toEqual({ restrictions: [{ decision: 'deny', tool: 'bash' }] });
+    expect(await rulesOf(first.json.id)).toEqual({ restrictions });
+    writeFileSync(file, 'permissions:\n  bash: allow\n');
+    const refused = await post({ prompt: 'x', sessionId: first.json.sessionId });
+    expect([refused.status, refused.json.code]).toEqual([400, 'config_not_allowed']);
+    rmSync(root, { recursive: true });
+    const none = await post({ prompt: 'x', sessionId: first.json.sessionId });
+    expect(await rulesOf(none.json.id)).toBeNull();
+  });
+
   test('is the real path of a directory', async () => {
     const root = realpathSync(mkdtempSync(join(tmpdir(), 'local-')));
     mkdirSync(join(root, 'project'));

@@ -146,8 +146,23 @@ describe('a task is woken', () => {
     const [approvalId = ''] = await asking(sessionId, ['bash']);
     expect(await only(sessionId)).toEqual({
       ...{ taskId: id, sessionId, status: 'waiting', kind: 'calls', via: [] },
-      evidence: { turn: 1, approvals: [{ id: approvalId, tool: 'bash', arguments: '{}', askedAt: time }] },
+      evidence: {
+        turn: 1,
+        approvals: [{ id: approvalId, tool: 'bash', arguments: '{}', askedAt: time, expiresAt: null }],
+      },
       sentence: `A person must allow or deny bash: \`capybara approvals allow ${approvalId}\` (or deny).`,
+    });
+  });
+
+  test('by a person, with the time from which nobody needs to answer any more', async () => {
+    const { sessionId } = await it.submit();
+    const [approvalId = ''] = await asking(sessionId, ['bash']);
+    await execute(
+      `UPDATE approval SET expires_at = clock_timestamp() + interval '2 h' WHERE id = '${uuid('approval', approvalId)}'`,
+    );
+    expect(await only(sessionId)).toMatchObject({
+      evidence: { approvals: [{ id: approvalId, expiresAt: time }] },
+      sentence: expect.stringMatching(/ \(or deny\)\. Without an answer it is denied in (2 h|119|1 h 59)/),
     });
   });
 

@@ -202,6 +202,7 @@ describe('a task with a limit of one second', () => {
     const asking = await world.submit({
       ...limited,
       mode: 'safe',
+      permissions: { rules: [{ decision: 'ask', tool: 'note' }] },
       script: () => call('note', { text: 'x' }),
     });
     await world.taskIs(asking, { status: 'waiting' });

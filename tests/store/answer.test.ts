@@ -60,6 +60,8 @@ describe('record_answer', () => {
             tool_call_id: asked.id,
             status: 'open',
             message: null,
+            always: { kind: 'command', value: 'npm test' },
+            expires_at: null,
             resolved_by: null,
             created_at: 'time',
             resolved_at: null,

@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
 import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
+import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
-import type { TaskSession } from '../../src/store/tasks.ts';
+import { resolveApproval, type TaskSession } from '../../src/store/tasks.ts';
 import { settleTurn } from '../../src/store/turns.ts';
 import { answered, callOf, parked, resultOf, running, submit, useStore } from '../support/store.ts';
 
@@ -36,6 +37,7 @@ const APPROVAL: All<z.infer<typeof Approval>['status']> = {
   open: true,
   allowed: true,
   denied: true,
+  expired: true,
   closed: true,
 };
 /** States that only the store knows. */
@@ -160,6 +162,11 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['approval_answered', 'open approval', `status = 'allowed', resolved_at = now()`],
   ['approval_resolved', 'open approval', `status = 'allowed'`],
   ['approval_resolved', 'open approval', 'resolved_at = now()'],
+  ['approval_expired', 'open approval', `status = 'expired', resolved_at = now(), expires_at = NULL`],
+  ['permission_rule_kind', 'rule', `kind = 'pattern'`],
+  ['permission_rule_scope', 'rule', 'path = NULL'],
+  ['permission_rule_scope', 'rule', 'root_id = team_id'],
+  ['permission_rule_revoked', 'rule', 'revoked_at = now()'],
   ['usage_outcome', 'usage', `outcome = 'guessed'`],
 ];
 
@@ -171,6 +178,11 @@ describe('Postgres refuses every illegal row', () => {
     const queued = await submit(store);
     const held = await running(store);
     const waiting = await parked(store);
+    const ruleId = newId();
+    const ruled = await parked(store);
+    const { teamId, userId } = store;
+    const always = { teamId, userId, approvalId: ruled.approvalId, decision: 'allowed', ruleId } as const;
+    await resolveApproval(store.db, always);
     const call = callOf();
     const done = await answered(store, [call]);
     const failed = await running(store);
@@ -199,6 +211,7 @@ describe('Postgres refuses every illegal row', () => {
       'awaiting call': `tool_call WHERE id = '${waiting.call.id}'`,
       'done call': `tool_call WHERE id = '${call.id}'`,
       'open approval': `approval WHERE id = '${waiting.approvalId}'`,
+      rule: `permission_rule WHERE id = '${ruleId}'`,
       usage: `usage WHERE attempt_id = '${done.attemptId}'`,
     };
   });

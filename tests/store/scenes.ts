@@ -14,7 +14,7 @@ import {
   retryTurn,
   settleTurn,
 } from '../../src/store/turns.ts';
-import { admitTurns, expireTask, rewakeTurn, takeOverTurn } from '../../src/store/workers.ts';
+import { admitTurns, expireApproval, expireTask, rewakeTurn, takeOverTurn } from '../../src/store/workers.ts';
 import {
   addWorker,
   answered,
@@ -62,6 +62,7 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     const asked = callOf('awaiting_approval', { ordinal: 2 });
     const held = await answered(store, [read, act, asked]);
     await lose(store.db, held.workerId);
+    await passExpiry(store, asked.approvalId ?? '');
     return {
       record_results: (db) => recordResults(db, held, { results: [resultOf(read)], start: [act.id] }),
       park_turn: (db) => parkTurn(db, held, [resultOf(read)]),
@@ -101,12 +102,17 @@ async function queued(store: Store, late: boolean): Promise<Acts> {
 
 async function waiting(store: Store, late: boolean): Promise<Acts> {
   const task = await parked(store);
+  await passExpiry(store, task.approvalId);
   if (late) await passDeadline(store, task.taskId);
   return { ...resolving(store, task.approvalId), ...fromOutside(store, task) };
 }
 
 async function passDeadline({ db }: Store, taskId: string): Promise<void> {
   await db.sql`UPDATE task SET deadline_at = clock_timestamp() - interval '1 s' WHERE id = ${taskId}`;
+}
+
+async function passExpiry({ db }: Store, approvalId: string): Promise<void> {
+  await db.sql`UPDATE approval SET expires_at = clock_timestamp() - interval '1 s' WHERE id = ${approvalId}`;
 }
 
 interface Holding {
@@ -132,7 +138,11 @@ function endings(held: Holding): Acts {
 }
 
 function resolving({ teamId, userId }: Store, approvalId: string): Acts {
+  const ruleId = newId();
   return {
+    'resolve_approval (always)': (db) =>
+      resolveApproval(db, { teamId, userId, approvalId, decision: 'allowed', ruleId }),
+    expire_approval: (db) => expireApproval(db),
     'resolve_approval (allowed)': (db) =>
       resolveApproval(db, { teamId, userId, approvalId, decision: 'allowed' }),
     'resolve_approval (denied)': (db) =>

@@ -159,9 +159,11 @@ test('every partial index is one that the sweeper, a guard or `why` needs, and a
     SELECT i.relname AS name, x.indisunique AS unique FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      WHERE i.relnamespace = 'public'::regnamespace AND x.indpred IS NOT NULL ORDER BY 1`;
   expect(rows.map(({ name }) => name)).toEqual([
+    'approval_due',
     'approval_open',
     'attempt_open',
     'message_untaken',
+    'permission_rule_live',
     'task_deadline',
     'task_unfinished',
     'task_unfinished_tree',

@@ -139,7 +139,7 @@ describe('what wakes an unfinished task', () => {
     const held = await answered(store, [one, other]);
     expect((await only(held)).kind).toBe('lease');
     await parkTurn(store.db, held, []);
-    const asked = { tool: 'bash', arguments: '{}', askedAt: time };
+    const asked = { tool: 'bash', arguments: '{}', askedAt: time, expiresAt: null, expiresInSeconds: null };
     const both = [
       { ...asked, id: one.approvalId },
       { ...asked, id: other.approvalId, tool: 'write_file' },
@@ -147,6 +147,12 @@ describe('what wakes an unfinished task', () => {
     expect(await evidenceOf(held, 'calls')).toEqual({ turn: 1, approvals: both });
     await resolveApproval(store.db, { ...store, approvalId: one.approvalId ?? '', decision: 'denied' });
     expect(await evidenceOf(held, 'calls')).toEqual({ turn: 1, approvals: both.slice(1) });
+    await execute(
+      `UPDATE approval SET expires_at = clock_timestamp() + interval '1 h' WHERE status = 'open'`,
+    );
+    expect(await evidenceOf(held, 'calls')).toMatchObject({
+      approvals: [{ expiresAt: time, expiresInSeconds: about(3_600) }],
+    });
   });
 
   test('an earlier task of its session: the first of those that wait, however long the line', async () => {

@@ -178,7 +178,10 @@ export async function running(store: Store, wanted: Wanted & { reserve?: number 
 export function callOf(status: NewCall['status'] = 'requested', more: Partial<NewCall> = {}): NewCall {
   const id = newId();
   const ordinal = more.ordinal ?? 0;
-  const asked = status === 'awaiting_approval' ? { approvalId: newId() } : {};
+  const asked =
+    status === 'awaiting_approval'
+      ? { approvalId: newId(), always: { kind: 'command', value: 'npm test' } as const }
+      : {};
   return {
     id,
     ordinal,
@@ -260,6 +263,6 @@ export async function lose(db: Database, workerId: string): Promise<void> {
 /** Removes every session and what belongs to it, so that the next test compares and checks few rows. */
 export async function forgetSessions(db: Database): Promise<void> {
   await db.sql`
-    TRUNCATE event, tree, usage, approval, tool_call, entry, message, attempt, turn, task, session, workspace,
+    TRUNCATE event, tree, usage, approval, permission_rule, tool_call, entry, message, attempt, turn, task, session, workspace,
              idempotency_key, profile`;
 }

@@ -1,5 +1,5 @@
 /** What a test submits, and what it gets. */
-import type { Profile } from '../../src/core/profile.ts';
+import type { Permissions, Profile } from '../../src/core/profile.ts';
 import type { Submission } from '../../src/store/tasks.ts';
 import type { Script } from './scripted-model/scripted-model.ts';
 
@@ -7,6 +7,8 @@ export interface Wanted {
   readonly prompt?: string;
   readonly script?: Script;
   readonly mode?: Profile['mode'];
+  /** Rules, so that a call is asked about wherever it runs. */
+  readonly permissions?: Permissions;
   readonly tools?: readonly string[];
   readonly limits?: Partial<Submission['task']['limits']>;
   readonly sessionId?: string;

@@ -187,6 +187,7 @@ class TestWorld {
     const profile: Profile = {
       ...{ agent: 'test', prompt: PROFILE.prompt, model: 'env/scripted', mode },
       tools: wanted.tools ?? workerTools(() => {}).map((tool) => tool.name),
+      ...(wanted.permissions === undefined ? {} : { permissions: wanted.permissions }),
     };
     const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
     const workspace = {
@@ -264,9 +265,16 @@ class TestWorld {
     return rows.map((row) => row.id);
   };
 
-  answer = async (approvalId: string, decision: 'allowed' | 'denied', message?: string): Promise<void> => {
+  answer = async (
+    approvalId: string,
+    decision: 'allowed' | 'denied',
+    { message, ruleId }: { message?: string; ruleId?: string } = {},
+  ): Promise<void> => {
     const { teamId, userId } = this.#parts;
-    const said = message === undefined ? {} : { message };
+    const said = {
+      ...(message === undefined ? {} : { message }),
+      ...(ruleId === undefined ? {} : { ruleId }),
+    };
     const outcome = await resolveApproval(this.db, { teamId, userId, approvalId, decision, ...said });
     if (outcome.outcome === 'resolved' && outcome.wake) await this.queue.wake(outcome.wake);
   };

@@ -244,11 +244,31 @@ CREATE TABLE "approval" (
     "tool_call_id" UUID NOT NULL,
     "status" TEXT NOT NULL,
     "message" TEXT,
+    "always" JSONB,
+    "expires_at" TIMESTAMPTZ(3),
     "resolved_by" UUID,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "resolved_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "approval_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "permission_rule" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "root_id" UUID,
+    "path" TEXT,
+    "tool" TEXT NOT NULL,
+    "kind" TEXT NOT NULL,
+    "value" TEXT NOT NULL,
+    "approval_id" UUID NOT NULL,
+    "created_by" UUID NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "revoked_by" UUID,
+    "revoked_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "permission_rule_pkey" PRIMARY KEY ("id")
 );
 
 -- CreateTable
@@ -328,6 +348,9 @@ CREATE UNIQUE INDEX "tool_call_turn_id_ordinal_key" ON "tool_call"("turn_id", "o
 CREATE UNIQUE INDEX "approval_tool_call_id_key" ON "approval"("tool_call_id");
 
 -- CreateIndex
+CREATE UNIQUE INDEX "permission_rule_approval_id_key" ON "permission_rule"("approval_id");
+
+-- CreateIndex
 CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");
 
 -- AddForeignKey
@@ -377,6 +400,9 @@ ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_turn_id_fkey" FOREIGN KEY ("tu
 
 -- AddForeignKey
 ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_output_hash_fkey" FOREIGN KEY ("output_hash") REFERENCES "output"("hash") ON DELETE SET NULL ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 
 
@@ -456,9 +482,15 @@ ALTER TABLE "tool_call"
   );
 
 ALTER TABLE "approval"
-  ADD CONSTRAINT "approval_status" CHECK (status IN ('open', 'allowed', 'denied', 'closed')),
+  ADD CONSTRAINT "approval_status" CHECK (status IN ('open', 'allowed', 'denied', 'expired', 'closed')),
   ADD CONSTRAINT "approval_answered" CHECK (status NOT IN ('allowed', 'denied') OR resolved_by IS NOT NULL),
-  ADD CONSTRAINT "approval_resolved" CHECK ((status = 'open') = (resolved_at IS NULL));
+  ADD CONSTRAINT "approval_resolved" CHECK ((status = 'open') = (resolved_at IS NULL)),
+  ADD CONSTRAINT "approval_expired" CHECK (status <> 'expired' OR expires_at IS NOT NULL);
+
+ALTER TABLE "permission_rule"
+  ADD CONSTRAINT "permission_rule_scope" CHECK ((root_id IS NULL) <> (path IS NULL)),
+  ADD CONSTRAINT "permission_rule_kind" CHECK (kind IN ('command', 'path', 'arguments')),
+  ADD CONSTRAINT "permission_rule_revoked" CHECK ((revoked_by IS NULL) = (revoked_at IS NULL));
 
 ALTER TABLE "usage" ADD CONSTRAINT "usage_outcome" CHECK (outcome IN ('recorded', 'unknown'));
 
@@ -475,6 +507,8 @@ CREATE INDEX "task_unfinished" ON "task" (session_id, ordinal) WHERE ended_at IS
 CREATE INDEX "task_unfinished_tree" ON "task" (root_id) WHERE ended_at IS NULL;
 CREATE INDEX "message_untaken" ON "message" (task_id) WHERE taken_position IS NULL;
 CREATE INDEX "approval_open" ON "approval" (task_id) WHERE status = 'open';
+CREATE INDEX "approval_due" ON "approval" (expires_at) WHERE status = 'open';
+CREATE INDEX "permission_rule_live" ON "permission_rule" (team_id, id) WHERE revoked_at IS NULL;
 
 -- Rows that are updated in place, over and over: room for the new version on the same page.
 ALTER TABLE "tree" SET (fillfactor = 50);

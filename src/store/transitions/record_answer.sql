@@ -5,7 +5,7 @@
 -- cancelled meanwhile may still record what it paid for.
 -- p_answer: {before: [{kind, parts}], parts, stopReason, usage: {model, input, output, cached, reasoning, latencyMs,
 --   firstTokenMs}, calls: [{id, ordinal, callId, name, effect, status: 'requested' | 'started' | 'awaiting_approval',
---   denial?, approvalId?}]}; `started` only for calls that change something and run at once.
+--   denial?, approvalId?, always?: {kind, value}, approvalSeconds?}]}; `started` only for calls that change something and run at once.
 -- Returns: {outcome: 'recorded' | 'repeated', answerPosition, seq} | {outcome: 'fenced'}
 -- Races: the connection drops during COMMIT: the repeat finds the answer there and returns the first outcome.
 CREATE FUNCTION record_answer(p_turn uuid, p_attempt uuid, p_answer jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -64,9 +64,10 @@ BEGIN
     FROM jsonb_to_recordset(p_calls)
       AS c(id uuid, ordinal int, "callId" text, name text, effect text, status text, denial text);
   IF NOT p_calls @> '[{"status": "awaiting_approval"}]' THEN RETURN 0; END IF;
-  INSERT INTO approval (id, root_id, session_id, task_id, turn_id, tool_call_id, status)
-  SELECT c."approvalId", p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, c.id, 'open'
-    FROM jsonb_to_recordset(p_calls) AS c(id uuid, status text, "approvalId" uuid)
+  INSERT INTO approval (id, root_id, session_id, task_id, turn_id, tool_call_id, status, always, expires_at)
+  SELECT c."approvalId", p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, c.id, 'open', c.always,
+         clock_timestamp() + make_interval(secs => c."approvalSeconds")
+    FROM jsonb_to_recordset(p_calls) AS c(id uuid, status text, "approvalId" uuid, always jsonb, "approvalSeconds" float8)
    WHERE c.status = 'awaiting_approval';
   GET DIAGNOSTICS v_waits = ROW_COUNT;
   RETURN v_waits;

@@ -1,12 +1,13 @@
 -- resolve_approval: approval `open` → `allowed` | `denied`; its call `awaiting_approval` → `requested` (with what the model
 -- is told, where denied); the last answer of a parked turn makes it `queued`.
 --
--- Guard: the approval is the team's and open. The first writer wins.
--- Returns: {outcome: 'resolved', wake?, rootId, seq} | {outcome: 'already', status, resolvedBy} | {outcome: 'not_found'}
+-- Guard: the approval is the team's and open. The first writer wins. p_rule, not null: it is allowed always, by a rule of that id,
+-- for exactly what the question showed; refused where it showed that this cannot be.
+-- Returns: {outcome: 'resolved', wake?, rootId, seq} | {outcome: 'already', status, resolvedBy} | {outcome: 'not_found' | 'only_once'}
 -- The same decision with the same words by the same person is a repeat, and is 'resolved' again.
 -- Races: cancel closes the approval under the same locks; the turn may still be running and park later, with one wait
 -- fewer.
-CREATE FUNCTION resolve_approval(p_team uuid, p_approval uuid, p_decision text, p_message text, p_user uuid)
+CREATE FUNCTION resolve_approval(p_team uuid, p_approval uuid, p_decision text, p_message text, p_user uuid, p_rule uuid)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_approval approval;
@@ -15,9 +16,9 @@ BEGIN
   SELECT a.* INTO v_approval FROM approval a JOIN session s ON s.id = a.session_id WHERE a.id = p_approval AND s.team_id = p_team;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   v_turn := lock_turn(v_approval.turn_id);
-  PERFORM 1 FROM tool_call WHERE id = v_approval.tool_call_id FOR NO KEY UPDATE;
-  SELECT * INTO v_approval FROM approval WHERE id = p_approval FOR NO KEY UPDATE;
-  IF v_approval.status = p_decision AND v_approval.resolved_by = p_user AND v_approval.message IS NOT DISTINCT FROM p_message THEN
+  v_approval := lock_approval(v_approval);
+  IF v_approval.status = p_decision AND v_approval.resolved_by = p_user AND v_approval.message IS NOT DISTINCT FROM p_message
+     AND (p_rule IS NOT NULL) = EXISTS (SELECT 1 FROM permission_rule WHERE approval_id = p_approval) THEN
     RETURN jsonb_build_object('outcome', 'resolved', 'rootId', v_turn.root_id, 'wake', wake_of(v_turn.id),
       'seq', (SELECT last_seq FROM tree WHERE root_id = v_turn.root_id));
   END IF;
@@ -25,18 +26,66 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'already', 'status', v_approval.status,
       'resolvedBy', (SELECT name FROM "user" WHERE id = v_approval.resolved_by));
   END IF;
+  IF p_rule IS NOT NULL AND v_approval.always IS NULL THEN RETURN jsonb_build_object('outcome', 'only_once'); END IF;
 
-  UPDATE approval SET status = p_decision, message = p_message, resolved_by = p_user, resolved_at = clock_timestamp()
-   WHERE id = p_approval;
-  UPDATE tool_call SET status = 'requested', denial = CASE WHEN p_decision = 'denied' THEN coalesce(p_message, '') END
-   WHERE id = v_approval.tool_call_id;
+  UPDATE approval SET message = p_message, resolved_by = p_user WHERE id = p_approval;
+  IF p_rule IS NOT NULL THEN
+    INSERT INTO permission_rule (id, team_id, root_id, path, tool, kind, value, approval_id, created_by)
+    SELECT p_rule, p_team, CASE w.kind WHEN 'local' THEN NULL ELSE v_turn.root_id END, CASE w.kind WHEN 'local' THEN w.path END, c.name,
+           v_approval.always->>'kind', v_approval.always->>'value', p_approval, p_user
+      FROM session s JOIN workspace w ON w.id = s.workspace_id JOIN tool_call c ON c.id = v_approval.tool_call_id
+     WHERE s.id = v_turn.session_id;
+  END IF;
+  RETURN jsonb_build_object('outcome', 'resolved', 'rootId', v_turn.root_id,
+    'seq', close_approval(v_approval, v_turn, p_decision, CASE WHEN p_decision = 'denied' THEN coalesce(p_message, '') END),
+    'wake', wake_of(v_turn.id));
+END $$;
+
+-- expire_approval: approval `open` past its time → `expired`; its call `awaiting_approval` → `requested`, with what the model is told;
+-- the last answer of a parked turn makes it `queued`.
+--
+-- One that is due, the longest so, whose session nobody holds. Returns: {rootId, seq, wake?}; none: none is due. By the database's
+-- clock. One at a time: two of one tree would hold the tree's row while they wait for a turn.
+-- Races: a person's answer locks the same rows; the first counts. What a repeat finds is the next one.
+CREATE FUNCTION expire_approval() RETURNS TABLE (root_id uuid, seq bigint, wake jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+  v_approval approval;
+  v_turn turn;
+  v_seconds float8;
+BEGIN
+  SELECT a.* INTO v_approval FROM approval a JOIN session s ON s.id = a.session_id
+   WHERE a.status = 'open' AND a.expires_at <= clock_timestamp()
+   ORDER BY a.expires_at LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  v_turn := lock_turn(v_approval.turn_id);
+  v_approval := lock_approval(v_approval);
+  IF v_approval.status <> 'open' THEN RETURN; END IF;
+  v_seconds := round(extract(epoch FROM v_approval.expires_at - v_approval.created_at));
+  seq := close_approval(v_approval, v_turn, 'expired', format('nobody answered within %s seconds whether this call may run.', v_seconds));
+  root_id := v_turn.root_id;
+  wake := wake_of(v_turn.id);
+  RETURN NEXT;
+END $$;
+
+CREATE FUNCTION lock_approval(p_approval approval) RETURNS approval LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM tool_call WHERE id = p_approval.tool_call_id FOR NO KEY UPDATE;
+  SELECT * INTO p_approval FROM approval WHERE id = p_approval.id FOR NO KEY UPDATE;
+  RETURN p_approval;
+END $$;
+
+-- Closes an open approval: its call may be run, or reported with p_denial; its turn waits for one fewer. The caller holds all of them.
+-- Returns the sequence number of the event.
+CREATE FUNCTION close_approval(p_approval approval, p_turn turn, p_status text, p_denial text) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE approval SET status = p_status, resolved_at = clock_timestamp() WHERE id = p_approval.id;
+  UPDATE tool_call SET status = 'requested', denial = p_denial WHERE id = p_approval.tool_call_id;
   UPDATE turn
      SET open_waits = open_waits - 1,
          status = CASE WHEN status = 'parked' AND open_waits = 1 THEN 'queued' ELSE status END,
          wake = CASE WHEN status = 'parked' AND open_waits = 1 THEN wake + 1 ELSE wake END,
          checked_at = CASE WHEN status = 'parked' AND open_waits = 1 THEN clock_timestamp() ELSE checked_at END
-   WHERE id = v_turn.id;
-  RETURN jsonb_build_object('outcome', 'resolved', 'rootId', v_turn.root_id, 'wake', wake_of(v_turn.id),
-    'seq', append_events(v_turn.root_id, turn_event('approval.resolved', v_turn,
-      jsonb_build_object('approvalId', p_approval, 'decision', p_decision))));
+   WHERE id = p_turn.id;
+  RETURN append_events(p_turn.root_id, turn_event('approval.resolved', p_turn,
+    jsonb_build_object('approvalId', p_approval.id, 'decision', p_status)));
 END $$;
