@@ -3,11 +3,13 @@
  * worker. Prints `{"url", "apiKey"}` when ready; answers each line on its input with `{"rss", "cpuMs"}`: its resident bytes,
  * and the processor time it has used.
  */
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createApi } from '../src/api/app.ts';
 import { listen } from '../src/api/server.ts';
 import { systemClock } from '../src/clock.ts';
 import { ensureEmbeddedKey } from '../src/store/bootstrap.ts';
+import { openSnapshots } from '../src/workspace/snapshots/open-snapshots.ts';
 import { openParts, startBenchWorker } from './parts.ts';
 
 const apiKey = process.env.BENCH_API_KEY ?? '';
@@ -25,8 +27,9 @@ const resolveProfile = (request: { readonly model: string }) => ({
   model: request.model,
   mode: 'auto' as const,
 });
+const snapshots = openSnapshots({ directory: join(config.dataDir, 'snapshots') });
 const api = createApi({
-  ...{ db, queue, bus, models, log, resolveProfile, dataDir: config.dataDir },
+  ...{ db, queue, bus, models, log, snapshots, resolveProfile, dataDir: config.dataDir },
   allowLocal: false,
   clock: systemClock,
 });
@@ -46,5 +49,6 @@ async function stop(): Promise<void> {
   await server.close();
   await worker?.stop();
   await queue.close();
+  await snapshots.close();
   await backends.close();
 }

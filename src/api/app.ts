@@ -7,6 +7,7 @@ import { requireKey } from './auth.ts';
 import { catalogRoutes } from './catalog-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { eventRoutes } from './event-routes.ts';
+import { filesRoutes } from './files-routes.ts';
 import { healthRoutes } from './health-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
@@ -50,6 +51,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...approvalRoutes(deps),
     ...ruleRoutes(deps),
     ...outputRoutes(deps),
+    ...filesRoutes(deps),
     ...catalogRoutes(deps),
     ...healthRoutes(deps),
   ];

@@ -8,6 +8,7 @@ import type { Models } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
 import type { Wake } from '../store/turns.ts';
+import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 
 /** What a task asks its agent to be: the agent's own defaults where it says nothing. */
 export interface ProfileRequest {
@@ -33,6 +34,7 @@ export interface ApiDeps {
   readonly allowLocal: boolean | readonly string[];
   /** Capybara's own directory, which no task may work in. */
   readonly dataDir: string;
+  readonly snapshots: Snapshots;
   readonly log: Log;
   readonly clock: Clock;
 }

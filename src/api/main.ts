@@ -1,4 +1,5 @@
 /** The API's main file: builds one from the configuration. */
+import { join } from 'node:path';
 import { type Agents, createAgents } from '../agents/agents.ts';
 import { type Backends, openBackends } from '../backends.ts';
 import { systemClock } from '../clock.ts';
@@ -11,6 +12,7 @@ import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
+import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import { type Api, type ApiDeps, createApi } from './app.ts';
 import { listen } from './server.ts';
 import type { CreateTask } from './wire.ts';
@@ -78,11 +80,15 @@ export function composeApi(
 ): { readonly app: Api; close(): Promise<void> } {
   const { backends, log, allowLocal, moreTools = [] } = parts;
   const queue = backends.queue.queue();
+  const snapshots = openSnapshots({ directory: join(config.dataDir, 'snapshots') });
   const app = createApi({
-    ...{ queue, log, allowLocal, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
+    ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     db: backends.db.within(PATIENCE),
     models: createModels(config.providers, { model: config.model }),
     resolveProfile: agentsOf(config, moreTools).resolve,
   });
-  return { app, close: () => queue.close() };
+  const close = async () => {
+    await Promise.all([queue.close(), snapshots.close()]);
+  };
+  return { app, close };
 }

@@ -135,6 +135,17 @@ export class Client {
     return this.#send('POST', `/v1/approvals/${encodeURIComponent(id)}`, Approval, { body });
   }
 
+  /** What the session has changed in its files, as a patch; empty where it changed none. */
+  async diff(sessionId: string): Promise<Buffer> {
+    const path = `/v1/sessions/${encodeURIComponent(sessionId)}/diff`;
+    const response = await this.#fetch(path, { headers: { accept: 'text/x-diff' } });
+    try {
+      return Buffer.from(await response.arrayBuffer());
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
   /** The stream of a session's tree behind sequence number `after`. Ends when `signal` aborts. */
   async openEvents(sessionId: string, after: number, signal: AbortSignal): Promise<Response> {
     const headers = {

@@ -85,6 +85,9 @@ function clearUp(spare: readonly Place[], host: CheckoutHost): void {
   }
 }
 
+/** Of the one root that a workspace has. */
+export const ROOT_NAME = 'main';
+
 /** The snapshot of a root `main` with nothing in it: what a managed workspace without a recorded one is at. */
 export const NOTHING = 'de70d4636bf1f27527913324e1c5f3067a0a4a66';
 
@@ -95,7 +98,7 @@ class History {
   #head: string | null;
 
   constructor(head: string | null, root: string, store: SnapshotStore) {
-    this.#files = { roots: [{ name: 'main', path: root, writable: true }] };
+    this.#files = { roots: [{ name: ROOT_NAME, path: root, writable: true }] };
     this.#store = store;
     this.#head = head;
   }

@@ -27,6 +27,7 @@ import {
 import { registerWorker } from '../../src/store/workers.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
+import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { createTestDatabase } from '../support/database.ts';
 
 export interface Person {
@@ -77,8 +78,9 @@ export async function startTestApi(
   const queue = backend.queue();
   const bus = createPostgresBus({ url: database.url, log: silentLog });
   const dataDir = mkdtempSync(join(tmpdir(), 'capybara-api-'));
+  const snapshots = openSnapshots({ directory: join(dataDir, 'snapshots') });
   const base: ApiDeps = {
-    ...{ db, queue, bus, dataDir, allowLocal: true },
+    ...{ db, queue, bus, dataDir, snapshots, allowLocal: true },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     resolveProfile: createAgents(createRegistry(builtinTools())).resolve,
     log: silentLog,
@@ -98,6 +100,7 @@ export async function startTestApi(
     addPerson: (team, name) => addPerson(db, team, name),
     close: async () => {
       await server.close();
+      await snapshots.close();
       await queue.close();
       await backend.close();
       await bus.close();

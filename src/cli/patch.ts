@@ -1,0 +1,94 @@
+/** A session's changes on a person's screen, and in their directory. */
+import { spawn } from 'node:child_process';
+import { realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Session } from '../api/wire.ts';
+import { UserError } from '../core/errors.ts';
+import type { Style } from './terminal.ts';
+import { neutralised } from './untrusted-text.ts';
+
+/** For a terminal; a pipe gets the bytes as they are. */
+export function patchText(patch: Buffer, style: Style): string {
+  if (patch.length === 0) return 'No changes.\n';
+  const lines = neutralised(patch.toString('utf8')).trimEnd().split('\n');
+  return `${lines.map((line) => painted(line, style)).join('\n')}\n`;
+}
+
+function painted(line: string, style: Style): string {
+  if (/^(diff --git|index|new file|deleted file|similarity|rename|old mode|new mode|--- |\+\+\+ )/.test(line))
+    return style.bold(line);
+  if (line.startsWith('@@')) return style.dim(line);
+  if (line.startsWith('+')) return style.green(line);
+  if (line.startsWith('-')) return style.red(line);
+  return line;
+}
+
+/** Lines of what git said that a refusal repeats. */
+const SHOWN_LINES = 10;
+
+/**
+ * Applies a patch to a directory: all of it, or, where a file there is not what the patch begins with, nothing. Throws `UserError`
+ * (`apply_refused`, exit code 1).
+ */
+export async function applyPatch(patch: Buffer, directory: string): Promise<void> {
+  const said = await gitApply(patch, directory);
+  if (said === undefined) return;
+  const lines = neutralised(said)
+    .trim()
+    .split('\n')
+    .map((line) => `  ${line.replace(/^error: /, '')}`);
+  const more = lines.length > SHOWN_LINES ? [`  … and ${lines.length - SHOWN_LINES} more`] : [];
+  throw new UserError(
+    'apply_refused',
+    [
+      'Nothing was applied: files here are not what the changes begin with. Compare with `capybara diff`.',
+      ...lines.slice(0, SHOWN_LINES),
+      ...more,
+    ].join('\n'),
+    1,
+  );
+}
+
+/**
+ * What git says against it; undefined where it was applied. It looks at all files before it writes the first. A repository around
+ * the directory does not count: paths are meant from here.
+ */
+async function gitApply(patch: Buffer, directory: string): Promise<string | undefined> {
+  const args = ['-c', 'core.autocrlf=false', 'apply', '--whitespace=nowarn', '-'];
+  const env = { ...process.env, GIT_CEILING_DIRECTORIES: dirname(directory), LC_ALL: 'C' };
+  const child = spawn('git', args, { cwd: directory, env, stdio: ['pipe', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  // It may have refused before it read all.
+  child.stdin.on('error', () => {}).end(patch);
+  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
+  child.on('error', reject).on('close', resolve);
+  const code = await promise.catch(() => {
+    throw new UserError(
+      'git_missing',
+      'git is needed to apply changes, and is not on the PATH: install it.',
+      2,
+    );
+  });
+  return code === 0 ? undefined : said;
+}
+
+/**
+ * How many files a patch changes. Throws `UserError` (`already_here`) where the session worked in this very directory: its changes
+ * are in it.
+ */
+export function changesIn(
+  patch: Buffer,
+  { workspace, directory }: { workspace: Session['workspace']; directory: string },
+): number {
+  if (workspace.kind === 'local' && workspace.path === realpathSync(directory)) {
+    throw new UserError(
+      'already_here',
+      `The session worked in ${directory} itself: its changes are there already.`,
+      2,
+    );
+  }
+  return patch.toString('latin1').match(/^diff --git /gm)?.length ?? 0;
+}
