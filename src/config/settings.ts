@@ -268,8 +268,8 @@ export function shown(key: SettingKey, value: unknown): string {
   return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
 }
 
-function shownItem(item: string | ConfiguredRule): string {
-  if (typeof item === 'string') return item;
+function shownItem(item: string | number | ConfiguredRule): string {
+  if (typeof item !== 'object') return String(item);
   return `${item.decision} ${item.agent === undefined ? '' : `${item.agent}/`}${sayRule(item)}`;
 }
 

@@ -494,7 +494,7 @@ describe('what is shown', () => {
       'providers.openai.baseUrl': 'http://***@o/v1?***',
       port: '5',
       'webSearch.apiKey': '********',
-      'webFetch.ports': '8080,8443',
+      'webFetch.ports': '8080, 8443',
     });
     expect(JSON.stringify(shown)).not.toContain('hush');
   });
