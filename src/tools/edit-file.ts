@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { FileChanges } from '../workspace/file-changes.ts';
 import { filePath, findFile } from './file-path.ts';
 import { EditError } from './line-edit.ts';
+import { looseLine, placesOf } from './line-search.ts';
 import { defineTool } from './tool.ts';
 
 /** Lines that a message about too many matches names. */
@@ -53,39 +54,69 @@ export function editText(path: string, text: string, edit: TextEdit): { text: st
   return { text: replaced(text, places, fresh), where: `${times}, at ${lineList(text, places)}` };
 }
 
+/** From its first code unit up to the one behind its last. */
 interface Place {
   readonly from: number;
-  /** As it stands there, with its line ends. */
-  readonly text: string;
+  readonly to: number;
 }
 
 /** Occurrences that overlap count as two where only one is to be replaced: it is not clear which. */
 function occurrences(text: string, old: string, replaceAll: boolean): Place[] {
-  const pattern = new RegExp(old.split('\n').map(RegExp.escape).join('\\r?\\n'), 'g');
-  const places: Place[] = [];
-  for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
-    places.push({ from: found.index, text: found[0] });
-    // Behind the first character; a line end is one.
-    if (!replaceAll) pattern.lastIndex = found.index + (found[0].startsWith('\r\n') ? 2 : 1);
+  const starts = placesOf(unitsOf(text.replaceAll('\r\n', '\n')), unitsOf(old));
+  const returns = returnsIn(text);
+  const original = (index: number) => index + countBelow(returns, index);
+  let end = 0;
+  return starts.flatMap((start) => {
+    if (replaceAll && start < end) return [];
+    end = start + old.length;
+    return [{ from: original(start), to: original(end) }];
+  });
+}
+
+function unitsOf(text: string): Uint16Array {
+  const bytes = Buffer.from(text, 'utf16le');
+  return new Uint16Array(bytes.buffer, bytes.byteOffset, text.length);
+}
+
+/** Where the line ends that have one stand in the text without `\r` before `\n`. */
+function returnsIn(text: string): number[] {
+  const returns: number[] = [];
+  for (let at = text.indexOf('\r\n'); at !== -1; at = text.indexOf('\r\n', at + 2))
+    returns.push(at - returns.length);
+  return returns;
+}
+
+function countBelow(sorted: readonly number[], limit: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0) < limit) low = middle + 1;
+    else high = middle;
   }
-  return places;
+  return low;
 }
 
 function replaced(text: string, places: readonly Place[], fresh: string): string {
   const usual = text.includes('\r\n') && !/(?<!\r)\n/.test(text) ? '\r\n' : '\n';
   let done = 0;
-  const pieces = places.map((place) => {
-    const before = text.slice(done, place.from);
-    done = place.from + place.text.length;
-    const ends = place.text.match(/\r?\n/g) ?? [usual];
+  const pieces = places.map(({ from, to }) => {
+    const before = text.slice(done, from);
+    done = to;
+    const ends = text.slice(from, to).match(/\r?\n/g) ?? [usual];
     let line = 0;
     return before + fresh.replace(/\n/g, () => ends[Math.min(line++, ends.length - 1)] ?? usual);
   });
   return pieces.join('') + text.slice(done);
 }
 
+function lineAt(text: string, end: number): number {
+  let line = 1;
+  for (let at = text.indexOf('\n'); at !== -1 && at < end; at = text.indexOf('\n', at + 1)) line += 1;
+  return line;
+}
+
 function lineList(text: string, places: readonly Place[]): string {
-  const named = places.slice(0, NAMED_LINES).map(({ from }) => text.slice(0, from).split('\n').length);
+  const named = places.slice(0, NAMED_LINES).map(({ from }) => lineAt(text, from));
   const rest = places.length - named.length;
   const more = rest > 0 ? ` and ${rest} more` : '';
   return `${places.length === 1 ? 'line' : 'lines'} ${named.join(', ')}${more}`;
@@ -106,15 +137,12 @@ function hint(text: string, old: string): string {
     return 'it begins with a line number as read_file shows it, which is not part of the file.';
   const line = lineOfLooseMatch(text, old);
   if (line !== undefined)
-    return `a text that differs only in white space begins at line ${line}: copy it exactly.`;
+    return `a text that differs only in white space or typographic characters begins at line ${line}: copy it exactly.`;
   return 'read the file again and copy the text exactly, white space included.';
 }
 
-/** Compares line by line, without the white space at the ends of each. */
+/** Compares line by line, without white space and what else models change as they copy. */
 function lineOfLooseMatch(text: string, old: string): number | undefined {
-  const trimmed = (value: string) => value.split('\n').map((line) => line.trim().replace(/\s+/g, ' '));
-  const wanted = trimmed(old.trim());
-  const lines = trimmed(text);
-  const at = lines.findIndex((_, start) => wanted.every((line, index) => lines[start + index] === line));
-  return at === -1 ? undefined : at + 1;
+  const [at] = placesOf(text.split('\n').map(looseLine), old.trim().split('\n').map(looseLine));
+  return at === undefined ? undefined : at + 1;
 }

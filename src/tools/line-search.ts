@@ -1,13 +1,13 @@
 /** Where lines stand in a text: exactly, or as good as. */
 
-/** Every place where `wanted` (not empty) begins among `lines`, in time linear in both (Knuth, Morris, Pratt). */
-export function placesOf(lines: readonly string[], wanted: readonly string[]): number[] {
+/** Every place where `wanted` (not empty) begins among `items`, in time linear in both (Knuth, Morris, Pratt). */
+export function placesOf<T>(items: ArrayLike<T>, wanted: ArrayLike<T>): number[] {
   const back = bordersOf(wanted);
   const places: number[] = [];
   let matched = 0;
-  for (const [index, line] of lines.entries()) {
-    while (matched > 0 && wanted[matched] !== line) matched = back[matched - 1] ?? 0;
-    if (wanted[matched] === line) matched += 1;
+  for (let index = 0; index < items.length; index++) {
+    while (matched > 0 && wanted[matched] !== items[index]) matched = back[matched - 1] ?? 0;
+    if (wanted[matched] === items[index]) matched += 1;
     if (matched < wanted.length) continue;
     places.push(index - wanted.length + 1);
     matched = back[matched - 1] ?? 0;
@@ -15,7 +15,7 @@ export function placesOf(lines: readonly string[], wanted: readonly string[]): n
   return places;
 }
 
-function bordersOf(wanted: readonly string[]): number[] {
+function bordersOf<T>(wanted: ArrayLike<T>): number[] {
   const borders = [0];
   for (let index = 1, length = 0; index < wanted.length; index++) {
     while (length > 0 && wanted[length] !== wanted[index]) length = borders[length - 1] ?? 0;

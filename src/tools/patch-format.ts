@@ -15,8 +15,8 @@ export type FileOperation =
 const BEGIN = '*** Begin Patch';
 const END = '*** End Patch';
 const END_OF_FILE = '*** End of File';
-const OPERATION = /^\*\*\* (Add|Delete|Update) File: *(.*?)\s*$/;
-const MOVE = /^\*\*\* Move to: *(.*?)\s*$/;
+const OPERATION = /^\*\*\* (Add|Delete|Update) File:(.*)$/;
+const MOVE = /^\*\*\* Move to:(.*)$/;
 /** As in other patches: its numbers are not used, and what stands behind them is often cut. */
 const NUMBERED_HEADER = /^@@ -\d+(,\d+)? \+\d+(,\d+)? @@/;
 const EXPECTED_OPERATION = "'*** Add File: PATH', '*** Update File: PATH' or '*** Delete File: PATH'";
@@ -64,7 +64,8 @@ class PatchReader {
   }
 
   operation(): FileOperation {
-    const [, kind, path = ''] = OPERATION.exec(this.#line()?.trim() ?? '') ?? [];
+    const [, kind, rest = ''] = OPERATION.exec(this.#line()?.trim() ?? '') ?? [];
+    const path = rest.trim();
     if (kind === undefined) throw this.unexpected(`${EXPECTED_OPERATION}, or '${END}'`);
     if (path === '') throw this.unexpected(`a path behind '${this.#line()?.trim()}'`);
     const at = { path, line: this.#at + 1 };
@@ -101,7 +102,7 @@ class PatchReader {
   }
 
   #update(): { readonly moveTo: string | undefined; readonly hunks: readonly Hunk[] } {
-    const [, moveTo] = MOVE.exec(this.#line() ?? '') ?? [];
+    const moveTo = MOVE.exec(this.#line() ?? '')?.[1]?.trim();
     if (moveTo === '') throw this.unexpected("a path behind '*** Move to:'");
     if (moveTo !== undefined) this.#at += 1;
     const hunks: Hunk[] = [];

@@ -108,10 +108,10 @@ export class FileChanges {
       const lost = await putBack(staged, made);
       throw lost.length === 0 ? error : notPutBack(error, lost);
     }
-    for (const { kept } of staged) if (kept !== undefined) await rm(kept, { force: true });
     for (const { file, after } of changes) {
       this.#seen.note(file.path, typeof after === 'string' ? versionOf(after) : undefined);
     }
+    for (const { kept } of staged) if (kept !== undefined) await rm(kept, { force: true });
   }
 
   /** Whether there is a file. One that the agent was shown must still be the same. */

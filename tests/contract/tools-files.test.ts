@@ -223,6 +223,17 @@ describe('edit_file', () => {
     expect(await text('f')).toBe('B\nBB\nc\n');
   });
 
+  it('takes no more than a moment for any text', async () => {
+    await put('f', 'a'.repeat(MAX_FILE_BYTES));
+    const began = performance.now();
+    const half = 'a'.repeat(5_000);
+    expect((await edit(`${half}b${half}`, 'x')).text).toContain('is not in');
+    expect((await edit(half, 'x')).text).toContain(`occurs ${MAX_FILE_BYTES - 4_999} times`);
+    await put('f', 'a\n'.repeat(MAX_FILE_BYTES / 2));
+    expect((await edit(`${'a\n'.repeat(5_000)}b`, 'x')).text).toContain('is not in');
+    expect(performance.now() - began).toBeLessThan(15_000);
+  });
+
   it('takes `$` patterns as they are written', async () => {
     await put('f', 'price: X $1\n');
     await edit('X $1', "$& $1 $$ $` $'");
@@ -254,7 +265,9 @@ describe('edit_file', () => {
 
   it('helps where the text is not there', async () => {
     await put('f', 'one\n\tif (a) {\n\t\tb\n');
-    expect((await edit('if (a) {\n  b', 'z')).text).toContain('differs only in white space begins at line 2');
+    expect((await edit('if (a) {\n  b', 'z')).text).toContain(
+      'differs only in white space or typographic characters begins at line 2',
+    );
     expect((await edit('2\tif (a)', 'z')).text).toContain('it begins with a line number');
     expect((await edit('nothing', 'z')).text).toContain('read the file again');
     expect((await edit('', 'z')).text).toContain('old_string is empty');

@@ -294,4 +294,24 @@ describe('apply_patch', () => {
     await put('f', '\n'.repeat(MAX_EDIT_LINES + 1));
     expect(await refused(update('-x', '+y'))).toContain(`has ${MAX_EDIT_LINES + 1} lines, more than the`);
   });
+
+  it('takes no more than a moment for any text', async () => {
+    const much = 400_000;
+    const texts = [
+      ...['*** Add File: ', '*** Move to: ', '@@ ', ' ', '+', '-', '*** '].map(
+        (start) => `${start}${' '.repeat(much)}x`,
+      ),
+      ...['@@\n', '\n', ' @@', '@@ a\n', '+\n', ' \n', '```\n', '*** End of File\n'].map((line) =>
+        line.repeat(much / 2),
+      ),
+    ];
+    await put('f', 'a\n'.repeat(100_000));
+    const began = performance.now();
+    for (const each of texts) {
+      await call('apply_patch', { input: each });
+      await call('apply_patch', { input: patch('*** Update File: f', each, '-a', '+b') });
+      await call('search_replace', { blocks: each });
+    }
+    expect(performance.now() - began).toBeLessThan(15_000);
+  });
 });
