@@ -2,13 +2,22 @@ import { PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
+import { conflictIn, type MergeTexts, mergeDirectories, mergeManifests, mergeTextsWith } from './merge.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
 import { SnapshotError } from './snapshot-error.ts';
-import { type Manifest, readListing, snapshotTrees, writeSnapshot } from './snapshot-tree.ts';
+import {
+  type Manifest,
+  readListing,
+  type SnapshotContent,
+  snapshotTrees,
+  writeSnapshot,
+} from './snapshot-tree.ts';
 import type {
   DiffOptions,
+  Merged,
+  MergeRequest,
   Restored,
   RootDiff,
   Snapshot,
@@ -74,11 +83,7 @@ export class Lineage {
     const writer = new PackWriter(this.#git.packs, this.#known);
     try {
       const found = this.#walk(files, { kept, sink: writer, rereads });
-      const manifest = manifestOf(found);
-      const id = writeSnapshot({ roots: directoriesOf(found), manifest }, writer);
-      writer.finish();
-      for (const hash of writer.hashes) this.#known.add(hash);
-      this.#remember(id, { ...snapshotTrees(directoriesOf(found)), manifest });
+      const id = this.#write({ roots: directoriesOf(found), manifest: manifestOf(found) }, writer);
       return { id, changed: id !== previous, leftOut: leftOutFiles(found) };
     } finally {
       writer.discard();
@@ -121,6 +126,50 @@ export class Lineage {
           { ...options, maxBytes: this.#limits.diffBytes },
         ),
       );
+  }
+
+  /** The files of `ours` with what `theirs` changed since `base`. */
+  merge({ base, ours, theirs, label = 'theirs' }: MergeRequest): Merged {
+    if (!/^[A-Za-z0-9_-]{1,100}$/.test(label)) {
+      throw new SnapshotError(
+        'bad_name',
+        `The label is '${label}', expected 1 to 100 letters, digits, '_' or '-'.`,
+      );
+    }
+    const [baseRoots, ourRoots, theirRoots] = [base, ours, theirs].map((snapshot) => this.#learn(snapshot));
+    const writer = new PackWriter(this.#git.packs, this.#known);
+    const blobs = {
+      read: (hash: string) => this.#git.blob(hash),
+      write: (content: Buffer) => writer.put('blob', content),
+    };
+    const conflicts: Merged['conflicts'][number][] = [];
+    const roots = new Map<string, Directory>();
+    try {
+      for (const [root, directory] of ourRoots ?? []) {
+        const three = {
+          base: baseRoots?.get(root),
+          ours: directory,
+          theirs: theirRoots?.get(root) ?? directory,
+        };
+        const mergeTexts: MergeTexts = (files) => mergeTextsWith(this.#git, files, { blobs, label });
+        const merged = mergeDirectories(three, { mergeTexts, blobs, label });
+        roots.set(root, merged.root);
+        conflicts.push(...merged.conflicts.map((conflict) => conflictIn(root, conflict)));
+      }
+      const manifest = mergeManifests(this.#summary(ours).manifest, this.#summary(theirs).manifest);
+      return { id: this.#write({ roots, manifest }, writer), conflicts };
+    } finally {
+      writer.discard();
+    }
+  }
+
+  /** The id of a snapshot that is durably in the store from now on. */
+  #write(content: SnapshotContent, writer: PackWriter): string {
+    const id = writeSnapshot(content, writer);
+    writer.finish();
+    for (const hash of writer.hashes) this.#known.add(hash);
+    this.#remember(id, { ...snapshotTrees(content.roots), manifest: content.manifest });
+    return id;
   }
 
   #rootTrees(snapshot: string): RootTrees {

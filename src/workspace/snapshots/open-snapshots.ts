@@ -42,6 +42,7 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     restore: call('restore'),
     isClean: call('isClean'),
     diff: call('diff'),
+    merge: call('merge'),
     has: call('has'),
   };
 }

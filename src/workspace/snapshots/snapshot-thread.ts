@@ -4,7 +4,7 @@ import { messageOf } from '../../core/errors.ts';
 import { Lineage, type LineageOptions } from './lineage.ts';
 import { SnapshotError } from './snapshot-error.ts';
 
-export type LineageMethod = 'take' | 'restore' | 'isClean' | 'diff' | 'has';
+export type LineageMethod = 'take' | 'restore' | 'isClean' | 'diff' | 'merge' | 'has';
 
 export interface ThreadCall {
   readonly call: number;

@@ -1,5 +1,6 @@
 import type { LeftOutReason } from './file-node.ts';
 import type { SnapshotLimits } from './limits.ts';
+import type { MergeConflict } from './merge-directories.ts';
 
 /** The files of one workspace on this host. */
 export interface WorkspaceFiles {
@@ -79,6 +80,20 @@ export interface ChangedFile {
   readonly removed?: number;
 }
 
+export interface MergeRequest {
+  /** Where the two began: what `theirs` was forked from. */
+  readonly base: string;
+  readonly ours: string;
+  readonly theirs: string;
+  /** Names what is kept of `theirs` in conflicts: letters, digits, `_`, `-`; default `theirs`. */
+  readonly label?: string;
+}
+
+export interface Merged {
+  readonly id: string;
+  readonly conflicts: readonly (Omit<MergeConflict, 'path'> & RootPath)[];
+}
+
 /**
  * The snapshots of a tree of forks, whose workspaces share what is the same. Everything rejects with `SnapshotError`.
  *
@@ -96,6 +111,11 @@ export interface SnapshotStore {
   isClean(files: WorkspaceFiles, snapshot: string): Promise<boolean>;
   /** The roots that differ, in the order of their names. */
   diff(from: string, to: string, options?: DiffOptions): Promise<readonly RootDiff[]>;
+  /**
+   * A new snapshot: the files of `ours` with what `theirs` changed since `base`. Nothing of either is lost in a conflict, but a file that
+   * both moved and changed counts as deleted and added.
+   */
+  merge(request: MergeRequest): Promise<Merged>;
   /** Whether the snapshot is on this host. */
   has(snapshot: string): Promise<boolean>;
 }
