@@ -1,22 +1,49 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PathSet, textOf } from './byte-path.ts';
-import type { MergeConflict, MergeTexts, TextMerge } from './merge-directories.ts';
+import type { Directory } from './file-node.ts';
+import {
+  type MergeConflict,
+  type MergeTexts,
+  mergeDirectories,
+  type TextMerge,
+} from './merge-directories.ts';
 import type { BlobStore } from './merge-metadata.ts';
 import type { ShadowGit } from './shadow-git.ts';
 import type { Manifest } from './snapshot-tree.ts';
 import type { Merged } from './snapshots.ts';
 
-export { type MergeTexts, mergeDirectories } from './merge-directories.ts';
+export type Roots = ReadonlyMap<string, Directory>;
+
+interface MergeTools {
+  readonly git: ShadowGit;
+  readonly blobs: BlobStore;
+  readonly label: string;
+}
+
+/** Root by root, as far as `ours` has them. */
+export function mergeRoots(
+  { base, ours, theirs }: { readonly base: Roots; readonly ours: Roots; readonly theirs: Roots },
+  { git, blobs, label }: MergeTools,
+): { roots: Map<string, Directory>; conflicts: Merged['conflicts'] } {
+  const mergeTexts: MergeTexts = (files) => mergeTextsWith(files, { git, blobs, label });
+  const merged = [...ours].map(([name, directory]) => {
+    const three = { base: base.get(name), ours: directory, theirs: theirs.get(name) ?? base.get(name) };
+    return { name, ...mergeDirectories(three, { mergeTexts, blobs, label }) };
+  });
+  return {
+    roots: new Map(merged.map(({ name, root }) => [name, root])),
+    conflicts: merged.flatMap(({ name, conflicts }) => conflicts.map((each) => conflictIn(name, each))),
+  };
+}
 
 /** What git-merge-file(1) exits with: the number of conflicts, and more for what it cannot merge. */
 const CONFLICT_CODES = Array.from({ length: 128 }, (_, code) => code);
 
 /** Undefined where git says that they are no texts. */
-export function mergeTextsWith(
-  git: ShadowGit,
+function mergeTextsWith(
   { base, ours, theirs }: Parameters<MergeTexts>[0],
-  { blobs, label }: { readonly blobs: BlobStore; readonly label: string },
+  { git, blobs, label }: MergeTools,
 ): TextMerge | undefined {
   const directory = mkdtempSync(join(git.directory, 'merge-'));
   try {
@@ -38,7 +65,7 @@ export function mergeTextsWith(
   }
 }
 
-export function conflictIn(root: string, { path, kind, keptAt }: MergeConflict): Merged['conflicts'][number] {
+function conflictIn(root: string, { path, kind, keptAt }: MergeConflict): Merged['conflicts'][number] {
   return { root, path: textOf(path), kind, ...(keptAt !== undefined && { keptAt: textOf(keptAt) }) };
 }
 

@@ -116,6 +116,17 @@ export interface SnapshotStore {
    * both moved and changed counts as deleted and added.
    */
   merge(request: MergeRequest): Promise<Merged>;
+  /**
+   * Hands a snapshot to the other hosts (`shared`), before anything names it to them. Again is nothing; without `shared` nothing.
+   */
+  push(snapshot: string): Promise<void>;
+  /** Brings a snapshot that another host pushed here; nothing where it is here. */
+  fetch(snapshot: string): Promise<void>;
+  /**
+   * Removes from this host all that neither a live snapshot holds (heads, and bases of forks and merges to come) nor is younger than the limit
+   * `pruneGraceMs`. Removes `dead` from where hosts share.
+   */
+  prune(live: readonly string[], dead?: readonly string[]): Promise<void>;
   /** Whether the snapshot is on this host. */
   has(snapshot: string): Promise<boolean>;
 }
@@ -131,8 +142,12 @@ export interface SnapshotsOptions {
   /** Where snapshots are kept on this host: Capybara's own, never inside a workspace. Made if missing. */
   readonly directory: string;
   readonly limits?: Partial<SnapshotLimits>;
+  /** Where hosts share snapshots (`CAPYBARA_SNAPSHOTS`): an absolute path, made if missing, or the address of a git remote. */
+  readonly shared?: string | undefined;
   /** Where git is looked for: a PATH. */
   readonly searchPath?: string;
+  /** Told what went wrong with a chore that nobody waits for. */
+  readonly onWarning?: (message: string) => void;
   /** How many snapshots are taken or restored at once; default 2. */
   readonly threads?: number;
 }
