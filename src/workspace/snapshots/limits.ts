@@ -8,6 +8,8 @@ export interface SnapshotLimits {
   readonly depth: number;
   /** Of one diff. A longer one is cut, and told. */
   readonly diffBytes: number;
+  /** What is younger is never pruned. Longer than any call takes until its snapshot is recorded. */
+  readonly pruneGraceMs: number;
   /** Of one git command over the snapshots. */
   readonly gitMs: number;
 }
@@ -17,5 +19,6 @@ export const SNAPSHOT_LIMITS: SnapshotLimits = {
   entries: 1_000_000,
   depth: 200,
   diffBytes: 64 * 1024 * 1024,
+  pruneGraceMs: 60 * 60_000,
   gitMs: 10 * 60_000,
 };

@@ -2,13 +2,22 @@ import { PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
+import { mergeManifests, mergeRoots } from './merge.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
 import { SnapshotError } from './snapshot-error.ts';
-import { type Manifest, readListing, snapshotTrees, writeSnapshot } from './snapshot-tree.ts';
+import {
+  type Manifest,
+  readListing,
+  type SnapshotContent,
+  snapshotTrees,
+  writeSnapshot,
+} from './snapshot-tree.ts';
 import type {
   DiffOptions,
+  Merged,
+  MergeRequest,
   Restored,
   RootDiff,
   Snapshot,
@@ -16,6 +25,7 @@ import type {
   WorkspaceFiles,
   WorkspaceRoot,
 } from './snapshots.ts';
+import { SharedSnapshots } from './transport.ts';
 import { type Walked, walk } from './walk.ts';
 import { RuleCache } from './walk-rules.ts';
 import {
@@ -41,6 +51,7 @@ export interface LineageOptions {
   readonly directory: string;
   readonly limits?: Partial<SnapshotLimits>;
   readonly git: GitCommand;
+  readonly shared?: { readonly remote: string; readonly lineage: string };
 }
 
 /**
@@ -55,11 +66,14 @@ export class Lineage {
   readonly #summaries = new Map<string, Summary>();
   /** Objects that the store holds, of snapshots that were taken or restored here: with a tree all that is in it. */
   readonly #known = new Set<string>();
+  #knownSince = performance.now();
+  readonly #shared: SharedSnapshots | undefined;
 
-  constructor({ directory, limits, git }: LineageOptions) {
+  constructor({ directory, limits, git, shared }: LineageOptions) {
     this.#git = new ShadowGit(directory, git);
     this.#limits = { ...SNAPSHOT_LIMITS, ...limits };
     this.#git.open();
+    this.#shared = shared && new SharedSnapshots(this.#git, shared);
   }
 
   has(snapshot: string): boolean {
@@ -69,16 +83,13 @@ export class Lineage {
 
   take(files: WorkspaceFiles, { previous, written = [], rereads = false }: TakeOptions = {}): Snapshot {
     const before = previous === undefined ? undefined : this.#summary(previous);
+    this.#forgetOld();
     if (previous !== undefined && !this.#known.has(previous)) this.#learn(previous);
     const kept = keptPaths(before?.manifest.kept ?? {}, written);
     const writer = new PackWriter(this.#git.packs, this.#known);
     try {
       const found = this.#walk(files, { kept, sink: writer, rereads });
-      const manifest = manifestOf(found);
-      const id = writeSnapshot({ roots: directoriesOf(found), manifest }, writer);
-      writer.finish();
-      for (const hash of writer.hashes) this.#known.add(hash);
-      this.#remember(id, { ...snapshotTrees(directoriesOf(found)), manifest });
+      const id = this.#write({ roots: directoriesOf(found), manifest: manifestOf(found) }, writer);
       return { id, changed: id !== previous, leftOut: leftOutFiles(found) };
     } finally {
       writer.discard();
@@ -123,8 +134,78 @@ export class Lineage {
       );
   }
 
+  /** The files of `ours` with what `theirs` changed since `base`. */
+  merge({ base, ours, theirs, label = 'theirs' }: MergeRequest): Merged {
+    if (!/^[A-Za-z0-9_-]{1,100}$/.test(label)) {
+      throw new SnapshotError(
+        'bad_name',
+        `The label is '${label}', expected 1 to 100 letters, digits, '_' or '-'.`,
+      );
+    }
+    this.#forgetOld();
+    const three = { base: this.#learn(base), ours: this.#learn(ours), theirs: this.#learn(theirs) };
+    const writer = new PackWriter(this.#git.packs, this.#known);
+    const blobs = {
+      read: (hash: string) => this.#git.blob(hash),
+      write: (content: Buffer) => writer.put('blob', content),
+    };
+    try {
+      const { roots, conflicts } = mergeRoots(three, { git: this.#git, blobs, label });
+      const manifest = mergeManifests(this.#summary(ours).manifest, this.#summary(theirs).manifest);
+      return { id: this.#write({ roots, manifest }, writer), conflicts };
+    } finally {
+      writer.discard();
+    }
+  }
+
+  /** The id of a snapshot that is durably in the store from now on. */
+  #write(content: SnapshotContent, writer: PackWriter): string {
+    const id = writeSnapshot(content, writer);
+    writer.finish();
+    for (const hash of writer.hashes) this.#known.add(hash);
+    this.#remember(id, { ...snapshotTrees(content.roots), manifest: content.manifest });
+    return id;
+  }
+
+  /** Hands a snapshot to where hosts share them; nothing where they do not. */
+  push(snapshot: string): void {
+    this.#summary(snapshot);
+    this.#shared?.push(snapshot);
+  }
+
+  /** Brings a snapshot that another host pushed to this one. */
+  fetch(snapshot: string): void {
+    if (this.has(snapshot)) return;
+    if (this.#shared === undefined) throw missingSnapshot(snapshot);
+    this.#shared.fetch(snapshot);
+    this.#learn(snapshot);
+  }
+
+  prune(live: readonly string[], dead: readonly string[] = []): void {
+    for (const snapshot of [...live, ...dead]) checkId(snapshot);
+    this.#git.prune(live, this.#limits.pruneGraceMs);
+    this.#known.clear();
+    this.#summaries.clear();
+    if (dead.length > 0) this.#shared?.forget(dead);
+  }
+
+  /** What need not be done before an answer. */
+  tidy(): void {
+    this.#git.joinPacks();
+  }
+
+  /**
+   * Another process may prune meanwhile: it leaves what is live and what is young. So what is thought to be in the store is of the
+   * snapshot before, which is live, or was written less than the grace ago.
+   */
+  #forgetOld(): void {
+    if (performance.now() - this.#knownSince < this.#limits.pruneGraceMs / 2) return;
+    this.#known.clear();
+    this.#knownSince = performance.now();
+  }
+
   #rootTrees(snapshot: string): RootTrees {
-    return treeEntries(this.#git, this.#summary(snapshot).files) ?? new Map();
+    return this.#git.entries(this.#summary(snapshot).files) ?? new Map();
   }
 
   #restoreRoot(
@@ -180,7 +261,7 @@ export class Lineage {
     checkId(snapshot);
     const found = this.#summaries.get(snapshot);
     if (found !== undefined) return found;
-    const entries = treeEntries(this.#git, snapshot);
+    const entries = this.#git.entries(snapshot);
     const [files, metadata, manifest] = ['files', 'metadata', 'manifest'].map((name) => entries?.get(name));
     if (files === undefined || metadata === undefined || manifest === undefined)
       throw missingSnapshot(snapshot);
@@ -208,14 +289,6 @@ export class Lineage {
 }
 
 type RootTrees = ReadonlyMap<string, string>;
-
-/** Of a tree whose names are plain: names to hashes. Undefined where it is not here. */
-function treeEntries(git: ShadowGit, tree: string): Map<string, string> | undefined {
-  const listing = git.run(['ls-tree', '-z', tree], { mayFail: true });
-  if (listing === undefined) return undefined;
-  const lines = listing.toString('latin1').split('\0').slice(0, -1);
-  return new Map(lines.map((line) => [line.split('\t')[1] ?? '', line.split(/[ \t]/)[2] ?? '']));
-}
 
 function checkId(snapshot: string): void {
   if (/^[0-9a-f]{40}$/.test(snapshot)) return;

@@ -10,10 +10,10 @@ const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin';
 
 /** Opens the snapshots of this host. Threads start with the first call that needs them. */
 export function openSnapshots(options: SnapshotsOptions): Snapshots {
-  const { directory, limits = {}, searchPath = SEARCH_PATH, threads = THREADS } = options;
+  const { directory, limits = {}, searchPath = SEARCH_PATH, threads = THREADS, shared } = options;
   const gitMs = limits.gitMs ?? SNAPSHOT_LIMITS.gitMs;
-  const data: ThreadData = { limits, git: { searchPath, timeoutMs: gitMs } };
-  const pool = Array.from({ length: threads }, () => new SnapshotThread(data));
+  const data: ThreadData = { limits, shared, git: { searchPath, timeoutMs: gitMs } };
+  const pool = Array.from({ length: threads }, () => new SnapshotThread(data, options.onWarning));
   return {
     of: (lineage) => {
       if (!/^[A-Za-z0-9_-]{1,100}$/.test(lineage)) {
@@ -42,6 +42,10 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     restore: call('restore'),
     isClean: call('isClean'),
     diff: call('diff'),
+    merge: call('merge'),
+    push: call('push'),
+    fetch: call('fetch'),
+    prune: call('prune'),
     has: call('has'),
   };
 }
@@ -53,12 +57,14 @@ interface Waiting {
 
 class SnapshotThread {
   readonly #data: ThreadData;
+  readonly #onWarning: (message: string) => void;
   readonly #waiting = new Map<number, Waiting>();
   #thread: Thread | undefined;
   #calls = 0;
 
-  constructor(data: ThreadData) {
+  constructor(data: ThreadData, onWarning: (message: string) => void = () => {}) {
     this.#data = data;
+    this.#onWarning = onWarning;
   }
 
   async call(call: Omit<ThreadCall, 'call'>): Promise<unknown> {
@@ -92,6 +98,10 @@ class SnapshotThread {
   }
 
   #hear(answer: ThreadAnswer): void {
+    if ('warning' in answer) {
+      this.#onWarning(answer.warning);
+      return;
+    }
     const waiting = this.#waiting.get(answer.call);
     this.#waiting.delete(answer.call);
     // An idle thread keeps no process alive.

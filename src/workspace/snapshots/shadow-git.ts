@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { SnapshotError } from './snapshot-error.ts';
 
 const ERROR_TEXT_LIMIT = 500;
+const MANY_PACKS = 50;
 const CHECKSUM_BYTES = 20;
 const INDEX_TRAILER_BYTES = 2 * CHECKSUM_BYTES;
 const BATCH_BYTES = 32 * 1024 * 1024;
@@ -26,6 +27,11 @@ const CONFIG = `[core]
 \tprotectHFS = false
 \tprotectNTFS = false
 \tlogAllRefUpdates = false
+\tfsync = committed,loose-object
+[receive]
+\tunpackLimit = 1
+[fetch]
+\tunpackLimit = 1
 [gc]
 \tauto = 0
 [maintenance]
@@ -64,6 +70,42 @@ export class ShadowGit {
     this.#replace('config', CONFIG);
     this.#replace('HEAD', 'ref: refs/heads/none\n');
     this.#mendPacks();
+  }
+
+  /** Of a tree whose names are plain: names to hashes. Undefined where it is not here. */
+  entries(tree: string): Map<string, string> | undefined {
+    const listing = this.run(['ls-tree', '-z', tree], { mayFail: true });
+    const lines = listing?.toString('latin1').split('\0').slice(0, -1);
+    return lines && new Map(lines.map((line) => [line.split('\t')[1] ?? '', line.split(/[ \t]/)[2] ?? '']));
+  }
+
+  /** Another git directory, with the same git. */
+  beside(directory: string): ShadowGit {
+    return new ShadowGit(directory, this.#command);
+  }
+
+  /** Joins small packs, so that each object is looked for in few. */
+  joinPacks(): void {
+    if (readdirSync(this.packs).filter((name) => name.endsWith('.pack')).length <= MANY_PACKS) return;
+    this.run(['repack', '--geometric=2', '-d', '-q']);
+  }
+
+  /**
+   * Removes all that no live snapshot holds, but for what is younger than the grace: a snapshot may just have been taken, and not yet
+   * be known as live.
+   */
+  prune(live: readonly string[], graceMs: number): void {
+    const input = Buffer.from(live.map((snapshot) => `${snapshot}\n`).join(''));
+    const here = (this.run(['cat-file', '--batch-check=%(objectname) %(objecttype)'], { input }) as Buffer)
+      .toString()
+      .split('\n')
+      .filter((line) => line.endsWith(' tree'))
+      .map((line) => line.split(' ')[0] as string);
+    const lines = [...new Set(here)].sort().map((snapshot) => `${snapshot} refs/snapshots/${snapshot}\n`);
+    this.#replace('packed-refs', `# pack-refs with: peeled fully-peeled sorted \n${lines.join('')}`);
+    const before = new Date(Date.now() - graceMs).toISOString();
+    this.run(['repack', '-A', '-d', '-q', `--unpack-unreachable=${before}`]);
+    this.run(['prune', `--expire=${before}`]);
   }
 
   #replace(name: string, text: string): void {
@@ -185,7 +227,7 @@ export class ShadowGit {
       GIT_NO_REPLACE_OBJECTS: '1',
       GIT_OPTIONAL_LOCKS: '0',
       GIT_TERMINAL_PROMPT: '0',
-      GIT_ADVICE: '0',
+      GIT_ALLOW_PROTOCOL: 'file:git:http:https:ssh',
     };
   }
 }

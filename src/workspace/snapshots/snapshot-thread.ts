@@ -1,10 +1,20 @@
 /** A thread that takes and restores snapshots: walking files and hashing would keep a worker's event loop from everything else. */
+import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../core/errors.ts';
 import { Lineage, type LineageOptions } from './lineage.ts';
 import { SnapshotError } from './snapshot-error.ts';
 
-export type LineageMethod = 'take' | 'restore' | 'isClean' | 'diff' | 'has';
+export type LineageMethod =
+  | 'take'
+  | 'restore'
+  | 'isClean'
+  | 'diff'
+  | 'merge'
+  | 'push'
+  | 'fetch'
+  | 'prune'
+  | 'has';
 
 export interface ThreadCall {
   readonly call: number;
@@ -15,10 +25,11 @@ export interface ThreadCall {
 }
 
 export type ThreadAnswer =
+  | { readonly warning: string }
   | { readonly call: number; readonly value: unknown }
   | { readonly call: number; readonly error: { readonly code: string; readonly message: string } };
 
-export type ThreadData = Omit<LineageOptions, 'directory'>;
+export type ThreadData = Pick<LineageOptions, 'limits' | 'git'> & { readonly shared?: string | undefined };
 
 /** Lineages that stay open: each keeps in memory what it knows of its objects. */
 const OPEN_LINEAGES = 64;
@@ -26,12 +37,22 @@ const OPEN_LINEAGES = 64;
 const lineages = new Map<string, Lineage>();
 
 function lineageAt(directory: string): Lineage {
-  const found = lineages.get(directory) ?? new Lineage({ ...(workerData as ThreadData), directory });
+  const found = lineages.get(directory) ?? openLineage(directory);
   lineages.delete(directory);
   lineages.set(directory, found);
   const [oldest] = lineages.keys();
   if (lineages.size > OPEN_LINEAGES && oldest !== undefined) lineages.delete(oldest);
   return found;
+}
+
+function openLineage(directory: string): Lineage {
+  const { shared, ...data } = workerData as ThreadData;
+  const lineage = basename(directory, '.git');
+  return new Lineage({
+    ...data,
+    directory,
+    ...(shared !== undefined && { shared: { remote: shared, lineage } }),
+  });
 }
 
 function answer({ call, directory, method, args }: ThreadCall): ThreadAnswer {
@@ -45,4 +66,16 @@ function answer({ call, directory, method, args }: ThreadCall): ThreadAnswer {
   }
 }
 
-parentPort?.on('message', (call: ThreadCall) => parentPort?.postMessage(answer(call)));
+/** Nobody waits for it, and what it could not do the next call tries again. */
+function tidy(directory: string): void {
+  try {
+    lineages.get(directory)?.tidy();
+  } catch (error) {
+    parentPort?.postMessage({ warning: messageOf(error) } satisfies ThreadAnswer);
+  }
+}
+
+parentPort?.on('message', (call: ThreadCall) => {
+  parentPort?.postMessage(answer(call));
+  if (call.method === 'take') tidy(call.directory);
+});

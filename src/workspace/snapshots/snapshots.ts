@@ -1,5 +1,6 @@
 import type { LeftOutReason } from './file-node.ts';
 import type { SnapshotLimits } from './limits.ts';
+import type { MergeConflict } from './merge-directories.ts';
 
 /** The files of one workspace on this host. */
 export interface WorkspaceFiles {
@@ -79,6 +80,20 @@ export interface ChangedFile {
   readonly removed?: number;
 }
 
+export interface MergeRequest {
+  /** Where the two began: what `theirs` was forked from. */
+  readonly base: string;
+  readonly ours: string;
+  readonly theirs: string;
+  /** Names what is kept of `theirs` in conflicts: letters, digits, `_`, `-`; default `theirs`. */
+  readonly label?: string;
+}
+
+export interface Merged {
+  readonly id: string;
+  readonly conflicts: readonly (Omit<MergeConflict, 'path'> & RootPath)[];
+}
+
 /**
  * The snapshots of a tree of forks, whose workspaces share what is the same. Everything rejects with `SnapshotError`.
  *
@@ -96,6 +111,22 @@ export interface SnapshotStore {
   isClean(files: WorkspaceFiles, snapshot: string): Promise<boolean>;
   /** The roots that differ, in the order of their names. */
   diff(from: string, to: string, options?: DiffOptions): Promise<readonly RootDiff[]>;
+  /**
+   * A new snapshot: the files of `ours` with what `theirs` changed since `base`. Nothing of either is lost in a conflict, but a file that
+   * both moved and changed counts as deleted and added.
+   */
+  merge(request: MergeRequest): Promise<Merged>;
+  /**
+   * Hands a snapshot to the other hosts (`shared`), before anything names it to them. Again is nothing; without `shared` nothing.
+   */
+  push(snapshot: string): Promise<void>;
+  /** Brings a snapshot that another host pushed here; nothing where it is here. */
+  fetch(snapshot: string): Promise<void>;
+  /**
+   * Removes from this host all that neither a live snapshot holds (heads, and bases of forks and merges to come) nor is younger than the limit
+   * `pruneGraceMs`. Removes `dead` from where hosts share.
+   */
+  prune(live: readonly string[], dead?: readonly string[]): Promise<void>;
   /** Whether the snapshot is on this host. */
   has(snapshot: string): Promise<boolean>;
 }
@@ -111,8 +142,12 @@ export interface SnapshotsOptions {
   /** Where snapshots are kept on this host: Capybara's own, never inside a workspace. Made if missing. */
   readonly directory: string;
   readonly limits?: Partial<SnapshotLimits>;
+  /** Where hosts share snapshots (`CAPYBARA_SNAPSHOTS`): an absolute path, made if missing, or the address of a git remote. */
+  readonly shared?: string | undefined;
   /** Where git is looked for: a PATH. */
   readonly searchPath?: string;
+  /** Told what went wrong with a chore that nobody waits for. */
+  readonly onWarning?: (message: string) => void;
   /** How many snapshots are taken or restored at once; default 2. */
   readonly threads?: number;
 }
