@@ -8,7 +8,7 @@ import { DEFAULT_LIMITS, LIMITED_SHELL, type Limits, limitArguments } from './li
 import { checkWay, openScratch, type Runner, runnerOf, type Scratch, UNPRIVILEGED } from './runner.ts';
 import type { Command, CommandResult, LeasedSandbox } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
-import { type HostView, hostView, type Profile } from './view.ts';
+import { type HostView, hostView, inMemory, type Profile } from './view.ts';
 
 export interface BubblewrapOptions extends CallOptions {
   readonly profile: Profile;
@@ -95,6 +95,8 @@ class Bubblewrap {
       ...NAMESPACES,
       ...(view.needsAccounts ? ['--uid', `${SEEN_ID}`, '--gid', `${SEEN_ID}`] : []),
       ...view.mounts(),
+      ...this.#temporary([...command.writable, ...readable, view.home], scratch),
+      ...view.homeMounts(),
       ...(view.needsAccounts ? accounts(view.home, handed) : []),
       ...this.#places(command, { scratch, readable, view }),
       ...(view.needsAccounts ? ['--remount-ro', '/'] : []),
@@ -124,21 +126,21 @@ class Bubblewrap {
     return view;
   }
 
+  /** Where something is to be mounted below it, /tmp is empty each time: a command could leave a symlink in its way. */
+  #temporary(paths: readonly string[], { tmp }: Scratch): string[] {
+    const isBelow = paths.some((path) => path.startsWith('/tmp/'));
+    return isBelow ? inMemory('/tmp', this.#limits.memoryFileBytes) : ['--bind', tmp, '/tmp'];
+  }
+
   /** Read-only ones last: they may lie within writable ones. */
   #places(
     { writable, link }: Command,
     { scratch, readable, view }: { scratch: Scratch; readable: readonly string[]; view: HostView },
   ): string[] {
-    const own = [
-      ...(this.#options.profile === 'strict' ? ['--bind', scratch.home, view.home] : []),
-      // Nothing is mounted below what a command may write to.
-      ...(this.#options.profile === 'local' && view.home !== '/tmp'
-        ? ['--bind', scratch.cache, `${view.home}/.cache`]
-        : []),
-    ];
+    const cache = ['--bind', scratch.cache, `${view.home}/.cache`];
+    const own = this.#options.profile === 'strict' ? ['--bind', scratch.home, view.home] : cache;
     return [
-      ...['--bind', scratch.tmp, '/tmp'],
-      ...own,
+      ...(view.home === '/tmp' ? [] : own),
       ...writable.flatMap((path) => ['--bind', path, path]),
       ...readable.flatMap((path) => ['--ro-bind', path, path]),
       ...(link === undefined ? [] : ['--symlink', link.to, link.path]),

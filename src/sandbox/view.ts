@@ -84,8 +84,10 @@ export const TOOLCHAINS: readonly string[] = [
 ];
 
 export interface HostView {
-  /** All but what the command may write and read besides. */
+  /** Comes first. */
   mounts(): string[];
+  /** Comes after /tmp, in which a home may lie. */
+  homeMounts(): string[];
   readonly home: string;
   /** Whether /etc must be given what says who the user is. */
   readonly needsAccounts: boolean;
@@ -111,19 +113,20 @@ export function hostView(options: ViewOptions): HostView {
   ];
   if (profile === 'strict') {
     const fixed = [...system(), ...devices];
-    return { mounts: () => fixed, home: PRIVATE_HOME, needsAccounts: true };
+    return { mounts: () => fixed, homeMounts: () => [], home: PRIVATE_HOME, needsAccounts: true };
   }
   const home = isDirectory(options.home) ? realOf(options.home) : '/';
   const fixed = asRoot ? [...system(), ...ADDED_PROGRAMS.flatMap(shown)] : hostWithout(options.hidden);
   return {
-    mounts: () => [...fixed, ...devices, ...(home === '/' ? [] : homeWithout(home, memoryFileBytes))],
+    mounts: () => [...fixed, ...devices],
+    homeMounts: () => (home === '/' ? [] : homeWithout(home, memoryFileBytes)),
     // A service may have none.
     home: home === '/' ? '/tmp' : home,
     needsAccounts: asRoot,
   };
 }
 
-function inMemory(path: string, bytes: number): string[] {
+export function inMemory(path: string, bytes: number): string[] {
   return ['--size', `${bytes}`, '--tmpfs', path];
 }
 

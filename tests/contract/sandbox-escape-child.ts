@@ -1,0 +1,57 @@
+/**
+ * A worker for the tests of escapes, as whoever starts it: runs scripts of its standard input (JSON, see `Order`) one after the other
+ * in one command, and prints what each said as a JSON object by name.
+ */
+import { text } from 'node:stream/consumers';
+import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
+import type { Command } from '../../src/sandbox/sandbox.ts';
+import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
+import type { Profile } from '../../src/sandbox/view.ts';
+
+export interface Order {
+  readonly profile: Profile | 'none';
+  readonly program: string;
+  readonly data: string;
+  readonly workspace: string;
+  readonly scratch: string;
+  readonly scripts: Readonly<Record<string, string>>;
+}
+
+const order = JSON.parse(await text(process.stdin)) as Order;
+const options = { environment: process.env, maxOutputBytes: 64 * 1024 * 1024 };
+const limits = {
+  ...{ processes: 100, memoryBytes: 512 * 1024 * 1024, fileBytes: 16 * 1024 * 1024, openFiles: 256 },
+  ...{ cpuSeconds: 2, memoryFileBytes: 16 * 1024 * 1024 },
+};
+const { profile, program, data } = order;
+const sandbox =
+  profile === 'none'
+    ? createUnconfinedSandbox(options)
+    : createBubblewrapSandbox({ ...options, profile, program, limits, hidden: [data] });
+
+const BOUNDARY = '--- 5f0c1c2e ---';
+const script = `trap : TERM\n${Object.entries(order.scripts)
+  .map(
+    ([name, each]) => `printf '%s' '${BOUNDARY}${name.replaceAll("'", '')}|'\n( ${each}\n) </dev/null 2>&1`,
+  )
+  .join('\n')}`;
+// More than one argument may hold.
+const { writeFile } = await import('node:fs/promises');
+await writeFile(`${order.workspace}/attempts.sh`, script);
+const command: Command = {
+  script: 'exec bash ./attempts.sh',
+  cwd: order.workspace,
+  writable: [order.workspace],
+  scratch: order.scratch,
+  timeoutMs: 120_000,
+};
+const result = await sandbox.run(command, new AbortController().signal);
+await sandbox.close();
+const said = result.output.split(BOUNDARY).slice(1);
+process.stdout.write(
+  JSON.stringify({
+    end: result.end,
+    droppedBytes: result.droppedBytes,
+    said: said.map((each) => [each.slice(0, each.indexOf('|')), each.slice(each.indexOf('|') + 1)]),
+  }),
+);

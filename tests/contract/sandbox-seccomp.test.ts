@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { seccompFilter } from '../../src/sandbox/seccomp.ts';
+import { type Architecture, AUDIT_ARCH, INSPECTED, REFUSED } from '../../src/sandbox/seccomp-numbers.ts';
+
+const ALLOW = 0x7fff0000;
+const KILL = 0x80000000;
+const errno = (number: number) => 0x00050000 | number;
+const [EPERM, ENOSYS, EAFNOSUPPORT] = [errno(1), errno(38), errno(97)];
+const ARCHITECTURES: readonly Architecture[] = ['x64', 'arm64'];
+
+/** What a kernel does with the program: `struct seccomp_data` in, an action out. */
+function judge(filter: Buffer, call: { arch: number; number: number; args?: readonly number[] }): number {
+  const data = Buffer.alloc(64);
+  data.writeUInt32LE(call.number, 0);
+  data.writeUInt32LE(call.arch, 4);
+  for (const [index, value] of (call.args ?? []).entries())
+    data.writeBigUInt64LE(BigInt(value), 16 + 8 * index);
+  let accumulator = 0;
+  for (let at = 0; at < filter.length / 8; at++) {
+    const [code, ifTrue, ifFalse] = [filter.readUInt16LE(at * 8), filter[at * 8 + 2], filter[at * 8 + 3]];
+    const value = filter.readUInt32LE(at * 8 + 4);
+    const jump = (condition: boolean) => {
+      at += (condition ? ifTrue : ifFalse) ?? 0;
+    };
+    if (code === 0x20) accumulator = data.readUInt32LE(value);
+    else if (code === 0x54) accumulator = (accumulator & value) >>> 0;
+    else if (code === 0x15) jump(accumulator === value);
+    else if (code === 0x35) jump(accumulator >= value);
+    else if (code === 0x45) jump((accumulator & value) !== 0);
+    else if (code === 0x06) return value;
+    else throw new Error(`there is no instruction ${code}`);
+  }
+  throw new Error('the program has no end');
+}
+
+describe.each(ARCHITECTURES)('the filter for %s', (architecture) => {
+  const filter = seccompFilter(architecture) ?? Buffer.alloc(0);
+  const arch = AUDIT_ARCH[architecture];
+  const of = (name: keyof typeof INSPECTED, ...args: number[]) =>
+    judge(filter, { arch, number: INSPECTED[name][architecture], args });
+
+  it('refuses every call of its table, and none beside it', () => {
+    const refused = new Map(
+      Object.entries(REFUSED).flatMap(([name, numbers]) => {
+        const number = numbers[architecture];
+        return number === undefined ? [] : [[number, name] as const];
+      }),
+    );
+    expect(refused.size).toBeGreaterThan(40);
+    const inspected = Object.values(INSPECTED).map((numbers) => numbers[architecture]);
+    for (let number = 0; number < 463; number++) {
+      if (inspected.includes(number)) continue;
+      const expected = refused.has(number) ? EPERM : ALLOW;
+      expect([number, refused.get(number), judge(filter, { arch, number })]).toEqual([
+        number,
+        refused.get(number),
+        expected,
+      ]);
+    }
+  });
+
+  it('says of newer calls that there are none', () => {
+    expect(judge(filter, { arch, number: 462 })).toBe(ALLOW);
+    for (const number of [463, 467, 1_000, 0x3fffffff]) expect(judge(filter, { arch, number })).toBe(ENOSYS);
+  });
+
+  it('kills what runs by the numbers of another architecture', () => {
+    for (const other of [0x40000003, 0x40000028, AUDIT_ARCH[architecture === 'x64' ? 'arm64' : 'x64'], 0]) {
+      expect(judge(filter, { arch: other, number: 0 })).toBe(KILL);
+    }
+  });
+
+  it('lets processes and threads be made, and no namespace', () => {
+    expect(of('clone', 0x11)).toBe(ALLOW);
+    // pthread_create of glibc.
+    expect(of('clone', 0x3d0f00)).toBe(ALLOW);
+    const namespaces = [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000];
+    for (const flag of namespaces) {
+      expect(of('clone', flag | 0x11)).toBe(EPERM);
+      expect(of('unshare', flag)).toBe(EPERM);
+    }
+    expect(of('unshare', 0x80)).toBe(EPERM);
+    expect(of('unshare', 0x400)).toBe(ALLOW);
+    expect(of('clone3')).toBe(ENOSYS);
+  });
+
+  it('lets streams and datagrams be, its own machine, and questions about routes', () => {
+    for (const [family, type, protocol] of [
+      [1, 1, 0],
+      [1, 5, 0],
+      [2, 1, 6],
+      [2, 2 | 0x80000, 17],
+      [10, 1 | 0x800, 0],
+      [16, 3, 0],
+    ] as const) {
+      expect([family, type, of('socket', family, type, protocol)]).toEqual([family, type, ALLOW]);
+    }
+    for (const family of [0, 3, 4, 15, 17, 21, 31, 38, 40, 44])
+      expect(of('socket', family, 1, 0)).toBe(EAFNOSUPPORT);
+    for (const type of [3, 4, 5, 10, 3 | 0x80000]) expect(of('socket', 2, type, 0)).toBe(EPERM);
+    for (const protocol of [1, 9, 12, 15]) expect(of('socket', 16, 3, protocol)).toBe(EAFNOSUPPORT);
+    expect(of('socketpair', 1, 1, 0)).toBe(ALLOW);
+    expect(of('socketpair', 30, 1, 0)).toBe(EAFNOSUPPORT);
+  });
+
+  it('lets terminals be asked and set, and not typed into', () => {
+    expect(of('ioctl', 0, 0x5401)).toBe(ALLOW);
+    for (const request of [0x5412, 0x541c, 0x1_0000_5412]) expect(of('ioctl', 0, request)).toBe(EPERM);
+  });
+});
+
+describe('the filter', () => {
+  it('for x86-64 says of the calls of x32 that there are none', () => {
+    const filter = seccompFilter('x64') ?? Buffer.alloc(0);
+    expect(judge(filter, { arch: AUDIT_ARCH.x64, number: 0x40000000 })).toBe(ENOSYS);
+  });
+
+  it('is not made for an architecture that it was not written for', () => {
+    expect(seccompFilter('ppc64')).toBeUndefined();
+  });
+});
