@@ -80,6 +80,7 @@ export function judge(call: JudgedCall, mode: Mode, permissions: Permissions = {
 
 /** In `auto` nobody is asked: what a person would be asked about runs where it can do no harm, and nowhere else. */
 function unasked(call: JudgedCall, { rule }: Verdict): Judgement {
+  if (rule?.decision === 'deny') return { decision: 'deny', reason: mayForbid(rule) };
   if (isHarmless(call)) return { decision: 'allow' };
   const why =
     rule === undefined
@@ -89,6 +90,11 @@ function unasked(call: JudgedCall, { rule }: Verdict): Judgement {
     decision: 'deny',
     reason: `${why}, and mode auto asks nobody outside a sandbox. Do it another way, or say what is needed.`,
   };
+}
+
+/** It may match, and may not: a person could tell. */
+function mayForbid(rule: Rule): string {
+  return `The rule ${sayRule(rule)} may forbid it: the call does not show all that it does. Write it plainly, without variables, loops and shells in it.`;
 }
 
 function isHarmless({ effect, parts, confined }: JudgedCall): boolean {

@@ -29,13 +29,16 @@ export async function loadShell(): Promise<SplitCommand> {
   return (script) => partsOf(unbash, script);
 }
 
-/** A line that goes on within a word or a sign: to bash `$\` and `(x)` on the next line are `$(x)`, to the parser they are not. */
-const JOINED_LINE = /(^|[^ \t])\\\n/;
+/**
+ * What bash and the parser may read in two ways: a carriage return, and a line that goes on within a word or a sign. To bash `$\` and
+ * `(x)` on the next line are `$(x)`.
+ */
+const DISPUTED = /\r|(^|[^ \t])\\\n/;
 
 function partsOf(unbash: Unbash, script: string): readonly ShellPart[] {
-  if (script.length > MAX_SCRIPT_LENGTH || JOINED_LINE.test(script)) return [{ kind: 'opaque' }];
-  // Bash and the parser need not agree on what these mean.
-  if (/[\0\r]/.test(script) || !script.isWellFormed()) return [{ kind: 'unparsed' }];
+  // No bash is handed these.
+  if (script.includes('\0') || !script.isWellFormed()) return [{ kind: 'unparsed' }];
+  if (script.length > MAX_SCRIPT_LENGTH || DISPUTED.test(script)) return [{ kind: 'opaque' }];
   const reader = new Reader(unbash);
   reader.script(unbash.parse(script));
   return reader.parts.length === 0 ? [{ kind: 'opaque' }] : reader.parts;

@@ -213,6 +213,21 @@ describe('judge', () => {
     expect(judge(fetch, 'auto', { rules: [rule('ask web_fetch')] }).decision).toBe('deny');
   });
 
+  test('forbids in auto what a rule may forbid, also where commands are confined', () => {
+    const rules = { rules: [rule('deny bash(git push *)')] };
+    for (const part of [OPAQUE, UNPARSED, command(`git ${HOLE}`)]) {
+      expect(judge(bash('managed, confined', part), 'auto', rules)).toEqual({
+        decision: 'deny',
+        reason:
+          'The rule bash(git push *) may forbid it: the call does not show all that it does. ' +
+          'Write it plainly, without variables, loops and shells in it.',
+      });
+    }
+    expect(judge(bash('managed, confined', command('git log')), 'auto', rules).decision).toBe('allow');
+    const asking = { rules: [rule('ask bash(git push *)')] };
+    expect(judge(bash('managed, confined', OPAQUE), 'auto', asking).decision).toBe('allow');
+  });
+
   test('says which rule forbids', () => {
     expect(judge(push, 'safe', { rules: [rule('deny bash(git *)')] })).toEqual({
       decision: 'deny',

@@ -1,5 +1,5 @@
 /** Commands that join the Capybara that `up` runs. */
-import { statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { byPrompt, CLI_TIMEOUT_MS, type CliProcess, git, normalised, Place } from '../support/cli.ts';
@@ -193,6 +193,26 @@ test('what was submitted is tailed, listed and shown', async () => {
   );
 });
 
+test('what is allowed always is not asked about again in this directory, until that is taken back', async () => {
+  const ask = () => inRepository('run', 'ask me', '--mode', 'safe');
+  const [, id = ''] = /approvals allow (apr_\w+)/.exec((await ask()).stderr) ?? [];
+  const allowed = await inRepository('approvals', 'allow', id, '--always');
+  const [, rule = ''] = /^(rule_\w+) allows/m.exec(allowed.stdout) ?? [];
+  const what = `bash with exactly this command, in ${repository}:\n    command │ echo mine > mine.txt\n`;
+  expect(allowed.stdout).toBe(
+    `${id} allowed\n${rule} allows ${what}Take it back with: capybara rules revoke ${rule}\n`,
+  );
+  expect((await inRepository('tail', 'last')).code).toBe(0);
+  expect(await ask()).toMatchObject({ code: 0, stderr: '' });
+  const { stdout } = await inRepository('rules', 'list');
+  expect(stdout.replace(/ · \S+ · admin\n/, ' · TIME · admin\n')).toBe(`${rule} · TIME · admin\n  ${what}`);
+  expect((await inRepository('rules', 'revoke', rule)).stdout).toBe(`${rule} revoked\n`);
+  expect((await inRepository('rules', 'list')).stdout).toBe('Nothing is allowed always.\n');
+  expect((await ask()).code).toBe(4);
+  await inRepository('tasks', 'cancel', 'last');
+  rmSync(join(repository, 'mine.txt'));
+});
+
 test('a question nobody is here to answer ends run with 4; allowed, the task goes on', async () => {
   const run = await inRepository('run', 'ask me', '--mode', 'safe');
   expect(run.code).toBe(4);
@@ -204,7 +224,10 @@ test('a question nobody is here to answer ends run with 4; allowed, the task goe
   expect(git(repository, 'status', '--porcelain')).toBe('');
   expect((await inRepository('tasks', 'list', '--limit', '1')).stdout).toContain('waiting (approval)');
   expect((await inRepository('approvals', 'list')).stdout).toMatch(
-    new RegExp(`^${id} · bash · \\S+ · task_\\w+\\n  command │ echo mine > mine\\.txt\\n$`),
+    new RegExp(
+      `^${id} · bash · \\S+ · task_\\w+\\n  command │ echo mine > mine\\.txt\\n` +
+        `  .always. allows bash with exactly this command, in ${repository}\\.\\n$`,
+    ),
   );
   expect(await inRepository('why', 'last')).toMatchObject({
     code: 0,

@@ -145,6 +145,18 @@ describe('a call that a person must allow', () => {
     expect(world.read(task, 'log')).toBe('a\na\n');
   });
 
+  test('may be one that merely reads, where a rule says so', async () => {
+    await world.startWorker();
+    const script = sequence([[call('look', { text: 'r' }), call('look', { text: 's' })], say('Done.')]);
+    const permissions = { restrictions: [{ decision: 'ask', tool: 'look' }] } as const;
+    const task = await world.submit({ mode: 'safe', permissions, script });
+    const [first = '', second = ''] = await asks(task, 2);
+    await world.answer(first, 'allowed');
+    await world.answer(second, 'denied');
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(results(task)).toEqual(['r', 'Denied: a person said no to this call.']);
+  });
+
   test('is denied where nobody answers in time, and the model hears it', async () => {
     await world.startWorker();
     const permissions = { ...ASK_NOTES, approvalSeconds: 1 };
