@@ -150,6 +150,10 @@ describe('the commits of a turn', () => {
 
   test('are three with any number of quick calls that change recorded files', async () => {
     await world.startWorker();
+    // The first snapshot takes a thread's start.
+    await world.taskEnds(
+      await world.submit({ script: sequence([call('note', { text: 'x' }), say('Done.')]) }),
+    );
     const notes = ['a', 'b', 'c'].map((text) => call('note', { text }));
     const task = await world.submit({ script: sequence([notes, say('Done.')]) });
     await world.taskEnds(task);

@@ -123,7 +123,12 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     await world.startWorker();
     const next = await world.submit({
       sessionId: task.sessionId,
-      script: sequence([call('bash', { command: 'cat cache/file' }), say('Done.')]),
+      script: sequence([
+        say('Before.'),
+        say('Before.'),
+        call('bash', { command: 'cat cache/file' }),
+        say('Done.'),
+      ]),
     });
     await world.taskEnds(next);
     const results = (await world.entries(task)).filter(({ kind }) => kind === 'tool_result');
