@@ -1,12 +1,15 @@
 /** Snapshots survive whoever writes them, move between hosts, and go when nobody needs them. */
 import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -102,6 +105,19 @@ describe('a store', () => {
     await store.restore(filesAt(root), ids[0] as string);
     expect(readTree(root)).toEqual({ a: text('0') });
     fsck('host');
+  });
+
+  it('holds large files whole, once each', async () => {
+    const content = randomBytes(9_500_001);
+    for (const name of ['a', 'b']) writeFileSync(join(root, name), content);
+    const store = storeOn('host');
+    const { id } = await store.take(filesAt(root));
+    emptyDirectory(root);
+    await store.restore(filesAt(root), id);
+    for (const name of ['a', 'b']) expect(readFileSync(join(root, name)).equals(content)).toBe(true);
+    fsck('host');
+    const [pack = ''] = readdirSync(packs('host')).filter((name) => name.endsWith('.pack'));
+    expect(statSync(join(packs('host'), pack)).size).toBeLessThan(10_000_000);
   });
 
   it('says what is missing, and what is no id', async () => {
