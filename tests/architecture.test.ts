@@ -72,6 +72,10 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     because:
       'it is a main file that runs the others as processes, breaks them, and reads what became of them',
   },
+  doctor: {
+    may: [...LEAVES, 'sandbox', 'config'],
+    because: 'it is a main file that looks at what the others would use, and starts none of them',
+  },
   cli: {
     may: ['core', 'config', 'log', 'version'],
     because: 'the CLI speaks HTTP like any other client, and starts quickly because it loads nothing else',
@@ -97,10 +101,10 @@ const ALLOWED: readonly {
 }[] = [
   // The shapes on the wire are what client and server share.
   { from: /^src\/cli\//, to: /^src\/api\/wire\.ts$/ },
-  // `up`, `run`, `api`, `worker`, `migrate` and `verify` start programs; they load them when they do.
+  // `up`, `run`, `api`, `worker`, `migrate`, `verify` and `doctor` start programs; they load them when they do.
   {
     from: /^src\/cli\//,
-    to: /^src\/(embedded\/[^/]+|(api|worker|verify)\/main|store\/(migrate|bootstrap))\.ts$/,
+    to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor)\/main|store\/(migrate|bootstrap))\.ts$/,
     lazy: true,
   },
   // The words for a provider's settings; nothing is read from the environment here.

@@ -1,5 +1,5 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { realpath } from 'node:fs/promises';
+import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import type { Writable } from 'node:stream';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
@@ -84,11 +84,11 @@ class Bubblewrap {
 
   async start(command: Command, marks: Marks): Promise<Started> {
     const { profile, program, unprivilegedUser = UNPRIVILEGED } = this.#options;
-    const runner = await runnerOf(command, { profile, unprivileged: unprivilegedUser });
-    const scratch = await openScratch(command.scratch, runner);
+    const runner = runnerOf(command, { profile, unprivileged: unprivilegedUser });
+    const scratch = openScratch(command.scratch, runner);
     const readable = [...(this.#options.readable ?? []), ...(command.readable ?? [])];
-    await checkPlaces([...command.writable, ...readable]);
-    if (runner) await checkWay([...command.writable, ...Object.values(scratch)], runner);
+    checkPlaces([...command.writable, ...readable]);
+    if (runner) checkWay([...command.writable, ...Object.values(scratch)], runner);
     const view = this.#view(process.getuid?.() === 0 && runner === undefined);
     const handed = new Handed();
     const args = [
@@ -163,9 +163,9 @@ function languageOf({ LANG, LC_ALL, LC_CTYPE, LANGUAGE, TZ }: Environment): Envi
 }
 
 /** A path with a symlink in it could be led elsewhere by whoever writes beside it. */
-async function checkPlaces(paths: readonly string[]): Promise<void> {
+function checkPlaces(paths: readonly string[]): void {
   for (const path of paths) {
-    const real = await realpath(path);
+    const real = realpathSync.native(path);
     if (real !== path)
       throw new Error(`A command was given ${path}, which leads to ${real}; expected the real path.`);
   }

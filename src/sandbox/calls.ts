@@ -14,7 +14,8 @@ export const KILL_GRACE_MS = 500;
 /** Linux takes no longer argument. */
 export const MAX_SCRIPT_BYTES = 128 * 1024 - 1;
 
-/** Between looks at what is still running. */
+/** Between looks at what is still running: what was killed is gone in less than a millisecond, mostly. */
+const FIRST_POLL_MS = 1;
 const POLL_MS = 10;
 /** After SIGKILL a process needs a moment; one that hangs in the kernel is left to the guard. */
 const KILL_WAIT_MS = 2_000;
@@ -171,7 +172,10 @@ class Call {
   /** SIGKILL, until nobody is left: a process may fork while it is looked for. */
   async #sweep(group: number): Promise<void> {
     const until = performance.now() + KILL_WAIT_MS;
-    while (this.#signal(group, 'SIGKILL') && performance.now() < until) await pause(POLL_MS);
+    for (let ms = FIRST_POLL_MS; this.#signal(group, 'SIGKILL'); ms = Math.min(2 * ms, POLL_MS)) {
+      if (performance.now() > until) return;
+      await pause(ms);
+    }
   }
 
   /** Whether a process of this call still runs; each gets the signal, if there is one. */

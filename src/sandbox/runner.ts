@@ -1,5 +1,8 @@
-/** Whose user id confined commands have, and what that user must be able to reach. */
-import { chmod, chown, mkdir, stat } from 'node:fs/promises';
+/**
+ * Whose user id confined commands have, and what that user must be able to reach. Nothing here waits: it is asked before every
+ * command, and a few looks at local directories take less time than to be woken ten times.
+ */
+import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Profile } from './view.ts';
 
@@ -18,14 +21,14 @@ export const UNPRIVILEGED: Runner = { uid: 61_000, gid: 61_000 };
  * As an ordinary user, and for root's own directories on its own machine (`local`): undefined, the worker's own user. For other
  * workers of root: the owner of the first directory the command may write to, so that what it makes belongs to whom the rest does.
  */
-export async function runnerOf(
+export function runnerOf(
   places: { readonly cwd: string; readonly writable: readonly string[] },
   { profile, unprivileged }: { readonly profile: Profile; readonly unprivileged: Runner },
-): Promise<Runner | undefined> {
+): Runner | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const [first] = places.writable;
   if (first === undefined) return profile === 'local' ? undefined : unprivileged;
-  const { uid, gid } = await stat(first);
+  const { uid, gid } = statSync(first);
   if (uid !== 0) return { uid, gid };
   if (profile === 'local') return undefined;
   throw new Error(
@@ -35,10 +38,10 @@ export async function runnerOf(
 }
 
 /** Lets others pass through a directory of root's to what lies in some directories of it, which they cannot list. */
-export async function openWay(directory: string, names: readonly string[]): Promise<void> {
+export function openWay(directory: string, names: readonly string[]): void {
   for (const path of [directory, ...names.map((name) => join(directory, name))]) {
-    await mkdir(path, { recursive: true });
-    await chmod(path, 0o711);
+    mkdirSync(path, { recursive: true });
+    chmodSync(path, 0o711);
   }
 }
 
@@ -49,23 +52,23 @@ export interface Scratch {
 }
 
 /** The parts of a scratch directory, made where they are missing, for their user alone. */
-export async function openScratch(scratch: string, runner: Runner | undefined): Promise<Scratch> {
+export function openScratch(scratch: string, runner: Runner | undefined): Scratch {
   const parts = { tmp: join(scratch, 'tmp'), home: join(scratch, 'home'), cache: join(scratch, 'cache') };
-  await mkdir(dirname(scratch), { recursive: true, mode: runner ? 0o711 : 0o700 });
+  mkdirSync(dirname(scratch), { recursive: true, mode: runner ? 0o711 : 0o700 });
   for (const path of [scratch, ...Object.values(parts)]) {
-    const made = await mkdir(path, { recursive: true, mode: 0o700 });
-    if (runner && (made !== undefined || (await stat(path)).uid !== runner.uid)) {
-      await chown(path, runner.uid, runner.gid);
+    const made = mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (runner && (made !== undefined || statSync(path).uid !== runner.uid)) {
+      chownSync(path, runner.uid, runner.gid);
     }
   }
   return parts;
 }
 
 /** Throws with the first directory on the way to one of the paths that the user may not enter. */
-export async function checkWay(paths: readonly string[], runner: Runner): Promise<void> {
+export function checkWay(paths: readonly string[], runner: Runner): void {
   const above = new Set(paths.flatMap(ancestors));
   for (const path of [...above].toSorted()) {
-    const { uid, gid, mode } = await stat(path);
+    const { uid, gid, mode } = statSync(path);
     const bit = uid === runner.uid ? 0o100 : gid === runner.gid ? 0o010 : 0o001;
     if ((mode & bit) !== 0) continue;
     throw new Error(

@@ -26,20 +26,8 @@ const ADDED_PROGRAMS = ['/opt', '/snap'];
 /** How many processors there are, which compilers and runtimes ask. */
 const PROCESSORS = '/sys/devices/system/cpu';
 
-/** Below /proc: the kernel lets root's user id change these, whatever capabilities it lacks. */
-const KERNEL_SETTINGS = [
-  'sys',
-  'fs',
-  'irq',
-  'bus',
-  'acpi',
-  'scsi',
-  'sysrq-trigger',
-  'pressure',
-  'timer_list',
-  'keys',
-  'mtrr',
-];
+/** Below /proc: the kernel lets root's user id change these, whatever capabilities it lacks. bwrap itself covers `irq` and `bus`. */
+const KERNEL_SETTINGS = ['sys', 'fs', 'sysrq-trigger', 'acpi', 'scsi', 'mtrr'];
 
 /**
  * Of /etc: what programs need to start, to know the time and to check certificates. None holds a secret, and each costs a sixth of

@@ -61,7 +61,7 @@ export interface WorkerParts extends WorkerAdditions {
 export async function composeWorker(config: Config, parts: WorkerParts): Promise<RunningWorker> {
   const { backends, log, moreTools = [] } = parts;
   log.info({ sandbox: parts.sandbox.name }, sandboxSentence(parts.sandbox));
-  const workspaceOwner = await ownerOfWorkspaces(config, parts.sandbox);
+  const workspaceOwner = ownerOfWorkspaces(config, parts.sandbox);
   const sandbox = openSandbox(config, parts.sandbox);
   const { db, queue: backend, bus, directUrl } = backends;
   try {
@@ -88,9 +88,9 @@ function openSandbox({ dataDir }: Config, { name, profile, program }: SandboxCho
 }
 
 /** A server's worker that is root keeps the files of its sessions for the user whom their commands run as. */
-async function ownerOfWorkspaces({ dataDir }: Config, { name, profile }: SandboxChoice) {
+function ownerOfWorkspaces({ dataDir }: Config, { name, profile }: SandboxChoice) {
   if (name === 'none' || profile !== 'strict' || process.getuid?.() !== 0) return undefined;
-  await openWay(dataDir, ['workspaces', 'scratch']);
+  openWay(dataDir, ['workspaces', 'scratch']);
   return UNPRIVILEGED;
 }
 

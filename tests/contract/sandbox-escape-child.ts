@@ -43,7 +43,7 @@ const command: Command = {
   cwd: order.workspace,
   writable: [order.workspace],
   scratch: order.scratch,
-  timeoutMs: 120_000,
+  timeoutMs: 170_000,
 };
 const result = await sandbox.run(command, new AbortController().signal);
 await sandbox.close();

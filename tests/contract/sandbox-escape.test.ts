@@ -31,6 +31,8 @@ import type { Order } from './sandbox-escape-child.ts';
 const CHILD = fileURLToPath(new URL('./sandbox-escape-child.ts', import.meta.url));
 const isRoot = process.getuid?.() === 0;
 const SECRET = 'ESCAPED: a secret\n';
+/** For all attempts of one case, on a busy machine. */
+const PATIENCE_MS = 180_000;
 /** All that is on the host before, and must be there as it was after. */
 const SECRETS = [
   ...['data/api-key', 'data/postgres/password', 'data/workspaces/other/file', 'data/scratch/other/tmp/file'],
@@ -63,6 +65,8 @@ class Host {
   connections = 0;
   readonly #closing: (() => void)[] = [];
   readonly #victim: ChildProcess;
+  /** The worker whose command tries. */
+  child: ChildProcess | undefined;
 
   private constructor(world: Omit<World, 'home' | 'workspace' | 'victim'>, victim: ChildProcess) {
     this.#victim = victim;
@@ -115,6 +119,7 @@ class Host {
   close(): void {
     for (const close of this.#closing) close();
     this.#victim.kill('SIGKILL');
+    this.child?.kill('SIGKILL');
     rmSync(this.path, { recursive: true, force: true });
   }
 
@@ -197,6 +202,7 @@ async function attempt(host: Host, { profile, as }: Case, attempts: readonly Att
   };
   const stdio = ['pipe', 'pipe', 'inherit', ...Array.from({ length: 9 }, () => left)] as const;
   const child = spawn(process.execPath, [CHILD], { ...as, env, cwd: '/', stdio: [...stdio] });
+  host.child = child;
   const scripts = Object.fromEntries(attempts.map(({ name, script }) => [name, script]));
   const scratch = join(data, 'scratch/mine');
   const order: Order = { profile, program: bubblewrap ?? '', data, workspace, scratch, scripts };
@@ -226,7 +232,7 @@ describe.runIf(bubblewrap !== undefined).each([...asUser, ...asRoot])('out of a 
   beforeAll(async () => {
     host = await Host.start(kind);
     outcome = await attempt(host, kind, escapeAttempts(host.world));
-  });
+  }, PATIENCE_MS);
   afterAll(() => host?.close());
 
   test.each(ATTEMPTS.filter(({ exceptRoot }) => !(rootsOwn && exceptRoot)))(

@@ -1,0 +1,124 @@
+/** What is wrong on this machine, and how to mend it: the checks behind `capybara doctor`. */
+import { execFile } from 'node:child_process';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { rgPath } from '@vscode/ripgrep';
+import { Client } from 'pg';
+import { type Config, commandEnvironment } from '../config.ts';
+import { messageOf } from '../core/errors.ts';
+import { silentLog } from '../log.ts';
+import { connectRedis, disconnectRedis, redisTarget } from '../redis.ts';
+import { decideSandbox, sandboxSentence } from '../sandbox/choose.ts';
+import type { Profile } from '../sandbox/view.ts';
+
+export interface Check {
+  readonly name: string;
+  /** `wrong` must be mended; a `warning` is worth knowing. */
+  readonly state: 'ok' | 'warning' | 'wrong';
+  /** A sentence without its stop. */
+  readonly found: string;
+  readonly cure?: string;
+}
+
+const ANSWER_TIMEOUT_MS = 5_000;
+
+/** Of a server where a database is configured, else of one's own Capybara. */
+export async function examine(config: Config): Promise<Check[]> {
+  const profile = config.databaseUrl === undefined ? 'local' : 'strict';
+  return Promise.all([
+    sandbox(config, profile),
+    program('ripgrep', rgPath, 'install Capybara anew: ripgrep comes with it'),
+    program('git', 'git', 'install git'),
+    Promise.resolve(dataDirectory(config.dataDir)),
+    ...(config.databaseUrl === undefined ? [] : [postgres('Postgres', config.databaseUrl)]),
+    ...(config.databaseDirectUrl === undefined
+      ? []
+      : [postgres('Postgres, direct', config.databaseDirectUrl)]),
+    ...(config.redisUrl === undefined ? [] : [redis(config.redisUrl)]),
+  ]);
+}
+
+async function sandbox(config: Config, profile: Profile): Promise<Check> {
+  const name = 'sandbox';
+  try {
+    const choice = await decideSandbox(config.sandbox, profile, commandEnvironment());
+    const found = sandboxSentence(choice).replace(/\.$/, '');
+    return { name, state: choice.name === 'none' ? 'warning' : 'ok', found };
+  } catch (error) {
+    return { name, state: 'wrong', found: messageOf(error).replace(/\.$/, '') };
+  }
+}
+
+async function program(name: string, path: string, cure: string): Promise<Check> {
+  const options = { timeout: ANSWER_TIMEOUT_MS, env: { PATH: commandEnvironment().PATH } };
+  return new Promise((resolve) => {
+    execFile(path, ['--version'], options, (error, stdout) => {
+      if (error)
+        resolve({ name, state: 'wrong', found: `${name} does not run (${error.message.trim()})`, cure });
+      else resolve({ name, state: 'ok', found: stdout.split('\n')[0] ?? '' });
+    });
+  });
+}
+
+/** The directory itself, or where it would be made. */
+function dataDirectory(path: string): Check {
+  const name = 'data directory';
+  const cure = 'set CAPYBARA_DATA_DIR to a directory of your own';
+  const place = nearest(path);
+  try {
+    if (!statSync(place).isDirectory())
+      return { name, state: 'wrong', found: `${place} is not a directory`, cure };
+    accessSync(place, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    return { name, state: 'wrong', found: `${place} is not writable (${messageOf(error)})`, cure };
+  }
+  return { name, state: 'ok', found: place === path ? `${path} is writable` : `${path} can be made` };
+}
+
+function nearest(path: string): string {
+  return existsSync(path) || dirname(path) === path ? path : nearest(dirname(path));
+}
+
+async function postgres(name: string, url: string): Promise<Check> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: ANSWER_TIMEOUT_MS });
+  try {
+    await client.connect();
+    return { name, state: 'ok', found: `${where(url)} answers` };
+  } catch (error) {
+    const found = `${where(url)} does not answer (${reasonOf(error)})`;
+    return { name, state: 'wrong', found, cure: 'start it, or set DATABASE_URL to the one that runs' };
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+async function redis(url: string): Promise<Check> {
+  const name = 'Redis';
+  const target = redisTarget(url);
+  const client = connectRedis(
+    { url: target.url, log: silentLog },
+    { retryStrategy: () => null, lazyConnect: true },
+  );
+  client.options.connectTimeout = ANSWER_TIMEOUT_MS;
+  try {
+    await client.connect();
+    return { name, state: 'ok', found: `${where(url)} answers` };
+  } catch (error) {
+    const found = `${where(url)} does not answer (${reasonOf(error)})`;
+    return { name, state: 'wrong', found, cure: 'start it, or set REDIS_URL to the one that runs' };
+  } finally {
+    await disconnectRedis(client);
+  }
+}
+
+/** Without who and with what password. */
+function where(url: string): string {
+  const { hostname, port, pathname } = new URL(url);
+  return `${hostname}${port === '' ? '' : `:${port}`}${pathname}`;
+}
+
+/** Several addresses of one name fail as one error without words. */
+function reasonOf(error: unknown): string {
+  const errors = error instanceof AggregateError ? error.errors : [error];
+  return errors.map(messageOf).join('; ');
+}

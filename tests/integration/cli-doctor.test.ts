@@ -1,0 +1,70 @@
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { afterAll, expect, inject, test } from 'vitest';
+import { bubblewrap } from '../support/bubblewrap.ts';
+import { CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
+
+const place = new Place();
+afterAll(() => place.remove());
+
+const stateOf = (stdout: string) => {
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; state: string; found: string }[] };
+  return Object.fromEntries(checks.map(({ name, state }) => [name, state]));
+};
+
+test('doctor says what is in force, and that nothing must be mended', {
+  timeout: CLI_TIMEOUT_MS,
+}, async () => {
+  const { code, stdout, stderr } = await place.run(['doctor']);
+  expect(stderr).toBe('');
+  const lines = stdout.trim().split('\n');
+  expect(lines[0]).toBe('! sandbox: Commands run unconfined: CAPYBARA_SANDBOX is off.');
+  expect(lines[1]).toMatch(/^✓ ripgrep: ripgrep \d/);
+  expect(lines[2]).toMatch(/^✓ git: git version \d/);
+  expect(lines[3]).toBe(`✓ data directory: ${place.dataDir} can be made.`);
+  expect(lines).toHaveLength(4);
+  expect(code).toBe(0);
+});
+
+test('doctor --json finds what must be mended', { timeout: CLI_TIMEOUT_MS }, async () => {
+  // A port that nobody listens on any more.
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  const file = join(place.path, 'file');
+  writeFileSync(file, '');
+  const env = {
+    ...{ DATABASE_URL: `postgres://u:secret@127.0.0.1:${port}/d`, REDIS_URL: `redis://127.0.0.1:${port}` },
+    ...{ CAPYBARA_DATA_DIR: join(file, 'data'), CAPYBARA_SANDBOX: 'bubblewrap', PATH: '/nowhere' },
+  };
+  const { code, stdout } = await place.run(['doctor', '--json'], { env });
+  const states = {
+    sandbox: 'wrong',
+    git: 'wrong',
+    'data directory': 'wrong',
+    Postgres: 'wrong',
+    Redis: 'wrong',
+  };
+  expect(stateOf(stdout)).toEqual({ ripgrep: 'ok', ...states });
+  expect(stdout).not.toContain('secret');
+  expect(code).toBe(1);
+});
+
+test('doctor finds the Postgres that runs', { timeout: CLI_TIMEOUT_MS }, async () => {
+  const { code, stdout } = await place.run(['doctor', '--json'], {
+    env: { DATABASE_URL: inject('postgresUrl') },
+  });
+  expect(stateOf(stdout)).toMatchObject({ Postgres: 'ok' });
+  expect(code).toBe(0);
+});
+
+test.runIf(bubblewrap !== undefined)(
+  'doctor names bubblewrap where it works',
+  { timeout: CLI_TIMEOUT_MS },
+  async () => {
+    const { stdout } = await place.run(['doctor'], { env: { CAPYBARA_SANDBOX: 'auto' } });
+    expect(stdout).toMatch(/^✓ sandbox: Commands run in bubblewrap \(local\): \S+ \d+\.\d+\S* works here/);
+  },
+);
