@@ -239,6 +239,17 @@ const EXPIRED: Scene = {
   },
 };
 
+const UNANSWERED: Scene = {
+  name: 'a question that nobody answers in time',
+  wanted: asks,
+  points: ['after expire_approval'].map(first),
+  meanwhile: async ({ world, task }) => {
+    await world.taskIs(task, { status: 'waiting' });
+    await world.db
+      .sql`UPDATE approval SET expires_at = clock_timestamp() - interval '1 ms' WHERE task_id = ${task.taskId}`;
+  },
+};
+
 const RETRIED: Scene = {
   name: 'a request that fails once',
   wanted: { script: ({ attempt }) => (attempt === 1 ? error(500) : [say('Whole.'), COUNTED]) },
@@ -267,5 +278,6 @@ export const SCENES: readonly Scene[] = [
   SUSPECTED,
   UNWOKEN,
   EXPIRED,
+  UNANSWERED,
   RETRIED,
 ];
