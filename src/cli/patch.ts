@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Session } from '../api/wire.ts';
+import { commandEnvironment } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Style } from './terminal.ts';
 import { neutralised } from './untrusted-text.ts';
@@ -55,7 +56,7 @@ export async function applyPatch(patch: Buffer, directory: string): Promise<void
  */
 async function gitApply(patch: Buffer, directory: string): Promise<string | undefined> {
   const args = ['-c', 'core.autocrlf=false', 'apply', '--whitespace=nowarn', '-'];
-  const env = { ...process.env, GIT_CEILING_DIRECTORIES: dirname(directory), LC_ALL: 'C' };
+  const env = { ...commandEnvironment(), GIT_CEILING_DIRECTORIES: dirname(directory), LC_ALL: 'C' };
   const child = spawn('git', args, { cwd: directory, env, stdio: ['pipe', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

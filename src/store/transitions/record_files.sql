@@ -1,4 +1,4 @@
--- record_files: workspace → with this head, and with this base where it has none
+-- record_files: workspace → with this head, and with this base where it has none.
 --
 -- What its files were before a call that changes them, where that is not recorded yet. Guard: the attempt holds the turn.
 -- Returns: {outcome: 'recorded', seq} | {outcome: 'fenced'}
