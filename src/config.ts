@@ -42,6 +42,8 @@ export interface Config {
   readonly port: number;
   /** Absolute. */
   readonly dataDir: string;
+  /** Where hosts share snapshots of workspaces: a path or a git remote; each keeps its own where not set. */
+  readonly snapshots?: string;
   readonly concurrency: number;
   /** `provider/model`, or a bare model name where one provider is configured. */
   readonly model?: string;

@@ -80,7 +80,10 @@ export function composeApi(
 ): { readonly app: Api; close(): Promise<void> } {
   const { backends, log, allowLocal, moreTools = [] } = parts;
   const queue = backends.queue.queue();
-  const snapshots = openSnapshots({ directory: join(config.dataDir, 'snapshots') });
+  const snapshots = openSnapshots({
+    directory: join(config.dataDir, 'snapshots'),
+    shared: config.snapshots,
+  });
   const app = createApi({
     ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     db: backends.db.within(PATIENCE),

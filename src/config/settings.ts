@@ -156,6 +156,13 @@ export const SETTINGS = z.object({
   apiKey: secret('CAPYBARA_API_KEY').optional(),
   port: whole('CAPYBARA_PORT', 0, MAX_PORT).default(DEFAULT_PORT),
   dataDir: plain.register(metas, { env: 'CAPYBARA_DATA_DIR', expected: 'a path, absolute or from ~' }),
+  snapshots: plain
+    .regex(/^(?!-)/)
+    .register(metas, {
+      env: 'CAPYBARA_SNAPSHOTS',
+      expected: 'an absolute path, or the address of a git remote',
+    })
+    .optional(),
   concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
   sandbox: z
     .enum(['auto', 'bubblewrap', 'off'])

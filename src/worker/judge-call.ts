@@ -98,6 +98,19 @@ function pathsOf({ tool, args }: AskedCall): readonly string[] | undefined {
   return [typeof args.path === 'string' ? args.path : '.'];
 }
 
+/** Files of the workspace that a call names, from its root: none of a command's. */
+export async function pathsNamed(
+  shell: Shell,
+  { name, arguments: text }: Pick<Call, 'name' | 'arguments'>,
+  workspace: Workspace,
+): Promise<readonly string[]> {
+  const tool = shell.tools.tools.find((each) => each.name === name);
+  const args = tool && argumentsOf(tool, text);
+  const paths = tool && args && pathsOf({ tool, args });
+  const parts = await Promise.all((paths ?? []).map((path) => filePart(path, workspace)));
+  return parts.flatMap(({ path, isInside }) => (isInside && path !== '.' ? [path] : []));
+}
+
 let shellLoaded: ReturnType<typeof loadShell> | undefined;
 
 async function commandParts(command: string, workspace: Workspace): Promise<readonly CallPart[]> {

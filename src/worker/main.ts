@@ -71,6 +71,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
       tools: createRegistry([...configuredTools(builtinTools(config), config.tools), ...moreTools]),
       dataDir: config.dataDir,
+      sharedSnapshots: config.snapshots,
       version: VERSION,
       concurrency: config.concurrency,
     });

@@ -10,7 +10,7 @@ import { type CallResult, recordResults } from '../store/turns.ts';
 import { READ_OUTPUT } from '../tools/read-output.ts';
 import type { OutputRange, ToolOutcome } from '../tools/tool.ts';
 import { handBack } from './end-turn.ts';
-import { refusalNow } from './judge-call.ts';
+import { pathsNamed, refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
@@ -86,6 +86,7 @@ export function reportCalls(run: Run, reports: readonly CallReport[]): Progress 
 
 /** Commits the results so far and the start of `start`. False: the turn is somebody else's. */
 async function commit(shell: Shell, run: Run, start: readonly string[]): Promise<boolean> {
+  await run.shareFiles();
   const outcome = await recordResults(shell.db, run.held, { results: run.takePending(), start });
   if (outcome.outcome === 'fenced') return false;
   for (const id of start) run.started.add(id);
@@ -125,10 +126,12 @@ async function change(shell: Shell, run: Run, call: Call): Promise<Changed | und
   const signal = isCommitted ? run.changesSignal : run.signal;
   const outcome = await execute(shell, run, { call, signal });
   if (outcome === LEFT_BEHIND) checkout.abandon();
-  if (!signal.aborted) return recorded(checkout, closed(outcome));
+  const written = await pathsNamed(shell, call, checkout);
+  if (!signal.aborted) return recorded(checkout, { ...closed(outcome), written });
   // It runs again, from the files as they were.
   if (!isCommitted && (run.stopped === 'drain' || run.stopped === 'lost')) return undefined;
-  return recorded(checkout, { status: 'interrupted', text: `${outcome.text}\n[interrupted: ${why(run)}]` });
+  const text = `${outcome.text}\n[interrupted: ${why(run)}]`;
+  return recorded(checkout, { status: 'interrupted', text, written });
 }
 
 function why({ stopped = 'drain' }: Run): string {

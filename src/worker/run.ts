@@ -121,12 +121,21 @@ export class Run {
     return this.#workspace;
   }
 
-  /** Before the commit after which another run may work on the files. */
+  /** Before a commit that names snapshots. */
+  async shareFiles(): Promise<void> {
+    await (await this.#workspace?.catch(() => undefined))?.share();
+  }
+
+  /** As `shareFiles`, and before the commit after which another run may work on the files. */
   async leaveWorkspace(): Promise<void> {
     const opened = this.#workspace;
     this.#workspace = undefined;
     const checkout = await opened?.catch(() => undefined);
-    checkout?.release();
+    try {
+      await checkout?.share();
+    } finally {
+      checkout?.release();
+    }
   }
 
   /** The answer is in the log; from here on the calls are what is left to do. */

@@ -41,6 +41,7 @@ export async function noteFiles(shell: Shell, run: Run): Promise<boolean> {
   if (run.managed) return true;
   const { snapshot, changed } = await (await run.workspace(shell.openWorkspace)).record();
   if (!changed) return true;
+  await run.shareFiles();
   const outcome = await recordFiles(shell.db, run.held, snapshot);
   if (outcome.outcome === 'fenced') return false;
   await announce(shell, run.turn.rootId, outcome);
@@ -50,10 +51,10 @@ export async function noteFiles(shell: Shell, run: Run): Promise<boolean> {
 /** After a call. What cannot be recorded is put back where that may be, and is no success. */
 export async function recorded(
   checkout: Checkout,
-  outcome: Pick<Changed, 'status' | 'text'>,
+  { written, ...outcome }: Pick<Changed, 'status' | 'text'> & { readonly written: readonly string[] },
 ): Promise<Changed> {
   try {
-    const { snapshot, changed } = await checkout.record();
+    const { snapshot, changed } = await checkout.record(written);
     return changed ? { ...outcome, snapshot } : outcome;
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;

@@ -39,6 +39,8 @@ export interface WorkerOptions {
   readonly sandbox: Sandbox & { feed?(): void };
   readonly log: Log;
   readonly dataDir: string;
+  /** See `Config.snapshots`. */
+  readonly sharedSnapshots?: string | undefined;
   /** Whom new directories for workspaces are given to; the worker's own user where not given. */
   readonly workspaceOwner?: WorkspaceHost['owner'] | undefined;
   readonly version: string;
@@ -130,7 +132,10 @@ class LiveWorker implements RunningWorker {
       takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
       readGraceMs = READ_GRACE_MS,
     } = options;
-    this.#snapshots = openSnapshots({ directory: join(dataDir, 'snapshots') });
+    this.#snapshots = openSnapshots({
+      directory: join(dataDir, 'snapshots'),
+      shared: options.sharedSnapshots,
+    });
     const checkouts = checkoutHost(this.#snapshots, { dataDir, owner: options.workspaceOwner }, log);
     this.#shell = {
       db: patient(db, this.#hurry.signal),

@@ -13,7 +13,8 @@ export async function changesSince(
   { base, head }: { readonly base: string | null; readonly head: string | null },
 ): Promise<Uint8Array | undefined> {
   if (head === null) return new Uint8Array();
-  if (base === null) await holdNothing(store);
+  await store.fetch(head);
+  await (base === null ? holdNothing(store) : store.fetch(base));
   const [root] = await store.diff(base ?? NOTHING, head);
   return root === undefined ? new Uint8Array() : root.patch;
 }

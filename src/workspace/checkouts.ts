@@ -27,8 +27,13 @@ export interface Checkout extends Workspace {
   readonly managed: boolean;
   /** A call begins that may change files: what they are is not known until `record`. */
   disturb(): void;
-  /** The snapshot of the files as they are, and whether it differs from the one before. Throws `SnapshotError`. */
-  record(): Promise<{ readonly snapshot: string; readonly changed: boolean }>;
+  /**
+   * The snapshot of the files as they are, and whether it differs from the one before. `written`: files that a tool wrote, from the
+   * root: they are part of the work although they may be ignored. Throws `SnapshotError`.
+   */
+  record(written?: readonly string[]): Promise<Recorded>;
+  /** Hands what was recorded to the other hosts, before a commit names it to them. */
+  share(): Promise<void>;
   /** Whether the files are still what the newest snapshot says; false where there is none. */
   isUnchanged(): Promise<boolean>;
   /** Puts the files back to the newest snapshot. Managed workspaces only. */
@@ -36,6 +41,11 @@ export interface Checkout extends Workspace {
   /** A call that was left behind may go on changing the files: nobody is to have them after this run. */
   abandon(): void;
   release(): void;
+}
+
+export interface Recorded {
+  readonly snapshot: string;
+  readonly changed: boolean;
 }
 
 export interface CheckoutHost extends WorkspaceHost, Omit<PlaceHost, 'directory'> {
@@ -55,7 +65,8 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
     ...workspace,
     managed: false,
     disturb: () => {},
-    record: () => history.record(),
+    record: (written) => history.record(written),
+    share: () => history.share(),
     isUnchanged: () => history.isUnchanged(),
     undo: () => Promise.reject(new Error('a local workspace is never put back')),
     abandon: () => {},
@@ -95,6 +106,7 @@ export const NOTHING = 'de70d4636bf1f27527913324e1c5f3067a0a4a66';
 class History {
   readonly #files: WorkspaceFiles;
   readonly #store: SnapshotStore;
+  readonly #unshared: string[] = [];
   #head: string | null;
 
   constructor(head: string | null, root: string, store: SnapshotStore) {
@@ -107,12 +119,18 @@ class History {
     return this.#head;
   }
 
-  async record(): Promise<{ snapshot: string; changed: boolean }> {
+  async record(paths: readonly string[] = []): Promise<Recorded> {
     const previous = this.#head === null || this.#head === NOTHING ? {} : { previous: this.#head };
-    const { id: snapshot } = await this.#store.take(this.#files, previous);
+    const written = paths.map((path) => ({ root: ROOT_NAME, path }));
+    const { id: snapshot } = await this.#store.take(this.#files, { ...previous, written });
     const changed = snapshot !== this.#head;
     this.#head = snapshot;
+    if (changed) this.#unshared.push(snapshot);
     return { snapshot, changed };
+  }
+
+  async share(): Promise<void> {
+    for (const snapshot of this.#unshared.splice(0)) await this.#store.push(snapshot);
   }
 
   async isUnchanged(): Promise<boolean> {
@@ -122,7 +140,10 @@ class History {
   /** Nothing is what no store has to hold. */
   async restore(): Promise<void> {
     if (this.#head === NOTHING) for (const { path } of this.#files.roots) await empty(path);
-    else if (this.#head !== null) await this.#store.restore(this.#files, this.#head);
+    else if (this.#head !== null) {
+      await this.#store.fetch(this.#head);
+      await this.#store.restore(this.#files, this.#head);
+    }
   }
 }
 
@@ -160,10 +181,14 @@ class ManagedCheckout implements Checkout {
     this.#place.disturb();
   }
 
-  async record(): Promise<{ snapshot: string; changed: boolean }> {
-    const recorded = await this.#history.record();
+  async record(written?: readonly string[]): Promise<Recorded> {
+    const recorded = await this.#history.record(written);
     if (!this.#isAbandoned) this.#place.settle(recorded.snapshot);
     return recorded;
+  }
+
+  share(): Promise<void> {
+    return this.#history.share();
   }
 
   isUnchanged(): Promise<boolean> {

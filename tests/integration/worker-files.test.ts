@@ -135,6 +135,32 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     expect(results.at(-1)).toMatchObject({ parts: [{ text: 'kept\n' }] });
   });
 
+  test('that a tool wrote are part of the work although they are ignored', async () => {
+    const child = await world.startChild({ lease: SHORT_LEASE });
+    const task = await world.submit({
+      script: sequence([
+        [
+          call('write_file', { path: '.gitignore', content: 'build\n' }),
+          call('write_file', { path: 'build/made.txt', content: 'made' }),
+          call('stumble', { text: 'then' }),
+        ],
+        say('Done.'),
+      ]),
+    });
+    await child.hears('noted then');
+    child.kill('SIGSTOP');
+    await world.startWorker({ lease: SHORT_LEASE });
+    await world.taskEnds(task);
+    expect(world.read(task, 'build/made.txt')).toBe('made');
+    expect(world.notes(task)).toEqual(['then']);
+    expect(await world.calls(task)).toEqual([
+      'write_file succeeded',
+      'write_file succeeded',
+      'stumble succeeded',
+    ]);
+    child.kill('SIGKILL');
+  });
+
   test('of the user’s own are never put back: a call that was lost among changes is told as unknown', async () => {
     const child = await world.startChild();
     const task = await world.submit({
