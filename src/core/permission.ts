@@ -228,7 +228,3 @@ export interface Always {
 
 /** Longest value that is kept, in characters: what is longer can only be allowed once. */
 export const MAX_ALWAYS_LENGTH = 10_000;
-
-export function isSameAlways(one: Always, other: Always): boolean {
-  return one.kind === other.kind && one.value === other.value;
-}
