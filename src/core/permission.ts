@@ -152,8 +152,9 @@ function matchRule(rule: Rule, { tool, part }: Subject): Match {
   if (part.kind === 'whole') return 'possible';
   if (part.kind === 'file') return matchGlob(pattern, part.path, { isPath: true });
   // `git push *` means `git push` too.
-  if (pattern.endsWith(' *') && matchGlob(pattern.slice(0, -2), part.text) === 'certain') return 'certain';
-  return matchGlob(pattern, part.text);
+  const patterns = pattern.endsWith(' *') ? [pattern, pattern.slice(0, -2)] : [pattern];
+  const matches = patterns.map((each) => matchGlob(each, part.text));
+  return (['certain', 'possible'] as const).find((match) => matches.includes(match)) ?? 'none';
 }
 
 /** Where no rule says anything. */
