@@ -17,7 +17,9 @@ type Token =
 export function matchGlob(pattern: string, text: string, { isPath = false } = {}): Match {
   const tokens = tokensOf(pattern, isPath);
   if (covers(tokens, text, false)) return 'certain';
-  return text.includes(HOLE) && covers(tokens, text, true) ? 'possible' : 'none';
+  if (!text.includes(HOLE)) return 'none';
+  // Where nothing is put in, the blanks around it are gone too.
+  return covers(tokens, text.replaceAll(/ *\0 */g, HOLE), true) ? 'possible' : 'none';
 }
 
 function tokensOf(pattern: string, isPath: boolean): Token[] {

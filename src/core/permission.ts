@@ -152,8 +152,9 @@ function matchRule(rule: Rule, { tool, part }: Subject): Match {
   if (part.kind === 'whole') return 'possible';
   if (part.kind === 'file') return matchGlob(pattern, part.path, { isPath: true });
   // `git push *` means `git push` too.
-  if (pattern.endsWith(' *') && matchGlob(pattern.slice(0, -2), part.text) === 'certain') return 'certain';
-  return matchGlob(pattern, part.text);
+  const patterns = pattern.endsWith(' *') ? [pattern, pattern.slice(0, -2)] : [pattern];
+  const matches = patterns.map((each) => matchGlob(each, part.text));
+  return (['certain', 'possible'] as const).find((match) => matches.includes(match)) ?? 'none';
 }
 
 /** Where no rule says anything. */
@@ -228,7 +229,3 @@ export interface Always {
 
 /** Longest value that is kept, in characters: what is longer can only be allowed once. */
 export const MAX_ALWAYS_LENGTH = 10_000;
-
-export function isSameAlways(one: Always, other: Always): boolean {
-  return one.kind === other.kind && one.value === other.value;
-}

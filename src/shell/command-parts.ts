@@ -30,10 +30,10 @@ export async function loadShell(): Promise<SplitCommand> {
 }
 
 /**
- * What bash and the parser may read in two ways: a carriage return, and a line that goes on within a word or a sign. To bash `$\` and
+ * What bash and the parser may read in two ways: a carriage return, a backslash at the end, a line that goes on within a word or a sign. To bash `$\` and
  * `(x)` on the next line are `$(x)`.
  */
-const DISPUTED = /\r|(^|[^ \t])\\\n/;
+const DISPUTED = /\r|(^|[^ \t])\\\n|\\$/;
 
 function partsOf(unbash: Unbash, script: string): readonly ShellPart[] {
   // No bash is handed these.

@@ -19,7 +19,10 @@ export function textOf(word: Word): string {
 
 /** Literal text and holes; neighbouring texts are one. */
 function piecesOf(word: Word): string[] {
-  const pieces = word.parts === undefined ? [word.value] : word.parts.flatMap(piecesOfPart);
+  const { parts = [] } = word;
+  // Braces come first: what stands beside them may become part of a variable's name.
+  if (parts.some(({ type }) => type === 'BraceExpansion')) return [HOLE];
+  const pieces = parts.length === 0 ? [word.value] : parts.flatMap(piecesOfPart);
   const joined: string[] = [];
   for (const piece of pieces) {
     const last = joined.at(-1);

@@ -20,7 +20,7 @@ export type Judged =
   | { readonly decision: 'ask'; readonly always?: Always };
 
 /** A call as its tool reads it. */
-interface AskedCall {
+export interface AskedCall {
   readonly tool: Tool;
   readonly args: Readonly<Record<string, unknown>>;
 }
@@ -138,7 +138,7 @@ async function filePart(path: string, workspace: Workspace): Promise<FilePart> {
 }
 
 /** What of a call a person allows for good: all that decides what it does. */
-function alwaysOf(asked: AskedCall, parts: readonly CallPart[]): Always | undefined {
+export function alwaysOf(asked: AskedCall, parts: readonly CallPart[]): Always | undefined {
   const always = subjectOf(asked, parts);
   if (always === undefined || always.value.length > MAX_ALWAYS_LENGTH) return undefined;
   // The store keeps other characters in their place: what it would compare is not what was shown.

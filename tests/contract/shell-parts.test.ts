@@ -235,6 +235,7 @@ const ASKED = [
   'git status ;; rm x',
   'git status\r\nrm x',
   'git status\r',
+  'git status \\',
   'git status \0 rm x',
   'git\u00a0status',
   'git\u2003status',
@@ -273,6 +274,7 @@ describe('a script', () => {
     ['a > x; cd y; b > z; c > /z', ['a', '> x', 'cd y', 'b', 'opaque', 'c', '> /z']],
     ['a $(b > c) | d', [`a ${HOLE}`, 'b', '> c', 'd']],
     ['git push', ['git push']],
+    ['a b$X{c,d}e', [`a ${HOLE}`]],
   ])('%j has the parts %j', (script, parts) => {
     expect(texts(script)).toEqual(parts);
   });

@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MAX_SETTINGS_BYTES } from '../../src/config/files.ts';
 import {
+  MAX_ALLOWED_PATHS,
   MAX_BASH_SECONDS,
   MAX_CONCURRENCY,
   MAX_EXPIRE_SECONDS,
@@ -602,6 +603,14 @@ describe('rules', () => {
         );
     },
   );
+
+  test('allowed paths are at most as many as may be named', () => {
+    const env = (count: number) => ({
+      env: { CAPYBARA_TOOLS_ALLOWED_PATHS: Array(count).fill('a').join(',') },
+    });
+    expect(load(env(MAX_ALLOWED_PATHS)).config.tools.allowedPaths).toHaveLength(MAX_ALLOWED_PATHS);
+    expect(failure(env(MAX_ALLOWED_PATHS + 1))).toContain('must be at most 100 directories');
+  });
 
   test.each([
     ['CAPYBARA_TOOLS_BASH_TIMEOUT', MAX_BASH_SECONDS],
