@@ -1,5 +1,5 @@
 /** What becomes of a session's files: recorded after each call, put back where a worker was lost in the middle of one. */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
@@ -133,6 +133,20 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     await world.taskEnds(next);
     const results = (await world.entries(task)).filter(({ kind }) => kind === 'tool_result');
     expect(results.at(-1)).toMatchObject({ parts: [{ text: 'kept\n' }] });
+  });
+
+  test('follow their session to another host, where hosts share snapshots', async () => {
+    const sharedSnapshots = join(world.dir, 'shared');
+    const first = await world.startWorker({ dataDir: join(world.dir, 'host-a'), sharedSnapshots });
+    const task = await world.submit({ script: sequence([call('note', { text: 'a' }), say('Done.')]) });
+    await world.taskEnds(task);
+    await first.stop();
+    const dataDir = join(world.dir, 'host-b');
+    await world.startWorker({ dataDir, sharedSnapshots });
+    const script = sequence([say('Before.'), say('Before.'), call('note', { text: 'b' }), say('Done.')]);
+    await world.taskEnds(await world.submit({ sessionId: task.sessionId, script }));
+    const id = task.root.split('/').at(-2) ?? '';
+    expect(readFileSync(join(dataDir, 'workspaces', id, 'files', 'notes'), 'utf8')).toBe('a\nb\n');
   });
 
   test('that a tool wrote are part of the work although they are ignored', async () => {
