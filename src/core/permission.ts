@@ -136,7 +136,8 @@ function ruled(rules: readonly Rule[], subject: Subject): Verdict | undefined {
   for (const rule of rules.toReversed()) {
     const match = matchRule(rule, subject);
     if (match === 'certain') return strictest({ decision: rule.decision, rule }, possible ?? ALLOW);
-    if (match === 'possible' && rule.decision !== 'allow') possible ??= { decision: 'ask', rule };
+    if (match !== 'possible' || rule.decision === 'allow') continue;
+    possible = strictest(possible ?? ALLOW, { decision: 'ask', rule });
   }
   return possible;
 }
@@ -173,7 +174,12 @@ function isDangerous({ effect, confined, managed }: JudgedCall, part: CallPart):
 
 /** Of two that are equally strict, the first. */
 function strictest(one: Verdict, other: Verdict): Verdict {
-  return STRICTNESS[other.decision] > STRICTNESS[one.decision] ? other : one;
+  return strictnessOf(other) > strictnessOf(one) ? other : one;
+}
+
+/** A question that stands for a rule that may forbid is stricter than another. */
+function strictnessOf({ decision, rule }: Verdict): number {
+  return STRICTNESS[decision] + (decision === 'ask' && rule?.decision === 'deny' ? 0.5 : 0);
 }
 
 function isAllowedPath(path: string, allowed: readonly string[] | undefined): boolean {

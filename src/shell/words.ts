@@ -13,7 +13,8 @@ export function textOf(word: Word): string {
   const pieces = piecesOf(word);
   const [first = '', ...rest] = pieces;
   if (pieces.join('') === '') return "''";
-  const begin = word.text.startsWith('~') ? `~${quoted(first.slice(1))}` : quoted(first);
+  const isHome = word.text.startsWith('~') && first.startsWith('~');
+  const begin = isHome ? `~${quoted(first.slice(1))}` : quoted(first);
   return begin + rest.map(quoted).join('');
 }
 

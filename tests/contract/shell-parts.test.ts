@@ -274,7 +274,7 @@ describe('a script', () => {
     ['a > x; cd y; b > z; c > /z', ['a', '> x', 'cd y', 'b', 'opaque', 'c', '> /z']],
     ['a $(b > c) | d', [`a ${HOLE}`, 'b', '> c', 'd']],
     ['git push', ['git push']],
-    ['a b$X{c,d}e', [`a ${HOLE}`]],
+    ['a b$X{c,d}e ~{c,d}', [`a ${HOLE} ${HOLE}`]],
   ])('%j has the parts %j', (script, parts) => {
     expect(texts(script)).toEqual(parts);
   });

@@ -300,6 +300,7 @@ describe('judge', () => {
           expect(level(bash(place, ...parts), narrowed)).toBeGreaterThanOrEqual(one);
         },
       ),
+      { numRuns: 2_000 },
     );
   });
 });
