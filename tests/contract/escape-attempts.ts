@@ -279,7 +279,10 @@ function processes({ victim, workerPid }: World): Attempt[] {
       script: `grep -q '^NoNewPrivs:.*1' /proc/self/status || echo ESCAPED`,
       control: true,
     },
-    { name: 'become root by su', script: `su -c id </dev/null && echo ESCAPED; sudo -n id && echo ESCAPED` },
+    {
+      name: 'become root by su',
+      script: `timeout -s KILL 5 su -c id </dev/null && echo ESCAPED; timeout -s KILL 5 sudo -n id && echo ESCAPED`,
+    },
     {
       name: 'become root by a setuid copy',
       script: `cp /usr/bin/id ./id-copy && chmod u+s id-copy && [ "$(./id-copy -u)" = 0 ] && echo ESCAPED`,
