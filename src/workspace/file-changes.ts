@@ -4,8 +4,9 @@
  * dies midway leaves the rest to whoever rolls the workspace back.
  */
 import { randomBytes } from 'node:crypto';
-import { copyFile, link, lstat, mkdir, rename, rm, rmdir } from 'node:fs/promises';
+import { copyFile, lchown, link, lstat, mkdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { geteuid } from 'node:process';
 import { messageOf } from '../core/errors.ts';
 import { type SeenFiles, versionOf } from './seen-files.ts';
 import {
@@ -179,8 +180,7 @@ async function stage({ file, after, like }: Change, made: string[]): Promise<Sta
   try {
     const old = await oldFileOf(file);
     if (after === null || after === undefined) return { file, fresh: undefined, existed: old !== undefined };
-    const directory = await mkdir(dirname(file.path), { recursive: true });
-    if (directory !== undefined) made.push(...directoriesFrom(directory, dirname(file.path)));
+    made.push(...(await makeDirectory(dirname(file.path))));
     const fresh = besidePath(file.path);
     const model: OldFile | undefined = old ?? (like === undefined ? undefined : await oldFileOf(like));
     await fillNew(fresh, encodeText(after, file.shown), model).catch(async (error: unknown) => {
@@ -191,6 +191,18 @@ async function stage({ file, after, like }: Change, made: string[]): Promise<Sta
   } catch (error) {
     throw explainFileError(error, file.shown, 'written');
   }
+}
+
+/** The directories that had to be made. Where root makes them they belong to whom the directory above does. */
+async function makeDirectory(path: string): Promise<string[]> {
+  const first = await mkdir(path, { recursive: true });
+  if (first === undefined) return [];
+  const made = directoriesFrom(first, path);
+  if (geteuid?.() === 0) {
+    const { uid, gid } = await stat(dirname(first));
+    for (const directory of made) await lchown(directory, uid, gid);
+  }
+  return made;
 }
 
 /** From the first that was made down to the last. */

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { geteuid } from 'node:process';
 import { messageOf } from '../core/errors.ts';
 import { type FileKind, kindOfFile } from './file-kind.ts';
@@ -79,15 +80,16 @@ export async function oldFileOf({ path, shown }: NamedFile): Promise<OldFile | u
   return found;
 }
 
-/** A new file with mode (and for root the owner) of an old one. */
+/** A new file with the mode of an old one. Where root makes it, it belongs to whom the old one did, or its directory does. */
 export async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
   const handle = await open(path, 'wx');
   try {
     await handle.writeFile(bytes);
-    if (old !== undefined) {
-      if (geteuid?.() === 0) await handle.chown(old.uid, old.gid);
-      await handle.chmod(old.mode & 0o7777);
+    if (geteuid?.() === 0) {
+      const { uid, gid } = old ?? (await stat(dirname(path)));
+      await handle.chown(uid, gid);
     }
+    if (old !== undefined) await handle.chmod(old.mode & 0o7777);
     await handle.sync();
   } finally {
     await handle.close();

@@ -1,5 +1,6 @@
 import {
   chmod,
+  chown,
   link,
   mkdir,
   mkdtemp,
@@ -130,5 +131,31 @@ describe('createSeenFiles', () => {
   it('tells texts apart by their versions', () => {
     expect(versionOf('a')).toBe(versionOf('a'));
     expect(new Set(['a', 'a\n', '\ufeffa', ''].map(versionOf)).size).toBe(4);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)('what root writes', () => {
+  it('belongs to whom the directory does, and a file that was there to whom it did', async () => {
+    const mine = join(dir, 'theirs');
+    await mkdir(mine);
+    await chown(mine, 1234, 1235);
+    await put('theirs/old', 'old');
+    await chown(join(mine, 'old'), 77, 78);
+    const changes = new FileChanges(createSeenFiles());
+    for (const name of ['theirs/new', 'theirs/deep/er/new', 'theirs/old']) changes.write(file(name), 'text');
+    await changes.commit();
+    const owners = await Promise.all(
+      ['new', 'deep', 'deep/er', 'deep/er/new', 'old'].map(async (name) => {
+        const { uid, gid } = await stat(join(mine, name));
+        return `${name} ${uid}:${gid}`;
+      }),
+    );
+    expect(owners).toEqual([
+      'new 1234:1235',
+      'deep 1234:1235',
+      'deep/er 1234:1235',
+      'deep/er/new 1234:1235',
+      'old 77:78',
+    ]);
   });
 });
