@@ -2,6 +2,7 @@
  * A worker for the tests of escapes, as whoever starts it: runs scripts of its standard input (JSON, see `Order`) one after the other
  * in one command, and prints what each said as a JSON object by name.
  */
+import { mkdir, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import type { Command } from '../../src/sandbox/sandbox.ts';
@@ -30,14 +31,19 @@ const sandbox =
     : createBubblewrapSandbox({ ...options, profile, program, limits, hidden: [data] });
 
 const BOUNDARY = '--- 5f0c1c2e ---';
-const script = `trap : TERM\n${Object.entries(order.scripts)
-  .map(
-    ([name, each]) => `printf '%s' '${BOUNDARY}${name.replaceAll("'", '')}|'\n( ${each}\n) </dev/null 2>&1`,
-  )
-  .join('\n')}`;
+/** What hangs has not escaped; the others have their turn. */
+const SECONDS_EACH = 15;
+await mkdir(`${order.workspace}/attempts`);
+const lines: string[] = ['trap : TERM'];
+for (const [index, [name, each]] of Object.entries(order.scripts).entries()) {
+  await writeFile(`${order.workspace}/attempts/${index}.sh`, each);
+  lines.push(`printf '%s' '${BOUNDARY}${name.replaceAll("'", '')}|'`);
+  lines.push(
+    `timeout -s KILL ${SECONDS_EACH} bash ./attempts/${index}.sh </dev/null 2>&1 || [ $? != 137 ] || echo '(hung)'`,
+  );
+}
 // More than one argument may hold.
-const { writeFile } = await import('node:fs/promises');
-await writeFile(`${order.workspace}/attempts.sh`, script);
+await writeFile(`${order.workspace}/attempts.sh`, lines.join('\n'));
 const command: Command = {
   script: 'exec bash ./attempts.sh',
   cwd: order.workspace,
