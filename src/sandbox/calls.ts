@@ -70,7 +70,8 @@ export interface Kind {
 export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
   const worker = randomUUID();
   const lockLimit = randomInt(...LOCK_LIMITS.worker);
-  const guard = startGuard({ marker: `${WORKER_MARKER}=${worker}`, lockLimit, leaseMs: options.leaseMs });
+  const mark = { marker: `${WORKER_MARKER}=${worker}`, lockLimit };
+  const guard = startGuard({ ...mark, leaseMs: options.leaseMs });
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   return {
@@ -83,6 +84,7 @@ export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
       return result.finally(() => running.delete(result));
     },
     feed: () => guard.beat(),
+    mark,
     async close() {
       closing.abort();
       await Promise.allSettled(running);

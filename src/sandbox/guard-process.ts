@@ -7,7 +7,7 @@
  * killed too, and the guard goes on: the worker may have been paused and come back.
  */
 import { createInterface } from 'node:readline';
-import { signalAll } from './processes.ts';
+import { isMarker, signalAll } from './processes.ts';
 
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 500;
@@ -15,6 +15,8 @@ const LONGEST_PAUSE_MS = 500;
 const GIVE_UP_MS = 60_000;
 
 const [marker = '', locks = '', lease = '0'] = process.argv.slice(2);
+// Anything shorter might stand in the environment of any process, all of which would be killed.
+if (!isMarker(marker)) throw new Error(`'${marker}' marks no process of a sandbox`);
 const leaseMs = Number(lease);
 const groups = new Set<number>();
 let lastBeat = performance.now();

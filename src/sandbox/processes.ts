@@ -5,10 +5,13 @@
  * besides escapes: only a sandbox with process namespaces holds it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import type { SandboxMark } from './sandbox.ts';
 
 /** The environment variables that say whose a process is. */
 export const WORKER_MARKER = 'CAPYBARA_WORKER';
 export const CALL_MARKER = 'CAPYBARA_CALL';
+/** Anything shorter might stand in the environment of any process. */
+const MARKER = new RegExp(`^${WORKER_MARKER}=[0-9a-f-]{36}$`);
 
 export interface Belonging {
   /** `NAME=value`, random enough to occur in no other environment. */
@@ -44,6 +47,16 @@ export function signalAll(
     send(Number(pid), signal);
   }
   return found;
+}
+
+export function isMarker(text: string): boolean {
+  return MARKER.test(text);
+}
+
+/** Kills what a worker that is gone may have left running. False: nothing was. */
+export function endMarked({ marker, lockLimit }: SandboxMark): boolean {
+  if (!isMarker(marker)) throw new Error(`'${marker}' marks no process of a sandbox`);
+  return signalAll({ marker, lockLimit, groups: [] }, 'SIGKILL');
 }
 
 function belongs(pid: string, { marker, lockLimit, groups }: Belonging): boolean {

@@ -18,6 +18,15 @@ export interface Sandbox {
 /** A sandbox whose commands die when their worker no longer says that it lives and holds its lease. */
 export interface LeasedSandbox extends Sandbox {
   feed(): void;
+  /** What all processes of its commands carry: for `endMarked`, when their worker is gone. */
+  readonly mark: SandboxMark;
+}
+
+export interface SandboxMark {
+  /** `NAME=value` in their environment. */
+  readonly marker: string;
+  /** Their hard limit of file locks. */
+  readonly lockLimit: number;
 }
 
 export interface Command {

@@ -6,6 +6,8 @@ import type { ClosedCallStatus } from '../core/entry.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Call } from '../core/turn.ts';
 import type { Log } from '../log.ts';
+import { endMarked } from '../sandbox/processes.ts';
+import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { recordFiles } from '../store/turns.ts';
 import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
@@ -16,12 +18,17 @@ import type { Run } from './run.ts';
 import { announce, type Shell } from './shell.ts';
 
 /** What the checkouts of a worker share. */
-export function checkoutHost(snapshots: Snapshots, host: WorkspaceHost, log: Log): CheckoutHost {
-  const self = thisProcess();
+export function checkoutHost(
+  { snapshots, sandbox, log }: { snapshots: Snapshots; sandbox: Partial<LeasedSandbox>; log: Log },
+  host: WorkspaceHost,
+): CheckoutHost {
+  const { mark } = sandbox;
+  const self = { ...thisProcess(), ...(mark === undefined ? {} : { mark }) };
   return {
     ...host,
     ...{ snapshots, self, boot: self.host },
-    isGone: (other) => isGone(other, self),
+    // What was still there is being killed: the next run may find the place free.
+    isGone: (other) => isGone(other, self) && !(other.mark && endMarked(other.mark)),
     onError: (error) => log.warn({ error: messageOf(error) }, 'could not clear up after a workspace'),
   };
 }

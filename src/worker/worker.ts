@@ -9,7 +9,7 @@ import { DEFAULT_RETRY, type RetryPolicy, TAKEOVER_BACKOFF_MS } from '../core/re
 import type { Log } from '../log.ts';
 import type { Models } from '../model/providers.ts';
 import type { QueueBackend, TurnConsumer } from '../queue/queue.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { LeasedSandbox, Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
 import type { Patience } from '../store/patience.ts';
 import { attemptStates } from '../store/workers.ts';
@@ -36,7 +36,7 @@ export interface WorkerOptions {
   readonly bus: Bus;
   readonly models: Models;
   readonly tools: Registry;
-  readonly sandbox: Sandbox & { feed?(): void };
+  readonly sandbox: Sandbox & Partial<LeasedSandbox>;
   readonly log: Log;
   readonly dataDir: string;
   /** See `Config.snapshots`. */
@@ -136,7 +136,10 @@ class LiveWorker implements RunningWorker {
       directory: join(dataDir, 'snapshots'),
       shared: options.sharedSnapshots,
     });
-    const checkouts = checkoutHost(this.#snapshots, { dataDir, owner: options.workspaceOwner }, log);
+    const checkouts = checkoutHost(
+      { snapshots: this.#snapshots, sandbox, log },
+      { dataDir, owner: options.workspaceOwner },
+    );
     this.#shell = {
       db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs, readGraceMs },

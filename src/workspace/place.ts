@@ -28,11 +28,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-/** One run of one process. */
+/** A worker's process. */
 export interface Owner {
   readonly host: string;
   readonly pid: number;
   readonly pidStartedAt: string;
+  /** What the processes of its commands carry. */
+  readonly mark?: { readonly marker: string; readonly lockLimit: number };
 }
 
 export interface PlaceHost {

@@ -180,7 +180,7 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
   });
 
   it('lets a command run again when the worker has come back', async () => {
-    const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: 300 });
+    const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: 1_000 });
     const run = (script: string) =>
       sandbox.run(
         { script, cwd, writable: [cwd], scratch: cwd, timeoutMs: 10_000 },
@@ -190,7 +190,7 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
       expect((await run('sleep 5')).end).toEqual({ type: 'signal', signal: 'SIGKILL' });
       const beats = setInterval(() => sandbox.feed(), 30);
       sandbox.feed();
-      expect((await run('sleep 0.8')).end).toEqual({ type: 'exit', code: 0 });
+      expect((await run('sleep 2')).end).toEqual({ type: 'exit', code: 0 });
       clearInterval(beats);
     } finally {
       await sandbox.close();
