@@ -138,3 +138,16 @@ export function attemptStates(
       FROM attempt a JOIN turn u ON u.id = a.turn_id JOIN task t ON t.id = u.task_id
      WHERE a.id = ANY(${`{${attemptIds.join(',')}}`}::uuid[])`;
 }
+
+/** The processes that lost this turn, so that one on the same host can prove that they are gone. */
+export async function readLostProcesses(db: Database, turnId: string): Promise<LostProcess[]> {
+  return db.sql<LostProcess & Record<string, unknown>>`
+    SELECT w.host, w.pid, w.pid_started_at AS "pidStartedAt" FROM attempt a JOIN worker w ON w.id = a.worker_id
+     WHERE a.turn_id = ${turnId} AND a.outcome = 'lost'`;
+}
+
+interface LostProcess {
+  readonly host: string;
+  readonly pid: number;
+  readonly pidStartedAt: string;
+}

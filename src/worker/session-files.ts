@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import { endMarked } from '../sandbox/processes.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { recordFiles } from '../store/turns.ts';
+import { readLostProcesses } from '../store/workers.ts';
 import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
@@ -76,14 +77,21 @@ export async function recorded(
 
 /**
  * The calls of a turn that another attempt has begun, with what can be learnt of those that it left in the middle: one whose
- * files are as they were before simply runs again, of another the model is told what it left.
+ * files are as they were before runs again where its worker is proven gone; of another the model is told what it left.
  */
 export async function afterLoss(shell: Shell, run: Run): Promise<void> {
   const lost = run.calls.find(({ status, effect }) => status === 'started' && effect !== 'read');
   if (lost === undefined) return;
   const traces = run.managed ? PUT_BACK : await tracesOf(shell, run);
-  if (traces === '' && lost.effect === 'workspace') run.begins(lost);
+  const mayRunAgain = !run.managed && traces === '' && lost.effect === 'workspace';
+  if (mayRunAgain && (await nobodyGoesOn(shell, run))) run.begins(lost);
   else run.reread(run.calls.map((call) => (call === lost ? leaving(call, traces) : call)));
+}
+
+/** In the user's own directory a worker that stood still, and comes back, may still begin what it had been told to. */
+async function nobodyGoesOn(shell: Shell, run: Run): Promise<boolean> {
+  const lost = await readLostProcesses(shell.db, run.turn.id);
+  return lost.every((other) => isGone(other));
 }
 
 const TRACES = 'Files have changed since before the call, by the call or by the user.';

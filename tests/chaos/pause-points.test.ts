@@ -13,10 +13,10 @@ import {
   type Reading,
   readAll,
 } from './play.ts';
-import { SCENES } from './scenes.ts';
+import { SCENES, type Scene } from './scenes.ts';
 
 const kinds = await queueKinds('pause points on Redis');
-const readings = await readAll(SCENES);
+const readings = await readAll(SCENES.filter(({ onlyKilled }) => onlyKilled !== true));
 /** What may still happen after a pause differs between an act that has not begun and the step before it. */
 const ACTS = /^before (runTools|callModel)#/;
 const cases = readings.flatMap((reading) =>
@@ -46,18 +46,24 @@ describe.concurrent.each(kinds)('on $kind, a worker that stands still', ({ kind,
       const { outcome, after, changes } = await pause({ kind, ...redis }, reading.scene, point);
       expect(outcome).toEqual(expectedAt(reading, point));
       expect(changes).toEqual({});
-      expect(mayFollow(outcome, point)).toContainEqual(after);
+      expect(mayFollow(outcome, point, reading.scene)).toContainEqual(after);
     },
   );
 });
+
+/** What the calls of the first scene tell the world. */
+const TOLD = new Map([
+  ['before runTools#3', 'first'],
+  ['before runTools#4', 'second'],
+]);
 
 /**
  * What had been found safe just before the pause still begins after it: a call once, of which the model was told that nobody
  * knows whether it ran; or a request, unless the worker hears first that it has lost the turn.
  */
-function mayFollow(outcome: Outcome, point: string): Outcome[] {
-  if (point === 'before runTools#3') return [{ ...outcome, lines: [...outcome.lines, 'first'] }];
-  if (point === 'before runTools#4') return [{ ...outcome, lines: [...outcome.lines, 'second'] }];
+function mayFollow(outcome: Outcome, point: string, scene: Scene): Outcome[] {
+  const told = scene === SCENES[0] ? TOLD.get(point) : undefined;
+  if (told !== undefined) return [{ ...outcome, lines: [...outcome.lines, told] }];
   const [, turn] = /^before callModel#(\d+)$/.exec(point) ?? [];
   if (turn === undefined) return [outcome];
   const asked = outcome.requests.map((count, index) => (index + 1 === Number(turn) ? count + 1 : count));

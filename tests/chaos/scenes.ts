@@ -7,6 +7,8 @@ import type { Outcome, Played } from './play.ts';
 export interface Scene {
   readonly name: string;
   readonly wanted: Wanted;
+  /** A worker that is paused leaves something else than one that is killed: `integration/worker-files` says what. */
+  readonly onlyKilled?: true;
   /** The points at which its worker is stopped; without them, every one that it reaches. */
   readonly points?: readonly string[];
   /** Of the worker that is stopped. */
@@ -136,6 +138,11 @@ function tellingsAt(at: At) {
 /** Whatever happens to its worker, the files are those of one run; how often its calls were begun is another matter. */
 const CHANGES: Scene = {
   name: 'changes of files that are put back and run again',
+  points: [
+    'after record_answer#1',
+    ...around('runTools').flatMap((point) => [`${point}#1`, `${point}#2`, `${point}#3`]),
+    ...around('settle_turn').flatMap((point) => [`${point}#1`, `${point}#2`]),
+  ],
   wanted: {
     script: sequence([
       [call('note', { text: 'first' }, 'note_1'), call('note', { text: 'second' }, 'note_2'), COUNTED],
@@ -149,6 +156,13 @@ const CHANGES: Scene = {
 /** In the user's own directory nothing is put back: a call that left no trace runs again, another is unknown. */
 const LOCAL_CHANGES: Scene = {
   name: 'changes of the user’s own files',
+  onlyKilled: true,
+  points: [
+    ...around('record_answer'),
+    ...around('record_files'),
+    ...around('runTools'),
+    ...around('settle_turn'),
+  ].map(first),
   wanted: {
     local: true,
     script: sequence([

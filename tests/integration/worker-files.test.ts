@@ -195,4 +195,21 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
       'Files have changed since before the call, by the call or by the user.',
     );
   });
+
+  test('of the user’s own are not changed again for a worker that stands still and may come back', async () => {
+    const child = await world.startChild({ lease: SHORT_LEASE });
+    const task = await world.submit({
+      local: true,
+      script: sequence([call('halt', { text: 'once' }), say('Done.')]),
+    });
+    await child.hears('halted once');
+    child.kill('SIGSTOP');
+    await world.startWorker({ lease: SHORT_LEASE });
+    await world.taskEnds(task);
+    expect(await world.calls(task)).toEqual(['halt unknown']);
+    expect(world.notes(task)).toEqual([]);
+    child.kill('SIGCONT');
+    await child.hears('noted once');
+    expect(world.notes(task)).toEqual(['once']);
+  });
 });

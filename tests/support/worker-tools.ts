@@ -1,6 +1,7 @@
 /** Tools for tests of the worker, the same in its process and in a child's. */
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { defineTool, type Tool, type ToolContext } from '../../src/tools/tool.ts';
@@ -55,6 +56,19 @@ export function workerTools(say: (line: string) => void): Tool[] {
         await appendFile(join(workspace.root, 'notes'), `${args.text}\n`);
         say(`noted ${args.text}`);
         if (!before.includes(args.text)) await aborted(signal);
+        return { text: `noted ${args.text}` };
+      },
+    }),
+    defineTool({
+      name: 'halt',
+      description: 'Waits two seconds, whatever it is told, and appends a line to the file `notes`.',
+      parameters: text,
+      effect: 'workspace',
+      async execute(args, context) {
+        say(`halted ${args.text}`);
+        await delay(2_000);
+        await appendFile(join(context.workspace.root, 'notes'), `${args.text}\n`);
+        say(`noted ${args.text}`);
         return { text: `noted ${args.text}` };
       },
     }),
