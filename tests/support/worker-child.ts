@@ -6,6 +6,7 @@ import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { createLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import type { QueueBackend } from '../../src/queue/queue.ts';
+import type { LeasedSandbox, Sandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
@@ -32,7 +33,9 @@ const db = openDatabase({ url, log });
 const backend = await openBackend();
 const bus = createPostgresBus({ url, log });
 const lease = { ...DEFAULT_LEASE, ...options.lease };
-const sandbox = createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs });
+const sandbox = whenNeeded(() =>
+  createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs }),
+);
 const plain = {
   ...{ db, backend },
   models: createModels({ env: { baseUrl: modelUrl } }),
@@ -49,6 +52,21 @@ process.on('SIGTERM', () => {
   if (!isEnding) void end();
   isEnding = true;
 });
+
+/** Most of these workers run no command: they go without a guard, which is a process. */
+function whenNeeded(open: () => LeasedSandbox): Sandbox & { feed(): void } {
+  let opened: LeasedSandbox | undefined;
+  return {
+    name: 'none',
+    confined: false,
+    run: (...command) => {
+      opened ??= open();
+      return opened.run(...command);
+    },
+    feed: () => opened?.feed(),
+    close: async () => opened?.close(),
+  };
+}
 
 /** What is not loaded costs hundreds of starts nothing. */
 async function openBackend(): Promise<QueueBackend> {
