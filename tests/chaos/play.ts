@@ -195,14 +195,15 @@ async function outcomeOf(world: World, task: Task): Promise<Outcome> {
   };
 }
 
-/** The project's context says where and when. */
+/** The project's context says where and when, and a cut result by which call it can be read. */
 function anywhere(parts: Outcome['entries'][number]['parts'], { dir }: World) {
   return (
     parts?.map((part) => {
       if (part.type !== 'text') return part;
       const text = part.text
         .replaceAll(new RegExp(`${dir}\\S*`, 'g'), '(root)')
-        .replace(/^Date: .*$/m, '(date)');
+        .replace(/^Date: .*$/m, '(date)')
+        .replace(/\bout_[0-9a-f]{32}\b/g, '(output)');
       return { ...part, text };
     }) ?? null
   );
