@@ -1,6 +1,6 @@
 /** A session's changes on a person's screen, and in their directory. */
 import { spawn } from 'node:child_process';
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Session } from '../api/wire.ts';
 import { commandEnvironment } from '../config.ts';
@@ -77,13 +77,20 @@ async function gitApply(patch: Buffer, directory: string): Promise<string | unde
 }
 
 /**
- * How many files a patch changes. Throws `UserError` (`already_here`) where the session worked in this very directory: its changes
- * are in it.
+ * How many files a patch changes. Throws `UserError`: `directory_missing`; `already_here` where the session worked in this very
+ * directory, so that its changes are in it.
  */
 export function changesIn(
   patch: Buffer,
   { workspace, directory }: { workspace: Session['workspace']; directory: string },
 ): number {
+  if (!existsSync(directory)) {
+    throw new UserError(
+      'directory_missing',
+      `There is no directory ${directory}: make it, or name another.`,
+      2,
+    );
+  }
   if (workspace.kind === 'local' && workspace.path === realpathSync(directory)) {
     throw new UserError(
       'already_here',

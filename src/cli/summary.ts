@@ -54,7 +54,9 @@ function nextLines(task: Task, canContinue: boolean): string[] {
   const limit = LIMITS[task.error?.code ?? ''];
   if (canContinue && task.status === 'succeeded') return ['Next: capybara run --continue "…"'];
   if (canContinue && limit !== undefined) return [`Next: capybara run --continue --limit ${limit}=N "go on"`];
-  return task.status === 'succeeded' ? [] : [`Next: capybara tasks show ${task.id}`];
+  return [
+    `Next: capybara ${task.status === 'succeeded' ? `diff ${task.sessionId}` : `tasks show ${task.id}`}`,
+  ];
 }
 
 /** `12,345`: the same everywhere. */

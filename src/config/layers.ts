@@ -70,9 +70,13 @@ function layer(find: (key: SettingKey) => Found): Layer {
 
 /**
  * A server's, which reads no `.env`: what a project's says by these names is for its own program. And whoever wrote a project does
- * not say how its commands are confined.
+ * not say how its commands are confined, which files are Capybara's own (a database among them, which is started), or who gets those
+ * of its sessions.
  */
-const NOT_FROM_DOT_ENV: readonly SettingKey[] = ['databaseUrl', 'databaseDirectUrl', 'redisUrl', 'sandbox'];
+const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
+  ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
+  ...(['sandbox', 'dataDir', 'snapshots'] as const),
+];
 
 export function dotEnvLayer(cwd: string): Layer {
   const file = join(cwd, '.env');

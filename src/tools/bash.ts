@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { CommandResult } from '../sandbox/sandbox.ts';
 import { defineTool } from './tool.ts';
@@ -26,7 +28,8 @@ export const bashTool = defineTool({
     const { root, shown, scratch } = workspace;
     // A shell shows where it is by the name that it is given, if that leads there.
     const link = shown === root ? {} : { link: { path: shown, to: root } };
-    const places = { cwd: root, writable: [root], ...link, scratch, env: { PWD: shown } };
+    const readable = workspace.kind === 'local' ? runByOthers(root) : [];
+    const places = { cwd: root, writable: [root], readable, ...link, scratch, env: { PWD: shown } };
     const result = await sandbox.run(
       { script: command, ...places, timeoutMs: timeout * 1000, onOutput },
       signal,
@@ -35,6 +38,11 @@ export const bashTool = defineTool({
     return { text: describe(result, timeout), isError };
   },
 });
+
+/** In the user's own repository: what their next git command would run, unconfined. */
+function runByOthers(root: string): string[] {
+  return ['.git/config', '.git/hooks'].map((name) => join(root, name)).filter(existsSync);
+}
 
 function describe({ output, droppedBytes, end }: CommandResult, timeout: number): string {
   const dropped = droppedBytes > 0 ? `(${droppedBytes} more bytes of output were dropped)` : '';

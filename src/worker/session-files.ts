@@ -77,13 +77,16 @@ export async function recorded(
 
 /**
  * The calls of a turn that another attempt has begun, with what can be learnt of those that it left in the middle: one whose
- * files are as they were before runs again where its worker is proven gone; of another the model is told what it left.
+ * files are as they were before runs again, where it is no command and its worker is proven gone; of another the model is
+ * told what it left.
  */
 export async function afterLoss(shell: Shell, run: Run): Promise<void> {
   const lost = run.calls.find(({ status, effect }) => status === 'started' && effect !== 'read');
   if (lost === undefined) return;
   const traces = run.managed ? PUT_BACK : await tracesOf(shell, run);
-  const mayRunAgain = !run.managed && traces === '' && lost.effect === 'workspace';
+  // What a command did to ignored files, or to its caches, no snapshot tells.
+  const isOfFiles = shell.tools.effectOf(lost.name, false) === 'workspace';
+  const mayRunAgain = !run.managed && traces === '' && isOfFiles && lost.effect === 'workspace';
   if (mayRunAgain && (await nobodyGoesOn(shell, run))) run.begins(lost);
   else run.reread(run.calls.map((call) => (call === lost ? leaving(call, traces) : call)));
 }

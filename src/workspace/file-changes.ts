@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { copyFile, lchown, link, lstat, mkdir, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { geteuid } from 'node:process';
 import { messageOf } from '../core/errors.ts';
 import { type SeenFiles, versionOf } from './seen-files.ts';
@@ -75,6 +75,7 @@ export class FileChanges {
 
   /** `like`: a file whose mode and owner this one gets; its own where it exists. */
   write(file: NamedFile, text: string, like?: NamedFile): void {
+    refuseMetadata(file);
     encodeText(text, file.shown);
     const change = this.#changes.get(file.path) ?? { file, before: undefined, after: undefined };
     this.#changes.set(file.path, { ...change, after: text, ...(like === undefined ? {} : { like }) });
@@ -82,6 +83,7 @@ export class FileChanges {
 
   /** As `write`, over whatever is there; but not over what the agent knows as something else. */
   async replace(file: NamedFile, text: string): Promise<'created' | 'overwritten'> {
+    refuseMetadata(file);
     const existed = await this.#knownOrThere(file);
     this.write(file, text);
     return existed ? 'overwritten' : 'created';
@@ -89,6 +91,7 @@ export class FileChanges {
 
   /** There must be a file; it need not be text. */
   async remove(file: NamedFile): Promise<void> {
+    refuseMetadata(file);
     if (!(await this.#knownOrThere(file))) throw missing(file);
     const change = this.#changes.get(file.path) ?? { file, before: undefined, after: undefined };
     this.#changes.set(file.path, { ...change, after: null });
@@ -191,6 +194,14 @@ async function stage({ file, after, like }: Change, made: string[]): Promise<Sta
   } catch (error) {
     throw explainFileError(error, file.shown, 'written');
   }
+}
+
+const METADATA = /^\.(git|hg|svn|jj)$/i;
+
+/** A hook or a setting there would be run by whoever looks at the repository next, unconfined. */
+function refuseMetadata({ path, shown }: NamedFile): void {
+  if (!path.split(sep).some((name) => METADATA.test(name))) return;
+  throw new FileError(`'${shown}' belongs to version control itself: change it with its own commands.`);
 }
 
 /** The directories that had to be made. Where root makes them they belong to whom the directory above does. */

@@ -141,7 +141,8 @@ describe('a task that ends', () => {
     stream((response) => sendEvents(response, LOG));
     expect(await watch({ directory: '/there' })).toBe(0);
     expect(out).toMatch(/\n✓ Done in 12 s, 2 turns\n/);
-    expect(out).not.toContain('Next: ');
+    expect(out).toContain('Next: capybara diff ses_');
+    expect(out).not.toContain('--continue');
   });
 
   test.each([

@@ -134,6 +134,30 @@ describe('createSeenFiles', () => {
   });
 });
 
+describe('version control’s own files', () => {
+  it('are not written, replaced or removed: the user’s next command would run them', async () => {
+    await mkdir(join(dir, '.git/hooks'), { recursive: true });
+    await put('.git/config', 'old');
+    for (const name of [
+      '.git',
+      '.git/config',
+      '.git/hooks/pre-commit',
+      'deep/.GIT/config',
+      '.hg/hgrc',
+      '.jj/x',
+    ]) {
+      const changes = new FileChanges(createSeenFiles());
+      expect(() => changes.write(file(name), 'x')).toThrow('belongs to version control itself');
+      await expect(changes.replace(file(name), 'x')).rejects.toThrow('belongs to version control itself');
+      await expect(changes.remove(file(name))).rejects.toThrow('belongs to version control itself');
+    }
+    const changes = new FileChanges(createSeenFiles());
+    for (const name of ['.gitignore', '.github/workflow.yml', 'git/config']) changes.write(file(name), 'x');
+    await changes.commit();
+    expect(await text('.git/config')).toBe('old');
+  });
+});
+
 describe.skipIf(process.getuid?.() !== 0)('what root writes', () => {
   it('belongs to whom the directory does, and a file that was there to whom it did', async () => {
     const mine = join(dir, 'theirs');

@@ -196,6 +196,25 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     );
   });
 
+  test('of the user’s own may be ignored ones: a command that was lost is not run again', async () => {
+    const child = await world.startChild();
+    const command = 'echo x >> count; sleep 60';
+    const task = await world.submit({
+      local: true,
+      script: sequence([
+        call('write_file', { path: '.gitignore', content: 'count\n' }),
+        call('bash', { command }),
+        say('Done.'),
+      ]),
+    });
+    await world.until('the command runs', async () => world.read(task, 'count') === 'x\n');
+    child.kill('SIGKILL');
+    await world.startWorker();
+    await world.taskEnds(task);
+    expect(await world.calls(task)).toEqual(['write_file succeeded', 'bash unknown']);
+    expect(world.read(task, 'count')).toBe('x\n');
+  });
+
   test('of the user’s own are not changed again for a worker that stands still and may come back', async () => {
     const child = await world.startChild({ lease: SHORT_LEASE });
     const task = await world.submit({
