@@ -1,7 +1,6 @@
 /** A session's changes on a person's screen, and in their directory. */
 import { spawn } from 'node:child_process';
 import { realpathSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { Session } from '../api/wire.ts';
 import { commandEnvironment } from '../config.ts';
 import { UserError } from '../core/errors.ts';
@@ -51,12 +50,12 @@ export async function applyPatch(patch: Buffer, directory: string): Promise<void
 }
 
 /**
- * What git says against it; undefined where it was applied. It looks at all files before it writes the first. A repository around
- * the directory does not count: paths are meant from here.
+ * What git says against it; undefined where it was applied. It looks at all files before it writes the first. No repository
+ * counts: paths are meant from here, and attributes would change line ends and run filters.
  */
 async function gitApply(patch: Buffer, directory: string): Promise<string | undefined> {
-  const args = ['-c', 'core.autocrlf=false', 'apply', '--whitespace=nowarn', '-'];
-  const env = { ...commandEnvironment(), GIT_CEILING_DIRECTORIES: dirname(directory), LC_ALL: 'C' };
+  const args = ['-c', 'core.autocrlf=false', 'apply', '--whitespace=nowarn', '--no-ignore-whitespace', '-'];
+  const env = { ...commandEnvironment(), GIT_DIR: '/dev/null', LC_ALL: 'C' };
   const child = spawn('git', args, { cwd: directory, env, stdio: ['pipe', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

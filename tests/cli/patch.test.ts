@@ -38,6 +38,15 @@ describe('applying a patch', () => {
     expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\ntwo\n');
   });
 
+  test('changes the bytes that it says, whatever attributes say of line ends and filters', async () => {
+    execFileSync('git', ['init', '-q', place]);
+    execFileSync('git', ['config', 'filter.x.smudge', 'sed s/three/four/'], { cwd: place });
+    writeFileSync(join(place, '.gitattributes'), 'a text eol=crlf filter=x\n');
+    writeFileSync(join(place, 'a'), 'one\ntwo\n');
+    await applyPatch(PATCH, place);
+    expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\nthree\n');
+  });
+
   test('refuses whole what does not fit, and says what', async () => {
     writeFileSync(join(place, 'a'), 'one\nmine\n');
     const more = Buffer.from(
