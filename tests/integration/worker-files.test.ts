@@ -175,6 +175,27 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     child.kill('SIGKILL');
   });
 
+  test('are edited again by a worker that lost them and starts over: it forgets what it saw of what was put back', async () => {
+    const worker = await world.startWorker();
+    const edit = { path: 'a', old_string: 'one', new_string: 'two' };
+    const task = await world.submit({
+      script: sequence([
+        call('write_file', { path: 'a', content: 'one\n' }),
+        [call('edit_file', edit), call('stumble', { text: 'then' })],
+        say('Done.'),
+      ]),
+    });
+    await world.hears('noted then');
+    await world.db.sql`UPDATE worker SET ended_at = clock_timestamp() WHERE id = ${worker.id}`;
+    await world.taskEnds(task);
+    expect(await world.calls(task)).toEqual([
+      'write_file succeeded',
+      'edit_file succeeded',
+      'stumble succeeded',
+    ]);
+    expect(world.read(task, 'a')).toBe('two\n');
+  });
+
   test('of the user’s own are never put back: a call that was lost among changes is told as unknown', async () => {
     const child = await world.startChild();
     const task = await world.submit({
