@@ -33,6 +33,8 @@ export interface Checkout extends Workspace {
    * root: they are part of the work although they may be ignored. Throws `SnapshotError`.
    */
   record(written?: readonly string[]): Promise<Recorded>;
+  /** Which of these files, from the root, are there but not in the newest snapshot: to undo a call would not put them back. */
+  unheld(paths: readonly string[]): Promise<readonly string[]>;
   /** Hands what was recorded to the other hosts, before a commit names it to them. */
   share(): Promise<void>;
   /** Whether the files are still what the newest snapshot says; false where there is none. */
@@ -69,6 +71,7 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
     managed: false,
     disturb: () => {},
     record: (written) => history.record(written),
+    unheld: (paths) => history.unheld(paths),
     share: () => history.share(),
     isUnchanged: () => history.isUnchanged(),
     undo: () => Promise.reject(new Error('a local workspace is never put back')),
@@ -159,6 +162,25 @@ class History {
     return { snapshot, changed };
   }
 
+  async unheld(paths: readonly string[]): Promise<readonly string[]> {
+    const [root] = this.#files.roots;
+    const found = await Promise.all(
+      paths.map(async (path) => {
+        const isThere = await lstat(join(root?.path ?? '', path)).then(
+          () => true,
+          () => false,
+        );
+        return isThere && !(await this.#holds(path)) ? [path] : [];
+      }),
+    );
+    return found.flat();
+  }
+
+  async #holds(path: string): Promise<boolean> {
+    if (this.#head === null || this.#head === NOTHING) return false;
+    return this.#store.holds(this.#files, this.#head, { root: ROOT_NAME, path });
+  }
+
   async share(): Promise<void> {
     for (const snapshot of this.#unshared.splice(0)) await this.#store.push(snapshot);
   }
@@ -219,6 +241,10 @@ class ManagedCheckout implements Checkout {
     return recorded;
   }
 
+  unheld(paths: readonly string[]): Promise<readonly string[]> {
+    return this.#history.unheld(paths);
+  }
+
   share(): Promise<void> {
     return this.#history.share();
   }
@@ -240,8 +266,7 @@ class ManagedCheckout implements Checkout {
   /** A command may have closed it, or put something else there: nothing is done to where that leads. */
   async #openRoot(): Promise<void> {
     const stats = await lstat(this.root).catch(() => undefined);
-    if (!stats?.isDirectory())
-      throw new SnapshotError('bad_root', `${this.root} is no directory any more.`);
+    if (!stats?.isDirectory()) throw new SnapshotError('bad_root', `${this.root} is no directory any more.`);
     if ((stats.mode & 0o700) !== 0o700) await chmod(this.root, 0o700);
   }
 

@@ -1,6 +1,6 @@
-import { PathSet } from './byte-path.ts';
+import { bytesOf, PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
-import type { Directory } from './file-node.ts';
+import type { Directory, FileNode } from './file-node.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
 import { mergeManifests, mergeRoots } from './merge.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
@@ -20,6 +20,7 @@ import type {
   MergeRequest,
   Restored,
   RootDiff,
+  RootPath,
   Snapshot,
   TakeOptions,
   WorkspaceFiles,
@@ -99,6 +100,16 @@ export class Lineage {
   isClean(files: WorkspaceFiles, snapshot: string): boolean {
     const wanted = this.#summary(snapshot);
     return isWhat(this.#walk(files, { kept: wanted.manifest.kept, sink: namesOnly }), wanted);
+  }
+
+  /** What the last walk found is in memory; only where it did not, git is asked. */
+  holds(files: WorkspaceFiles, snapshot: string, { root, path }: RootPath): boolean {
+    let node: FileNode | undefined = this.#walked.get(keyOf(files))?.get(root);
+    for (const name of bytesOf(path).split('/')) {
+      node = node?.type === 'directory' ? node.children.get(name) : undefined;
+    }
+    if (node !== undefined) return node.type !== 'left_out';
+    return this.#git.has(`${this.#summary(snapshot).files}:${root}/${path}`);
   }
 
   restore(files: WorkspaceFiles, snapshot: string): Restored {
