@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -64,6 +64,24 @@ describe('applying a patch', () => {
     });
     expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\nmine\n');
     expect(() => readFileSync(join(place, 'new'))).toThrow();
+  });
+
+  test('leaves all as it was where a file cannot be written', async () => {
+    writeFileSync(join(place, 'a'), 'one\ntwo\n', { mode: 0o640 });
+    writeFileSync(join(place, 'd'), 'a file');
+    const below = (name: string) =>
+      Buffer.from(
+        `diff --git a/${name} b/${name}\nnew file mode 100644\n--- /dev/null\n+++ b/${name}\n@@ -0,0 +1 @@\n+x\n`,
+      );
+    const failed = applyPatch(Buffer.concat([PATCH, below('c'), below('d/x')]), place);
+    await expect(failed).rejects.toMatchObject({
+      code: 'apply_failed',
+      message: expect.stringMatching(/^Nothing was applied: a file could not be written/),
+    });
+    expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\ntwo\n');
+    expect(statSync(join(place, 'a')).mode & 0o777).toBe(0o640);
+    expect(existsSync(join(place, 'c'))).toBe(false);
+    expect(readFileSync(join(place, 'd'), 'utf8')).toBe('a file');
   });
 
   test('does not overwrite a file that has come to be where one is added', async () => {
