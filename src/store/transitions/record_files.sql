@@ -1,6 +1,7 @@
--- record_files: workspace → with this head; a `local` one also with this base where it has none.
+-- record_files: workspace → with this head, and with this base where it has none.
 --
--- What its files were before a call that changes them, where that is not recorded yet. Guard: the attempt holds the turn.
+-- What its files were before a call that changes them, where that is not recorded yet. A managed one begins with nothing: it
+-- gets no base. Guard: the attempt holds the turn.
 -- Returns: {outcome: 'recorded', seq} | {outcome: 'fenced'}
 -- Races: a repeat finds the head that it has written, and writes nothing.
 CREATE FUNCTION record_files(p_turn uuid, p_attempt uuid, p_snapshot text) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -1,12 +1,12 @@
-import { bytesOf, PathSet } from './byte-path.ts';
+import { PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
-import type { Directory, FileNode } from './file-node.ts';
+import type { Directory } from './file-node.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
 import { mergeManifests, mergeRoots } from './merge.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
-import { SnapshotError } from './snapshot-error.ts';
+import { missingSnapshot, SnapshotError } from './snapshot-error.ts';
 import {
   type Manifest,
   readListing,
@@ -36,6 +36,7 @@ import {
   keyOf,
   leftOutFiles,
   manifestOf,
+  nodeAt,
   openRoot,
   type Summary,
   type WalkedFiles,
@@ -102,14 +103,11 @@ export class Lineage {
     return isWhat(this.#walk(files, { kept: wanted.manifest.kept, sink: namesOnly }), wanted);
   }
 
-  /** What the last walk found is in memory; only where it did not, git is asked. */
   holds(files: WorkspaceFiles, snapshot: string, { root, path }: RootPath): boolean {
-    let node: FileNode | undefined = this.#walked.get(keyOf(files))?.get(root);
-    for (const name of bytesOf(path).split('/')) {
-      node = node?.type === 'directory' ? node.children.get(name) : undefined;
-    }
-    if (node !== undefined) return node.type !== 'left_out';
-    return this.#git.has(`${this.#summary(snapshot).files}:${root}/${path}`);
+    const node = nodeAt(this.#walked.get(keyOf(files))?.get(root), path);
+    return node
+      ? node.type !== 'left_out'
+      : this.#git.has(`${this.#summary(snapshot).files}:${root}/${path}`);
   }
 
   restore(files: WorkspaceFiles, snapshot: string): Restored {
@@ -304,13 +302,6 @@ type RootTrees = ReadonlyMap<string, string>;
 function checkId(snapshot: string): void {
   if (/^[0-9a-f]{40}$/.test(snapshot)) return;
   throw new SnapshotError('bad_name', `The snapshot id is '${snapshot}', expected 40 hexadecimal digits.`);
-}
-
-function missingSnapshot(snapshot: string): SnapshotError {
-  return new SnapshotError(
-    'missing_snapshot',
-    `The snapshot ${snapshot} is not on this host; fetch it first.`,
-  );
 }
 
 function keepNewest<T>(
