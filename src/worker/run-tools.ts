@@ -27,7 +27,9 @@ export const READS_AT_ONCE = 8;
 
 /** `calls`: several that merely read, or one that changes something. */
 export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): Promise<Progress> {
-  if (calls.some((call) => call.effect !== 'read') && !(await noteFiles(shell, run))) return 'ended';
+  const changing = calls.filter((call) => call.effect !== 'read');
+  const flush = async () => run.pending.length === 0 || (await commit(shell, run, []));
+  if (changing.length > 0 && !(await noteFiles(shell, run, { calls: changing, flush }))) return 'ended';
   const starting = calls.filter((call) => startsByCommit(call, run.managed)).map((call) => call.id);
   if (starting.some((id) => !run.started.has(id)) && !(await commit(shell, run, starting))) return 'ended';
   const slot = atMost(READS_AT_ONCE);

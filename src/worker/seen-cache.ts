@@ -38,6 +38,11 @@ export class SeenCache {
     return known.seen;
   }
 
+  /** Its files were put back to what they were before calls that the agent will see run again. */
+  forget(sessionId: string): void {
+    this.#sessions.delete(sessionId);
+  }
+
   #trim(): void {
     for (const oldest of this.#sessions.keys()) {
       if (this.#sessions.size <= this.#limit) return;

@@ -15,6 +15,7 @@ import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { isGone, thisProcess } from './identity.ts';
+import { pathsNamed } from './judge-call.ts';
 import type { Run } from './run.ts';
 import { announce, type Shell } from './shell.ts';
 
@@ -42,13 +43,22 @@ export interface Changed {
 }
 
 /**
- * Before a call in a `local` workspace: what the user changed since the last one is recorded, so that it is told apart
- * from what the call does. False: the turn is somebody else's.
+ * Before calls that change files. In a `local` workspace what the user changed since the last one is recorded, so that it is told
+ * apart from what they do. In any, ignored files that they name become part of the work as they are now, to be put back so.
+ * `flush` commits the results so far, which come before. False: the turn is somebody else's.
  */
-export async function noteFiles(shell: Shell, run: Run): Promise<boolean> {
-  if (run.managed) return true;
-  const { snapshot, changed } = await (await run.workspace(shell.openWorkspace)).record();
+export async function noteFiles(
+  shell: Shell,
+  run: Run,
+  { calls, flush }: { readonly calls: readonly Call[]; readonly flush: () => Promise<boolean> },
+): Promise<boolean> {
+  const checkout = await run.workspace(shell.openWorkspace);
+  const named = await Promise.all(calls.map((call) => pathsNamed(shell, call, checkout)));
+  const unheld = await checkout.unheld(named.flat());
+  if (run.managed && unheld.length === 0) return true;
+  const { snapshot, changed } = await checkout.record(unheld);
   if (!changed) return true;
+  if (!(await flush())) return false;
   await run.shareFiles();
   const outcome = await recordFiles(shell.db, run.held, snapshot);
   if (outcome.outcome === 'fenced') return false;

@@ -155,7 +155,11 @@ class LiveWorker implements RunningWorker {
       steadyMs: () => this.#held().steadyMs(),
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
-      openWorkspace: ({ workspace, rootId }) => openCheckout({ ...workspace, lineage: rootId }, checkouts),
+      openWorkspace: ({ workspace, rootId, sessionId }) =>
+        openCheckout(
+          { ...workspace, lineage: rootId },
+          { ...checkouts, onUndone: () => this.#shell.seen.forget(sessionId) },
+        ),
     };
     this.#sweeper = new Sweeper(
       { ...this.#shell, db: sweeping(db, this.#closing.signal) },

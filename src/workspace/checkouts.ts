@@ -2,11 +2,12 @@
  * The files of sessions on this machine, for the run that works on them: brought to the recorded snapshot when they are
  * opened, recorded again after each call that may have changed them.
  */
-import { readdir, rm } from 'node:fs/promises';
+import { chmod, lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { directoryOf, openLocal, scratchOf, type WorkspaceHost } from './kinds.ts';
 import { resolveInside } from './paths.ts';
-import { type Place, type PlaceHost, takePlace } from './place.ts';
+import { freshPlace, type Place, type PlaceHost, takePlace } from './place.ts';
+import { SnapshotError } from './snapshots/snapshot-error.ts';
 import type { SnapshotStore, Snapshots, WorkspaceFiles } from './snapshots/snapshots.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -32,6 +33,8 @@ export interface Checkout extends Workspace {
    * root: they are part of the work although they may be ignored. Throws `SnapshotError`.
    */
   record(written?: readonly string[]): Promise<Recorded>;
+  /** Which of these files, from the root, are there but not in the newest snapshot: to undo a call would not put them back. */
+  unheld(paths: readonly string[]): Promise<readonly string[]>;
   /** Hands what was recorded to the other hosts, before a commit names it to them. */
   share(): Promise<void>;
   /** Whether the files are still what the newest snapshot says; false where there is none. */
@@ -51,6 +54,8 @@ export interface Recorded {
 export interface CheckoutHost extends WorkspaceHost, Omit<PlaceHost, 'directory'> {
   readonly snapshots: Snapshots;
   onError(error: unknown): void;
+  /** Files were put back: what was seen of them since may no longer be so. */
+  onUndone?(): void;
 }
 
 /** Opens the files of a session. Throws `UserError` (`bad_workspace`) where they cannot be used. */
@@ -66,6 +71,7 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
     managed: false,
     disturb: () => {},
     record: (written) => history.record(written),
+    unheld: (paths) => history.unheld(paths),
     share: () => history.share(),
     isUnchanged: () => history.isUnchanged(),
     undo: () => Promise.reject(new Error('a local workspace is never put back')),
@@ -75,9 +81,24 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
 }
 
 async function openManaged(row: CheckoutRow, host: CheckoutHost): Promise<Checkout> {
-  const directory = directoryOf(row.id, host);
-  const { place, spare } = takePlace({ ...host, directory }, row.head ?? NOTHING);
+  const placeHost = { ...host, directory: directoryOf(row.id, host) };
+  const { place, spare } = takePlace(placeHost, row.head ?? NOTHING);
   clearUp(spare, host);
+  try {
+    return await brought(row, host, place);
+  } catch (error) {
+    if (error instanceof SnapshotError && UNREACHED.includes(error.code)) throw error;
+    // A call left there what cannot be put right.
+    host.onError(error);
+    return brought(row, host, freshPlace(placeHost));
+  }
+}
+
+/** Why there is no such snapshot here: no other place would change that. */
+const UNREACHED = ['missing_snapshot', 'not_shared'];
+
+/** The place with the files that are recorded; released where they cannot be brought there. */
+async function brought(row: CheckoutRow, host: CheckoutHost, place: Place): Promise<Checkout> {
   const managed = new ManagedCheckout(row, host, place);
   try {
     await managed.undo();
@@ -89,11 +110,23 @@ async function openManaged(row: CheckoutRow, host: CheckoutHost): Promise<Checko
 }
 
 /** Not waited for: a directory of dependencies takes its time. */
-function clearUp(spare: readonly Place[], host: CheckoutHost): void {
-  for (const place of spare) {
-    place.disturb();
-    rm(place.path, { recursive: true, force: true }).catch(host.onError);
-  }
+function clearUp(spare: readonly string[], host: CheckoutHost): void {
+  for (const path of spare) remove(path).catch(host.onError);
+}
+
+/** With all that is in it, also what a command has closed to its owner. */
+async function remove(path: string): Promise<void> {
+  const all = () => rm(path, { recursive: true, force: true });
+  await all().catch(async () => {
+    await unlock(path);
+    await all();
+  });
+}
+
+async function unlock(path: string): Promise<void> {
+  if (!(await lstat(path)).isDirectory()) return;
+  await chmod(path, 0o700);
+  for (const name of await readdir(path)) await unlock(join(path, name));
 }
 
 /** Of the one root that a workspace has. */
@@ -129,6 +162,25 @@ class History {
     return { snapshot, changed };
   }
 
+  async unheld(paths: readonly string[]): Promise<readonly string[]> {
+    const [root] = this.#files.roots;
+    const found = await Promise.all(
+      paths.map(async (path) => {
+        const isThere = await lstat(join(root?.path ?? '', path)).then(
+          () => true,
+          () => false,
+        );
+        return isThere && !(await this.#holds(path)) ? [path] : [];
+      }),
+    );
+    return found.flat();
+  }
+
+  async #holds(path: string): Promise<boolean> {
+    if (this.#head === null || this.#head === NOTHING) return false;
+    return this.#store.holds(this.#files, this.#head, { root: ROOT_NAME, path });
+  }
+
   async share(): Promise<void> {
     for (const snapshot of this.#unshared.splice(0)) await this.#store.push(snapshot);
   }
@@ -148,8 +200,7 @@ class History {
 }
 
 async function empty(directory: string): Promise<void> {
-  for (const name of await readdir(directory))
-    await rm(join(directory, name), { recursive: true, force: true });
+  for (const name of await readdir(directory)) await remove(join(directory, name));
 }
 
 class ManagedCheckout implements Checkout {
@@ -161,6 +212,7 @@ class ManagedCheckout implements Checkout {
   readonly scratch: string;
   readonly #place: Place;
   readonly #history: History;
+  readonly #host: CheckoutHost;
   #isAbandoned = false;
 
   constructor(row: CheckoutRow, host: CheckoutHost, place: Place) {
@@ -170,6 +222,7 @@ class ManagedCheckout implements Checkout {
     this.shown = join(directoryOf(row.id, host), 'files');
     this.scratch = scratchOf(row.id, host);
     this.#place = place;
+    this.#host = host;
     this.#history = new History(row.head ?? NOTHING, place.files, host.snapshots.of(row.lineage));
   }
 
@@ -182,9 +235,14 @@ class ManagedCheckout implements Checkout {
   }
 
   async record(written?: readonly string[]): Promise<Recorded> {
+    await this.#openRoot();
     const recorded = await this.#history.record(written);
     if (!this.#isAbandoned) this.#place.settle(recorded.snapshot);
     return recorded;
+  }
+
+  unheld(paths: readonly string[]): Promise<readonly string[]> {
+    return this.#history.unheld(paths);
   }
 
   share(): Promise<void> {
@@ -199,8 +257,17 @@ class ManagedCheckout implements Checkout {
     const head = this.#history.head ?? NOTHING;
     if (this.#place.at === head) return;
     this.#place.disturb();
+    this.#host.onUndone?.();
+    await this.#openRoot();
     await this.#history.restore();
-    this.#place.settle(head);
+    if (!this.#isAbandoned) this.#place.settle(head);
+  }
+
+  /** A command may have closed it, or put something else there: nothing is done to where that leads. */
+  async #openRoot(): Promise<void> {
+    const stats = await lstat(this.root).catch(() => undefined);
+    if (!stats?.isDirectory()) throw new SnapshotError('bad_root', `${this.root} is no directory any more.`);
+    if ((stats.mode & 0o700) !== 0o700) await chmod(this.root, 0o700);
   }
 
   abandon(): void {

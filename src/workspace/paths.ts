@@ -11,11 +11,12 @@ const MAX_SYMLINKS = 40;
  * stay as they are written, so a file that is to be created has a path too.
  *
  * It walks by hand because `realpath` gives up at the first part that is missing: a dangling symlink that points out of the
- * root would pass for a new file in it. Messages call the root `shown`.
+ * root would pass for a new file in it. `shown` is another name of the root, wherever that may lead just now.
  */
 export async function resolveInside(root: string, path: string, shown = root): Promise<string> {
   if (path.includes('\0')) throw new WorkspacePathError('The path contains a NUL character.');
-  const pending = path.split(sep).reverse();
+  const meant = (text: string) => (isWithin(shown, text) ? root + text.slice(shown.length) : text);
+  const pending = meant(path).split(sep).reverse();
   let current = isAbsolute(path) ? sep : root;
   let symlinks = 0;
   for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
@@ -33,7 +34,7 @@ export async function resolveInside(root: string, path: string, shown = root): P
     symlinks += 1;
     if (symlinks > MAX_SYMLINKS) throw new WorkspacePathError(`'${path}' is a loop of symbolic links.`);
     if (isAbsolute(target)) current = sep;
-    pending.push(...target.split(sep).reverse());
+    pending.push(...meant(target).split(sep).reverse());
   }
   if (!isWithin(root, current)) {
     throw new WorkspacePathError(`'${path}' is outside the workspace ${shown}; use a path inside it.`);

@@ -26,7 +26,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /** A worker's process. */
 export interface Owner {
@@ -89,25 +89,40 @@ export class Place {
 /** What an owner writes over its own file. */
 const LEFT = 'left';
 
-/** Takes a place, best one that is at `head`. `spare`: others that were taken with it and hold nothing that is needed. */
-export function takePlace(host: PlaceHost, head: string): { place: Place; spare: readonly Place[] } {
+/**
+ * Takes a place, best one that is at `head`. `spare`: directories with nothing that is needed, to be removed, where nobody
+ * takes them for places any more: they were taken with it, or whoever was to remove them ended.
+ */
+export function takePlace(host: PlaceHost, head: string): { place: Place; spare: readonly string[] } {
   mkdirSync(host.directory, { recursive: true, mode: 0o711 });
   const taken = placesIn(host.directory).flatMap((path) => take(path, host) ?? []);
   const place = taken.find(({ at }) => at === head) ?? taken[0] ?? fresh(host);
   pointTo(place, host.directory);
-  return { place, spare: taken.filter((other) => other !== place) };
+  const others = taken.filter((other) => other !== place);
+  for (const { path } of others) renameSync(path, join(host.directory, `old-${basename(path)}`));
+  return { place, spare: directoriesIn(host.directory, 'old-') };
+}
+
+/** One with no files yet, whatever others there are. */
+export function freshPlace(host: PlaceHost): Place {
+  const place = fresh(host);
+  pointTo(place, host.directory);
+  return place;
 }
 
 /** The newest first: what was used last has most of what is wanted. */
 function placesIn(directory: string): string[] {
-  const paths = readdirSync(directory)
-    .filter((name) => name.startsWith('place-'))
-    .map((name) => join(directory, name));
+  const paths = directoriesIn(directory, 'place-');
   if (paths.length < 2) return paths;
   const changed = new Map(
     paths.map((path) => [path, statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0]),
   );
   return paths.sort((a, b) => (changed.get(b) ?? 0) - (changed.get(a) ?? 0));
+}
+
+function directoriesIn(directory: string, beginning: string): string[] {
+  const names = readdirSync(directory).filter((name) => name.startsWith(beginning));
+  return names.map((name) => join(directory, name));
 }
 
 function take(path: string, host: PlaceHost): Place | undefined {
@@ -155,15 +170,15 @@ function pointTo(place: Place, directory: string): void {
   renameSync(temporary, join(directory, 'files'));
 }
 
-/** Whole or not at all, and only where there was nothing. */
+/** Whole or not at all, and only where there was nothing, in a directory that is still there. */
 function created(path: string, text: string): boolean {
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
-  writeFileSync(temporary, text, { mode: 0o600 });
   try {
+    writeFileSync(temporary, text, { mode: 0o600 });
     linkSync(temporary, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    if (['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
     throw error;
   } finally {
     rmSync(temporary, { force: true });

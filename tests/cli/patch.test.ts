@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -38,6 +38,15 @@ describe('applying a patch', () => {
     expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\ntwo\n');
   });
 
+  test('changes the bytes that it says, whatever attributes say of line ends and filters', async () => {
+    execFileSync('git', ['init', '-q', place]);
+    execFileSync('git', ['config', 'filter.x.smudge', 'sed s/three/four/'], { cwd: place });
+    writeFileSync(join(place, '.gitattributes'), 'a text eol=crlf filter=x\n');
+    writeFileSync(join(place, 'a'), 'one\ntwo\n');
+    await applyPatch(PATCH, place);
+    expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\nthree\n');
+  });
+
   test('refuses whole what does not fit, and says what', async () => {
     writeFileSync(join(place, 'a'), 'one\nmine\n');
     const more = Buffer.from(
@@ -55,6 +64,24 @@ describe('applying a patch', () => {
     });
     expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\nmine\n');
     expect(() => readFileSync(join(place, 'new'))).toThrow();
+  });
+
+  test('leaves all as it was where a file cannot be written', async () => {
+    writeFileSync(join(place, 'a'), 'one\ntwo\n', { mode: 0o640 });
+    writeFileSync(join(place, 'd'), 'a file');
+    const below = (name: string) =>
+      Buffer.from(
+        `diff --git a/${name} b/${name}\nnew file mode 100644\n--- /dev/null\n+++ b/${name}\n@@ -0,0 +1 @@\n+x\n`,
+      );
+    const failed = applyPatch(Buffer.concat([PATCH, below('c'), below('d/x')]), place);
+    await expect(failed).rejects.toMatchObject({
+      code: 'apply_failed',
+      message: expect.stringMatching(/^Nothing was applied: a file could not be written/),
+    });
+    expect(readFileSync(join(place, 'a'), 'utf8')).toBe('one\ntwo\n');
+    expect(statSync(join(place, 'a')).mode & 0o777).toBe(0o640);
+    expect(existsSync(join(place, 'c'))).toBe(false);
+    expect(readFileSync(join(place, 'd'), 'utf8')).toBe('a file');
   });
 
   test('does not overwrite a file that has come to be where one is added', async () => {

@@ -78,7 +78,9 @@ describe('a place', () => {
     second.release();
     const { place, spare } = take(4, 'b');
     expect(place.path).toBe(first.path);
-    expect(spare.map(({ path }) => path)).toEqual([second.path]);
+    expect(spare).toEqual([second.path.replace('/place-', '/old-place-')]);
+    // Whoever was to remove it ended: the next is told.
+    expect(take(5, 'b').spare).toEqual(spare);
     expect(places()).toContain(third.path.split('/').at(-1));
   });
 

@@ -175,6 +175,49 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     child.kill('SIGKILL');
   });
 
+  test('are edited again by a worker that lost them and starts over: it forgets what it saw of what was put back', async () => {
+    const worker = await world.startWorker();
+    const edit = { path: 'a', old_string: 'one', new_string: 'two' };
+    const task = await world.submit({
+      script: sequence([
+        call('write_file', { path: 'a', content: 'one\n' }),
+        [call('edit_file', edit), call('stumble', { text: 'then' })],
+        say('Done.'),
+      ]),
+    });
+    await world.hears('noted then');
+    await world.db.sql`UPDATE worker SET ended_at = clock_timestamp() WHERE id = ${worker.id}`;
+    await world.taskEnds(task);
+    expect(await world.calls(task)).toEqual([
+      'write_file succeeded',
+      'edit_file succeeded',
+      'stumble succeeded',
+    ]);
+    expect(world.read(task, 'a')).toBe('two\n');
+  });
+
+  test('that are ignored are edited once: what a tool is about to write is put back as it was', async () => {
+    const child = await world.startChild();
+    const task = await world.submit({
+      script: sequence([
+        call('write_file', { path: '.gitignore', content: 'build\n' }),
+        call('bash', { command: 'mkdir build && echo end > build/made' }),
+        [
+          call('edit_file', { path: 'build/made', old_string: 'end', new_string: 'the end' }),
+          call('stumble', { text: 'then' }),
+        ],
+        say('Done.'),
+      ]),
+    });
+    await child.hears('noted then');
+    child.kill('SIGKILL');
+    await child.ended;
+    await world.startWorker();
+    await world.taskEnds(task);
+    expect(world.read(task, 'build/made')).toBe('the end\n');
+    expect(await headOf(task)).toMatchObject({ base: null });
+  });
+
   test('of the user’s own are never put back: a call that was lost among changes is told as unknown', async () => {
     const child = await world.startChild();
     const task = await world.submit({

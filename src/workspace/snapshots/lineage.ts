@@ -6,7 +6,7 @@ import { mergeManifests, mergeRoots } from './merge.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
-import { SnapshotError } from './snapshot-error.ts';
+import { missingSnapshot, SnapshotError } from './snapshot-error.ts';
 import {
   type Manifest,
   readListing,
@@ -20,6 +20,7 @@ import type {
   MergeRequest,
   Restored,
   RootDiff,
+  RootPath,
   Snapshot,
   TakeOptions,
   WorkspaceFiles,
@@ -35,6 +36,7 @@ import {
   keyOf,
   leftOutFiles,
   manifestOf,
+  nodeAt,
   openRoot,
   type Summary,
   type WalkedFiles,
@@ -99,6 +101,13 @@ export class Lineage {
   isClean(files: WorkspaceFiles, snapshot: string): boolean {
     const wanted = this.#summary(snapshot);
     return isWhat(this.#walk(files, { kept: wanted.manifest.kept, sink: namesOnly }), wanted);
+  }
+
+  holds(files: WorkspaceFiles, snapshot: string, { root, path }: RootPath): boolean {
+    const node = nodeAt(this.#walked.get(keyOf(files))?.get(root), path);
+    return node
+      ? node.type !== 'left_out'
+      : this.#git.has(`${this.#summary(snapshot).files}:${root}/${path}`);
   }
 
   restore(files: WorkspaceFiles, snapshot: string): Restored {
@@ -293,13 +302,6 @@ type RootTrees = ReadonlyMap<string, string>;
 function checkId(snapshot: string): void {
   if (/^[0-9a-f]{40}$/.test(snapshot)) return;
   throw new SnapshotError('bad_name', `The snapshot id is '${snapshot}', expected 40 hexadecimal digits.`);
-}
-
-function missingSnapshot(snapshot: string): SnapshotError {
-  return new SnapshotError(
-    'missing_snapshot',
-    `The snapshot ${snapshot} is not on this host; fetch it first.`,
-  );
 }
 
 function keepNewest<T>(

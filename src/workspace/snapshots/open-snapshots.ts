@@ -46,6 +46,7 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     push: call('push'),
     fetch: call('fetch'),
     prune: call('prune'),
+    holds: call('holds'),
     has: call('has'),
   };
 }

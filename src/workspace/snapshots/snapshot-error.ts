@@ -12,3 +12,10 @@ export class SnapshotError extends Error {
     this.code = code;
   }
 }
+
+export function missingSnapshot(snapshot: string): SnapshotError {
+  return new SnapshotError(
+    'missing_snapshot',
+    `The snapshot ${snapshot} is not on this host; fetch it first.`,
+  );
+}

@@ -14,6 +14,7 @@ export type LineageMethod =
   | 'push'
   | 'fetch'
   | 'prune'
+  | 'holds'
   | 'has';
 
 export interface ThreadCall {

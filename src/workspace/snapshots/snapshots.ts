@@ -127,6 +127,8 @@ export interface SnapshotStore {
    * `pruneGraceMs`. Removes `dead` from where hosts share.
    */
   prune(live: readonly string[], dead?: readonly string[]): Promise<void>;
+  /** Whether the snapshot, of which these files are, holds something at the path. */
+  holds(files: WorkspaceFiles, snapshot: string, path: RootPath): Promise<boolean>;
   /** Whether the snapshot is on this host. */
   has(snapshot: string): Promise<boolean>;
 }

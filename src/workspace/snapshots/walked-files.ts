@@ -1,5 +1,5 @@
 import { type BytePath, bytesOf, PathSet, textOf } from './byte-path.ts';
-import type { Directory } from './file-node.ts';
+import type { Directory, FileNode } from './file-node.ts';
 import { OpenDirectory } from './open-directory.ts';
 import { SnapshotError } from './snapshot-error.ts';
 import { type Manifest, snapshotTrees } from './snapshot-tree.ts';
@@ -58,6 +58,14 @@ export function keptPaths(before: Manifest['kept'], written: readonly RootPath[]
 
 export function directoriesOf({ roots }: WalkedFiles): Map<string, Directory> {
   return new Map([...roots].map(([name, { root }]) => [name, root]));
+}
+
+export function nodeAt(root: Directory | undefined, path: string): FileNode | undefined {
+  let node: FileNode | undefined = root;
+  for (const name of bytesOf(path).split('/')) {
+    node = node?.type === 'directory' ? node.children.get(name) : undefined;
+  }
+  return node;
 }
 
 export function manifestOf({ roots, kept }: WalkedFiles): Manifest {

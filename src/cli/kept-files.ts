@@ -1,0 +1,46 @@
+import { chmod, lstat, mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+
+export interface KeptFiles {
+  /** Makes them what they were, or not there. Returns the paths of those that it could not. */
+  putBack(): Promise<string[]>;
+}
+
+type Kept = { readonly content: Buffer; readonly mode: number } | { readonly target: Buffer } | undefined;
+
+/** Remembers files, by the bytes of their paths from a directory, before something changes them that may fail half way. */
+export async function keepFiles(directory: string, paths: readonly Buffer[]): Promise<KeptFiles> {
+  const places = paths.map((path) => Buffer.concat([Buffer.from(`${directory}/`), path]));
+  const kept = await Promise.all(places.map(keep));
+  return {
+    async putBack() {
+      const lost: string[] = [];
+      for (const [index, place] of places.entries()) {
+        await putBack(place, kept[index]).catch(() => lost.push(`${paths[index]}`));
+      }
+      return lost;
+    },
+  };
+}
+
+async function keep(place: Buffer): Promise<Kept> {
+  const stats = await lstat(place).catch(() => undefined);
+  if (stats?.isSymbolicLink()) return { target: await readlink(place, { encoding: 'buffer' }) };
+  return stats?.isFile() ? { content: await readFile(place), mode: stats.mode & 0o7777 } : undefined;
+}
+
+async function putBack(place: Buffer, kept: Kept): Promise<void> {
+  const now = await keep(place);
+  if (isSame(now, kept)) return;
+  if (now !== undefined) await rm(place);
+  if (kept === undefined) return;
+  await mkdir(place.subarray(0, place.lastIndexOf('/')), { recursive: true });
+  if ('target' in kept) return symlink(kept.target, place);
+  await writeFile(place, kept.content, { flag: 'wx' });
+  await chmod(place, kept.mode);
+}
+
+function isSame(a: Kept, b: Kept): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if ('target' in a) return 'target' in b && a.target.equals(b.target);
+  return 'content' in b && a.mode === b.mode && a.content.equals(b.content);
+}
