@@ -7,6 +7,8 @@ import {
   type FinishedTask,
   handBackTurn,
   parkTurn,
+  type Retry,
+  recordResults,
   retryTurn,
   settleTurn,
   type TurnEnd,
@@ -66,15 +68,17 @@ export async function afterFailure(shell: Shell, run: Run, failure: FailedReques
   if (run.stopped !== undefined) return 'go_on';
   const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, shell.retry);
   if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message, spent });
+  return tryAgain(shell, run, { delayMs, failure: { code, message }, spent });
+}
+
+/** The turn waits as a row until it is due, with what was finished committed. */
+export async function tryAgain(shell: Shell, run: Run, retry: Retry): Promise<Progress> {
   await run.leaveWorkspace();
-  const outcome = await retryTurn(shell.db, run.held, {
-    delayMs,
-    failure: { code, message },
-    spent,
-    nextTurnId: newId(),
-  });
+  if (run.pending.length > 0)
+    await recordResults(shell.db, run.held, { results: run.takePending(), start: [] });
+  const outcome = await retryTurn(shell.db, run.held, { ...retry, nextTurnId: newId() });
   if (outcome.outcome === 'retrying' || outcome.outcome === 'ended')
     await announce(shell, run.turn.rootId, outcome);
-  if (outcome.outcome === 'retrying') shell.dueIn(delayMs);
+  if (outcome.outcome === 'retrying') shell.dueIn(retry.delayMs);
   return 'ended';
 }

@@ -6,16 +6,15 @@ import { newId } from '../clock.ts';
 import type { Entry } from '../core/entry.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { next, type Step } from '../core/turn.ts';
-import type { FailedRequest } from '../model/model.ts';
 import type { TurnJob } from '../queue/queue.ts';
 import { DatabaseUnavailable } from '../store/database.ts';
 import { readCalls } from '../store/session-log.ts';
 import { type ClaimedTurn, claimTurn, type Held } from '../store/turns.ts';
 import { takeOverTurn } from '../store/workers.ts';
-import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { callModel } from './call-model.ts';
-import { afterFailure, finish, handBack, park, settle } from './end-turn.ts';
+import { finish, handBack, park, settle, tryAgain } from './end-turn.ts';
 import type { Told } from './log-cache.ts';
+import { retryFor } from './retry-for.ts';
 import { Run } from './run.ts';
 import { reportCalls, runTools } from './run-tools.ts';
 import { afterLoss } from './session-files.ts';
@@ -77,7 +76,8 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
     let progress: Progress = 'go_on';
     while (progress === 'go_on') progress = await perform(shell, run);
   } catch (error) {
-    if (isElsewhere(error)) return void (await afterFailure(shell, run, FILES_ELSEWHERE));
+    const retry = run.stopped === undefined ? retryFor(error) : undefined;
+    if (retry !== undefined) return void (await tryAgain(shell, run, retry));
     // What a person can mend (no such directory, no key for the model) ends the task and says so.
     if (!(error instanceof UserError) || error instanceof DatabaseUnavailable) throw error;
     await finish(shell, run, { status: 'failed', code: error.code, message: error.message });
@@ -86,21 +86,6 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
     shell.runs.delete(run);
     await run.close();
   }
-}
-
-/** Another worker may have them: the turn is tried again, some times. */
-const FILES_ELSEWHERE: FailedRequest = {
-  kind: 'retryable',
-  code: 'files_elsewhere',
-  message:
-    'The files of the session are on another host than the worker that has its turn: set CAPYBARA_SNAPSHOTS on all workers, ' +
-    'or start one over the data directory that has them.',
-  retryAfterMs: 5_000,
-  mayHaveCost: false,
-};
-
-function isElsewhere(error: unknown): boolean {
-  return error instanceof SnapshotError && error.code === 'missing_snapshot';
 }
 
 async function openRun(shell: Shell, { turn, told, unbroken }: Claimed): Promise<Run> {

@@ -149,6 +149,20 @@ describe.each(kinds)('the files of a session, on $kind,', (kind) => {
     expect(readFileSync(join(dataDir, 'workspaces', id, 'files', 'notes'), 'utf8')).toBe('a\nb\n');
   });
 
+  test('are waited for where only another host has them', async () => {
+    const first = await world.startWorker({ dataDir: join(world.dir, 'host-c') });
+    const task = await world.submit({ script: sequence([call('note', { text: 'a' }), say('Done.')]) });
+    await world.taskEnds(task);
+    await first.stop();
+    const second = await world.startWorker({ dataDir: join(world.dir, 'host-d') });
+    const script = sequence([say('Before.'), say('Before.'), call('note', { text: 'b' }), say('Done.')]);
+    const next = await world.submit({ sessionId: task.sessionId, script });
+    await world.taskIs(next, { status: 'waiting', waiting_on: 'retry' });
+    await second.stop();
+    await world.startWorker({ dataDir: join(world.dir, 'host-c') });
+    expect(await world.taskEnds(next)).toMatchObject({ status: 'succeeded' });
+  });
+
   test('that a tool wrote are part of the work although they are ignored', async () => {
     const child = await world.startChild({ lease: SHORT_LEASE });
     const task = await world.submit({
