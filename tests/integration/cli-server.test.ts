@@ -98,7 +98,8 @@ test('api and worker start, and take a task from a client', async () => {
       '',
       '✓ Done in N s, 2 turns',
       '  env/scripted: 20 tokens in (0 % cached), 2 out',
-      '  tools: 1 of 1 call succeeded (100 %)\n',
+      '  tools: 1 of 1 call succeeded (100 %)',
+      'Next: capybara diff ses_…\n',
     ].join('\n'),
   });
 });
