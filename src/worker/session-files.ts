@@ -93,10 +93,11 @@ export async function recorded(
 export async function afterLoss(shell: Shell, run: Run): Promise<void> {
   const lost = run.calls.find(({ status, effect }) => status === 'started' && effect !== 'read');
   if (lost === undefined) return;
-  const traces = run.managed ? PUT_BACK : await tracesOf(shell, run);
+  const isKnown = run.turn.workspace.head !== null;
+  const traces = run.managed ? PUT_BACK : isKnown ? await tracesOf(shell, run) : '';
   // What a command did to ignored files, or to its caches, no snapshot tells.
   const isOfFiles = shell.tools.effectOf(lost.name, false) === 'workspace';
-  const mayRunAgain = !run.managed && traces === '' && isOfFiles && lost.effect === 'workspace';
+  const mayRunAgain = !run.managed && isKnown && traces === '' && isOfFiles && lost.effect === 'workspace';
   if (mayRunAgain && (await nobodyGoesOn(shell, run))) run.begins(lost);
   else run.reread(run.calls.map((call) => (call === lost ? leaving(call, traces) : call)));
 }

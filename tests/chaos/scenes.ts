@@ -173,20 +173,27 @@ const LOCAL_CHANGES: Scene = {
   expected: (undisturbed, at) => localAt(at)(requestsAt(at)(undisturbed)),
 };
 
+/** Before anything was recorded of the files nobody knows whether they changed; after it, that they did. */
 function localAt(at: At) {
-  const isLost = at.within('after runTools#1', 'before settle_turn#1');
-  return (outcome: Outcome): Outcome =>
-    isLost
-      ? {
-          ...outcome,
-          calls: outcome.calls.map((row) => ({ ...row, status: 'unknown' })),
-          entries: outcome.entries.map((row) =>
-            row.kind === 'tool_result'
-              ? { ...row, status: 'unknown', parts: [{ type: 'text', text: LEFT }] }
-              : row,
-          ),
-        }
-      : outcome;
+  const early = at.within('after record_answer#1', 'before record_files#1');
+  const late = at.within('after runTools#1', 'before settle_turn#1');
+  const parts = [{ type: 'text' as const, text: early ? UNKNOWN_OUTCOME : LEFT }];
+  return (outcome: Outcome): Outcome => {
+    if (!early && !late) return outcome;
+    const snapshots = outcome.events.flatMap((type, index) =>
+      type === 'workspace.snapshotted' ? [index] : [],
+    );
+    const missing = early ? snapshots : snapshots.slice(-1);
+    return {
+      ...outcome,
+      calls: outcome.calls.map((row) => ({ ...row, status: 'unknown' })),
+      entries: outcome.entries.map((row) =>
+        row.kind === 'tool_result' ? { ...row, status: 'unknown', parts } : row,
+      ),
+      events: outcome.events.filter((_, index) => !missing.includes(index)),
+      notes: early ? [] : outcome.notes,
+    };
+  };
 }
 
 const PARKED: Scene = {
