@@ -28,8 +28,9 @@ export const bashTool = defineTool({
     const { root, shown, scratch } = workspace;
     // A shell shows where it is by the name that it is given, if that leads there.
     const link = shown === root ? {} : { link: { path: shown, to: root } };
-    const readable = workspace.kind === 'local' ? runByOthers(root) : [];
-    const places = { cwd: root, writable: [root], readable, ...link, scratch, env: { PWD: shown } };
+    const held = workspace.kind === 'local' ? runByOthers(root) : { writable: [], readable: [] };
+    const writable = [root, ...held.writable];
+    const places = { cwd: root, writable, readable: held.readable, ...link, scratch, env: { PWD: shown } };
     const result = await sandbox.run(
       { script: command, ...places, timeoutMs: timeout * 1000, onOutput },
       signal,
@@ -39,9 +40,10 @@ export const bashTool = defineTool({
   },
 });
 
-/** In the user's own repository: what their next git command would run, unconfined. */
-function runByOthers(root: string): string[] {
-  return ['.git/config', '.git/hooks'].map((name) => join(root, name)).filter(existsSync);
+/** In the user's own repository: what their next git command would run, unconfined. What is mounted cannot be moved away. */
+function runByOthers(root: string): { readonly writable: string[]; readonly readable: string[] } {
+  const found = ['.git/config', '.git/hooks'].map((name) => join(root, name)).filter(existsSync);
+  return { writable: found.length > 0 ? [join(root, '.git')] : [], readable: found };
 }
 
 function describe({ output, droppedBytes, end }: CommandResult, timeout: number): string {
