@@ -56,19 +56,36 @@ function databaseWithPoints(db: Database, reach: Reach): Database {
   };
 }
 
+/**
+ * A job may be delivered before whoever added it has heard that it was. Here it is looked at afterwards: points come in one
+ * order, so that nothing of the next turn is under way at `after wake`.
+ */
 function backendWithPoints(backend: QueueBackend, reach: Reach): QueueBackend {
+  const adding = new Set<Promise<void>>();
+  const add = async (act: () => Promise<void>) => {
+    const added = around('wake', reach, act);
+    adding.add(added);
+    await added.finally(() => adding.delete(added));
+  };
   return {
     kind: backend.kind,
-    queue: () => queueWithPoints(backend.queue(), reach),
-    consume: (options) => backend.consume(options),
+    queue: () => queueWithPoints(backend.queue(), add),
+    consume: ({ concurrency, look }) =>
+      backend.consume({
+        concurrency,
+        look: async (job) => {
+          await Promise.allSettled(adding);
+          await look(job);
+        },
+      }),
     close: () => backend.close(),
   };
 }
 
-function queueWithPoints(queue: TurnQueue, reach: Reach): TurnQueue {
+function queueWithPoints(queue: TurnQueue, add: (act: () => Promise<void>) => Promise<void>): TurnQueue {
   return {
-    wake: (job) => around('wake', reach, () => queue.wake(job)),
-    wakeAll: (jobs) => around('wake', reach, () => queue.wakeAll(jobs)),
+    wake: (job) => add(() => queue.wake(job)),
+    wakeAll: (jobs) => add(() => queue.wakeAll(jobs)),
     states: (jobs) => queue.states(jobs),
     close: () => queue.close(),
   };
