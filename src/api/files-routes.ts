@@ -26,7 +26,7 @@ async function diff({ db, snapshots }: ApiDeps, call: Call<unknown, unknown>): P
   const { caller, id, response } = call;
   const files = await readSessionFiles(db, { teamId: caller.teamId, id });
   if (files === undefined) throw notFound(`session ${toPublicId('session', id)}`);
-  const patch = await patchOf(() => changesSince(snapshots.of(files.rootId), files));
+  const patch = await patchOf(() => changesSince(snapshots.of(files.lineage), files));
   // Not `set`, which adds a charset: the bytes are those of the files.
   response.setHeader('content-type', 'text/x-diff').setHeader('content-length', patch.length);
   response.status(200).end(call.response.req.method === 'HEAD' ? undefined : Buffer.from(patch));

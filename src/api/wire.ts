@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { EVENT_TYPES } from '../core/event.ts';
+import { WORKSPACE_KINDS } from '../core/workspace.ts';
 
 export { Why, WhyTask } from './wire-why.ts';
 
@@ -130,7 +131,7 @@ export const Session = z
     parentId: z.string().nullable(),
     title: z.string(),
     state: z.enum(['idle', 'thinking', 'executing', 'waiting', 'completed', 'failed']),
-    workspace: z.object({ kind: z.enum(['local', 'empty']), path: z.string().nullable() }),
+    workspace: z.object({ kind: z.enum(WORKSPACE_KINDS), path: z.string().nullable() }),
     createdAt: timestamp,
     archivedAt: timestamp.nullable(),
   })

@@ -15,6 +15,7 @@ import type {
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
 import type { TaskEnd } from '../core/turn.ts';
+import type { GitSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 
 /** A turn's wake-up, to be added to the queue after the commit. */
@@ -48,8 +49,11 @@ export interface ClaimedTurn {
 
 export interface WorkspaceRow {
   readonly id: string;
-  readonly kind: 'local' | 'empty';
+  readonly kind: WorkspaceKind;
   readonly path: string | null;
+  readonly source: GitSource | null;
+  /** Names the tree of forks that its snapshots belong to. */
+  readonly lineage: string;
   /** The snapshot the session began with; null: there was nothing, or nothing was recorded yet. */
   readonly base: string | null;
   /** The newest recorded snapshot. */

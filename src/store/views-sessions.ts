@@ -1,6 +1,7 @@
 /** Sessions, their logs and their tool calls as the API shows them. */
 import type { Part } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
+import type { WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 import { cut, type Rows } from './views.ts';
 
@@ -10,7 +11,7 @@ export interface SessionRow {
   readonly parentId: string | null;
   readonly title: string;
   readonly state: AgentState;
-  readonly workspaceKind: 'local' | 'empty';
+  readonly workspaceKind: WorkspaceKind;
   readonly workspacePath: string | null;
   readonly createdAt: Date;
   readonly archivedAt: Date | null;

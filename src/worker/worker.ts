@@ -155,11 +155,8 @@ class LiveWorker implements RunningWorker {
       steadyMs: () => this.#held().steadyMs(),
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
-      openWorkspace: ({ workspace, rootId, sessionId }) =>
-        openCheckout(
-          { ...workspace, lineage: rootId },
-          { ...checkouts, onUndone: () => this.#shell.seen.forget(sessionId) },
-        ),
+      openWorkspace: ({ workspace, sessionId }) =>
+        openCheckout(workspace, { ...checkouts, onUndone: () => this.#shell.seen.forget(sessionId) }),
     };
     this.#sweeper = new Sweeper(
       { ...this.#shell, db: sweeping(db, this.#closing.signal) },

@@ -46,7 +46,7 @@ export async function versionControl(workspace: Workspace, options: GitOptions =
   return `git${place}, ${await gitState(workspace, options)}`;
 }
 
-/** The nearest marker, upwards from the root; an `empty` workspace is no part of what lies around it. */
+/** The nearest marker, upwards from the root; a managed workspace is no part of what lies around it. */
 async function workingCopy({
   root,
   kind,
@@ -55,7 +55,7 @@ async function workingCopy({
     for (const [marker, name] of MARKERS) {
       if (await exists(join(directory, marker))) return { name, directory };
     }
-    if (kind === 'empty' || directory === dirname(directory)) return undefined;
+    if (kind !== 'local' || directory === dirname(directory)) return undefined;
   }
 }
 

@@ -1,9 +1,11 @@
+import type { WorkspaceKind } from '../core/workspace.ts';
+
 /**
  * The files a session works on. Kinds differ in where the files come from; tools see only this.
  */
 export interface Workspace {
   readonly id: string;
-  readonly kind: 'local' | 'empty';
+  readonly kind: WorkspaceKind;
   /** Absolute path of the root, symlinks resolved. */
   readonly root: string;
   /** The path that agents and people know the root by: it stays the same when the files move. */

@@ -3,7 +3,8 @@ import type { z } from 'zod';
 import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
-import { resolveApproval, type TaskSession } from '../../src/store/tasks.ts';
+import type { WorkspaceKind } from '../../src/core/workspace.ts';
+import { resolveApproval } from '../../src/store/tasks.ts';
 import { settleTurn } from '../../src/store/turns.ts';
 import { answered, callOf, parked, resultOf, running, submit, useStore } from '../support/store.ts';
 
@@ -22,8 +23,7 @@ const CALL: All<CallStatus> = { requested: true, awaiting_approval: true, starte
 const EFFECT: All<Effect> = { read: true, workspace: true, external: true };
 const KIND: All<Entry['kind']> = { user: true, notice: true, assistant: true, tool_result: true };
 const STOP: All<StopReason> = { stop: true, tool_calls: true, length: true, refusal: true };
-type WorkspaceKind = Extract<TaskSession, { workspace: unknown }>['workspace']['kind'];
-const WORKSPACE: All<WorkspaceKind> = { local: true, empty: true };
+const WORKSPACE: All<WorkspaceKind> = { local: true, git: true, upload: true, empty: true };
 const TASK: All<z.infer<typeof TaskStatus>> = {
   queued: true,
   running: true,
@@ -90,6 +90,8 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['workspace_kind', 'workspace', `kind = 'cloud'`],
   ['workspace_kind', 'workspace', 'path = NULL'],
   ['workspace_kind', 'workspace', `kind = 'empty'`],
+  ['workspace_kind', 'workspace', `kind = 'git', path = NULL`],
+  ['workspace_kind', 'workspace', `source = '{}'`],
   ['task_status', 'queued task', `status = 'paused'`],
   ['task_waiting_on', 'queued task', `waiting_on = 'approval'`],
   ['task_waiting_on', 'parked task', 'waiting_on = NULL'],

@@ -58,6 +58,8 @@ CREATE TABLE "workspace" (
     "team_id" UUID NOT NULL,
     "kind" TEXT NOT NULL,
     "path" TEXT,
+    "source" JSONB,
+    "lineage" UUID NOT NULL,
     "base" TEXT,
     "head" TEXT,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
@@ -410,7 +412,7 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 
 -- States: the unions of src/core, kept a second time (STYLE 4).
 ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
-  (kind = 'local' AND path IS NOT NULL) OR (kind = 'empty' AND path IS NULL)
+  kind IN ('local', 'git', 'upload', 'empty') AND (path IS NOT NULL) = (kind = 'local') AND (source IS NOT NULL) = (kind = 'git')
 );
 
 ALTER TABLE "task"

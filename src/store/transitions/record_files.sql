@@ -1,6 +1,6 @@
 -- record_files: workspace → with this head, and with this base where it has none.
 --
--- What its files were before a call that changes them, where that is not recorded yet. A managed one begins with nothing: it
+-- What its files were before a call that changes them, where that is not recorded yet. An `empty` one begins with nothing: it
 -- gets no base. Guard: the attempt holds the turn.
 -- Returns: {outcome: 'recorded', seq} | {outcome: 'fenced'}
 -- Races: a repeat finds the head that it has written, and writes nothing.
@@ -11,7 +11,7 @@ DECLARE
 BEGIN
   SELECT * INTO v_turn FROM fence(p_turn, p_attempt);
   IF v_turn.id IS NULL THEN RETURN jsonb_build_object('outcome', 'fenced'); END IF;
-  UPDATE workspace w SET base = CASE w.kind WHEN 'local' THEN coalesce(w.base, p_snapshot) ELSE w.base END, head = p_snapshot
+  UPDATE workspace w SET base = CASE WHEN w.kind IN ('local', 'git') THEN coalesce(w.base, p_snapshot) ELSE w.base END, head = p_snapshot
     FROM session s WHERE s.id = v_turn.session_id AND w.id = s.workspace_id AND w.head IS DISTINCT FROM p_snapshot;
   IF FOUND THEN v_events := turn_event('workspace.snapshotted', v_turn, jsonb_build_object('snapshot', p_snapshot)); END IF;
   RETURN jsonb_build_object('outcome', 'recorded', 'seq', append_events(v_turn.root_id, v_events));

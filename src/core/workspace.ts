@@ -1,0 +1,11 @@
+/** Where the files of a session come from (DESIGN §6). All but `local` are managed: Capybara's own copies, put back after a loss. */
+export const WORKSPACE_KINDS = ['local', 'git', 'upload', 'empty'] as const;
+
+export type WorkspaceKind = (typeof WORKSPACE_KINDS)[number];
+
+/** Of a `git` workspace. */
+export interface GitSource {
+  readonly url: string;
+  /** A branch, a tag or a commit; null: the remote's own default. */
+  readonly ref: string | null;
+}
