@@ -234,6 +234,8 @@ class Run {
         PATH: '/usr/local/bin:/usr/bin:/bin',
         HOME: home,
         TMPDIR: tmp,
+        // They are started again and again: to compile is most of what a start costs.
+        NODE_COMPILE_CACHE: join(this.#place, 'compiled'),
         CAPYBARA_DATA_DIR: data,
         // The proof is about turns; its machine need not have a sandbox.
         CAPYBARA_SANDBOX: 'off',

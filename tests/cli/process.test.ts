@@ -33,8 +33,8 @@ afterEach(async () => {
 });
 
 function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  const { PATH = '' } = process.env;
-  const variables = { PATH, HOME: cwd, CAPYBARA_DATA_DIR: join(cwd, 'data'), ...env };
+  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env;
+  const variables = { PATH, NODE_COMPILE_CACHE, HOME: cwd, CAPYBARA_DATA_DIR: join(cwd, 'data'), ...env };
   const child = spawn(process.execPath, [program, ...args], { cwd, env: variables });
   children.push(child);
   return child;
@@ -132,10 +132,10 @@ async function tailing(): Promise<{ child: ChildProcess; texts: ReturnType<typeo
 /** As a shell does it: `capybara … > /dev/full`. */
 async function toFullDisk(args: readonly string[], env: Record<string, string> = {}) {
   const full = openSync('/dev/full', 'w');
-  const { PATH = '' } = process.env;
+  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env;
   const child = spawn(process.execPath, [program, ...args], {
     cwd,
-    env: { PATH, HOME: cwd, CAPYBARA_DATA_DIR: join(cwd, 'data'), ...env },
+    env: { PATH, NODE_COMPILE_CACHE, HOME: cwd, CAPYBARA_DATA_DIR: join(cwd, 'data'), ...env },
     stdio: ['ignore', full, 'pipe'],
   });
   children.push(child);

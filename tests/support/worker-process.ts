@@ -1,10 +1,8 @@
 /** A worker in a process of its own, and the lines that it says. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { inject } from 'vitest';
 import type { ChildSettings } from './worker-child.ts';
 
 const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url));
@@ -61,8 +59,6 @@ export async function spawnWorker(
 ): Promise<ChildWorker> {
   const child = spawn(process.execPath, [CHILD, JSON.stringify(settings)], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    // Shared by the run's workers, of which there are hundreds: to compile is most of what a start costs.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(inject('runTmpDir'), 'node-compile-cache') },
   });
   const ended = once(child, 'exit').then(() => {});
   onStop(() => {
