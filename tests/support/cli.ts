@@ -111,9 +111,12 @@ export class Place {
   }
 
   start(args: readonly string[], { env = {}, cwd = this.cwd, stdin = '', as = {} }: StartOptions = {}) {
-    const { PATH = '', TMPDIR = '' } = process.env;
+    const { PATH = '', TMPDIR = '', NODE_COMPILE_CACHE = '' } = process.env;
     // The same words whether bubblewrap is here or not; `sandbox-choose.test.ts` has the others.
-    const own = { PATH, TMPDIR, HOME: this.home, CAPYBARA_DATA_DIR: this.dataDir, CAPYBARA_SANDBOX: 'off' };
+    const own = {
+      ...{ PATH, TMPDIR, NODE_COMPILE_CACHE, HOME: this.home, CAPYBARA_DATA_DIR: this.dataDir },
+      CAPYBARA_SANDBOX: 'off',
+    };
     const child = spawn(process.execPath, [PROGRAM, ...args], {
       cwd,
       env: { ...own, ...this.env, ...env },
