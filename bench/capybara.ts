@@ -23,7 +23,7 @@ const queue = backends.queue.queue();
 const resolveProfile = (request: { readonly model: string }) => ({
   agent: 'build',
   prompt: 'You are measured.',
-  tools: ['noop'],
+  tools: ['noop', 'bash'],
   model: request.model,
   mode: 'auto' as const,
 });

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,tree,start]`: what Capybara costs beside the model, on both
+ * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,tree,start,files,commands]`: what Capybara costs beside the model, on both
  * queue backends, with fsync on. Prints a table and writes bench/results/TIME.json. The same work side by side; nothing here
  * is a test.
  */
@@ -11,7 +11,9 @@ import { Client } from 'pg';
 import { startPostgres } from '../src/embedded/postgres.ts';
 import { migrate } from '../src/store/migrate.ts';
 import { startRedis } from '../tests/support/redis.ts';
+import { measureCommands } from './commands.ts';
 import { measureCost } from './cost.ts';
+import { measureFiles } from './files.ts';
 import { describeMachine } from './machine.ts';
 import { measureStart } from './startup.ts';
 import { measureTails } from './tails.ts';
@@ -21,11 +23,15 @@ import { measureTurns } from './turns.ts';
 import { type Row, startUnder, type Under } from './under.ts';
 
 const FULL = {
-  turns: { turns: 500, turnsTogether: 40, submits: 50, inFlight: 200 },
+  turns: { turns: 500, turnsTogether: 40, submits: 50, inFlight: 200, commands: 200 },
+  files: { files: [1_000, 10_000, 50_000], times: 60 },
+  commands: 300,
   ...{ longSession: 2_000, kills: 200, tails: 1_000, tailSeconds: 20, treeTurns: 50, starts: 10 },
 };
 const QUICK = {
-  turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200 },
+  turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200, commands: 40 },
+  files: { files: [1_000], times: 20 },
+  commands: 50,
   ...{ longSession: 500, kills: 10, tails: 1_000, tailSeconds: 5, treeTurns: 10, starts: 2 },
 };
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
@@ -36,6 +42,8 @@ const place = mkdtempSync(join(tmpdir(), 'capybara-bench-'));
 try {
   const before = describeMachine();
   const rows = await measureBackends();
+  if (wanted('files')) rows.push(...(await measureFiles(place, sizes.files)));
+  if (wanted('commands')) rows.push(...(await measureCommands(place, sizes.commands)));
   if (wanted('start')) rows.push(...(await measureStart(place, sizes.starts)));
   report(rows, { before, after: describeMachine() });
 } finally {

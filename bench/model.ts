@@ -3,7 +3,7 @@
  * Capybara takes between the end of one answer and the next request of the same session.
  *
  * `POST /v1/chat/completions` answers with one call of `noop` until turn N of `turns=N` in the newest prompt, then in words; a
- * prompt that goes on with `pace=MS` is answered that much later; with `hang`, with half an answer that never ends; with
+ * prompt that goes on with `bash` asks for a command that changes a file instead; with `pace=MS` it is answered that much later; with `hang`, with half an answer that never ends; with
  * `stream=SECONDS`, with the time in milliseconds (`t=1234.5;`), twenty times a second. `GET /samples` returns what was
  * measured, and forgets it.
  */
@@ -66,18 +66,19 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   }
   await delay(Number(/pace=(\d+)/.exec(prompt)?.[1] ?? 0));
   const turns = Number(/turns=(\d+)/.exec(prompt)?.[1]);
-  const call = {
-    index: 0,
-    id: `call_${turn}`,
-    type: 'function',
-    // Another one each turn: the same over and over is a loop, and ends the task.
-    function: { name: 'noop', arguments: JSON.stringify({ turn }) },
-  };
+  const call = { index: 0, id: `call_${turn}`, type: 'function', function: callOf(turn, prompt) };
   const last = turn > turns;
   response.write(chunk(last ? { content: 'Done.' } : { tool_calls: [call] }));
   response.write(chunk({}, last ? 'stop' : 'tool_calls'));
   ended.set(session, now());
   response.end('data: [DONE]\n\n');
+}
+
+/** Another one each turn: the same over and over is a loop, and ends the task. */
+function callOf(turn: number, prompt: string): { name: string; arguments: string } {
+  return prompt.includes(' bash')
+    ? { name: 'bash', arguments: JSON.stringify({ command: `echo ${turn} > turn` }) }
+    : { name: 'noop', arguments: JSON.stringify({ turn }) };
 }
 
 function chunk(delta: object, finish: string | null = null): string {

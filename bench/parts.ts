@@ -1,12 +1,14 @@
-/** What the measured processes are built of: one tool that does nothing, and no confinement. */
+/** What the measured processes are built of: a tool that does nothing, and one that runs commands. */
 
 import { z } from 'zod';
 import { type Backends, openBackends } from '../src/backends.ts';
 import { type Config, loadConfig } from '../src/config.ts';
 import { createLog } from '../src/log.ts';
 import { createModels, type Models } from '../src/model/providers.ts';
+import { bashTool } from '../src/tools/bash.ts';
 import { createRegistry } from '../src/tools/registry.ts';
 import { defineTool } from '../src/tools/tool.ts';
+import { openSandbox, sandboxFor } from '../src/worker/main.ts';
 import { type RunningWorker, startWorker } from '../src/worker/worker.ts';
 
 export interface Parts {
@@ -26,11 +28,14 @@ export function openParts(): Parts {
   };
 }
 
-export function startBenchWorker({ config, log, backends, models }: Parts): Promise<RunningWorker> {
+/** Its sandbox is the one that `up` would have here. */
+export async function startBenchWorker({ config, log, backends, models }: Parts): Promise<RunningWorker> {
   const { db, bus } = backends;
-  return startWorker({
-    ...{ db, bus, models, log, backend: backends.queue, directUrl: backends.directUrl },
+  const sandbox = openSandbox(config, await sandboxFor(config, 'local'));
+  const worker = await startWorker({
+    ...{ db, bus, models, log, sandbox, backend: backends.queue, directUrl: backends.directUrl },
     tools: createRegistry([
+      bashTool,
       defineTool({
         name: 'noop',
         description: 'Does nothing.',
@@ -39,16 +44,9 @@ export function startBenchWorker({ config, log, backends, models }: Parts): Prom
         execute: async () => ({ text: 'ok' }),
       }),
     ]),
-    sandbox: {
-      name: 'none',
-      confined: false,
-      run: async () => {
-        throw new Error('the bench runs no commands');
-      },
-      close: async () => {},
-    },
     dataDir: config.dataDir,
     version: 'bench',
     concurrency: config.concurrency,
   });
+  return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };
 }

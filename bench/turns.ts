@@ -9,6 +9,8 @@ export interface Sizes {
   /** Turns of each of the 64 sessions that are timed together. */
   readonly turnsTogether: number;
   readonly submits: number;
+  /** Turns of the session each of whose turns runs a command that changes a file. */
+  readonly commands: number;
   readonly inFlight: number;
 }
 
@@ -21,20 +23,31 @@ export async function measureTurns(under: Under, sizes: Sizes): Promise<Row[]> {
     await overhead(under, 1, sizes.turns),
     await overhead(under, 10, sizes.turns),
     ...(await throughput(under, sizes.turnsTogether)),
+    await changing(under, sizes.commands),
     await submitToRequest(under, sizes.submits),
     await memory(under, sizes.inFlight, idle),
   ];
 }
 
 async function overhead(under: Under, sessions: number, turns: number): Promise<Row> {
-  const { overheads } = await runSessions(under, sessions, turns);
+  const { overheads } = await runSessions(under, sessions, { turns });
   return spread(`turn overhead, ${sessions} session${sessions === 1 ? '' : 's'}`, under, overheads);
+}
+
+/** With the command's own time, and the snapshot of what it changed. */
+async function changing(under: Under, turns: number): Promise<Row> {
+  const { overheads } = await runSessions(under, 1, { turns, what: ' bash' });
+  return spread(
+    'turn overhead, 1 session, each turn a confined command that changes a file',
+    under,
+    overheads,
+  );
 }
 
 async function throughput(under: Under, turns: number): Promise<Row[]> {
   const { cpuMs: before } = await under.capybara.ask<{ cpuMs: number }>();
   const began = performance.now();
-  const { overheads } = await runSessions(under, CONCURRENCY, turns);
+  const { overheads } = await runSessions(under, CONCURRENCY, { turns });
   const seconds = (performance.now() - began) / 1000;
   const { cpuMs } = await under.capybara.ask<{ cpuMs: number }>();
   const n = overheads.length + CONCURRENCY;

@@ -60,9 +60,15 @@ export function spread(what: string, { backend }: Pick<Under, 'backend'>, times:
   };
 }
 
-export async function runSessions(under: Under, sessions: number, turns: number): Promise<Samples> {
+/** `what`: more that the prompts say to the bench's model. */
+export async function runSessions(
+  under: Under,
+  sessions: number,
+  { turns, what = '' }: { readonly turns: number; readonly what?: string },
+): Promise<Samples> {
   await samples(under);
-  const tasks = await Promise.all(Array.from({ length: sessions }, () => submit(under, `turns=${turns}`)));
+  const prompt = `turns=${turns}${what}`;
+  const tasks = await Promise.all(Array.from({ length: sessions }, () => submit(under, prompt)));
   await ended(under, tasks);
   return samples(under);
 }
@@ -72,7 +78,7 @@ const WARM_UP_SESSIONS = 16;
 
 /** A server runs for weeks: what the first turns pay for compilation is not what a turn costs. */
 export async function warmUp(under: Under): Promise<void> {
-  await runSessions(under, WARM_UP_SESSIONS, WARM_UP_TURNS);
+  await runSessions(under, WARM_UP_SESSIONS, { turns: WARM_UP_TURNS });
 }
 
 /** A task's id. */

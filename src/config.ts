@@ -7,6 +7,7 @@
  */
 import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
+import type { CommandsConfig } from './config/command-settings.ts';
 import {
   defaultLayer,
   dotEnvLayer,
@@ -67,6 +68,7 @@ export interface Config {
   readonly noColor?: boolean;
   /** How commands are confined: where it works, always, or not at all. */
   readonly sandbox: 'auto' | 'bubblewrap' | 'off';
+  readonly commands: CommandsConfig;
   readonly webFetch: WebFetchConfig;
   /** Without a provider the web is not searched. */
   readonly webSearch: WebSearchConfig;

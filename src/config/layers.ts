@@ -76,6 +76,7 @@ function layer(find: (key: SettingKey) => Found): Layer {
 const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
   ...(['sandbox', 'dataDir', 'snapshots'] as const),
+  ...SETTING_KEYS.filter((key) => key.startsWith('commands.')),
 ];
 
 export function dotEnvLayer(cwd: string): Layer {

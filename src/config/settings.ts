@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
 import { type ConfiguredRule, parseConfiguredRule, sayRule } from '../core/permission.ts';
+import { COMMAND_LIMITS, isUser, parseUser } from './command-settings.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
 export const MAX_PORT = 65_535;
@@ -148,6 +149,11 @@ function directories(env: string) {
     .register(metas, { env, expected });
 }
 
+function commandLimit(name: keyof typeof COMMAND_LIMITS) {
+  const { env, least, most, usual } = COMMAND_LIMITS[name];
+  return whole(env, least, most).default(usual);
+}
+
 export const SETTINGS = z.object({
   databaseUrl: address('DATABASE_URL', POSTGRES, { secret: true }).optional(),
   databaseDirectUrl: address('DATABASE_DIRECT_URL', POSTGRES, { secret: true }).optional(),
@@ -168,6 +174,15 @@ export const SETTINGS = z.object({
     .enum(['auto', 'bubblewrap', 'off'])
     .register(metas, { env: 'CAPYBARA_SANDBOX', expected: '"auto", "bubblewrap" or "off"' })
     .default('auto'),
+  'commands.memoryMib': commandLimit('memoryMib'),
+  'commands.processes': commandLimit('processes'),
+  'commands.fileMib': commandLimit('fileMib'),
+  'commands.openFiles': commandLimit('openFiles'),
+  'commands.cpuSeconds': commandLimit('cpuSeconds'),
+  'commands.user': z
+    .preprocess(parseUser, z.strictObject({ uid: z.int(), gid: z.int() }).refine(isUser))
+    .register(metas, { env: 'CAPYBARA_COMMANDS_USER', expected: 'uid:gid in numbers, neither of them 0' })
+    .optional(),
   model: plain
     .regex(/^\S+$/)
     .register(metas, { env: 'CAPYBARA_MODEL', project: true, expected: 'provider/model, without spaces' })
@@ -271,8 +286,13 @@ function quoted(raw: unknown): string {
 export function shown(key: SettingKey, value: unknown): string {
   const { secret } = metaOf(key);
   if (Array.isArray(value)) return value.map(shownItem).join(', ');
+  if (isIds(value)) return `${value.uid}:${value.gid}`;
   if (!secret) return withoutSecrets(String(value));
   return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
+}
+
+function isIds(value: unknown): value is { uid: number; gid: number } {
+  return typeof value === 'object' && value !== null && 'uid' in value && 'gid' in value;
 }
 
 function shownItem(item: string | number | ConfiguredRule): string {

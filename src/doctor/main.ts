@@ -41,7 +41,7 @@ export async function examine(config: Config): Promise<Check[]> {
 async function sandbox(config: Config, profile: Profile): Promise<Check> {
   const name = 'sandbox';
   try {
-    const choice = await decideSandbox(config.sandbox, profile, commandEnvironment());
+    const choice = await decideSandbox(config.sandbox, profile, commandEnvironment(), config.commands.user);
     const found = sandboxSentence(choice).replace(/\.$/, '');
     return { name, state: choice.name === 'none' ? 'warning' : 'ok', found };
   } catch (error) {

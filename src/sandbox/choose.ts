@@ -99,14 +99,17 @@ export function chooseSandbox(setting: SandboxSetting, profile: Profile, probe: 
   );
 }
 
+const NOT_ASKED: Probe = { works: false, found: 'nobody asked', cure: 'ask' };
+
 /** Probes only where it matters. Throws as `chooseSandbox` does. */
 export async function decideSandbox(
   setting: SandboxSetting,
   profile: Profile,
   environment: Environment,
+  unprivileged?: Runner,
 ): Promise<SandboxChoice> {
-  const notAsked: Probe = { works: false, found: 'nobody asked', cure: 'ask' };
-  return chooseSandbox(setting, profile, setting === 'off' ? notAsked : await probeBubblewrap(environment));
+  if (setting === 'off') return chooseSandbox(setting, profile, NOT_ASKED);
+  return chooseSandbox(setting, profile, await probeBubblewrap(environment, unprivileged));
 }
 
 /** What a person is told: which sandbox, and why. */

@@ -48,7 +48,7 @@ export async function runWorker(
  * @throws UserError `sandbox_missing` (exit code 3) where they must be confined and cannot be.
  */
 export function sandboxFor(config: Config, profile: Profile): Promise<SandboxChoice> {
-  return decideSandbox(config.sandbox, profile, commandEnvironment());
+  return decideSandbox(config.sandbox, profile, commandEnvironment(), config.commands.user);
 }
 
 export interface WorkerParts extends WorkerAdditions {
@@ -82,17 +82,26 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
   }
 }
 
-function openSandbox({ dataDir }: Config, { name, profile, program }: SandboxChoice): LeasedSandbox {
+/** The caller closes it. */
+export function openSandbox(config: Config, { name, profile, program }: SandboxChoice): LeasedSandbox {
   const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs };
   if (name === 'none' || program === undefined) return createUnconfinedSandbox(shared);
-  return createBubblewrapSandbox({ ...shared, profile, program, hidden: [dataDir] });
+  const { dataDir, commands } = config;
+  return createBubblewrapSandbox({
+    ...{ ...shared, profile, program, hidden: [dataDir], limits: limitsOfCommands(commands) },
+    unprivilegedUser: commands.user ?? UNPRIVILEGED,
+  });
 }
 
 /** A server's worker that is root keeps the files of its sessions for the user whom their commands run as. */
-function ownerOfWorkspaces({ dataDir }: Config, { name, profile }: SandboxChoice) {
+function ownerOfWorkspaces({ dataDir, commands }: Config, { name, profile }: SandboxChoice) {
   if (name === 'none' || profile !== 'strict' || process.getuid?.() !== 0) return undefined;
   openWay(dataDir, ['workspaces', 'scratch']);
-  return UNPRIVILEGED;
+  return commands.user ?? UNPRIVILEGED;
+}
+
+function limitsOfCommands({ memoryMib, fileMib, processes, openFiles, cpuSeconds }: Config['commands']) {
+  return { memoryBytes: memoryMib * MIB, fileBytes: fileMib * MIB, processes, openFiles, cpuSeconds };
 }
 
 const MIB = 1024 * 1024;

@@ -64,6 +64,7 @@ describe('precedence', () => {
       dataDir: join(home, '.local', 'share', 'capybara'),
       concurrency: 16,
       sandbox: 'auto',
+      commands: { memoryMib: 8_192, processes: 2_048, fileMib: 10_240, openFiles: 16_384, cpuSeconds: 7_200 },
       modelFirstTokenSeconds: 300,
       modelIdleSeconds: 60,
       modelTries: 3,
@@ -118,6 +119,12 @@ describe('precedence', () => {
         CAPYBARA_SNAPSHOTS: '/srv/snapshots',
         CAPYBARA_CONCURRENCY: '3',
         CAPYBARA_SANDBOX: 'off',
+        CAPYBARA_COMMANDS_MEMORY_MIB: '64',
+        CAPYBARA_COMMANDS_PROCESSES: '16',
+        CAPYBARA_COMMANDS_FILE_MIB: '1',
+        CAPYBARA_COMMANDS_OPEN_FILES: '1000000',
+        CAPYBARA_COMMANDS_CPU_SECONDS: '1',
+        CAPYBARA_COMMANDS_USER: '1234:4294967294',
         CAPYBARA_MODEL: 'openai/m',
         CAPYBARA_TEMPERATURE: '0.5',
         CAPYBARA_MAX_TOKENS: '99',
@@ -159,6 +166,10 @@ describe('precedence', () => {
       snapshots: '/srv/snapshots',
       concurrency: 3,
       sandbox: 'off',
+      commands: {
+        ...{ memoryMib: 64, processes: 16, fileMib: 1, openFiles: 1_000_000, cpuSeconds: 1 },
+        user: { uid: 1_234, gid: 4_294_967_294 },
+      },
       model: 'openai/m',
       temperature: 0.5,
       maxTokens: 99,
@@ -325,6 +336,26 @@ describe('wrong values', () => {
     [
       { CAPYBARA_SANDBOX: 'docker' },
       'CAPYBARA_SANDBOX (environment) must be "auto", "bubblewrap" or "off"; found "docker".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_MEMORY_MIB: '63' },
+      'CAPYBARA_COMMANDS_MEMORY_MIB (environment) must be a whole number from 64 to 1048576; found "63".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_OPEN_FILES: '1000001' },
+      'CAPYBARA_COMMANDS_OPEN_FILES (environment) must be a whole number from 64 to 1000000; found "1000001".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_USER: '0:61000' },
+      'CAPYBARA_COMMANDS_USER (environment) must be uid:gid in numbers, neither of them 0; found "0:61000".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_USER: '61000:4294967295' },
+      'CAPYBARA_COMMANDS_USER (environment) must be uid:gid in numbers, neither of them 0; found "61000:4294967295".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_USER: 'nobody' },
+      'CAPYBARA_COMMANDS_USER (environment) must be uid:gid in numbers, neither of them 0; found "nobody".',
     ],
     [
       { CAPYBARA_URL: 'ftp://u:pw@h' },

@@ -1,0 +1,39 @@
+/** What one confined command may use of the machine, and whom it runs as: settings of their own, since they belong together. */
+
+/** In the units of the settings. */
+export const COMMAND_LIMITS = {
+  memoryMib: { env: 'CAPYBARA_COMMANDS_MEMORY_MIB', least: 64, most: 1024 * 1024, usual: 8 * 1024 },
+  processes: { env: 'CAPYBARA_COMMANDS_PROCESSES', least: 16, most: 1_000_000, usual: 2_048 },
+  fileMib: { env: 'CAPYBARA_COMMANDS_FILE_MIB', least: 1, most: 1024 * 1024, usual: 10 * 1024 },
+  openFiles: { env: 'CAPYBARA_COMMANDS_OPEN_FILES', least: 64, most: 1_000_000, usual: 16_384 },
+  cpuSeconds: { env: 'CAPYBARA_COMMANDS_CPU_SECONDS', least: 1, most: 1_000_000, usual: 7_200 },
+} as const;
+
+export interface CommandsConfig {
+  /** Of memory of its own, for each of its processes. */
+  readonly memoryMib: number;
+  /** Processes and threads of all of it. */
+  readonly processes: number;
+  /** Of one file that it writes. */
+  readonly fileMib: number;
+  /** For each of its processes. */
+  readonly openFiles: number;
+  /** Of processor time, for each of its processes. */
+  readonly cpuSeconds: number;
+  /** Whom a root worker runs the commands of a server as. */
+  readonly user?: { readonly uid: number; readonly gid: number };
+}
+
+/** The highest id that Linux gives; root's are refused. */
+const MAX_ID = 2 ** 32 - 2;
+
+/** `61000:61000` → `{uid: 61000, gid: 61000}`; what is neither that nor such an object, as it is. */
+export function parseUser(raw: unknown): unknown {
+  if (typeof raw !== 'string') return raw;
+  const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(raw) ?? [];
+  return uid === undefined ? raw : { uid: Number(uid), gid: Number(gid) };
+}
+
+export function isUser({ uid, gid }: { readonly uid: number; readonly gid: number }): boolean {
+  return [uid, gid].every((id) => id > 0 && id <= MAX_ID);
+}
