@@ -1,14 +1,16 @@
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
-import type { Writable } from 'node:stream';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
 import { clearedEnvironment, type Environment } from './environment.ts';
+import { Handed } from './handed.ts';
 import { DEFAULT_LIMITS, LIMITED_SHELL, type Limits, limitArguments } from './limits.ts';
-import { checkWay, openScratch, type Runner, runnerOf, type Scratch, UNPRIVILEGED } from './runner.ts';
+import { openScratch, type Runner, runnerOf, type Scratch, UNPRIVILEGED } from './runner.ts';
 import type { Command, CommandResult, LeasedSandbox } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
 import { type HostView, hostView, inMemory, type Profile } from './view.ts';
+import { openWayOut, type WayOut } from './way-out.ts';
+import { checkWay } from './ways.ts';
 
 export interface BubblewrapOptions extends CallOptions {
   readonly profile: Profile;
@@ -48,7 +50,6 @@ export const NAMESPACES = [
 ];
 /** The user that a command sees itself as where it does not see the host's accounts. */
 const SEEN_ID = 1000;
-const FIRST_DESCRIPTOR = 3;
 /** What bwrap says when it fails is a line. */
 const MAX_COMPLAINT_LENGTH = 2_000;
 
@@ -70,11 +71,17 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): LeasedSandb
 
 type Marks = Parameters<Kind['start']>[1];
 
+interface Beginning {
+  readonly marks: Marks;
+  readonly runner: Runner | undefined;
+  readonly wayOut?: WayOut;
+}
+
 class Bubblewrap {
   readonly #options: BubblewrapOptions;
   readonly #limits: Limits;
   readonly #filter: Buffer | undefined;
-  readonly #views = new Map<boolean, HostView>();
+  readonly #views = new Map<string, HostView>();
 
   constructor(options: BubblewrapOptions) {
     this.#options = options;
@@ -83,13 +90,25 @@ class Bubblewrap {
   }
 
   async start(command: Command, marks: Marks): Promise<Started> {
-    const { profile, program, unprivilegedUser = UNPRIVILEGED } = this.#options;
+    const { profile, unprivilegedUser = UNPRIVILEGED } = this.#options;
     const runner = runnerOf(command, { profile, unprivileged: unprivilegedUser });
+    if (!command.egress?.length) return this.#begin(command, { marks, runner });
+    const wayOut = await openWayOut(command.egress, runner);
+    try {
+      return { ...this.#begin(command, { marks, runner, wayOut }), close: () => wayOut.close() };
+    } catch (error) {
+      await wayOut.close();
+      throw error;
+    }
+  }
+
+  #begin(command: Command, { marks, runner, wayOut }: Beginning): Started {
+    const { program } = this.#options;
     const scratch = openScratch(command.scratch, runner);
     const readable = [...(this.#options.readable ?? []), ...(command.readable ?? [])];
     checkPlaces([...command.writable, ...readable]);
     if (runner) checkWay([...command.writable, ...Object.values(scratch)], runner);
-    const view = this.#view(process.getuid?.() === 0 && runner === undefined);
+    const view = this.#view(runner);
     const handed = new Handed();
     const args = [
       ...NAMESPACES,
@@ -99,10 +118,11 @@ class Bubblewrap {
       ...view.homeMounts(),
       ...(view.needsAccounts ? accounts(view.home, handed) : []),
       ...this.#places(command, { scratch, readable, view }),
+      ...(wayOut?.mounts(handed) ?? []),
       ...(view.needsAccounts ? ['--remount-ro', '/'] : []),
-      ...this.#environment(command, { view, marks }),
+      ...this.#environment(command, { view, marks, more: wayOut?.env }),
       ...(this.#filter ? ['--seccomp', handed.give(this.#filter)] : []),
-      ...['--chdir', command.cwd, '--', '/bin/sh', '-c', LIMITED_SHELL, 'sh'],
+      ...['--chdir', command.cwd, '--', ...(wayOut?.wrapper ?? []), '/bin/sh', '-c', LIMITED_SHELL, 'sh'],
       ...limitArguments(command.script, marks.locks, this.#limits),
     ];
     const child = spawn(program, args, {
@@ -118,11 +138,14 @@ class Bubblewrap {
   }
 
   /** Made at the first command that needs it: what is on the host's disk changes little while a worker runs. */
-  #view(asRoot: boolean): HostView {
+  #view(runner: Runner | undefined): HostView {
+    const asRoot = process.getuid?.() === 0 && runner === undefined;
+    const whose = `${asRoot} ${runner?.uid} ${runner?.gid}`;
     const { profile, hidden = [], environment, home = environment.HOME ?? homedir() } = this.#options;
     const { memoryFileBytes } = this.#limits;
-    const view = this.#views.get(asRoot) ?? hostView({ profile, asRoot, home, hidden, memoryFileBytes });
-    this.#views.set(asRoot, view);
+    const view =
+      this.#views.get(whose) ?? hostView({ profile, asRoot, runner, home, hidden, memoryFileBytes });
+    this.#views.set(whose, view);
     return view;
   }
 
@@ -147,13 +170,16 @@ class Bubblewrap {
     ];
   }
 
-  #environment(command: Command, { view, marks }: { view: HostView; marks: Marks }): string[] {
+  #environment(
+    command: Command,
+    { view, marks, more }: { view: HostView; marks: Marks; more?: Environment | undefined },
+  ): string[] {
     const { environment, profile } = this.#options;
     const base = clearedEnvironment(profile === 'strict' ? languageOf(environment) : environment);
     const user = view.needsAccounts ? { USER: 'capybara', LOGNAME: 'capybara', SHELL: '/bin/bash' } : {};
     const own = { ...user, HOME: view.home, TMPDIR: '/tmp', XDG_CACHE_HOME: `${view.home}/.cache` };
-    const all = { ...base, ...own, ...command.env, ...marks.variables };
-    return Object.entries(all).flatMap(([name, value]) => ['--setenv', name, value]);
+    const all = { ...base, ...own, ...command.env, ...more, ...marks.variables };
+    return Object.entries(all).flatMap(([name, value = '']) => ['--setenv', name, value]);
   }
 }
 
@@ -180,28 +206,6 @@ function accounts(home: string, handed: Handed): string[] {
     '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n',
   };
   return Object.entries(files).flatMap(([path, text]) => ['--file', handed.give(Buffer.from(text)), path]);
-}
-
-/** What bwrap reads from descriptors of its own. */
-class Handed {
-  readonly #contents: Buffer[] = [];
-
-  /** The descriptor's number. */
-  give(content: Buffer): string {
-    return `${FIRST_DESCRIPTOR + this.#contents.push(content) - 1}`;
-  }
-
-  get stdio(): StdioOptions {
-    return ['ignore', 'pipe', 'pipe', ...this.#contents.map(() => 'pipe' as const)];
-  }
-
-  send(child: ChildProcess): void {
-    for (const [index, content] of this.#contents.entries()) {
-      const stream = child.stdio?.[FIRST_DESCRIPTOR + index] as Writable | null | undefined;
-      // bwrap closes what it has read, and may end before it has: its own words then say why.
-      stream?.on('error', () => {}).end(content);
-    }
-  }
 }
 
 /** What comes on stderr is bwrap's: the command's own goes to stdout. */

@@ -52,6 +52,8 @@ export interface Started {
   readonly output: readonly (Readable | null)[];
   /** Throws where the end shows that the command never came to run. */
   checkEnd?(end: CommandResult['end']): void;
+  /** Ends what was opened for it, when no process of it is left. */
+  close?(): Promise<void>;
 }
 
 /** How one kind of sandbox starts a command. */
@@ -123,17 +125,19 @@ class Call {
     await guard.ready();
     await checkCommand(command);
     if (signal.aborted) return this.#result({ type: 'aborted' });
-    const { child, checkEnd } = await this.#start();
-    const group = await spawned(child);
-    guard.watch(group);
+    const { child, checkEnd, close } = await this.#start();
+    let group: number | undefined;
     try {
+      group = await spawned(child);
+      guard.watch(group);
       const end = await this.#end(child, group, signal);
       await this.#sweep(group);
       await drained(child);
       checkEnd?.(end);
       return this.#result(end);
     } finally {
-      guard.forget(group);
+      if (group !== undefined) guard.forget(group);
+      await close?.();
     }
   }
 

@@ -63,22 +63,3 @@ export function openScratch(scratch: string, runner: Runner | undefined): Scratc
   }
   return parts;
 }
-
-/** Throws with the first directory on the way to one of the paths that the user may not enter. */
-export function checkWay(paths: readonly string[], runner: Runner): void {
-  const above = new Set(paths.flatMap(ancestors));
-  for (const path of [...above].toSorted()) {
-    const { uid, gid, mode } = statSync(path);
-    const bit = uid === runner.uid ? 0o100 : gid === runner.gid ? 0o010 : 0o001;
-    if ((mode & bit) !== 0) continue;
-    throw new Error(
-      `Commands run as uid ${runner.uid} here, who may not enter ${path}; let others pass through it (chmod o+x), ` +
-        'or put the data directory (CAPYBARA_DATA_DIR) where they may, such as /var/lib/capybara.',
-    );
-  }
-}
-
-function ancestors(path: string): string[] {
-  const parent = dirname(path);
-  return parent === path ? [] : [parent, ...ancestors(parent)];
-}

@@ -1,3 +1,5 @@
+import type { EgressHost } from '../core/egress.ts';
+
 /**
  * Runs commands for agents. Every process belongs to one call, dies with it, and dies with its worker.
  */
@@ -42,6 +44,8 @@ export interface Command {
   readonly link?: { readonly path: string; readonly to: string };
   /** A directory of its session's own, absolute, made where it is missing: temporary files and caches, which no snapshot holds. */
   readonly scratch: string;
+  /** Hosts that a confined command may reach, by HTTP(S) and what goes through its proxies; none where left out. */
+  readonly egress?: readonly EgressHost[];
   /** Variables added to the cleared environment. */
   readonly env?: Readonly<Record<string, string>>;
   /** Output as it comes, stdout and stderr in order of arrival. */

@@ -11,6 +11,7 @@
 import type { Dirent } from 'node:fs';
 import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { mayReach, type Who } from './ways.ts';
 
 export type Profile = 'strict' | 'local';
 
@@ -85,6 +86,8 @@ export interface ViewOptions {
   readonly profile: Profile;
   /** The command would have root's user id. */
   readonly asRoot: boolean;
+  /** Whom a root worker runs it as, where that is somebody else: the person's home is shown only where they may enter it. */
+  readonly runner?: Who | undefined;
   /** Of the person, absolute: shown by `local` without its secrets. */
   readonly home: string;
   /** Directories that no command may see, absolute. */
@@ -107,7 +110,11 @@ export function hostView(options: ViewOptions): HostView {
   const fixed = asRoot ? [...system(), ...ADDED_PROGRAMS.flatMap(shown)] : hostWithout(options.hidden);
   return {
     mounts: () => [...fixed, ...devices],
-    homeMounts: () => (home === '/' ? [] : homeWithout(home, memoryFileBytes)),
+    homeMounts: () => {
+      if (home === '/') return [];
+      const isClosed = options.runner !== undefined && !mayReach(home, options.runner);
+      return isClosed ? inMemory(home, memoryFileBytes) : homeWithout(home, memoryFileBytes);
+    },
     // A service may have none.
     home: home === '/' ? '/tmp' : home,
     needsAccounts: asRoot,

@@ -11,10 +11,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
 import { type BubblewrapOptions, createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { countsByNamespace } from '../../src/sandbox/limits.ts';
 import { UNPRIVILEGED } from '../../src/sandbox/runner.ts';
 import type { Command, CommandResult, LeasedSandbox } from '../../src/sandbox/sandbox.ts';
+import { openSandbox } from '../../src/worker/main.ts';
 import { bubblewrap, makePlace, type SandboxPlace } from '../support/bubblewrap.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -94,6 +96,33 @@ describe.runIf(bubblewrap !== undefined)('bubblewrap', () => {
     expect(output.split('\n').slice(0, 6)).toEqual(['99', '1024', '77', '1048576', processes, '1048576']);
     expect((await run('head -c 1048577 /dev/zero > over; stat -c %s over')).output).toMatch(/1048576\n$/);
   });
+
+  it('has the limits that are set, where a worker opens it', async () => {
+    const set = { CAPYBARA_COMMANDS_OPEN_FILES: '99', CAPYBARA_COMMANDS_CPU_SECONDS: '77' };
+    const { config } = loadConfig({ env: { ...set, CAPYBARA_DATA_DIR: join(place.path, 'data') } });
+    await sandbox.close();
+    sandbox = openSandbox(config, {
+      name: 'bubblewrap',
+      profile: 'local',
+      reason: '',
+      program: bubblewrap ?? '',
+    });
+    expect((await run('ulimit -n; ulimit -t; ulimit -f')).output).toBe('99\n77\n10485760\n');
+  });
+
+  it.runIf(isRoot)(
+    'started by root in a directory of somebody else’s sees no home that they may not enter',
+    async () => {
+      const home = join(place.path, 'home');
+      mkdirSync(join(home, '.cargo', 'bin'), { recursive: true });
+      mkdirSync(join(home, 'project'));
+      await sandbox.close();
+      start({ profile: 'local', home });
+      expect((await run(`ls -A ${home}`)).output).toBe('.cache\n.cargo\nproject\n');
+      chmodSync(home, 0o700);
+      expect((await run(`ls -A ${home}`)).output).toBe('.cache\n');
+    },
+  );
 
   it('counts processes by namespace since Linux 5.14', () => {
     expect(['5.13.9', '4.19', '5.14.0-x', '6.1', '10.0'].map(countsByNamespace)).toEqual([

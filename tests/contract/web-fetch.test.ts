@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { whyNotPublic } from '../../src/tools/web/public-address.ts';
+import { whyNotPublic } from '../../src/public-address.ts';
 import { systemReach } from '../../src/tools/web/public-agent.ts';
 import { MAX_URL_LENGTH } from '../../src/tools/web/web-url.ts';
 import { type WebFetchSettings, webFetchTool } from '../../src/tools/web-fetch.ts';

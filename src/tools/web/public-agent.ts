@@ -6,7 +6,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { Agent, buildConnector } from 'undici';
-import { whyNotPublic } from './public-address.ts';
+import { whyNotPublic } from '../../public-address.ts';
 import { WebError } from './web-error.ts';
 
 /** How names and machines are reached. Nothing but a test hands in another: no setting does. */
