@@ -40,8 +40,8 @@ async function demo(): Promise<number> {
   heading('A scripted model, Postgres, API and worker start', 'capybara up');
   process.stdout.write(`${await startCapybara(env)}\n`);
 
-  heading('An agent works on it', `capybara run "${PROMPT}"`);
-  const code = await finished(capybara(['run', PROMPT], { env, cwd: repository }));
+  heading('An agent works on it', `capybara run --mode auto "${PROMPT}"`);
+  const code = await finished(capybara(['run', '--mode', 'auto', PROMPT], { env, cwd: repository }));
 
   heading('What it changed', 'git diff');
   process.stdout.write(git(repository, 'diff', '--stat', '--patch'));

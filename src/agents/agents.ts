@@ -40,7 +40,7 @@ export interface Agents {
 const DEFAULT_AGENT = 'build';
 
 const AGENTS: ReadonlyMap<string, Agent> = new Map([
-  ['build', { prompt: readPrompt('build'), mode: 'auto', writes: true }],
+  ['build', { prompt: readPrompt('build'), mode: 'safe', writes: true }],
   ['plan', { prompt: readPrompt('plan'), mode: 'plan', writes: false }],
 ]);
 

@@ -12,7 +12,7 @@ export const taskFlags = {
     description:
       'How permission is asked: safe (before what is dangerous), plan (nothing is changed), auto (never).',
     options: ['safe', 'plan', 'auto'],
-    default: 'auto',
+    default: 'safe',
   }),
   temperature: Flags.string({ description: 'From 0 to 2.', helpValue: 'NUMBER' }),
   'max-tokens': Flags.string({ description: 'Tokens that one answer may have.', helpValue: 'NUMBER' }),

@@ -77,6 +77,7 @@ async function up(): Promise<Server> {
       PATH: process.env.PATH,
       HOME: place,
       TMPDIR: process.env.TMPDIR,
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       CAPYBARA_DATA_DIR: join(place, 'data'),
       CAPYBARA_MODEL_ENDPOINT: model.baseUrl,
       CAPYBARA_MODEL: 'scripted',
@@ -106,7 +107,7 @@ interface Task {
 
 async function submit(name: string): Promise<Task> {
   const path = makeRepository(join(place, name));
-  return request('/v1/tasks', { prompt: PROMPT, workspace: { kind: 'local', path } });
+  return request('/v1/tasks', { prompt: PROMPT, mode: 'auto', workspace: { kind: 'local', path } });
 }
 
 async function finished({ id }: Task): Promise<Task> {

@@ -377,7 +377,7 @@ describe('run, submit and tail', () => {
     expect(stdout).toContain('✓ Done in 12 s, 2 turns\n');
     expect(code).toBe(0);
     const { body } = api.received[0] ?? {};
-    expect(body).toEqual({ prompt: 'do it', model: 'a/b', mode: 'auto', workspace: { kind: 'empty' } });
+    expect(body).toEqual({ prompt: 'do it', model: 'a/b', mode: 'safe', workspace: { kind: 'empty' } });
   });
 
   test('submit prints the id', async () => {

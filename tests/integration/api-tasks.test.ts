@@ -52,7 +52,7 @@ describe('a task that is accepted', () => {
       prompt: 'Fix the test',
       agent: 'build',
       model: 'openai/m',
-      mode: 'auto',
+      mode: 'safe',
       limits: { turns: 70, treeTurns: 1000, tokens: null, seconds: null },
       turns: 0,
       result: null,

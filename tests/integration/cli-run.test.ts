@@ -97,7 +97,7 @@ describe('a change is made in a repository, with', () => {
     ],
   ])('%s', async (name, wire, variables) => {
     const repository = place.repository();
-    const { code, stdout, stderr } = await place.run(['run', PROMPT], {
+    const { code, stdout, stderr } = await place.run(['run', PROMPT, '--mode', 'auto'], {
       cwd: repository,
       env: variables(model),
     });
@@ -118,7 +118,10 @@ describe('a change is made in a repository, with', () => {
 test('a key that the model refuses fails the task, in a sentence, and nothing is changed', async () => {
   const repository = place.repository();
   const env = { OPENAI_BASE_URL: model.baseUrl, OPENAI_API_KEY: 'sk-wrong' };
-  const { code, stdout, stderr } = await place.run(['run', PROMPT], { cwd: repository, env });
+  const { code, stdout, stderr } = await place.run(['run', PROMPT, '--mode', 'auto'], {
+    cwd: repository,
+    env,
+  });
   expect(code).toBe(1);
   expect(stderr).toBe('');
   expect(normalised(stdout)).toMatch(/\n✗ Failed after N s, 1 turn: [^\n]*key[^\n]*\(\w+\)\n/);

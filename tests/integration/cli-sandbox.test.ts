@@ -36,7 +36,7 @@ test.runIf(bubblewrap !== undefined)(
     writeFileSync(join(place.home, '.ssh/id'), 'PRIVATE KEY');
     const repository = place.repository();
     const env = { CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'env/scripted' };
-    const { code, stdout } = await place.run(['run', PROMPT], { cwd: repository, env });
+    const { code, stdout } = await place.run(['run', PROMPT, '--mode', 'auto'], { cwd: repository, env });
     expect(stdout).toMatch(/^task_\w+ · env\/scripted · mode auto\n/);
     expect(code).toBe(0);
     const told = JSON.stringify(model.requests.at(-1));

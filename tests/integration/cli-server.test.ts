@@ -91,7 +91,7 @@ test('api and worker start, and take a task from a client', async () => {
     code: 0,
     stderr: '',
     stdout: [
-      'task_… · env/scripted · mode auto',
+      'task_… · env/scripted · mode safe',
       '▶ write_file note.txt',
       '✓ write_file note.txt',
       'Noted.',

@@ -109,7 +109,7 @@ describe('run', () => {
     const { code, stdout } = await inRepository('run', 'fail');
     expect(code).toBe(1);
     expect(normalised(stdout)).toMatch(
-      /^task_… · env\/scripted · mode auto · unconfined\n\n✗ Failed after N s, 1 turn: [^\n]*this model cannot do that[^\n]*\n(?: {2}[^\n]+\n)?Next: capybara tasks show task_…\n$/,
+      /^task_… · env\/scripted · mode safe · unconfined\n\n✗ Failed after N s, 1 turn: [^\n]*this model cannot do that[^\n]*\n(?: {2}[^\n]+\n)?Next: capybara tasks show task_…\n$/,
     );
   });
 
@@ -155,7 +155,7 @@ test('what was submitted is tailed, listed and shown', async () => {
   const tail = await inRepository('tail', 'last');
   expect(tail).toMatchObject({ code: 0, stderr: '' });
   expect(normalised(tail.stdout)).toBe(
-    'task_… · env/scripted · mode auto · unconfined\nHello.\n\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
+    'task_… · env/scripted · mode safe · unconfined\nHello.\n\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
   );
   const list = await inRepository('tasks', 'list', '--limit', '1');
   expect(normalised(list.stdout).replaceAll(/ +/g, ' ')).toBe(
@@ -168,7 +168,7 @@ test('what was submitted is tailed, listed and shown', async () => {
       'session  ses_…',
       'status   succeeded',
       'model    env/scripted',
-      'mode     auto',
+      'mode     safe',
       'turns    1 of 70',
       'created  TIME',
       'ended    TIME',
@@ -194,7 +194,7 @@ test('what was submitted is tailed, listed and shown', async () => {
 });
 
 test('what is allowed always is not asked about again in this directory, until that is taken back', async () => {
-  const ask = () => inRepository('run', 'ask me', '--mode', 'safe');
+  const ask = () => inRepository('run', 'ask me');
   const [, id = ''] = /approvals allow (apr_\w+)/.exec((await ask()).stderr) ?? [];
   const allowed = await inRepository('approvals', 'allow', id, '--always');
   const [, rule = ''] = /^(rule_\w+) allows/m.exec(allowed.stdout) ?? [];
@@ -214,7 +214,7 @@ test('what is allowed always is not asked about again in this directory, until t
 });
 
 test('a question nobody is here to answer ends run with 4; allowed, the task goes on', async () => {
-  const run = await inRepository('run', 'ask me', '--mode', 'safe');
+  const run = await inRepository('run', 'ask me');
   expect(run.code).toBe(4);
   const [, id = ''] = /Answer with: capybara approvals allow (apr_\w+) \(or deny\)/.exec(run.stderr) ?? [];
   expect(normalised(run.stderr)).toBe(

@@ -205,7 +205,7 @@ describe('the installed command', () => {
     const program = join(prefix, 'bin', 'capybara');
     const { stdout, stderr } = await promisify(execFile)(
       program,
-      ['run', 'greet the capybara'],
+      ['run', '--mode', 'auto', 'greet the capybara'],
       inRepository(),
     );
     expect(stderr).toBe('');
