@@ -40,8 +40,8 @@ describe.each(providers)('$provider', (each) => {
       code: 'cancelled',
       mayHaveCost: true,
     });
-    expect(performance.now() - at).toBeLessThan(1000);
-    await server.waitForRequest((request) => request.outcome === 'abandoned', 1000);
+    expect(performance.now() - at).toBeLessThan(5_000);
+    await server.waitForRequest((request) => request.outcome === 'abandoned', 5_000);
   });
 
   test('a signal that is already aborted sends nothing', async () => {

@@ -218,7 +218,7 @@ describe.each(KINDS)('%s:', (kind) => {
       const start = performance.now();
       abort.abort();
       expect((await result).end).toEqual({ type: 'aborted' });
-      expect(performance.now() - start).toBeLessThan(1_500);
+      expect(performance.now() - start).toBeLessThan(5_000);
       if (kind === 'none' && linux) expect(isRunning(pid)).toBe(false);
       expect(pidsIn(cwd)).toEqual([]);
     });

@@ -28,7 +28,8 @@ describe.each(kinds)('a worker that stops, on $kind,', (kind) => {
       script: ({ attempt }) => [say('Half an ans'), ...(attempt === 1 ? [hang()] : []), say('wer.')],
     });
     const request = await askedFor(task);
-    expect(await timed(first.stop())).toBeLessThan(1_000);
+    // Well below the grace that a changing call would get.
+    expect(await timed(first.stop())).toBeLessThan(4_500);
     expect(await world.attempts(task)).toEqual(['drained']);
     expect(await world.usage(task)).toEqual(['unknown']);
     await world.until('the connection closes', async () => request.outcome === 'abandoned');
@@ -73,7 +74,7 @@ describe.each(kinds)('a worker that stops, on $kind,', (kind) => {
     await world.hears('started endless_change');
     const ms = await timed(first.stop());
     expect(ms).toBeGreaterThanOrEqual(GRACE_MS - 5);
-    expect(ms).toBeLessThan(GRACE_MS + 1_000);
+    expect(ms).toBeLessThan(GRACE_MS + 4_500);
     await world.startWorker();
     expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
     expect(world.model.requestsOf(task.sessionId)[1]?.lastToolResults[0]?.text).toBe(

@@ -6,12 +6,12 @@ import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { createLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import type { QueueBackend } from '../../src/queue/queue.ts';
-import type { LeasedSandbox, Sandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { DEFAULT_LEASE } from '../../src/worker/lease.ts';
 import { startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
+import { whenNeeded } from './lazy-sandbox.ts';
 import { type StopSettings, stoppable } from './stoppable.ts';
 import { workerTools } from './worker-tools.ts';
 
@@ -52,21 +52,6 @@ process.on('SIGTERM', () => {
   if (!isEnding) void end();
   isEnding = true;
 });
-
-/** Most of these workers run no command: they go without a guard, which is a process. */
-function whenNeeded(open: () => LeasedSandbox): Sandbox & { feed(): void } {
-  let opened: LeasedSandbox | undefined;
-  return {
-    name: 'none',
-    confined: false,
-    run: (...command) => {
-      opened ??= open();
-      return opened.run(...command);
-    },
-    feed: () => opened?.feed(),
-    close: async () => opened?.close(),
-  };
-}
 
 /** What is not loaded costs hundreds of starts nothing. */
 async function openBackend(): Promise<QueueBackend> {

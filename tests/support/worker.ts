@@ -24,6 +24,7 @@ import { cancelTask, createTask, resolveApproval, type Submission } from '../../
 import { createRegistry } from '../../src/tools/registry.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
 import { createTestDatabase } from './database.ts';
+import { whenNeeded } from './lazy-sandbox.ts';
 import type { QueueKind } from './queue-kinds.ts';
 import { type Script, type ScriptedModel, say, startScriptedModel } from './scripted-model/scripted-model.ts';
 import { addTeam, checkWitnesses, PROFILE, submissionOf } from './store.ts';
@@ -135,7 +136,7 @@ class TestWorld {
   /** A worker in this process; stopped after the test. */
   startWorker = async (options: Partial<WorkerOptions> = {}): Promise<RunningWorker> => {
     const { url, db, backend, bus } = this;
-    const sandbox = createUnconfinedSandbox({ environment: process.env, killGraceMs: 100 });
+    const sandbox = whenNeeded(() => createUnconfinedSandbox({ environment: process.env, killGraceMs: 100 }));
     const log = process.env.WORKER_LOG ? createLog({ level: 'debug', pretty: true }) : silentLog;
     const worker = await startWorker({
       ...{ db, directUrl: url, backend, bus, sandbox, log, version: 'test', concurrency: 8 },
