@@ -10,6 +10,8 @@ export default defineConfig({
     maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What is waited for comes; how soon is not for a busy machine to say.
+    expect: { poll: { timeout: 10_000 } },
     disableConsoleIntercept: true,
     coverage: {
       provider: 'v8',

@@ -53,7 +53,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       ];
       const publisher = open();
       for (const message of messages) publisher.publish(message);
-      await vi.waitFor(() => expect(heard).toEqual(messages));
+      await vi.waitFor(() => expect(heard).toEqual(messages), 10_000);
     });
 
     it('keeps the order of many messages, over many ticks', async () => {
@@ -64,7 +64,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
         publisher.publish(message);
         if (index % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      await vi.waitFor(() => expect(heard).toHaveLength(600));
+      await vi.waitFor(() => expect(heard).toHaveLength(600), 10_000);
       expect(heard).toEqual(messages);
     });
 
@@ -73,11 +73,13 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       const publisher = open();
       for (const seq of [3, 1, 9, 4]) publisher.publish({ type: 'events', rootId: 'a', seq });
       publisher.publish({ type: 'events', rootId: 'b', seq: 2 });
-      await vi.waitFor(() =>
-        expect(heard).toEqual([
-          { type: 'events', rootId: 'a', seq: 9 },
-          { type: 'events', rootId: 'b', seq: 2 },
-        ]),
+      await vi.waitFor(
+        () =>
+          expect(heard).toEqual([
+            { type: 'events', rootId: 'a', seq: 9 },
+            { type: 'events', rootId: 'b', seq: 2 },
+          ]),
+        10_000,
       );
     });
 
@@ -86,7 +88,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       const publisher = open();
       publisher.publish(toolOutput('.'));
       publisher.publish(toolOutput('.'));
-      await vi.waitFor(() => expect(heard).toEqual([toolOutput('.'), toolOutput('.')]));
+      await vi.waitFor(() => expect(heard).toEqual([toolOutput('.'), toolOutput('.')]), 10_000);
     });
 
     it('carries a text of any length, in pieces that fit together', async () => {
@@ -114,10 +116,10 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       const all = await hearing(bus);
       const publisher = open();
       publisher.publish(delta('first', 0));
-      await vi.waitFor(() => expect(heard).toHaveLength(1));
+      await vi.waitFor(() => expect(heard).toHaveLength(1), 10_000);
       await stop();
       publisher.publish(delta('second', 5));
-      await vi.waitFor(() => expect(all).toHaveLength(2));
+      await vi.waitFor(() => expect(all).toHaveLength(2), 10_000);
       expect(heard).toHaveLength(1);
     });
 
@@ -129,7 +131,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       });
       const heard = await hearing(bus);
       open().publish(delta('text', 0));
-      await vi.waitFor(() => expect(heard).toEqual([delta('text', 0)]));
+      await vi.waitFor(() => expect(heard).toEqual([delta('text', 0)]), 10_000);
       expect(lines.join()).toContain('a bad listener');
     });
 
@@ -147,7 +149,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       ]) {
         await store.forge(forged);
       }
-      await vi.waitFor(() => expect(heard).toEqual([good]));
+      await vi.waitFor(() => expect(heard).toEqual([good]), 10_000);
       expect(lines.join()).toContain('bus dropped a malformed message');
     });
 
@@ -156,7 +158,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       const heard = await hearing(bus);
       const publisher = open();
       publisher.publish(delta('before', 0));
-      await vi.waitFor(() => expect(heard).toHaveLength(1));
+      await vi.waitFor(() => expect(heard).toHaveLength(1), 10_000);
       await store.killConnections();
       await untilHeard(publisher, heard);
     });
@@ -196,7 +198,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       await line.mend();
       await subscribing;
       open().publish(delta('now', 0));
-      await vi.waitFor(() => expect(heard).toEqual([delta('now', 0)]));
+      await vi.waitFor(() => expect(heard).toEqual([delta('now', 0)]), 10_000);
     });
 
     it('closes while its server is away, and refuses whoever waits to subscribe', async () => {
@@ -229,7 +231,7 @@ describe.each(['postgres', 'redis'] as const)('the bus on %s', (kind) => {
       publisher.publish(delta('too late', 10));
       const other = open();
       other.publish(delta('another', 0));
-      await vi.waitFor(() => expect(heard).toHaveLength(2));
+      await vi.waitFor(() => expect(heard).toHaveLength(2), 10_000);
       expect(heard).toEqual([delta('last words', 0), delta('another', 0)]);
     });
 

@@ -62,7 +62,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       consume(backend, look);
       const job = newJob(3);
       await queue.wake(job);
-      await vi.waitFor(() => expect(looked).toEqual([job]));
+      await vi.waitFor(() => expect(looked).toEqual([job]), 10_000);
     });
 
     it('hands over what was added before the consumer came', async () => {
@@ -71,7 +71,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       await queue.wakeAll(jobs);
       const { looked, look } = recorder();
       consume(backend, look, 1);
-      await vi.waitFor(() => expect(looked).toEqual(jobs));
+      await vi.waitFor(() => expect(looked).toEqual(jobs), 10_000);
     });
 
     it('wakes none, one or many at once', async () => {
@@ -93,7 +93,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       consume(backend, look);
       const last = newJob();
       await queue.wake(last);
-      await vi.waitFor(() => expect(looked).toContainEqual(last));
+      await vi.waitFor(() => expect(looked).toContainEqual(last), 10_000);
       expect(looked).toEqual([job, last]);
     });
 
@@ -104,7 +104,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       consume(backend, look);
       const job = newJob();
       await queue.wake(job);
-      await vi.waitFor(() => expect(looked).toEqual([job]));
+      await vi.waitFor(() => expect(looked).toEqual([job]), 10_000);
       await queue.wake(job);
       gate.resolve();
       await untilMissing(queue, job);
@@ -118,7 +118,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const job = newJob();
       for (const times of [1, 2, 3]) {
         await queue.wake(job);
-        await vi.waitFor(() => expect(looked).toHaveLength(times));
+        await vi.waitFor(() => expect(looked).toHaveLength(times), 10_000);
         await untilMissing(queue, job);
       }
     });
@@ -133,10 +133,10 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       await vi.waitFor(async () => {
         const states = await queue.states(jobs);
         expect(states.filter((state) => state === 'active')).toHaveLength(3);
-      });
+      }, 10_000);
       expect(looked).toHaveLength(3);
       gate.resolve();
-      await vi.waitFor(() => expect(looked).toHaveLength(8));
+      await vi.waitFor(() => expect(looked).toHaveLength(8), 10_000);
     });
 
     it('tells waiting, active and missing apart, in the order asked', async () => {
@@ -146,7 +146,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       consume(backend, look, 1);
       const [active, waiting, never] = [newJob(), newJob(), newJob()];
       await queue.wake(active);
-      await vi.waitFor(() => expect(looked).toEqual([active]));
+      await vi.waitFor(() => expect(looked).toEqual([active]), 10_000);
       await queue.wake(waiting);
       const otherWake = { ...active, wake: active.wake + 1 };
       expect(await queue.states([never, waiting, active, otherWake, waiting])).toEqual([
@@ -169,7 +169,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const malformed = { turnId: randomUUID(), wake: -1 };
       await queue.wake(malformed);
       await untilMissing(queue, malformed);
-      await vi.waitFor(() => expect(lines.join()).toContain('dropped a job that names no turn'));
+      await vi.waitFor(() => expect(lines.join()).toContain('dropped a job that names no turn'), 10_000);
       expect(looked).toEqual([]);
     });
 
@@ -182,7 +182,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const job = newJob();
       await queue.wake(job);
       await untilMissing(queue, job);
-      await vi.waitFor(() => expect(lines.join()).toContain('no such table'));
+      await vi.waitFor(() => expect(lines.join()).toContain('no such table'), 10_000);
     });
 
     it('stops taking jobs at pause, which waits for those in hand', async () => {
@@ -192,7 +192,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const consumer = consume(backend, look);
       const inHand = newJob();
       await queue.wake(inHand);
-      await vi.waitFor(() => expect(looked).toEqual([inHand]));
+      await vi.waitFor(() => expect(looked).toEqual([inHand]), 10_000);
 
       let paused = false;
       const pausing = consumer.pause().then(() => {
@@ -208,7 +208,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
 
       const second = recorder();
       consume(backend, second.look);
-      await vi.waitFor(() => expect(second.looked).toEqual([later]));
+      await vi.waitFor(() => expect(second.looked).toEqual([later]), 10_000);
       expect(looked).toEqual([inHand]);
     });
 
@@ -224,7 +224,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
         expect(looked).toHaveLength(taken);
         const second = recorder();
         const next = backend.consume({ concurrency: 1, look: second.look });
-        if (taken === 0) await vi.waitFor(() => expect(second.looked).toEqual([job]));
+        if (taken === 0) await vi.waitFor(() => expect(second.looked).toEqual([job]), 10_000);
         await untilMissing(queue, job);
         await next.close();
       }
@@ -264,7 +264,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       consume(backend, look);
       const before = newJob();
       await queue.wake(before);
-      await vi.waitFor(() => expect(looked).toEqual([before]));
+      await vi.waitFor(() => expect(looked).toEqual([before]), 10_000);
       await store.killConnections();
       gate.resolve();
       const after = newJob();
@@ -279,7 +279,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const { looked, look } = recorder();
       consume(backend, look);
       await queue.wake(newJob());
-      await vi.waitFor(() => expect(looked).toHaveLength(1));
+      await vi.waitFor(() => expect(looked).toHaveLength(1), 10_000);
       await line.cut();
       await expect(queue.wake(newJob())).rejects.toThrow();
       await line.mend();
@@ -306,7 +306,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const { looked, look } = recorder();
       consume(backend, look);
       await queue.wake(newJob());
-      await vi.waitFor(() => expect(looked).toHaveLength(1));
+      await vi.waitFor(() => expect(looked).toHaveLength(1), 10_000);
       line.freeze();
       await expect(queue.wake(newJob())).rejects.toThrow(/did not answer|timeout/);
     }, 40_000);
@@ -316,7 +316,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const { backend } = open({ url: line.url });
       const { look } = recorder();
       consume(backend, look);
-      await vi.waitFor(async () => expect(await store.connections()).not.toEqual([]));
+      await vi.waitFor(async () => expect(await store.connections()).not.toEqual([]), 10_000);
       await line.cut();
     });
 
@@ -334,7 +334,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
         const { looked, look } = recorder();
         consume(backend, look);
         await queue.wake(newJob());
-        await vi.waitFor(() => expect(looked).toHaveLength(1));
+        await vi.waitFor(() => expect(looked).toHaveLength(1), 10_000);
         await restart();
         const after = newJob();
         await vi.waitFor(() => queue.wake(after), { timeout: 10_000 });

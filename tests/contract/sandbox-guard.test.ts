@@ -136,7 +136,7 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
     const pids = await commandPids();
     const guard = guardOf(worker) as string;
     process.kill(Number(guard), 'SIGKILL');
-    await vi.waitFor(() => expect(isRunning(guard)).toBe(false));
+    await vi.waitFor(() => expect(isRunning(guard)).toBe(false), 10_000);
     guards.delete(worker);
     const next = await vi.waitFor(() => {
       const found = guardOf(worker);

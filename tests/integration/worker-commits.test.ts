@@ -62,7 +62,7 @@ describe('the commits of a turn', () => {
     await world.startWorker({ tools: createRegistry([slow]), readGraceMs: 1 });
     const looks = ['a', 'b'].map((text) => call('slow', { text }));
     const task = await world.submit({ script: sequence([looks, say('Done.')]), tools: ['slow'] });
-    await vi.waitFor(async () => expect(await commitsOf(task)).toHaveLength(2));
+    await vi.waitFor(async () => expect(await commitsOf(task)).toHaveLength(2), 10_000);
     reading.resolve();
     await world.taskEnds(task);
     expect(read).toEqual(['a', 'b']);
@@ -101,7 +101,7 @@ describe('the commits of a turn', () => {
       const reads = texts.map((text) => call('gated', { text }));
       const task = await world.submit({ script: sequence([reads, say('Done.')]), tools: ['gated'] });
       await full.promise;
-      await vi.waitFor(async () => expect(await commitsOf(task)).toHaveLength(2));
+      await vi.waitFor(async () => expect(await commitsOf(task)).toHaveLength(2), 10_000);
       expect(read).toEqual(texts.slice(0, READS_AT_ONCE));
       gate.resolve();
       await world.taskEnds(task);

@@ -114,7 +114,7 @@ describe('migrations', () => {
         "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'",
       );
       expect(waiting).toHaveLength(1);
-    });
+    }, 10_000);
     expect(logged).toEqual(['waiting for another process to finish migrating the database']);
     await client.query('SELECT pg_advisory_unlock($1)', [LOCK]);
     await running;
@@ -132,7 +132,7 @@ describe('migrations', () => {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
       );
       expect(ended).toHaveLength(1);
-    });
+    }, 10_000);
     expect(await cut).toBeInstanceOf(Error);
     expect(await recorded()).toEqual([]);
     await client.query(`ALTER DATABASE ${client.database} SET app.fast = 'on'`);
@@ -273,7 +273,7 @@ describe('one sentence says what is wrong, without the password, where', () => {
     const ended = expect(attempt).rejects.toEqual(
       refusal('database_unreachable', new RegExp(`^No Postgres answers at 127.0.0.1:${own}: `)),
     );
-    await vi.waitFor(() => expect(logged).toHaveLength(1));
+    await vi.waitFor(() => expect(logged).toHaveLength(1), 10_000);
     if (how === 'without a word') connection?.destroy();
     else
       await client.query(
