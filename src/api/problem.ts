@@ -82,7 +82,8 @@ export function sendProblem(response: Response, problem: ApiProblem): void {
 export function problemHandler(log: Log): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
     if (response.headersSent) {
-      log.error({ error, method: request.method, path: request.path }, 'an answer broke off');
+      const level = error instanceof DatabaseUnavailable ? 'warn' : 'error';
+      log[level]({ error, method: request.method, path: request.path }, 'an answer broke off');
       response.destroy();
       return;
     }

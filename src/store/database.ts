@@ -9,7 +9,7 @@ import { DatabaseError, type Pool, type QueryResultRow } from 'pg';
 import type { Log } from '../log.ts';
 import { BriefPool } from '../postgres.ts';
 import { storableText, toJson } from './json.ts';
-import { DatabaseUnavailable, type Patience, Wait } from './patience.ts';
+import { DatabaseUnavailable, isClosed, type Patience, Wait } from './patience.ts';
 import { transitionsSchema } from './transitions-schema.ts';
 
 export { DatabaseUnavailable } from './patience.ts';
@@ -154,6 +154,8 @@ async function repeatedly<T>(act: () => Promise<T>, patience: Patience): Promise
       try {
         return await wait.for(act());
       } catch (error) {
+        // Whoever stops waits for requests in hand only so long: one that comes back later is no fault.
+        if (isClosed(error)) throw new DatabaseUnavailable(error);
         if (wasEnded(error)) ended += 1;
         if (!isPassing(error) || ended === MAX_ENDED) throw error;
         if (!wait.canPause(pause)) throw new DatabaseUnavailable(error);

@@ -16,7 +16,13 @@ const WHY: Readonly<Record<string, string>> = {
   '25006': 'Postgres takes no changes',
 };
 
+/** Its own connections are closed: this process is stopping. In the words of pg-pool. */
+export function isClosed(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('Cannot use a pool after calling end');
+}
+
 function whyOf(cause: unknown): string {
+  if (isClosed(cause)) return 'This Capybara is stopping, and reaches no Postgres';
   const { code = '' } = (cause ?? {}) as { code?: string };
   return WHY[code] ?? 'Postgres does not answer';
 }

@@ -207,6 +207,18 @@ test('a connection that breaks while idle is told of, but not while this process
   expect(told).toHaveLength(1);
 });
 
+test('what is asked of a closed one is refused as when Postgres is away, in words', async () => {
+  const db = openDatabase({ url: store.url, log: silentLog });
+  await db.close();
+  const asked = [db.sql`SELECT 1`, db.transition('cancel_task'), db.rows('expire_approval')];
+  for (const answer of asked) {
+    await expect(answer).rejects.toThrow(DatabaseUnavailable);
+    await expect(answer).rejects.toThrow(
+      'This Capybara is stopping, and reaches no Postgres at the moment; the request can be sent again.',
+    );
+  }
+});
+
 test('values go as parameters, objects as JSON, bytes and dates as they are', async () => {
   const date = new Date(0);
   const [row] = await store.db.sql`
