@@ -3,46 +3,90 @@
  * that providers' caches hit. What was made of a log once is used again as it grows, the very same objects, so that whoever
  * writes them for the wire knows them again.
  */
-import type { Entry, Part } from './entry.ts';
-import { textOf } from './entry.ts';
+import type { Entry, FilePart, Part } from './entry.ts';
+import { filesOf, textOf } from './entry.ts';
+import { type ShownImages, shownImages } from './images.ts';
 
 export type ContextMessage =
   | { readonly role: 'user'; readonly text: string }
   | { readonly role: 'assistant'; readonly parts: readonly Part[] }
-  | { readonly role: 'tool'; readonly callId: string; readonly text: string; readonly isError: boolean };
+  | {
+      readonly role: 'tool';
+      readonly callId: string;
+      readonly text: string;
+      readonly isError: boolean;
+      /** Shown behind the text. */
+      readonly images?: readonly FilePart[];
+    };
 
 type AssistantEntry = Extract<Entry, { kind: 'assistant' }>;
 type ResultEntry = Extract<Entry, { kind: 'tool_result' }>;
 
 const NO_RESULT = 'Not run: the work was interrupted before this call.';
+const NOT_SHOWN =
+  '(Not shown any more: only the newest images are, and none that was refused. Read it again to see it.)';
+const TAKES_NONE =
+  '(Not shown: the model that is asked takes no images. Commands can look into it, or convert it.)';
+
+export interface ContextOptions {
+  /** Whether the model that is asked takes images. */
+  readonly images?: boolean;
+}
 
 /**
  * The log as messages that every provider accepts: each answer's calls are followed by exactly one result each, in the
  * answer's order, whatever was interrupted in between; an answer without content is left out.
  */
-export function messagesOf(entries: readonly Entry[]): ContextMessage[] {
+export function messagesOf(
+  entries: readonly Entry[],
+  { images = true }: ContextOptions = {},
+): ContextMessage[] {
   const answer = entries.findLastIndex(({ kind }) => kind === 'assistant');
-  return [...messagesBefore(entries, answer), ...messagesMade(entries, Math.max(answer, 0), entries.length)];
+  const shown = images ? shownImages(entries) : NONE;
+  const newest = { entries, from: Math.max(answer, 0), end: entries.length };
+  return [...messagesBefore(entries, answer, shown), ...messagesMade(newest, shown)];
+}
+
+const NONE: ShownImages = { shown: new Set(), dropped: Number.POSITIVE_INFINITY };
+
+/** Messages as they are with so many images dropped: with more, they are made anew. */
+interface Made {
+  readonly messages: ContextMessage[];
+  readonly dropped: number;
 }
 
 /** By the last entry that they were made of, which belongs to one log. One list per log is kept: the longest. */
-const MADE = new WeakMap<Entry, ContextMessage[]>();
+const MADE = new WeakMap<Entry, Made>();
 
-/** Nothing that comes can change what stands before an answer: not the results of an earlier one either. */
-function messagesBefore(entries: readonly Entry[], answer: number): readonly ContextMessage[] {
+/** Nothing that comes can change what stands before an answer, but for its images: not the results of an earlier one either. */
+function messagesBefore(
+  entries: readonly Entry[],
+  answer: number,
+  images: ShownImages,
+): readonly ContextMessage[] {
   const last = entries[answer - 1];
   if (last === undefined) return [];
   let known = answer - 1;
   while (known >= 0 && !MADE.has(entries[known] as Entry)) known -= 1;
   const before = entries[known];
-  const messages = (before && MADE.get(before)) ?? [];
-  for (const message of messagesMade(entries, known + 1, answer)) messages.push(message);
+  const made = before && MADE.get(before);
+  const isSame = made?.dropped === images.dropped;
+  const messages = isSame ? made.messages : [];
+  const span = { entries, from: isSame ? known + 1 : 0, end: answer };
+  for (const message of messagesMade(span, images)) messages.push(message);
   if (before !== undefined) MADE.delete(before);
-  MADE.set(last, messages);
+  MADE.set(last, { messages, dropped: images.dropped });
   return messages;
 }
 
-function messagesMade(entries: readonly Entry[], from: number, end: number): ContextMessage[] {
+/** Entries of a log from one, up to, not including, another. */
+interface Span {
+  readonly entries: readonly Entry[];
+  readonly from: number;
+  readonly end: number;
+}
+
+function messagesMade({ entries, from, end }: Span, images: ShownImages): ContextMessage[] {
   const messages: ContextMessage[] = [];
   for (let index = from; index < end; index++) {
     const entry = entries[index] as Entry;
@@ -53,7 +97,7 @@ function messagesMade(entries: readonly Entry[], from: number, end: number): Con
       while (next < end && entries[next]?.kind !== 'assistant') next += 1;
       messages.push(
         { role: 'assistant', parts: entry.parts },
-        ...resultsOf(entry, entries.slice(index + 1, next)),
+        ...resultsOf(entry, entries.slice(index + 1, next), images),
       );
     }
   }
@@ -61,13 +105,23 @@ function messagesMade(entries: readonly Entry[], from: number, end: number): Con
 }
 
 /** The results of an answer's calls, one each: `behind` is what stands between it and the next answer. */
-function resultsOf(answer: AssistantEntry, behind: readonly Entry[]): ContextMessage[] {
+function resultsOf(answer: AssistantEntry, behind: readonly Entry[], images: ShownImages): ContextMessage[] {
   const results = new Map<string, ResultEntry>();
   for (const entry of behind) if (entry.kind === 'tool_result') results.set(entry.callId, entry);
   return answer.parts.flatMap((part) => {
     if (part.type !== 'tool') return [];
     const result = results.get(part.callId);
-    const text = result === undefined ? NO_RESULT : textOf(result.parts);
-    return [{ role: 'tool' as const, callId: part.callId, text, isError: result?.status !== 'succeeded' }];
+    const isError = result?.status !== 'succeeded';
+    const said = result === undefined ? { text: NO_RESULT } : resultOf(result, images);
+    return [{ role: 'tool' as const, callId: part.callId, isError, ...said }];
   });
+}
+
+function resultOf({ parts }: ResultEntry, { shown, dropped }: ShownImages) {
+  const text = textOf(parts);
+  const files = filesOf(parts);
+  const images = files.filter((file) => shown.has(file));
+  if (images.length === files.length) return images.length === 0 ? { text } : { text, images };
+  const why = dropped === NONE.dropped ? TAKES_NONE : NOT_SHOWN;
+  return { text: `${text}\n${why}`, ...(images.length === 0 ? {} : { images }) };
 }

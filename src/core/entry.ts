@@ -2,8 +2,11 @@
  * The log of a session: what the model may see. Entries are appended, never changed.
  */
 
-/** One piece of an entry. Only assistant entries carry `reasoning` and `tool` parts. */
+/** One piece of a model's answer. */
 export type Part = TextPart | ReasoningPart | ToolPart;
+
+/** One piece of what a call returned, or of a notice. */
+export type ResultPart = TextPart | FilePart;
 
 export interface TextPart {
   readonly type: 'text';
@@ -25,6 +28,20 @@ export interface ToolPart {
   readonly arguments: string;
 }
 
+/** An image that a call returned. Its bytes are stored once, by content; here stands what leads to them. */
+export interface FilePart {
+  readonly type: 'file';
+  readonly mediaType: 'image/png' | 'image/jpeg' | 'image/gif' | 'image/webp';
+  /** SHA-256 of the bytes, hexadecimal. */
+  readonly hash: string;
+  /** As whoever asked for it knows it: a path, or the end of a URL. */
+  readonly name: string;
+  readonly bytes: number;
+  /** In pixels. */
+  readonly width: number;
+  readonly height: number;
+}
+
 /** Why the model stopped: the providers' words, normalised. */
 export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
 
@@ -32,13 +49,13 @@ export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
  * One item of the log. `position` counts from 1 within the session, without gaps.
  *
  * - `user`: a prompt or a steering message.
- * - `notice`: said by Capybara, not by a person: project context, a warning.
+ * - `notice`: said by Capybara, not by a person: project context, a warning. With images: those that the provider refused.
  * - `assistant`: a model answer.
  * - `tool_result`: what a call returned; `callId` names the `tool` part that asked.
  */
 export type Entry =
   | { readonly kind: 'user'; readonly position: number; readonly parts: readonly TextPart[] }
-  | { readonly kind: 'notice'; readonly position: number; readonly parts: readonly TextPart[] }
+  | { readonly kind: 'notice'; readonly position: number; readonly parts: readonly ResultPart[] }
   | {
       readonly kind: 'assistant';
       readonly position: number;
@@ -48,7 +65,7 @@ export type Entry =
   | {
       readonly kind: 'tool_result';
       readonly position: number;
-      readonly parts: readonly TextPart[];
+      readonly parts: readonly ResultPart[];
       readonly callId: string;
       readonly status: ClosedCallStatus;
     };
@@ -70,6 +87,10 @@ export type ClosedCallStatus = 'succeeded' | 'failed' | 'denied' | 'interrupted'
 export type Effect = 'read' | 'workspace' | 'external';
 
 /** The text of an entry's text parts, joined. */
-export function textOf(parts: readonly Part[]): string {
+export function textOf(parts: readonly (Part | FilePart)[]): string {
   return parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+}
+
+export function filesOf(parts: readonly (Part | FilePart)[]): FilePart[] {
+  return parts.filter((part) => part.type === 'file');
 }

@@ -1,13 +1,13 @@
 /** The newest turns of a log as the loop guard compares them. */
 import { canonicalJson } from './canonical-json.ts';
-import { type ClosedCallStatus, type Entry, type ToolPart, textOf } from './entry.ts';
+import { type ClosedCallStatus, type Entry, filesOf, type ToolPart, textOf } from './entry.ts';
 import { isWaiting } from './loop-waiting.ts';
 import { withoutVolatile } from './volatile.ts';
 
 /** A call with its outcome. */
 export interface LoopStep {
   readonly call: ToolPart;
-  /** Equal for two steps of the same tool with equal arguments, an equal status and, but for what is volatile, equal text. */
+  /** Equal for two steps of the same tool with equal arguments, status, images and, but for what is volatile, text. */
   readonly key: string;
   /** Of a call that failed in words: equal where the tool and the words are. */
   readonly failure?: string;
@@ -67,18 +67,23 @@ function turnMade(answer: AnswerEntry, results: ReadonlyMap<string, ResultEntry>
     if (status === 'interrupted' || status === 'unknown') return 'waited';
     const text = textOf(result.parts);
     if (isWaiting(part, { succeeded: status === 'succeeded', text })) return 'waited';
-    const step = stepOf(part, { status, text });
+    const images = filesOf(result.parts).map(({ hash }) => hash);
+    const step = stepOf(part, { status, text, images });
     steps.set(step.key, step);
   }
   return { steps: [...steps.values()] };
 }
 
-function stepOf(
-  call: ToolPart,
-  { status, text }: { readonly status: ClosedCallStatus; readonly text: string },
-): LoopStep {
+interface Outcome {
+  readonly status: ClosedCallStatus;
+  readonly text: string;
+  /** Their hashes: a new screenshot may be told in the words of the last one. */
+  readonly images: readonly string[];
+}
+
+function stepOf(call: ToolPart, { status, text, images }: Outcome): LoopStep {
   const asked = digestOf(canonicalJson(call.arguments, FOR_WATCHERS[call.name]));
-  const outcome = digestOf(withoutVolatile(text));
+  const outcome = digestOf([withoutVolatile(text), ...images].join(' '));
   const step = { call, key: `${call.name} ${asked} ${status} ${outcome}` };
   return status === 'failed' && saysSomething(text) ? { ...step, failure: `${call.name} ${outcome}` } : step;
 }

@@ -1,5 +1,5 @@
 import type Anthropic from '@anthropic-ai/sdk';
-import type { Part } from '../core/entry.ts';
+import type { FilePart, Part } from '../core/entry.ts';
 import { AnthropicAnswer, type StreamEvent } from './anthropic-answer.ts';
 import {
   DEFAULT_ANSWER_BYTES,
@@ -16,16 +16,18 @@ import {
   REASONING_CONTENT,
   REDACTED,
   type Round,
+  type ToolResult,
   wireId,
   wireName,
 } from './history.ts';
 import type { Model, ModelRequest, ToolSpec } from './model.ts';
 import { streamAnswer } from './stream.ts';
-import { JSON_BODY, Transcript } from './transcript.ts';
+import { imageMark, JSON_BODY, Transcript } from './transcript.ts';
 
 type Message = Anthropic.MessageParam;
 type Block = Anthropic.ContentBlockParam;
 type Cacheable = Anthropic.TextBlockParam | Anthropic.ToolResultBlockParam;
+type ResultContent = NonNullable<Anthropic.ToolResultBlockParam['content']>;
 
 const ANTHROPIC_URL = 'https://api.anthropic.com';
 
@@ -42,6 +44,7 @@ export function createAnthropicModel(options: ModelOptions): Model {
   const transcript = new Transcript(wireMessages, cachedToTheEnd);
   return {
     name: `${options.provider}/${options.model}`,
+    takesImages: options.images ?? true,
     stream: (request, signal) =>
       streamAnswer<StreamEvent>(
         {
@@ -122,7 +125,7 @@ function bodyOf(
     ...(temperature === undefined ? {} : { temperature }),
     stream: true,
   };
-  return transcript.requestOf(settings, request.messages);
+  return transcript.requestOf(settings, request);
 }
 
 function cached<B extends Cacheable>(block: B): B {
@@ -151,14 +154,23 @@ function wireMessages(round: Round): Message[] {
 
 function userBlocks(round: Extract<Round, { role: 'user' }>): Block[] {
   const results = round.results.map(
-    ({ callId, text, isError }): Block => ({
+    (result): Block => ({
       type: 'tool_result',
-      tool_use_id: wireId(callId),
-      content: isBlank(text) ? '(empty)' : text,
-      ...(isError ? { is_error: true } : {}),
+      tool_use_id: wireId(result.callId),
+      content: resultContent(result),
+      ...(result.isError ? { is_error: true } : {}),
     }),
   );
   return [...results, ...round.texts.map((text): Block => ({ type: 'text', text }))];
+}
+
+function resultContent({ text, images = [] }: ToolResult): ResultContent {
+  const said = isBlank(text) ? '(empty)' : text;
+  return images.length === 0 ? said : [{ type: 'text', text: said }, ...images.map(wireImage)];
+}
+
+function wireImage({ mediaType, hash }: FilePart): Anthropic.ImageBlockParam {
+  return { type: 'image', source: { type: 'base64', media_type: mediaType, data: imageMark(hash) } };
 }
 
 function wireBlocks(part: Part): Block[] {

@@ -14,6 +14,8 @@ export interface ModelOptions {
   readonly timeouts?: Partial<Timeouts>;
   /** The longest answer that is read; `DEFAULT_ANSWER_BYTES` where undefined. */
   readonly answerBytes?: number;
+  /** Whether the model takes images; where undefined, it does. */
+  readonly images?: boolean;
 }
 
 /** Milliseconds. */

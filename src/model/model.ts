@@ -12,6 +12,8 @@ import type { Failure } from '../core/errors.ts';
 export interface Model {
   /** `provider/model`, as shown to people. */
   readonly name: string;
+  /** Whether it is shown images; else it must be told of them in words. */
+  readonly takesImages: boolean;
   stream(request: ModelRequest, signal: AbortSignal): AsyncIterable<ModelEvent>;
 }
 
@@ -19,6 +21,8 @@ export interface ModelRequest {
   readonly system: string;
   readonly messages: readonly ModelMessage[];
   readonly tools: readonly ToolSpec[];
+  /** The images that the messages name, by hash, each as the bytes of its base64. */
+  readonly images?: ReadonlyMap<string, Uint8Array>;
   /** 0.0 to 2.0; left out of the wire request where undefined. */
   readonly temperature?: number;
   /** Tokens the answer may have; the provider's default where undefined (Anthropic: 4,096). */

@@ -1,5 +1,5 @@
 import type OpenAI from 'openai';
-import type { Part } from '../core/entry.ts';
+import type { FilePart, Part } from '../core/entry.ts';
 import {
   DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
@@ -9,14 +9,15 @@ import {
   traceHeaders,
 } from './connection.ts';
 import { exchanging, guardedFetch } from './guarded-fetch.ts';
-import { argumentsOf, REASONING_CONTENT, type Round, wireName } from './history.ts';
+import { argumentsOf, REASONING_CONTENT, type Round, type ToolResult, wireName } from './history.ts';
 import type { Model, ModelRequest } from './model.ts';
 import { type Chunk, OpenAiAnswer } from './openai-answer.ts';
 import { streamAnswer } from './stream.ts';
-import { JSON_BODY, Transcript } from './transcript.ts';
+import { imageMark, JSON_BODY, Transcript } from './transcript.ts';
 
 type Settings = Omit<OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming, 'messages'>;
 type Message = OpenAI.Chat.Completions.ChatCompletionMessageParam;
+type Content = OpenAI.Chat.Completions.ChatCompletionContentPart;
 
 const OPENAI_URL = 'https://api.openai.com/v1';
 
@@ -29,6 +30,7 @@ export function createOpenAiModel(options: ModelOptions): Model {
   const transcript = new Transcript(wireMessages);
   return {
     name: `${options.provider}/${options.model}`,
+    takesImages: options.images ?? true,
     stream: (request, signal) =>
       streamAnswer<Chunk>(
         {
@@ -99,7 +101,7 @@ function bodyOf(
     stream: true,
     stream_options: { include_usage: true },
   };
-  return transcript.requestOf(settings, request.messages, systemMessages(request.system));
+  return transcript.requestOf(settings, request, systemMessages(request.system));
 }
 
 /** OpenAI's reasoning models refuse `max_tokens`; most other servers know only that. */
@@ -122,10 +124,24 @@ function wireMessages(round: Round): Message[] {
   const results = round.results.map(
     ({ callId, text }): Message => ({ role: 'tool', tool_call_id: callId, content: text }),
   );
-  // One message for all texts: the templates of many open models want users and assistants to take turns.
-  const user: Message[] =
-    round.texts.length === 0 ? [] : [{ role: 'user', content: round.texts.join('\n\n') }];
-  return [...results, ...user];
+  // One message for all that follows: the templates of many open models want users and assistants to take turns.
+  const images = round.results.flatMap(wireImages);
+  const texts = round.texts.join('\n\n');
+  if (images.length === 0)
+    return [...results, ...(texts === '' ? [] : [{ role: 'user' as const, content: texts }])];
+  const content: Content[] = texts === '' ? images : [...images, { type: 'text', text: texts }];
+  return [...results, { role: 'user', content }];
+}
+
+/** A tool's message can hold none: they follow, and say whose they are. */
+function wireImages({ callId, images = [] }: ToolResult): Content[] {
+  if (images.length === 0) return [];
+  const what = `Returned by the tool call ${callId}, not sent by the user:`;
+  return [{ type: 'text', text: what }, ...images.map(wireImage)];
+}
+
+function wireImage({ mediaType, hash }: FilePart): Content {
+  return { type: 'image_url', image_url: { url: `data:${mediaType};base64,${imageMark(hash)}` } };
 }
 
 function assistantMessages(parts: readonly Part[]): Message[] {

@@ -36,7 +36,7 @@ export interface Models {
   list(): ProviderInfo[];
 }
 
-type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes'>;
+type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes' | 'images'>;
 
 /** The models that can be used with the configured providers. `model` is the configured model's name. */
 export function createModels(

@@ -1,10 +1,21 @@
+import { randomUUID } from 'node:crypto';
 import { type Round, roundsOf } from './history.ts';
-import type { ModelMessage } from './model.ts';
+import type { ModelMessage, ModelRequest } from './model.ts';
+
+/** Nobody who writes into a conversation knows it: what it stands before is a hash of ours. */
+const MARK = `image-${randomUUID()}-`;
+const MARKED = new RegExp(`${MARK}([0-9a-f]{64})`);
+
+/** Stands in a message for the base64 of an image, which is put there as the request is sent. */
+export function imageMark(hash: string): string {
+  return `${MARK}${hash}`;
+}
 
 /**
  * Writes conversations as the JSON of one wire format, each part of one once: a request at turn 2,000 writes what is new
  * since turn 1,999. What stands before the last answer is over, and its bytes are kept with its last message for as long as
- * that message lives; the worker hands over the same message objects as long as it has the session's log at hand.
+ * that message lives; the worker hands over the same message objects as long as it has the session's log at hand. Images are
+ * kept by their hash only: their bytes belong to the request.
  */
 export class Transcript<Message extends object> {
   readonly #wire: (round: Round) => Message[];
@@ -23,18 +34,18 @@ export class Transcript<Message extends object> {
   /** A request's JSON in UTF-8, in pieces: its settings, and `messages`, a list that begins with `first`. */
   requestOf(
     settings: object,
-    messages: readonly ModelMessage[],
+    { messages, images = NO_IMAGES }: Pick<ModelRequest, 'messages' | 'images'>,
     first: readonly object[] = [],
-  ): readonly Buffer[] {
+  ): readonly Uint8Array[] {
     const answer = lastAnswer(messages);
     const newest = this.#atEnd(this.#wired(messages.slice(answer)));
     const lists = [
-      Buffer.from(inner(first)),
-      this.#listBefore(messages, answer).bytes,
-      Buffer.from(inner(newest)),
-    ].filter((list) => list.length > 0);
+      [Buffer.from(inner(first))],
+      this.#listBefore(messages, answer).pieces(images),
+      listOf(inner(newest)).pieces(images),
+    ].filter(([start]) => start !== undefined && start.length > 0);
     const opening = Buffer.from(`${JSON.stringify(settings).slice(0, -1)},"messages":[`);
-    return [opening, ...lists.flatMap((list, index) => (index === 0 ? [list] : [COMMA, list])), CLOSING];
+    return [opening, ...lists.flatMap((list, index) => (index === 0 ? list : [COMMA, ...list])), CLOSING];
   }
 
   /** The messages before `end`, where a round begins. One list per conversation is kept: the longest. */
@@ -62,19 +73,43 @@ const CLOSING = Buffer.from(']}');
 /** How much more room is taken than is needed: a long list is copied to a larger place a few times only. */
 const GROWTH = 1.5;
 
-/** The JSON of a list without its brackets, in UTF-8: what is added is all that is written. What was given out stays as it is. */
+const NO_IMAGES: ReadonlyMap<string, Uint8Array> = new Map();
+
+/**
+ * The JSON of a list without its brackets, in UTF-8, and where in it which image belongs: what is added is all that is
+ * written. What was given out stays as it is.
+ */
 class GrowingList {
   #buffer = Buffer.alloc(0);
   #length = 0;
+  readonly #images: { readonly at: number; readonly hash: string }[] = [];
 
-  get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#length);
+  /** Images in their places. */
+  pieces(images: ReadonlyMap<string, Uint8Array>): Uint8Array[] {
+    const pieces: Uint8Array[] = [];
+    let from = 0;
+    for (const { at, hash } of this.#images) {
+      const image = images.get(hash);
+      if (image === undefined) throw new Error(`the request names the image ${hash}, and does not have it`);
+      pieces.push(this.#buffer.subarray(from, at), image);
+      from = at;
+    }
+    return [...pieces, this.#buffer.subarray(from, this.#length)];
   }
 
   /** Also without brackets. */
   add(items: string): void {
     if (items === '') return;
-    const text = this.#length === 0 ? items : `,${items}`;
+    const [start = '', ...rest] = items.split(MARKED);
+    this.#write(this.#length === 0 ? start : `,${start}`);
+    // By turns a hash, and the text behind it.
+    for (let index = 0; index < rest.length; index += 2) {
+      this.#images.push({ at: this.#length, hash: rest[index] ?? '' });
+      this.#write(rest[index + 1] ?? '');
+    }
+  }
+
+  #write(text: string): void {
     const length = this.#length + Buffer.byteLength(text);
     if (length > this.#buffer.length) {
       const grown = Buffer.allocUnsafe(Math.ceil(length * GROWTH));
@@ -84,6 +119,12 @@ class GrowingList {
     this.#buffer.write(text, this.#length);
     this.#length = length;
   }
+}
+
+function listOf(items: string): GrowingList {
+  const list = new GrowingList();
+  list.add(items);
+  return list;
 }
 
 /** The JSON of a list, without its brackets. */

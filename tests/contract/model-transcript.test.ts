@@ -42,7 +42,7 @@ const log = fc
   .array(entry, { maxLength: 30 })
   .map((entries) => entries.map((made, index): Entry => ({ ...made, position: index + 1 })));
 const SETTINGS = { model: 'm' };
-const messagesIn = (request: readonly Buffer[]) => JSON.parse(Buffer.concat(request).toString()).messages;
+const messagesIn = (request: readonly Uint8Array[]) => JSON.parse(Buffer.concat(request).toString()).messages;
 const anew = (entries: readonly Entry[]) => entries.map((made) => ({ ...made }));
 
 describe('a transcript', () => {
@@ -52,7 +52,7 @@ describe('a transcript', () => {
         const transcript = new Transcript(wire);
         for (const length of lengths.toSorted((a, b) => a - b)) {
           const now = entries.slice(0, length);
-          const written = messagesIn(transcript.requestOf(SETTINGS, messagesOf(now)));
+          const written = messagesIn(transcript.requestOf(SETTINGS, { messages: messagesOf(now) }));
           expect(written).toEqual(roundsOf(messagesOf(anew(now))).flatMap(wire));
         }
       }),
@@ -69,7 +69,7 @@ describe('a transcript', () => {
     const entries: Entry[] = [{ kind: 'user', position: 1, parts: [{ type: 'text', text: 'Go.' }] }];
     for (let turn = 1; turn <= 100; turn += 1) {
       written = 0;
-      transcript.requestOf(SETTINGS, messagesOf(entries));
+      transcript.requestOf(SETTINGS, { messages: messagesOf(entries) });
       expect(written, `turn ${turn}`).toBeLessThanOrEqual(4);
       const callId = `call_${turn}`;
       const parts = [{ type: 'tool' as const, callId, name: 'look', arguments: '{}' }];
@@ -94,9 +94,9 @@ describe('a transcript', () => {
       position: index + 1,
     }));
     for (const length of [1, 3, 5]) {
-      const marked = messagesIn(transcript.requestOf(SETTINGS, messagesOf(entries.slice(0, length)))).map(
-        (message: { last?: boolean }) => message.last === true,
-      );
+      const marked = messagesIn(
+        transcript.requestOf(SETTINGS, { messages: messagesOf(entries.slice(0, length)) }),
+      ).map((message: { last?: boolean }) => message.last === true);
       expect(marked).toEqual(Array.from({ length }, (_, index) => index >= length - 2));
     }
   });
@@ -104,24 +104,24 @@ describe('a transcript', () => {
   test('becomes the last member of the request, behind what the agent is told', () => {
     const transcript = new Transcript(({ role }) => [{ role }]);
     const prompt = { role: 'user' as const, text: 'Go.' };
-    const request = transcript.requestOf(SETTINGS, [prompt], [{ role: 'system' }]);
+    const request = transcript.requestOf(SETTINGS, { messages: [prompt] }, [{ role: 'system' }]);
     expect(JSON.parse(Buffer.concat(request).toString())).toEqual({
       model: 'm',
       messages: [{ role: 'system' }, { role: 'user' }],
     });
-    expect(messagesIn(transcript.requestOf(SETTINGS, []))).toEqual([]);
-    expect(messagesIn(transcript.requestOf(SETTINGS, [prompt]))).toEqual([{ role: 'user' }]);
-    expect(messagesIn(transcript.requestOf(SETTINGS, [], [{}]))).toEqual([{}]);
+    expect(messagesIn(transcript.requestOf(SETTINGS, { messages: [] }))).toEqual([]);
+    expect(messagesIn(transcript.requestOf(SETTINGS, { messages: [prompt] }))).toEqual([{ role: 'user' }]);
+    expect(messagesIn(transcript.requestOf(SETTINGS, { messages: [] }, [{}]))).toEqual([{}]);
   });
 
   test('leaves what it gave out as it was', () => {
     const transcript = new Transcript((round) => [round]);
     const said = { role: 'user' as const, text: 'Grüße, 😀.' };
     const answer = { role: 'assistant' as const, parts: [{ type: 'text' as const, text: 'Ja.' }] };
-    const short = transcript.requestOf(SETTINGS, [said, answer, { ...said }]);
+    const short = transcript.requestOf(SETTINGS, { messages: [said, answer, { ...said }] });
     const before = Buffer.concat(short).toString();
     const longer = [said, answer, { ...said }, { ...answer }, { ...said }];
-    expect(messagesIn(transcript.requestOf(SETTINGS, longer))).toHaveLength(5);
+    expect(messagesIn(transcript.requestOf(SETTINGS, { messages: longer }))).toHaveLength(5);
     expect(Buffer.concat(short).toString()).toBe(before);
     expect(messagesIn(short)).toHaveLength(3);
   });

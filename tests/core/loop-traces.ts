@@ -2,7 +2,7 @@
  * Traces of agents, each labelled by how it was made: as a loop of some kind, or as work that only looks like one. The label
  * is the author's, not the guard's.
  */
-import type { ClosedCallStatus, Entry, NewEntry } from '../../src/core/entry.ts';
+import type { ClosedCallStatus, Entry, FilePart, NewEntry } from '../../src/core/entry.ts';
 import { type Random, seeded, seedOf } from '../../src/verify/random.ts';
 
 export interface TracedCall {
@@ -11,6 +11,8 @@ export interface TracedCall {
   readonly arguments: string;
   readonly status: ClosedCallStatus;
   readonly text: string;
+  /** Hashes. */
+  readonly images?: readonly string[];
 }
 
 /** One answer's calls with their outcomes, or what a person says. */
@@ -34,11 +36,16 @@ export function entriesOf(turns: readonly TracedTurn[]): Entry[] {
       ...{ type: 'tool' as const, callId, name, arguments: text },
     }));
     entries.push({ kind: 'assistant', parts, stopReason: 'tool_calls' });
-    for (const { callId, status, text } of asked) {
-      entries.push({ kind: 'tool_result', callId, status, parts: [{ type: 'text', text }] });
+    for (const { callId, status, text, images = [] } of asked) {
+      const result = [{ type: 'text' as const, text }, ...images.map(imageOf)];
+      entries.push({ kind: 'tool_result', callId, status, parts: result });
     }
   }
   return entries.map((entry, index) => ({ ...entry, position: index + 1 }) as Entry);
+}
+
+function imageOf(hash: string): FilePart {
+  return { type: 'file', mediaType: 'image/png', hash, name: 'a.png', bytes: 1, width: 1, height: 1 };
 }
 
 function ran(name: string, args: object, text: string, status: ClosedCallStatus = 'succeeded'): TracedCall {

@@ -68,6 +68,12 @@ describe('the guard', () => {
       ['', '', '', '', ''],
     ],
     [
+      'another image in the same words is none either',
+      ['a', 'b', 'c'].map((hash) => [{ ...other, images: [hash] }]),
+      ['', '', ''],
+    ],
+    ['the same image is one', Array(3).fill([{ ...other, images: ['a'] }]), ['', '', 'notice']],
+    [
       'another status is none either',
       (['succeeded', 'failed', 'denied'] as const).map((status) => [{ ...same, status }]),
       ['', '', ''],

@@ -14,6 +14,7 @@ describe('an error of Capybara’s own', () => {
   function broken(before: () => Promise<void> = async () => {}): Models {
     const model: Model = {
       name: 'env/broken',
+      takesImages: false,
       async *stream() {
         await before();
         yield* [];

@@ -99,6 +99,7 @@ function modelsWithPoints(models: Models, reach: Reach): Models {
       const model = models.resolve(name);
       return {
         name: model.name,
+        takesImages: model.takesImages,
         async *stream(request, signal) {
           await reach('before callModel');
           let asked = false;

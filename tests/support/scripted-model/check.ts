@@ -1,3 +1,4 @@
+import { imageRefusal, imagesIn } from './images.ts';
 import { type Body, blocksOf, type Protocol } from './request.ts';
 
 /** Why the real API would refuse a body, in its words, or undefined. Only rules that real servers enforce. */
@@ -6,7 +7,11 @@ export function refusalOf(protocol: Protocol, body: Body): string | undefined {
   if (typeof body.model !== 'string' || body.model === '') return 'model: Field required';
   if (!Array.isArray(body.messages) || body.messages.length === 0)
     return 'messages: at least one message is required';
-  return protocol === 'openai' ? chatRefusal(body) : anthropicRefusal(body);
+  const refusal = protocol === 'openai' ? chatRefusal(body) : anthropicRefusal(body);
+  if (refusal !== undefined) return refusal;
+  return imagesIn(protocol, body)
+    .map(imageRefusal)
+    .find((text) => text !== undefined);
 }
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
@@ -14,6 +19,9 @@ const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 function chatRefusal(body: Body): string | undefined {
   const open = new Set<string>();
   for (const message of body.messages) {
+    if (message.role !== 'user' && blocksOf(message.content).some((block) => block.type !== 'text')) {
+      return `image_url is only supported in messages of the user, found in one of '${message.role}'`;
+    }
     if (message.role === 'tool') {
       if (!open.delete(message.tool_call_id)) {
         return "messages with role 'tool' must be a response to a preceding message with 'tool_calls'";
@@ -57,11 +65,19 @@ function blockRefusal(block: Body): string | undefined {
     return 'text content blocks must contain non-whitespace text';
   if (block.type === 'thinking' && typeof block.signature !== 'string')
     return 'thinking.signature: Field required';
+  if (block.type === 'tool_result') return resultBlockRefusal(block);
   if (block.type !== 'tool_use') return undefined;
   if (typeof block.input !== 'object' || block.input === null)
     return 'tool_use.input: Input should be an object';
   if (!NAME.test(block.name)) return 'tool_use.name: String should match pattern';
   return NAME.test(block.id) ? undefined : 'tool_use.id: String should match pattern';
+}
+
+function resultBlockRefusal({ content, is_error: isError }: Body): string | undefined {
+  const blocks = blocksOf(content);
+  if (isError === true && blocks.some((block) => block.type !== 'text'))
+    return 'tool_result: all content must be type "text" if "is_error" is true';
+  return blocks.map(blockRefusal).find((text) => text !== undefined);
 }
 
 /** Every result answers a call of the message before, all of them are there, and they come first. */

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { imagesIn, type ScriptedImage } from './images.ts';
 
 export type Protocol = 'openai' | 'anthropic';
 
@@ -14,6 +15,8 @@ export interface ScriptedRequest {
   readonly answers: number;
   /** The results that follow the last answer, in their order. */
   readonly lastToolResults: readonly ScriptedResult[];
+  /** All that it shows. */
+  readonly images: readonly ScriptedImage[];
   /** From the `x-capybara-*` headers; undefined where they were not sent. */
   readonly sessionId: string | undefined;
   readonly taskId: string | undefined;
@@ -61,6 +64,7 @@ export function readBody(protocol: Protocol, body: Body) {
     messages,
     tools: (body.tools ?? []).map((tool: Body) => String(tool.function?.name ?? tool.name)),
     answers: messages.filter((message) => message.role === 'assistant').length,
+    images: imagesIn(protocol, body),
     lastToolResults: messages.slice(lastAnswer + 1).filter((message) => message.role === 'tool'),
     body,
   };
