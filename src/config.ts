@@ -57,6 +57,8 @@ export interface Config {
   readonly modelTries: number;
   /** Text, reasoning and arguments that one answer may have; what goes on beyond is not read. */
   readonly modelAnswerMib: number;
+  /** Whether models are shown images. */
+  readonly modelImages: boolean;
   /** What agents may do and must ask, in its order. */
   readonly permissions?: readonly ConfiguredRule[];
   readonly tools: ToolsConfig;

@@ -1,4 +1,4 @@
-/** `GET /v1/outputs/:id`: the whole of what a tool call returned, or a range of it, decompressed as it is sent. */
+/** `GET /v1/outputs/:id`: the whole of what a tool call returned, text or image, or a range of it, decompressed as it is sent. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
@@ -10,9 +10,16 @@ import type { ApiDeps } from './deps.ts';
 import { ApiProblem, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 
+/** An `integer` of Postgres, and more parts than any result has. */
+const MAX_PART = 1_000_000;
+const MEDIA_TYPES = ['text/plain', 'image/png', 'image/jpeg', 'image/gif', 'image/webp'];
+
 const OutputQuery = z.strictObject({
   offset: z.coerce.number().int().min(0).optional().meta({ description: 'first byte, from 0' }),
   limit: z.coerce.number().int().min(1).optional().meta({ description: 'bytes at most' }),
+  part: z.coerce.number().int().min(0).max(MAX_PART).optional().meta({
+    description: "a file's place among the parts of the result, from 0; without: the text, or the first file",
+  }),
 });
 
 export function outputRoutes(deps: ApiDeps): Route[] {
@@ -20,11 +27,12 @@ export function outputRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/outputs/:id',
-      summary: 'A stored tool output, whole or in ranges (`Range`, or `offset` and `limit`, in bytes).',
+      summary:
+        'A stored tool output or image, whole or in ranges (`Range`, or `offset` and `limit`, in bytes).',
       id: 'output',
       query: OutputQuery,
       headers: z.object({ range: z.string().optional().meta({ description: '`bytes=0-999`' }) }),
-      success: { status: 200, description: 'The text, or with 206 a range of it.', media: ['text/plain'] },
+      success: { status: 200, description: 'The bytes, or with 206 a range of them.', media: MEDIA_TYPES },
       problems: { 404: ['not_found'], 416: ['range_not_satisfiable'] },
       handle: (call) => output(deps, call),
     }),
@@ -40,11 +48,14 @@ interface Span {
 type OutputCall = Call<z.infer<typeof OutputQuery>, unknown>;
 
 async function output({ db }: ApiDeps, call: OutputCall): Promise<Reply> {
-  const { response, caller, id } = call;
-  const found = await readOutput(db, { teamId: caller.teamId, id });
+  const { response, caller, id, query } = call;
+  const found = await readOutput(db, { teamId: caller.teamId, id, part: query.part });
   if (found === undefined) throw notFound(`output ${toPublicId('output', id)}`);
   const span = spanOf(call, found.size);
-  response.set({ 'content-type': 'text/plain; charset=utf-8', 'accept-ranges': 'bytes' });
+  // It comes from anywhere: a browser saves it, and opens nothing.
+  if (found.file !== undefined) response.attachment(found.file.name);
+  const type = found.file?.mediaType ?? 'text/plain; charset=utf-8';
+  response.set({ 'content-type': type, 'accept-ranges': 'bytes' });
   if (span === undefined) return send(response, found.gzipped, { from: 0, to: found.size });
   response.status(206).set('content-range', `bytes ${span.from}-${span.to - 1}/${found.size}`);
   return send(response, found.gzipped, span);

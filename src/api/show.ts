@@ -1,5 +1,5 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
-import { type Part, textOf } from '../core/entry.ts';
+import { type Part, type ResultPart, textOf } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
 import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
@@ -92,7 +92,7 @@ export function showEntry(row: EntryRow): Entry {
     kind: row.kind as Entry['kind'],
     taskId: toPublicId('task', row.taskId),
     turn: row.turn,
-    parts: row.parts.map(showPart),
+    parts: row.parts.map((part) => showPart(part, row.toolCallId)),
     ...(row.stopReason === null ? {} : { stopReason: row.stopReason as NonNullable<Entry['stopReason']> }),
     ...(row.callId === null ? {} : { callId: row.callId }),
     ...(row.status === null ? {} : { status: row.status as NonNullable<Entry['status']> }),
@@ -101,8 +101,10 @@ export function showEntry(row: EntryRow): Entry {
 }
 
 /** A provider's proof of its reasoning is between it and us. */
-function showPart(part: Part): Entry['parts'][number] {
-  return part.type === 'reasoning' ? { type: 'reasoning', text: part.text } : part;
+function showPart(part: Part | ResultPart, toolCallId: string | null): Entry['parts'][number] {
+  if (part.type === 'reasoning') return { type: 'reasoning', text: part.text };
+  if (part.type !== 'file') return part;
+  return { ...part, outputId: toolCallId === null ? null : toPublicId('output', toolCallId) };
 }
 
 export function showToolCall(row: ToolCallRow): ToolCall {

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { EVENT_TYPES } from '../core/event.ts';
 import { WORKSPACE_KINDS } from '../core/workspace.ts';
 
+export { Entry, FilePart, ToolCall } from './wire-log.ts';
 export { Why, WhyTask } from './wire-why.ts';
 
 /** Longest prompt that is accepted, in UTF-8 bytes. */
@@ -137,47 +138,6 @@ export const Session = z
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;
-
-const WirePart = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('text'), text: z.string() }),
-  z.object({ type: z.literal('reasoning'), text: z.string() }),
-  z.object({ type: z.literal('tool'), callId: z.string(), name: z.string(), arguments: z.string() }),
-]);
-const closedCallStatuses = ['succeeded', 'failed', 'denied', 'interrupted', 'unknown'] as const;
-export const Entry = z
-  .object({
-    position: z.int(),
-    kind: z.enum(['user', 'notice', 'assistant', 'tool_result']),
-    taskId: z.string().nullable(),
-    turn: z.int().nullable(),
-    parts: z.array(WirePart),
-    stopReason: z.enum(['stop', 'tool_calls', 'length', 'refusal']).optional(),
-    callId: z.string().optional(),
-    status: z.enum(closedCallStatuses).optional(),
-    at: timestamp,
-  })
-  .meta({ id: 'Entry' });
-export type Entry = z.infer<typeof Entry>;
-
-export const ToolCall = z
-  .object({
-    id: z.string(),
-    sessionId: z.string(),
-    taskId: z.string(),
-    turn: z.int(),
-    ordinal: z.int(),
-    callId: z.string().meta({ description: "the provider's id of the call" }),
-    name: z.string(),
-    arguments: z.string().meta({ description: 'JSON text as the model wrote it' }),
-    effect: z.enum(['read', 'workspace', 'external']),
-    status: z.enum(['requested', 'awaiting_approval', 'started', ...closedCallStatuses]),
-    durationMs: z.int().nullable(),
-    resultPosition: z.int().nullable(),
-    outputId: z.string().nullable().meta({ description: 'the whole output, where the model saw it cut' }),
-    endedAt: timestamp.nullable(),
-  })
-  .meta({ id: 'ToolCall' });
-export type ToolCall = z.infer<typeof ToolCall>;
 
 export const Event = z
   .object({

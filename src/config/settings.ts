@@ -198,6 +198,7 @@ export const SETTINGS = z.object({
   modelIdleSeconds: whole('CAPYBARA_MODEL_IDLE_SECONDS', 1, MAX_MODEL_SECONDS).default(DEFAULT_IDLE_SECONDS),
   modelTries: whole('CAPYBARA_MODEL_TRIES', 1, MAX_MODEL_TRIES).default(DEFAULT_MODEL_TRIES),
   modelAnswerMib: whole('CAPYBARA_MODEL_ANSWER_MIB', 1, MAX_ANSWER_MIB).default(DEFAULT_ANSWER_MIB),
+  modelImages: flag('CAPYBARA_MODEL_IMAGES').default(true),
   permissions: rules('CAPYBARA_PERMISSIONS').optional(),
   'tools.allowedPaths': directories('CAPYBARA_TOOLS_ALLOWED_PATHS').optional(),
   'tools.bash.enabled': flag('CAPYBARA_TOOLS_BASH_ENABLED').default(true),

@@ -106,6 +106,11 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
     `SELECT session_id AS id, max(position) AS found FROM entry GROUP BY session_id HAVING count(*) <> max(position) OR min(position) <> 1`,
   ],
   [
+    'an image that the log names is stored',
+    `SELECT e.session_id AS id, part->>'hash' AS found FROM entry e, jsonb_array_elements(e.parts) part
+      WHERE part->>'type' = 'file' AND NOT EXISTS (SELECT 1 FROM output o WHERE o.hash = decode(part->>'hash', 'hex'))`,
+  ],
+  [
     'a message is taken in exactly where it says',
     `SELECT m.id, m.taken_position AS found FROM message m LEFT JOIN entry e ON e.message_id = m.id
       WHERE m.taken_position IS DISTINCT FROM e.position`,

@@ -1,19 +1,44 @@
-/** Whole tool outputs, stored once by content. */
+/** Whole tool outputs, and images that tools returned, stored once by content. */
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { createGunzip, gzip } from 'node:zlib';
+import { createGunzip, gunzip, gzip } from 'node:zlib';
 import type { Database } from './database.ts';
 
 const compress = promisify(gzip);
 
+const decompress = promisify(gunzip);
+
 /** Stores an output before the commit that names it. Returns its SHA-256, hexadecimal. */
 export async function putOutput(db: Database, text: string): Promise<string> {
   const bytes = Buffer.from(text, 'utf8');
+  return put(db, { bytes, body: await compress(bytes) });
+}
+
+/** As `putOutput`, of an image: the formats compress by themselves. */
+export async function putImage(db: Database, bytes: Uint8Array): Promise<string> {
+  return put(db, { bytes, body: await compress(bytes, { level: 0 }) });
+}
+
+async function put(
+  db: Database,
+  { bytes, body }: { readonly bytes: Uint8Array; readonly body: Uint8Array },
+): Promise<string> {
   const hash = createHash('sha256').update(bytes).digest();
   await db.sql`
-    INSERT INTO output (hash, size, body) VALUES (${hash}, ${bytes.length}, ${await compress(bytes)}) ON CONFLICT DO NOTHING`;
+    INSERT INTO output (hash, size, body) VALUES (${hash}, ${bytes.length}, ${body}) ON CONFLICT DO NOTHING`;
   return hash.toString('hex');
+}
+
+/** The bytes of stored images, by hash; only of those that are there. */
+export async function readImages(db: Database, hashes: readonly string[]): Promise<Map<string, Buffer>> {
+  const rows = await db.sql<{ hash: string; body: Uint8Array }>`
+    SELECT encode(hash, 'hex') AS hash, body FROM output
+     WHERE hash IN (SELECT decode(each, 'hex') FROM unnest(${`{${hashes.join(',')}}`}::text[]) AS each)`;
+  const images = await Promise.all(
+    rows.map(async ({ hash, body }) => [hash, await decompress(body)] as const),
+  );
+  return new Map(images);
 }
 
 /**

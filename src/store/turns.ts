@@ -9,8 +9,8 @@ import type {
   Entry,
   NewEntry,
   Part,
+  ResultPart,
   StopReason,
-  TextPart,
 } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
@@ -101,7 +101,7 @@ export interface CallResult {
   /** The tool call's row id. */
   readonly id: string;
   readonly status: ClosedCallStatus;
-  readonly parts: readonly TextPart[];
+  readonly parts: readonly ResultPart[];
   readonly durationMs?: number;
   /** SHA-256 (hexadecimal) of the stored output, where the model sees it cut. */
   readonly outputHash?: string;

@@ -1,4 +1,5 @@
 /** Approvals, stored outputs and workers as the API shows them. */
+import type { FilePart } from '../core/entry.ts';
 import type { Always } from '../core/permission.ts';
 import type { Database } from './database.ts';
 import { cut, type Rows, readWithPrisma } from './views.ts';
@@ -63,16 +64,45 @@ export async function readApprovals(
   return cut(rows, limit);
 }
 
-/** The whole output of a tool call, gzip-compressed; `size` is that of the text, in bytes. */
-export async function readOutput(
-  db: Database,
-  call: { readonly teamId: string; readonly id: string },
-): Promise<{ readonly size: number; readonly gzipped: Uint8Array } | undefined> {
-  const { id, teamId } = call;
+/** What a tool call returned, gzip-compressed; `size` is that of the bytes. `file`: it is one, else text. */
+export interface OutputRow {
+  readonly size: number;
+  readonly gzipped: Uint8Array;
+  readonly file?: Pick<FilePart, 'mediaType' | 'name'>;
+}
+
+export interface OutputName {
+  readonly teamId: string;
+  readonly id: string;
+  /** The place of a file among the result's parts, from 0; where left out, the whole text, or else the first file. */
+  readonly part?: number | undefined;
+}
+
+export async function readOutput(db: Database, output: OutputName): Promise<OutputRow | undefined> {
+  const whole = output.part === undefined ? await readWholeText(db, output) : undefined;
+  return whole ?? readFile(db, output);
+}
+
+async function readWholeText(db: Database, { teamId, id }: OutputName): Promise<OutputRow | undefined> {
   const found = await readWithPrisma(db, (prisma) =>
     prisma.toolCall.findFirst({ where: { id, turn: { session: { teamId } } }, select: { output: true } }),
   );
   return found?.output ? { size: found.output.size, gzipped: found.output.body } : undefined;
+}
+
+async function readFile(db: Database, { teamId, id, part }: OutputName): Promise<OutputRow | undefined> {
+  const [row] = await db.sql<FilePart & { size: number; gzipped: Uint8Array }>`
+    SELECT o.size, o.body AS gzipped, f.part->>'mediaType' AS "mediaType", f.part->>'name' AS name
+      FROM tool_call c JOIN session s ON s.id = c.session_id
+      JOIN entry e ON e.session_id = c.session_id AND e.position = c.result_position
+      CROSS JOIN LATERAL (
+        SELECT part FROM jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
+         WHERE part->>'type' = 'file' AND place - 1 = coalesce(${part ?? null}::int, place - 1) ORDER BY place LIMIT 1) f
+      JOIN output o ON o.hash = decode(f.part->>'hash', 'hex')
+     WHERE c.id = ${id} AND s.team_id = ${teamId}`;
+  if (row === undefined) return undefined;
+  const { size, gzipped, mediaType, name } = row;
+  return { size, gzipped, file: { mediaType, name } };
 }
 
 /** Where a worker runs is nobody's business who only has a team's key. */

@@ -1,5 +1,5 @@
 /** Sessions, their logs and their tool calls as the API shows them. */
-import type { Part } from '../core/entry.ts';
+import type { Part, ResultPart } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
 import type { WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
@@ -89,9 +89,11 @@ export interface EntryRow {
   readonly kind: string;
   readonly taskId: string;
   readonly turn: number;
-  readonly parts: readonly Part[];
+  readonly parts: readonly (Part | ResultPart)[];
   readonly stopReason: string | null;
   readonly callId: string | null;
+  /** Of a result: the row of the call that returned it. */
+  readonly toolCallId: string | null;
   readonly status: string | null;
   readonly at: Date;
 }
@@ -104,8 +106,9 @@ export async function readEntryPage(
 ): Promise<Rows<EntryRow>> {
   const rows = await db.sql<EntryRow & Record<string, unknown>>`
     SELECT e.position, e.kind, e.task_id AS "taskId", u.number AS turn, coalesce(e.parts, m.parts) AS parts,
-           e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.created_at AS at
+           e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.created_at AS at, c.id AS "toolCallId"
       FROM entry e JOIN turn u ON u.id = e.turn_id LEFT JOIN message m ON m.id = e.message_id
+      LEFT JOIN tool_call c ON c.turn_id = e.turn_id AND c.result_position = e.position
      WHERE e.session_id = ${after.sessionId} AND e.position > ${after.position}
      ORDER BY e.position LIMIT ${limit + 1}`;
   return cut(rows, limit);

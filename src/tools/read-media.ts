@@ -1,7 +1,9 @@
-/** What a model is told of a file that is no text: the text of a PDF, the size of an image. */
-import { type FileKind, KIND_BYTES, kindOfFile } from '../workspace/file-kind.ts';
+/** What a model is given of a file that is no text: the text of a PDF, an image. */
+import { IMAGE_LIMITS } from '../core/images.ts';
+import { KIND_BYTES, kindOfFile } from '../workspace/file-kind.ts';
 import { PDF_LIMITS, readPdf } from '../workspace/pdf-text.ts';
 import { FileError, type NamedFile, readStart } from '../workspace/text-file.ts';
+import { imageOutcome } from './image-outcome.ts';
 import type { ToolOutcome } from './tool.ts';
 
 /** Enough to see that a file is a PDF or an image. */
@@ -23,16 +25,9 @@ export async function readMedia(
   const kind = kindOfFile(start.bytes);
   if (kind?.type === 'pdf') return pdf(file, range, signal);
   if (kind?.type !== 'image') return undefined;
-  const { bytes, size } = await readStart(file, KIND_BYTES);
-  return { text: describeImage(file.shown, kindOfFile(bytes), size) };
-}
-
-function describeImage(shown: string, kind: FileKind | undefined, bytes: number): string {
-  const { format, size } =
-    kind?.type === 'image' ? kind : { format: 'of an unknown format', size: undefined };
-  const pixels =
-    size === undefined ? 'whose size cannot be told' : `of ${size.width} x ${size.height} pixels`;
-  return `(${shown} is an image: ${format}, ${pixels}, ${bytes} bytes. What it shows cannot be given as text; commands can look into it or convert it.)`;
+  // Of one that is too large no more is read than tells its size.
+  const { bytes, size } = await readStart(file, start.size > IMAGE_LIMITS.bytes ? KIND_BYTES : start.size);
+  return imageOutcome({ name: file.shown, bytes, size });
 }
 
 async function pdf(file: NamedFile, { offset, limit }: PageRange, signal: AbortSignal): Promise<ToolOutcome> {

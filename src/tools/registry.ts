@@ -46,7 +46,7 @@ export function createRegistry(tools: readonly Tool[]): Registry {
       const tool = byName.get(name);
       const outcome =
         tool === undefined ? unknownTool(name, sorted) : await perform(tool, argumentsText, context);
-      return { ...outcome, text: storable(outcome.text) };
+      return storableOutcome(outcome);
     },
   };
 }
@@ -147,6 +147,13 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
 function unknownTool(name: string, tools: readonly Tool[]): ToolOutcome {
   const names = tools.map((tool) => tool.name).join(', ');
   return { text: `Error: UnknownTool: there is no tool '${name}'. The tools are: ${names}.`, isError: true };
+}
+
+function storableOutcome(outcome: ToolOutcome): ToolOutcome {
+  const text = storable(outcome.text);
+  if (outcome.images === undefined) return { ...outcome, text };
+  const images = outcome.images.map((image) => ({ ...image, name: storable(image.name) }));
+  return { ...outcome, text, images };
 }
 
 /** Postgres stores neither NUL nor half a surrogate pair in a text. */

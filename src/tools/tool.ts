@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Effect } from '../core/entry.ts';
+import type { Effect, FilePart } from '../core/entry.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SeenFiles } from '../workspace/seen-files.ts';
 import type { Workspace } from '../workspace/workspace.ts';
@@ -47,7 +47,14 @@ export interface OutputPage {
 /** What a tool hands back. `isError` marks a result the model should treat as a failure (exit code not 0, ...). */
 export interface ToolOutcome {
   readonly text: string;
+  /** Shown behind the text, where the model takes images; the text says what they are. Of a failure none is. */
+  readonly images?: readonly ToolImage[];
   readonly isError?: boolean;
+}
+
+/** Whole, and within `IMAGE_LIMITS`. */
+export interface ToolImage extends Pick<FilePart, 'name' | 'mediaType' | 'width' | 'height'> {
+  readonly bytes: Uint8Array;
 }
 
 /** Lets TypeScript infer the parameters of a tool that is written as an object literal. */

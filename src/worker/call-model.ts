@@ -2,6 +2,7 @@
 import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
 import type { ToolPart } from '../core/entry.ts';
+import { mayBeForImages, refusedImages } from '../core/images.ts';
 import type { Always } from '../core/permission.ts';
 import { type Call, startsByCommit } from '../core/turn.ts';
 import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts';
@@ -26,12 +27,26 @@ interface Streamed {
 /** `notice`: what the model is told before it answers, beside what it asks for. */
 export async function callModel(shell: Shell, run: Run, notice?: string): Promise<Progress> {
   const told = notice === undefined ? [] : [noticeOf(notice)];
-  const before = [...(await contextNotices(shell, run)), ...told];
+  return ask(shell, run, [...(await contextNotices(shell, run)), ...told]);
+}
+
+async function ask(shell: Shell, run: Run, before: Notices): Promise<Progress> {
+  const request = await requestOf(shell, run, before);
   // A worker that was stopped and comes back must not pay for an answer to a turn that went on without it.
   if (!(await isSafe(shell, run))) return 'go_on';
-  const streamed = await streamAnswer(shell, run, requestOf(shell, run, before));
-  if ('kind' in streamed) return afterFailure(shell, run, streamed);
-  return commitAnswer(shell, run, { before, ...streamed });
+  const streamed = await streamAnswer(shell, run, request);
+  if (!('kind' in streamed)) return commitAnswer(shell, run, { before, ...streamed });
+  const without = withoutImages(request, streamed);
+  // The notice says which they were, so that the same log leaves them out again, in this request and in all that follow.
+  return without === undefined ? afterFailure(shell, run, streamed) : ask(shell, run, [...before, without]);
+}
+
+/** One bad image would fail the session for ever. Undefined: they are not what failed, or it may have cost something. */
+function withoutImages({ messages }: ModelRequest, failure: FailedRequest): Notices[number] | undefined {
+  const files = messages.flatMap((message) => (message.role === 'tool' ? (message.images ?? []) : []));
+  if (files.length === 0 || failure.mayHaveCost || !mayBeForImages(failure)) return undefined;
+  const text = refusedImages(files, failure);
+  return { kind: 'notice', parts: [{ type: 'text', text }, ...files] };
 }
 
 /** What the project is like, for a log that does not say so yet. Committed with the answer that it led to. */
@@ -48,13 +63,16 @@ function noticeOf(text: string): Notices[number] {
   return { kind: 'notice', parts: [{ type: 'text', text }] };
 }
 
-function requestOf(shell: Shell, run: Run, before: Notices): ModelRequest {
+async function requestOf(shell: Shell, run: Run, before: Notices): Promise<ModelRequest> {
   const { profile, turn } = run;
+  const { takesImages } = shell.models.resolve(profile.model);
   const first = run.entries.length + 1;
   const notices = before.map((notice, index) => ({ ...notice, position: first + index }));
+  const messages = messagesOf([...run.entries, ...notices], { images: takesImages });
   return {
     system: profile.prompt,
-    messages: messagesOf([...run.entries, ...notices]),
+    messages,
+    images: await shell.images.read(shell.db, messages),
     tools: shell.tools.specs().filter((tool) => profile.tools.includes(tool.name)),
     ...(profile.temperature === undefined ? {} : { temperature: profile.temperature }),
     ...(profile.maxTokens === undefined ? {} : { maxTokens: profile.maxTokens }),

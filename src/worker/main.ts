@@ -106,7 +106,7 @@ function limitsOfCommands({ memoryMib, fileMib, processes, openFiles, cpuSeconds
 
 const MIB = 1024 * 1024;
 
-function limitsOf({ modelFirstTokenSeconds, modelIdleSeconds, modelAnswerMib }: Config) {
+function limitsOf({ modelFirstTokenSeconds, modelIdleSeconds, modelAnswerMib, modelImages: images }: Config) {
   const timeouts = { firstTokenMs: modelFirstTokenSeconds * 1_000, idleMs: modelIdleSeconds * 1_000 };
-  return { timeouts, answerBytes: modelAnswerMib * MIB };
+  return { timeouts, images, answerBytes: modelAnswerMib * MIB };
 }

@@ -2,13 +2,14 @@
  * Performs a turn's calls. The order of commits is what accounts for effects (promise 3): a call that changes something
  * begins only after a commit says `started`; what was started by an attempt that is gone never runs again here.
  */
+import type { FilePart } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
 import { truncateForModel } from '../core/truncate.ts';
 import { type Call, type CallReport, startsByCommit } from '../core/turn.ts';
 import { putOutput, readOutputPage } from '../store/outputs.ts';
 import { type CallResult, recordResults } from '../store/turns.ts';
 import { READ_OUTPUT } from '../tools/read-output.ts';
-import type { OutputRange, ToolOutcome } from '../tools/tool.ts';
+import type { OutputRange, ToolImage, ToolOutcome } from '../tools/tool.ts';
 import { handBack } from './end-turn.ts';
 import { pathsNamed, refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
@@ -102,8 +103,10 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   const outcome = call.effect === 'read' ? await read(shell, run, call) : await change(shell, run, call);
   if (outcome === undefined) return undefined;
   const durationMs = Math.round(performance.now() - began);
-  const { status, text, ...files } = outcome;
-  return { id: call.id, status, durationMs, ...files, ...(await shown(shell, run, { call, whole: text })) };
+  const { status, text, images = [], ...files } = outcome;
+  const { parts, ...whole } = await shown(shell, run, { call, whole: text });
+  const shownImages = await Promise.all(images.map((image) => stored(shell, image)));
+  return { id: call.id, status, durationMs, ...files, ...whole, parts: [...parts, ...shownImages] };
 }
 
 async function read(shell: Shell, run: Run, call: Call): Promise<Changed | undefined> {
@@ -140,8 +143,9 @@ function why({ stopped = 'drain' }: Run): string {
   return WHY[stopped];
 }
 
-function closed(outcome: ToolOutcome): Changed {
-  return { status: outcome.isError ? 'failed' : 'succeeded', text: outcome.text };
+function closed({ text, images, isError }: ToolOutcome): Changed {
+  if (isError) return { status: 'failed', text };
+  return { status: 'succeeded', text, ...(images === undefined ? {} : { images }) };
 }
 
 /** It was allowed as one that a sandbox confines; a worker without one, on the same or another host, must not run it. */
@@ -227,4 +231,9 @@ async function shown(
   const { text, cut } = truncateForModel(whole, limits);
   const parts = [{ type: 'text' as const, text }];
   return cut ? { parts, outputHash: await putOutput(shell.db, whole) } : { parts };
+}
+
+/** Before the commit of the entry that names it. */
+async function stored(shell: Shell, { bytes, ...image }: ToolImage): Promise<FilePart> {
+  return { type: 'file', ...image, bytes: bytes.length, hash: await shell.images.put(shell.db, bytes) };
 }

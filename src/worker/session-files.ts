@@ -10,6 +10,7 @@ import { endMarked } from '../sandbox/processes.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { recordFiles } from '../store/turns.ts';
 import { readLostProcesses } from '../store/workers.ts';
+import type { ToolOutcome } from '../tools/tool.ts';
 import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
@@ -38,6 +39,7 @@ export function checkoutHost(
 export interface Changed {
   readonly status: ClosedCallStatus;
   readonly text: string;
+  readonly images?: ToolOutcome['images'];
   /** Where the files are not what they were. */
   readonly snapshot?: string;
 }
@@ -69,7 +71,10 @@ export async function noteFiles(
 /** After a call. What cannot be recorded is put back where that may be, and is no success. */
 export async function recorded(
   checkout: Checkout,
-  { written, ...outcome }: Pick<Changed, 'status' | 'text'> & { readonly written: readonly string[] },
+  {
+    written,
+    ...outcome
+  }: Pick<Changed, 'status' | 'text' | 'images'> & { readonly written: readonly string[] },
 ): Promise<Changed> {
   try {
     const { snapshot, changed } = await checkout.record(written);

@@ -11,6 +11,7 @@ import type { Database } from '../store/database.ts';
 import type { ClaimedTurn, Held, Wake } from '../store/turns.ts';
 import type { Registry } from '../tools/registry.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
+import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
 import type { ProfileCache } from './profile-cache.ts';
 import type { Run } from './run.ts';
@@ -33,6 +34,7 @@ export interface Shell {
   readonly readGraceMs: number;
   readonly logs: LogCache;
   readonly profiles: ProfileCache;
+  readonly images: ImageCache;
   readonly seen: SeenCache;
   readonly runs: Set<Run>;
   /** Attempts that ended in an error and could not be given up yet: the sweeper tries again. */

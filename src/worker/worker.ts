@@ -18,6 +18,7 @@ import { openCheckout } from '../workspace/checkouts.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
+import { ImageCache } from './image-cache.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
 import { ProfileCache } from './profile-cache.ts';
@@ -146,6 +147,7 @@ class LiveWorker implements RunningWorker {
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),
+      images: new ImageCache(),
       seen: new SeenCache(),
       runs: this.#runs,
       abandoned: new Set(),

@@ -1,7 +1,10 @@
 import { truncate } from 'node:fs/promises';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { IMAGE_LIMITS } from '../../src/core/images.ts';
 import { kindOfFile } from '../../src/workspace/file-kind.ts';
 import { PDF_LIMITS, type PdfLimits, readPdf } from '../../src/workspace/pdf-text.ts';
+import { chunk, gifOf, jpegOf, pngOf, WEBP } from '../support/images.ts';
 import { pdfBomb, pdfOf } from '../support/pdf.ts';
 import { useProject } from './tools-harness.ts';
 
@@ -71,45 +74,129 @@ describe('read_file of a PDF', () => {
 });
 
 describe('read_file of an image', () => {
-  const bytes = (latin: string) => Buffer.from(latin, 'latin1');
-  const images: [string, Buffer, string][] = [
-    [
-      'PNG',
-      bytes('\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x06'),
-      'PNG, of 640 x 480 pixels',
-    ],
-    ['GIF', bytes('GIF89a\x0a\0\x14\0\x80'), 'GIF, of 10 x 20 pixels'],
-    [
-      'JPEG',
-      bytes(`\xff\xd8\xff\xe0\0\x06JFIF\xff\xc4\0\x04ab\xff\xff\xc2\0\x0b\x08\x01\xe0\x02\x80\x03`),
-      'JPEG, of 640 x 480 pixels',
-    ],
-    [
-      'lossy WebP',
-      bytes('RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x80\x42\xe0\x01'),
-      'WebP, of 640 x 480 pixels',
-    ],
-    ['lossless WebP', bytes('RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f\x7f\xc2\x77\0'), 'WebP, of 640 x 480 pixels'],
-    [
-      'extended WebP',
-      bytes('RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0\x7f\x02\0\xdf\x01\0'),
-      'WebP, of 640 x 480 pixels',
-    ],
-    ['a cut PNG', bytes('\x89PNG\r\n\x1a\n'), 'PNG, whose size cannot be told'],
-    ['a JPEG of nothing', bytes('\xff\xd8\xff\xe0\0\0'), 'JPEG, whose size cannot be told'],
-  ];
-  it.each(images)('says format and size of %s', async (_, content, says) => {
+  const shown = (name: string, mediaType: string, content: Buffer, [width, height]: [number, number]) => ({
+    text: `(${name} is an image: ${FORMATS[mediaType]}, of ${width} x ${height} pixels, ${content.length} bytes.)`,
+    images: [{ name, mediaType, width, height, bytes: content }],
+  });
+  const FORMATS: Readonly<Record<string, string>> = {
+    'image/png': 'PNG',
+    'image/jpeg': 'JPEG',
+    'image/gif': 'GIF',
+    'image/webp': 'WebP',
+  };
+
+  it.each<[string, string, Buffer, [number, number]]>([
+    ['PNG', 'image/png', pngOf({ width: 640, height: 480 }), [640, 480]],
+    ['JPEG', 'image/jpeg', jpegOf(), [8, 8]],
+    ['progressive JPEG', 'image/jpeg', jpegOf(0xc2), [8, 8]],
+    ['GIF', 'image/gif', gifOf(), [1, 1]],
+    ['lossy WebP', 'image/webp', WEBP.lossy, [1, 1]],
+    ['lossless WebP', 'image/webp', WEBP.lossless, [1, 1]],
+    ['extended WebP', 'image/webp', WEBP.extended, [1, 1]],
+    ['a JPEG with something behind it', 'image/jpeg', Buffer.concat([jpegOf(), Buffer.alloc(9)]), [8, 8]],
+  ])('gives %s, by its content', async (_, mediaType, content, size) => {
     await put('f', content);
+    expect(await read()).toEqual(shown('f', mediaType, content, size));
+  });
+
+  it('calls it as it was asked for', async () => {
+    await put('shots/a b.txt', pngOf());
+    expect(await read({ path: 'shots/a b.txt' })).toEqual(
+      shown('shots/a b.txt', 'image/png', pngOf(), [2, 1]),
+    );
+  });
+
+  const damaged = (at: number) => {
+    const bytes = pngOf();
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    return bytes;
+  };
+  const cut = (bytes: Buffer, off = 1) => bytes.subarray(0, bytes.length - off);
+  const latin = (text: string) => Buffer.from(text, 'latin1');
+  const noPixels = Buffer.concat([pngOf().subarray(0, 33), chunk('IEND')]);
+  const animatedGif = 'it is animated. Make a PNG of one frame with a command, and read that.)';
+
+  it.each([
+    ['a PNG with a wrong byte', damaged(50), 'it is damaged: the checksum of its chunk "IDAT" is wrong.'],
+    ['a PNG with a wrong size', damaged(19), 'it is damaged: the checksum of its chunk "IHDR" is wrong.'],
+    ['a PNG of no rows', pngOf({ height: 0 }), 'it is damaged: it tells no size.'],
+    ['a cut PNG', cut(pngOf()), 'it ends too early.'],
+    ['a PNG of nothing', latin('\x89PNG\r\n\x1a\n'), 'it ends too early.'],
+    ['a PNG without pixels', noPixels, 'it has no pixels.'],
+    [
+      'a PNG without a header',
+      Buffer.concat([pngOf().subarray(0, 8), chunk('IEND')]),
+      'it is damaged: it does not begin',
+    ],
+    ['a cut JPEG', cut(jpegOf(), 2), 'it ends too early.'],
+    ['a JPEG of its beginning', jpegOf().subarray(0, 40), 'it ends too early.'],
+    ['a lossless JPEG', jpegOf(0xc3), 'it is of a kind of JPEG that is not for the web.'],
+    ['a JPEG of nothing', latin('\xff\xd8\xff\xe0\0\0'), 'it is damaged: a segment does not begin'],
+    ['a cut GIF', cut(gifOf()), 'it ends too early.'],
+    ['a GIF without pixels', gifOf(0), 'it has no pixels.'],
+    [
+      'a GIF with rubbish in it',
+      Buffer.concat([cut(gifOf()), latin('x')]),
+      'it is damaged: a block does not',
+    ],
+    ['an animated GIF', gifOf(2), animatedGif],
+    ['a cut WebP', cut(WEBP.lossy), 'it ends too early.'],
+    ['a WebP of nothing', latin('RIFF\x04\0\0\0WEBP'), 'it has no pixels.'],
+    ['an animated WebP', WEBP.animated, animatedGif],
+  ])('tells of %s in words, and shows nothing', async (_, content, says) => {
+    await put('f', content);
+    const outcome = await read();
+    expect(outcome).toEqual({ text: expect.stringMatching(/^\(f is an image: .*\.\)$/) });
+    expect(outcome.text).toContain(`It is not shown: ${says}`);
+  });
+
+  it('gives one with as many bytes as models take, and tells of one with more', async () => {
+    const most = IMAGE_LIMITS.bytes;
+    expect(Math.ceil(most / 3) * 4).toBe(5 * 1024 * 1024);
+    await put('f', pngOf({ bytes: most }));
+    expect(await read()).toMatchObject({ images: [{ width: 2, height: 1 }] });
+    await put('f', pngOf({ bytes: most + 1 }));
     expect(await read()).toEqual({
-      text: expect.stringContaining(`(f is an image: ${says}, ${content.length} bytes. What it shows`),
+      text:
+        `(f is an image: PNG, of 2 x 1 pixels, ${most + 1} bytes. It is not shown: models take at most ${most} bytes. ` +
+        'Make a smaller copy with a command, and read that.)',
     });
+    await truncate(path('f'), 10 * 1024 ** 3);
+    expect((await read()).text).toContain(`of 2 x 1 pixels, ${10 * 1024 ** 3} bytes. It is not shown:`);
+  });
+
+  it('gives one with as many pixels as models take, and tells of one with more', async () => {
+    const { edge } = IMAGE_LIMITS;
+    for (const size of [{ width: edge }, { height: edge }]) {
+      await put('f', pngOf(size));
+      expect(await read()).toMatchObject({ images: [size] });
+    }
+    for (const size of [{ width: edge + 1 }, { height: edge + 1 }]) {
+      await put('f', pngOf(size));
+      expect(await read()).toEqual({
+        text: expect.stringContaining(
+          `It is not shown: models take at most ${edge} pixels each way. Make a smaller copy`,
+        ),
+      });
+    }
   });
 
   it('finds the size of a JPEG behind a long preview', async () => {
-    const preview = Buffer.concat([bytes('\xff\xe1\xff\xff'), Buffer.alloc(0xffff - 2)]);
-    const frame = bytes('\xff\xc0\0\x0b\x08\0\x02\0\x03\x03');
-    await put('f', Buffer.concat([bytes('\xff\xd8'), preview, preview, frame]));
-    expect((await read()).text).toContain('JPEG, of 3 x 2 pixels');
+    const preview = Buffer.concat([latin('\xff\xe1\xff\xff'), Buffer.alloc(0xffff - 2)]);
+    await put('f', Buffer.concat([jpegOf().subarray(0, 2), preview, preview, jpegOf().subarray(2)]));
+    expect(await read()).toMatchObject({ images: [{ width: 8, height: 8 }] });
+  });
+
+  it('tells of whatever bytes stand behind its first ones', async () => {
+    const starts = [pngOf(), jpegOf(), gifOf(), WEBP.lossy, WEBP.extended];
+    const any = fc.tuple(fc.constantFrom(...starts), fc.nat(60), fc.uint8Array({ maxLength: 80 }));
+    await fc.assert(
+      fc.asyncProperty(any, async ([start, length, rest]) => {
+        await put('f', Buffer.concat([start.subarray(0, 12 + length), rest]));
+        expect((await read()).text).toMatch(/^\(f is an image: /);
+      }),
+      { numRuns: 500 },
+    );
   });
 });
 

@@ -69,6 +69,7 @@ describe('precedence', () => {
       modelIdleSeconds: 60,
       modelTries: 3,
       modelAnswerMib: 16,
+      modelImages: true,
       offline: false,
       debug: false,
       noColor: false,
@@ -132,6 +133,7 @@ describe('precedence', () => {
         CAPYBARA_MODEL_IDLE_SECONDS: '9',
         CAPYBARA_MODEL_TRIES: '5',
         CAPYBARA_MODEL_ANSWER_MIB: '7',
+        CAPYBARA_MODEL_IMAGES: '0',
         CAPYBARA_PERMISSIONS: '{"bash(git push *)": "ask", "plan/read_file(.env)": "deny"}',
         CAPYBARA_TOOLS_ALLOWED_PATHS: './src/, docs',
         CAPYBARA_TOOLS_BASH_ENABLED: 'no',
@@ -177,6 +179,7 @@ describe('precedence', () => {
       modelIdleSeconds: 9,
       modelTries: 5,
       modelAnswerMib: 7,
+      modelImages: false,
       permissions: [
         { decision: 'ask', tool: 'bash', pattern: 'git push *' },
         { decision: 'deny', tool: 'read_file', pattern: '.env', agent: 'plan' },

@@ -7,6 +7,7 @@ import {
   Approval,
   Entry,
   Event,
+  type FilePart,
   Message,
   Models,
   page,
@@ -20,9 +21,10 @@ import {
 import { newId } from '../../src/clock.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { createModels } from '../../src/model/providers.ts';
-import { putOutput } from '../../src/store/outputs.ts';
+import { putImage, putOutput } from '../../src/store/outputs.ts';
 import { type NewCall, parkTurn, settleTurn } from '../../src/store/turns.ts';
 import { expireApproval } from '../../src/store/workers.ts';
+import { jpegOf, pngOf } from '../support/images.ts';
 import { aCall, HandWorker, type Person, startTestApi, type TestApi, USAGE, uuid } from './api-harness.ts';
 
 let it: TestApi;
@@ -198,6 +200,89 @@ describe('what a session holds', () => {
       const { json } = await it.ask('GET', `/v1/sessions/${sessionId}/${path}`);
       expect(json.code).toBe('invalid_cursor');
     }
+  });
+});
+
+describe('an image that a call returned', () => {
+  const pictures = [pngOf({ shade: 1 }), jpegOf()] as const;
+  let sessionId: string;
+  let entries: Entry[];
+
+  beforeAll(async () => {
+    ({ sessionId } = await it.submit({ prompt: 'Look' }));
+    const held = await worker.claim(uuid('session', sessionId));
+    const call = aCall({ callId: 'a', name: 'read_file', effect: 'read' });
+    await worker.answer(held, { parts: [tool('a', 'read_file')], calls: [call] });
+    const file = { type: 'file' as const, width: 2, height: 1 };
+    const [png, jpeg] = [await putImage(it.db, pictures[0]), await putImage(it.db, pictures[1])];
+    const parts = [
+      { type: 'text' as const, text: 'two' },
+      { ...file, mediaType: 'image/png' as const, name: 'a/b "é".png', bytes: 9, hash: png },
+      { ...file, mediaType: 'image/jpeg' as const, name: 'x.html', bytes: 9, hash: jpeg },
+    ];
+    const results = [{ id: call.id, status: 'succeeded' as const, parts }];
+    await settleTurn(it.db, held, { results, end: { kind: 'continue' }, nextTurnId: newId() });
+    const { json } = await it.ask('GET', `/v1/sessions/${sessionId}/entries`);
+    entries = page(Entry).parse(json).data;
+  });
+
+  const filesShown = () => entries.flatMap(({ parts }) => parts.filter((part) => part.type === 'file'));
+  const download = async (path: string, headers = {}) => {
+    const authorization = `Bearer ${it.me.apiKey}`;
+    const response = await fetch(`${it.url}${path}`, { headers: { authorization, ...headers } });
+    return { response, bytes: Buffer.from(await response.arrayBuffer()) };
+  };
+
+  test('stands in the log with what downloads it, and without its bytes', async () => {
+    expect(filesShown()).toMatchObject([
+      { mediaType: 'image/png', name: 'a/b "é".png', width: 2, height: 1, bytes: 9 },
+      { mediaType: 'image/jpeg', name: 'x.html' },
+    ]);
+    expect(new Set(filesShown().map(({ outputId }) => outputId)).size).toBe(1);
+    const { json } = await it.ask('GET', `/v1/sessions/${sessionId}/events`);
+    const [done] = json.data.filter(({ type }: Event) => type === 'tool.completed');
+    expect(done.data).toMatchObject({ callId: 'a', files: 2 });
+  });
+
+  test('is downloaded whole or in ranges, as what it is, for a person to save', async () => {
+    const path = `/v1/outputs/${filesShown()[0]?.outputId}`;
+    for (const [part, type] of [
+      ['', 'image/png'],
+      ['?part=1', 'image/png'],
+      ['?part=2', 'image/jpeg'],
+    ] as const) {
+      const { response, bytes } = await download(path + part);
+      expect(response.status).toBe(200);
+      expect(response.headers.get('content-type')).toBe(type);
+      expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+      expect(response.headers.get('content-disposition')).toMatch(/^attachment; filename=/);
+      expect(bytes.equals(pictures[type === 'image/png' ? 0 : 1])).toBe(true);
+    }
+    const { response, bytes } = await download(path, { range: 'bytes=1-3' });
+    expect([response.status, bytes.toString()]).toEqual([206, 'PNG']);
+    expect(response.headers.get('content-disposition')).toContain("filename*=UTF-8''b%20%22%C3%A9%22.png");
+  });
+
+  test('is not there under another place, for another team, or where a call returned none', async () => {
+    const path = `/v1/outputs/${filesShown()[0]?.outputId}`;
+    for (const part of [0, 3, 1_000_000])
+      expect((await it.ask('GET', `${path}?part=${part}`)).status).toBe(404);
+    for (const part of ['-1', 'x', '1000001'])
+      expect((await it.ask('GET', `${path}?part=${part}`)).status).toBe(400);
+    for (const each of [path, `${path}?part=1`])
+      expect((await it.ask('GET', each, { key: stranger.apiKey })).status).toBe(404);
+    const { outputId } = await sessionWithCalls();
+    expect((await it.ask('GET', `/v1/outputs/${outputId}?part=0`)).status).toBe(404);
+  });
+
+  test('that a notice only names has nothing to download', async () => {
+    const { sessionId: other } = await it.submit({ prompt: 'Look' });
+    const held = await worker.claim(uuid('session', other));
+    const { outputId: _, ...file } = filesShown()[0] as FilePart;
+    const parts = [{ type: 'text' as const, text: 'refused' }, file];
+    await worker.answer(held, { before: [{ kind: 'notice', parts }] });
+    const { json } = await it.ask('GET', `/v1/sessions/${other}/entries`);
+    expect(page(Entry).parse(json).data[1]?.parts[1]).toEqual({ ...file, outputId: null });
   });
 });
 

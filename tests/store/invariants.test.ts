@@ -78,6 +78,10 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
   ['the tree has counted the turns that began', () => 'UPDATE tree SET turns = 1 WHERE turns = 0'],
   ['events have no gap', () => 'DELETE FROM event WHERE seq = 2'],
   ['the log has no gap', () => `DELETE FROM entry WHERE kind = 'assistant'`],
+  [
+    'an image that the log names is stored',
+    () => `UPDATE entry SET parts = '[{"type": "file", "hash": "00"}]' WHERE kind = 'tool_result'`,
+  ],
   ['a message is taken in exactly where it says', () => 'UPDATE message SET taken_position = 9'],
   [
     'a task that succeeded left no message out',

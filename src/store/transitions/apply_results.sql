@@ -36,12 +36,19 @@ BEGIN
   )
   SELECT jsonb_agg(turn_event('tool.completed', p_turn, jsonb_build_object(
            'callId', call_id, 'ordinal', ordinal, 'name', name, 'status', status, 'position', position,
-           'durationMs', duration_ms))->0 ORDER BY position)
+           'durationMs', duration_ms) || files_in(parts))->0 ORDER BY position)
          || coalesce(jsonb_agg(turn_event('workspace.snapshotted', p_turn, jsonb_build_object(
            'callId', call_id, 'snapshot', snapshot))->0 ORDER BY position) FILTER (WHERE snapshot IS NOT NULL), '[]')
     INTO v_events FROM given;
   RETURN coalesce(v_events, '[]');
 END $$;
+
+-- files_in: what an event says of the files in a result: how many, and nothing where there are none.
+CREATE FUNCTION files_in(p_parts jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_parts @> '[{"type": "file"}]'
+              THEN jsonb_build_object('files', jsonb_array_length(jsonb_path_query_array(p_parts, '$[*] ? (@.type == "file")')))
+              ELSE '{}' END
+$$;
 
 -- start_calls: tool calls `requested` → `started`: the intent, committed before the act (promise 3). Never one that was
 -- denied.

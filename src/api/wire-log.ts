@@ -1,0 +1,63 @@
+/** A session's log and its execution log, as the API shows them. */
+import { z } from 'zod';
+
+const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
+
+export const FilePart = z
+  .object({
+    type: z.literal('file'),
+    mediaType: z.enum(['image/png', 'image/jpeg', 'image/gif', 'image/webp']),
+    name: z.string(),
+    bytes: z.int(),
+    width: z.int().meta({ description: 'in pixels' }),
+    height: z.int().meta({ description: 'in pixels' }),
+    hash: z.string().meta({ description: 'SHA-256 of the bytes, hexadecimal' }),
+    outputId: z.string().nullable().meta({
+      description:
+        "what `GET /v1/outputs/:id` takes, with `part`: the part's place, from 0; null in a notice, which only names it",
+    }),
+  })
+  .meta({ id: 'FilePart', description: 'An image that a tool call returned.' });
+export type FilePart = z.infer<typeof FilePart>;
+
+const WirePart = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('text'), text: z.string() }),
+  z.object({ type: z.literal('reasoning'), text: z.string() }),
+  z.object({ type: z.literal('tool'), callId: z.string(), name: z.string(), arguments: z.string() }),
+  FilePart,
+]);
+const closedCallStatuses = ['succeeded', 'failed', 'denied', 'interrupted', 'unknown'] as const;
+export const Entry = z
+  .object({
+    position: z.int(),
+    kind: z.enum(['user', 'notice', 'assistant', 'tool_result']),
+    taskId: z.string().nullable(),
+    turn: z.int().nullable(),
+    parts: z.array(WirePart),
+    stopReason: z.enum(['stop', 'tool_calls', 'length', 'refusal']).optional(),
+    callId: z.string().optional(),
+    status: z.enum(closedCallStatuses).optional(),
+    at: timestamp,
+  })
+  .meta({ id: 'Entry' });
+export type Entry = z.infer<typeof Entry>;
+
+export const ToolCall = z
+  .object({
+    id: z.string(),
+    sessionId: z.string(),
+    taskId: z.string(),
+    turn: z.int(),
+    ordinal: z.int(),
+    callId: z.string().meta({ description: "the provider's id of the call" }),
+    name: z.string(),
+    arguments: z.string().meta({ description: 'JSON text as the model wrote it' }),
+    effect: z.enum(['read', 'workspace', 'external']),
+    status: z.enum(['requested', 'awaiting_approval', 'started', ...closedCallStatuses]),
+    durationMs: z.int().nullable(),
+    resultPosition: z.int().nullable(),
+    outputId: z.string().nullable().meta({ description: 'the whole output, where the model saw it cut' }),
+    endedAt: timestamp.nullable(),
+  })
+  .meta({ id: 'ToolCall' });
+export type ToolCall = z.infer<typeof ToolCall>;
