@@ -5,6 +5,7 @@
 import type { Entry, Event } from '../api/wire.ts';
 import { textOf } from '../core/entry.ts';
 import { failureSummary, interruptionSummary } from './call-summary.ts';
+import { imageLine } from './image-line.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
 import type { Delta, Frame, LiveFrame } from './sse.ts';
 import { withCode } from './summary.ts';
@@ -109,7 +110,7 @@ export class Transcript {
       case 'tool.started':
         return this.#line(this.#tools.started(String(data.callId)));
       case 'tool.completed':
-        return this.#completed(String(data.callId), String(data.status), Number(data.position));
+        return this.#completed(data);
       case 'approval.requested':
         return this.#note(`${String(data.tool)} needs an approval: ${String(data.approvalId)}`, '?');
       case 'turn.retried':
@@ -148,11 +149,13 @@ export class Transcript {
     return '';
   }
 
-  async #completed(callId: string, status: string, position: number): Promise<string> {
-    const summary = SUMMARIES.get(status);
-    const result = summary ? await this.#options.entryAt(position) : undefined;
+  async #completed({ callId, status, position, files }: Event['data']): Promise<string> {
+    const summary = SUMMARIES.get(String(status));
+    const isRead = summary !== undefined || Number(files) > 0;
+    const result = isRead ? await this.#options.entryAt(Number(position)) : undefined;
     const why = summary && result ? summary(textOf(result.parts)) : '';
-    return this.#line(this.#tools.completed(callId, status, why));
+    const images = result?.parts.filter((part) => part.type === 'file').map(imageLine) ?? [];
+    return this.#line(this.#tools.completed(String(callId), { status: String(status), why, images }));
   }
 
   #note(text: string, sign = '…'): string {

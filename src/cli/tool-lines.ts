@@ -19,6 +19,14 @@ interface Call {
   lines: number;
 }
 
+interface Completion {
+  readonly status: string;
+  /** In a few words what went wrong, where the status does not say it. */
+  readonly why?: string;
+  /** A line for each that the model was shown. */
+  readonly images?: readonly string[];
+}
+
 /**
  * The lines of the tool calls of a task. Calls run mostly one after the other, in the model's order, and not each says that
  * it started: the first open one is announced, the next when it is done.
@@ -60,8 +68,7 @@ export class ToolLines {
     return this.started(id) + this.#outputLines(call, lines);
   }
 
-  /** `why` says in a few words what went wrong, where the status does not. */
-  completed(id: string, status: string, why: string): string {
+  completed(id: string, { status, why = '', images = [] }: Completion): string {
     const call = this.#open.get(id);
     if (!call) return '';
     this.#open.delete(id);
@@ -69,7 +76,8 @@ export class ToolLines {
     const hidden = call.lines - MAX_OUTPUT_LINES;
     const more = hidden > 0 ? `${this.#style.dim(`  … ${hidden} more ${plural(hidden, 'line')}`)}\n` : '';
     const next = [...this.#open.keys()][0];
-    return `${rest}${more}${this.#ending(status, call.summary, why)}\n${next === undefined ? '' : this.started(next)}`;
+    const shown = images.map((image) => `${this.#style.dim(`  ${this.#fitting(image)}`)}\n`).join('');
+    return `${rest}${more}${this.#ending(status, call.summary, why)}\n${shown}${next === undefined ? '' : this.started(next)}`;
   }
 
   #ending(status: string, label: string, why: string): string {

@@ -122,6 +122,24 @@ describe('tool calls', () => {
     expect(await rendered(frames, [bash])).toBe('I run it.\n▶ bash npm test\n✓ bash npm test\n');
   });
 
+  test('show which images the model was shown', async () => {
+    const file = {
+      ...{ type: 'file' as const, mediaType: 'image/png' as const, name: 'a\nb\u001b[2J.png' },
+      ...{ width: 800, height: 600, hash: '0', outputId: 'out_0' },
+    };
+    const sizes = [999, 1_000, 9_949, 9_950, 123_456, 999_499, 999_500, 3_932_160];
+    const parts = [{ type: 'text' as const, text: 'seen' }, ...sizes.map((bytes) => ({ ...file, bytes }))];
+    const result = { ...toolResult(3, 'c1', ''), parts };
+    const data = { callId: 'c1', status: 'succeeded', position: 3 };
+    const done = (files?: number) =>
+      durable(5, 'tool.completed', files === undefined ? data : { ...data, files });
+    const shown = ['999 bytes', '1 kB', '9.9 kB', '10 kB', '123 kB', '999 kB', '1 MB', '3.9 MB'];
+    expect(await rendered([completed, requested, done(8)], [bash, result])).toBe(
+      `I run it.\n▶ bash npm test\n✓ bash npm test\n${shown.map((size) => `  [image: a b.png, 800×600, ${size}]\n`).join('')}`,
+    );
+    expect(await rendered([completed, requested, done()], [bash, result])).not.toContain('image');
+  });
+
   test('wait for the answer that has their arguments', async () => {
     const frames = [requested, completed, toolDone];
     expect(await rendered(frames, [bash])).toBe('I run it.\n▶ bash npm test\n✓ bash npm test\n');
