@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { untrusted } from '../core/untrusted.ts';
+import { imageOutcome } from './image-outcome.ts';
 import { defineTool, type Tool, type ToolOutcome } from './tool.ts';
 import { fetchPage, type Page, type WebLimits } from './web/fetch-page.ts';
 import { kindOf, mediaTypeOf, textIn } from './web/page-text.ts';
@@ -32,8 +33,8 @@ export function webFetchTool(settings: Partial<WebFetchSettings> = {}, reach: Re
   return defineTool({
     name: 'web_fetch',
     description:
-      'Fetches one page of the public web by HTTP GET and gives its text: a web page as Markdown without menus and scripts, other ' +
-      'texts (JSON, plain text, source code) as they are. No private addresses, no cookies, no keys. Redirects are followed. A long ' +
+      'Fetches one page or image of the public web by HTTP GET and gives its text: a web page as Markdown without menus and scripts, other ' +
+      'texts (JSON, plain text, source code) as they are. An image (PNG, JPEG, GIF, WebP) is shown. No private addresses, no cookies, no keys. Redirects are followed. A long ' +
       'page is cut.',
     parameters: z.strictObject({
       url: z.string().min(1).max(MAX_URL_LENGTH).describe('The whole URL, with https:// or http://.'),
@@ -61,9 +62,11 @@ async function outcomeOf(page: Page, wanted: Wanted): Promise<ToolOutcome> {
   const kind = kindOf(contentType, bytes);
   const type = mediaTypeOf(contentType) || 'no content type';
   if (kind === 'binary') {
+    const image = imageOf(page);
+    if (image !== undefined) return image;
     const size = cut ? `more than ${bytes.length}` : bytes.length;
     throw new WebError(
-      `${page.url.href} is binary (${type}, ${size} bytes); web_fetch reads text. To download it, use bash where it has the network.`,
+      `${page.url.href} is binary (${type}, ${size} bytes); web_fetch reads text and images. To download it, use bash where it has the network.`,
     );
   }
   const source = textIn(bytes, contentType, kind);
@@ -76,6 +79,16 @@ async function outcomeOf(page: Page, wanted: Wanted): Promise<ToolOutcome> {
   ];
   const text = untrusted(page.url.href, made ?? source);
   return { text: `${page.url.href} (${notes.join('; ')})\n${text}`, isError: status >= 400 };
+}
+
+/** By its content, whatever the server calls it. Undefined: it is none, or not a whole one. */
+function imageOf({ url, status, contentType, bytes, cut }: Page): ToolOutcome | undefined {
+  if (cut || status >= 400) return undefined;
+  const name = url.pathname.split('/').at(-1) || url.host;
+  const image = imageOutcome({ name, size: bytes.length, bytes });
+  if (image === undefined) return undefined;
+  const type = mediaTypeOf(contentType) || 'no content type';
+  return { ...image, text: `${url.href} (${status}; ${type})\n${image.text}` };
 }
 
 /** Undefined: too much for the limits. */

@@ -2,16 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { IMAGE_LIMITS } from '../../src/core/images.ts';
 import { whyNotPublic } from '../../src/public-address.ts';
 import { systemReach } from '../../src/tools/web/public-agent.ts';
 import { MAX_URL_LENGTH } from '../../src/tools/web/web-url.ts';
 import { type WebFetchSettings, webFetchTool } from '../../src/tools/web-fetch.ts';
 import { webTools } from '../../src/tools/web-tools.ts';
+import { gifOf, jpegOf, pngOf, WEBP } from '../support/images.ts';
 import { callOf, PUBLIC_IPV4, reachOf, useServer } from './web-harness.ts';
 
 const server = useServer();
 const { port, answers } = server;
 const PAGE = 'http://pages.example/a';
+const FORMATS = { 'image/png': 'PNG', 'image/jpeg': 'JPEG', 'image/gif': 'GIF', 'image/webp': 'WebP' };
 
 function fetching(url: string, settings: Partial<WebFetchSettings> = {}, more: object = {}) {
   return callOf(webFetchTool(settings, reachOf(port).reach), { url, ...more });
@@ -281,7 +284,7 @@ describe('a page', () => {
   });
 
   test.each([
-    [Buffer.from('\x89PNG\r\n\x1a\n\0\0', 'latin1'), 'image/png', /is binary \(image\/png, 10 bytes\)/],
+    [Buffer.from('\0\0\x01\0', 'latin1'), 'image/x-icon', /is binary \(image\/x-icon, 4 bytes\)/],
     [Buffer.from('%PDF-1.7'), 'application/pdf', /is binary \(application\/pdf/],
     [Buffer.from('a\0b'), 'text/html', /is binary \(text\/html/],
     [Buffer.from([0xc3, 0x28, 0xff]), undefined, /is binary \(no content type/],
@@ -289,6 +292,50 @@ describe('a page', () => {
   ])('%s is refused as what it is', async (body, type, why) => {
     serves(body, type);
     expect(await fetching(PAGE)).toMatchObject({ isError: true, text: expect.stringMatching(why) });
+  });
+
+  test.each([
+    ['image/png', pngOf(), 'image/png', [2, 1]],
+    ['image/jpeg; charset=binary', jpegOf(), 'image/jpeg', [8, 8]],
+    ['text/html', WEBP.lossy, 'image/webp', [1, 1]],
+    ['application/octet-stream', gifOf(), 'image/gif', [1, 1]],
+  ] as const)(
+    '%s that is an image is shown as what it is',
+    async (type, bytes, mediaType, [width, height]) => {
+      serves(bytes, type);
+      const outcome = await fetching('http://pages.example/b/shot?x=1');
+      expect(outcome.images).toEqual([{ name: 'shot', mediaType, width, height, bytes }]);
+      expect(outcome.text).toBe(
+        `http://pages.example/b/shot?x=1 (200; ${type.split(';')[0]})\n` +
+          `(shot is an image: ${FORMATS[mediaType]}, of ${width} x ${height} pixels, ${bytes.length} bytes.)`,
+      );
+      expect(outcome.isError).toBeUndefined();
+    },
+  );
+
+  test('an image over the limits, or damaged, is told in words', async () => {
+    const most = IMAGE_LIMITS.bytes;
+    for (const [bytes, says] of [
+      [pngOf({ bytes: most + 1 }), `models take at most ${most} bytes`],
+      [pngOf({ width: IMAGE_LIMITS.edge + 1 }), `models take at most ${IMAGE_LIMITS.edge} pixels each way`],
+      [pngOf().subarray(0, -1), 'it ends too early'],
+    ] as const) {
+      serves(bytes, 'image/png');
+      const outcome = await fetching('http://pages.example/');
+      expect(outcome.images).toBeUndefined();
+      expect(outcome.text).toContain(`(pages.example is an image: PNG`);
+      expect(outcome.text).toContain(`It is not shown: ${says}`);
+    }
+    serves(pngOf({ bytes: most }), 'image/png');
+    expect((await fetching(PAGE)).images).toHaveLength(1);
+    serves(pngOf({ bytes: 1_000 }), 'image/png');
+    expect((await fetching(PAGE, { bytes: 1_000 })).images).toHaveLength(1);
+    expect(await fetching(PAGE, { bytes: 999 })).toMatchObject({
+      isError: true,
+      text: expect.stringContaining('is binary (image/png, more than 999 bytes)'),
+    });
+    answers((_, response) => response.writeHead(404, { 'content-type': 'image/png' }).end(pngOf()));
+    expect(await fetching(PAGE)).toMatchObject({ isError: true, text: expect.stringContaining('is binary') });
   });
 
   test.each([404, 410, 500, 503])('that is answered with %i is an error that can be read', async (status) => {

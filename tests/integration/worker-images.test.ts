@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { type Entry, filesOf } from '../../src/core/entry.ts';
 import { IMAGE_LIMITS } from '../../src/core/images.ts';
 import { createModels } from '../../src/model/providers.ts';
+import { createRegistry } from '../../src/tools/registry.ts';
+import { defineTool } from '../../src/tools/tool.ts';
 import { pngOf } from '../support/images.ts';
 import {
   type Action,
@@ -157,6 +160,28 @@ describe('an image that a tool returned', () => {
     expect(shown(task)).toEqual([[], base64(0), []]);
     expect(noticesWithFiles(await world.entries(task))).toEqual([]);
   });
+
+  test.each(['read', 'workspace', 'external'] as const)(
+    'is shown whatever the effect of its call is, but of none that failed: %s',
+    async (effect) => {
+      const tool = (name: string, isError: boolean) =>
+        defineTool({
+          ...{ name, description: 'Draws.', parameters: z.object({}), effect },
+          async execute() {
+            const image = { mediaType: 'image/png' as const, width: 2, height: 1, bytes: picture(0) };
+            return { text: 'drawn', images: [{ ...image, name: 'half \ud800 a\0b' }], isError };
+          },
+        });
+      await world.startWorker({ tools: createRegistry([tool('draw', false), tool('fail', true)]) });
+      const script = sequence([[call('draw'), call('fail')], say('One.')]);
+      const task = await world.submit({ tools: ['draw', 'fail'], script });
+      expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+      expect(await world.calls(task)).toEqual(['draw succeeded', 'fail failed']);
+      expect(shown(task)).toEqual([[], base64(0)]);
+      const files = (await world.entries(task)).flatMap(({ parts }) => filesOf(parts));
+      expect(files.map(({ name }) => name)).toEqual(['half \ufffd a\u2400b']);
+    },
+  );
 
   test('is told in words to a model that takes none', async () => {
     await world.startWorker({
