@@ -24,6 +24,11 @@ interface Streamed {
   readonly firstTokenMs: number | null;
 }
 
+interface Broken extends FailedRequest {
+  /** Something of an answer had come. */
+  readonly begun: boolean;
+}
+
 /** `notice`: what the model is told before it answers, beside what it asks for. */
 export async function callModel(shell: Shell, run: Run, notice?: string): Promise<Progress> {
   const told = notice === undefined ? [] : [noticeOf(notice)];
@@ -41,10 +46,10 @@ async function ask(shell: Shell, run: Run, before: Notices): Promise<Progress> {
   return without === undefined ? afterFailure(shell, run, streamed) : ask(shell, run, [...before, without]);
 }
 
-/** One bad image would fail the session for ever. Undefined: they are not what failed, or it may have cost something. */
-function withoutImages({ messages }: ModelRequest, failure: FailedRequest): Notices[number] | undefined {
+/** One bad image would fail the session for ever. Undefined: they are not what failed, or a part of an answer was paid for. */
+function withoutImages({ messages }: ModelRequest, failure: Broken): Notices[number] | undefined {
   const files = messages.flatMap((message) => (message.role === 'tool' ? (message.images ?? []) : []));
-  if (files.length === 0 || failure.mayHaveCost || !mayBeForImages(failure)) return undefined;
+  if (files.length === 0 || failure.begun || !mayBeForImages(failure)) return undefined;
   const text = refusedImages(files, failure);
   return { kind: 'notice', parts: [{ type: 'text', text }, ...files] };
 }
@@ -80,22 +85,20 @@ async function requestOf(shell: Shell, run: Run, before: Notices): Promise<Model
   };
 }
 
-async function streamAnswer(
-  shell: Shell,
-  run: Run,
-  request: ModelRequest,
-): Promise<Streamed | FailedRequest> {
+async function streamAnswer(shell: Shell, run: Run, request: ModelRequest): Promise<Streamed | Broken> {
   const model = shell.models.resolve(run.profile.model);
   const text = liveAnswer(shell, run, 'text');
   const reasoning = liveAnswer(shell, run, 'reasoning');
   const began = performance.now();
   let firstTokenMs: number | null = null;
+  let begun = false;
   try {
     for await (const event of model.stream(request, run.signal)) {
       firstTokenMs ??= Math.round(performance.now() - began);
       if (event.type === 'text') text.add(event.delta);
       if (event.type === 'reasoning') reasoning.add(event.delta);
-      if (event.type === 'failed') return event.failure;
+      if (event.type === 'failed') return { ...event.failure, begun };
+      begun = true;
       if (event.type === 'finished') {
         return { answer: event.answer, latencyMs: Math.round(performance.now() - began), firstTokenMs };
       }

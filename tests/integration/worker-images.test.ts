@@ -12,6 +12,7 @@ import { pngOf } from '../support/images.ts';
 import {
   type Action,
   call,
+  delay,
   error,
   hang,
   type Script,
@@ -125,32 +126,44 @@ describe('an image that a tool returned', () => {
     ['400', error(400, { message: 'Could not process image' })],
     ['500', error(500, { message: 'image input is not supported' })],
     ['413', error(413, { message: 'too large' })],
-  ])(
-    'that the provider refuses with %s is left out from then on, and the log says so',
-    async (_, refusal) => {
-      await world.startWorker();
-      const script: Script = (request) => {
-        if (request.images.some((image) => image.base64 === base64(1)[0])) return refusal;
-        return request.answers < 2 ? read(request.answers) : say('Blind.');
-      };
-      const task = await world.submit({ path: pictures(3), script });
-      expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
-      expect(shown(task)).toEqual([[], base64(0), base64(0, 1), []]);
-      const entries = await world.entries(task);
-      const [notice, ...others] = noticesWithFiles(entries);
-      expect(others).toEqual([]);
-      expect(filesOf(notice?.parts ?? []).map(({ name }) => name)).toEqual(['0.png', '1.png']);
-      expect(await world.attempts(task)).toEqual(['settled', 'settled', 'settled']);
-      // A worker that knows nothing of it does not try again; what is read from then on is shown.
-      await world.stopInProcess();
-      await world.startWorker();
-      const later = sequence([say('-'), say('-'), say('-'), read(2), say('Seen.')]);
-      const next = await world.submit({ sessionId: task.sessionId, script: later });
-      expect(await world.taskEnds(next)).toMatchObject({ status: 'succeeded' });
-      expect(shown(task).slice(4)).toEqual([[], base64(2)]);
-      expect(noticesWithFiles(await world.entries(task))).toHaveLength(1);
-    },
-  );
+    ['an error in the stream', [delay(1), error(400, { message: 'Could not process image' })]],
+  ])('that the provider refuses (%s) is left out from then on, and the log says so', async (_, refusal) => {
+    await world.startWorker();
+    const script: Script = (request) => {
+      if (request.images.some((image) => image.base64 === base64(1)[0])) return refusal;
+      return request.answers < 2 ? read(request.answers) : say('Blind.');
+    };
+    const task = await world.submit({ path: pictures(3), script });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(shown(task)).toEqual([[], base64(0), base64(0, 1), []]);
+    const entries = await world.entries(task);
+    const [notice, ...others] = noticesWithFiles(entries);
+    expect(others).toEqual([]);
+    expect(filesOf(notice?.parts ?? []).map(({ name }) => name)).toEqual(['0.png', '1.png']);
+    expect(await world.attempts(task)).toEqual(['settled', 'settled', 'settled']);
+    // A worker that knows nothing of it does not try again; what is read from then on is shown.
+    await world.stopInProcess();
+    await world.startWorker();
+    const later = sequence([say('-'), say('-'), say('-'), read(2), say('Seen.')]);
+    const next = await world.submit({ sessionId: task.sessionId, script: later });
+    expect(await world.taskEnds(next)).toMatchObject({ status: 'succeeded' });
+    expect(shown(task).slice(4)).toEqual([[], base64(2)]);
+    expect(noticesWithFiles(await world.entries(task))).toHaveLength(1);
+  });
+
+  test('is not left out where a part of an answer had come: that may have cost something', async () => {
+    await world.startWorker();
+    const broken = [say('Half'), error(500, { message: 'image trouble' })];
+    const script: Script = ({ answers, attempt }) => {
+      if (answers === 0) return read(0);
+      return attempt === 1 ? broken : say('Whole.');
+    };
+    const task = await world.submit({ path: pictures(), script });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(shown(task)).toEqual([[], base64(0), base64(0)]);
+    expect(await world.attempts(task)).toEqual(['settled', 'retry', 'settled']);
+    expect(await world.usage(task)).toEqual(['recorded', 'unknown', 'recorded']);
+  });
 
   test('is not what a request failed for that fails without it as well', async () => {
     await world.startWorker();
