@@ -22,8 +22,8 @@ const SEEN = { chars: MODEL_MAX_CHARS - 500, lines: MODEL_MAX_LINES - 1 };
 export const readFileTool = defineTool({
   name: 'read_file',
   description:
-    'Reads a text file, the text of a PDF, or an image (PNG, JPEG, GIF, WebP), which is shown. Every line comes with its number and a tab in front, which are not part of the file. ' +
-    'A long result is cut, in the middle or at its end: read the rest with offset and limit. In a PDF these count pages.',
+    'Reads a text file, the text of a PDF, or an image (PNG, JPEG, GIF, WebP), which is shown. Every line comes with its number and a tab ' +
+    'in front, which are not part of the file. A long result is cut, in the middle or at its end: read the rest with offset and limit. In a PDF these count pages.',
   parameters: z.strictObject({
     path: filePath,
     offset: z.int().min(1).optional().describe('First line to read, counted from 1.'),

@@ -33,9 +33,9 @@ export function webFetchTool(settings: Partial<WebFetchSettings> = {}, reach: Re
   return defineTool({
     name: 'web_fetch',
     description:
-      'Fetches one page or image of the public web by HTTP GET and gives its text: a web page as Markdown without menus and scripts, other ' +
-      'texts (JSON, plain text, source code) as they are. An image (PNG, JPEG, GIF, WebP) is shown. No private addresses, no cookies, no keys. Redirects are followed. A long ' +
-      'page is cut.',
+      'Fetches one page or image of the public web by HTTP GET. Of a page it gives the text: a web page as Markdown without menus and ' +
+      'scripts, other texts (JSON, plain text, source code) as they are; an image (PNG, JPEG, GIF, WebP) is shown. No private addresses, ' +
+      'no cookies, no keys. Redirects are followed. A long page is cut.',
     parameters: z.strictObject({
       url: z.string().min(1).max(MAX_URL_LENGTH).describe('The whole URL, with https:// or http://.'),
       format: z
