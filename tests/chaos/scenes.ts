@@ -101,6 +101,17 @@ const READS: Scene = {
   expected: (undisturbed, at) => requestsAt(at)(undisturbed),
 };
 
+/** An image, which is stored before the commit that names it, and shown by whoever asks next. */
+const IMAGE: Scene = {
+  name: 'an image that is shown',
+  points: [...around('putOutput').map(first), ...around('settle_turn').map(first), 'during callModel#2'],
+  wanted: {
+    script: ({ answers, images }) =>
+      answers === 0 ? [call('draw', {}, 'draw_1'), COUNTED] : [say(`Saw ${images.length}.`), COUNTED],
+  },
+  expected: (undisturbed, at) => requestsAt(at)(undisturbed),
+};
+
 /** The answer that was in flight is asked for again; one that was committed never is. */
 function requestsAt(at: At) {
   return (outcome: Outcome): Outcome => ({
@@ -291,6 +302,7 @@ function first(point: string): string {
 export const SCENES: readonly Scene[] = [
   WHOLE_TASK,
   READS,
+  IMAGE,
   CHANGES,
   LOCAL_CHANGES,
   PARKED,

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { defineTool, type Tool, type ToolContext } from '../../src/tools/tool.ts';
+import { pngOf } from './images.ts';
 
 /** `say` tells the test what happens: `started NAME`. */
 export function workerTools(say: (line: string) => void): Tool[] {
@@ -30,6 +31,16 @@ export function workerTools(say: (line: string) => void): Tool[] {
       parameters: text,
       effect: 'read',
       execute: async (args) => ({ text: args.text }),
+    }),
+    defineTool({
+      name: 'draw',
+      description: 'Shows a picture.',
+      parameters: z.object({}),
+      effect: 'read',
+      async execute() {
+        const image = { name: 'a.png', mediaType: 'image/png' as const, width: 2, height: 1 };
+        return { text: 'drawn', images: [{ ...image, bytes: pngOf() }] };
+      },
     }),
     defineTool({
       name: 'note',
