@@ -1,7 +1,7 @@
 /** Agents: named profiles, each with its prompt in a file beside this one. */
 import { readFileSync } from 'node:fs';
 import { UserError } from '../core/errors.ts';
-import type { ConfiguredRule, Rule } from '../core/permission.ts';
+import { type ConfiguredRule, rulesOf } from '../core/permission.ts';
 import type { Mode, Profile } from '../core/profile.ts';
 import type { Registry } from '../tools/registry.ts';
 
@@ -75,7 +75,7 @@ function permissionsOf(
   narrowing: readonly ConfiguredRule[] = [],
 ): Pick<Profile, 'permissions'> {
   const { allowedPaths, approvalSeconds } = settings;
-  const [rules, restrictions] = [rulesFor(agent, settings.rules ?? []), rulesFor(agent, narrowing)];
+  const [rules, restrictions] = [rulesOf(agent, settings.rules ?? []), rulesOf(agent, narrowing)];
   const permissions = {
     ...(rules.length === 0 ? {} : { rules }),
     ...(restrictions.length === 0 ? {} : { restrictions }),
@@ -83,12 +83,6 @@ function permissionsOf(
     ...(approvalSeconds === undefined ? {} : { approvalSeconds }),
   };
   return Object.keys(permissions).length === 0 ? {} : { permissions };
-}
-
-function rulesFor(agent: string, rules: readonly ConfiguredRule[]): Rule[] {
-  return rules
-    .filter((rule) => rule.agent === undefined || rule.agent === agent)
-    .map(({ agent: _, ...rule }) => rule);
 }
 
 function readPrompt(name: string): string {

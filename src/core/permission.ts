@@ -203,6 +203,13 @@ export interface ConfiguredRule extends Rule {
   readonly agent?: string;
 }
 
+/** Those of an agent, and those of all. */
+export function rulesOf(agent: string, rules: readonly ConfiguredRule[]): Rule[] {
+  return rules
+    .filter((rule) => rule.agent === undefined || rule.agent === agent)
+    .map(({ agent: _, ...rule }) => rule);
+}
+
 export function parseConfiguredRule(text: string, decision: Decision): ConfiguredRule | undefined {
   const [, agent, rest = ''] = /^(?:([\w-]+)\/)?(.*)$/su.exec(text) ?? [];
   const rule = parseRule(rest, decision);

@@ -1,4 +1,4 @@
-import type { Rule } from './permission.ts';
+import { type ConfiguredRule, type Rule, rulesOf } from './permission.ts';
 
 /** An agent, resolved when its task is submitted and stored by hash: nothing that changes later changes a task. */
 export interface Profile {
@@ -24,6 +24,14 @@ export interface Permissions {
   readonly allowedPaths?: readonly string[];
   /** Seconds that a person has to answer; no end to them where left out. */
   readonly approvalSeconds?: number;
+}
+
+/** A profile that the rules of a project narrow, beside those that it has. */
+export function narrowed(profile: Profile, rules: readonly ConfiguredRule[]): Profile {
+  const more = rulesOf(profile.agent, rules);
+  if (more.length === 0) return profile;
+  const { restrictions = [], ...others } = profile.permissions ?? {};
+  return { ...profile, permissions: { ...others, restrictions: [...restrictions, ...more] } };
 }
 
 /** How permission is asked: before what changes anything, never with nothing changed, or never. */

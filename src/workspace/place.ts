@@ -94,13 +94,27 @@ const LEFT = 'left';
  * takes them for places any more: they were taken with it, or whoever was to remove them ended.
  */
 export function takePlace(host: PlaceHost, head: string): { place: Place; spare: readonly string[] } {
+  const { place = freshPlace(host), spare } = takeFreePlace(host, head);
+  return { place, spare };
+}
+
+/** The same, where there is one that nobody has. */
+export function takeFreePlace(
+  host: PlaceHost,
+  head: string,
+): { place: Place | undefined; spare: readonly string[] } {
   mkdirSync(host.directory, { recursive: true, mode: 0o711 });
   const taken = placesIn(host.directory).flatMap((path) => take(path, host) ?? []);
-  const place = taken.find(({ at }) => at === head) ?? taken[0] ?? fresh(host);
-  pointTo(place, host.directory);
+  const place = taken.find(({ at }) => at === head) ?? taken[0];
+  if (place !== undefined) pointTo(place, host.directory);
   const others = taken.filter((other) => other !== place);
   for (const { path } of others) renameSync(path, join(host.directory, `old-${basename(path)}`));
   return { place, spare: directoriesIn(host.directory, 'old-') };
+}
+
+/** Of whomever. */
+export function countPlaces(directory: string): number {
+  return placesIn(directory).length;
 }
 
 /** One with no files yet, whatever others there are. */
