@@ -31,6 +31,7 @@ const snapshots = openSnapshots({ directory: join(config.dataDir, 'snapshots') }
 const api = createApi({
   ...{ db, queue, bus, models, log, snapshots, resolveProfile, dataDir: config.dataDir },
   allowLocal: false,
+  repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,
 });
 const server = await listen(api, { host: '127.0.0.1', port: 0 });

@@ -31,6 +31,7 @@ import {
 } from './config/settings.ts';
 import { UserError } from './core/errors.ts';
 import type { ConfiguredRule } from './core/permission.ts';
+import { type RepositoryPolicy, readBeginning } from './core/repository.ts';
 
 export interface Config {
   readonly databaseUrl?: string;
@@ -71,10 +72,24 @@ export interface Config {
   /** How commands are confined: where it works, always, or not at all. */
   readonly sandbox: 'auto' | 'bubblewrap' | 'off';
   readonly commands: CommandsConfig;
+  readonly git: GitConfig;
   readonly webFetch: WebFetchConfig;
   /** Without a provider the web is not searched. */
   readonly webSearch: WebSearchConfig;
   readonly providers: ProvidersConfig;
+}
+
+/** Repositories that sessions begin with. */
+export interface GitConfig {
+  /** Beginnings of URLs that may be cloned beside https from public hosts. */
+  readonly allow?: readonly string[];
+  /** `host=TOKEN` or `host/path=USER:PASSWORD`, with commas between them. */
+  readonly credentials?: string;
+  /** The private key for ssh. */
+  readonly sshKey?: string;
+  /** What one may take: of its history, of its files, and in time. */
+  readonly mib: number;
+  readonly seconds: number;
 }
 
 export interface WebFetchConfig {
@@ -161,6 +176,15 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
 /** The environment that an agent's commands may inherit harmless names of (`sandbox/environment.ts` says which). */
 export function commandEnvironment(): Readonly<Record<string, string | undefined>> {
   return process.env;
+}
+
+/** From where repositories may be cloned. `own`: on one's own machine. */
+export function repositoryPolicy(
+  { git, offline }: Pick<Config, 'git' | 'offline'>,
+  { own }: { readonly own: boolean },
+): RepositoryPolicy {
+  const allowed = (git.allow ?? []).flatMap((text) => readBeginning(text) ?? []);
+  return { own, online: !offline, allowed };
 }
 
 function assemble(layers: readonly Layer[], place: Place): LoadedConfig {

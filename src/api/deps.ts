@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import { messageOf } from '../core/errors.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
 import type { Mode, Profile } from '../core/profile.ts';
+import type { RepositoryPolicy } from '../core/repository.ts';
 import type { Log } from '../log.ts';
 import type { Models } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
@@ -32,6 +33,8 @@ export interface ApiDeps {
   readonly resolveProfile: (request: ProfileRequest) => Profile;
   /** Whether a task may work in a directory of this machine: never, anywhere, or below these absolute paths. */
   readonly allowLocal: boolean | readonly string[];
+  /** From where repositories may be cloned. */
+  readonly repositories: RepositoryPolicy;
   /** Capybara's own directory, which no task may work in. */
   readonly dataDir: string;
   readonly snapshots: Snapshots;

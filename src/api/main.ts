@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { type Agents, createAgents } from '../agents/agents.ts';
 import { type Backends, openBackends } from '../backends.ts';
 import { systemClock } from '../clock.ts';
-import type { Config } from '../config.ts';
+import { type Config, repositoryPolicy } from '../config.ts';
+import { checkRepository, readRef } from '../core/repository.ts';
 import type { Log } from '../log.ts';
 import { createModels } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
@@ -59,6 +60,10 @@ export async function checkTask(config: Config, { model, agent, workspace }: Cre
   const resolved = createModels(config.providers, { model: config.model }).resolve(model);
   agentsOf(config, []).resolve({ model: resolved.name, agent });
   if (workspace?.kind === 'local') await checkLocalPath(workspace.path, { dataDir: config.dataDir });
+  if (workspace?.kind === 'git') {
+    checkRepository(workspace.url, repositoryPolicy(config, { own: true }));
+    readRef(workspace.ref);
+  }
 }
 
 function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
@@ -89,6 +94,7 @@ export function composeApi(
     db: backends.db.within(PATIENCE),
     models: createModels(config.providers, { model: config.model }),
     resolveProfile: agentsOf(config, moreTools).resolve,
+    repositories: repositoryPolicy(config, { own: allowLocal === true }),
   });
   const close = async () => {
     await Promise.all([queue.close(), snapshots.close()]);

@@ -1,6 +1,7 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
 import { type Part, type ResultPart, textOf } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
+import type { GitSource } from '../core/workspace.ts';
 import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
 import type { EventRow } from '../store/views-events.ts';
@@ -80,10 +81,18 @@ export function showSession(row: SessionRow): Session {
     parentId: row.parentId === null ? null : toPublicId('session', row.parentId),
     title: row.title,
     state: row.state,
-    workspace: { kind: row.workspaceKind, path: row.workspacePath },
+    workspace: {
+      kind: row.workspaceKind,
+      path: row.workspacePath,
+      ...(row.workspaceSource && { repository: showSource(row.workspaceSource) }),
+    },
     createdAt: row.createdAt.toISOString(),
     archivedAt: row.archivedAt?.toISOString() ?? null,
   };
+}
+
+function showSource({ url, ref, found }: GitSource): NonNullable<Session['workspace']['repository']> {
+  return { url, ref, commit: found?.commit ?? null };
 }
 
 export function showEntry(row: EntryRow): Entry {

@@ -7,6 +7,7 @@ import { projectRules } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
 import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
+import { checkRepository, readRef } from '../core/repository.ts';
 import type { Caller } from '../store/keys.ts';
 import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '../store/tasks.ts';
 import { readWorkspacePath } from '../store/views-sessions.ts';
@@ -83,7 +84,10 @@ function hashOf(body: CreateTask): string {
   return createHash('sha256').update(sorted).digest('hex');
 }
 
-/** Read once, here: an agent may edit the file, and changes nothing for its own task. */
+/**
+ * Read once, here: an agent may edit the file, and changes nothing for its own task. Those of a repository are read when it is
+ * cloned (`worker/provision.ts`).
+ */
 async function rulesOfProject(
   { db }: ApiDeps,
   teamId: string,
@@ -132,14 +136,9 @@ function newTask({ clock }: ApiDeps, body: CreateTask, profile: Profile): NewTas
 async function sessionOf(deps: ApiDeps, body: CreateTask): Promise<TaskSession> {
   const { sessionId, workspace = { kind: 'empty' } } = body;
   if (sessionId === undefined) {
-    const path = workspace.kind === 'local' ? await localPath(deps, workspace.path) : null;
     const { clock } = deps;
-    const id = newId(clock);
-    return {
-      id,
-      title: titleOf(body.prompt),
-      workspace: { id: newId(clock), kind: workspace.kind, path },
-    };
+    const own = await workspaceOf(deps, workspace);
+    return { id: newId(clock), title: titleOf(body.prompt), workspace: { id: newId(clock), ...own } };
   }
   if (body.workspace !== undefined) {
     throw badRequest(
@@ -150,6 +149,25 @@ async function sessionOf(deps: ApiDeps, body: CreateTask): Promise<TaskSession> 
   const id = fromPublicId('session', sessionId);
   if (id === undefined) throw notFound(`session ${JSON.stringify(sessionId.slice(0, 60))}`);
   return { id };
+}
+
+type NewWorkspace = Omit<Extract<TaskSession, { workspace: unknown }>['workspace'], 'id'>;
+
+/** Whether there is such a repository is for a worker to see: who waits for an answer here does not wait for another host. */
+async function workspaceOf(
+  deps: ApiDeps,
+  asked: NonNullable<CreateTask['workspace']>,
+): Promise<NewWorkspace> {
+  switch (asked.kind) {
+    case 'local':
+      return { kind: 'local', path: await localPath(deps, asked.path) };
+    case 'git': {
+      const { url } = checkRepository(asked.url, deps.repositories);
+      return { kind: 'git', path: null, source: { url, ref: readRef(asked.ref) } };
+    }
+    case 'empty':
+      return { kind: 'empty', path: null };
+  }
 }
 
 async function localPath({ allowLocal, dataDir }: ApiDeps, path: string): Promise<string> {

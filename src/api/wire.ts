@@ -4,10 +4,11 @@
  */
 import { z } from 'zod';
 import { EVENT_TYPES } from '../core/event.ts';
-import { WORKSPACE_KINDS } from '../core/workspace.ts';
+import { Workspace, WorkspaceInput } from './wire-workspace.ts';
 
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
 export { Why, WhyTask } from './wire-why.ts';
+export { WorkspaceInput } from './wire-workspace.ts';
 
 /** Longest prompt that is accepted, in UTF-8 bytes. */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
@@ -35,13 +36,6 @@ export const LimitsInput = z
     id: 'Limits',
     description: 'Hard limits of a task. Reaching one ends it `failed`, code `limit_<name>`.',
   });
-
-export const WorkspaceInput = z
-  .discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('local'), path: z.string().min(1) }),
-    z.strictObject({ kind: z.literal('empty') }),
-  ])
-  .meta({ id: 'WorkspaceInput' });
 
 export const Mode = z.enum(['safe', 'plan', 'auto']).meta({ id: 'Mode' });
 
@@ -132,7 +126,7 @@ export const Session = z
     parentId: z.string().nullable(),
     title: z.string(),
     state: z.enum(['idle', 'thinking', 'executing', 'waiting', 'completed', 'failed']),
-    workspace: z.object({ kind: z.enum(WORKSPACE_KINDS), path: z.string().nullable() }),
+    workspace: Workspace,
     createdAt: timestamp,
     archivedAt: timestamp.nullable(),
   })

@@ -31,11 +31,17 @@ export function sessionText(session: Session, tasks: readonly Task[]): string {
     ['session', session.id],
     ['title', oneLine(session.title, LINE)],
     ['state', session.state],
-    ['workspace', oneLine(session.workspace.path ?? session.workspace.kind, LINE)],
+    ['workspace', oneLine(placeOf(session.workspace), LINE)],
     ['created', session.createdAt],
   ];
   if (session.parentId !== null) pairs.push(['parent', session.parentId]);
   if (session.archivedAt !== null) pairs.push(['archived', session.archivedAt]);
   const rows = tasks.map(({ id, status, turns, prompt }) => [id, status, String(turns), prompt]);
   return `${fields(pairs)}\n${table(['TASK', 'STATUS', 'TURNS', 'PROMPT'], rows)}`;
+}
+
+/** As `--workspace` takes it. */
+function placeOf({ kind, path, repository }: Session['workspace']): string {
+  if (repository === undefined) return path ?? kind;
+  return repository.ref === null ? repository.url : `${repository.url}#${repository.ref}`;
 }

@@ -24,8 +24,9 @@ export const taskFlags = {
   }),
   workspace: Flags.string({
     description:
-      'The files to work on: a directory, or "empty". The current directory where Capybara runs here; a server takes "empty".',
-    helpValue: 'empty|PATH',
+      'The files to work on: a directory, "empty", or a git repository with a branch, tag or commit (https://host/path#ref). ' +
+      'The current directory where Capybara runs here; a server takes the others.',
+    helpValue: 'empty|PATH|URL',
   }),
   continue: Flags.boolean({ description: 'Go on with the last session of this directory.' }),
   url: Flags.string({ description: 'The server to use instead of the embedded Capybara.', helpValue: 'URL' }),

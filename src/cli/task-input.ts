@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { type CreateTask, LimitsInput, MAX_PROMPT_BYTES, type Session, type Task } from '../api/wire.ts';
 import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
+import { readRef, readRepositoryUrl } from '../core/repository.ts';
 import type { Client } from './client.ts';
 
 export interface TaskFlags {
@@ -71,6 +72,13 @@ export function readTask(
       '--continue goes on with the last session of a directory, and --workspace empty names none: leave one of them out.';
     throw new UserError('workspace_invalid', message);
   }
+  const repository = repositoryIn(flags.workspace);
+  if (flags.continue && repository !== undefined) {
+    const message =
+      '--continue goes on with the last session of a directory, and --workspace names a repository: leave one of them out.';
+    throw new UserError('workspace_invalid', message);
+  }
+  if (repository !== undefined) return { body: { ...body, workspace: repository } };
   if (flags.continue) return { body, continues: directoryOf(flags, cwd, isServer) };
   return { body: { ...body, workspace: workspaceOf(flags, cwd, isServer) } };
 }
@@ -108,7 +116,21 @@ function workspaceOf(flags: TaskFlags, cwd: string, isServer: boolean): NonNulla
   if (!isServer || flags.workspace !== undefined) {
     return { kind: 'local', path: directoryOf(flags, cwd, isServer) };
   }
-  throw new UserError('workspace_missing', 'A server has no files of this directory: say --workspace empty.');
+  throw new UserError(
+    'workspace_missing',
+    'A server has no files of this directory: say --workspace empty, or --workspace https://… to clone a repository.',
+  );
+}
+
+/** `https://host/path`, `git@host:path`, with `#ref` behind it; undefined where it is something else. */
+function repositoryIn(
+  text: string | undefined,
+): Extract<CreateTask['workspace'], { kind: 'git' }> | undefined {
+  if (text === undefined || !/^([a-z][a-z+.-]*:\/\/|[\w.-]+@[\w.-]+:)/i.test(text)) return undefined;
+  const [, address = '', ref] = /^([^#]*)(?:#(.*))?$/s.exec(text) ?? [];
+  const { url } = readRepositoryUrl(address);
+  const named = readRef(ref);
+  return { kind: 'git', url, ...(named !== null && { ref: named }) };
 }
 
 /** Absolute; what a path means on another machine is for its server to say. */
@@ -119,7 +141,7 @@ function directoryOf(flags: TaskFlags, cwd: string, isServer: boolean): string {
   if (isDirectory) return realpathSync(path);
   throw new UserError(
     'workspace_invalid',
-    `--workspace ${path} is not a directory: expected "empty" or a directory.`,
+    `--workspace ${path} is not a directory: expected "empty", a directory or the URL of a repository.`,
   );
 }
 

@@ -70,12 +70,12 @@ function layer(find: (key: SettingKey) => Found): Layer {
 
 /**
  * A server's, which reads no `.env`: what a project's says by these names is for its own program. And whoever wrote a project does
- * not say how its commands are confined, which files are Capybara's own (a database among them, which is started), or who gets those
- * of its sessions.
+ * not say how its commands are confined, which files are Capybara's own (a database among them, which is started), who gets those
+ * of its sessions, or where else they may come from.
  */
 const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
-  ...(['sandbox', 'dataDir', 'snapshots'] as const),
+  ...(['sandbox', 'dataDir', 'snapshots', 'git.allow', 'git.credentials', 'git.sshKey'] as const),
   ...SETTING_KEYS.filter((key) => key.startsWith('commands.')),
 ];
 

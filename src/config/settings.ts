@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
 import { type ConfiguredRule, parseConfiguredRule, sayRule } from '../core/permission.ts';
 import { COMMAND_LIMITS, isUser, parseUser } from './command-settings.ts';
+import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
 export const MAX_PORT = 65_535;
@@ -214,6 +215,11 @@ export const SETTINGS = z.object({
     .preprocess((raw) => (typeof raw === 'string' ? true : raw), z.boolean())
     .register(metas, { env: 'NO_COLOR', expected: 'true or false' })
     .default(false),
+  'git.allow': beginnings.register(metas, GIT.allow).optional(),
+  'git.credentials': plain.regex(REPOSITORY_KEYS).register(metas, GIT.credentials).optional(),
+  'git.sshKey': plain.regex(/^\//).register(metas, GIT.sshKey).optional(),
+  'git.mib': whole(GIT.mib.env, 1, GIT.mib.most).default(GIT.mib.usual),
+  'git.seconds': whole(GIT.seconds.env, 1, GIT.seconds.most).default(GIT.seconds.usual),
   'webFetch.ports': ports('CAPYBARA_WEB_FETCH_PORTS').default([]),
   'webFetch.seconds': whole('CAPYBARA_WEB_FETCH_SECONDS', 1, MAX_WEB_SECONDS).default(DEFAULT_WEB_SECONDS),
   'webFetch.mib': whole('CAPYBARA_WEB_FETCH_MIB', 1, MAX_WEB_MIB).default(DEFAULT_WEB_MIB),

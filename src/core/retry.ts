@@ -26,5 +26,8 @@ export function retryDelay(
   return Math.round(Math.max(failure.retryAfterMs ?? 0, backoff) * (1 + state.random / 4));
 }
 
+/** For a repository that cannot be cloned just now. */
+export const DEFAULT_CLONE_RETRY: RetryPolicy = { tries: 5, firstMs: 2_000, longestMs: 60_000 };
+
 /** Pauses before a turn that lost its worker is tried again: five tries, then it is a crash loop (PROTOCOL 13). */
 export const TAKEOVER_BACKOFF_MS: readonly number[] = [0, 1_000, 5_000, 30_000];

@@ -15,7 +15,7 @@ import type {
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
 import type { TaskEnd } from '../core/turn.ts';
-import type { GitSource, WorkspaceKind } from '../core/workspace.ts';
+import type { FoundSource, GitSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 
 /** A turn's wake-up, to be added to the queue after the commit. */
@@ -166,13 +166,17 @@ export function recordResults(
   return db.transition('record_results', held.turnId, held.attemptId, progress.results, progress.start);
 }
 
-/** Records what the workspace's files are before a call that changes them, where that is not recorded yet. */
+/**
+ * Records what the workspace's files are before a call that changes them, where that is not recorded yet; or, with `found`, what
+ * they are to begin with where they were cloned.
+ */
 export function recordFiles(
   db: Database,
   held: Held,
-  snapshot: string,
+  files: { readonly snapshot: string; readonly found?: FoundSource },
 ): Promise<({ outcome: 'recorded' } & Committed) | { outcome: 'fenced' }> {
-  return db.transition('record_files', held.turnId, held.attemptId, snapshot);
+  const { snapshot, found = null } = files;
+  return db.transition('record_files', held.turnId, held.attemptId, snapshot, found);
 }
 
 export type SettleOutcome =

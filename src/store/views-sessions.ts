@@ -1,7 +1,7 @@
 /** Sessions, their logs and their tool calls as the API shows them. */
 import type { Part, ResultPart } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
-import type { WorkspaceKind } from '../core/workspace.ts';
+import type { GitSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 import { cut, type Rows } from './views.ts';
 
@@ -13,6 +13,7 @@ export interface SessionRow {
   readonly state: AgentState;
   readonly workspaceKind: WorkspaceKind;
   readonly workspacePath: string | null;
+  readonly workspaceSource: GitSource | null;
   readonly createdAt: Date;
   readonly archivedAt: Date | null;
 }
@@ -64,7 +65,7 @@ export async function readSessions(
   const { teamId, id = null, text = null, before = null } = filter;
   const rows = await db.sql<SessionRow & Record<string, unknown>>`
     SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
-           w.path AS "workspacePath", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
+           w.path AS "workspacePath", w.source AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
            CASE WHEN t.status = 'running' AND u.answer_position IS NOT NULL THEN 'executing'
                 WHEN t.status = 'running' THEN 'thinking'
                 WHEN t.status = 'waiting' THEN 'waiting'

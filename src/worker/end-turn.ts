@@ -1,6 +1,7 @@
 /** The ways an attempt ends: each one transition, then the announcement of what it committed. */
 import { newId } from '../clock.ts';
-import { retryDelay } from '../core/retry.ts';
+import type { Failure } from '../core/errors.ts';
+import { type RetryPolicy, retryDelay } from '../core/retry.ts';
 import type { FailedRequest } from '../model/model.ts';
 import { readCalls, readStanding } from '../store/session-log.ts';
 import {
@@ -61,12 +62,20 @@ export async function park(shell: Shell, run: Run): Promise<Progress> {
   return 'go_on';
 }
 
-/** A model request failed: the turn waits as a row and is tried again, or the task fails with the reason. */
-export async function afterFailure(shell: Shell, run: Run, failure: FailedRequest): Promise<Progress> {
-  const { code, message, mayHaveCost: spent } = failure;
+export function afterFailure(shell: Shell, run: Run, failure: FailedRequest): Promise<Progress> {
+  return retryOrFail(shell, run, { failure, spent: failure.mayHaveCost, policy: shell.retry });
+}
+
+/** What failed may pass: the turn waits as a row and is tried again, or the task fails with the reason. */
+export async function retryOrFail(
+  shell: Shell,
+  run: Run,
+  { failure, spent, policy }: { failure: Failure; spent: boolean; policy: RetryPolicy },
+): Promise<Progress> {
+  const { code, message } = failure;
   if (run.stopped === 'drain') return handBack(shell, run, spent);
   if (run.stopped !== undefined) return 'go_on';
-  const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, shell.retry);
+  const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, policy);
   if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message, spent });
   return tryAgain(shell, run, { delayMs, failure: { code, message }, spent });
 }

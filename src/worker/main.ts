@@ -1,6 +1,6 @@
 /** The worker's main file: builds one from the configuration. */
 import { type Backends, openBackends } from '../backends.ts';
-import { type Config, commandEnvironment } from '../config.ts';
+import { type Config, commandEnvironment, repositoryPolicy } from '../config.ts';
 import { DEFAULT_RETRY } from '../core/retry.ts';
 import type { Log } from '../log.ts';
 import { createModels } from '../model/providers.ts';
@@ -16,7 +16,9 @@ import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
 import { VERSION } from '../version.ts';
+import { readKeys } from '../workspace/git/credentials.ts';
 import { DEFAULT_LEASE } from './lease.ts';
+import type { RepositorySettings } from './provision.ts';
 import { type RunningWorker, startWorker } from './worker.ts';
 
 /** What a program that is built on a worker adds to it; no setting does. */
@@ -72,6 +74,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       tools: createRegistry([...configuredTools(builtinTools(config), config.tools), ...moreTools]),
       dataDir: config.dataDir,
       sharedSnapshots: config.snapshots,
+      repositories: repositorySettings(config, parts.sandbox),
       version: VERSION,
       concurrency: config.concurrency,
     });
@@ -102,6 +105,20 @@ function ownerOfWorkspaces({ dataDir, commands }: Config, { name, profile }: San
 
 function limitsOfCommands({ memoryMib, fileMib, processes, openFiles, cpuSeconds }: Config['commands']) {
   return { memoryBytes: memoryMib * MIB, fileBytes: fileMib * MIB, processes, openFiles, cpuSeconds };
+}
+
+/** On one's own machine a person clones what they could clone themselves, with their own ssh. */
+function repositorySettings(config: Config, { profile }: SandboxChoice): Partial<RepositorySettings> {
+  const { credentials, sshKey, mib, seconds } = config.git;
+  const isOwn = profile === 'local';
+  return {
+    policy: repositoryPolicy(config, { own: isOwn }),
+    keys: readKeys(credentials),
+    sshKey,
+    sshAgent: isOwn ? commandEnvironment().SSH_AUTH_SOCK : undefined,
+    bytes: mib * MIB,
+    timeoutMs: seconds * 1_000,
+  };
 }
 
 const MIB = 1024 * 1024;

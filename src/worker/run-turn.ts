@@ -14,6 +14,7 @@ import { takeOverTurn } from '../store/workers.ts';
 import { callModel } from './call-model.ts';
 import { finish, handBack, park, settle, tryAgain } from './end-turn.ts';
 import type { Told } from './log-cache.ts';
+import { provision } from './provision.ts';
 import { retryFor } from './retry-for.ts';
 import { Run } from './run.ts';
 import { reportCalls, runTools } from './run-tools.ts';
@@ -72,8 +73,8 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
   shell.enter(run);
   const deadline = stopAtDeadline(run);
   try {
-    await afterLoss(shell, run);
-    let progress: Progress = 'go_on';
+    let progress = await provision(shell, run);
+    if (progress === 'go_on') await afterLoss(shell, run);
     while (progress === 'go_on') progress = await perform(shell, run);
   } catch (error) {
     const retry = run.stopped === undefined ? retryFor(error) : undefined;

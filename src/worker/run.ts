@@ -1,7 +1,8 @@
 /** One attempt at a turn, while this process holds it. */
 import type { Entry, NewEntry } from '../core/entry.ts';
-import type { Profile } from '../core/profile.ts';
+import { narrowed, type Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
+import type { FoundSource } from '../core/workspace.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer } from '../store/turns.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
 
@@ -14,6 +15,12 @@ import type { Checkout } from '../workspace/checkouts.ts';
  */
 export type StopReason = 'cancel' | 'deadline' | 'drain' | 'lost';
 
+/** The files that a session begins with, and what their repository says. */
+export interface Provisioned {
+  readonly snapshot: string;
+  readonly found: FoundSource;
+}
+
 export interface RunState {
   /** What `Lease.unbroken` was before the turn was claimed. */
   readonly unbroken: string;
@@ -25,9 +32,7 @@ export interface RunState {
 }
 
 export class Run {
-  readonly turn: ClaimedTurn;
   readonly held: Held;
-  readonly profile: Profile;
   /** Calls whose start this attempt has committed: the only ones it may run that change something. */
   readonly started = new Set<string>();
   /** While it equals the lease's, nobody can have taken the turn over. */
@@ -44,6 +49,8 @@ export class Run {
   readonly reading = new Map<string, Promise<CallResult | undefined>>();
   /** The answer, where nothing is left to do but to settle: it shares that commit. */
   #uncommitted: RecordedAnswer | undefined;
+  #turn: ClaimedTurn;
+  #profile: Profile;
   #workspace: Promise<Checkout> | undefined;
   readonly #entries: Entry[];
   #calls: readonly Call[];
@@ -53,12 +60,32 @@ export class Run {
 
   constructor(state: RunState) {
     this.unbroken = state.unbroken;
-    this.turn = state.turn;
+    this.#turn = state.turn;
     this.held = { turnId: state.turn.id, attemptId: state.turn.attemptId };
-    this.profile = state.profile;
+    this.#profile = narrowed(state.profile, state.turn.workspace.source?.found?.rules ?? []);
     this.answerPosition = state.turn.answerPosition;
     this.#entries = state.entries;
     this.#calls = state.calls;
+  }
+
+  get turn(): ClaimedTurn {
+    return this.#turn;
+  }
+
+  /** What the task was submitted with, narrowed by the rules of the repository that it works on. */
+  get profile(): Profile {
+    return this.#profile;
+  }
+
+  /** A commit says what the files of the workspace are to begin with. */
+  provisioned({ snapshot, found }: Provisioned): void {
+    const { workspace } = this.#turn;
+    const source = workspace.source && { ...workspace.source, found };
+    this.#turn = {
+      ...{ ...this.#turn, retries: 0, takeovers: 0 },
+      workspace: { ...workspace, source, base: workspace.base ?? snapshot, head: snapshot },
+    };
+    this.#profile = narrowed(this.#profile, found.rules);
   }
 
   /** Aborts model requests and calls that merely read, as soon as the run stops for whatever reason. */

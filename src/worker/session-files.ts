@@ -62,7 +62,7 @@ export async function noteFiles(
   if (!changed) return true;
   if (!(await flush())) return false;
   await run.shareFiles();
-  const outcome = await recordFiles(shell.db, run.held, snapshot);
+  const outcome = await recordFiles(shell.db, run.held, { snapshot });
   if (outcome.outcome === 'fenced') return false;
   await announce(shell, run.turn.rootId, outcome);
   return true;

@@ -14,6 +14,7 @@ import type { Checkout } from '../workspace/checkouts.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
 import type { ProfileCache } from './profile-cache.ts';
+import type { Cloner } from './provision.ts';
 import type { Run } from './run.ts';
 import type { SeenCache } from './seen-cache.ts';
 
@@ -28,6 +29,8 @@ export interface Shell {
   readonly clock: Clock;
   readonly dataDir: string;
   readonly retry: RetryPolicy;
+  /** For repositories that cannot be cloned just now. */
+  readonly cloneRetry: RetryPolicy;
   /** See `TAKEOVER_BACKOFF_MS`. */
   readonly takeoverBackoffMs: readonly number[];
   /** See `WorkerOptions.readGraceMs`. */
@@ -42,6 +45,8 @@ export interface Shell {
   /** Puts a run among `runs`; one that comes while the worker stops is told so. */
   enter(run: Run): void;
   openWorkspace(turn: ClaimedTurn): Promise<Checkout>;
+  /** The files that a `git` workspace begins with, in a snapshot that every host can reach. */
+  readonly clone: Cloner;
   /** The incarnation that claims are made under. */
   workerId(): string;
   /** Resolves when an act may begin that must not be another worker's too; rejects where the run was stopped. */

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from '../bus/bus.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { messageOf } from '../core/errors.ts';
-import { DEFAULT_RETRY, type RetryPolicy, TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
+import { DEFAULT_CLONE_RETRY, DEFAULT_RETRY, type RetryPolicy, TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
 import type { Log } from '../log.ts';
 import type { Models } from '../model/providers.ts';
 import type { QueueBackend, TurnConsumer } from '../queue/queue.ts';
@@ -22,6 +22,7 @@ import { ImageCache } from './image-cache.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
 import { ProfileCache } from './profile-cache.ts';
+import { cloner, type RepositorySettings } from './provision.ts';
 import type { Run } from './run.ts';
 import { runTurn } from './run-turn.ts';
 import { SeenCache } from './seen-cache.ts';
@@ -51,6 +52,9 @@ export interface WorkerOptions {
   readonly lease?: Partial<LeaseTiming>;
   readonly sweep?: Partial<SweepTiming>;
   readonly retry?: RetryPolicy;
+  /** Where repositories may be cloned from, and what one may take. */
+  readonly repositories?: Partial<RepositorySettings> | undefined;
+  readonly cloneRetry?: RetryPolicy;
   /** Pauses before a turn that lost its worker is tried again; when they run out its task fails. */
   readonly takeoverBackoffMs?: readonly number[];
   /** What a changing call gets to end by itself when the worker stops. */
@@ -130,6 +134,7 @@ class LiveWorker implements RunningWorker {
       dataDir,
       clock = systemClock,
       retry = DEFAULT_RETRY,
+      cloneRetry = DEFAULT_CLONE_RETRY,
       takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
       readGraceMs = READ_GRACE_MS,
     } = options;
@@ -143,7 +148,8 @@ class LiveWorker implements RunningWorker {
     );
     this.#shell = {
       db: patient(db, this.#hurry.signal),
-      ...{ bus, models, tools, sandbox, log, dataDir, clock, retry, takeoverBackoffMs, readGraceMs },
+      ...{ bus, models, tools, sandbox, log, dataDir, clock, takeoverBackoffMs, readGraceMs },
+      ...{ retry, cloneRetry, clone: cloner(this.#snapshots, checkouts, options.repositories) },
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),

@@ -1,4 +1,4 @@
-import { lstat, readlink } from 'node:fs/promises';
+import { lstat, readlink, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, sep } from 'node:path';
 import { messageOf } from '../core/errors.ts';
 import { WorkspacePathError } from './workspace.ts';
@@ -45,6 +45,16 @@ export async function resolveInside(root: string, path: string, shown = root): P
 /** Whether `path` is `directory` or below it. Both absolute and real. */
 export function isWithin(directory: string, path: string): boolean {
   return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
+}
+
+/** Whether something is there, and leads by a symbolic link out of the directory. `path` is relative to it. */
+export async function linkedOutside(directory: string, path: string): Promise<boolean> {
+  const [root, real] = await Promise.all([directory, join(directory, path)].map(orAbsent));
+  return root !== undefined && real !== undefined && !isWithin(root, real);
+}
+
+async function orAbsent(path: string): Promise<string | undefined> {
+  return realpath(path).catch(() => undefined);
 }
 
 /** Where the symlink points; undefined where there is none, or nothing at all. */

@@ -1,5 +1,9 @@
 /** Tasks whose worker is stopped at a point, and what must have come of them whoever finished them. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { UNKNOWN_OUTCOME } from '../../src/core/turn.ts';
+import { bareOf, commit, git } from '../support/git-server.ts';
 import { call, error, hang, say, sequence, usage } from '../support/scripted-model/scripted-model.ts';
 import type { Wanted } from '../support/worker.ts';
 import type { Outcome, Played } from './play.ts';
@@ -207,6 +211,29 @@ function localAt(at: At) {
   };
 }
 
+/** The commit that says what they are is what the model is asked after; before it they are cloned again. */
+const CLONED: Scene = {
+  name: 'files that are cloned before the model is asked',
+  points: ['after claim_turn', ...around('record_files'), 'before callModel', ...around('settle_turn')].map(
+    first,
+  ),
+  wanted: {
+    git: (dir) => ({ url: pathToFileURL(join(dir, 'remote', 'app.git')).href }),
+    script: sequence([
+      [call('note', { text: 'first' }, 'note_1'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+  },
+  before: async ({ world }) => {
+    const root = join(world.dir, 'remote');
+    mkdirSync(join(root, 'work'), { recursive: true });
+    git(join(root, 'work'), 'init', '-q', '-b', 'main');
+    commit(join(root, 'work'), { readme: 'one' }, 'one');
+    bareOf(root, join(root, 'work'), 'app.git');
+  },
+  expected: (undisturbed, at) => requestsAt(at)(undisturbed),
+};
+
 const PARKED: Scene = {
   name: 'a call that a person must allow',
   wanted: asks,
@@ -305,6 +332,7 @@ export const SCENES: readonly Scene[] = [
   IMAGE,
   CHANGES,
   LOCAL_CHANGES,
+  CLONED,
   PARKED,
   DRAINED,
   TAKEN_OVER,

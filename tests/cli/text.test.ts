@@ -277,7 +277,7 @@ describe('the task', () => {
     const { body } = readTask('p', { flags, config, cwd: process.cwd() });
     expect(body).toEqual({ prompt: 'p', mode: 'auto', workspace: { kind: 'local', path: process.cwd() } });
     expect(() => readTask('p', { flags: { ...flags, workspace: 'none' }, config, cwd: '/tmp' })).toThrow(
-      '--workspace /tmp/none is not a directory: expected "empty" or a directory.',
+      '--workspace /tmp/none is not a directory: expected "empty", a directory or the URL of a repository.',
     );
   });
 
@@ -290,12 +290,41 @@ describe('the task', () => {
 
   test('must be told where, with a server', () => {
     expect(() => readTask('p', { flags, config: server, cwd: '/tmp' })).toThrow(
-      'A server has no files of this directory: say --workspace empty.',
+      'A server has no files of this directory: say --workspace empty, or --workspace https://… to clone a repository.',
     );
     const at = (workspace: string) =>
       readTask('p', { flags: { ...flags, workspace }, config: server, cwd: '/tmp' });
     expect(at('empty').body.workspace).toEqual({ kind: 'empty' });
     expect(at('there').body.workspace).toEqual({ kind: 'local', path: '/tmp/there' });
+  });
+
+  test.each([
+    ['https://host.example/team/app.git', { url: 'https://host.example/team/app.git' }],
+    ['https://host.example/app#feature/one', { url: 'https://host.example/app', ref: 'feature/one' }],
+    ['git+ssh://git@host.example/app#v1', { url: 'ssh://git@host.example/app', ref: 'v1' }],
+    ['git@host.example:team/app', { url: 'ssh://git@host.example/team/app' }],
+    ['file:///srv/git/app.git#HEAD', { url: 'file:///srv/git/app.git' }],
+  ])('may begin with a repository: %s', (workspace, expected) => {
+    const { body } = readTask('p', { flags: { ...flags, workspace }, config: server, cwd: '/tmp' });
+    expect(body.workspace).toEqual({ kind: 'git', ...expected });
+  });
+
+  test('says what is wrong with a repository before it is sent', () => {
+    const at = (workspace: string, more = {}) =>
+      readTask('p', { flags: { ...flags, workspace, ...more }, config, cwd: '/tmp' });
+    expect(() => at('https://ana:s3cret@host.example/app')).toThrow(
+      'The repository host.example has a user name or a password in it, which would be stored with the session and shown: ' +
+        'leave them out; an administrator sets keys with CAPYBARA_GIT_CREDENTIALS.',
+    );
+    expect(() => at('ext::sh -c x')).toThrow('is not a directory');
+    expect(() => at('git://host.example/app')).toThrow(
+      'The repository is "git://host.example/app", expected https://',
+    );
+    expect(() => at('https://host.example/app#-u')).toThrow('The ref is "-u", expected the name of a branch');
+    expect(() => at('https://host.example/app#')).toThrow('The ref is "", expected');
+    expect(() => at('https://host.example/app', { continue: true })).toThrow(
+      '--continue goes on with the last session of a directory, and --workspace names a repository: leave one of them out.',
+    );
   });
 
   test('carries what is set, and continues in place of a workspace', () => {

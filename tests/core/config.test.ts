@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MAX_SETTINGS_BYTES } from '../../src/config/files.ts';
+import { GIT, MAX_GIT_ALLOWED } from '../../src/config/repositories.ts';
 import {
   MAX_ALLOWED_PATHS,
   MAX_BASH_SECONDS,
@@ -17,6 +18,9 @@ import {
 } from '../../src/config/settings.ts';
 import { type LoadOptions, loadConfig, projectRules } from '../../src/config.ts';
 import { UserError } from '../../src/core/errors.ts';
+import { readRepositoryUrl } from '../../src/core/repository.ts';
+import { keyFor, readKeys } from '../../src/workspace/git/credentials.ts';
+import { SNAPSHOT_LIMITS } from '../../src/workspace/snapshots/limits.ts';
 
 let root: string;
 let home: string;
@@ -73,6 +77,7 @@ describe('precedence', () => {
       offline: false,
       debug: false,
       noColor: false,
+      git: { mib: 1024, seconds: 600 },
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
       tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
@@ -148,6 +153,11 @@ describe('precedence', () => {
         OPENAI_BASE_URL: 'http://o',
         CAPYBARA_MODEL_API_KEY: 'e',
         CAPYBARA_MODEL_ENDPOINT: 'http://e',
+        CAPYBARA_GIT_ALLOW: 'https://git.internal, file:///srv/git',
+        CAPYBARA_GIT_CREDENTIALS: 'github.com=ghp_t=',
+        CAPYBARA_GIT_SSH_KEY: '/etc/key',
+        CAPYBARA_GIT_MIB: '8',
+        CAPYBARA_GIT_SECONDS: '90',
         CAPYBARA_WEB_FETCH_PORTS: '8080, 8443',
         CAPYBARA_WEB_FETCH_SECONDS: '9',
         CAPYBARA_WEB_FETCH_MIB: '2',
@@ -193,6 +203,10 @@ describe('precedence', () => {
       offline: true,
       debug: true,
       noColor: true,
+      git: {
+        ...{ allow: ['https://git.internal', 'file:///srv/git'], credentials: 'github.com=ghp_t=' },
+        ...{ sshKey: '/etc/key', mib: 8, seconds: 90 },
+      },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
       providers: {
@@ -653,5 +667,80 @@ describe('rules', () => {
     for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } })).toBeDefined();
     for (const value of [0, most + 1])
       expect(failure({ env: { [name]: `${value}` } })).toContain(`must be a whole number from 1 to ${most}`);
+  });
+});
+
+describe('repositories', () => {
+  test.each([
+    ['CAPYBARA_GIT_MIB', GIT.mib.most],
+    ['CAPYBARA_GIT_SECONDS', GIT.seconds.most],
+  ])('%s is from 1 to %d', (name, most) => {
+    for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } })).toBeDefined();
+    for (const value of [0, most + 1])
+      expect(failure({ env: { [name]: `${value}` } })).toContain(`must be a whole number from 1 to ${most}`);
+  });
+
+  test('have a history that a snapshot can hold as one file', () => {
+    expect(GIT.mib.most * 1024 * 1024).toBeLessThanOrEqual(SNAPSHOT_LIMITS.fileBytes);
+  });
+
+  test('may come from as many places as can be listed, each the beginning of a URL', () => {
+    const env = (count: number) => ({
+      env: { CAPYBARA_GIT_ALLOW: Array.from({ length: count }, (_, index) => `http://h/${index}`).join() },
+    });
+    expect(load(env(MAX_GIT_ALLOWED)).config.git.allow).toHaveLength(MAX_GIT_ALLOWED);
+    expect(failure(env(MAX_GIT_ALLOWED + 1))).toContain('must be at most 100 beginnings of URLs');
+    for (const wrong of ['/srv/git', 'https://u:s3cret@h', 'ext::sh', 'https://h,,http://i']) {
+      const message = failure({ env: { CAPYBARA_GIT_ALLOW: wrong } });
+      expect(message).toContain('CAPYBARA_GIT_ALLOW (environment) must be at most 100 beginnings of URLs');
+      expect(message).not.toContain('s3cret');
+    }
+  });
+
+  test.each([
+    ['github.com=ghp_a', [['github.com', 'x-access-token', 'ghp_a']]],
+    ['Git.example:8443/Team/=ana:pa:ss=', [['git.example:8443/Team', 'ana', 'pa:ss=']]],
+    [
+      'a.example=one, b.example/x=u:two',
+      [
+        ['a.example', 'x-access-token', 'one'],
+        ['b.example/x', 'u', 'two'],
+      ],
+    ],
+  ])('have keys: %s', (text, expected) => {
+    const { credentials } = load({ env: { CAPYBARA_GIT_CREDENTIALS: text } }).config.git;
+    expect(readKeys(credentials).map(({ place, user, secret }) => [place, user, secret])).toEqual(expected);
+  });
+
+  test.each(['s3cret', 'github.com=', '=s3cret', 'github.com=s3cret,', 'github.com=s3 cret', 'x=s3crét'])(
+    'have no key like %j, which is not shown',
+    (text) => {
+      const message = failure({ env: { CAPYBARA_GIT_CREDENTIALS: text } });
+      expect(message).toContain('CAPYBARA_GIT_CREDENTIALS (environment) must be host=TOKEN');
+      expect(message).not.toMatch(/s3cr/);
+      expect(load({ env: { CAPYBARA_GIT_CREDENTIALS: 'h=s3cret' } }).shown['git.credentials']).toBe(
+        '********',
+      );
+    },
+  );
+
+  test('go by no `.env`: a directory says neither from where others come nor with which key', () => {
+    write(
+      join(cwd, '.env'),
+      'CAPYBARA_GIT_ALLOW=http://h\nCAPYBARA_GIT_CREDENTIALS=h=s\nCAPYBARA_GIT_SSH_KEY=/k\n',
+    );
+    expect(load().config.git).toEqual({ mib: 1024, seconds: 600 });
+  });
+
+  test.each([
+    ['https://h.example/team/app', 'h.example/team'],
+    ['https://h.example/teammates/app', 'h.example'],
+    ['https://h.example:8443/team/app', undefined],
+    ['https://other.example/team', undefined],
+    ['http://h.example/team/app', 'h.example/team'],
+    ['ssh://git@h.example/team/app', undefined],
+  ])('%s has the key of %s', (url, place) => {
+    const keys = readKeys('h.example=a,h.example/team=b');
+    expect(keyFor(keys, readRepositoryUrl(url))?.place).toBe(place);
   });
 });

@@ -81,6 +81,7 @@ export async function startTestApi(
   const snapshots = openSnapshots({ directory: join(dataDir, 'snapshots') });
   const base: ApiDeps = {
     ...{ db, queue, bus, dataDir, snapshots, allowLocal: true },
+    repositories: { own: true, online: true, allowed: [] },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     resolveProfile: createAgents(createRegistry(builtinTools())).resolve,
     log: silentLog,

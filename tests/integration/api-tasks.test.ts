@@ -19,6 +19,7 @@ import {
 import type { Bus, BusMessage } from '../../src/bus/bus.ts';
 import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { newId } from '../../src/clock.ts';
+import { readBeginning } from '../../src/core/repository.ts';
 import { silentLog } from '../../src/log.ts';
 import { settleTurn } from '../../src/store/turns.ts';
 import { HandWorker, startTestApi, type TestApi, USAGE, uuid } from './api-harness.ts';
@@ -338,6 +339,54 @@ describe('a local workspace', () => {
     expect(await status(some, root)).toBe('local_workspace');
     await Promise.all([none.close(), some.close()]);
     rmSync(root, { recursive: true });
+  });
+});
+
+describe('a repository', () => {
+  const post = (workspace: object) => it.ask('POST', '/v1/tasks', { body: { prompt: 'x', workspace } });
+  const codeOf = async (api: TestApi, workspace: object) => {
+    const { json, status } = await api.ask('POST', '/v1/tasks', { body: { prompt: 'x', workspace } });
+    return json.code ?? status;
+  };
+
+  test('is kept as it is cloned from, without anything of it being asked', async () => {
+    const { json } = await post({ kind: 'git', url: 'git+https://Host.example/app/', ref: 'main' });
+    const session = await it.ask('GET', `/v1/sessions/${json.sessionId}`);
+    expect(session.json.workspace).toEqual({
+      ...{ kind: 'git', path: null },
+      repository: { url: 'https://host.example/app', ref: 'main', commit: null },
+    });
+    const diff = await it.ask('GET', `/v1/sessions/${json.sessionId}/diff`);
+    expect([diff.status, diff.text]).toEqual([200, '']);
+    const again = await it.ask('POST', '/v1/tasks', { body: { prompt: 'x', sessionId: json.sessionId } });
+    expect(again.status).toBe(201);
+  });
+
+  test.each<[object, string]>([
+    [{ url: 'ext::sh -c x' }, 'bad_repository'],
+    [{ url: '--upload-pack=x' }, 'bad_repository'],
+    [{ url: '/srv/git' }, 'bad_repository'],
+    [{ url: 'https://ana:s3cret@host.example/app' }, 'bad_repository'],
+    [{ url: '' }, 'invalid_request'],
+    [{}, 'invalid_request'],
+    [{ url: 'https://host.example/app', ref: '--exec=x' }, 'bad_ref'],
+    [{ url: 'https://host.example/app', path: '/x' }, 'invalid_request'],
+  ])('like %j is refused', async (given, code) => {
+    const { json, status, text } = await post({ kind: 'git', ...given });
+    expect([status, json.code]).toEqual([400, code]);
+    expect(text).not.toContain('s3cret');
+  });
+
+  test('is refused where its host is not for everyone', async () => {
+    const allowed = [readBeginning('http://git.internal/team')].flatMap((each) => each ?? []);
+    const server = await startTestApi(() => ({ repositories: { own: false, online: true, allowed } }));
+    const at = (url: string) => codeOf(server, { kind: 'git', url });
+    expect(await at('https://host.example/app')).toBe(201);
+    expect(await at('http://git.internal/team/app')).toBe(201);
+    expect(await at('http://git.internal/other')).toBe('repository_not_allowed');
+    expect(await at('file:///srv/git/app')).toBe('repository_not_allowed');
+    expect(await at('git@host.example:app')).toBe('repository_not_allowed');
+    await server.close();
   });
 });
 

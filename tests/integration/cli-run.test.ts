@@ -1,6 +1,7 @@
 /** `capybara run` in a real repository, told by environment variables alone where its model is. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { byPrompt, CLI_TIMEOUT_MS, git, normalised, Place } from '../support/cli.ts';
 import {
@@ -113,6 +114,29 @@ describe('a change is made in a repository, with', () => {
     // What was started for the while is gone.
     expect(existsSync(join(place.dataDir, 'server.json'))).toBe(false);
   });
+});
+
+test('a repository that is named is cloned, and left as it is', async () => {
+  const repository = place.repository();
+  const env = {
+    CAPYBARA_MODEL_ENDPOINT: model.baseUrl,
+    CAPYBARA_MODEL_API_KEY: 'sk-test',
+    CAPYBARA_MODEL: 'scripted',
+  };
+  const url = pathToFileURL(repository).href;
+  const { code, stdout, stderr } = await place.run(
+    ['run', PROMPT, '--mode', 'auto', '--workspace', `${url}#main`],
+    {
+      env,
+    },
+  );
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toContain('✓ edit_file greeting.txt');
+  expect(git(repository, 'status', '--porcelain')).toBe('');
+  const diff = await place.run(['diff', 'last'], { env });
+  expect(diff.stdout).toContain('-hello world\n+hello capybara\n');
+  const shown = await place.run(['sessions', 'show', 'last'], { env });
+  expect(shown.stdout).toContain('file:///');
 });
 
 test('a key that the model refuses fails the task, in a sentence, and nothing is changed', async () => {

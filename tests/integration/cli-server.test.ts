@@ -1,4 +1,5 @@
 /** A server as an operator runs it: `migrate`, `api` and `worker` processes on one Postgres, and clients that know its URL. */
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { byPrompt, CLI_TIMEOUT_MS, type CliProcess, normalised, Place } from '../support/cli.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -41,7 +42,10 @@ beforeAll(async () => {
       ],
     }),
   });
-  server = { DATABASE_URL: database.url, CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' };
+  server = {
+    ...{ DATABASE_URL: database.url, CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' },
+    CAPYBARA_GIT_ALLOW: pathToFileURL(place.path).href,
+  };
 });
 afterAll(async () => {
   await place.remove();
@@ -126,11 +130,36 @@ test('a directory of the client is not the server’s', async () => {
   expect(await asClient('run', 'write')).toEqual({
     code: 2,
     stdout: '',
-    stderr: 'A server has no files of this directory: say --workspace empty.\n',
+    stderr:
+      'A server has no files of this directory: say --workspace empty, or --workspace https://… to clone a repository.\n',
   });
   const { code, stdout, stderr } = await asClient('run', 'write', '--workspace', place.cwd);
   expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
   expect(stderr).toMatch(/^This Capybara does not let agents work in that directory[^\n]*\n$/);
+});
+
+test('a session begins with a repository that the server may clone, and its changes are those since', async () => {
+  const url = pathToFileURL(place.repository()).href;
+  const { code, stdout, stderr } = await asClient('run', 'write', '--workspace', `${url}#main`);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toContain('✓ write_file note.txt');
+  const diff = await asClient('diff', 'last');
+  expect(diff.stdout).toMatch(/^diff --git a\/note\.txt b\/note\.txt\nnew file mode 100644/);
+  expect(diff.stdout.match(/^diff --git/gm)).toHaveLength(1);
+  const shown = JSON.parse((await asClient('sessions', 'show', 'last', '--json')).stdout);
+  expect(shown.workspace ?? shown.session?.workspace).toEqual({
+    ...{ kind: 'git', path: null },
+    repository: { url, ref: 'main', commit: expect.stringMatching(/^[0-9a-f]{40}$/) },
+  });
+  const missing = await asClient('run', 'write', '--workspace', `${url}#none`);
+  expect(missing.code).toBe(1);
+  expect(missing.stdout).toContain(`There is no branch, tag or commit 'none' in ${url}. Its branches: main`);
+  const unlisted = await asClient('run', 'write', '--workspace', 'git@forge.example:app');
+  expect({ ...unlisted, stderr: unlisted.stderr.slice(0, 70) }).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'The repository ssh://git@forge.example/app may not be cloned here, exp',
+  });
 });
 
 test('a worker that is told to stop hands its turn to another; an API that starts again keeps its tails', async () => {

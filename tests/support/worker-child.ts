@@ -20,7 +20,10 @@ export interface ChildSettings {
   readonly redisUrl?: string;
   readonly modelUrl: string;
   readonly dataDir: string;
-  readonly options: Pick<WorkerOptions, 'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs' | 'readGraceMs'>;
+  readonly options: Pick<
+    WorkerOptions,
+    'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs' | 'readGraceMs' | 'cloneRetry' | 'repositories'
+  >;
   /** Given: it says which points it reaches, and may stop itself at one of them. */
   readonly points?: StopSettings;
 }

@@ -3,6 +3,11 @@ import type { Permissions, Profile } from '../../src/core/profile.ts';
 import type { Submission } from '../../src/store/tasks.ts';
 import type { Script } from './scripted-model/scripted-model.ts';
 
+export interface WantedGit {
+  readonly url: string;
+  readonly ref?: string;
+}
+
 export interface Wanted {
   readonly prompt?: string;
   readonly script?: Script;
@@ -16,6 +21,8 @@ export interface Wanted {
   readonly path?: string;
   /** A new directory of the user's, instead of an empty one. */
   readonly local?: boolean;
+  /** A repository, instead of an empty one. */
+  readonly git?: WantedGit | ((dir: string) => WantedGit);
   /** Without a wake-up: the job was lost before it was added. */
   readonly unwoken?: boolean;
 }

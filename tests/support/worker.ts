@@ -37,6 +37,8 @@ const POLL_MS = 15;
 
 /** Waits short enough for a test; a due time stays a row. */
 const QUICK_RETRY = { tries: 3, firstMs: 50, longestMs: 200 };
+/** The servers of tests are on this machine. */
+const OWN_REPOSITORIES = { policy: { own: true, online: true, allowed: [] }, waitMs: 500 };
 /** A lease that runs out within a test. */
 export const SHORT_LEASE = { leaseMs: 1_500, renewMs: 200, marginMs: 300 };
 
@@ -144,6 +146,7 @@ class TestWorld {
       tools: createRegistry(workerTools((line) => this.#lines.say(line))),
       dataDir: join(this.dir, 'data'),
       retry: QUICK_RETRY,
+      ...{ cloneRetry: QUICK_RETRY, repositories: OWN_REPOSITORIES },
       ...options,
     });
     this.#workers.add(worker);
@@ -160,7 +163,7 @@ class TestWorld {
       ...{ url, modelUrl: this.model.baseUrl, dataDir: join(this.dir, 'data') },
       ...(this.#parts.redisUrl === undefined ? {} : { redisUrl: this.#parts.redisUrl }),
       ...(points === undefined ? {} : { points }),
-      options: { retry: QUICK_RETRY, ...options },
+      options: { retry: QUICK_RETRY, cloneRetry: QUICK_RETRY, repositories: OWN_REPOSITORIES, ...options },
     };
     return spawnWorker(settings, (stop) => this.#stops.push(stop));
   };
@@ -180,6 +183,7 @@ class TestWorld {
   submit = async (wanted: Wanted = {}): Promise<Task> => {
     const { teamId, userId, scripts } = this.#parts;
     const { prompt = 'Go.', mode = 'auto', limits = {}, sessionId } = wanted;
+    const repository = typeof wanted.git === 'function' ? wanted.git(this.dir) : wanted.git;
     const path = wanted.local ? await mkdtemp(join(this.dir, 'user-')) : wanted.path;
     const plain = submissionOf(
       { ...this, teamId, userId },
@@ -193,8 +197,9 @@ class TestWorld {
     const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
     const workspace = {
       id: newId(),
-      kind: path === undefined ? 'empty' : 'local',
-      path: path ?? null,
+      ...(repository === undefined
+        ? { kind: path === undefined ? 'empty' : 'local', path: path ?? null }
+        : { kind: 'git', path: null, source: { url: repository.url, ref: repository.ref ?? null } }),
     } as const;
     const session = sessionId === undefined ? { ...plain.session, workspace } : plain.session;
     if (wanted.script !== undefined) scripts.set(session.id, wanted.script);
