@@ -51,7 +51,10 @@ describe('claim_turn', () => {
         turnLimit: 70,
         cancelRequested: false,
         secondsLeft: expect.closeTo(60, 0),
-        workspace: { id: expect.any(String), kind: 'local', path: '/srv/project', base: null, head: null },
+        workspace: {
+          ...{ id: expect.any(String), kind: 'local', path: '/srv/project', source: null },
+          ...{ lineage: sessionId, base: null, head: null },
+        },
       },
     });
     expect(PROFILE.model).toBe('test/scripted');

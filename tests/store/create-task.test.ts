@@ -126,7 +126,12 @@ describe('create_task', () => {
         },
       ],
       workspace: [
-        { '+': { ...owner, id: workspaceId, kind: 'local', path: '/srv/project', base: null, head: null } },
+        {
+          '+': {
+            ...{ ...owner, id: workspaceId, kind: 'local', path: '/srv/project', source: null },
+            ...{ lineage: session.id, base: null, head: null },
+          },
+        },
       ],
     });
   });
