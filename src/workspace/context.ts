@@ -1,8 +1,9 @@
 import { messageOf } from '../core/errors.ts';
 import { untrusted } from '../core/untrusted.ts';
 import { fileTree, type TreeLimits, visible } from './file-tree.ts';
+import type { GitOptions } from './git-command.ts';
 import { FileError, readStart } from './text-file.ts';
-import { type GitOptions, versionControl } from './version-control.ts';
+import { versionControl } from './version-control.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Of AGENTS.md; the rest can be read with a tool. */

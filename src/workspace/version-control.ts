@@ -1,74 +1,22 @@
-import { execFile } from 'node:child_process';
-import { lstat } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { messageOf } from '../core/errors.ts';
 import { visible } from './file-tree.ts';
+import { GIT_OUTPUT_LIMIT, type GitCall, type GitOptions, git, gitCall, gitDefaults } from './git-command.ts';
+import { findWorkingCopy } from './working-copy.ts';
 import type { Workspace } from './workspace.ts';
 
-const run = promisify(execFile);
-
-const GIT_TIMEOUT_MS = 5_000;
-const GIT_OUTPUT_LIMIT = 8 * 1024 * 1024;
 const ERROR_TEXT_LIMIT = 300;
-const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin';
-
-/** What marks the root of a working copy, the most specific first: jj often lives beside a git directory. */
-const MARKERS = [
-  ['.jj', 'jj'],
-  ['.git', 'git'],
-  ['.hg', 'hg'],
-  ['.svn', 'svn'],
-  ['.fslckout', 'fossil'],
-  ['_FOSSIL_', 'fossil'],
-] as const;
-
-export interface GitOptions {
-  /** Where git is looked for: a PATH. */
-  readonly searchPath?: string | undefined;
-  /** For each of the two git commands; default 5,000. */
-  readonly timeoutMs?: number | undefined;
-}
-
-interface GitCall {
-  readonly cwd: string;
-  readonly env: Record<string, string>;
-  readonly timeoutMs: number;
-}
 
 /** Which version control the workspace is under, in a line: for git with branch and counts of changes. Never throws. */
 export async function versionControl(workspace: Workspace, options: GitOptions = {}): Promise<string> {
-  const found = await workingCopy(workspace);
+  const found = await findWorkingCopy(workspace);
   if (found === undefined) return 'none';
   const place = found.directory === workspace.root ? '' : ` (its root is ${visible(found.directory)})`;
   if (found.name !== 'git') return `${found.name}${place}`;
   return `git${place}, ${await gitState(workspace, options)}`;
 }
 
-/** The nearest marker, upwards from the root; a managed workspace is no part of what lies around it. */
-async function workingCopy({
-  root,
-  kind,
-}: Workspace): Promise<{ name: string; directory: string } | undefined> {
-  for (let directory = root; ; directory = dirname(directory)) {
-    for (const [marker, name] of MARKERS) {
-      if (await exists(join(directory, marker))) return { name, directory };
-    }
-    if (kind !== 'local' || directory === dirname(directory)) return undefined;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 async function gitState({ root }: Workspace, options: GitOptions): Promise<string> {
-  const { searchPath = SEARCH_PATH, timeoutMs = GIT_TIMEOUT_MS } = options;
-  const call: GitCall = { cwd: root, env: gitEnvironment(searchPath), timeoutMs };
+  const call = gitCall(root, options);
   try {
     const env = { ...call.env, ...(await filterOverrides(call)) };
     const args = [
@@ -81,36 +29,8 @@ async function gitState({ root }: Workspace, options: GitOptions): Promise<strin
     ];
     return describe(await git(args, { ...call, env }));
   } catch (error) {
-    return `its state could not be read: ${visible(reason(error, { searchPath, timeoutMs }))}`;
+    return `its state could not be read: ${visible(reason(error, gitDefaults(options)))}`;
   }
-}
-
-/**
- * Git runs what a repository's configuration names, and an agent can write that configuration: hooks, a file system monitor,
- * filters, the transports of a lazy fetch. None may run here, outside the sandbox.
- */
-async function git(args: readonly string[], { cwd, env, timeoutMs }: GitCall): Promise<string> {
-  const safe = ['-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', '--no-pager'];
-  const options = {
-    cwd,
-    env,
-    timeout: timeoutMs,
-    maxBuffer: GIT_OUTPUT_LIMIT,
-    killSignal: 'SIGKILL',
-  } as const;
-  return (await run('git', [...safe, ...args], options)).stdout;
-}
-
-function gitEnvironment(searchPath: string): Record<string, string> {
-  return {
-    PATH: searchPath,
-    HOME: homedir(),
-    LC_ALL: 'C',
-    GIT_OPTIONAL_LOCKS: '0',
-    GIT_TERMINAL_PROMPT: '0',
-    GIT_NO_LAZY_FETCH: '1',
-    GIT_ALLOW_PROTOCOL: 'none',
-  };
 }
 
 /** Every configured filter, set to nothing. Its name may hold any character, which `-c` does not take but this does. */
@@ -144,7 +64,7 @@ function describe(status: string): string {
   return `branch ${visible(branch)}, ${changes === '' ? 'clean' : changes}`;
 }
 
-function reason(error: unknown, { searchPath, timeoutMs }: Required<GitOptions>): string {
+function reason(error: unknown, { searchPath, timeoutMs }: ReturnType<typeof gitDefaults>): string {
   const { code, killed, stderr } = error as { code?: unknown; killed?: boolean; stderr?: string };
   if (code === 'ENOENT') return `there is no git command in ${searchPath}`;
   if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return `more than ${GIT_OUTPUT_LIMIT} bytes of changes`;
