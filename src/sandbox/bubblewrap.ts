@@ -3,6 +3,7 @@ import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
 import { clearedEnvironment, type Environment } from './environment.ts';
+import { gitVariables } from './git-setup.ts';
 import { Handed } from './handed.ts';
 import { DEFAULT_LIMITS, LIMITED_SHELL, type Limits, limitArguments } from './limits.ts';
 import { openScratch, type Runner, runnerOf, type Scratch, UNPRIVILEGED } from './runner.ts';
@@ -103,9 +104,10 @@ class Bubblewrap {
   }
 
   #begin(command: Command, { marks, runner, wayOut }: Beginning): Started {
-    const { program } = this.#options;
+    const { program, git } = this.#options;
     const scratch = openScratch(command.scratch, runner);
-    const readable = [...(this.#options.readable ?? []), ...(command.readable ?? [])];
+    const forAll = [...(this.#options.readable ?? []), ...(git === undefined ? [] : [git.directory])];
+    const readable = [...forAll, ...(command.readable ?? [])];
     checkPlaces([...command.writable, ...readable]);
     if (runner) checkWay([...command.writable, ...Object.values(scratch)], runner);
     const view = this.#view(runner);
@@ -174,11 +176,12 @@ class Bubblewrap {
     command: Command,
     { view, marks, more }: { view: HostView; marks: Marks; more?: Environment | undefined },
   ): string[] {
-    const { environment, profile } = this.#options;
+    const { environment, profile, git } = this.#options;
+    const ofGit = gitVariables(git, command.gitSettings);
     const base = clearedEnvironment(profile === 'strict' ? languageOf(environment) : environment);
     const user = view.needsAccounts ? { USER: 'capybara', LOGNAME: 'capybara', SHELL: '/bin/bash' } : {};
     const own = { ...user, HOME: view.home, TMPDIR: '/tmp', XDG_CACHE_HOME: `${view.home}/.cache` };
-    const all = { ...base, ...own, ...command.env, ...more, ...marks.variables };
+    const all = { ...base, ...own, ...ofGit, ...command.env, ...more, ...marks.variables };
     return Object.entries(all).flatMap(([name, value = '']) => ['--setenv', name, value]);
   }
 }

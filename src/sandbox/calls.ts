@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Environment } from './environment.ts';
+import type { GitSetup } from './git-setup.ts';
 import { type Guard, startGuard } from './guard.ts';
 import { createOutput, type Output } from './output.ts';
 import { type Belonging, CALL_MARKER, listPids, signalAll, WORKER_MARKER } from './processes.ts';
@@ -29,6 +30,8 @@ const FRESH_MS = 5_000;
 export interface CallOptions {
   /** The worker's environment; only harmless names of it reach a command. */
   readonly environment: Environment;
+  /** What makes the commits of commands an agent's; undefined: nothing does. */
+  readonly git?: GitSetup;
   /** Bytes of output that are kept of one command; default 8 MiB. */
   readonly maxOutputBytes?: number;
   /** Between SIGTERM and SIGKILL when a command is ended; default 500. */

@@ -4,6 +4,7 @@
  */
 import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Command } from './sandbox.ts';
 import type { Profile } from './view.ts';
 
 export interface Runner {
@@ -19,18 +20,20 @@ export const UNPRIVILEGED: Runner = { uid: 61_000, gid: 61_000 };
 
 /**
  * As an ordinary user, and for root's own directories on its own machine (`local`): undefined, the worker's own user. For other
- * workers of root: the owner of the first directory the command may write to, so that what it makes belongs to whom the rest does.
+ * workers of root: the owner of the first directory the command may write to, so that what it makes belongs to whom the rest does;
+ * where it may write to none, of the first that it may read.
  */
 export function runnerOf(
-  places: { readonly cwd: string; readonly writable: readonly string[] },
+  { writable, readable = [] }: Pick<Command, 'writable' | 'readable'>,
   { profile, unprivileged }: { readonly profile: Profile; readonly unprivileged: Runner },
 ): Runner | undefined {
   if (process.getuid?.() !== 0) return undefined;
-  const [first] = places.writable;
+  const [first] = [...writable, ...readable];
   if (first === undefined) return profile === 'local' ? undefined : unprivileged;
   const { uid, gid } = statSync(first);
   if (uid !== 0) return { uid, gid };
   if (profile === 'local') return undefined;
+  if (writable.length === 0) return unprivileged;
   throw new Error(
     `The directory ${first} belongs to root, and commands do not run as root here; give it to their user: ` +
       `chown -R ${unprivileged.uid}:${unprivileged.gid} ${first}`,

@@ -48,6 +48,8 @@ export interface Command {
   readonly egress?: readonly EgressHost[];
   /** Variables added to the cleared environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Settings of git, above those of any file, beside those that all commands have. */
+  readonly gitSettings?: Readonly<Record<string, string>>;
   /** Output as it comes, stdout and stderr in order of arrival. */
   readonly onOutput?: (text: string) => void;
 }

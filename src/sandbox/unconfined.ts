@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { type CallOptions, createCalls, type Kind } from './calls.ts';
 import { clearedEnvironment } from './environment.ts';
+import { gitVariables } from './git-setup.ts';
 import type { LeasedSandbox } from './sandbox.ts';
 
 /**
@@ -17,10 +18,10 @@ export function createUnconfinedSandbox(options: CallOptions): LeasedSandbox {
     name: 'none',
     confined: false,
     leaderIsKeeper: false,
-    async start({ script, cwd, env: added }, { variables, locks }) {
+    async start({ script, cwd, env: added, gitSettings }, { variables, locks }) {
       const child = spawn('/bin/sh', ['-c', SHELL, 'sh', script, `${locks.hard}`, `${locks.soft}`], {
         cwd,
-        env: { ...env, ...added, ...variables },
+        env: { ...env, ...gitVariables(options.git, gitSettings), ...added, ...variables },
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe'],
       });

@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import type { CommandResult } from '../sandbox/sandbox.ts';
+import { commandPlaces } from './command-places.ts';
 import { defineTool } from './tool.ts';
 
 export const DEFAULT_TIMEOUT_SECONDS = 30;
@@ -25,12 +24,7 @@ export const bashTool = defineTool({
   effect: 'external',
   effectConfined: 'workspace',
   async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS }, { workspace, sandbox, signal, onOutput }) {
-    const { root, shown, scratch } = workspace;
-    // A shell shows where it is by the name that it is given, if that leads there.
-    const link = shown === root ? {} : { link: { path: shown, to: root } };
-    const held = workspace.kind === 'local' ? runByOthers(root) : { writable: [], readable: [] };
-    const writable = [root, ...held.writable];
-    const places = { cwd: root, writable, readable: held.readable, ...link, scratch, env: { PWD: shown } };
+    const places = await commandPlaces(workspace, sandbox);
     const result = await sandbox.run(
       { script: command, ...places, timeoutMs: timeout * 1000, onOutput },
       signal,
@@ -39,12 +33,6 @@ export const bashTool = defineTool({
     return { text: describe(result, timeout), isError };
   },
 });
-
-/** In the user's own repository: what their next git command would run, unconfined. What is mounted cannot be moved away. */
-function runByOthers(root: string): { readonly writable: string[]; readonly readable: string[] } {
-  const found = ['.git/config', '.git/hooks'].map((name) => join(root, name)).filter(existsSync);
-  return { writable: found.length > 0 ? [join(root, '.git')] : [], readable: found };
-}
 
 function describe({ output, droppedBytes, end }: CommandResult, timeout: number): string {
   const dropped = droppedBytes > 0 ? `(${droppedBytes} more bytes of output were dropped)` : '';

@@ -1,4 +1,5 @@
 /** The worker's main file: builds one from the configuration. */
+import { join } from 'node:path';
 import { type Backends, openBackends } from '../backends.ts';
 import { type Config, commandEnvironment, repositoryPolicy } from '../config.ts';
 import { DEFAULT_RETRY } from '../core/retry.ts';
@@ -6,6 +7,7 @@ import type { Log } from '../log.ts';
 import { createModels } from '../model/providers.ts';
 import { createBubblewrapSandbox } from '../sandbox/bubblewrap.ts';
 import { decideSandbox, type SandboxChoice, sandboxSentence } from '../sandbox/choose.ts';
+import { installGitSetup } from '../sandbox/git-setup.ts';
 import { openWay, UNPRIVILEGED } from '../sandbox/runner.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
@@ -87,7 +89,8 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
 
 /** The caller closes it. */
 export function openSandbox(config: Config, { name, profile, program }: SandboxChoice): LeasedSandbox {
-  const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs };
+  const git = installGitSetup(join(config.dataDir, 'git'));
+  const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs, git };
   if (name === 'none' || program === undefined) return createUnconfinedSandbox(shared);
   const { dataDir, commands } = config;
   return createBubblewrapSandbox({
