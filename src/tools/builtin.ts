@@ -8,6 +8,13 @@ import { readFileTool } from './read-file.ts';
 import { readOutputTool } from './read-output.ts';
 import { searchReplaceTool } from './search-replace.ts';
 import type { Tool } from './tool.ts';
+import { vcsApplyTool } from './vcs-apply.ts';
+import { vcsBranchTool } from './vcs-branch.ts';
+import { vcsCommitTool } from './vcs-commit.ts';
+import { vcsDiffTool } from './vcs-diff.ts';
+import { vcsLogTool } from './vcs-log.ts';
+import { vcsStatusTool } from './vcs-status.ts';
+import { vcsSubmitTool } from './vcs-submit.ts';
 import { type WebTools, webTools } from './web-tools.ts';
 import { writeFileTool } from './write-file.ts';
 
@@ -24,6 +31,13 @@ export function builtinTools(web: WebTools = {}): readonly Tool[] {
     grepTool,
     bashTool,
     readOutputTool,
+    vcsStatusTool,
+    vcsDiffTool,
+    vcsLogTool,
+    vcsBranchTool,
+    vcsCommitTool,
+    vcsApplyTool,
+    vcsSubmitTool,
     ...webTools(web),
   ];
 }

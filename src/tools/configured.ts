@@ -16,12 +16,13 @@ export function configuredTools(tools: readonly Tool[], settings: ToolSettings):
     .map((tool) => (tool.name === 'bash' ? withTimeout(tool, settings.bash.timeout) : tool));
 }
 
+/** Or runs commands that are in files: hooks. */
 function isShell({ name }: Tool): boolean {
-  return /^bash($|_)/.test(name);
+  return /^bash($|_)|^vcs_(branch|commit|submit)$/.test(name);
 }
 
 /** Of those that do not name their files by `path`. */
-const FILE_TOOLS = /^(search_replace|apply_patch)$/;
+const FILE_TOOLS = /^(search_replace|apply_patch|vcs_status)$/;
 
 function isOfFiles(tool: Tool): boolean {
   if (isShell(tool)) return false;

@@ -196,10 +196,10 @@ async function stage({ file, after, like }: Change, made: string[]): Promise<Sta
   }
 }
 
-const METADATA = /^\.(git|hg|svn|jj)$/i;
+const METADATA = /^(\.(git|hg|svn|jj|fslckout)|_FOSSIL_)$/i;
 
 /** A hook or a setting there would be run by whoever looks at the repository next, unconfined. */
-function refuseMetadata({ path, shown }: NamedFile): void {
+export function refuseMetadata({ path, shown }: NamedFile): void {
   if (!path.split(sep).some((name) => METADATA.test(name))) return;
   throw new FileError(`'${shown}' belongs to version control itself: change it with its own commands.`);
 }

@@ -27,11 +27,14 @@ describe('tools', () => {
   test('of the shell, or for files, are not there where they are switched off', () => {
     const all = namesOf({});
     const withoutShell = namesOf({ bash: { ...OFF, timeout: 30 } });
-    expect(withoutShell).toEqual(all.filter((name) => !/^bash/.test(name)));
+    // A commit and a switch run hooks, which may stand in files that an agent writes.
+    expect(withoutShell).toEqual(all.filter((name) => !/^bash|^vcs_(branch|commit|submit)$/.test(name)));
     const withoutFiles = namesOf({ filesystem: OFF });
     for (const name of ['read_file', 'write_file', 'edit_file', 'list_dir', 'glob', 'grep'])
       expect(withoutFiles).not.toContain(name);
-    expect(withoutFiles).toContain('bash');
+    for (const name of ['vcs_status', 'vcs_diff', 'vcs_log', 'vcs_apply'])
+      expect(withoutFiles).not.toContain(name);
+    for (const name of ['bash', 'vcs_commit']) expect(withoutFiles).toContain(name);
   });
 
   test('that are switched off are shown to no agent', () => {
@@ -75,6 +78,11 @@ describe('a command', () => {
 
 describe('an agent', () => {
   const tools = createRegistry(builtinTools());
+
+  test('that plans looks at version control, and changes nothing in it', () => {
+    const { tools: names } = createAgents(tools).resolve({ model: 'a/b', agent: 'plan' });
+    expect(names.filter((name) => name.startsWith('vcs_'))).toEqual(['vcs_diff', 'vcs_log', 'vcs_status']);
+  });
   const rule = { decision: 'ask', tool: 'bash' } as const;
 
   test('has the rules that are for all and those for it, and those of the project by themselves', () => {

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -11,12 +19,14 @@ import { createSeenFiles } from '../../src/workspace/seen-files.ts';
 import { bubblewrap } from '../support/bubblewrap.ts';
 
 test.runIf(bubblewrap !== undefined)(
-  'a confined command in the user’s own repository commits, and changes nothing that their git would run',
+  'a confined command in the user’s own repository commits, and changes nothing that their git or hg would run',
   async () => {
     const base = realpathSync(mkdtempSync(join(tmpdir(), 'capybara-held-')));
     const [project, data] = [join(base, 'project'), join(base, 'data')];
     mkdirSync(project);
     execFileSync('git', ['init', '-q', project]);
+    mkdirSync(join(project, '.hg'));
+    writeFileSync(join(project, '.hg/hgrc'), '[paths]\n');
     const config = readFileSync(join(project, '.git/config'), 'utf8');
     const program = bubblewrap ?? '';
     const sandbox = createBubblewrapSandbox({
@@ -36,6 +46,7 @@ test.runIf(bubblewrap !== undefined)(
       'echo x > .git/hooks/pre-commit',
       'mv .git moved; cp -r moved .git; echo "[core]" > .git/config',
       'rm -rf .git/config .git/hooks',
+      'echo "[hooks]" >> .hg/hgrc; mv .hg moved; rm -rf .hg/hgrc',
       'touch a && git add a && git -c user.name=a -c user.email=b commit -qm a && git log --format=%s',
     ];
     try {
@@ -43,6 +54,7 @@ test.runIf(bubblewrap !== undefined)(
       expect(outcome.text).toMatch(/\na\n/);
       expect(readFileSync(join(project, '.git/config'), 'utf8')).toBe(config);
       expect(existsSync(join(project, '.git/hooks/pre-commit'))).toBe(false);
+      expect(readFileSync(join(project, '.hg/hgrc'), 'utf8')).toBe('[paths]\n');
       expect(existsSync(join(project, '.git/hooks'))).toBe(true);
     } finally {
       await sandbox.close();

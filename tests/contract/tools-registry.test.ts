@@ -55,11 +55,22 @@ describe('createRegistry', () => {
       ['read_file', 'read'],
       ['read_output', 'read'],
       ['search_replace', 'workspace'],
+      ['vcs_apply', 'workspace'],
+      ['vcs_branch', 'external'],
+      ['vcs_commit', 'external'],
+      ['vcs_diff', 'read'],
+      ['vcs_log', 'read'],
+      ['vcs_status', 'read'],
+      ['vcs_submit', 'external'],
       ['web_fetch', 'external'],
       ['write_file', 'workspace'],
     ]);
     for (const spec of registry.specs()) expect(spec.parameters).toMatchObject({ type: 'object' });
     expect(registry.effectOf('nothing', true)).toBe('read');
+    const changing = ['bash', 'vcs_branch', 'vcs_commit', 'vcs_apply', 'vcs_submit'];
+    const confined = changing.map((name) => registry.effectOf(name, true));
+    // To publish is what no sandbox takes back.
+    expect(confined).toEqual(['workspace', 'workspace', 'workspace', 'workspace', 'external']);
   });
 
   it('refuses names that providers refuse', () => {

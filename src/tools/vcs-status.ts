@@ -1,0 +1,18 @@
+import { z } from 'zod';
+import { defineTool } from './tool.ts';
+import { openVcs } from './vcs/open.ts';
+import { describeStatus } from './vcs/report.ts';
+
+export const vcsStatusTool = defineTool({
+  name: 'vcs_status',
+  description:
+    'Shows what is not committed in the project, whichever version control it is under (Git, Mercurial, Subversion, Fossil, Jujutsu): ' +
+    'the system, the branch and revision, then a line for each file: M modified, A added, D deleted, R old -> new, U in conflict, ' +
+    '? not under version control.',
+  parameters: z.strictObject({}),
+  effect: 'read',
+  async execute(_, context) {
+    const { vcs, copy } = await openVcs(context);
+    return { text: describeStatus(vcs, await vcs.status(copy)) };
+  },
+});
