@@ -1,5 +1,6 @@
 /** How commands are confined, from the outside: `run` on one's own machine, and the worker of a server. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { bubblewrap } from '../support/bubblewrap.ts';
@@ -14,6 +15,7 @@ import {
 vi.setConfig({ testTimeout: CLI_TIMEOUT_MS, hookTimeout: CLI_TIMEOUT_MS });
 
 const PROMPT = 'look around';
+const COMMITS = 'commit it';
 
 let place: Place;
 let model: ScriptedModel;
@@ -21,7 +23,14 @@ beforeAll(async () => {
   place = new Place({ CAPYBARA_SANDBOX: 'auto' });
   const command = `cat ${place.dataDir}/api-key ${place.home}/.ssh/id; echo made > made; cat greeting.txt`;
   model = await startScriptedModel({
-    script: byPrompt({ [PROMPT]: [[call('bash', { command })], [say('Looked.')]] }),
+    script: byPrompt({
+      [PROMPT]: [[call('bash', { command })], [say('Looked.')]],
+      [COMMITS]: [
+        [call('bash', { command: 'echo more > more; git add more; git commit -qm one' })],
+        [call('write_file', { path: 'again', content: 'x' }), call('vcs_commit', { message: 'two' })],
+        [say('Committed.')],
+      ],
+    }),
   });
 });
 afterAll(async () => {
@@ -44,6 +53,36 @@ test.runIf(bubblewrap !== undefined)(
     expect(told).not.toContain('PRIVATE KEY');
     expect(told).not.toContain(readFileSync(join(place.dataDir, 'api-key'), 'utf8').trim());
     expect(readFileSync(join(repository, 'made'), 'utf8')).toBe('made\n');
+  },
+);
+
+test.each(['off', ...(bubblewrap === undefined ? [] : ['auto'])])(
+  'what an agent commits is its person’s, with the agent as co-author, and what the person commits is theirs alone: sandbox %s',
+  async (sandbox) => {
+    const repository = place.repository();
+    const git = (...args: string[]) =>
+      execFileSync('git', args, {
+        cwd: repository,
+        encoding: 'utf8',
+        env: { ...process.env, HOME: place.home },
+      });
+    for (const name of ['user.name', 'user.email'])
+      spawnSync('git', ['config', '--unset', name], { cwd: repository });
+    writeFileSync(join(place.home, '.gitconfig'), '[user]\n\tname = Ada\n\temail = ada@example.org\n');
+    const hooks = readdirSync(join(repository, '.git/hooks'));
+    const endpoint = { CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'env/scripted' };
+    const env = { ...endpoint, CAPYBARA_SANDBOX: sandbox };
+    const { code } = await place.run(['run', COMMITS, '--mode', 'auto'], { cwd: repository, env });
+    expect(code).toBe(0);
+    git('commit', '-q', '--allow-empty', '-m', 'mine');
+    const trailer = 'Co-authored-by: Capybara Vibe <agent@capybara.ai>\n';
+    expect(git('log', '-3', '--format=%an <%ae>%n%B').split('Ada <ada@example.org>\n').slice(1)).toEqual([
+      'mine\n\n',
+      `two\n\n${trailer}\n`,
+      `one\n\n${trailer}\n`,
+    ]);
+    expect(git('config', '--list', '--local')).not.toContain('hookspath');
+    expect(readdirSync(join(repository, '.git/hooks'))).toEqual(hooks);
   },
 );
 
