@@ -3,10 +3,13 @@ import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
 import { mergeManifests, mergeRoots } from './merge.ts';
+import { keepNewest } from './newest.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
+import { writePackOf } from './packing.ts';
+import { readFileOf } from './read-file.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
-import { missingSnapshot, SnapshotError } from './snapshot-error.ts';
+import { checkId, missingSnapshot, SnapshotError } from './snapshot-error.ts';
 import {
   type Manifest,
   readListing,
@@ -18,6 +21,7 @@ import type {
   DiffOptions,
   Merged,
   MergeRequest,
+  PackOptions,
   Restored,
   RootDiff,
   RootPath,
@@ -198,6 +202,16 @@ export class Lineage {
     if (dead.length > 0) this.#shared?.forget(dead);
   }
 
+  pack(snapshot: string, { without, path }: PackOptions): number {
+    this.#summary(snapshot);
+    if (without !== undefined) this.#summary(without);
+    return writePackOf(this.#git, snapshot, { without, path });
+  }
+
+  read(snapshot: string, { root, path, maxBytes }: RootPath & { maxBytes: number }): Uint8Array | undefined {
+    return readFileOf(this.#git, this.#summary(snapshot).files, { path: `${root}/${path}`, maxBytes });
+  }
+
   /** What need not be done before an answer. */
   tidy(): void {
     this.#git.joinPacks();
@@ -298,18 +312,3 @@ export class Lineage {
 }
 
 type RootTrees = ReadonlyMap<string, string>;
-
-function checkId(snapshot: string): void {
-  if (/^[0-9a-f]{40}$/.test(snapshot)) return;
-  throw new SnapshotError('bad_name', `The snapshot id is '${snapshot}', expected 40 hexadecimal digits.`);
-}
-
-function keepNewest<T>(
-  cache: Map<string, T>,
-  { key, value, limit }: { key: string; value: T; limit: number },
-): void {
-  cache.delete(key);
-  cache.set(key, value);
-  const [oldest] = cache.keys();
-  if (cache.size > limit && oldest !== undefined) cache.delete(oldest);
-}

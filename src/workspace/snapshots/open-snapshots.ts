@@ -6,7 +6,8 @@ import type { LineageMethod, ThreadAnswer, ThreadCall, ThreadData } from './snap
 import type { SnapshotStore, Snapshots, SnapshotsOptions } from './snapshots.ts';
 
 const THREADS = 2;
-const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin';
+/** Where git is looked for where nobody says. */
+export const SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin';
 
 /** Opens the snapshots of this host. Threads start with the first call that needs them. */
 export function openSnapshots(options: SnapshotsOptions): Snapshots {
@@ -47,6 +48,8 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     fetch: call('fetch'),
     prune: call('prune'),
     holds: call('holds'),
+    pack: call('pack'),
+    read: call('read'),
     has: call('has'),
   };
 }

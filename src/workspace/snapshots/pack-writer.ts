@@ -244,7 +244,7 @@ export function writeAll(file: number, bytes: Buffer, position: number | null): 
   }
 }
 
-function syncDirectory(path: string): void {
+export function syncDirectory(path: string): void {
   const directory = openSync(path, constants.O_RDONLY);
   try {
     fsyncSync(directory);

@@ -1,5 +1,5 @@
 import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -39,6 +39,11 @@ const CONFIG = `[core]
 [transfer]
 \tfsckObjects = false
 `;
+
+export interface ObjectKind {
+  readonly type: string;
+  readonly size: number;
+}
 
 export interface GitCommand {
   /** A PATH. */
@@ -108,8 +113,9 @@ export class ShadowGit {
     this.run(['prune', `--expire=${before}`]);
   }
 
+  /** Other threads, and other processes, may be at it too. */
   #replace(name: string, text: string): void {
-    const temporary = join(this.directory, `${name}.${process.pid}.new`);
+    const temporary = join(this.directory, `${name}.${randomBytes(6).toString('hex')}.new`);
     writeFileSync(temporary, text, { mode: 0o600 });
     renameSync(temporary, join(this.directory, name));
   }
@@ -148,35 +154,54 @@ export class ShadowGit {
 
   /** Hands over the blobs in some order; those that are larger than a batch as undefined, to be asked for one by one. */
   blobs(hashes: readonly string[], use: (hash: string, content: Buffer | undefined) => void): void {
+    this.#each('blob', hashes, use);
+  }
+
+  /** The same of trees, as git keeps them. */
+  trees(hashes: readonly string[], use: (hash: string, content: Buffer | undefined) => void): void {
+    this.#each('tree', hashes, use);
+  }
+
+  /** Type and size of each; undefined of what is not here. */
+  *kinds(hashes: readonly string[]): Generator<{ hash: string; kind: ObjectKind | undefined }> {
+    if (hashes.length === 0) return;
+    const input = Buffer.from(`${hashes.join('\n')}\n`);
+    const lines = (this.run(['cat-file', '--batch-check=%(objecttype) %(objectsize)'], { input }) as Buffer)
+      .toString()
+      .split('\n');
+    for (const [index, hash] of hashes.entries()) {
+      const [, type = '', size] = /^([a-z]+) (\d+)$/.exec(lines[index] ?? '') ?? [];
+      yield { hash, kind: size === undefined ? undefined : { type, size: Number(size) } };
+    }
+  }
+
+  #each(
+    type: string,
+    hashes: readonly string[],
+    use: (hash: string, content: Buffer | undefined) => void,
+  ): void {
     for (const batch of this.#batches(hashes)) {
       if (batch.bytes > BATCH_BYTES) use(batch.hashes[0] as string, undefined);
-      else this.#batch(batch.hashes, use);
+      else this.#batch(batch.hashes, type, use);
     }
   }
 
   #batches(hashes: readonly string[]): { hashes: string[]; bytes: number }[] {
-    if (hashes.length === 0) return [];
-    const input = Buffer.from(`${hashes.join('\n')}\n`);
-    const sizes = (this.run(['cat-file', '--batch-check=%(objectname) %(objectsize)'], { input }) as Buffer)
-      .toString()
-      .trimEnd()
-      .split('\n')
-      .map((line) => line.split(' '));
     const batches: { hashes: string[]; bytes: number }[] = [];
-    for (const [hash = '', size = ''] of sizes) {
-      if (!/^\d+$/.test(size)) throw missing(hash);
+    for (const { hash, kind } of this.kinds(hashes)) {
+      if (kind === undefined) throw missing(hash);
       const last = batches.at(-1);
-      if (last === undefined || last.bytes + Number(size) > BATCH_BYTES)
-        batches.push({ hashes: [hash], bytes: Number(size) });
+      if (last === undefined || last.bytes + kind.size > BATCH_BYTES)
+        batches.push({ hashes: [hash], bytes: kind.size });
       else {
         last.hashes.push(hash);
-        last.bytes += Number(size);
+        last.bytes += kind.size;
       }
     }
     return batches;
   }
 
-  #batch(hashes: readonly string[], use: (hash: string, content: Buffer) => void): void {
+  #batch(hashes: readonly string[], expected: string, use: (hash: string, content: Buffer) => void): void {
     const output = this.run(['cat-file', '--batch'], {
       input: Buffer.from(`${hashes.join('\n')}\n`),
     }) as Buffer;
@@ -184,7 +209,7 @@ export class ShadowGit {
     for (const hash of hashes) {
       const end = output.indexOf('\n', at);
       const [, type, size] = output.toString('latin1', at, end).split(' ');
-      if (type !== 'blob') throw missing(hash);
+      if (type !== expected) throw missing(hash);
       const start = end + 1;
       at = start + Number(size) + 1;
       use(hash, output.subarray(start, at - 1));

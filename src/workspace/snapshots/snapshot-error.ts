@@ -1,7 +1,7 @@
 /**
  * A snapshot that cannot be taken, restored or read: `code` is stable, the message one sentence for a person.
  *
- * `too_many_files`, `missing_snapshot` (fetch it first), `missing_object`, `bad_root`, `bad_name`, `not_restored`, `not_shared` (the other hosts cannot be
+ * `too_many_files`, `missing_snapshot` (fetch it first), `missing_object`, `bad_root`, `bad_name`, `no_file`, `not_restored`, `not_shared` (the other hosts cannot be
  * reached), `git_failed`, `io`.
  */
 export class SnapshotError extends Error {
@@ -18,4 +18,9 @@ export function missingSnapshot(snapshot: string): SnapshotError {
     'missing_snapshot',
     `The snapshot ${snapshot} is not on this host; fetch it first.`,
   );
+}
+
+export function checkId(snapshot: string): void {
+  if (/^[0-9a-f]{40}$/.test(snapshot)) return;
+  throw new SnapshotError('bad_name', `The snapshot id is '${snapshot}', expected 40 hexadecimal digits.`);
 }

@@ -15,6 +15,8 @@ export type LineageMethod =
   | 'fetch'
   | 'prune'
   | 'holds'
+  | 'pack'
+  | 'read'
   | 'has';
 
 export interface ThreadCall {

@@ -94,6 +94,13 @@ export interface Merged {
   readonly conflicts: readonly (Omit<MergeConflict, 'path'> & RootPath)[];
 }
 
+export interface PackOptions {
+  /** A snapshot that whoever gets the pack has. */
+  readonly without: string | undefined;
+  /** Of the file that is written: absolute, and not there yet. */
+  readonly path: string;
+}
+
 /**
  * The snapshots of a tree of forks, whose workspaces share what is the same. Everything rejects with `SnapshotError`.
  *
@@ -129,6 +136,13 @@ export interface SnapshotStore {
   prune(live: readonly string[], dead?: readonly string[]): Promise<void>;
   /** Whether the snapshot, of which these files are, holds something at the path. */
   holds(files: WorkspaceFiles, snapshot: string, path: RootPath): Promise<boolean>;
+  /** Writes a git pack of the objects that make up a snapshot, without those of another. Resolves to its bytes. */
+  pack(snapshot: string, options: PackOptions): Promise<number>;
+  /**
+   * A file of a snapshot; undefined where there is none. Rejects with `no_file` where something else stands there, or on the way, and
+   * where it is longer than `maxBytes`.
+   */
+  read(snapshot: string, file: RootPath & { readonly maxBytes: number }): Promise<Uint8Array | undefined>;
   /** Whether the snapshot is on this host. */
   has(snapshot: string): Promise<boolean>;
 }

@@ -1,0 +1,497 @@
+/** What is no snapshot is refused, whoever wrote it, and nothing of it is kept. */
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { deflateSync } from 'node:zlib';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
+import type { Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
+import { type UploadLimits, uploadLimits } from '../../src/workspace/uploads/limits.ts';
+import { receive } from '../../src/workspace/uploads/receive.ts';
+import { UploadError } from '../../src/workspace/uploads/upload-error.ts';
+import { openUploads, type UploadsOptions } from '../../src/workspace/uploads/uploads.ts';
+import { filesAt, readTree, type Tree } from './snapshots-harness.ts';
+import {
+  blobOf,
+  type Entry,
+  MANIFEST,
+  nameOf,
+  objectHeader,
+  type PackObject,
+  packOf,
+  snapshotOf,
+  treeOf,
+  unique,
+} from './uploads-harness.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+let base: string;
+let store: string;
+let snapshots: Snapshots;
+
+beforeEach(() => {
+  base = realpathSync(mkdtempSync(join(tmpdir(), 'capybara-uploads-')));
+  store = join(base, 'store');
+  snapshots = openSnapshots({ directory: store });
+});
+afterEach(async () => {
+  await snapshots.close();
+  rmSync(base, { recursive: true });
+});
+
+const limitsOf = (change: Partial<UploadLimits>) => ({ ...uploadLimits(64), ...change });
+
+function take(
+  { pack, snapshot }: { pack: Buffer; snapshot: string },
+  {
+    lineage = 'mine',
+    continues = false,
+    ...options
+  }: Partial<UploadsOptions> & { lineage?: string; continues?: boolean } = {},
+): Promise<void> {
+  const uploads = openUploads({ directory: store, limits: uploadLimits(64), ...options });
+  return uploads.receive(Readable.from([pack]), { snapshot, lineage, continues });
+}
+
+const inStore = () => (existsSync(store) ? readdirSync(store) : []);
+
+async function isRefused(
+  upload: { pack: Buffer; snapshot: string },
+  code: string,
+  limits?: UploadLimits,
+): Promise<void> {
+  const refused = await take(upload, limits && { limits }).catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(UploadError);
+  expect(refused).toMatchObject({ code });
+  expect(inStore()).toEqual([]);
+}
+
+const hello = blobOf('hello\n');
+const plain = () => snapshotOf({ main: treeOf(['100644', 'a', hello]), below: [hello], manifest: MANIFEST });
+
+test('what is one is taken, and restored', async () => {
+  await take(plain());
+  const copy = join(base, 'copy');
+  mkdirSync(copy);
+  await snapshots.of('mine').restore(filesAt(copy), plain().snapshot);
+  expect(readTree(copy)).toEqual({ a: { type: 'file', content: 'hello\n' } });
+});
+
+describe('an entry', () => {
+  const inside = treeOf(['100644', 'b', hello]);
+  const entries: readonly (readonly [string, readonly Entry[]])[] = [
+    ["named '..'", [['40000', '..', inside]]],
+    ["named '.'", [['100644', '.', hello]]],
+    ['without a name', [['100644', '', hello]]],
+    ['with a slash', [['100644', 'a/../../b', hello]]],
+    ['with an absolute path', [['100644', '/etc/passwd', hello]]],
+    ['of version control among the files', [['40000', '.git', inside]]],
+    ['of version control, spelled otherwise, among the files', [['40000', '.GIT ', inside]]],
+    ['of a name that is too long', [['100644', 'n'.repeat(256), hello]]],
+    [
+      'that stands twice',
+      [
+        ['100644', 'a', hello],
+        ['100644', 'a', hello],
+      ],
+    ],
+    [
+      'that is a file and a directory',
+      [
+        ['100644', 'a', hello],
+        ['40000', 'a', inside],
+      ],
+    ],
+    [
+      'out of order',
+      [
+        ['100644', 'b', hello],
+        ['100644', 'a', hello],
+      ],
+    ],
+    ['of mode 100664', [['100664', 'a', hello]]],
+    ['of mode 0100644', [['0100644', 'a', hello]]],
+    ['of mode 104755', [['104755', 'a', hello]]],
+    ['that is a repository elsewhere', [['160000', 'a', nameOf(hello)]]],
+    ['that is a directory and says it is a file', [['100644', 'a', inside]]],
+    ['that is a file and says it is a directory', [['40000', 'a', hello]]],
+  ];
+  test.each(entries)('%s is refused', async (_, all) => {
+    const refused = await take(
+      snapshotOf({ main: treeOf(...all), below: [hello, inside], manifest: MANIFEST }),
+    ).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: expect.stringMatching(/^(malformed|incomplete)$/) });
+    expect(inStore()).toEqual([]);
+  });
+
+  test.each([
+    ['without a target', ''],
+    ['with a NUL in its target', 'a\0b'],
+    ['with a target that is too long', 'x'.repeat(4096)],
+  ])('that is a link %s is refused', async (_, target) => {
+    const link = blobOf(target);
+    await isRefused(
+      snapshotOf({ main: treeOf(['120000', 'a', link]), below: [link], manifest: MANIFEST }),
+      'malformed',
+    );
+  });
+
+  test('that is a link as long as one may be is taken', async () => {
+    const link = blobOf('x'.repeat(4095));
+    const long = treeOf(['120000', 'a', link], ['100644', 'n'.repeat(255), hello]);
+    await take(snapshotOf({ main: long, below: [link, hello], manifest: MANIFEST }));
+  });
+});
+
+describe('a snapshot', () => {
+  const main = treeOf(['100644', 'a', hello]);
+  const broken: readonly (readonly [string, Parameters<typeof snapshotOf>[0]])[] = [
+    ['with an entry of its own', { main, top: [['40000', 'other', main]] }],
+    ['without its manifest in JSON', { main, manifest: '{' }],
+    ['with a manifest of another form', { main, manifest: { ...MANIFEST, format: 2 } }],
+    ['with a manifest that says more', { main, manifest: { ...MANIFEST, more: 1 } }],
+    ['with a manifest that is spelled otherwise', { main, manifest: '{"kept":{},"format":1,"leftOut":{}}' }],
+    ['that keeps a path above it', { main, manifest: { ...MANIFEST, kept: { main: ['../a'] } } }],
+    ['that keeps an absolute path', { main, manifest: { ...MANIFEST, kept: { main: ['/etc'] } } }],
+    ['that keeps a path of another root', { main, manifest: { ...MANIFEST, kept: { other: ['a'] } } }],
+    ['that leaves out a path above it', { main, manifest: { ...MANIFEST, leftOut: { main: ['a/../..'] } } }],
+    ['with metadata that is none', { main, metadata: treeOf(['100644', '=a', hello]) }],
+    ['with metadata without its mark', { main, metadata: treeOf(['40000', '.git', main]) }],
+    [
+      'with metadata of a directory that is not there',
+      { main, metadata: treeOf(['40000', '=b', treeOf()]), below: [treeOf()] },
+    ],
+    ["with metadata that is '..'", { main, metadata: treeOf(['40000', '=..', main]) }],
+  ];
+  test.each(broken)('%s is refused', async (_, parts) => {
+    const manifest = parts.manifest ?? MANIFEST;
+    await isRefused(
+      snapshotOf({ ...parts, manifest, below: [hello, main, ...(parts.below ?? [])] }),
+      'malformed',
+    );
+  });
+
+  test('of two roots, of none, or of another is refused', async () => {
+    for (const names of [['main', 'more'], [], ['other']]) {
+      const files = treeOf(...names.map((name): Entry => ['40000', name, main]));
+      const said = blobOf(JSON.stringify(MANIFEST));
+      const root = treeOf(
+        ['40000', 'files', files],
+        ['100644', 'manifest', said],
+        ['40000', 'metadata', treeOf()],
+      );
+      const objects = [root, files, said, treeOf(), ...(names.length > 0 ? [main, hello] : [])];
+      await isRefused({ snapshot: nameOf(root), pack: packOf(unique(objects)) }, 'malformed');
+    }
+  });
+
+  test('that is a file, or not there, is refused', async () => {
+    await isRefused({ snapshot: nameOf(hello), pack: packOf([hello]) }, 'incomplete');
+    await isRefused({ snapshot: '0'.repeat(40), pack: packOf([hello]) }, 'incomplete');
+  });
+
+  test('of which something is missing, or with which something else comes, is refused', async () => {
+    const { snapshot, objects } = plain();
+    // Git knows the tree of nothing by itself.
+    const nothing = treeOf();
+    for (const missing of objects.filter(
+      (each) => 'raw' in each || each.content.length > nothing.content.length,
+    )) {
+      await isRefused({ snapshot, pack: packOf(objects.filter((each) => each !== missing)) }, 'incomplete');
+    }
+    await isRefused({ snapshot, pack: packOf([...objects, blobOf('more')]) }, 'malformed');
+    await isRefused({ snapshot, pack: packOf([...objects, treeOf(['100644', 'x', hello])]) }, 'malformed');
+  });
+
+  test('of somebody else is not had by naming it', async () => {
+    await take(plain(), { lineage: 'theirs' });
+    const { snapshot, objects } = plain();
+    const upload = { snapshot, pack: packOf([]) };
+    await expect(take(upload)).rejects.toMatchObject({ code: 'incomplete' });
+    await expect(take({ snapshot, pack: packOf(objects.slice(0, 1)) })).rejects.toMatchObject({
+      code: 'incomplete',
+    });
+    expect(inStore()).toEqual(['theirs.git']);
+    expect(await snapshots.of('mine').has(snapshot)).toBe(false);
+    // Who has it may name it again.
+    await take(upload, { lineage: 'theirs', continues: true });
+  });
+
+  test('is not built on what an upload left that was refused', async () => {
+    await take(plain());
+    const extra = blobOf('extra');
+    const { snapshot, objects } = plain();
+    const refused = take({ snapshot, pack: packOf([...objects, extra]) }, { continues: true });
+    await expect(refused).rejects.toMatchObject({ code: 'malformed' });
+    const next = snapshotOf({ main: treeOf(['100644', 'a', extra]), manifest: MANIFEST });
+    await expect(take(next, { continues: true })).rejects.toMatchObject({ code: 'incomplete' });
+  });
+});
+
+describe('a pack', () => {
+  const whole = plain();
+  const zipped = deflateSync(hello.content);
+  const header = objectHeader(3, hello.content.length);
+  const emptyBlock = Buffer.from([0, 0, 0, 0xff, 0xff]);
+  const endless = Buffer.concat([
+    Buffer.from([0x78, 1]),
+    ...Array.from({ length: 100_000 }, () => emptyBlock),
+  ]);
+  const bad: readonly (readonly [string, () => Buffer])[] = [
+    ['of nothing', () => Buffer.alloc(0)],
+    ['of text', () => Buffer.from('hello, this is no pack at all; but it is longer than one has to be')],
+    ['of another version', () => withByte(whole.pack, 7, 3)],
+    ['with a wrong checksum', () => withByte(whole.pack, whole.pack.length - 1, 0)],
+    ['that is cut short', () => whole.pack.subarray(0, whole.pack.length - 30)],
+    ['that promises more objects', () => packOf(whole.objects, { count: whole.objects.length + 1 })],
+    ['that promises fewer objects', () => packOf(whole.objects, { count: whole.objects.length - 1 })],
+    ['that goes on behind', () => packOf(whole.objects, { trail: Buffer.from('more') })],
+    ['with an object twice', () => packOf([...whole.objects, hello])],
+    ['with a commit', () => packOf([...whole.objects, { raw: Buffer.concat([objectHeader(1, 6), zipped]) }])],
+    [
+      'with a delta',
+      () =>
+        packOf([...whole.objects, { raw: Buffer.concat([objectHeader(6, 6), Buffer.from([12]), zipped]) }]),
+    ],
+    [
+      'with a delta to anything',
+      () =>
+        packOf([...whole.objects, { raw: Buffer.concat([objectHeader(7, 6), Buffer.alloc(20), zipped]) }]),
+    ],
+    [
+      'with an object that is longer than it says',
+      () => packOf([{ raw: Buffer.concat([objectHeader(3, 5), zipped]) }]),
+    ],
+    [
+      'with an object that is shorter than it says',
+      () => packOf([{ raw: Buffer.concat([objectHeader(3, 7), zipped]) }]),
+    ],
+    [
+      'with an object that does not unpack',
+      () => packOf([{ raw: Buffer.concat([header, Buffer.from('no zlib at all')]) }]),
+    ],
+    ['with an object that never ends', () => packOf([{ raw: Buffer.concat([header, endless]) }])],
+    ['with a header that never ends', () => packOf([{ raw: Buffer.alloc(100, 0xff) }])],
+    [
+      'with a tree that is none',
+      () => packOf([...whole.objects, { type: 'tree', content: Buffer.from('100644 a') }]),
+    ],
+  ];
+  test.each(bad)('%s is refused', async (_, pack) => {
+    await isRefused({ snapshot: whole.snapshot, pack: pack() }, 'malformed');
+  });
+
+  test('that promises four thousand million objects, or one without end, is refused before anything is made of it', async () => {
+    await isRefused({ snapshot: whole.snapshot, pack: packOf([], { count: 0xffffffff }) }, 'too_large');
+    const huge = { raw: Buffer.concat([objectHeader(3, 2 ** 50), zipped]) };
+    await isRefused({ snapshot: whole.snapshot, pack: packOf([huge]) }, 'too_large');
+  });
+
+  test('whose large file is longer or shorter than it says is refused', async () => {
+    const size = 3 * 1024 * 1024;
+    const packed = deflateSync(Buffer.alloc(size, 1));
+    for (const said of [size - 1, size + 1]) {
+      const raw = Buffer.concat([objectHeader(3, said), packed]);
+      await isRefused({ snapshot: whole.snapshot, pack: packOf([{ raw }]) }, 'malformed');
+    }
+    const cut = Buffer.concat([objectHeader(3, size), packed.subarray(0, packed.length / 2)]);
+    await isRefused({ snapshot: whole.snapshot, pack: packOf([{ raw: cut }]) }, 'malformed');
+  });
+
+  test('with any byte changed, cut anywhere, is refused, or is what it was', async () => {
+    const git = { searchPath: process.env.PATH ?? '', timeoutMs: 60_000 };
+    let number = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.nat(), fc.nat(255), fc.boolean(), async (place, byte, cuts) => {
+        number += 1;
+        const at = place % whole.pack.length;
+        const changed = cuts ? whole.pack.subarray(0, at) : sealed(withByte(whole.pack, at, byte));
+        const directory = join(base, `fuzz-${number}`);
+        mkdirSync(directory);
+        writeFileSync(join(directory, 'pack'), changed);
+        const kept = join(base, `kept-${number}.git`);
+        const receipt = { directory, snapshot: whole.snapshot, store: kept, continues: false, git };
+        const refused = await receive({ ...receipt, limits: uploadLimits(1) }).catch(
+          (error: unknown) => error,
+        );
+        if (refused === undefined) expect(contentOf(changed)).toEqual(contentOf(whole.pack));
+        else expect(refused).toBeInstanceOf(UploadError);
+        expect(existsSync(kept)).toBe(refused === undefined);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+function withByte(bytes: Buffer, at: number, byte: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[at] = byte;
+  return copy;
+}
+
+/** With the checksum that its bytes have: an attacker can count too. */
+function sealed(pack: Buffer): Buffer {
+  const body = pack.subarray(0, pack.length - 20);
+  return Buffer.concat([body, createHash('sha1').update(body).digest()]);
+}
+
+/** The bytes but the checksum, and the level of compression that zlib notes and nobody reads. */
+function contentOf(pack: Buffer): string {
+  const text = pack.subarray(0, pack.length - 20).toString('latin1');
+  return ['\x01', '\x5e', '\x9c', '\xda'].reduce((all, level) => all.replaceAll(`x${level}`, 'zlib'), text);
+}
+
+describe('a bomb', () => {
+  test('of directories that stand twice in each other is refused at once', async () => {
+    let main = treeOf(['100644', 'a', hello]);
+    const below: PackObject[] = [hello];
+    for (let level = 0; level < 100; level += 1) {
+      below.push(main);
+      main = treeOf(['40000', 'x', main], ['40000', 'y', main]);
+    }
+    const bomb = snapshotOf({ main, below, manifest: MANIFEST });
+    expect(bomb.pack.length).toBeLessThan(20_000);
+    await isRefused(bomb, 'too_large');
+  });
+
+  test('of the same file again and again is refused', async () => {
+    const mebibyte = blobOf(Buffer.alloc(1024 * 1024));
+    const entries = Array.from(
+      { length: 600 },
+      (_, index): Entry => ['100644', String(1000 + index), mebibyte],
+    );
+    await isRefused(
+      snapshotOf({ main: treeOf(...entries), below: [mebibyte], manifest: MANIFEST }),
+      'too_large',
+    );
+  });
+
+  test('of long names on long ways is refused', async () => {
+    const name = 'n'.repeat(255);
+    let main = treeOf(
+      ...Array.from({ length: 4_000 }, (_, index): Entry => ['100644', String(10_000 + index), hello]),
+    );
+    const below: PackObject[] = [hello];
+    for (let level = 0; level < 180; level += 1) {
+      below.push(main);
+      main = treeOf(['40000', name, main]);
+    }
+    await isRefused(snapshotOf({ main, below, manifest: MANIFEST }), 'too_large');
+  });
+
+  test('of levels, some of which stand at the top as well, is refused', async () => {
+    const levels = [treeOf(['100644', 'a', hello])];
+    for (let level = 1; level <= 300; level += 1) levels.push(treeOf(['40000', 'd', levels.at(-1) ?? '']));
+    const entries = levels.map((tree, index): Entry => ['40000', String(1000 + index), tree]);
+    await isRefused(
+      snapshotOf({ main: treeOf(...entries), below: [hello, ...levels], manifest: MANIFEST }),
+      'too_large',
+    );
+  });
+});
+
+describe('a limit', () => {
+  const nested = treeOf(['40000', 'd', treeOf(['100644', 'b', hello])]);
+  const small = () =>
+    snapshotOf({
+      main: treeOf(['100644', 'a', hello], ['40000', 'c', nested]),
+      below: [hello, nested, treeOf(['100644', 'b', hello])],
+      manifest: MANIFEST,
+    });
+  const bytes = JSON.stringify(MANIFEST).length + 2 * hello.content.length;
+  test.each<[keyof UploadLimits, number]>([
+    ['packBytes', small().pack.length],
+    ['filesBytes', bytes],
+    ['fileBytes', JSON.stringify(MANIFEST).length],
+    // Three of the snapshot, the root, and four below it.
+    ['entries', 8],
+    ['depth', 2],
+  ])('%s takes %i and not one less', async (name, limit) => {
+    await isRefused(small(), 'too_large', limitsOf({ [name]: limit - 1 }));
+    await take(small(), { limits: limitsOf({ [name]: limit }) });
+  });
+
+  test('pathBytes takes what all paths have, and not one less', async () => {
+    const paths = ['files', 'files/main', 'files/main/a', 'manifest', 'metadata'];
+    const listed = paths.reduce((sum, path) => sum + 54 + path.length + 1, 0);
+    await isRefused(plain(), 'too_large', limitsOf({ pathBytes: listed - 1 }));
+    await take(plain(), { limits: limitsOf({ pathBytes: listed }) });
+  });
+
+  test('checkMs ends what takes longer', async () => {
+    await isRefused(plain(), 'too_large', limitsOf({ checkMs: 1 }));
+  });
+
+  test('idleMs ends what stands still', async () => {
+    const uploads = openUploads({ directory: store, limits: limitsOf({ idleMs: 50 }) });
+    const body = new PassThrough();
+    body.write(plain().pack.subarray(0, 40));
+    const taken = uploads.receive(body, { snapshot: plain().snapshot, lineage: 'mine', continues: false });
+    await expect(taken).rejects.toMatchObject({ code: 'cut_off' });
+    expect(inStore()).toEqual([]);
+  });
+
+  test('atOnce sends away who comes when others are there, and takes them later', async () => {
+    const uploads = openUploads({ directory: store, limits: uploadLimits(1), atOnce: 1 });
+    const body = new PassThrough();
+    const request = { snapshot: plain().snapshot, lineage: 'mine', continues: false };
+    const first = uploads.receive(body, request);
+    await expect(uploads.receive(Readable.from([plain().pack]), request)).rejects.toMatchObject({
+      code: 'busy',
+    });
+    body.end(plain().pack);
+    await first;
+    await uploads.receive(Readable.from([plain().pack]), request);
+  });
+});
+
+test('an upload that is cut off leaves nothing', async () => {
+  const uploads = openUploads({ directory: store, limits: uploadLimits(1) });
+  const body = new PassThrough();
+  body.write(plain().pack.subarray(0, 40));
+  const taken = uploads.receive(body, { snapshot: plain().snapshot, lineage: 'mine', continues: false });
+  body.destroy(new Error('the connection broke'));
+  await expect(taken).rejects.toMatchObject({ code: 'cut_off' });
+  expect(inStore()).toEqual([]);
+});
+
+test('what links lead to is not written by a restore', async () => {
+  const victim = join(base, 'victim');
+  mkdirSync(victim);
+  writeFileSync(join(victim, 'a'), 'mine');
+  const link = blobOf(victim);
+  const first = snapshotOf({ main: treeOf(['120000', 'd', link]), below: [link], manifest: MANIFEST });
+  const inside = treeOf(['100644', 'a', hello]);
+  const second = snapshotOf({
+    main: treeOf(['40000', 'd', inside]),
+    below: [hello, inside],
+    manifest: MANIFEST,
+  });
+  await take(first);
+  await take(second, { continues: true });
+  const copy = join(base, 'copy');
+  mkdirSync(copy);
+  const tree = async (snapshot: string): Promise<Tree> => {
+    await snapshots.of('mine').restore(filesAt(copy), snapshot);
+    return readTree(copy);
+  };
+  expect(await tree(first.snapshot)).toEqual({ d: { type: 'link', to: victim } });
+  expect(await tree(second.snapshot)).toEqual({
+    d: { type: 'directory' },
+    'd/a': { type: 'file', content: 'hello\n' },
+  });
+  expect(readFileSync(join(victim, 'a'), 'utf8')).toBe('mine');
+});
