@@ -10,6 +10,8 @@ import { listen } from '../src/api/server.ts';
 import { systemClock } from '../src/clock.ts';
 import { ensureEmbeddedKey } from '../src/store/bootstrap.ts';
 import { openSnapshots } from '../src/workspace/snapshots/open-snapshots.ts';
+import { uploadLimits } from '../src/workspace/uploads/limits.ts';
+import { openUploads } from '../src/workspace/uploads/uploads.ts';
 import { openParts, startBenchWorker } from './parts.ts';
 
 const apiKey = process.env.BENCH_API_KEY ?? '';
@@ -27,9 +29,11 @@ const resolveProfile = (request: { readonly model: string }) => ({
   model: request.model,
   mode: 'auto' as const,
 });
-const snapshots = openSnapshots({ directory: join(config.dataDir, 'snapshots') });
+const directory = join(config.dataDir, 'snapshots');
+const snapshots = openSnapshots({ directory });
+const uploads = openUploads({ directory, limits: uploadLimits(config.uploadMib) });
 const api = createApi({
-  ...{ db, queue, bus, models, log, snapshots, resolveProfile, dataDir: config.dataDir },
+  ...{ db, queue, bus, models, log, snapshots, uploads, resolveProfile, dataDir: config.dataDir },
   allowLocal: false,
   repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,

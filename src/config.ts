@@ -46,6 +46,8 @@ export interface Config {
   readonly dataDir: string;
   /** Where hosts share snapshots of workspaces: a path or a git remote; each keeps its own where not set. */
   readonly snapshots?: string;
+  /** MiB that one upload of a directory may take, compressed. */
+  readonly uploadMib: number;
   readonly concurrency: number;
   /** `provider/model`, or a bare model name where one provider is configured. */
   readonly model?: string;
@@ -126,7 +128,8 @@ export interface ProviderConfig {
   readonly baseUrl?: string;
 }
 
-export { projectRules, userConfigFile } from './config/layers.ts';
+export { MAX_SETTINGS_BYTES } from './config/files.ts';
+export { PROJECT_CONFIG, projectRules, projectRulesIn, userConfigFile } from './config/layers.ts';
 export type { SettingKey, Source } from './config/settings.ts';
 
 export interface LoadOptions {

@@ -18,6 +18,7 @@ import { sessionRoutes } from './session-routes.ts';
 import { TailHub } from './tails.ts';
 import { taskRoutes } from './task-routes.ts';
 import { whyRoutes } from './why-routes.ts';
+import { workspaceRoutes } from './workspace-routes.ts';
 
 export type { ApiDeps, ProfileRequest } from './deps.ts';
 
@@ -52,6 +53,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...ruleRoutes(deps),
     ...outputRoutes(deps),
     ...filesRoutes(deps),
+    ...workspaceRoutes(deps),
     ...catalogRoutes(deps),
     ...healthRoutes(deps),
   ];

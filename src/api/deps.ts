@@ -10,6 +10,7 @@ import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
 import type { Wake } from '../store/turns.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
+import type { Uploads } from '../workspace/uploads/uploads.ts';
 
 /** What a task asks its agent to be: the agent's own defaults where it says nothing. */
 export interface ProfileRequest {
@@ -38,6 +39,7 @@ export interface ApiDeps {
   /** Capybara's own directory, which no task may work in. */
   readonly dataDir: string;
   readonly snapshots: Snapshots;
+  readonly uploads: Uploads;
   readonly log: Log;
   readonly clock: Clock;
 }

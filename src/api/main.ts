@@ -14,6 +14,8 @@ import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
+import { uploadLimits } from '../workspace/uploads/limits.ts';
+import { openUploads } from '../workspace/uploads/uploads.ts';
 import { type Api, type ApiDeps, createApi } from './app.ts';
 import { listen } from './server.ts';
 import type { CreateTask } from './wire.ts';
@@ -85,12 +87,11 @@ export function composeApi(
 ): { readonly app: Api; close(): Promise<void> } {
   const { backends, log, allowLocal, moreTools = [] } = parts;
   const queue = backends.queue.queue();
-  const snapshots = openSnapshots({
-    directory: join(config.dataDir, 'snapshots'),
-    shared: config.snapshots,
-  });
+  const directory = join(config.dataDir, 'snapshots');
+  const snapshots = openSnapshots({ directory, shared: config.snapshots });
   const app = createApi({
     ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
+    uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),
     models: createModels(config.providers, { model: config.model }),
     resolveProfile: agentsOf(config, moreTools).resolve,

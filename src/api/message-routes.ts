@@ -1,5 +1,4 @@
 /** `POST /v1/sessions/:id/messages`: saying something to a task in hand. */
-import { createHash } from 'node:crypto';
 import { newId } from '../clock.ts';
 import { textOf } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
@@ -7,6 +6,7 @@ import { storableText } from '../store/json.ts';
 import { postMessage } from '../store/tasks.ts';
 import { readMessage, unfinishedTask } from '../store/views-tasks.ts';
 import type { ApiDeps } from './deps.ts';
+import { derivedId } from './derived-id.ts';
 import { conflict } from './problem.ts';
 import { checkPrompt } from './prompt.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
@@ -46,7 +46,7 @@ async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
   checkPrompt(body.text);
   const { id: sessionId } = await sessionOf(deps, call);
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
-  const id = key === undefined ? newId(deps.clock) : messageIdOf(sessionId, key);
+  const id = key === undefined ? newId(deps.clock) : derivedId(sessionId, key);
   const earlier = key === undefined ? undefined : await readMessage(deps.db, { sessionId, id });
   if (earlier !== undefined) return repeated(sessionId, body.text, earlier);
 
@@ -57,12 +57,6 @@ async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
   if (!posted || posted.outcome === 'ended' || posted.outcome === 'not_found') throw noRunningTask(sessionId);
   const first = posted.outcome === 'repeated' ? await readMessage(deps.db, { sessionId, id }) : undefined;
   return first === undefined ? said(sessionId, taskId, body.text) : repeated(sessionId, body.text, first);
-}
-
-/** One message per session and key: the row's own id makes it so. */
-function messageIdOf(sessionId: string, key: string): string {
-  const digits = createHash('sha256').update(`${sessionId}\n${key}`).digest('hex').slice(0, 32);
-  return digits.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-8$3-8$4-$5');
 }
 
 function repeated(

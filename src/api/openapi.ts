@@ -11,6 +11,7 @@ import { Problem } from './wire.ts';
 
 const TITLE = 'Capybara';
 const VERSION = 'v1';
+const BYTES = { type: 'string', format: 'binary' } as const;
 
 /** Problems that any route may answer with, by status. */
 const COMMON_PROBLEMS: Readonly<Record<number, readonly string[]>> = {
@@ -50,11 +51,16 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
     summary: route.summary,
     ...(route.open ? { security: [] } : {}),
     requestParams: { ...path, ...query, ...header },
-    ...(route.body === undefined
-      ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: route.body } } } }),
+    ...bodyOf(route),
     responses: responsesOf(route),
   };
+}
+
+function bodyOf({ body, stream }: Route): Pick<ZodOpenApiOperationObject, 'requestBody'> {
+  if (stream !== undefined)
+    return { requestBody: { required: true, content: { [stream]: { schema: BYTES } } } };
+  if (body === undefined) return {};
+  return { requestBody: { required: true, content: { 'application/json': { schema: body } } } };
 }
 
 /** `POST /v1/tasks/:id/cancel` is `postTasksIdCancel`. */
@@ -63,13 +69,14 @@ function operationIdOf({ method, path }: Route): string {
   return [method, ...words.map((word) => word.charAt(0).toUpperCase() + word.slice(1))].join('');
 }
 
-function responsesOf({ success, problems, open, body }: Route): ZodOpenApiResponsesObject {
+function responsesOf({ success, problems, open, body, stream }: Route): ZodOpenApiResponsesObject {
   const json = success.schema === undefined ? {} : { 'application/json': { schema: success.schema } };
   const media = (success.media ?? []).map((type) => [type, { schema: z.string() }]);
   const byStatus = merged([
     COMMON_PROBLEMS,
     open ? {} : { 401: ['missing_key', 'invalid_key'] },
     body === undefined ? {} : { 400: ['malformed_json'], 415: ['unsupported_media_type'] },
+    stream === undefined ? {} : { 415: ['unsupported_media_type'] },
     problems ?? {},
   ]);
   return {

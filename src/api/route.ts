@@ -45,6 +45,8 @@ export interface Route {
   readonly query?: z.ZodType;
   readonly headers?: z.ZodObject;
   readonly body?: z.ZodType;
+  /** The media type of a body that is no JSON: its handler reads it as it comes. */
+  readonly stream?: string;
   readonly success: Success;
   /** Codes of its own problems, by status. */
   readonly problems?: Readonly<Record<number, readonly string[]>>;
@@ -71,7 +73,11 @@ export interface ServeOptions {
 export function serve(app: Express, routes: readonly Route[], { authenticate }: ServeOptions): void {
   const readJson = express.json({ limit: MAX_BODY_BYTES, type: ['application/json', '+json'] });
   for (const each of routes) {
-    const before = [...(each.open ? [] : [authenticate]), ...(each.body ? [requireJson, readJson] : [])];
+    const before = [
+      ...(each.open ? [] : [authenticate]),
+      ...(each.body ? [requireJson, readJson] : []),
+      ...(each.stream ? [requireMedia(each.stream)] : []),
+    ];
     app[each.method](each.path, ...before, handlerOf(each));
   }
   for (const path of new Set(routes.map((each) => each.path))) {
@@ -119,6 +125,15 @@ const requireJson: RequestHandler = (request, _response, next) => {
     `Send the request body as JSON with Content-Type: application/json; found ${found}.`,
   );
 };
+
+function requireMedia(expected: string): RequestHandler {
+  return (request, _response, next) => {
+    const found = request.headers['content-type'];
+    if (found?.toLowerCase() === expected) return next();
+    const shown = found === undefined ? 'none' : JSON.stringify(found.slice(0, 60));
+    throw unsupportedMedia(`Send the request body with Content-Type: ${expected}; found ${shown}.`);
+  };
+}
 
 function wrongMethod(request: Request, methods: readonly string[]): ApiProblem {
   return new ApiProblem({

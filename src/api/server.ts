@@ -6,6 +6,9 @@ import type { Api } from './app.ts';
 /** How long requests in hand may take once the server closes. */
 export const CLOSE_GRACE_MS = 5_000;
 
+/** How long a request may take to arrive, in milliseconds: a large directory over a slow line. Who stands still is cut off sooner. */
+const ARRIVAL_MS = 60 * 60_000;
+
 export interface Address {
   readonly host: string;
   /** 0 takes a free one. */
@@ -22,7 +25,8 @@ export interface Listening {
 /** Serves the API. Throws `UserError` (exit code 3): `port_in_use`, `port_refused` or `bad_host`. */
 export async function listen(api: Api, { host, port }: Address): Promise<Listening> {
   // A client that vanished without a word is noticed by the kernel's probes.
-  const server = createServer({ keepAlive: true, keepAliveInitialDelay: 30_000 }, api);
+  const options = { keepAlive: true, keepAliveInitialDelay: 30_000, requestTimeout: ARRIVAL_MS };
+  const server = createServer(options, api);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, { host, port })));
     server.listen(port, host, resolve);

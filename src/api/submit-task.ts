@@ -10,12 +10,13 @@ import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import type { Caller } from '../store/keys.ts';
 import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '../store/tasks.ts';
-import { readWorkspacePath } from '../store/views-sessions.ts';
+import { readSessionFiles } from '../store/views-files.ts';
 import { findIdempotent } from '../store/views-tasks.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
 import { checkPrompt, titleOf } from './prompt.ts';
+import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
 import type { CreateTask } from './wire.ts';
 
 export interface TaskRequest {
@@ -37,7 +38,7 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
   if (repeated !== undefined) throw idempotencyConflict();
 
   checkPrompt(body.prompt);
-  const session = await sessionOf(deps, body);
+  const session = await sessionOf(deps, teamId, body);
   const profile = profileOf(deps, body, await rulesOfProject(deps, teamId, session));
   const outcome = await createTask(deps.db, {
     teamId,
@@ -89,12 +90,14 @@ function hashOf(body: CreateTask): string {
  * cloned (`worker/provision.ts`).
  */
 async function rulesOfProject(
-  { db }: ApiDeps,
+  deps: ApiDeps,
   teamId: string,
   session: TaskSession,
 ): Promise<readonly ConfiguredRule[]> {
   const { id } = session;
-  const path = 'workspace' in session ? session.workspace.path : await readWorkspacePath(db, { teamId, id });
+  const files = 'workspace' in session ? session.workspace : await readSessionFiles(deps.db, { teamId, id });
+  const { kind, path, lineage, base } = files ?? {};
+  if (kind === 'upload' && lineage && base) return uploadedRules(deps, { lineage, base });
   return path == null ? [] : projectRules(path);
 }
 
@@ -133,12 +136,12 @@ function newTask({ clock }: ApiDeps, body: CreateTask, profile: Profile): NewTas
   };
 }
 
-async function sessionOf(deps: ApiDeps, body: CreateTask): Promise<TaskSession> {
+async function sessionOf(deps: ApiDeps, teamId: string, body: CreateTask): Promise<TaskSession> {
   const { sessionId, workspace = { kind: 'empty' } } = body;
+  const { clock } = deps;
   if (sessionId === undefined) {
-    const { clock } = deps;
-    const own = await workspaceOf(deps, workspace);
-    return { id: newId(clock), title: titleOf(body.prompt), workspace: { id: newId(clock), ...own } };
+    const found = await workspaceOf(deps, teamId, workspace);
+    return { id: newId(clock), title: titleOf(body.prompt), workspace: { id: newId(clock), ...found } };
   }
   if (body.workspace !== undefined) {
     throw badRequest(
@@ -151,20 +154,21 @@ async function sessionOf(deps: ApiDeps, body: CreateTask): Promise<TaskSession> 
   return { id };
 }
 
-type NewWorkspace = Omit<Extract<TaskSession, { workspace: unknown }>['workspace'], 'id'>;
-
-/** Whether there is such a repository is for a worker to see: who waits for an answer here does not wait for another host. */
 async function workspaceOf(
   deps: ApiDeps,
+  teamId: string,
   asked: NonNullable<CreateTask['workspace']>,
 ): Promise<NewWorkspace> {
   switch (asked.kind) {
     case 'local':
       return { kind: 'local', path: await localPath(deps, asked.path) };
     case 'git': {
+      // Whether there is such a repository is for a worker to see: who waits for an answer here does not wait for another host.
       const { url } = checkRepository(asked.url, deps.repositories);
       return { kind: 'git', path: null, source: { url, ref: readRef(asked.ref) } };
     }
+    case 'upload':
+      return uploadedWorkspace(deps, { teamId, id: asked.id });
     case 'empty':
       return { kind: 'empty', path: null };
   }

@@ -42,7 +42,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
         400: ['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider', 'bad_workspace'],
         403: ['local_workspace'],
         404: ['not_found'],
-        409: ['idempotency_conflict', 'session_archived'],
+        409: ['idempotency_conflict', 'session_archived', 'files_elsewhere'],
         413: ['prompt_too_large'],
       },
       handle: (call) => create(deps, call),

@@ -4,11 +4,11 @@
  */
 import { z } from 'zod';
 import { EVENT_TYPES } from '../core/event.ts';
-import { Workspace, WorkspaceInput } from './wire-workspace.ts';
+import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
 export { Why, WhyTask } from './wire-why.ts';
-export { WorkspaceInput } from './wire-workspace.ts';
+export * from './wire-workspace.ts';
 
 /** Longest prompt that is accepted, in UTF-8 bytes. */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
@@ -126,7 +126,7 @@ export const Session = z
     parentId: z.string().nullable(),
     title: z.string(),
     state: z.enum(['idle', 'thinking', 'executing', 'waiting', 'completed', 'failed']),
-    workspace: Workspace,
+    workspace: SessionWorkspace,
     createdAt: timestamp,
     archivedAt: timestamp.nullable(),
   })

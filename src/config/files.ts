@@ -98,11 +98,18 @@ function valueEnd(text: string, start: number, lineEnd: number): number | undefi
 /** Every scalar of a YAML file; `undefined` where there is none. */
 export function readYamlFile(file: string): readonly FileSetting[] | undefined {
   const text = readText(file);
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : readYaml(file, text);
+}
+
+/** Every scalar of a text that is YAML. `file`: what it is called. */
+export function readYaml(file: string, text: string): readonly FileSetting[] {
   // Loaded only where there is such a file: it costs a start 20 ms.
   const yaml = createRequire(import.meta.url)('yaml') as typeof import('yaml');
   const lines = new yaml.LineCounter();
-  const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = yaml.parseDocument(text.replace(/^\uFEFF/, ''), {
+    lineCounter: lines,
+    prettyErrors: false,
+  });
   const problem = document.errors[0];
   if (problem) {
     const { line, col } = lines.linePos(problem.pos[0]);

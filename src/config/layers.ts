@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { type ConfiguredRule, sayRule } from '../core/permission.ts';
-import { type FileSetting, readEnvFile, readYamlFile } from './files.ts';
+import { type FileSetting, readEnvFile, readYaml, readYamlFile } from './files.ts';
 import { metaOf, parseSetting, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
 
 export interface Found {
@@ -96,6 +96,9 @@ function notFromHere({ name, where }: Source): UserError {
   );
 }
 
+/** A project's own settings, from its root. */
+export const PROJECT_CONFIG = '.capybara/config.yaml';
+
 const VCS_DIRECTORIES = ['.git', '.hg', '.svn', '.jj'];
 
 /**
@@ -105,7 +108,7 @@ const VCS_DIRECTORIES = ['.git', '.hg', '.svn', '.jj'];
 function projectConfigFile(cwd: string): string | undefined {
   const candidates: string[] = [];
   for (let directory = resolve(cwd); ; directory = dirname(directory)) {
-    candidates.push(join(directory, '.capybara', 'config.yaml'));
+    candidates.push(join(directory, PROJECT_CONFIG));
     if (VCS_DIRECTORIES.some((name) => existsSync(join(directory, name)))) break;
     if (dirname(directory) === directory) return candidates.slice(0, 1).find(existsSync);
   }
@@ -130,6 +133,11 @@ export function projectRules(directory: string): readonly ConfiguredRule[] {
   const file = projectConfigFile(directory);
   const settings = file === undefined ? undefined : readYamlFile(file);
   return file === undefined || !settings ? [] : rulesOf(file, settings.filter(isRule));
+}
+
+/** The same of a project whose file is at hand. */
+export function projectRulesIn(file: string, text: string): readonly ConfiguredRule[] {
+  return rulesOf(file, readYaml(file, text).filter(isRule));
 }
 
 function rulesOf(file: string, settings: readonly FileSetting[]): readonly ConfiguredRule[] {

@@ -40,6 +40,9 @@ export const MAX_RULES = 500;
 export const MAX_ALLOWED_PATHS = 100;
 /** Longest time that a person may be given to answer: a year. */
 export const MAX_EXPIRE_SECONDS = 366 * 24 * 60 * 60;
+/** What one upload of a directory may take, compressed: the most, and where nothing is set. */
+export const MAX_UPLOAD_MIB = 65_536;
+export const DEFAULT_UPLOAD_MIB = 1_024;
 export const DEFAULT_PORT = 7070;
 export const DEFAULT_CONCURRENCY = 16;
 
@@ -170,6 +173,7 @@ export const SETTINGS = z.object({
       expected: 'an absolute path, or the address of a git remote',
     })
     .optional(),
+  uploadMib: whole('CAPYBARA_UPLOAD_MIB', 1, MAX_UPLOAD_MIB).default(DEFAULT_UPLOAD_MIB),
   concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
   sandbox: z
     .enum(['auto', 'bubblewrap', 'off'])

@@ -21,3 +21,10 @@ export interface FoundSource {
   /** The project's own rules, `ask` and `deny` only: read then, and binding for every task of the session. */
   readonly rules: readonly ConfiguredRule[];
 }
+
+/** Of an `upload` workspace. */
+export interface UploadSource {
+  readonly uploadId: string;
+  /** Where it was sent from, as its client says: shown to people, and used for nothing else. */
+  readonly directory: string;
+}

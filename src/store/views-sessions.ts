@@ -12,6 +12,7 @@ export interface SessionRow {
   readonly title: string;
   readonly state: AgentState;
   readonly workspaceKind: WorkspaceKind;
+  /** Of an `upload` workspace: where its client says that it was sent from. */
   readonly workspacePath: string | null;
   readonly workspaceSource: GitSource | null;
   readonly createdAt: Date;
@@ -37,17 +38,6 @@ export async function findSession(
   return found;
 }
 
-/** The directory of a session whose workspace is `local`. */
-export async function readWorkspacePath(
-  db: Database,
-  session: { readonly teamId: string; readonly id: string },
-): Promise<string | undefined> {
-  const [found] = await db.sql<{ path: string | null }>`
-    SELECT w.path FROM session s JOIN workspace w ON w.id = s.workspace_id
-     WHERE s.id = ${session.id} AND s.team_id = ${session.teamId}`;
-  return found?.path ?? undefined;
-}
-
 export async function readSession(
   db: Database,
   session: { readonly teamId: string; readonly id: string },
@@ -65,7 +55,8 @@ export async function readSessions(
   const { teamId, id = null, text = null, before = null } = filter;
   const rows = await db.sql<SessionRow & Record<string, unknown>>`
     SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
-           w.path AS "workspacePath", w.source AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
+           coalesce(w.path, CASE w.kind WHEN 'upload' THEN w.source->>'directory' END) AS "workspacePath",
+           CASE w.kind WHEN 'git' THEN w.source END AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
            CASE WHEN t.status = 'running' AND u.answer_position IS NOT NULL THEN 'executing'
                 WHEN t.status = 'running' THEN 'thinking'
                 WHEN t.status = 'waiting' THEN 'waiting'

@@ -13,6 +13,7 @@ import {
   MAX_PORT,
   MAX_RULES,
   MAX_SETTING_LENGTH,
+  MAX_UPLOAD_MIB,
   metaOf,
   SETTING_KEYS,
 } from '../../src/config/settings.ts';
@@ -66,6 +67,7 @@ describe('precedence', () => {
     expect(load().config).toEqual({
       port: 7070,
       dataDir: join(home, '.local', 'share', 'capybara'),
+      uploadMib: 1024,
       concurrency: 16,
       sandbox: 'auto',
       commands: { memoryMib: 8_192, processes: 2_048, fileMib: 10_240, openFiles: 16_384, cpuSeconds: 7_200 },
@@ -123,6 +125,7 @@ describe('precedence', () => {
         CAPYBARA_PORT: '81',
         CAPYBARA_DATA_DIR: 'data',
         CAPYBARA_SNAPSHOTS: '/srv/snapshots',
+        CAPYBARA_UPLOAD_MIB: '12',
         CAPYBARA_CONCURRENCY: '3',
         CAPYBARA_SANDBOX: 'off',
         CAPYBARA_COMMANDS_MEMORY_MIB: '64',
@@ -176,6 +179,7 @@ describe('precedence', () => {
       port: 81,
       dataDir: join(cwd, 'data'),
       snapshots: '/srv/snapshots',
+      uploadMib: 12,
       concurrency: 3,
       sandbox: 'off',
       commands: {
@@ -401,6 +405,8 @@ describe('wrong values', () => {
     );
     expect(load({ flags: { concurrency: MAX_CONCURRENCY } }).config.concurrency).toBe(MAX_CONCURRENCY);
     expect(failure({ flags: { concurrency: MAX_CONCURRENCY + 1 } })).toContain('from 1 to 1000');
+    expect(load({ flags: { uploadMib: MAX_UPLOAD_MIB } }).config.uploadMib).toBe(MAX_UPLOAD_MIB);
+    expect(failure({ flags: { uploadMib: MAX_UPLOAD_MIB + 1 } })).toContain('from 1 to 65536');
     const longest = 'm'.repeat(MAX_SETTING_LENGTH);
     expect(load({ flags: { model: longest } }).config.model).toBe(longest);
     expect(failure({ flags: { model: `${longest}m` } })).toContain(

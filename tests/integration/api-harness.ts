@@ -28,6 +28,8 @@ import { registerWorker } from '../../src/store/workers.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
+import { uploadLimits } from '../../src/workspace/uploads/limits.ts';
+import { openUploads } from '../../src/workspace/uploads/uploads.ts';
 import { createTestDatabase } from '../support/database.ts';
 
 export interface Person {
@@ -78,9 +80,11 @@ export async function startTestApi(
   const queue = backend.queue();
   const bus = createPostgresBus({ url: database.url, log: silentLog });
   const dataDir = mkdtempSync(join(tmpdir(), 'capybara-api-'));
-  const snapshots = openSnapshots({ directory: join(dataDir, 'snapshots') });
+  const directory = join(dataDir, 'snapshots');
+  const snapshots = openSnapshots({ directory });
+  const uploads = openUploads({ directory, limits: uploadLimits(16) });
   const base: ApiDeps = {
-    ...{ db, queue, bus, dataDir, snapshots, allowLocal: true },
+    ...{ db, queue, bus, dataDir, snapshots, uploads, allowLocal: true },
     repositories: { own: true, online: true, allowed: [] },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     resolveProfile: createAgents(createRegistry(builtinTools())).resolve,

@@ -68,6 +68,19 @@ CREATE TABLE "workspace" (
 );
 
 -- CreateTable
+CREATE TABLE "upload" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "directory" TEXT NOT NULL,
+    "lineage" UUID NOT NULL,
+    "snapshot" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "upload_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
 CREATE TABLE "session" (
     "id" UUID NOT NULL,
     "root_id" UUID NOT NULL,
@@ -412,7 +425,7 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 
 -- States: the unions of src/core, kept a second time (STYLE 4).
 ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
-  kind IN ('local', 'git', 'upload', 'empty') AND (path IS NOT NULL) = (kind = 'local') AND (source IS NOT NULL) = (kind = 'git')
+  kind IN ('local', 'git', 'upload', 'empty') AND (path IS NOT NULL) = (kind = 'local') AND (source IS NOT NULL) = (kind IN ('git', 'upload'))
 );
 
 ALTER TABLE "task"

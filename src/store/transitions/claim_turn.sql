@@ -131,7 +131,7 @@ BEGIN
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
         'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
         'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
-        'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', w.source, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
+        'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE w.kind WHEN 'git' THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id,
            (SELECT CASE WHEN count(*) <= 64 THEN coalesce(jsonb_agg(entry ORDER BY position), '[]') END AS entries
               FROM (SELECT position, entry FROM read_entries(p_turn.session_id, p_known) LIMIT 65) new) e

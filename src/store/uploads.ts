@@ -1,0 +1,39 @@
+/** Directories that clients sent. Ids are UUIDs. */
+import type { Database } from './database.ts';
+
+export interface UploadRow {
+  readonly id: string;
+  /** Where it was sent from, as the client says. */
+  readonly directory: string;
+  /** Names where its snapshot is kept. */
+  readonly lineage: string;
+  readonly snapshot: string;
+  readonly createdAt: Date;
+}
+
+export interface NewUpload extends Omit<UploadRow, 'createdAt'> {
+  readonly teamId: string;
+  readonly userId: string;
+}
+
+/** Once its snapshot is where everybody who needs it can have it. A repeat returns what the first one wrote. */
+export async function recordUpload(db: Database, upload: NewUpload): Promise<UploadRow> {
+  const { id, teamId, userId, directory, lineage, snapshot } = upload;
+  await db.sql`
+    INSERT INTO upload (id, team_id, user_id, directory, lineage, snapshot)
+    VALUES (${id}, ${teamId}, ${userId}, ${directory}, ${lineage}, ${snapshot}) ON CONFLICT DO NOTHING`;
+  const row = await readUpload(db, { teamId, id });
+  if (row === undefined) throw new Error(`the upload ${id} was not written`);
+  return row;
+}
+
+/** Undefined where the team has no such upload. */
+export async function readUpload(
+  db: Database,
+  upload: { readonly teamId: string; readonly id: string },
+): Promise<UploadRow | undefined> {
+  const [row] = await db.sql<UploadRow & Record<string, unknown>>`
+    SELECT id, directory, lineage, snapshot, created_at AS "createdAt"
+      FROM upload WHERE id = ${upload.id} AND team_id = ${upload.teamId}`;
+  return row;
+}
