@@ -108,6 +108,8 @@ const ALLOWED: readonly {
     to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor)\/main|store\/(migrate|bootstrap))\.ts$/,
     lazy: true,
   },
+  // What is sent of a directory is a snapshot of it, taken by what the server takes its own with.
+  { from: /^src\/cli\//, to: /^src\/workspace\/uploads\/sent-directory\.ts$/, lazy: true },
   // The words for a provider's settings; nothing is read from the environment here.
   { from: /^src\/model\/providers\.ts$/, to: /^src\/config\.ts$/, type: true },
 ];

@@ -4,6 +4,7 @@ import {
   Approval,
   type CreateTask,
   Entry,
+  PACK_MEDIA,
   Problem,
   page,
   type ResolveApproval,
@@ -12,9 +13,12 @@ import {
   Session,
   Task,
   ToolCall,
+  type UploadQuery,
   Why,
+  Workspace,
 } from '../api/wire.ts';
 import { messageOf, UserError } from '../core/errors.ts';
+import { openSentFile, type SentFile } from './sent-file.ts';
 
 /** Where a Capybara answers, and the key it wants. */
 export interface Server {
@@ -67,6 +71,9 @@ function hostOf({ url }: Server): string {
 
 /** Longest wait for the start of an answer, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 30_000;
+
+/** All of an upload, over a slow line. */
+const SEND_TIMEOUT_MS = 60 * 60_000;
 
 /** The HTTP API, one method per route. Every answer is checked against the wire schemas. */
 export class Client {
@@ -146,6 +153,30 @@ export class Client {
     }
   }
 
+  async workspace(id: string): Promise<Workspace> {
+    return this.#send('GET', `/v1/workspaces/${encodeURIComponent(id)}`, Workspace);
+  }
+
+  /** Sends the snapshot of a directory. */
+  async sendWorkspace(query: UploadQuery, file: SentFile): Promise<Workspace> {
+    const path = `/v1/workspaces${search(query)}`;
+    const sent = openSentFile(file);
+    const headers = {
+      accept: 'application/json',
+      'content-type': PACK_MEDIA,
+      'content-length': String(file.bytes),
+      'idempotency-key': file.key,
+    };
+    try {
+      const response = await this.#fetch(path, { method: 'POST', ...sent.init, headers }, SEND_TIMEOUT_MS);
+      return await this.#read(response, path, Workspace);
+    } catch (error) {
+      throw sent.isStalled() ? this.#unreachable(new Error('it takes nothing of what is sent')) : error;
+    } finally {
+      sent.close();
+    }
+  }
+
   /** The stream of a session's tree behind sequence number `after`. Ends when `signal` aborts. */
   async openEvents(sessionId: string, after: number, signal: AbortSignal): Promise<Response> {
     const headers = {
@@ -168,6 +199,14 @@ export class Client {
       ...json,
       headers: { accept: 'application/json', ...type, ...headers },
     });
+    return this.#read(response, path, schema);
+  }
+
+  async #read<Schema extends z.ZodType>(
+    response: Response,
+    path: string,
+    schema: Schema,
+  ): Promise<z.infer<Schema>> {
     const answer = await this.#answer(response, path);
     const parsed = schema.safeParse(answer);
     if (parsed.success) return parsed.data;
@@ -189,11 +228,16 @@ export class Client {
   }
 
   /** An answer of status 2xx; anything else is thrown. */
-  async #fetch(path: string, init: RequestInit & { headers: Record<string, string> }): Promise<Response> {
+  async #fetch(
+    path: string,
+    init: RequestInit & { headers: Record<string, string> },
+    timeoutMs = REQUEST_TIMEOUT_MS,
+  ): Promise<Response> {
     const server = this.#server();
     const authorization = server.apiKey ? { authorization: `Bearer ${server.apiKey}` } : {};
     const slow = new AbortController();
-    const timer = setTimeout(() => slow.abort(new Error('no answer within 30 s')), REQUEST_TIMEOUT_MS);
+    const late = new Error(`no answer within ${timeoutMs / 1000} s`);
+    const timer = setTimeout(() => slow.abort(late), timeoutMs);
     const signal = init.signal ? AbortSignal.any([init.signal, slow.signal]) : slow.signal;
     try {
       const headers = { ...init.headers, ...authorization };

@@ -1,11 +1,13 @@
 /** The flows of `run` and `tail`: follow a task, and leave it as the person wishes. Returns exit codes of DESIGN §8. */
 import { randomUUID } from 'node:crypto';
-import type { Approval, Task } from '../api/wire.ts';
+import type { Approval, Session, Task } from '../api/wire.ts';
+import { UserError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
 import { type FollowEnd, type FollowOptions, follow, untilReachable } from './follow.ts';
 import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
+import { lastSent, type SentPlace } from './sent-record.ts';
 import { endingLines } from './summary.ts';
-import { sendTask, type TaskRequest } from './task-input.ts';
+import { isLocal, type SendTaskOptions, sendTask, type TaskRequest } from './task-input.ts';
 import type { Terminal } from './terminal.ts';
 import { neutralised } from './untrusted-text.ts';
 import { argumentLines, toolName } from './whole-call.ts';
@@ -29,6 +31,8 @@ export interface WatchOptions {
   readonly interrupts: Interrupts;
   /** Where the person stands: an absolute path. */
   readonly directory: string;
+  /** The same, where what agents work on is a copy of it. */
+  readonly sent?: SentPlace | undefined;
 }
 
 const CANCEL_POLL_MS = 100;
@@ -36,20 +40,43 @@ const CANCEL_POLL_MS = 100;
 const CANCEL_WAIT_MS = 10_000;
 
 /** Submits a task. Where an embedded Capybara goes away meanwhile, the next one gets it, once. */
-export async function submitTask(request: TaskRequest, connection: Connection): Promise<Task> {
+export async function submitTask(
+  request: TaskRequest,
+  connection: Connection,
+  options: Omit<SendTaskOptions, 'key'> = {},
+): Promise<Task> {
   const key = randomUUID();
-  const send = () => sendTask(connection.client, request, key);
+  const send = () => sendTask(connection.client, request, { ...options, key });
   if (connection.kind === 'configured') return send();
   return untilReachable({ connection, signal: new AbortController().signal }, send);
 }
 
 /** Submits a task and follows it. */
 export async function runTask(request: TaskRequest, options: WatchOptions): Promise<number> {
-  if (options.interrupts.signal.aborted) {
-    options.terminal.err('Stopped before the task was sent: nothing was begun.\n');
-    return EXIT.left;
+  const task = await submitted(request, options);
+  if (task !== undefined) return watchTask(task, { sent: request.sends, ...options });
+  options.terminal.err('Stopped before the task was sent: nothing was begun.\n');
+  return EXIT.left;
+}
+
+/** Undefined where the person left before there was a task. */
+async function submitted(request: TaskRequest, options: WatchOptions): Promise<Task | undefined> {
+  const { connection, terminal, json, interrupts } = options;
+  const { signal } = interrupts;
+  if (signal.aborted) return undefined;
+  const { isWatched } = terminal.style;
+  try {
+    const tell = json ? undefined : dimLines(terminal);
+    return await submitTask(request, connection, { tell, isWatched, signal });
+  } catch (error) {
+    if (error instanceof UserError || !signal.aborted) throw error;
+    return undefined;
   }
-  return watchTask(await submitTask(request, options.connection), options);
+}
+
+/** Beside the answer, not in it. */
+export function dimLines({ err, style }: Terminal): (line: string) => void {
+  return (line) => err(`${style.dim(line)}\n`);
 }
 
 /** Follows a task until it ends, a person is needed, or the person here leaves. */
@@ -87,19 +114,24 @@ async function tellEnd(task: Task, options: WatchOptions): Promise<void> {
   }
   const answer = neutralised(task.result?.text ?? '');
   if (show === 'none' && answer !== '') terminal.out(`${answer}\n`);
-  const canContinue = await continuesHere(task, options);
+  const session = await sessionOf(task, options);
+  const canContinue = continuesHere(session, options);
+  const mustApply = session.workspace.kind === 'upload';
   // Whoever asks for the answer alone gets it alone.
   const tell = show === 'none' ? terminal.err : terminal.out;
-  tell(`\n${endingLines(task, terminal.style, { canContinue })}`);
+  tell(`\n${endingLines(task, terminal.style, { canContinue, mustApply })}`);
+}
+
+async function sessionOf({ sessionId }: Task, options: WatchOptions): Promise<Session> {
+  const { connection, interrupts } = options;
+  const read = () => connection.client.session(sessionId);
+  return untilReachable({ connection, signal: interrupts.signal }, read);
 }
 
 /** `run --continue` looks for a session of the directory it is typed in. */
-async function continuesHere({ sessionId }: Task, options: WatchOptions): Promise<boolean> {
-  const { connection, directory, interrupts } = options;
-  const { client } = connection;
-  const read = () => client.session(sessionId);
-  const session = await untilReachable({ connection, signal: interrupts.signal }, read);
-  return session.workspace.path === directory && session.parentId === null;
+function continuesHere({ id, workspace, parentId }: Session, { directory, sent }: WatchOptions): boolean {
+  if (sent !== undefined) return lastSent(sent)?.sessionId === id;
+  return isLocal(workspace, directory) && parentId === null;
 }
 
 export function exitCodeOf(task: Task): number {

@@ -8,11 +8,16 @@ const MESSAGE_LENGTH = 500;
 
 /**
  * The ending lines of a task: how it ended, what it used, and what to type next. `canContinue`: whether `run --continue`,
- * typed where the person stands, finds its session.
+ * typed where the person stands, finds its session. `mustApply`: whether what it did stands in a copy of their files.
  */
-export function endingLines(task: Task, style: Style, { canContinue }: { canContinue: boolean }): string {
+export function endingLines(task: Task, style: Style, next: Next): string {
   const usage = usageLines(task.usage).map((line) => style.dim(`  ${line}`));
-  return `${[headline(task, style), ...usage, ...nextLines(task, canContinue)].join('\n')}\n`;
+  return `${[headline(task, style), ...usage, ...nextLines(task, next)].join('\n')}\n`;
+}
+
+interface Next {
+  readonly canContinue: boolean;
+  readonly mustApply?: boolean;
 }
 
 function headline(task: Task, style: Style): string {
@@ -50,8 +55,11 @@ const LIMITS: Readonly<Record<string, string>> = {
   limit_seconds: 'seconds',
 };
 
-function nextLines(task: Task, canContinue: boolean): string[] {
+function nextLines(task: Task, { canContinue, mustApply = false }: Next): string[] {
   const limit = LIMITS[task.error?.code ?? ''];
+  if (mustApply && task.status === 'succeeded') {
+    return [`Next: capybara diff ${task.sessionId}, and capybara apply ${task.sessionId} to have it here`];
+  }
   if (canContinue && task.status === 'succeeded') return ['Next: capybara run --continue "…"'];
   if (canContinue && limit !== undefined) return [`Next: capybara run --continue --limit ${limit}=N "go on"`];
   return [

@@ -24,8 +24,8 @@ export const taskFlags = {
   }),
   workspace: Flags.string({
     description:
-      'The files to work on: a directory, "empty", or a git repository with a branch, tag or commit (https://host/path#ref). ' +
-      'The current directory where Capybara runs here; a server takes the others.',
+      'The files to work on: a directory, of which a server gets a copy; "empty"; or a git repository with a branch, tag or commit ' +
+      '(https://host/path#ref). The current directory where left out.',
     helpValue: 'empty|PATH|URL',
   }),
   continue: Flags.boolean({ description: 'Go on with the last session of this directory.' }),

@@ -6,6 +6,8 @@ import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { readRef, readRepositoryUrl } from '../core/repository.ts';
 import type { Client } from './client.ts';
+import { sendDirectory } from './send-directory.ts';
+import { lastSent, rememberSession, type SentPlace } from './sent-record.ts';
 
 export interface TaskFlags {
   readonly agent?: string | undefined;
@@ -44,10 +46,23 @@ function tooLong(): UserError {
   return new UserError('prompt_too_long', message);
 }
 
-/** A task that is ready to be sent; where `continues` is set, to the last session of that directory. */
+/**
+ * A task that is ready to be sent. `continues`: to the last session of that directory. `sends`: the server works on a copy of the
+ * directory, which goes first; with `continues` it is not sent, since its last session has files of its own.
+ */
 export interface TaskRequest {
   readonly body: CreateTask;
   readonly continues?: string;
+  readonly sends?: SentPlace;
+}
+
+/** What a person hears of what goes on before there is a task. */
+export interface SendTaskOptions {
+  /** Makes repeating harmless. */
+  readonly key: string;
+  readonly tell?: ((line: string) => void) | undefined;
+  readonly isWatched?: boolean;
+  readonly signal?: AbortSignal;
 }
 
 /** Everything that can be wrong without asking a server is said here, before one is started. */
@@ -57,7 +72,6 @@ export function readTask(
 ): TaskRequest {
   const { model, temperature, maxTokens } = config;
   const limits = parseLimits(flags.limit ?? []);
-  const isServer = config.url !== undefined;
   const body = {
     prompt,
     ...(flags.agent !== undefined && { agent: flags.agent }),
@@ -79,15 +93,49 @@ export function readTask(
     throw new UserError('workspace_invalid', message);
   }
   if (repository !== undefined) return { body: { ...body, workspace: repository } };
-  if (flags.continue) return { body, continues: directoryOf(flags, cwd, isServer) };
-  return { body: { ...body, workspace: workspaceOf(flags, cwd, isServer) } };
+  if (flags.workspace === 'empty') return { body: { ...body, workspace: { kind: 'empty' } } };
+  const directory = directoryOf(flags, cwd);
+  const sends = placeOf(config, directory);
+  if (flags.continue) return { body, continues: directory, ...(sends && { sends }) };
+  return sends ? { body, sends } : { body: { ...body, workspace: { kind: 'local', path: directory } } };
 }
 
-/** Sends it. `key` makes repeating harmless. */
-export async function sendTask(client: Client, { body, continues }: TaskRequest, key: string): Promise<Task> {
-  if (continues === undefined) return client.createTask(body, key);
-  const session = await lastSessionOf(client, continues);
-  return client.createTask({ ...body, sessionId: session.id }, key);
+/** Where a directory is sent to; undefined where Capybara works in it. */
+export function placeOf({ url, dataDir }: Config, directory: string): SentPlace | undefined {
+  return url === undefined ? undefined : { directory, url, dataDir };
+}
+
+/** Sends it, and the directory that it works on before. */
+export async function sendTask(
+  client: Client,
+  { body, continues, sends }: TaskRequest,
+  options: SendTaskOptions,
+): Promise<Task> {
+  const { key } = options;
+  if (sends === undefined) {
+    const session = continues === undefined ? undefined : await lastSessionOf(client, continues);
+    return client.createTask({ ...body, ...(session && { sessionId: session.id }) }, key);
+  }
+  if (continues !== undefined) {
+    options.tell?.(KEEPS_ITS_FILES);
+    return client.createTask({ ...body, sessionId: lastSentSession(sends) }, key);
+  }
+  const id = await sendDirectory({ ...options, client, place: sends });
+  const task = await client.createTask({ ...body, workspace: { kind: 'upload', id } }, key);
+  rememberSession(sends, task.sessionId);
+  return task;
+}
+
+const KEEPS_ITS_FILES =
+  'The session goes on with its own files, as the agent left them: what was changed here meanwhile is not sent.';
+
+function lastSentSession(place: SentPlace): string {
+  const { sessionId } = lastSent(place) ?? {};
+  if (sessionId !== undefined) return sessionId;
+  throw new UserError(
+    'no_session',
+    `No session was begun with ${place.directory} on ${new URL(place.url).origin} from this machine yet: leave --continue out to begin one.`,
+  );
 }
 
 /** `['turns=5', 'seconds=60']` → `{turns: 5, seconds: 60}`. */
@@ -111,17 +159,6 @@ function parseLimit(text: string): [string, number] {
   throw new UserError('limit_invalid', message);
 }
 
-function workspaceOf(flags: TaskFlags, cwd: string, isServer: boolean): NonNullable<CreateTask['workspace']> {
-  if (flags.workspace === 'empty') return { kind: 'empty' };
-  if (!isServer || flags.workspace !== undefined) {
-    return { kind: 'local', path: directoryOf(flags, cwd, isServer) };
-  }
-  throw new UserError(
-    'workspace_missing',
-    'A server has no files of this directory: say --workspace empty, or --workspace https://… to clone a repository.',
-  );
-}
-
 /** `https://host/path`, `git@host:path`, with `#ref` behind it; undefined where it is something else. */
 function repositoryIn(
   text: string | undefined,
@@ -133,10 +170,9 @@ function repositoryIn(
   return { kind: 'git', url, ...(named !== null && { ref: named }) };
 }
 
-/** Absolute; what a path means on another machine is for its server to say. */
-function directoryOf(flags: TaskFlags, cwd: string, isServer: boolean): string {
+/** Absolute and real. */
+function directoryOf(flags: TaskFlags, cwd: string): string {
   const path = resolve(cwd, flags.workspace ?? '.');
-  if (isServer) return path;
   const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   if (isDirectory) return realpathSync(path);
   throw new UserError(
@@ -154,7 +190,7 @@ async function lastSessionOf(client: Client, directory: string): Promise<Session
     const { data, nextCursor } = await client.sessions({ limit: 200, cursor });
     const found = data.find(
       ({ workspace, parentId, archivedAt }) =>
-        workspace.path === directory && parentId === null && archivedAt === null,
+        isLocal(workspace, directory) && parentId === null && archivedAt === null,
     );
     if (found) return found;
     if (nextCursor === null) break;
@@ -165,4 +201,9 @@ async function lastSessionOf(client: Client, directory: string): Promise<Session
     'no_session',
     `No session has worked in ${directory} yet: leave --continue out to begin one.`,
   );
+}
+
+/** Whether Capybara works in that directory itself. */
+export function isLocal({ kind, path }: Session['workspace'], directory: string): boolean {
+  return kind === 'local' && path === directory;
 }

@@ -1,3 +1,6 @@
+import { realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { MAX_PROMPT_BYTES } from '../../src/api/wire.ts';
@@ -288,14 +291,14 @@ describe('the task', () => {
     );
   });
 
-  test('must be told where, with a server', () => {
-    expect(() => readTask('p', { flags, config: server, cwd: '/tmp' })).toThrow(
-      'A server has no files of this directory: say --workspace empty, or --workspace https://… to clone a repository.',
-    );
-    const at = (workspace: string) =>
-      readTask('p', { flags: { ...flags, workspace }, config: server, cwd: '/tmp' });
-    expect(at('empty').body.workspace).toEqual({ kind: 'empty' });
-    expect(at('there').body.workspace).toEqual({ kind: 'local', path: '/tmp/there' });
+  test('sends a directory to a server, and nothing where it is to begin empty', () => {
+    const at = (workspace?: string) =>
+      readTask('p', { flags: { ...flags, workspace }, config: server, cwd: tmpdir() });
+    const sends = { directory: realpathSync(tmpdir()), url: 'http://s', dataDir: config.dataDir };
+    expect(at()).toEqual({ body: { prompt: 'p', mode: 'auto' }, sends });
+    expect(at('..').sends?.directory).toBe(realpathSync(join(tmpdir(), '..')));
+    expect(at('empty')).toEqual({ body: { prompt: 'p', mode: 'auto', workspace: { kind: 'empty' } } });
+    expect(() => at('none')).toThrow('/none is not a directory: expected "empty" or a directory.');
   });
 
   test.each([
@@ -340,7 +343,8 @@ describe('the task', () => {
         maxTokens: 5,
         limits: { turns: 5, seconds: 60 },
       },
-      continues: '/tmp',
+      continues: realpathSync('/tmp'),
+      sends: { directory: realpathSync('/tmp'), url: 'http://s', dataDir: config.dataDir },
     });
   });
 

@@ -126,18 +126,6 @@ test('who has no key, or a wrong one, is told so and changes nothing', async () 
   expect(JSON.parse((await asClient('sessions', 'list', '--json')).stdout).data).toHaveLength(1);
 });
 
-test('a directory of the client is not the server’s', async () => {
-  expect(await asClient('run', 'write')).toEqual({
-    code: 2,
-    stdout: '',
-    stderr:
-      'A server has no files of this directory: say --workspace empty, or --workspace https://… to clone a repository.\n',
-  });
-  const { code, stdout, stderr } = await asClient('run', 'write', '--workspace', place.cwd);
-  expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
-  expect(stderr).toMatch(/^This Capybara does not let agents work in that directory[^\n]*\n$/);
-});
-
 test('a session begins with a repository that the server may clone, and its changes are those since', async () => {
   const url = pathToFileURL(place.repository()).href;
   const { code, stdout, stderr } = await asClient('run', 'write', '--workspace', `${url}#main`);

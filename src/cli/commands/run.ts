@@ -6,7 +6,8 @@ export default class Run extends CapybaraCommand {
   static override summary = 'Give an agent a task and watch it until it is done.';
   static override description =
     'With no server configured the embedded Capybara does it: the one that runs here already, or one that is started for ' +
-    'the while. Ctrl-C leaves (the task is kept); Ctrl-C twice cancels the task.';
+    'the while. A server works on a copy of this directory, which is sent first: what it did comes back with `capybara apply ID`. ' +
+    'Ctrl-C leaves (the task is kept); Ctrl-C twice cancels the task.';
   static override examples = [
     '<%= config.bin %> run "make the failing test pass"',
     '<%= config.bin %> run --continue "now write the changelog"',

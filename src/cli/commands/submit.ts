@@ -5,7 +5,8 @@ import { settingsOf, taskFlags } from '../task-flags.ts';
 export default class Submit extends CapybaraCommand {
   static override summary = 'Give an agent a task and print its id.';
   static override description =
-    'The task is kept from the moment its id is printed. Follow it with `capybara tail ID`.';
+    'The task is kept from the moment its id is printed. Follow it with `capybara tail ID`. A server works on a copy of this ' +
+    'directory, which is sent first: what it did comes back with `capybara apply ID`.';
   static override examples = [
     '<%= config.bin %> submit "update the dependencies and make the tests pass"',
     '<%= config.bin %> submit - --workspace empty < task.md',
@@ -22,14 +23,16 @@ export default class Submit extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Submit);
     const loaded = await this.settings(flags, settingsOf(flags));
-    const [{ readPrompt, readTask }, { submitTask }] = await Promise.all([
+    const [{ readPrompt, readTask }, { dimLines, submitTask }] = await Promise.all([
       import('../task-input.ts'),
       import('../run-task.ts'),
     ]);
     const prompt = await readPrompt(args.prompt, process.stdin);
     const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
+    const terminal = await this.terminal(loaded);
+    const tell = flags.json ? undefined : dimLines(terminal);
     await this.withConnection(loaded, { start: false }, async (connection) => {
-      const task = await submitTask(request, connection);
+      const task = await submitTask(request, connection, { tell, isWatched: terminal.style.isWatched });
       this.answer(flags, task, `${task.id}\n`);
     });
   }

@@ -26,7 +26,11 @@ export default class Tail extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Tail);
     const loaded = await this.settings(flags, { url: flags.url });
-    const [{ findTask }, { watchTask }] = await Promise.all([import('../find.ts'), import('../run-task.ts')]);
+    const [{ findTask }, { watchTask }, { placeOf }] = await Promise.all([
+      import('../find.ts'),
+      import('../run-task.ts'),
+      import('../task-input.ts'),
+    ]);
     const terminal = await this.terminal(loaded);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
@@ -36,6 +40,7 @@ export default class Tail extends CapybaraCommand {
         return watchTask(task, {
           ...{ connection, terminal, show, json: flags.json, interrupts },
           directory: process.cwd(),
+          sent: placeOf(loaded.config, process.cwd()),
         });
       }),
     );
