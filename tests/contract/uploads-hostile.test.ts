@@ -241,6 +241,35 @@ describe('a snapshot', () => {
   });
 });
 
+describe('what a snapshot ignores', () => {
+  const rules = blobOf('a\nd/\n');
+  const ignoring = (...entries: Entry[]) => ({
+    main: treeOf(['100644', '.gitignore', rules], ...entries),
+    below: [rules, hello],
+  });
+  const keeping = (...kept: string[]) => ({ ...MANIFEST, kept: { main: kept } });
+
+  test('is no part of it, or no restore could end', async () => {
+    await isRefused(snapshotOf({ ...ignoring(['100644', 'a', hello]), manifest: MANIFEST }), 'malformed');
+    await isRefused(
+      snapshotOf({ ...ignoring(['40000', 'd', treeOf()]), manifest: keeping('d/x') }),
+      'malformed',
+    );
+  });
+
+  test('is part of it where it is kept', async () => {
+    const inside = treeOf(['100644', 'x', hello]);
+    const parts = ignoring(['100644', 'a', hello], ['40000', 'd', inside]);
+    const below = [rules, hello, inside];
+    const upload = snapshotOf({ ...parts, below, manifest: keeping('a', 'd/x') });
+    await take(upload);
+    const copy = join(base, 'copy');
+    mkdirSync(copy);
+    await snapshots.of('mine').restore(filesAt(copy), upload.snapshot);
+    expect(readTree(copy)).toMatchObject({ a: { content: 'hello\n' }, 'd/x': { content: 'hello\n' } });
+  });
+});
+
 describe('a pack', () => {
   const whole = plain();
   const zipped = deflateSync(hello.content);

@@ -126,7 +126,7 @@ function project(root: string): Tree {
 
 test('what was not committed goes too, and comes back byte for byte as the agent left it', async () => {
   const before = readTree(work);
-  const { code, stdout, stderr } = await asClient('run', 'change');
+  const { code, stdout, stderr } = await asClient('run', 'change', '--mode', 'auto');
   expect({ code, stderr }).toEqual({
     code: 0,
     stderr: expect.stringMatching(/^Sent this directory: [\d.]+ KiB\.\n$/),
@@ -169,9 +169,9 @@ test('--continue goes on with the files of the session, and says so', async () =
   expect(none.stderr).toMatch(
     /\nNo session was begun with \S+ on http:\S+ from this machine yet: leave --continue out to begin one\.\n$/,
   );
-  await asClient('run', 'more');
+  await asClient('run', 'more', '--mode', 'auto');
   writeFileSync(join(work, 'later'), 'not sent');
-  const { code, stderr } = await asClient('run', '--continue', 'more');
+  const { code, stderr } = await asClient('run', '--continue', 'more', '--mode', 'auto');
   expect({ code, stderr }).toEqual({
     code: 0,
     stderr:

@@ -1,13 +1,13 @@
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { type BytePath, PathSet } from './byte-path.ts';
-import { type Directory, type FileNode, looksTheSame } from './file-node.ts';
+import { type Directory, type FileNode, isMetadata, looksTheSame } from './file-node.ts';
 import { trackedPaths } from './git-index.ts';
 import { IgnoreFile, IgnoreRules } from './ignore-rules.ts';
 import type { OpenDirectory } from './open-directory.ts';
 import { objectName } from './pack-writer.ts';
 
 /** Ignore files and indexes of git that are larger are not looked into. */
-const RULES_LIMIT_BYTES = 64 * 1024 * 1024;
+export const RULES_LIMIT_BYTES = 64 * 1024 * 1024;
 const CACHED_RULES = 1_000;
 
 /** What decides whether an entry of a directory is ignored. */
@@ -18,6 +18,28 @@ export interface Rules {
 }
 
 export const noRules: Rules = { ignore: IgnoreRules.none, tracked: { paths: new PathSet([]), base: 0 } };
+
+/** `metadata`: version control's own; `partial`: ignored, but for what is kept of it. */
+export type EntryMode = 'files' | 'metadata' | 'partial';
+
+/** What an entry of a directory is, by the directory's own mode and rules. `kept`: ignored files that count. */
+export function modeOf(
+  { mode, rules }: { readonly mode: EntryMode; readonly rules: Rules },
+  {
+    name,
+    path,
+    isDirectory,
+  }: { readonly name: BytePath; readonly path: BytePath; readonly isDirectory: boolean },
+  kept: PathSet,
+): EntryMode | 'ignored' {
+  if (mode === 'metadata') return 'metadata';
+  if (mode === 'files' && isMetadata(name)) return 'metadata';
+  if (mode !== 'partial' && !rules.ignore.ignores(path, isDirectory)) return 'files';
+  const own = path.slice(rules.tracked.base);
+  const { paths } = rules.tracked;
+  const isKept = isDirectory ? kept.hasBelow(path) || paths.hasBelow(own) : kept.has(path) || paths.has(own);
+  return isKept ? 'partial' : 'ignored';
+}
 
 type Use<T> = (hash: string, read: () => Buffer) => T;
 

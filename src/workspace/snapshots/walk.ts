@@ -4,7 +4,6 @@ import {
   type Directory,
   type FileMode,
   type FileNode,
-  isMetadata,
   type LeftOut,
   type LeftOutReason,
   lookOf,
@@ -15,7 +14,16 @@ import type { SnapshotLimits } from './limits.ts';
 import type { OpenDirectory } from './open-directory.ts';
 import type { ObjectSink } from './pack-writer.ts';
 import { SnapshotError } from './snapshot-error.ts';
-import { DiskRules, noRules, type RuleCache, type Rules, rulesBelow, SnapshotRules } from './walk-rules.ts';
+import {
+  DiskRules,
+  type EntryMode,
+  modeOf,
+  noRules,
+  type RuleCache,
+  type Rules,
+  rulesBelow,
+  SnapshotRules,
+} from './walk-rules.ts';
 
 /** Larger files are read in pieces. */
 const WHOLE_BYTES = 4 * 1024 * 1024;
@@ -52,7 +60,7 @@ interface Place {
   readonly depth: number;
   readonly before: Directory | undefined;
   readonly wanted: Directory | undefined;
-  readonly mode: 'files' | 'metadata' | 'partial';
+  readonly mode: EntryMode;
   readonly rules: Rules;
 }
 
@@ -110,7 +118,7 @@ class Walk {
     const stats = place.at.stat(name);
     if (stats === undefined) return undefined;
     const path = joinBytes(place.path, name);
-    const mode = this.#modeOf(place, { name, path, isDirectory: stats.isDirectory() });
+    const mode = modeOf(place, { name, path, isDirectory: stats.isDirectory() }, this.#options.kept);
     if (mode === 'ignored') return undefined;
     try {
       this.#checkPermissions(place, name, stats);
@@ -133,24 +141,6 @@ class Walk {
     // Looked at again through the directory: a change does not go by a path.
     if (place.at.statHere(name)?.ino !== stats.ino) return;
     chmodSync(systemPath(place.at.at(name)), (stats.mode & 0o7777) | least | 0o200);
-  }
-
-  #modeOf(
-    place: Place,
-    entry: { name: BytePath; path: BytePath; isDirectory: boolean },
-  ): Place['mode'] | 'ignored' {
-    if (place.mode === 'metadata') return 'metadata';
-    if (place.mode === 'files' && isMetadata(entry.name)) return 'metadata';
-    const ignored = place.mode === 'partial' || place.rules.ignore.ignores(entry.path, entry.isDirectory);
-    if (!ignored) return 'files';
-    return this.#isKept(place, entry.path, entry.isDirectory) ? 'partial' : 'ignored';
-  }
-
-  #isKept({ rules: { tracked } }: Place, path: BytePath, isDirectory: boolean): boolean {
-    const { kept } = this.#options;
-    const own = path.slice(tracked.base);
-    if (isDirectory) return kept.hasBelow(path) || tracked.paths.hasBelow(own);
-    return kept.has(path) || tracked.paths.has(own);
   }
 
   #childDirectory(

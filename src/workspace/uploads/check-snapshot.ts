@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import type { BytePath } from '../snapshots/byte-path.ts';
+import { type BytePath, PathSet } from '../snapshots/byte-path.ts';
 import type { Directory } from '../snapshots/file-node.ts';
 import { namesOnly } from '../snapshots/pack-writer.ts';
 import type { ShadowGit } from '../snapshots/shadow-git.ts';
 import { type Manifest, readListing, writeSnapshot } from '../snapshots/snapshot-tree.ts';
+import { checkRules } from './check-rules.ts';
 import type { UploadLimits } from './limits.ts';
 import type { SentObject } from './pack-reader.ts';
 import { measure, readTrees, type Trees } from './sent-trees.ts';
@@ -94,8 +95,10 @@ function checkForm(
   if (name === undefined) throw malformed('it has no manifest');
   const size = sizes.get(name) ?? 0;
   if (size > MANIFEST_BYTES) throw tooLarge(`has a manifest of ${size} bytes`, MANIFEST_BYTES);
-  const written = writeSnapshot({ roots, manifest: readManifest(git.blob(name)) }, namesOnly);
+  const manifest = readManifest(git.blob(name));
+  const written = writeSnapshot({ roots, manifest }, namesOnly);
   if (written !== snapshot) throw malformed('its directories are not in the form of one');
+  checkRules(root, { git, sizes, kept: new PathSet(manifest.kept[ROOT_NAME] ?? []) });
 }
 
 function listed(git: ShadowGit, snapshot: string): ReturnType<typeof readListing> {
