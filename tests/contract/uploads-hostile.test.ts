@@ -18,7 +18,9 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import type { Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
+import { MANIFEST_BYTES } from '../../src/workspace/uploads/check-snapshot.ts';
 import { type UploadLimits, uploadLimits } from '../../src/workspace/uploads/limits.ts';
+import { TREE_BYTES, TREES_BYTES } from '../../src/workspace/uploads/pack-reader.ts';
 import { receive } from '../../src/workspace/uploads/receive.ts';
 import { UploadError } from '../../src/workspace/uploads/upload-error.ts';
 import { openUploads, type UploadsOptions } from '../../src/workspace/uploads/uploads.ts';
@@ -458,6 +460,44 @@ describe('a limit', () => {
     const listed = paths.reduce((sum, path) => sum + 54 + path.length + 1, 0);
     await isRefused(plain(), 'too_large', limitsOf({ pathBytes: listed - 1 }));
     await take(plain(), { limits: limitsOf({ pathBytes: listed }) });
+  });
+
+  test('of objects, directories and manifests is told from what comes after it', async () => {
+    const said = (upload: { pack: Buffer; snapshot: string }, limits = uploadLimits(64)) =>
+      take(upload, { limits }).catch((error: Error) => error.message);
+    const { snapshot } = plain();
+    // Twice as many as entries, and four.
+    expect(await said(plain(), limitsOf({ entries: 1 }))).toMatch(/ files and directories/);
+    expect(await said({ snapshot, pack: packOf([], { count: 7 }) }, limitsOf({ entries: 1 }))).toMatch(
+      / 7 objects/,
+    );
+    const tree = (size: number) => ({
+      raw: Buffer.concat([objectHeader(2, size), deflateSync(Buffer.alloc(9))]),
+    });
+    expect(await said({ snapshot, pack: packOf([tree(TREE_BYTES)]) })).toMatch(/does not unpack/);
+    expect(await said({ snapshot, pack: packOf([tree(TREE_BYTES + 1)]) })).toMatch(
+      /a directory of 16777217 bytes/,
+    );
+    const large = Array.from(
+      { length: TREES_BYTES / TREE_BYTES },
+      (_, index): PackObject => ({ type: 'tree', content: Buffer.alloc(TREE_BYTES, index) }),
+    );
+    expect(await said({ snapshot, pack: packOf(large) })).toMatch(/names a directory that was not sent/);
+    expect(await said({ snapshot, pack: packOf([...large, treeOf(['100644', 'a', hello])]) })).toMatch(
+      /unpacks to/,
+    );
+    expect(inStore()).toEqual([]);
+    const withManifest = (bytes: number) => {
+      const around = JSON.stringify({ ...MANIFEST, kept: { main: [''] } }).length;
+      const kept = { main: ['x'.repeat(bytes - around)] };
+      return snapshotOf({
+        main: treeOf(['100644', 'a', hello]),
+        below: [hello],
+        manifest: { ...MANIFEST, kept },
+      });
+    };
+    expect(await said(withManifest(MANIFEST_BYTES + 1))).toMatch(/a manifest of 16777217 bytes/);
+    expect(await said(withManifest(MANIFEST_BYTES))).toBeUndefined();
   });
 
   test('checkMs ends what takes longer', async () => {

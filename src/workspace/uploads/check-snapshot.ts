@@ -15,7 +15,7 @@ const ROOT_NAME = 'main';
 /** What Linux takes. */
 const NAME_BYTES = 255;
 const LINK_BYTES = 4095;
-const MANIFEST_BYTES = 16 * 1024 * 1024;
+export const MANIFEST_BYTES = 16 * 1024 * 1024;
 
 export interface CheckOptions {
   readonly snapshot: string;

@@ -13,9 +13,9 @@ const OBJECT_HEADER_BYTES = 8;
 /** Larger objects are read in pieces. */
 const WHOLE_BYTES = CHUNK_BYTES;
 /** Of one directory: a hundred thousand names of usual length. */
-const TREE_BYTES = 16 * 1024 * 1024;
+export const TREE_BYTES = 16 * 1024 * 1024;
 /** Of all directories together, however often one of them stands somewhere. */
-const TREES_BYTES = 256 * 1024 * 1024;
+export const TREES_BYTES = 256 * 1024 * 1024;
 /** Trees beside those of directories, and the manifest. */
 const MORE_OBJECTS = 4;
 
