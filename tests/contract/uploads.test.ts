@@ -6,6 +6,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -183,6 +184,19 @@ describe('what is sent', () => {
     expect(readdirSync(store)).toEqual(['clean.git']);
     expect(readdirSync(join(base, 'client', 'sent'))).toEqual(['work.git']);
   });
+});
+
+test('what was left by whoever died while sending, or taking in, goes after a day', async () => {
+  const [sent, packs] = [join(base, 'client', 'sent'), ['sending-0a.pack', 'sending-0b.pack']];
+  for (const directory of [sent, store]) mkdirSync(directory, { recursive: true });
+  for (const name of packs) writeFileSync(join(sent, name), '');
+  for (const name of ['incoming-0a', 'incoming-0b']) mkdirSync(join(store, name));
+  const yesterday = Date.now() / 1000 - 25 * 60 * 60;
+  for (const path of [join(sent, 'sending-0a.pack'), join(store, 'incoming-0a')])
+    utimesSync(path, yesterday, yesterday);
+  await send('later');
+  expect(readdirSync(sent).toSorted()).toEqual(['sending-0b.pack', 'work.git']);
+  await vi.waitFor(() => expect(readdirSync(store).toSorted()).toEqual(['incoming-0b', 'later.git']));
 });
 
 test.each([

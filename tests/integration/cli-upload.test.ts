@@ -14,8 +14,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { readTree, type Tree } from '../contract/snapshots-harness.ts';
+import { isMetadata } from '../../src/workspace/snapshots/file-node.ts';
+import { readTree, type Tree, trees, writeTree } from '../contract/snapshots-harness.ts';
 import { byPrompt, CLI_TIMEOUT_MS, type CliProcess, git, normalised, Place } from '../support/cli.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import {
@@ -49,6 +51,8 @@ let model: ScriptedModel;
 let client: Record<string, string>;
 let api: CliProcess;
 let work: string;
+/** The tree that the agent makes of the files. */
+let become: string;
 const host = (name: string) => join(place.path, name);
 
 beforeAll(async () => {
@@ -58,12 +62,15 @@ beforeAll(async () => {
     [call('bash', { command }), COUNTS],
     [say('Done.'), COUNTS],
   ];
+  const becoming = () => steps(`find . -mindepth 1 -delete; cp -a '${become}/.' .`);
   model = await startScriptedModel({
-    script: byPrompt({
-      change: steps(CHANGE),
-      more: steps('echo more >> plain.txt'),
-      look: [[say('Seen.'), COUNTS]],
-    }),
+    script: (request) =>
+      byPrompt({
+        become: becoming(),
+        change: steps(CHANGE),
+        more: steps('echo more >> plain.txt'),
+        look: [[say('Seen.'), COUNTS]],
+      })(request),
   });
   const server = {
     DATABASE_URL: database.url,
@@ -144,6 +151,35 @@ test('what was not committed goes too, and comes back byte for byte as the agent
   expect(readFileSync(join(work, 'cache', 'ignored'), 'utf8')).toBe('stays here\n');
   expect(git(work, 'log', '--format=%s')).toBe('Begin\n');
 });
+
+test('any tree comes back as the agent made it of any other', async () => {
+  await fc.assert(
+    fc.asyncProperty(trees, trees, async (before, after) => {
+      const [mine, theirs] = ['mine-', 'theirs-'].map((name) => mkdtempSync(join(place.path, name))) as [
+        string,
+        string,
+      ];
+      writeTree(mine, before);
+      writeTree(theirs, after);
+      become = theirs;
+      const run = await place.run(['run', 'become', '--mode', 'auto'], { cwd: mine, env: client });
+      expect(run).toMatchObject({ code: 0 });
+      expect(await place.run(['apply', 'last'], { cwd: mine, env: client })).toMatchObject({
+        code: 0,
+        stderr: '',
+      });
+      expect(files(mine)).toEqual(files(theirs));
+    }),
+    { numRuns: 3 },
+  );
+});
+
+/** What a patch holds: neither directories of nothing, nor version control's own. */
+function files(root: string): Tree {
+  const isOwn = ([path, file]: [string, Tree[string]]) =>
+    file.type !== 'directory' && !path.split('/').some((name) => isMetadata(name));
+  return Object.fromEntries(Object.entries(readTree(root)).filter(isOwn));
+}
 
 test('only what has changed is sent again, and nothing where nothing has', async () => {
   for (let index = 0; index < 200; index += 1) {
