@@ -298,7 +298,9 @@ describe('the task', () => {
     expect(at()).toEqual({ body: { prompt: 'p', mode: 'auto' }, sends });
     expect(at('..').sends?.directory).toBe(realpathSync(join(tmpdir(), '..')));
     expect(at('empty')).toEqual({ body: { prompt: 'p', mode: 'auto', workspace: { kind: 'empty' } } });
-    expect(() => at('none')).toThrow('/none is not a directory: expected "empty", a directory or the URL of a repository.');
+    expect(() => at('none')).toThrow(
+      '/none is not a directory: expected "empty", a directory or the URL of a repository.',
+    );
   });
 
   test.each([
