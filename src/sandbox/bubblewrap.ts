@@ -65,15 +65,23 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): LeasedSandb
     confined: true,
     // bwrap takes everything with it when it ends.
     leaderIsKeeper: true,
-    start: (command, marks) => bubblewrap.start(command, marks),
+    start: (command, marks, stdin) => bubblewrap.start({ command, marks, stdin }),
   };
   return createCalls(kind, options);
 }
 
 type Marks = Parameters<Kind['start']>[1];
+type Stdin = Parameters<Kind['start']>[2];
+
+interface Starting {
+  readonly command: Command;
+  readonly marks: Marks;
+  readonly stdin: Stdin;
+}
 
 interface Beginning {
   readonly marks: Marks;
+  readonly stdin: Stdin;
   readonly runner: Runner | undefined;
   readonly wayOut?: WayOut;
 }
@@ -90,20 +98,20 @@ class Bubblewrap {
     this.#filter = seccompFilter();
   }
 
-  async start(command: Command, marks: Marks): Promise<Started> {
+  async start({ command, marks, stdin }: Starting): Promise<Started> {
     const { profile, unprivilegedUser = UNPRIVILEGED } = this.#options;
     const runner = runnerOf(command, { profile, unprivileged: unprivilegedUser });
-    if (!command.egress?.length) return this.#begin(command, { marks, runner });
+    if (!command.egress?.length) return this.#begin(command, { marks, stdin, runner });
     const wayOut = await openWayOut(command.egress, runner);
     try {
-      return { ...this.#begin(command, { marks, runner, wayOut }), close: () => wayOut.close() };
+      return { ...this.#begin(command, { marks, stdin, runner, wayOut }), close: () => wayOut.close() };
     } catch (error) {
       await wayOut.close();
       throw error;
     }
   }
 
-  #begin(command: Command, { marks, runner, wayOut }: Beginning): Started {
+  #begin(command: Command, { marks, stdin, runner, wayOut }: Beginning): Started {
     const { program, git } = this.#options;
     const scratch = openScratch(command.scratch, runner);
     const forAll = [...(this.#options.readable ?? []), ...(git === undefined ? [] : [git.directory])];
@@ -111,7 +119,7 @@ class Bubblewrap {
     checkPlaces([...command.writable, ...readable]);
     if (runner) checkWay([...command.writable, ...Object.values(scratch)], runner);
     const view = this.#view(runner);
-    const handed = new Handed();
+    const handed = new Handed(stdin);
     const args = [
       ...NAMESPACES,
       ...(view.needsAccounts ? ['--uid', `${SEEN_ID}`, '--gid', `${SEEN_ID}`] : []),

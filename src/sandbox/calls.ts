@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Environment } from './environment.ts';
 import type { GitSetup } from './git-setup.ts';
 import { type Guard, startGuard } from './guard.ts';
+import { type Input, NO_INPUT, openInput } from './input.ts';
 import { createOutput, type Output } from './output.ts';
 import { type Belonging, CALL_MARKER, listPids, signalAll, WORKER_MARKER } from './processes.ts';
 import type { Command, CommandResult, LeasedSandbox, Sandbox } from './sandbox.ts';
@@ -63,8 +64,8 @@ export interface Started {
 export interface Kind {
   readonly name: Sandbox['name'];
   readonly confined: boolean;
-  /** Starts the command; all that it starts must carry the marks. */
-  start(command: Command, marks: Marks): Promise<Started>;
+  /** Starts the command, its standard input as given; all that it starts must carry the marks. */
+  start(command: Command, marks: Marks, stdin: Input['descriptor']): Promise<Started>;
   /** Whether SIGTERM to the leader would end the others before they could tidy up: then only what is marked gets it. */
   readonly leaderIsKeeper: boolean;
 }
@@ -120,7 +121,8 @@ class Call {
   constructor(parts: CallParts) {
     this.#parts = parts;
     const { command, options } = parts;
-    this.#output = createOutput(options.maxOutputBytes ?? MAX_OUTPUT_BYTES, command.onOutput ?? (() => {}));
+    const maxBytes = command.keepsOutput === false ? undefined : (options.maxOutputBytes ?? MAX_OUTPUT_BYTES);
+    this.#output = createOutput(maxBytes, command.onOutput ?? (() => {}));
   }
 
   async run(signal: AbortSignal): Promise<CommandResult> {
@@ -128,11 +130,22 @@ class Call {
     await guard.ready();
     await checkCommand(command);
     if (signal.aborted) return this.#result({ type: 'aborted' });
-    const { child, checkEnd, close } = await this.#start();
+    const input = command.input === undefined ? NO_INPUT : await openInput();
+    try {
+      return await this.#run(input, signal);
+    } finally {
+      input.close();
+    }
+  }
+
+  async #run(input: Input, signal: AbortSignal): Promise<CommandResult> {
+    const { command, guard } = this.#parts;
+    const { child, checkEnd, close } = await this.#start(input);
     let group: number | undefined;
     try {
       group = await spawned(child);
       guard.watch(group);
+      input.started(command.input);
       const end = await this.#end(child, group, signal);
       await this.#sweep(group);
       await drained(child);
@@ -144,12 +157,13 @@ class Call {
     }
   }
 
-  async #start(): Promise<Started> {
+  async #start(input: Input): Promise<Started> {
     const { command, kind, worker, lockLimit } = this.#parts;
-    const started = await kind.start(command, {
+    const marks = {
       variables: { [WORKER_MARKER]: worker, [CALL_MARKER]: this.#id },
       locks: { hard: lockLimit, soft: this.#lockLimit },
-    });
+    };
+    const started = await kind.start(command, marks, input.descriptor);
     for (const stream of started.output) if (stream) this.#output.collect(stream);
     return started;
   }

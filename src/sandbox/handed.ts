@@ -6,6 +6,11 @@ const FIRST_DESCRIPTOR = 3;
 /** What bwrap reads from descriptors of its own. */
 export class Handed {
   readonly #contents: (Buffer | number)[] = [];
+  readonly #stdin: number | 'ignore';
+
+  constructor(stdin: number | 'ignore') {
+    this.#stdin = stdin;
+  }
 
   /** The descriptor's number. `content`: what is read from it, or a descriptor of this process that it is a copy of. */
   give(content: Buffer | number): string {
@@ -14,7 +19,7 @@ export class Handed {
 
   get stdio(): StdioOptions {
     const inherited = this.#contents.map((content) => (typeof content === 'number' ? content : 'pipe'));
-    return ['ignore', 'pipe', 'pipe', ...inherited];
+    return [this.#stdin, 'pipe', 'pipe', ...inherited];
   }
 
   send(child: ChildProcess): void {

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { EgressHost } from '../core/egress.ts';
 
 /**
@@ -50,8 +51,12 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>;
   /** Settings of git, above those of any file, beside those that all commands have. */
   readonly gitSettings?: Readonly<Record<string, string>>;
+  /** What the command reads; left out, its input is at its end from the beginning. */
+  readonly input?: Readable;
   /** Output as it comes, stdout and stderr in order of arrival. */
   readonly onOutput?: (text: string) => void;
+  /** False: `onOutput` alone gets the output, without a limit, and the result has none. */
+  readonly keepsOutput?: boolean;
 }
 
 export interface CommandResult {

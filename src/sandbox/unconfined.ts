@@ -18,12 +18,12 @@ export function createUnconfinedSandbox(options: CallOptions): LeasedSandbox {
     name: 'none',
     confined: false,
     leaderIsKeeper: false,
-    async start({ script, cwd, env: added, gitSettings }, { variables, locks }) {
+    async start({ script, cwd, env: added, gitSettings }, { variables, locks }, stdin) {
       const child = spawn('/bin/sh', ['-c', SHELL, 'sh', script, `${locks.hard}`, `${locks.soft}`], {
         cwd,
         env: { ...env, ...gitVariables(options.git, gitSettings), ...added, ...variables },
         detached: true,
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdio: [stdin, 'pipe', 'pipe'],
       });
       return { child, output: [child.stdout, child.stderr] };
     },
