@@ -53,7 +53,10 @@ export function createAgents(tools: Registry, settings: AgentSettings = {}): Age
       if (agent === undefined) {
         throw new UserError('unknown_agent', `There is no agent '${name}'; there are ${names.join(', ')}.`);
       }
-      const shown = tools.tools.filter((tool) => agent.writes || tool.effect === 'read');
+      const allowed = tools.tools.filter((tool) => agent.writes || tool.effect === 'read');
+      const shown = allowed.filter(
+        ({ needs }) => needs === undefined || allowed.some((each) => each.name === needs),
+      );
       return {
         agent: name,
         prompt: agent.prompt,

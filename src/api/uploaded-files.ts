@@ -5,7 +5,7 @@ import { fromPublicId } from '../core/id.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
 import type { TaskSession } from '../store/tasks.ts';
 import { readUpload } from '../store/uploads.ts';
-import { ROOT_NAME } from '../workspace/checkouts.ts';
+import { ROOT_NAME } from '../workspace/history.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import type { ApiDeps } from './deps.ts';
 import { conflict, notFound } from './problem.ts';

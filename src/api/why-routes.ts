@@ -56,8 +56,11 @@ function showWaiting(row: WaitingTask): WhyTask {
       const failure = failureOf(row.evidence);
       return { ...task, kind: row.kind, evidence: { turn, liveWorkers, dueAt, dueInSeconds, failure } };
     }
-    case 'queued':
-      return { ...task, kind: row.kind, evidence: { ...row.evidence, since: timeOf(row.evidence.since) } };
+    case 'queued': {
+      const pinnedTo = row.evidence.pinnedTo === null ? null : toPublicId('worker', row.evidence.pinnedTo);
+      const since = timeOf(row.evidence.since);
+      return { ...task, kind: row.kind, evidence: { ...row.evidence, since, pinnedTo } };
+    }
     case 'lease': {
       const { attemptId: _, ...evidence } = row.evidence;
       const workerId = toPublicId('worker', evidence.workerId);

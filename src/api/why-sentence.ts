@@ -74,7 +74,11 @@ export function failureOf(
 }
 
 function queued(evidence: Of<'queued'>['evidence']): string {
-  const { turn, liveWorkers, waitedSeconds } = evidence;
+  const { turn, liveWorkers, waitedSeconds, pinnedTo } = evidence;
+  if (pinnedTo !== null) {
+    const worker = toPublicId('worker', pinnedTo);
+    return `Turn ${turn} has waited ${duration(waitedSeconds)} for the worker ${worker}, where commands of its session run in the background.`;
+  }
   const waited = `Turn ${turn} has waited ${duration(waitedSeconds)} for a worker`;
   const live = liveWorkers === 1 ? '1 is live' : `${liveWorkers} are live`;
   return withWorkers(evidence, waited, `: the next with a free slot takes it, and ${live}.`);

@@ -37,7 +37,14 @@ export const WhyTask = z
         .nullable()
         .meta({ description: 'how the last try ended' }),
     }),
-    waiting('queued', { ...ofTurn, since: timestamp, waitedSeconds: z.number() }),
+    waiting('queued', {
+      ...ofTurn,
+      since: timestamp,
+      waitedSeconds: z.number(),
+      pinnedTo: z.string().nullable().meta({
+        description: 'the worker that runs background commands of the session, and alone may take the turn',
+      }),
+    }),
     waiting('lease', {
       ...ofTurn,
       startedAt: timestamp,

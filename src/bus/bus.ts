@@ -28,7 +28,15 @@ export type BusMessage =
       readonly text: string;
     }
   /** Whoever runs this task: look at its cancel mark now. */
-  | { readonly type: 'cancel'; readonly rootId: string; readonly taskId: string };
+  | { readonly type: 'cancel'; readonly rootId: string; readonly taskId: string }
+  /** The worker that runs background commands of this turn's session: look at the turn. */
+  | {
+      readonly type: 'pinned';
+      readonly rootId: string;
+      readonly workerId: string;
+      readonly turnId: string;
+      readonly wake: number;
+    };
 
 export interface Bus {
   /** Sends without waiting; a failure to send is logged, never thrown. */

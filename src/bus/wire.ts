@@ -18,6 +18,7 @@ const busMessage = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('tool_output'), ...ofTurn, callId: id, text: z.string() }),
   z.object({ type: z.literal('cancel'), rootId: id, taskId: id }),
+  z.object({ type: z.literal('pinned'), rootId: id, workerId: id, turnId: id, wake: count }),
 ]) satisfies z.ZodType<BusMessage>;
 
 const envelope = z.object({ messages: z.array(z.unknown()) });

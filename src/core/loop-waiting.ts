@@ -4,7 +4,7 @@
  * 1. Its script has a command that lets time pass (`sleep`, `wait`, `kubectl rollout status`, ...), or the tool is one that
  *    does (`wait`, `sleep_until`).
  * 2. It polls (in the tool's name, or as a key or whole value of its arguments), and the outcome does not say that what is
- *    polled has ended.
+ *    polled has ended; or its last line says that it is still running, whatever its output says.
  * 3. It succeeded, and its outcome says that something is not done yet, and little else. Of a file, which may speak of
  *    anything (a list of things to do, a test of a queue), only very few lines are a status.
  */
@@ -22,7 +22,8 @@ export const FILE_STATUS_LINES = 3;
 export function isWaiting({ name, arguments: text }: ToolPart, outcome: CallOutcome): boolean {
   if (WAITS_BY_NAME.test(name) || (name === 'bash' && PASSES_TIME.test(scriptOf(text)))) return true;
   if (!outcome.succeeded) return false;
-  if (POLLS_BY_NAME.test(name) || POLLS_BY_ARGUMENT.test(text)) return !HAS_ENDED.test(outcome.text);
+  if (POLLS_BY_NAME.test(name) || POLLS_BY_ARGUMENT.test(text))
+    return STILL_RUNS.test(outcome.text) || !HAS_ENDED.test(outcome.text);
   return isStatus(name, outcome.text) && UNFINISHED.test(outcome.text);
 }
 
@@ -35,6 +36,8 @@ const SHOWS_FILES = /^(read_file|list_dir|glob|grep)$|todo/i;
 const WAITS_BY_NAME = /(^|_)(wait|sleep)(_|$)/i;
 const POLLS_BY_NAME = /(^|_)poll(_|$)/i;
 const POLLS_BY_ARGUMENT = /"poll"/;
+/** In parentheses, as `bash_poll` ends. */
+const STILL_RUNS = /\(\S+ is still running\)$/;
 const HAS_ENDED =
   /\b(exit(ed)?( with)?( status| code)? \d+|exited|has ended|was killed|terminated|no such process)\b/i;
 

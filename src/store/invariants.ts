@@ -138,6 +138,12 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
       WHERE result.n IS DISTINCT FROM closed.n`,
   ],
   [
+    'the open background commands of a session are on one worker, and of the task that is at work',
+    `SELECT b.session_id AS id, count(DISTINCT worker_id) || ' workers, ' || count(t.ended_at) || ' of ended tasks' AS found
+       FROM background_process b JOIN task t ON t.id = b.task_id WHERE b.ended_at IS NULL
+      GROUP BY b.session_id HAVING count(DISTINCT worker_id) > 1 OR count(t.ended_at) > 0`,
+  ],
+  [
     'a task runs exactly while a worker holds its turn, or gets it again after a loss',
     `SELECT t.id, t.status || ' with a turn ' || u.status AS found FROM task t JOIN turn u ON u.task_id = t.id
       WHERE (u.status = 'running' AND t.status <> 'running') OR (u.status = 'parked' AND t.status <> 'waiting')`,

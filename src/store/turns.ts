@@ -45,6 +45,19 @@ export interface ClaimedTurn {
   /** Until the task's deadline, in seconds; null without one. */
   readonly secondsLeft: number | null;
   readonly workspace: WorkspaceRow;
+  /** The highest number that a background command of the session has had; null: it had none. */
+  readonly lastProcess: number | null;
+  /** Background commands whose end the model was not told; null: none. */
+  readonly processes: readonly OpenProcess[] | null;
+}
+
+export interface OpenProcess {
+  readonly id: string;
+  /** Within its session, from 1. */
+  readonly number: number;
+  readonly command: string;
+  /** It is this worker's; else it was lost with another. */
+  readonly isHere: boolean;
 }
 
 export interface WorkspaceRow {
@@ -95,6 +108,14 @@ export interface RecordedAnswer {
     readonly firstTokenMs: number | null;
   };
   readonly calls: readonly NewCall[];
+  /** Background commands of whose end `before` tells. */
+  readonly ended?: readonly EndedProcess[];
+}
+
+export interface EndedProcess {
+  readonly id: string;
+  /** In a word or two, for operators. */
+  readonly end: string;
 }
 
 export interface CallResult {
@@ -107,6 +128,11 @@ export interface CallResult {
   readonly outputHash?: string;
   /** The workspace's files after the call, where it changed them. */
   readonly snapshot?: string;
+  /** Background commands that the call began, and those of whose end it tells. */
+  readonly processes?: {
+    readonly started?: readonly Omit<OpenProcess, 'isHere'>[];
+    readonly ended?: readonly EndedProcess[];
+  };
 }
 
 interface Committed {
@@ -123,6 +149,7 @@ export type ClaimOutcome =
       readonly entries: readonly Entry[] | null;
     }
   | { readonly outcome: 'moved_on' | 'worker_lost' }
+  | { readonly outcome: 'pinned'; readonly workerId: string; readonly rootId: string }
   | ({ readonly outcome: 'ended'; readonly rootId: string; readonly wake: Wake | null } & Committed);
 
 export interface Claim {
@@ -134,6 +161,8 @@ export interface Claim {
   readonly nextTurnId: string;
   /** Position up to which this worker has the session's log. */
   readonly known?: number;
+  /** How long a lease is: so long after a start of Postgres none has run out. */
+  readonly leaseMs?: number;
 }
 
 export function claimTurn(db: Database, claim: Claim): Promise<ClaimOutcome> {
@@ -145,6 +174,7 @@ export function claimTurn(db: Database, claim: Claim): Promise<ClaimOutcome> {
     claim.reserve,
     claim.nextTurnId,
     claim.known ?? 0,
+    claim.leaseMs ?? 0,
   );
 }
 

@@ -24,6 +24,11 @@ const WAITING_SINCE = `LATERAL (
            (SELECT max(a.resolved_at) AS resolved_at FROM tool_call c JOIN approval a ON a.tool_call_id = c.id
              WHERE c.turn_id = u.id) answer)`;
 
+/** The live worker that runs background commands of the session `u.session_id`: its turns are for that one alone. */
+const PINNED_TO = `LATERAL (
+    SELECT w.id AS worker_id FROM background_process b JOIN worker w ON w.id = b.worker_id
+     WHERE b.session_id = u.session_id AND b.ended_at IS NULL AND w.ended_at IS NULL AND w.lease_expires_at > clock_timestamp() LIMIT 1)`;
+
 /** What the model gave the call `c` of the turn `u`. */
 const ARGUMENTS = `(
     SELECT part->>'arguments' FROM entry e, jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
@@ -50,8 +55,8 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
   queued: `
     SELECT u.task_id, ${NO_TASK}, jsonb_build_object(
              'turn', u.number, 'since', waiting.since, 'waitedSeconds', ${seconds('clock_timestamp() - waiting.since')},
-             'liveWorkers', u.live_workers)
-      FROM open_turn u CROSS JOIN ${WAITING_SINCE} waiting WHERE u.status = 'queued'`,
+             'liveWorkers', u.live_workers, 'pinnedTo', pin.worker_id)
+      FROM open_turn u CROSS JOIN ${WAITING_SINCE} waiting LEFT JOIN ${PINNED_TO} pin ON true WHERE u.status = 'queued'`,
   // A lease that is over is a witness too: it is what a sweeper looks for.
   lease: `
     SELECT u.task_id, ${NO_TASK}, jsonb_build_object(
@@ -138,7 +143,12 @@ export type WaitingTask = Unfinished &
     | { readonly kind: 'due'; readonly evidence: DueEvidence }
     | {
         readonly kind: 'queued';
-        readonly evidence: OfTurn & { readonly since: string; readonly waitedSeconds: number };
+        readonly evidence: OfTurn & {
+          readonly since: string;
+          readonly waitedSeconds: number;
+          /** The worker that runs background commands of the session, and alone may take the turn; null: any may. */
+          readonly pinnedTo: string | null;
+        };
       }
     | { readonly kind: 'lease'; readonly evidence: LeaseEvidence }
     | { readonly kind: 'calls'; readonly evidence: CallsEvidence }

@@ -139,6 +139,13 @@ export function attemptStates(
      WHERE a.id = ANY(${`{${attemptIds.join(',')}}`}::uuid[])`;
 }
 
+/** Background commands that are this worker's: the ids of their sessions. */
+export async function sessionsPinnedTo(db: Database, workerId: string): Promise<string[]> {
+  const rows = await db.sql<{ id: string }>`
+    SELECT DISTINCT session_id AS id FROM background_process WHERE worker_id = ${workerId} AND ended_at IS NULL`;
+  return rows.map(({ id }) => id);
+}
+
 /** The processes that lost this turn, so that one on the same host can prove that they are gone. */
 export async function readLostProcesses(db: Database, turnId: string): Promise<LostProcess[]> {
   return db.sql<LostProcess & Record<string, unknown>>`

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import type { CommandResult } from '../sandbox/sandbox.ts';
+import type { Command, CommandResult } from '../sandbox/sandbox.ts';
+import { describeNews, MOMENT_MS } from './background-news.ts';
 import { commandPlaces } from './command-places.ts';
-import { defineTool } from './tool.ts';
+import { defineTool, type ToolContext, type ToolOutcome } from './tool.ts';
 
 export const DEFAULT_TIMEOUT_SECONDS = 30;
 export const MAX_TIMEOUT_SECONDS = 600;
@@ -10,7 +11,8 @@ export const bashTool = defineTool({
   name: 'bash',
   description:
     'Runs a command with bash, in the workspace root. Gives stdout and stderr together, then the exit code where it is not 0. There is nothing to type into: a command ' +
-    'that asks gets the end of its input. When the command ends, all it started ends too, background processes included.',
+    'that asks gets the end of its input. When the command ends, all it started ends too, background processes included. What is to go on, ' +
+    'such as a server, runs with background: the answer then names it (bg_1), and bash_poll, bash_input and bash_kill take that name.',
   parameters: z.strictObject({
     command: z.string().min(1).describe('The script for bash -c.'),
     description: z.string().optional().describe('What it does, in a few words, for the people who watch.'),
@@ -20,19 +22,33 @@ export const bashTool = defineTool({
       .max(MAX_TIMEOUT_SECONDS)
       .optional()
       .describe(`Seconds it may take; ${DEFAULT_TIMEOUT_SECONDS} where left out.`),
+    background: z
+      .boolean()
+      .optional()
+      .describe(
+        'true: it goes on while you do other things, until it ends, bash_kill ends it or the task is over; timeout does not count.',
+      ),
   }),
   effect: 'external',
   effectConfined: 'workspace',
-  async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS }, { workspace, sandbox, signal, onOutput }) {
-    const places = await commandPlaces(workspace, sandbox);
-    const result = await sandbox.run(
-      { script: command, ...places, timeoutMs: timeout * 1000, onOutput },
-      signal,
-    );
+  async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS, background = false }, context) {
+    const { workspace, sandbox, signal, onOutput } = context;
+    const whole = { script: command, ...(await commandPlaces(workspace, sandbox)) };
+    if (background) return runInBackground(whole, context);
+    const result = await sandbox.run({ ...whole, timeoutMs: timeout * 1000, onOutput }, signal);
     const isError = result.end.type !== 'exit' || result.end.code !== 0;
     return { text: describe(result, timeout), isError };
   },
 });
+
+async function runInBackground(
+  command: Omit<Command, 'timeoutMs'>,
+  { background, signal }: ToolContext,
+): Promise<ToolOutcome> {
+  const process = await background.start(command, { momentMs: MOMENT_MS, signal });
+  const { text, processes } = describeNews(process);
+  return { text, processes: { ...processes, started: [process.known] } };
+}
 
 function describe({ output, droppedBytes, end }: CommandResult, timeout: number): string {
   const dropped = droppedBytes > 0 ? `(${droppedBytes} more bytes of output were dropped)` : '';

@@ -1,4 +1,5 @@
 import { applyPatchTool } from './apply-patch.ts';
+import { backgroundTools } from './background-tools.ts';
 import { bashTool } from './bash.ts';
 import { editFileTool } from './edit-file.ts';
 import { globTool } from './glob.ts';
@@ -30,6 +31,7 @@ export function builtinTools(web: WebTools = {}): readonly Tool[] {
     globTool,
     grepTool,
     bashTool,
+    ...backgroundTools,
     readOutputTool,
     vcsStatusTool,
     vcsDiffTool,

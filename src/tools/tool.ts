@@ -1,5 +1,7 @@
 import type { z } from 'zod';
 import type { Effect, FilePart } from '../core/entry.ts';
+import type { BackgroundProcesses } from '../sandbox/background.ts';
+import type { ProcessNews } from '../sandbox/background-process.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SeenFiles } from '../workspace/seen-files.ts';
 import type { Workspace } from '../workspace/workspace.ts';
@@ -12,6 +14,10 @@ export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
   readonly effect: Effect;
   /** Where its commands run in a sandbox that confines them to the workspace; else as `effect`. */
   readonly effectConfined?: Effect;
+  /** The tool without which it is of no use, and not shown. */
+  readonly needs?: string;
+  /** What a call does depends on more than its arguments: a person's yes is for that call alone. */
+  readonly isAllowedOnce?: true;
   /** The files that a call names, as it names them: what rules are about. Left out: its `path`, where it has one. */
   paths?(args: Readonly<Record<string, unknown>>): readonly string[];
   /** Runs the call. A throw becomes the result `Error: Type: message` that the model can read. */
@@ -22,6 +28,8 @@ export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
 export interface ToolContext {
   readonly workspace: Workspace;
   readonly sandbox: Sandbox;
+  /** Commands of this session that go on while its agent works. */
+  readonly background: BackgroundProcesses;
   /** Versions of files that this session's agent was shown or made. */
   readonly seen: SeenFiles;
   /** Aborts on cancel, on a limit and when the worker stops. */
@@ -50,6 +58,8 @@ export interface ToolOutcome {
   /** Shown behind the text, where the model takes images; the text says what they are. Of a failure none is. */
   readonly images?: readonly ToolImage[];
   readonly isError?: boolean;
+  /** Which commands it began to run in the background, and of which it tells that they have ended. */
+  readonly processes?: ProcessNews;
 }
 
 /** Whole, and within `IMAGE_LIMITS`. */

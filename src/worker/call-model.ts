@@ -6,7 +6,9 @@ import { mayBeForImages, refusedImages } from '../core/images.ts';
 import type { Always } from '../core/permission.ts';
 import { type Call, startsByCommit } from '../core/turn.ts';
 import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts';
+import type { BackgroundProcess } from '../sandbox/background-process.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
+import { describeCutOff } from '../tools/background-news.ts';
 import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
 import { judgeCall } from './judge-call.ts';
@@ -32,18 +34,29 @@ interface Broken extends FailedRequest {
 /** `notice`: what the model is told before it answers, beside what it asks for. */
 export async function callModel(shell: Shell, run: Run, notice?: string): Promise<Progress> {
   const told = notice === undefined ? [] : [noticeOf(notice)];
-  return ask(shell, run, [...(await contextNotices(shell, run)), ...told]);
+  const { cutOff } = run.background;
+  const lost = cutOff.length === 0 ? [] : [noticeOf(describeCutOff(cutOff))];
+  return ask(shell, run, { before: [...(await contextNotices(shell, run)), ...lost, ...told], cutOff });
 }
 
-async function ask(shell: Shell, run: Run, before: Notices): Promise<Progress> {
+/** `cutOff`: background commands of whose end `before` tells. */
+interface Told {
+  readonly before: Notices;
+  readonly cutOff: readonly BackgroundProcess[];
+}
+
+async function ask(shell: Shell, run: Run, told: Told): Promise<Progress> {
+  const { before, cutOff } = told;
   const request = await requestOf(shell, run, before);
   // A worker that was stopped and comes back must not pay for an answer to a turn that went on without it.
   if (!(await isSafe(shell, run))) return 'go_on';
   const streamed = await streamAnswer(shell, run, request);
-  if (!('kind' in streamed)) return commitAnswer(shell, run, { before, ...streamed });
+  if (!('kind' in streamed)) return commitAnswer(shell, run, { ...told, ...streamed });
   const without = withoutImages(request, streamed);
   // The notice says which they were, so that the same log leaves them out again, in this request and in all that follow.
-  return without === undefined ? afterFailure(shell, run, streamed) : ask(shell, run, [...before, without]);
+  return without === undefined
+    ? afterFailure(shell, run, streamed)
+    : ask(shell, run, { before: [...before, without], cutOff });
 }
 
 /** One bad image would fail the session for ever. Undefined: they are not what failed, or a part of an answer was paid for. */
@@ -130,9 +143,9 @@ function liveAnswer(shell: Shell, run: Run, channel: 'text' | 'reasoning'): Live
 async function commitAnswer(
   shell: Shell,
   run: Run,
-  streamed: Streamed & { before: Notices },
+  streamed: Streamed & { before: Notices; cutOff: readonly BackgroundProcess[] },
 ): Promise<Progress> {
-  const { answer, before, latencyMs, firstTokenMs } = streamed;
+  const { answer, before, cutOff, latencyMs, firstTokenMs } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
   const judged = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
   const calls = judged.map(({ call }) => call);
@@ -141,12 +154,14 @@ async function commitAnswer(
   const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
   const recorded = {
     ...{ before, parts, stopReason },
+    ...(cutOff.length === 0 ? {} : { ended: cutOff.map((process) => process.ended()) }),
     usage: { model: run.profile.model, ...usage, latencyMs, firstTokenMs },
     calls: judged.map((each) => ({
       ...newRow(run, each),
       ...(each.call === atOnce ? { status: 'started' as const } : {}),
     })),
   };
+  for (const process of cutOff) process.isTold = true;
   // One that may kill its worker is paid for no more than once more: then the answer is committed before it runs.
   const isTame = run.turn.takeovers === 0 && calls.every(merelyReads);
   const results = isTame ? await readAtOnce(shell, run, calls) : undefined;

@@ -16,18 +16,35 @@ import {
 } from '../store/turns.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
+import { noteMotion } from './session-files.ts';
 import { announce, type Shell } from './shell.ts';
 
+/**
+ * Before the commit that ends an attempt. Commands in the background go on, unless the session's next turn is not to be this
+ * worker's; what they did to the files until now is recorded.
+ */
+async function leave(shell: Shell, run: Run, isOver: boolean): Promise<void> {
+  const { stopped } = run;
+  if (stopped !== undefined || isOver)
+    await run.background.stop(stopped === 'drain' || stopped === 'lost' ? stopped : 'task');
+  if (stopped !== 'lost') await noteMotion(shell, run);
+  await run.leaveWorkspace((checkout) => shell.background.keepFiles(run.turn, checkout));
+}
+
 export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Progress> {
-  await run.leaveWorkspace();
+  await leave(shell, run, end.kind === 'finish');
   const results = run.takePending();
   const outcome = await settleTurn(shell.db, run.held, {
     ...run.takeUncommitted(),
     ...{ results, end, nextTurnId: newId() },
   });
-  if (outcome.outcome !== 'fenced' && outcome.wake !== null)
-    shell.logs.expect(outcome.wake.turnId, run.turn.sessionId);
-  if (outcome.outcome !== 'fenced') await announce(shell, run.turn.rootId, outcome);
+  if (outcome.outcome === 'fenced') return 'ended';
+  const { wake, taskStatus } = outcome;
+  if (wake !== null) shell.logs.expect(wake.turnId, run.turn.sessionId);
+  const goesOn = run.background.open.length > 0 && run.stopped === undefined && taskStatus === 'running';
+  if (goesOn) run.next = wake ?? undefined;
+  await shell.background.left(run.turn, !goesOn);
+  await announce(shell, run.turn.rootId, goesOn ? { ...outcome, wake: null } : outcome);
   return 'ended';
 }
 
@@ -41,17 +58,21 @@ export function finish(shell: Shell, run: Run, end: FinishedTask): Promise<Progr
 
 /** Gives the turn to whoever is free, with everything that was finished. `spent`: a model request was broken off. */
 export async function handBack(shell: Shell, run: Run, spent = false): Promise<Progress> {
-  await run.leaveWorkspace();
+  await leave(shell, run, true);
   const results = run.takePending();
   const outcome = await handBackTurn(shell.db, run.held, { results, spent, nextTurnId: newId() });
-  if (outcome.outcome !== 'fenced') await announce(shell, run.turn.rootId, outcome);
+  if (outcome.outcome === 'fenced') return 'ended';
+  await shell.background.left(run.turn, true);
+  await announce(shell, run.turn.rootId, outcome);
   return 'ended';
 }
 
 /** Lets go of the slot while a person is asked. Goes on where the answer came in the meantime. */
 export async function park(shell: Shell, run: Run): Promise<Progress> {
-  await run.leaveWorkspace();
+  await leave(shell, run, false);
   const outcome = await parkTurn(shell.db, run.held, run.takePending());
+  if (outcome.outcome === 'parked' || outcome.outcome === 'repeated')
+    await shell.background.left(run.turn, false);
   if (outcome.outcome === 'parked' || outcome.outcome === 'open')
     await announce(shell, run.turn.rootId, outcome);
   if (outcome.outcome !== 'open') return 'ended';
@@ -82,10 +103,11 @@ export async function retryOrFail(
 
 /** The turn waits as a row until it is due, with what was finished committed. */
 export async function tryAgain(shell: Shell, run: Run, retry: Retry): Promise<Progress> {
-  await run.leaveWorkspace();
+  await leave(shell, run, false);
   if (run.pending.length > 0)
     await recordResults(shell.db, run.held, { results: run.takePending(), start: [] });
   const outcome = await retryTurn(shell.db, run.held, { ...retry, nextTurnId: newId() });
+  if (outcome.outcome !== 'fenced') await shell.background.left(run.turn, outcome.outcome === 'ended');
   if (outcome.outcome === 'retrying' || outcome.outcome === 'ended')
     await announce(shell, run.turn.rootId, outcome);
   if (outcome.outcome === 'retrying') shell.dueIn(retry.delayMs);

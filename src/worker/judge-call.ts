@@ -1,7 +1,14 @@
 /** Judges the calls of an answer: finds out what each names, which takes the workspace and a parser, and asks core. */
 import { relative } from 'node:path';
 import type { Effect } from '../core/entry.ts';
-import { type Always, type CallPart, concerns, judge, MAX_ALWAYS_LENGTH } from '../core/permission.ts';
+import {
+  type Always,
+  type CallPart,
+  concerns,
+  type Judgement,
+  judge,
+  MAX_ALWAYS_LENGTH,
+} from '../core/permission.ts';
 import type { Call } from '../core/turn.ts';
 import { loadShell, type ShellPart } from '../shell/command-parts.ts';
 import { isAlwaysAllowed } from '../store/rules.ts';
@@ -43,7 +50,10 @@ export async function judgeCall(
   const parts = await partsOf({ tool, args }, workspace);
   const { confined } = shell.sandbox;
   const managed = workspace.kind !== 'local';
-  const judgement = judge({ tool: name, effect, parts, confined, managed }, mode, permissions);
+  const judgement = strictest(
+    judge({ tool: name, effect, parts, confined, managed }, mode, permissions),
+    await judgeTyped(run, { asked: { tool, args }, workspace, confined, managed }),
+  );
   if (judgement.decision !== 'ask') return judgement;
   const always = alwaysOf({ tool, args }, parts);
   if (always === undefined) return { decision: 'ask' };
@@ -67,6 +77,29 @@ export async function refusalNow(shell: Shell, run: Run, call: Call): Promise<st
 }
 
 const ALLOWED: Judged = { decision: 'allow' };
+const STRICTNESS: Readonly<Record<Judgement['decision'], number>> = { allow: 0, ask: 1, deny: 2 };
+
+function strictest(one: Judgement, other: Judgement): Judgement {
+  return STRICTNESS[other.decision] > STRICTNESS[one.decision] ? other : one;
+}
+
+interface Typing {
+  readonly asked: AskedCall;
+  readonly workspace: Workspace;
+  readonly confined: boolean;
+  readonly managed: boolean;
+}
+
+/** What is typed may be typed into a shell: what no command may do, no text may either. */
+async function judgeTyped(run: Run, { asked, workspace, ...place }: Typing): Promise<Judgement> {
+  const { mode, permissions = {} } = run.profile;
+  const { text } = asked.args;
+  if (asked.tool.name !== 'bash_input' || typeof text !== 'string' || !concerns(permissions, 'bash'))
+    return ALLOWED;
+  const parts = await commandParts(text, workspace);
+  // The mode judges the call itself: here, rules alone.
+  return judge({ tool: 'bash', effect: 'read', parts, ...place }, mode, permissions);
+}
 
 function argumentsOf(tool: Tool, text: string): AskedCall['args'] | undefined {
   let value: unknown = {};
@@ -139,7 +172,7 @@ async function filePart(path: string, workspace: Workspace): Promise<FilePart> {
 
 /** What of a call a person allows for good: all that decides what it does. */
 export function alwaysOf(asked: AskedCall, parts: readonly CallPart[]): Always | undefined {
-  const always = subjectOf(asked, parts);
+  const always = asked.tool.isAllowedOnce ? undefined : subjectOf(asked, parts);
   if (always === undefined || always.value.length > MAX_ALWAYS_LENGTH) return undefined;
   // The store keeps other characters in their place: what it would compare is not what was shown.
   return CHANGED_WHEN_STORED.test(always.value) || !always.value.isWellFormed() ? undefined : always;

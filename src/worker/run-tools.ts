@@ -132,20 +132,20 @@ async function change(shell: Shell, run: Run, call: Call): Promise<Changed | und
   const outcome = await execute(shell, run, { call, signal });
   if (outcome === LEFT_BEHIND) checkout.abandon();
   const written = await pathsNamed(shell, call, checkout);
-  if (!signal.aborted) return recorded(checkout, { ...closed(outcome), written });
+  if (!signal.aborted) return recorded(run, checkout, { ...closed(outcome), written });
   // It runs again, from the files as they were.
   if (!isCommitted && (run.stopped === 'drain' || run.stopped === 'lost')) return undefined;
   const text = `${outcome.text}\n[interrupted: ${why(run)}]`;
-  return recorded(checkout, { status: 'interrupted', text, written });
+  return recorded(run, checkout, { ...closed(outcome), status: 'interrupted', text, written });
 }
 
 function why({ stopped = 'drain' }: Run): string {
   return WHY[stopped];
 }
 
-function closed({ text, images, isError }: ToolOutcome): Changed {
-  if (isError) return { status: 'failed', text };
-  return { status: 'succeeded', text, ...(images === undefined ? {} : { images }) };
+function closed({ images, isError, ...outcome }: ToolOutcome): Changed {
+  if (isError) return { ...outcome, status: 'failed' };
+  return { ...outcome, status: 'succeeded', ...(images === undefined ? {} : { images }) };
 }
 
 /** It was allowed as one that a sandbox confines; a worker without one, on the same or another host, must not run it. */
@@ -176,6 +176,7 @@ async function execute(
   const context = {
     workspace,
     sandbox: shell.sandbox,
+    background: run.background,
     seen: shell.seen.of(sessionId, run),
     signal: act.signal,
     onOutput: (text: string) => live.add(text),

@@ -31,8 +31,16 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const STOPPED_WITHOUT_POSTGRES =
   'stopped while Postgres was away: the turn goes on once the lease has run out';
 
-/** Looks at a turn. Never throws: what it decides is in Postgres. */
+/**
+ * Looks at a turn, and at those after it while commands in the background keep the session at this worker. Never throws: what it
+ * decides is in Postgres.
+ */
 export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
+  let next: TurnJob | undefined = job;
+  while (next !== undefined) next = await lookAt(shell, next);
+}
+
+async function lookAt(shell: Shell, job: TurnJob): Promise<TurnJob | undefined> {
   const held = { turnId: job.turnId, attemptId: newId() };
   try {
     const unbroken = shell.unbroken();
@@ -42,20 +50,34 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
       workerId: shell.workerId(),
       reserve: RESERVED_OUTPUT,
       nextTurnId: newId(),
-      known,
+      ...{ known, leaseMs: shell.leaseMs },
     });
     if (claim.outcome === 'ended') await announce(shell, claim.rootId, claim);
-    if (claim.outcome !== 'claimed' && claim.outcome !== 'repeated') return;
+    if (claim.outcome === 'pinned') pointTo(shell, claim, job);
+    if (claim.outcome !== 'claimed' && claim.outcome !== 'repeated') return undefined;
     await announce(shell, claim.turn.rootId, { seq: claim.seq });
-    await runClaimed(shell, { turn: claim.turn, told: toldOf(claim.entries, known), unbroken });
+    return await runClaimed(shell, { turn: claim.turn, told: toldOf(claim.entries, known), unbroken });
   } catch (error) {
-    if (error instanceof DatabaseUnavailable) return shell.log.warn({ ...held }, STOPPED_WITHOUT_POSTGRES);
+    if (error instanceof DatabaseUnavailable) {
+      shell.log.warn({ ...held }, STOPPED_WITHOUT_POSTGRES);
+      return undefined;
+    }
     shell.log.error(
       { ...held, error: messageOf(error), stack: stackOf(error) },
       'a turn failed in the worker itself',
     );
     await giveUp(shell, held);
+    return undefined;
   }
+}
+
+/** The turn is another worker's, who runs commands of its session. Should it not hear, the sweeper wakes the turn again. */
+function pointTo(
+  shell: Shell,
+  { workerId, rootId }: { readonly workerId: string; readonly rootId: string },
+  { turnId, wake }: TurnJob,
+): void {
+  shell.bus.publish({ type: 'pinned', rootId, workerId, turnId, wake });
 }
 
 function toldOf(entries: readonly Entry[] | null, after: number): Told | undefined {
@@ -68,7 +90,8 @@ interface Claimed {
   readonly unbroken: string;
 }
 
-async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
+/** The turn that this worker looks at next by itself, if any. */
+async function runClaimed(shell: Shell, claimed: Claimed): Promise<TurnJob | undefined> {
   const run = await openRun(shell, claimed);
   shell.enter(run);
   const deadline = stopAtDeadline(run);
@@ -78,15 +101,20 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<void> {
     while (progress === 'go_on') progress = await perform(shell, run);
   } catch (error) {
     const retry = run.stopped === undefined ? retryFor(error) : undefined;
-    if (retry !== undefined) return void (await tryAgain(shell, run, retry));
+    if (retry !== undefined) {
+      await tryAgain(shell, run, retry);
+      return undefined;
+    }
     // What a person can mend (no such directory, no key for the model) ends the task and says so.
     if (!(error instanceof UserError) || error instanceof DatabaseUnavailable) throw error;
     await finish(shell, run, { status: 'failed', code: error.code, message: error.message });
   } finally {
     clearTimeout(deadline);
     shell.runs.delete(run);
+    await shell.background.drop(run.turn);
     await run.close();
   }
+  return run.next;
 }
 
 async function openRun(shell: Shell, { turn, told, unbroken }: Claimed): Promise<Run> {
@@ -96,7 +124,9 @@ async function openRun(shell: Shell, { turn, told, unbroken }: Claimed): Promise
   ]);
   const answer = turn.answerPosition === null ? undefined : entries[turn.answerPosition - 1];
   const calls = answer === undefined ? [] : await readCalls(shell.db, turn.id, answer);
-  const run = new Run({ turn, unbroken, profile, entries, calls });
+  const background = await shell.background.enter(turn);
+  const run = new Run({ turn, unbroken, profile, entries, calls, background });
+  if (shell.background.hasFiles(turn)) await run.workspace(shell.openWorkspace);
   if (turn.cancelRequested) run.stop('cancel');
   return run;
 }

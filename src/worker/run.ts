@@ -3,7 +3,8 @@ import type { Entry, NewEntry } from '../core/entry.ts';
 import { narrowed, type Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
 import type { FoundSource } from '../core/workspace.ts';
-import type { CallResult, ClaimedTurn, Held, RecordedAnswer } from '../store/turns.ts';
+import type { BackgroundProcesses } from '../sandbox/background.ts';
+import type { CallResult, ClaimedTurn, Held, RecordedAnswer, Wake } from '../store/turns.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
 
 /**
@@ -29,10 +30,13 @@ export interface RunState {
   /** The session's log up to now; the run adds to it. */
   readonly entries: Entry[];
   readonly calls: readonly Call[];
+  /** The session's commands that go on in the background. */
+  readonly background: BackgroundProcesses;
 }
 
 export class Run {
   readonly held: Held;
+  readonly background: BackgroundProcesses;
   /** Calls whose start this attempt has committed: the only ones it may run that change something. */
   readonly started = new Set<string>();
   /** While it equals the lease's, nobody can have taken the turn over. */
@@ -45,6 +49,8 @@ export class Run {
   pending: CallResult[] = [];
   pendingSince = 0;
   answerPosition: number | null;
+  /** The session's next turn, where this worker goes on with it by itself. */
+  next: Wake | undefined;
   /** Reads that were begun before the answer's commit, by their call: none runs twice for that. */
   readonly reading = new Map<string, Promise<CallResult | undefined>>();
   /** The answer, where nothing is left to do but to settle: it shares that commit. */
@@ -63,6 +69,7 @@ export class Run {
     this.#turn = state.turn;
     this.held = { turnId: state.turn.id, attemptId: state.turn.attemptId };
     this.#profile = narrowed(state.profile, state.turn.workspace.source?.found?.rules ?? []);
+    this.background = state.background;
     this.answerPosition = state.turn.answerPosition;
     this.#entries = state.entries;
     this.#calls = state.calls;
@@ -148,20 +155,25 @@ export class Run {
     return this.#workspace;
   }
 
-  /** Before a commit that names snapshots. */
-  async shareFiles(): Promise<void> {
-    await (await this.#workspace?.catch(() => undefined))?.share();
+  /** The files, where something has opened them. */
+  async openedWorkspace(): Promise<Checkout | undefined> {
+    return this.#workspace?.catch(() => undefined);
   }
 
-  /** As `shareFiles`, and before the commit after which another run may work on the files. */
-  async leaveWorkspace(): Promise<void> {
+  /** Before a commit that names snapshots. */
+  async shareFiles(): Promise<void> {
+    await (await this.openedWorkspace())?.share();
+  }
+
+  /** As `shareFiles`, and before the commit after which another run may work on the files. `keeps`: somebody keeps them for it. */
+  async leaveWorkspace(keeps: (checkout: Checkout) => boolean = () => false): Promise<void> {
     const opened = this.#workspace;
     this.#workspace = undefined;
     const checkout = await opened?.catch(() => undefined);
     try {
       await checkout?.share();
     } finally {
-      checkout?.release();
+      if (checkout !== undefined && !keeps(checkout)) checkout.release();
     }
   }
 
@@ -216,6 +228,14 @@ export class Run {
     this.#calls = calls.map((call) =>
       this.started.has(call.id) && call.status === 'started' ? { ...call, status: 'requested' } : call,
     );
+  }
+
+  /** The newest snapshot goes with the last result that no commit has yet. False: there is none. */
+  addSnapshot(snapshot: string): boolean {
+    const last = this.pending.at(-1);
+    if (last === undefined) return false;
+    this.pending = [...this.pending.slice(0, -1), { ...last, snapshot }];
+    return true;
   }
 
   /** Hands the results over to the commit that will carry them. */

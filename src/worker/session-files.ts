@@ -6,6 +6,7 @@ import type { ClosedCallStatus } from '../core/entry.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Call } from '../core/turn.ts';
 import type { Log } from '../log.ts';
+import type { BackgroundProcess, ProcessNews } from '../sandbox/background-process.ts';
 import { endMarked } from '../sandbox/processes.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { recordFiles } from '../store/turns.ts';
@@ -42,6 +43,7 @@ export interface Changed {
   readonly images?: ToolOutcome['images'];
   /** Where the files are not what they were. */
   readonly snapshot?: string;
+  readonly processes?: ProcessNews;
 }
 
 /**
@@ -68,26 +70,63 @@ export async function noteFiles(
   return true;
 }
 
+/** What commands in the background did to the files since the last snapshot; it goes with the results so far, or by itself. */
+export async function noteMotion(shell: Shell, run: Run): Promise<void> {
+  const checkout = await run.openedWorkspace();
+  if (checkout?.isInMotion !== true) return;
+  try {
+    const { snapshot, changed } = await checkout.record();
+    if (!changed || run.addSnapshot(snapshot)) return;
+    await checkout.share();
+    const outcome = await recordFiles(shell.db, run.held, { snapshot });
+    if (outcome.outcome === 'recorded') await announce(shell, run.turn.rootId, outcome);
+  } catch (error) {
+    if (!(error instanceof SnapshotError)) throw error;
+    shell.log.warn({ ...run.held, error: messageOf(error) }, 'could not record what background commands did');
+    await putBack(run, checkout);
+  }
+}
+
+/** To the newest snapshot, where that may be. Returns the commands that had to be ended for it: those that were changing the files. */
+async function putBack({ background }: Run, checkout: Checkout): Promise<readonly BackgroundProcess[]> {
+  if (!checkout.managed) return [];
+  const running = background.open.filter(({ end }) => end === undefined);
+  await background.stop('undo');
+  await checkout.undo();
+  return running;
+}
+
 /** After a call. What cannot be recorded is put back where that may be, and is no success. */
 export async function recorded(
+  run: Run,
   checkout: Checkout,
-  {
-    written,
-    ...outcome
-  }: Pick<Changed, 'status' | 'text' | 'images'> & { readonly written: readonly string[] },
+  { written, ...outcome }: Omit<Changed, 'snapshot'> & { readonly written: readonly string[] },
 ): Promise<Changed> {
   try {
     const { snapshot, changed } = await checkout.record(written);
     return changed ? { ...outcome, snapshot } : outcome;
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
+    const killed = await putBack(run, checkout);
     const fate = checkout.managed
       ? 'They were put back to what they were before the call.'
       : 'They are as it left them.';
-    if (checkout.managed) await checkout.undo();
-    const text = `${outcome.text}\n[the files could not be recorded after this call: ${messageOf(error)} ${fate}]`;
-    return { status: outcome.status === 'succeeded' ? 'failed' : outcome.status, text };
+    const status = outcome.status === 'succeeded' ? 'failed' : outcome.status;
+    const text = `${outcome.text}\n[the files could not be recorded after this call: ${messageOf(error)} ${fate}${forThat(killed)}]`;
+    return { ...outcome, status, text, ...toldOf(outcome, killed) };
   }
+}
+
+function forThat(killed: readonly BackgroundProcess[]): string {
+  const names = killed.map(({ name }) => name).join(', ');
+  return names === '' ? '' : ` For that, ${names} had to be killed.`;
+}
+
+function toldOf({ processes }: Pick<Changed, 'processes'>, killed: readonly BackgroundProcess[]) {
+  if (killed.length === 0) return {};
+  for (const process of killed) process.isTold = true;
+  const ended = [...(processes?.ended ?? []), ...killed.map((process) => process.ended())];
+  return { processes: { ...processes, ended } };
 }
 
 /**

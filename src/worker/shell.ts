@@ -11,6 +11,7 @@ import type { Database } from '../store/database.ts';
 import type { ClaimedTurn, Held, Wake } from '../store/turns.ts';
 import type { Registry } from '../tools/registry.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
+import type { Background } from './background.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
 import type { ProfileCache } from './profile-cache.ts';
@@ -40,6 +41,7 @@ export interface Shell {
   readonly images: ImageCache;
   readonly seen: SeenCache;
   readonly runs: Set<Run>;
+  readonly background: Background;
   /** Attempts that ended in an error and could not be given up yet: the sweeper tries again. */
   readonly abandoned: Set<Held>;
   /** Puts a run among `runs`; one that comes while the worker stops is told so. */
@@ -51,6 +53,8 @@ export interface Shell {
   workerId(): string;
   /** Resolves when an act may begin that must not be another worker's too; rejects where the run was stopped. */
   untilSafe(run: Run): Promise<void>;
+  /** How long this worker's lease is. */
+  readonly leaseMs: number;
   /** See `Lease.unbroken`. */
   unbroken(): string;
   /** See `Lease.steadyMs`. */

@@ -17,6 +17,7 @@ import {
   lostAttempts,
   queuedTurns,
   rewakeTurn,
+  sessionsPinnedTo,
   suspectWorker,
   takeOverTurn,
 } from '../store/workers.ts';
@@ -54,7 +55,10 @@ export class Sweeper {
   start(): void {
     this.#running ??= Promise.all([
       this.#loop(
-        () => this.#step('own attempts', () => this.#checkOwn()),
+        async () => {
+          await this.#step('own attempts', () => this.#checkOwn());
+          await this.#step('background commands', () => this.#checkWaiting());
+        },
         (time) => time,
       ),
       this.#loop(
@@ -130,6 +134,16 @@ export class Sweeper {
       if (!held) byAttempt.get(attemptId)?.stop('lost');
       else if (cancelRequested) byAttempt.get(attemptId)?.stop('cancel');
     }
+  }
+
+  /** Sessions that wait here with their background commands, and whose task has ended meanwhile, or that a peer has taken. */
+  async #checkWaiting(): Promise<void> {
+    const { background, db } = this.#shell;
+    const { waiting } = background;
+    if (waiting.size === 0) return;
+    const pinned = new Set(await sessionsPinnedTo(db, this.#shell.workerId()));
+    for (const [sessionId, session] of waiting)
+      if (!pinned.has(sessionId)) await background.forget(sessionId, session);
   }
 
   async #findDeadWorkers(): Promise<void> {

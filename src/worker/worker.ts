@@ -8,7 +8,8 @@ import { messageOf } from '../core/errors.ts';
 import { DEFAULT_CLONE_RETRY, DEFAULT_RETRY, type RetryPolicy, TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
 import type { Log } from '../log.ts';
 import type { Models } from '../model/providers.ts';
-import type { QueueBackend, TurnConsumer } from '../queue/queue.ts';
+import type { QueueBackend, TurnConsumer, TurnJob } from '../queue/queue.ts';
+import type { BackgroundLimits } from '../sandbox/background-process.ts';
 import type { LeasedSandbox, Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
 import type { Patience } from '../store/patience.ts';
@@ -18,6 +19,7 @@ import { openCheckout } from '../workspace/checkouts.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
+import { Background } from './background.ts';
 import { ImageCache } from './image-cache.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
@@ -28,6 +30,7 @@ import { runTurn } from './run-turn.ts';
 import { SeenCache } from './seen-cache.ts';
 import { checkoutHost } from './session-files.ts';
 import type { Shell } from './shell.ts';
+import { atMost } from './slots.ts';
 import { DEFAULT_SWEEP, Sweeper, type SweepTiming } from './sweeper.ts';
 
 export interface WorkerOptions {
@@ -61,6 +64,8 @@ export interface WorkerOptions {
   readonly drainGraceMs?: number;
   /** Calls that merely read and end this soon share their answer's commit; until then the answer has none. 0: none. */
   readonly readGraceMs?: number;
+  /** Of commands that go on in the background. */
+  readonly background?: Partial<BackgroundLimits>;
 }
 
 export interface RunningWorker {
@@ -115,6 +120,9 @@ class LiveWorker implements RunningWorker {
   #lease: Lease | undefined;
   #consumer: TurnConsumer | undefined;
   #unsubscribe: (() => Promise<void>) | undefined;
+  /** Turns that others pointed here, beside those from the queue. */
+  readonly #pointed = new Map<string, Promise<void>>();
+  readonly #pointedSlot: ReturnType<typeof atMost>;
   readonly #closing = new AbortController();
   /** Fires when this worker is asked to stop. */
   readonly #hurry = new AbortController();
@@ -124,6 +132,7 @@ class LiveWorker implements RunningWorker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#timing = { ...DEFAULT_LEASE, ...options.lease };
+    this.#pointedSlot = atMost(options.concurrency);
     const {
       db,
       bus,
@@ -156,6 +165,8 @@ class LiveWorker implements RunningWorker {
       images: new ImageCache(),
       seen: new SeenCache(),
       runs: this.#runs,
+      background: new Background(sandbox, options.background),
+      leaseMs: this.#timing.leaseMs,
       abandoned: new Set(),
       workerId: () => this.id,
       untilSafe: (run) => this.#untilSafe(run),
@@ -163,8 +174,14 @@ class LiveWorker implements RunningWorker {
       steadyMs: () => this.#held().steadyMs(),
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
-      openWorkspace: ({ workspace, sessionId }) =>
-        openCheckout(workspace, { ...checkouts, onUndone: () => this.#shell.seen.forget(sessionId) }),
+      openWorkspace: async (turn) => {
+        const onUndone = () => this.#shell.seen.forget(turn.sessionId);
+        const { background } = this.#shell;
+        const kept = background.takeFiles(turn);
+        const checkout = kept ?? (await openCheckout(turn.workspace, { ...checkouts, onUndone }));
+        background.watchFiles(turn, checkout);
+        return checkout;
+      },
     };
     this.#sweeper = new Sweeper(
       { ...this.#shell, db: sweeping(db, this.#closing.signal) },
@@ -184,6 +201,7 @@ class LiveWorker implements RunningWorker {
     this.#lease = await this.#takeLease();
     this.#unsubscribe = await this.#options.bus.subscribe((message) => {
       if (message.type === 'cancel') this.#cancel(message.taskId);
+      if (message.type === 'pinned' && message.workerId === this.id) this.#lookHere(message);
     });
     this.#sweeper.start();
     this.#consumer = this.#options.backend.consume({
@@ -204,6 +222,8 @@ class LiveWorker implements RunningWorker {
     this.#hurry.abort();
     for (const run of this.#runs) this.#drain(run);
     await idle;
+    await Promise.all(this.#pointed.values());
+    await this.#shell.background.close('drain');
     this.#closing.abort();
     await this.#sweeper.close();
     await this.#startingOver;
@@ -244,6 +264,7 @@ class LiveWorker implements RunningWorker {
     if (this.#stopping !== undefined) return;
     this.#options.log.warn({ workerId: this.id }, 'this worker was held for dead; it starts over');
     for (const run of this.#runs) run.stop('lost');
+    await this.#shell.background.close('lost');
     await this.#lease?.close();
     while (this.#stopping === undefined) {
       try {
@@ -266,6 +287,16 @@ class LiveWorker implements RunningWorker {
     if (attempt?.held !== true) run.stop('lost');
     run.signal.throwIfAborted();
     run.unbroken = unbroken;
+  }
+
+  /** A turn of a session whose background commands run here. */
+  #lookHere({ turnId, wake }: TurnJob): void {
+    if (this.#stopping !== undefined || this.#pointed.has(turnId)) return;
+    const look = async () => {
+      if (this.#stopping === undefined) await runTurn(this.#shell, { turnId, wake });
+    };
+    const looking = this.#pointedSlot(look).finally(() => this.#pointed.delete(turnId));
+    this.#pointed.set(turnId, looking);
   }
 
   #cancel(taskId: string): void {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NOTHING, ROOT_NAME } from './checkouts.ts';
+import { NOTHING, ROOT_NAME } from './history.ts';
 import type { SnapshotStore } from './snapshots/snapshots.ts';
 
 /**

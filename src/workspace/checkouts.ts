@@ -2,13 +2,14 @@
  * The files of sessions on this machine, for the run that works on them: brought to the recorded snapshot when they are
  * opened, recorded again after each call that may have changed them.
  */
-import { chmod, lstat, readdir, rm } from 'node:fs/promises';
+import { chmod, lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { History, NOTHING, type Recorded, remove } from './history.ts';
 import { directoryOf, openLocal, scratchOf, type WorkspaceHost } from './kinds.ts';
 import { resolveInside } from './paths.ts';
 import { freshPlace, type Place, type PlaceHost, takePlace } from './place.ts';
 import { SnapshotError } from './snapshots/snapshot-error.ts';
-import type { SnapshotStore, Snapshots, WorkspaceFiles } from './snapshots/snapshots.ts';
+import type { Snapshots } from './snapshots/snapshots.ts';
 import type { Workspace } from './workspace.ts';
 
 export interface CheckoutRow {
@@ -26,8 +27,14 @@ export interface CheckoutRow {
 export interface Checkout extends Workspace {
   /** Whether what is on the disk can be thrown away: it is Capybara's own, and its history is recorded. */
   readonly managed: boolean;
+  /** Whether its newest snapshot is this one; null: there is none. */
+  isAt(head: string | null): boolean;
   /** A call begins that may change files: what they are is not known until `record`. */
   disturb(): void;
+  /** While `isBusy`, commands change files as they please: what is recorded then is what they were for a moment. */
+  watch(isBusy: () => boolean): void;
+  /** Commands may have changed them since the newest snapshot was taken. */
+  readonly isInMotion: boolean;
   /**
    * The snapshot of the files as they are, and whether it differs from the one before. `written`: files that a tool wrote, from the
    * root: they are part of the work although they may be ignored. Throws `SnapshotError`.
@@ -44,11 +51,6 @@ export interface Checkout extends Workspace {
   /** A call that was left behind may go on changing the files: nobody is to have them after this run. */
   abandon(): void;
   release(): void;
-}
-
-export interface Recorded {
-  readonly snapshot: string;
-  readonly changed: boolean;
 }
 
 export interface CheckoutHost extends WorkspaceHost, Omit<PlaceHost, 'directory'> {
@@ -69,7 +71,12 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
   return {
     ...workspace,
     managed: false,
+    isAt: (head) => history.head === head,
     disturb: () => {},
+    watch: (isBusy) => history.watch(isBusy),
+    get isInMotion() {
+      return history.isInMotion;
+    },
     record: (written) => history.record(written),
     unheld: (paths) => history.unheld(paths),
     share: () => history.share(),
@@ -114,95 +121,6 @@ function clearUp(spare: readonly string[], host: CheckoutHost): void {
   for (const path of spare) remove(path).catch(host.onError);
 }
 
-/** With all that is in it, also what a command has closed to its owner. */
-async function remove(path: string): Promise<void> {
-  const all = () => rm(path, { recursive: true, force: true });
-  await all().catch(async () => {
-    await unlock(path);
-    await all();
-  });
-}
-
-async function unlock(path: string): Promise<void> {
-  if (!(await lstat(path)).isDirectory()) return;
-  await chmod(path, 0o700);
-  for (const name of await readdir(path)) await unlock(join(path, name));
-}
-
-/** Of the one root that a workspace has. */
-export const ROOT_NAME = 'main';
-
-/** The snapshot of a root `main` with nothing in it: what a managed workspace without a recorded one is at. */
-export const NOTHING = 'de70d4636bf1f27527913324e1c5f3067a0a4a66';
-
-/** The files of one checkout beside their newest snapshot. */
-class History {
-  readonly #files: WorkspaceFiles;
-  readonly #store: SnapshotStore;
-  readonly #unshared: string[] = [];
-  #head: string | null;
-
-  constructor(head: string | null, root: string, store: SnapshotStore) {
-    this.#files = { roots: [{ name: ROOT_NAME, path: root, writable: true }] };
-    this.#store = store;
-    this.#head = head;
-  }
-
-  get head(): string | null {
-    return this.#head;
-  }
-
-  async record(paths: readonly string[] = []): Promise<Recorded> {
-    const previous = this.#head === null || this.#head === NOTHING ? {} : { previous: this.#head };
-    const written = paths.map((path) => ({ root: ROOT_NAME, path }));
-    const { id: snapshot } = await this.#store.take(this.#files, { ...previous, written });
-    const changed = snapshot !== this.#head;
-    this.#head = snapshot;
-    if (changed) this.#unshared.push(snapshot);
-    return { snapshot, changed };
-  }
-
-  async unheld(paths: readonly string[]): Promise<readonly string[]> {
-    const [root] = this.#files.roots;
-    const found = await Promise.all(
-      paths.map(async (path) => {
-        const isThere = await lstat(join(root?.path ?? '', path)).then(
-          () => true,
-          () => false,
-        );
-        return isThere && !(await this.#holds(path)) ? [path] : [];
-      }),
-    );
-    return found.flat();
-  }
-
-  async #holds(path: string): Promise<boolean> {
-    if (this.#head === null || this.#head === NOTHING) return false;
-    return this.#store.holds(this.#files, this.#head, { root: ROOT_NAME, path });
-  }
-
-  async share(): Promise<void> {
-    for (const snapshot of this.#unshared.splice(0)) await this.#store.push(snapshot);
-  }
-
-  async isUnchanged(): Promise<boolean> {
-    return this.#head !== null && (await this.#store.isClean(this.#files, this.#head));
-  }
-
-  /** Nothing is what no store has to hold. */
-  async restore(): Promise<void> {
-    if (this.#head === NOTHING) for (const { path } of this.#files.roots) await empty(path);
-    else if (this.#head !== null) {
-      await this.#store.fetch(this.#head);
-      await this.#store.restore(this.#files, this.#head);
-    }
-  }
-}
-
-async function empty(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) await remove(join(directory, name));
-}
-
 class ManagedCheckout implements Checkout {
   readonly managed = true;
   readonly id: string;
@@ -230,14 +148,27 @@ class ManagedCheckout implements Checkout {
     return resolveInside(this.root, path, this.shown);
   }
 
+  isAt(head: string | null): boolean {
+    return this.#history.head === (head ?? NOTHING);
+  }
+
+  watch(isBusy: () => boolean): void {
+    this.#history.watch(isBusy);
+  }
+
+  get isInMotion(): boolean {
+    return this.#history.isInMotion;
+  }
+
   disturb(): void {
     this.#place.disturb();
   }
 
   async record(written?: readonly string[]): Promise<Recorded> {
     await this.#openRoot();
+    const { isBusy } = this.#history;
     const recorded = await this.#history.record(written);
-    if (!this.#isAbandoned) this.#place.settle(recorded.snapshot);
+    if (!this.#isAbandoned && !isBusy) this.#place.settle(recorded.snapshot);
     return recorded;
   }
 

@@ -3,6 +3,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { UNKNOWN_OUTCOME } from '../../src/core/turn.ts';
+import { DEFAULT_BACKGROUND, lostProcess } from '../../src/sandbox/background-process.ts';
+import { describeCutOff } from '../../src/tools/background-news.ts';
 import { bareOf, commit, git } from '../support/git-server.ts';
 import { call, error, hang, say, sequence, usage } from '../support/scripted-model/scripted-model.ts';
 import type { Wanted } from '../support/worker.ts';
@@ -63,6 +65,8 @@ const UNKNOWN = `${UNKNOWN_OUTCOME}\n\nThe workspace's files are as they were be
 const LEFT = `${UNKNOWN_OUTCOME}\n\nFiles have changed since before the call, by the call or by the user.`;
 /** More than the model is shown, so that the whole of it is stored. */
 const LONG = 'a line that is read\n'.repeat(2_000);
+const SERVE = 'exec sleep 600';
+const SERVING_LOST = describeCutOff([lostProcess({ id: '', number: 1, command: SERVE }, DEFAULT_BACKGROUND)]);
 const COUNTED = usage({ input: 10, output: 5 });
 const around = (name: string) => [`before ${name}`, `after ${name}`];
 const answersAtSecondTry: Wanted = {
@@ -322,6 +326,46 @@ const RETRIED: Scene = {
 
 const RETRY_EVENTS = ['turn.retried', 'task.waiting', 'task.resumed'];
 
+/** A command goes on from turn to turn; without its worker it is lost, and the model is told before it answers next. */
+const SERVING: Scene = {
+  name: 'a command in the background',
+  points: ['before settle_turn#1', 'after settle_turn#1', 'after settle_turn#2'],
+  wanted: {
+    script: sequence([
+      [call('bash', { command: SERVE, background: true }, 'serve_1'), COUNTED],
+      [call('look', { text: 'short' }, 'look_1'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+  },
+  expected: (undisturbed, at) => servingAt(at)(undisturbed),
+};
+
+/** Lost before its result was committed, nobody knows of it; after that, its loss is told. */
+function servingAt(at: At) {
+  const told = !at.has('after settle_turn#1') ? 0 : at.has('after settle_turn#2') ? 3 : 2;
+  const parts = [{ type: 'text' as const, text: told === 0 ? UNKNOWN : SERVING_LOST }];
+  return (outcome: Outcome): Outcome => {
+    if (told === 0) {
+      const lost = (row: { readonly callId: string | null }) => row.callId === 'serve_1';
+      return {
+        ...outcome,
+        calls: outcome.calls.map((row) => (lost(row) ? { ...row, status: 'unknown' } : row)),
+        entries: outcome.entries.map((row) =>
+          row.kind === 'tool_result' && lost(row) ? { ...row, status: 'unknown', parts } : row,
+        ),
+      };
+    }
+    const index = outcome.entries.findIndex(({ turn }) => turn === told);
+    const notice = { kind: 'notice', turn: told, parts, callId: null, status: null, stopReason: null };
+    const entries = outcome.entries.toSpliced(index, 0, { ...notice, position: index + 1 });
+    return {
+      ...outcome,
+      entries: entries.map((entry, place) => ({ ...entry, position: place + 1 })),
+      task: { ...outcome.task, result_position: entries.length },
+    };
+  };
+}
+
 function first(point: string): string {
   return `${point}#1`;
 }
@@ -341,4 +385,5 @@ export const SCENES: readonly Scene[] = [
   EXPIRED,
   UNANSWERED,
   RETRIED,
+  SERVING,
 ];

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createAgents } from '../../src/agents/agents.ts';
+import { BackgroundProcesses } from '../../src/sandbox/background.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { configuredTools } from '../../src/tools/configured.ts';
@@ -68,6 +69,7 @@ describe('a command', () => {
       signal: new AbortController().signal,
       onOutput: () => {},
       readOutput: async () => undefined,
+      background: new BackgroundProcesses(sandbox),
     };
     const run = (args: object) => registry.execute('bash', JSON.stringify(args), context);
     expect((await run({ command: 'sleep 100' })).text).toContain('timed out after 1 s');

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { BackgroundProcesses } from '../../src/sandbox/background.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { bashTool } from '../../src/tools/bash.ts';
 import type { ToolContext } from '../../src/tools/tool.ts';
@@ -40,6 +41,7 @@ test.runIf(bubblewrap !== undefined)(
       ...{ workspace, sandbox, seen: createSeenFiles(), signal: new AbortController().signal },
       onOutput: () => {},
       readOutput: async () => undefined,
+      background: new BackgroundProcesses(sandbox),
     };
     const tried = [
       'git config core.fsmonitor evil',

@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { BackgroundProcesses } from '../../src/sandbox/background.ts';
+import type { BackgroundLimits } from '../../src/sandbox/background-process.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
@@ -21,26 +23,32 @@ async function readOutput(callId: string, { offset, limit }: OutputRange): Promi
 }
 
 /** A project directory for each test, and the built-in tools over a real sandbox. */
-export function useProject() {
+export function useProject(limits: Partial<BackgroundLimits> = {}) {
   const registry = createRegistry(builtinTools());
   let sandbox: LeasedSandbox;
   let base = '';
   let workspace: Workspace;
   let seen: SeenFiles;
+  let background: BackgroundProcesses;
   beforeAll(() => {
     sandbox = createUnconfinedSandbox({ environment: process.env });
   });
   afterAll(() => sandbox.close());
   beforeEach(async () => {
     seen = createSeenFiles();
+    background = new BackgroundProcesses(sandbox, limits);
     base = await realpath(await mkdtemp(join(tmpdir(), 'capybara-tools-')));
     await mkdir(join(base, 'project'));
     workspace = await openLocal({ id: 'w', path: join(base, 'project') }, { dataDir: join(base, 'data') });
   });
-  afterEach(() => rm(base, { recursive: true, force: true }));
+  afterEach(async () => {
+    await background.stop('task');
+    await rm(base, { recursive: true, force: true });
+  });
 
   return {
     base: () => base,
+    background: () => background,
     path: (name: string) => join(workspace.root, name),
     /** Writes a file that the agent has not seen. */
     async put(name: string, content: string | Buffer = ''): Promise<void> {
@@ -55,7 +63,7 @@ export function useProject() {
       args: Record<string, unknown>,
       { signal = new AbortController().signal, onOutput = (_: string) => {} } = {},
     ): Promise<ToolOutcome> {
-      const context = { workspace, sandbox, seen, signal, onOutput, readOutput };
+      const context = { workspace, sandbox, background, seen, signal, onOutput, readOutput };
       return registry.execute(name, JSON.stringify(args), context);
     },
   };

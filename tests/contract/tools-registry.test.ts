@@ -48,6 +48,9 @@ describe('createRegistry', () => {
     expect(registry.specs().map(({ name }) => [name, registry.effectOf(name, false)])).toEqual([
       ['apply_patch', 'workspace'],
       ['bash', 'external'],
+      ['bash_input', 'external'],
+      ['bash_kill', 'read'],
+      ['bash_poll', 'read'],
       ['edit_file', 'workspace'],
       ['glob', 'read'],
       ['grep', 'read'],

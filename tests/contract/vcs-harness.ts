@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { BackgroundProcesses } from '../../src/sandbox/background.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { installGitSetup } from '../../src/sandbox/git-setup.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
@@ -82,6 +83,7 @@ export function useWorkspace(kind: Kind) {
       const context = {
         ...{ workspace, sandbox, signal, seen: createSeenFiles() },
         onOutput: () => {},
+        background: new BackgroundProcesses(sandbox),
         readOutput: async () => undefined,
       };
       return registry.execute(name, JSON.stringify(args), context);

@@ -300,6 +300,15 @@ describe('waiting', () => {
 
   test.each([
     ['a poll whose process goes on', 'bash', { poll: 'j' }, '', true, true],
+    [
+      'a poll of what runs, whatever it says',
+      'bash_poll',
+      { id: 'bg_1' },
+      'a worker exited\n(bg_1 is still running)',
+      true,
+      true,
+    ],
+    ['a poll that tells the end', 'bash_poll', { id: 'bg_1' }, '(bg_1 has ended: exit code 0)', true, false],
     ['a poll whose process has ended', 'bash', { poll: 'j' }, '(exit code 0)', true, false],
     ['a poll that failed', 'bash', { poll: 'j' }, 'no such job', false, false],
     ['a short status of a file', 'read_file', { path: 'status' }, '     1\trunning', true, true],

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { fromPublicId } from '../../src/core/id.ts';
-import { ROOT_NAME } from '../../src/workspace/checkouts.ts';
+import { ROOT_NAME } from '../../src/workspace/history.ts';
 import { startTestApi, type TestApi } from './api-harness.ts';
 
 let api: TestApi;

@@ -65,7 +65,7 @@ describe('a task is woken', () => {
       sessionId,
       status: 'queued',
       kind: 'queued',
-      evidence: { turn: 1, since: time, waitedSeconds: seconds, liveWorkers: 1 },
+      evidence: { turn: 1, since: time, waitedSeconds: seconds, liveWorkers: 1, pinnedTo: null },
       via: [],
       sentence: 'Turn 1 has waited N s for a worker: the next with a free slot takes it, and 1 is live.',
     });

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MAX_DIRECTORY_LENGTH, PACK_MEDIA, Workspace } from '../../src/api/wire.ts';
-import { ROOT_NAME } from '../../src/workspace/checkouts.ts';
+import { ROOT_NAME } from '../../src/workspace/history.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../../src/workspace/uploads/limits.ts';
 import { readDirectory } from '../../src/workspace/uploads/sent-directory.ts';

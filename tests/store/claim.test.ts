@@ -47,6 +47,8 @@ describe('claim_turn', () => {
         openWaits: 0,
         retries: 0,
         takeovers: 0,
+        lastProcess: null,
+        processes: null,
         profileHash: submissionOf(store).task.profileHash,
         turnLimit: 70,
         cancelRequested: false,

@@ -135,6 +135,9 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['turn_state', 'running turn', 'started_at = NULL'],
   ['turn_state', 'parked turn', 'started_at = NULL'],
   ['turn_state', 'done turn', 'started_at = NULL'],
+  ['background_process_number', 'background command', 'number = 0'],
+  ['background_process_end', 'background command', 'ended_at = NULL'],
+  ['background_process_end', 'background command', '"end" = NULL'],
   ['attempt_outcome', 'done attempt', `outcome = 'won'`],
   ['attempt_outcome', 'open attempt', 'ended_at = now()'],
   ['attempt_outcome', 'open attempt', `outcome = 'lost'`],
@@ -189,7 +192,9 @@ describe('Postgres refuses every illegal row', () => {
     const done = await answered(store, [call]);
     const failed = await running(store);
     const end = { kind: 'finish', status: 'succeeded', resultPosition: 2 } as const;
-    await settleTurn(store.db, done, { results: [resultOf(call)], end, nextTurnId: queued.taskId });
+    const processes = { started: [{ id: newId(), number: 1, command: 'serve' }] };
+    const results = [resultOf(call, { processes })];
+    await settleTurn(store.db, done, { results, end, nextTurnId: queued.taskId });
     const failure = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
     await settleTurn(store.db, failed, { results: [], end: failure, nextTurnId: queued.taskId });
     const entry = (position: number) =>
@@ -207,6 +212,7 @@ describe('Postgres refuses every illegal row', () => {
       'done turn': `turn WHERE id = '${done.turnId}'`,
       'open attempt': `attempt WHERE id = '${held.attemptId}'`,
       'done attempt': `attempt WHERE id = '${done.attemptId}'`,
+      'background command': `background_process WHERE session_id = '${done.sessionId}'`,
       'user entry': entry(1),
       'assistant entry': entry(2),
       'result entry': entry(3),

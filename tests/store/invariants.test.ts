@@ -98,6 +98,12 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
   ],
   ['a turn has as many results as closed calls', () => `DELETE FROM entry WHERE kind = 'tool_result'`],
   [
+    'the open background commands of a session are on one worker, and of the task that is at work',
+    ({ done }) => `
+      INSERT INTO background_process (id, session_id, task_id, tool_call_id, number, command)
+      SELECT gen_random_uuid(), session_id, task_id, id, 1, 'serve' FROM tool_call WHERE task_id = '${done.taskId}'`,
+  ],
+  [
     'a task runs exactly while a worker holds its turn, or gets it again after a loss',
     ({ asked }) => `UPDATE task SET status = 'running', waiting_on = NULL WHERE id = '${asked.taskId}'`,
   ],

@@ -49,6 +49,8 @@ async function meetAt(row: string, acts: readonly [Act, Act]): Promise<void> {
 
 test.each([
   ['queued', 'turn'],
+  ['queued, with commands in the background', 'turn'],
+  ['queued, with commands whose worker is gone', 'background_process'],
   ['running', 'turn'],
   ['answered', 'turn'],
   ['answered', 'tool_call'],

@@ -38,6 +38,30 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
   queued: (store) => queued(store, false),
   'queued past its deadline': (store) => queued(store, true),
 
+  'queued, with commands in the background': async (store) => {
+    const { wake, owner, task } = await withProcesses(store);
+    const [own, other] = [claimOf(wake.turnId, owner), claimOf(wake.turnId, await addWorker(store.db))];
+    return {
+      claim_turn: (db) => claimTurn(db, own),
+      'claim_turn by another worker': (db) => claimTurn(db, other),
+      ...fromOutside(store, task),
+    };
+  },
+
+  'queued, with commands whose worker is gone': async (store) => {
+    const { wake, owner, task } = await withProcesses(store);
+    await lose(store.db, owner);
+    const [one, other] = [
+      claimOf(wake.turnId, await addWorker(store.db)),
+      claimOf(wake.turnId, await addWorker(store.db)),
+    ];
+    return {
+      claim_turn: (db) => claimTurn(db, one),
+      'claim_turn by another worker': (db) => claimTurn(db, other),
+      ...fromOutside(store, task),
+    };
+  },
+
   running: async (store) => {
     const held = await running(store, { reserve: 50 });
     const asking = answerOf([callOf('awaiting_approval')]);
@@ -61,10 +85,13 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     ];
     const asked = callOf('awaiting_approval', { ordinal: 2 });
     const held = await answered(store, [read, act, asked]);
+    const processes = { started: [{ id: newId(), number: 1, command: 'npm run dev' }] };
     await lose(store.db, held.workerId);
     await passExpiry(store, asked.approvalId ?? '');
     return {
       record_results: (db) => recordResults(db, held, { results: [resultOf(read)], start: [act.id] }),
+      'record_results with a command in the background': (db) =>
+        recordResults(db, held, { results: [resultOf(read, { processes })], start: [act.id] }),
       park_turn: (db) => parkTurn(db, held, [resultOf(read)]),
       ...resolving(store, asked.approvalId ?? ''),
       ...endings(held),
@@ -84,6 +111,18 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     return { admit_turns: (db) => admitTurns(db, 100), ...fromOutside(store, held) };
   },
 };
+
+/** A task whose first turn began a command that goes on, and whose second waits for a worker. */
+async function withProcesses(store: Store) {
+  const call = callOf('started');
+  const task = await answered(store, [call]);
+  const processes = { started: [{ id: newId(), number: 1, command: 'npm run dev' }] };
+  const settled = await settleTurn(store.db, task, {
+    ...{ results: [resultOf(call, { processes })], end: { kind: 'continue' }, nextTurnId: newId() },
+  });
+  if (settled.outcome === 'fenced' || settled.wake === null) throw new Error('there is no next turn');
+  return { task, owner: task.workerId, wake: settled.wake };
+}
 
 async function queued(store: Store, late: boolean): Promise<Acts> {
   const task = await submit(store);

@@ -162,6 +162,7 @@ test('every partial index is one that the sweeper, a guard or `why` needs, and a
     'approval_due',
     'approval_open',
     'attempt_open',
+    'background_process_open',
     'message_untaken',
     'permission_rule_live',
     'task_deadline',

@@ -58,7 +58,7 @@ describe('what wakes an unfinished task', () => {
       status: 'queued',
       kind: 'queued',
       via: [],
-      evidence: { turn: 1, since: time, waitedSeconds: about(0), liveWorkers: 0 },
+      evidence: { turn: 1, since: time, waitedSeconds: about(0), liveWorkers: 0, pinnedTo: null },
     });
   });
 

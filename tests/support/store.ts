@@ -263,6 +263,6 @@ export async function lose(db: Database, workerId: string): Promise<void> {
 /** Removes every session and what belongs to it, so that the next test compares and checks few rows. */
 export async function forgetSessions(db: Database): Promise<void> {
   await db.sql`
-    TRUNCATE event, tree, usage, approval, permission_rule, tool_call, entry, message, attempt, turn, task, session, workspace,
+    TRUNCATE event, tree, usage, approval, permission_rule, background_process, tool_call, entry, message, attempt, turn, task, session, workspace,
              idempotency_key, profile`;
 }

@@ -240,6 +240,22 @@ CREATE TABLE "tool_call" (
 );
 
 -- CreateTable
+CREATE TABLE "background_process" (
+    "id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "task_id" UUID NOT NULL,
+    "tool_call_id" UUID NOT NULL,
+    "worker_id" UUID,
+    "number" INTEGER NOT NULL,
+    "command" TEXT NOT NULL,
+    "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "ended_at" TIMESTAMPTZ(3),
+    "end" TEXT,
+
+    CONSTRAINT "background_process_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
 CREATE TABLE "output" (
     "hash" BYTEA NOT NULL,
     "size" INTEGER NOT NULL,
@@ -360,6 +376,9 @@ CREATE INDEX "tool_call_session_id_id_idx" ON "tool_call"("session_id", "id");
 CREATE UNIQUE INDEX "tool_call_turn_id_ordinal_key" ON "tool_call"("turn_id", "ordinal");
 
 -- CreateIndex
+CREATE UNIQUE INDEX "background_process_session_id_number_key" ON "background_process"("session_id", "number");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "approval_tool_call_id_key" ON "approval"("tool_call_id");
 
 -- CreateIndex
@@ -415,6 +434,12 @@ ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_turn_id_fkey" FOREIGN KEY ("tu
 
 -- AddForeignKey
 ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_output_hash_fkey" FOREIGN KEY ("output_hash") REFERENCES "output"("hash") ON DELETE SET NULL ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "background_process" ADD CONSTRAINT "background_process_tool_call_id_fkey" FOREIGN KEY ("tool_call_id") REFERENCES "tool_call"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "background_process" ADD CONSTRAINT "background_process_worker_id_fkey" FOREIGN KEY ("worker_id") REFERENCES "worker"("id") ON DELETE SET NULL ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
@@ -496,6 +521,10 @@ ALTER TABLE "tool_call"
       ELSE result_position IS NOT NULL AND status = ANY ('{succeeded,failed,denied,interrupted,unknown}') END
   );
 
+ALTER TABLE "background_process"
+  ADD CONSTRAINT "background_process_number" CHECK (number > 0),
+  ADD CONSTRAINT "background_process_end" CHECK ((ended_at IS NULL) = ("end" IS NULL));
+
 ALTER TABLE "approval"
   ADD CONSTRAINT "approval_status" CHECK (status IN ('open', 'allowed', 'denied', 'expired', 'closed')),
   ADD CONSTRAINT "approval_answered" CHECK (status NOT IN ('allowed', 'denied') OR resolved_by IS NOT NULL),
@@ -521,6 +550,7 @@ CREATE INDEX "task_deadline" ON "task" (deadline_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_unfinished" ON "task" (session_id, ordinal) WHERE ended_at IS NULL;
 CREATE INDEX "task_unfinished_tree" ON "task" (root_id) WHERE ended_at IS NULL;
 CREATE INDEX "message_untaken" ON "message" (task_id) WHERE taken_position IS NULL;
+CREATE INDEX "background_process_open" ON "background_process" (session_id) WHERE ended_at IS NULL;
 CREATE INDEX "approval_open" ON "approval" (task_id) WHERE status = 'open';
 CREATE INDEX "approval_due" ON "approval" (expires_at) WHERE status = 'open';
 CREATE INDEX "permission_rule_live" ON "permission_rule" (team_id, id) WHERE revoked_at IS NULL;

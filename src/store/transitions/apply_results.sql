@@ -4,8 +4,9 @@
 -- The caller holds the turn. A result for a call that is closed already is passed over, so a repeat writes nothing; so is
 -- one for a call that a person has still to allow, whoever claims to have run it. One statement, so that the time it takes
 -- grows no faster than the results do.
--- p_results: [{id, status, parts, durationMs?, outputHash?, snapshot?}]; of two for one call the first counts. snapshot: the
--- workspace's files after a call that changed them; the newest becomes the workspace's head. Returns the events.
+-- p_results: [{id, status, parts, durationMs?, outputHash?, snapshot?, processes?}]; of two for one call the first counts. snapshot: the
+-- workspace's files after a call that changed them; the newest becomes the workspace's head. processes: as note_processes
+-- takes them. Returns the events.
 CREATE FUNCTION apply_results(p_turn turn, p_results jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_events jsonb;
@@ -40,6 +41,7 @@ BEGIN
          || coalesce(jsonb_agg(turn_event('workspace.snapshotted', p_turn, jsonb_build_object(
            'callId', call_id, 'snapshot', snapshot))->0 ORDER BY position) FILTER (WHERE snapshot IS NOT NULL), '[]')
     INTO v_events FROM given;
+  IF jsonb_path_exists(p_results, '$[*].processes') THEN PERFORM note_processes(p_turn, p_results); END IF;
   RETURN coalesce(v_events, '[]');
 END $$;
 
@@ -49,6 +51,32 @@ CREATE FUNCTION files_in(p_parts jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS 
               THEN jsonb_build_object('files', jsonb_array_length(jsonb_path_query_array(p_parts, '$[*] ? (@.type == "file")')))
               ELSE '{}' END
 $$;
+
+-- note_processes: commands that calls have begun to run in the background, which are their worker's from now on; and those whose
+-- end a result tells. A repeat writes nothing.
+-- p_results: [{id, processes?: {started?: [{id, number, command}], ended?: [{id, end}]}}]
+CREATE FUNCTION note_processes(p_turn turn, p_results jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO background_process (id, session_id, task_id, tool_call_id, worker_id, number, command)
+  SELECT (p.body->>'id')::uuid, p_turn.session_id, p_turn.task_id, c.id, a.worker_id, (p.body->>'number')::int, p.body->>'command'
+    FROM jsonb_array_elements(p_results) r(body)
+   CROSS JOIN LATERAL jsonb_array_elements(r.body#>'{processes,started}') p(body)
+    JOIN tool_call c ON c.id = (r.body->>'id')::uuid AND c.turn_id = p_turn.id
+    JOIN attempt a ON a.id = p_turn.attempt_id
+  ON CONFLICT DO NOTHING;
+  PERFORM end_processes(p_turn, coalesce(
+    (SELECT jsonb_agg(e.body) FROM jsonb_array_elements(p_results) r(body)
+      CROSS JOIN LATERAL jsonb_array_elements(r.body#>'{processes,ended}') e(body)), '[]'));
+END $$;
+
+-- end_processes: background commands of the turn's session whose end the model was told: they hold the session to no worker any
+-- more. p_ended: [{id, end}].
+CREATE FUNCTION end_processes(p_turn turn, p_ended jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE background_process b SET ended_at = clock_timestamp(), "end" = e."end"
+    FROM jsonb_to_recordset(p_ended) AS e(id uuid, "end" text)
+   WHERE b.id = e.id AND b.session_id = p_turn.session_id AND b.ended_at IS NULL;
+END $$;
 
 -- start_calls: tool calls `requested` → `started`: the intent, committed before the act (promise 3). Never one that was
 -- denied.

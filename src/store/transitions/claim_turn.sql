@@ -3,14 +3,17 @@
 -- Guard: the turn is `queued` (any wake number: a job is only a wake-up), the limits allow one more turn, the worker's
 -- lease is alive. Takes the task's waiting messages into the log while the turn has no answer. Reserves tokens on the tree
 -- for the request to come: what the task's last one used, and p_reserve for the new answer.
+-- Pinned: another worker that is alive runs commands of the session in the background, and the turn is for that one. Of a worker
+-- that is not, they are lost with it: they are nobody's from now on, and this one tells the model.
+-- p_lease_ms: a lease; nobody's has run out before Postgres has been up for so long.
 -- p_known: the worker knows the session's log up to this position. entries: what it does not know, where that is not much.
 -- Returns: {outcome: 'claimed' | 'repeated', turn: {...}, takenIn, seq, entries: [...] | null}
---          | {outcome: 'moved_on' | 'worker_lost'}
+--          | {outcome: 'moved_on' | 'worker_lost'} | {outcome: 'pinned', workerId, rootId}
 --          | {outcome: 'ended', rootId, wake?, seq}: a limit was reached and the task failed.
 -- Races: two workers with the same job: the second waits for the turn's lock and finds it running. Its worker's lease
 -- expires meanwhile: the attempt is open under an ended worker, which the next sweep finds. A repeat that comes after
 -- its attempt was taken over has moved on.
-CREATE FUNCTION claim_turn(p_turn uuid, p_attempt uuid, p_worker uuid, p_reserve bigint, p_next_turn uuid, p_known int)
+CREATE FUNCTION claim_turn(p_turn uuid, p_attempt uuid, p_worker uuid, p_reserve bigint, p_next_turn uuid, p_known int, p_lease_ms int)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_locked record := lock_turn_and_task(p_turn);
@@ -20,6 +23,8 @@ DECLARE
   v_reserve bigint := 0;
   v_first int;
   v_taken int := 0;
+  v_pinned uuid;
+  v_has_processes boolean;
   v_events jsonb := '[]';
 BEGIN
   IF v_turn.status = 'running' AND v_turn.attempt_id = p_attempt THEN
@@ -28,6 +33,12 @@ BEGIN
   END IF;
   IF v_turn.status IS DISTINCT FROM 'queued' THEN
     RETURN coalesce('{"outcome": "ended"}' || started_by(p_next_turn), '{"outcome": "moved_on"}');
+  END IF;
+
+  v_has_processes := EXISTS (SELECT 1 FROM background_process WHERE session_id = v_turn.session_id AND ended_at IS NULL);
+  IF v_has_processes THEN v_pinned := pinned_to(v_turn.session_id, p_worker, p_lease_ms); END IF;
+  IF v_pinned IS NOT NULL THEN
+    RETURN jsonb_build_object('outcome', 'pinned', 'workerId', v_pinned, 'rootId', v_turn.root_id);
   END IF;
 
   IF v_turn.answer_position IS NULL THEN v_reserve := least(p_reserve + v_turn.tokens_to_resend, 2147483647); END IF;
@@ -41,6 +52,10 @@ BEGIN
       CASE WHEN EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt) THEN 'moved_on' ELSE 'worker_lost' END);
   END IF;
 
+  IF v_has_processes THEN
+    UPDATE background_process SET worker_id = NULL
+     WHERE session_id = v_turn.session_id AND ended_at IS NULL AND worker_id <> p_worker;
+  END IF;
   IF v_turn.answer_position IS NULL THEN v_taken := take_in_messages(v_turn); END IF;
   v_first := CASE WHEN v_turn.started_at IS NULL THEN 1 ELSE 0 END;
   UPDATE turn
@@ -63,6 +78,15 @@ BEGIN
                          CASE v_first WHEN 1 THEN v_task.tree_turn_limit END,
                          CASE WHEN v_turn.answer_position IS NULL THEN v_task.token_limit END));
 END $$;
+
+-- The worker, other than p_worker, that is alive and runs background commands of the session; null: nobody.
+CREATE FUNCTION pinned_to(p_session uuid, p_worker uuid, p_lease_ms int) RETURNS uuid LANGUAGE sql STABLE AS $$
+  SELECT w.id FROM background_process b JOIN worker w ON w.id = b.worker_id
+   WHERE b.session_id = p_session AND b.ended_at IS NULL AND w.id <> p_worker AND w.ended_at IS NULL
+     AND (w.lease_expires_at > clock_timestamp()
+          OR pg_postmaster_start_time() + make_interval(secs => p_lease_ms / 1000.0) > clock_timestamp())
+   LIMIT 1
+$$;
 
 -- Names the limit that forbids one more turn and its tokens. The tree is not locked yet: append_events looks again when it
 -- books them. A turn is counted once, however many attempts it takes.
@@ -118,6 +142,7 @@ BEGIN
   RETURN v_count;
 END $$;
 
+-- lastProcess: the highest number that a background command of the session has had; processes: those that are open. Null: none.
 -- entries: the session's log behind p_known, in order, up to 64 of them. Null: there are more, to be read in a statement of
 -- their own (read_entries).
 CREATE FUNCTION claimed_turn(p_outcome text, p_turn turn, p_task task, p_known int) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -130,6 +155,10 @@ BEGIN
         'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries, 'takeovers', p_turn.takeovers,
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
         'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
+        'lastProcess', (SELECT max(number) FROM background_process WHERE session_id = p_turn.session_id),
+        'processes', (SELECT jsonb_agg(jsonb_build_object('id', id, 'number', number, 'command', command,
+                                                          'isHere', worker_id IS NOT NULL) ORDER BY number)
+                        FROM background_process WHERE session_id = p_turn.session_id AND ended_at IS NULL),
         'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
         'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE w.kind WHEN 'git' THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id,

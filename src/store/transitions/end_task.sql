@@ -1,6 +1,7 @@
 -- end_task: any unfinished task → `succeeded` | `failed` | `cancelled`; the session's next task gets its first turn.
 --
--- The caller holds session and task (and turn), and has ended the task's turn. Closes the task's open approvals.
+-- The caller holds session and task (and turn), and has ended the task's turn. Closes the task's open approvals, and its background
+-- commands: their worker sees it, and ends them.
 -- Returns: {events, next: turn id or null}; the caller appends the events.
 CREATE FUNCTION end_task(p_task uuid, p_end jsonb, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -16,6 +17,8 @@ BEGIN
          result_position = CASE WHEN v_status = 'succeeded' THEN (p_end->>'resultPosition')::int END
    WHERE id = p_task
   RETURNING * INTO v_task;
+  UPDATE background_process SET ended_at = clock_timestamp(), "end" = 'task'
+   WHERE session_id = v_task.session_id AND task_id = p_task AND ended_at IS NULL;
   IF v_status = 'failed' THEN
     v_error := jsonb_build_object('code', v_task.error_code, 'message', v_task.error_message);
   END IF;

@@ -2,7 +2,7 @@
 -- kept, and the stop does not count as a takeover.
 --
 -- Guard: the attempt holds the turn. Calls that were started and have no result stay `started`: the next attempt tells
--- the model what is unknown. p_spent: a request was sent and broken off, so the reservation is booked as spent (nobody knows
+-- the model what is unknown, and which background commands ended with their worker. p_spent: a request was sent and broken off, so the reservation is booked as spent (nobody knows
 -- what it cost); else it is released.
 -- Returns: {outcome: 'handed_back', wake, seq} | {outcome: 'repeated', wake?} | {outcome: 'fenced'}
 -- Races: a task that was cancelled meanwhile ends here instead, since nobody else would settle it: outcome 'handed_back'
@@ -29,6 +29,7 @@ BEGIN
   ELSE
     PERFORM end_attempt(p_attempt, 'drained');
     UPDATE turn SET status = 'queued', attempt_id = NULL, tokens_reserved = 0, wake = wake + 1, checked_at = clock_timestamp() WHERE id = p_turn;
+    UPDATE background_process SET worker_id = NULL WHERE session_id = v_turn.session_id AND ended_at IS NULL;
   END IF;
   PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
   RETURN jsonb_build_object('outcome', 'handed_back', 'rootId', v_turn.root_id,

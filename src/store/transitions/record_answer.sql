@@ -5,7 +5,8 @@
 -- cancelled meanwhile may still record what it paid for.
 -- p_answer: {before: [{kind, parts}], parts, stopReason, usage: {model, input, output, cached, reasoning, latencyMs,
 --   firstTokenMs}, calls: [{id, ordinal, callId, name, effect, status: 'requested' | 'started' | 'awaiting_approval',
---   denial?, approvalId?, always?: {kind, value}, approvalSeconds?}]}; `started` only for calls that change something and run at once.
+--   denial?, approvalId?, always?: {kind, value}, approvalSeconds?}], ended?: [{id, end}]}; `started` only for calls that change
+--   something and run at once; ended: background commands of whose end `before` tells.
 -- Returns: {outcome: 'recorded' | 'repeated', answerPosition, seq} | {outcome: 'fenced'}
 -- Races: the connection drops during COMMIT: the repeat finds the answer there and returns the first outcome.
 CREATE FUNCTION record_answer(p_turn uuid, p_attempt uuid, p_answer jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -38,6 +39,7 @@ BEGIN
     INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts)
     SELECT p_turn.session_id, next_position(p_turn.session_id) - 1 + b.ordinal, p_turn.task_id, p_turn.id, b.body->>'kind', b.body->'parts'
       FROM jsonb_array_elements(p_answer->'before') WITH ORDINALITY AS b(body, ordinal);
+    IF p_answer ? 'ended' THEN PERFORM end_processes(p_turn, p_answer->'ended'); END IF;
   END IF;
   INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, stop_reason)
   VALUES (p_turn.session_id, next_position(p_turn.session_id), p_turn.task_id, p_turn.id, 'assistant', p_answer->'parts', p_answer->>'stopReason')

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { lstatSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT_NAME } from '../checkouts.ts';
+import { ROOT_NAME } from '../history.ts';
 import { checkLocalPath } from '../kinds.ts';
 import { openSnapshots } from '../snapshots/open-snapshots.ts';
 import type { LeftOutFile, SnapshotStore } from '../snapshots/snapshots.ts';

@@ -1,0 +1,117 @@
+import { chmod, lstat, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SnapshotStore, WorkspaceFiles } from './snapshots/snapshots.ts';
+
+export interface Recorded {
+  readonly snapshot: string;
+  readonly changed: boolean;
+}
+
+/** Of the one root that a workspace has. */
+export const ROOT_NAME = 'main';
+
+/** The snapshot of a root `main` with nothing in it: what a managed workspace without a recorded one is at. */
+export const NOTHING = 'de70d4636bf1f27527913324e1c5f3067a0a4a66';
+
+/** The files of one checkout beside their newest snapshot. */
+export class History {
+  readonly #files: WorkspaceFiles;
+  readonly #store: SnapshotStore;
+  readonly #unshared: string[] = [];
+  #head: string | null;
+  #isBusy = () => false;
+  /** Files were read while commands changed them: their times need not tell of the last change. */
+  #isUnsure = false;
+
+  constructor(head: string | null, root: string, store: SnapshotStore) {
+    this.#files = { roots: [{ name: ROOT_NAME, path: root, writable: true }] };
+    this.#store = store;
+    this.#head = head;
+  }
+
+  get head(): string | null {
+    return this.#head;
+  }
+
+  watch(isBusy: () => boolean): void {
+    this.#isBusy = isBusy;
+  }
+
+  /** Commands may be changing them now. */
+  get isBusy(): boolean {
+    return this.#isBusy();
+  }
+
+  get isInMotion(): boolean {
+    return this.isBusy || this.#isUnsure;
+  }
+
+  async record(paths: readonly string[] = []): Promise<Recorded> {
+    const previous = this.#head === null || this.#head === NOTHING ? {} : { previous: this.#head };
+    const written = paths.map((path) => ({ root: ROOT_NAME, path }));
+    const { isBusy } = this;
+    const rereads = isBusy || this.#isUnsure;
+    const { id: snapshot } = await this.#store.take(this.#files, { ...previous, written, rereads });
+    this.#isUnsure = isBusy;
+    const changed = snapshot !== this.#head;
+    this.#head = snapshot;
+    if (changed) this.#unshared.push(snapshot);
+    return { snapshot, changed };
+  }
+
+  async unheld(paths: readonly string[]): Promise<readonly string[]> {
+    const [root] = this.#files.roots;
+    const found = await Promise.all(
+      paths.map(async (path) => {
+        const isThere = await lstat(join(root?.path ?? '', path)).then(
+          () => true,
+          () => false,
+        );
+        return isThere && !(await this.#holds(path)) ? [path] : [];
+      }),
+    );
+    return found.flat();
+  }
+
+  async #holds(path: string): Promise<boolean> {
+    if (this.#head === null || this.#head === NOTHING) return false;
+    return this.#store.holds(this.#files, this.#head, { root: ROOT_NAME, path });
+  }
+
+  async share(): Promise<void> {
+    for (const snapshot of this.#unshared.splice(0)) await this.#store.push(snapshot);
+  }
+
+  async isUnchanged(): Promise<boolean> {
+    return this.#head !== null && (await this.#store.isClean(this.#files, this.#head));
+  }
+
+  /** Nothing is what no store has to hold. */
+  async restore(): Promise<void> {
+    if (this.#head === NOTHING) for (const { path } of this.#files.roots) await empty(path);
+    else if (this.#head !== null) {
+      await this.#store.fetch(this.#head);
+      await this.#store.restore(this.#files, this.#head);
+    }
+    this.#isUnsure = false;
+  }
+}
+
+async function empty(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) await remove(join(directory, name));
+}
+
+/** With all that is in it, also what a command has closed to its owner. */
+export async function remove(path: string): Promise<void> {
+  const all = () => rm(path, { recursive: true, force: true });
+  await all().catch(async () => {
+    await unlock(path);
+    await all();
+  });
+}
+
+async function unlock(path: string): Promise<void> {
+  if (!(await lstat(path)).isDirectory()) return;
+  await chmod(path, 0o700);
+  for (const name of await readdir(path)) await unlock(join(path, name));
+}
