@@ -7,7 +7,7 @@
  */
 import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
-import type { CommandsConfig } from './config/command-settings.ts';
+import type { BackgroundConfig, CommandsConfig } from './config/command-settings.ts';
 import {
   defaultLayer,
   dotEnvLayer,
@@ -75,6 +75,7 @@ export interface Config {
   readonly sandbox: 'auto' | 'bubblewrap' | 'off';
   readonly commands: CommandsConfig;
   readonly git: GitConfig;
+  readonly background: BackgroundConfig;
   readonly webFetch: WebFetchConfig;
   /** Without a provider the web is not searched. */
   readonly webSearch: WebSearchConfig;

@@ -1,5 +1,12 @@
 /** What one confined command may use of the machine, and whom it runs as: settings of their own, since they belong together. */
 
+export interface Limit {
+  readonly env: string;
+  readonly least: number;
+  readonly most: number;
+  readonly usual: number;
+}
+
 /** In the units of the settings. */
 export const COMMAND_LIMITS = {
   memoryMib: { env: 'CAPYBARA_COMMANDS_MEMORY_MIB', least: 64, most: 1024 * 1024, usual: 8 * 1024 },
@@ -22,6 +29,25 @@ export interface CommandsConfig {
   readonly cpuSeconds: number;
   /** Whom a root worker runs the commands of a server as. */
   readonly user?: { readonly uid: number; readonly gid: number };
+}
+
+/** Of commands that go on in the background, in the units of the settings. */
+export const BACKGROUND_LIMITS = {
+  processes: { env: 'CAPYBARA_BACKGROUND_PROCESSES', least: 1, most: 64, usual: 8 },
+  lifetimeSeconds: { env: 'CAPYBARA_BACKGROUND_LIFETIME_SECONDS', least: 1, most: 7 * 86_400, usual: 3_600 },
+  idleSeconds: { env: 'CAPYBARA_BACKGROUND_IDLE_SECONDS', least: 1, most: 86_400, usual: 900 },
+  bufferKib: { env: 'CAPYBARA_BACKGROUND_BUFFER_KIB', least: 1, most: 64 * 1024, usual: 1024 },
+} as const;
+
+export interface BackgroundConfig {
+  /** Of one session at a time. */
+  readonly processes: number;
+  /** What one may take. */
+  readonly lifetimeSeconds: number;
+  /** While nobody works on their session. */
+  readonly idleSeconds: number;
+  /** Of output of one that waits to be read. */
+  readonly bufferKib: number;
 }
 
 /** The highest id that Linux gives; root's are refused. */

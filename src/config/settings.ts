@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
 import { type ConfiguredRule, parseConfiguredRule, sayRule } from '../core/permission.ts';
-import { COMMAND_LIMITS, isUser, parseUser } from './command-settings.ts';
+import { BACKGROUND_LIMITS, COMMAND_LIMITS, isUser, type Limit, parseUser } from './command-settings.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
@@ -153,8 +153,7 @@ function directories(env: string) {
     .register(metas, { env, expected });
 }
 
-function commandLimit(name: keyof typeof COMMAND_LIMITS) {
-  const { env, least, most, usual } = COMMAND_LIMITS[name];
+function limit({ env, least, most, usual }: Limit) {
   return whole(env, least, most).default(usual);
 }
 
@@ -179,15 +178,19 @@ export const SETTINGS = z.object({
     .enum(['auto', 'bubblewrap', 'off'])
     .register(metas, { env: 'CAPYBARA_SANDBOX', expected: '"auto", "bubblewrap" or "off"' })
     .default('auto'),
-  'commands.memoryMib': commandLimit('memoryMib'),
-  'commands.processes': commandLimit('processes'),
-  'commands.fileMib': commandLimit('fileMib'),
-  'commands.openFiles': commandLimit('openFiles'),
-  'commands.cpuSeconds': commandLimit('cpuSeconds'),
+  'commands.memoryMib': limit(COMMAND_LIMITS.memoryMib),
+  'commands.processes': limit(COMMAND_LIMITS.processes),
+  'commands.fileMib': limit(COMMAND_LIMITS.fileMib),
+  'commands.openFiles': limit(COMMAND_LIMITS.openFiles),
+  'commands.cpuSeconds': limit(COMMAND_LIMITS.cpuSeconds),
   'commands.user': z
     .preprocess(parseUser, z.strictObject({ uid: z.int(), gid: z.int() }).refine(isUser))
     .register(metas, { env: 'CAPYBARA_COMMANDS_USER', expected: 'uid:gid in numbers, neither of them 0' })
     .optional(),
+  'background.processes': limit(BACKGROUND_LIMITS.processes),
+  'background.lifetimeSeconds': limit(BACKGROUND_LIMITS.lifetimeSeconds),
+  'background.idleSeconds': limit(BACKGROUND_LIMITS.idleSeconds),
+  'background.bufferKib': limit(BACKGROUND_LIMITS.bufferKib),
   model: plain
     .regex(/^\S+$/)
     .register(metas, { env: 'CAPYBARA_MODEL', project: true, expected: 'provider/model, without spaces' })

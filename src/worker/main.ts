@@ -79,6 +79,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       repositories: repositorySettings(config, parts.sandbox),
       version: VERSION,
       concurrency: config.concurrency,
+      background: limitsOfBackground(config.background),
     });
     return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };
   } catch (error) {
@@ -122,6 +123,11 @@ function repositorySettings(config: Config, { profile }: SandboxChoice): Partial
     bytes: mib * MIB,
     timeoutMs: seconds * 1_000,
   };
+}
+
+function limitsOfBackground({ processes, lifetimeSeconds, idleSeconds, bufferKib }: Config['background']) {
+  const times = { lifetimeMs: lifetimeSeconds * 1_000, idleMs: idleSeconds * 1_000 };
+  return { processes, ...times, bufferBytes: bufferKib * 1024 };
 }
 
 const MIB = 1024 * 1024;

@@ -71,6 +71,7 @@ describe('precedence', () => {
       concurrency: 16,
       sandbox: 'auto',
       commands: { memoryMib: 8_192, processes: 2_048, fileMib: 10_240, openFiles: 16_384, cpuSeconds: 7_200 },
+      background: { processes: 8, lifetimeSeconds: 3_600, idleSeconds: 900, bufferKib: 1_024 },
       modelFirstTokenSeconds: 300,
       modelIdleSeconds: 60,
       modelTries: 3,
@@ -134,6 +135,10 @@ describe('precedence', () => {
         CAPYBARA_COMMANDS_OPEN_FILES: '1000000',
         CAPYBARA_COMMANDS_CPU_SECONDS: '1',
         CAPYBARA_COMMANDS_USER: '1234:4294967294',
+        CAPYBARA_BACKGROUND_PROCESSES: '64',
+        CAPYBARA_BACKGROUND_LIFETIME_SECONDS: '1',
+        CAPYBARA_BACKGROUND_IDLE_SECONDS: '86400',
+        CAPYBARA_BACKGROUND_BUFFER_KIB: '1',
         CAPYBARA_MODEL: 'openai/m',
         CAPYBARA_TEMPERATURE: '0.5',
         CAPYBARA_MAX_TOKENS: '99',
@@ -186,6 +191,7 @@ describe('precedence', () => {
         ...{ memoryMib: 64, processes: 16, fileMib: 1, openFiles: 1_000_000, cpuSeconds: 1 },
         user: { uid: 1_234, gid: 4_294_967_294 },
       },
+      background: { processes: 64, lifetimeSeconds: 1, idleSeconds: 86_400, bufferKib: 1 },
       model: 'openai/m',
       temperature: 0.5,
       maxTokens: 99,
@@ -365,6 +371,14 @@ describe('wrong values', () => {
     [
       { CAPYBARA_COMMANDS_OPEN_FILES: '1000001' },
       'CAPYBARA_COMMANDS_OPEN_FILES (environment) must be a whole number from 64 to 1000000; found "1000001".',
+    ],
+    [
+      { CAPYBARA_BACKGROUND_PROCESSES: '65' },
+      'CAPYBARA_BACKGROUND_PROCESSES (environment) must be a whole number from 1 to 64; found "65".',
+    ],
+    [
+      { CAPYBARA_BACKGROUND_LIFETIME_SECONDS: '0' },
+      'CAPYBARA_BACKGROUND_LIFETIME_SECONDS (environment) must be a whole number from 1 to 604800; found "0".',
     ],
     [
       { CAPYBARA_COMMANDS_USER: '0:61000' },
