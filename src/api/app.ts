@@ -8,6 +8,7 @@ import { catalogRoutes } from './catalog-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { eventRoutes } from './event-routes.ts';
 import { filesRoutes } from './files-routes.ts';
+import { forkRoutes } from './fork-routes.ts';
 import { healthRoutes } from './health-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
@@ -54,6 +55,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...outputRoutes(deps),
     ...filesRoutes(deps),
     ...workspaceRoutes(deps),
+    ...forkRoutes(deps),
     ...catalogRoutes(deps),
     ...healthRoutes(deps),
   ];

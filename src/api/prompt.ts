@@ -1,9 +1,7 @@
 /** What may be said to an agent. */
 import { badRequest, tooLarge } from './problem.ts';
 import { MAX_PROMPT_BYTES } from './wire.ts';
-
-/** Longest title of a session, in UTF-16 units. */
-export const MAX_TITLE_LENGTH = 100;
+import { MAX_TITLE_LENGTH } from './wire-takeover.ts';
 
 /** Throws `ApiProblem` (`empty_prompt`, `prompt_too_large`) where nothing, or too much, is said. */
 export function checkPrompt(prompt: string): void {

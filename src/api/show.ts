@@ -1,6 +1,6 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
 import { type Part, type ResultPart, textOf } from '../core/entry.ts';
-import { toPublicId } from '../core/id.ts';
+import { type IdKind, toPublicId } from '../core/id.ts';
 import type { GitSource } from '../core/workspace.ts';
 import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
@@ -88,6 +88,10 @@ export function showSession(row: SessionRow): Session {
     },
     createdAt: row.createdAt.toISOString(),
     archivedAt: row.archivedAt?.toISOString() ?? null,
+    forkedFrom:
+      row.forkedFrom === null
+        ? null
+        : { sessionId: toPublicId('session', row.forkedFrom), entry: row.forkedAt ?? 0 },
   };
 }
 
@@ -99,7 +103,7 @@ export function showEntry(row: EntryRow): Entry {
   return {
     position: row.position,
     kind: row.kind as Entry['kind'],
-    taskId: toPublicId('task', row.taskId),
+    taskId: row.taskId === null ? null : toPublicId('task', row.taskId),
     turn: row.turn,
     parts: row.parts.map((part) => showPart(part, row.toolCallId)),
     ...(row.stopReason === null ? {} : { stopReason: row.stopReason as NonNullable<Entry['stopReason']> }),
@@ -147,10 +151,15 @@ export function showEvent(row: EventRow): Event {
   };
 }
 
+/** What names a row in an event's data, by what it is. */
+const DATA_IDS: Readonly<Record<string, IdKind>> = { approvalId: 'approval', forkedFrom: 'session' };
+
 function showData(data: EventRow['data']): Record<string, unknown> {
-  const { approvalId } = data;
-  if (typeof approvalId !== 'string') return { ...data };
-  return { ...data, approvalId: toPublicId('approval', approvalId) };
+  const shown = Object.entries(data).map(([name, value]) => {
+    const kind = DATA_IDS[name];
+    return [name, kind !== undefined && typeof value === 'string' ? toPublicId(kind, value) : value];
+  });
+  return Object.fromEntries(shown);
 }
 
 /** `path`: of the directory that it holds in; null: it holds in the session tree of `rootId`. */

@@ -4,6 +4,7 @@ import {
   Approval,
   type CreateTask,
   Entry,
+  type ForkSession,
   PACK_MEDIA,
   Problem,
   page,
@@ -107,6 +108,12 @@ export class Client {
 
   async sessions(query: Query = {}): Promise<Page<Session>> {
     return this.#send('GET', `/v1/sessions${search(query)}`, page(Session));
+  }
+
+  /** A new session that goes on from a point of this one. */
+  async fork(id: string, body: ForkSession, key: string = randomUUID()): Promise<Session> {
+    const path = `/v1/sessions/${encodeURIComponent(id)}/fork`;
+    return this.#send('POST', path, Session, { body, headers: { 'idempotency-key': key } });
   }
 
   async entries(sessionId: string, query: Query = {}): Promise<Page<Entry>> {

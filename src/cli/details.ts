@@ -35,6 +35,8 @@ export function sessionText(session: Session, tasks: readonly Task[]): string {
     ['created', session.createdAt],
   ];
   if (session.parentId !== null) pairs.push(['parent', session.parentId]);
+  if (session.forkedFrom !== null)
+    pairs.push(['forked from', `${session.forkedFrom.sessionId}, behind entry ${session.forkedFrom.entry}`]);
   if (session.archivedAt !== null) pairs.push(['archived', session.archivedAt]);
   const rows = tasks.map(({ id, status, turns, prompt }) => [id, status, String(turns), prompt]);
   return `${fields(pairs)}\n${table(['TASK', 'STATUS', 'TURNS', 'PROMPT'], rows)}`;

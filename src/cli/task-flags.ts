@@ -29,6 +29,10 @@ export const taskFlags = {
     helpValue: 'empty|PATH|URL',
   }),
   continue: Flags.boolean({ description: 'Go on with the last session of this directory.' }),
+  session: Flags.string({
+    description: 'Go on with this session: ses_…, its beginning, or "last".',
+    helpValue: 'ID',
+  }),
   url: Flags.string({ description: 'The server to use instead of the embedded Capybara.', helpValue: 'URL' }),
 };
 

@@ -15,6 +15,7 @@ export interface TaskFlags {
   readonly limit?: readonly string[] | undefined;
   readonly workspace?: string | undefined;
   readonly continue: boolean;
+  readonly session?: string | undefined;
 }
 
 /** The prompt, from the argument or, for `-`, from `input`. Throws `UserError` where it is empty or too long. */
@@ -54,6 +55,8 @@ export interface TaskRequest {
   readonly body: CreateTask;
   readonly continues?: string;
   readonly sends?: SentPlace;
+  /** To what that id means. */
+  readonly session?: string;
 }
 
 /** What a person hears of what goes on before there is a task. */
@@ -81,6 +84,7 @@ export function readTask(
     ...(maxTokens !== undefined && { maxTokens }),
     ...(limits && { limits }),
   };
+  if (flags.session !== undefined) return { body, session: sessionOf(flags, flags.session) };
   if (flags.continue && flags.workspace === 'empty') {
     const message =
       '--continue goes on with the last session of a directory, and --workspace empty names none: leave one of them out.';
@@ -100,6 +104,14 @@ export function readTask(
   return sends ? { body, sends } : { body: { ...body, workspace: { kind: 'local', path: directory } } };
 }
 
+function sessionOf(flags: TaskFlags, session: string): string {
+  if (!flags.continue && flags.workspace === undefined) return session;
+  throw new UserError(
+    'session_given',
+    '--session goes on with one session, which has its workspace: leave out --continue and --workspace.',
+  );
+}
+
 /** Where a directory is sent to; undefined where Capybara works in it. */
 export function placeOf({ url, dataDir }: Config, directory: string): SentPlace | undefined {
   return url === undefined ? undefined : { directory, url, dataDir };
@@ -108,13 +120,17 @@ export function placeOf({ url, dataDir }: Config, directory: string): SentPlace 
 /** Sends it, and the directory that it works on before. */
 export async function sendTask(
   client: Client,
-  { body, continues, sends }: TaskRequest,
+  { body, continues, sends, session }: TaskRequest,
   options: SendTaskOptions,
 ): Promise<Task> {
   const { key } = options;
+  if (session !== undefined) {
+    const { findSession } = await import('./find.ts');
+    return client.createTask({ ...body, sessionId: (await findSession(client, session)).id }, key);
+  }
   if (sends === undefined) {
-    const session = continues === undefined ? undefined : await lastSessionOf(client, continues);
-    return client.createTask({ ...body, ...(session && { sessionId: session.id }) }, key);
+    const last = continues === undefined ? undefined : await lastSessionOf(client, continues);
+    return client.createTask({ ...body, ...(last && { sessionId: last.id }) }, key);
   }
   if (continues !== undefined) {
     options.tell?.(KEEPS_ITS_FILES);

@@ -103,7 +103,14 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
   ],
   [
     'the log has no gap',
-    `SELECT session_id AS id, max(position) AS found FROM entry GROUP BY session_id HAVING count(*) <> max(position) OR min(position) <> 1`,
+    `SELECT s.id, max(e.position) AS found FROM entry e JOIN session s ON s.id = e.session_id
+      GROUP BY s.id HAVING count(*) <> max(e.position) - coalesce(s.forked_at, 0) OR min(e.position) <> coalesce(s.forked_at, 0) + 1`,
+  ],
+  [
+    'a fork begins within what it was forked from',
+    `SELECT s.id, s.forked_at AS found FROM session s JOIN session f ON f.id = s.forked_from
+      WHERE s.forked_at < coalesce(f.forked_at, 0)
+         OR s.forked_at > coalesce((SELECT max(position) FROM entry WHERE session_id = f.id), f.forked_at, 0)`,
   ],
   [
     'an image that the log names is stored',

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { createGunzip, gunzip, gzip } from 'node:zlib';
 import type { Database } from './database.ts';
+import { readLogParts } from './session-log.ts';
 
 const compress = promisify(gzip);
 
@@ -42,18 +43,32 @@ export async function readImages(db: Database, hashes: readonly string[]): Promi
 }
 
 /**
- * A part of a stored output, in UTF-16 code units, and whether there is more. Undefined where the call has none, or is not of this tree: nobody
- * reads what another session was told by naming it.
+ * A part of a stored output, in UTF-16 code units, and whether there is more. Undefined where the call has none, or is neither of this tree
+ * nor of what its log was forked from: nobody reads what another session was told by naming it.
  */
 export async function readOutputPage(
   db: Database,
   call: { readonly rootId: string; readonly callId: string },
   range: { readonly offset: number; readonly limit: number },
 ): Promise<{ readonly text: string; readonly more: boolean } | undefined> {
-  const [row] = await db.sql<{ body: Uint8Array }>`
-    SELECT o.body FROM tool_call c JOIN session s ON s.id = c.session_id JOIN output o ON o.hash = c.output_hash
-     WHERE c.id = ${call.callId} AND s.root_id = ${call.rootId}`;
-  return row === undefined ? undefined : pageOf(row.body, range);
+  const [row] = await db.sql<{ body: Uint8Array; rootId: string; sessionId: string; position: number }>`
+    SELECT o.body, s.root_id AS "rootId", s.id AS "sessionId", c.result_position AS position
+      FROM tool_call c JOIN session s ON s.id = c.session_id JOIN output o ON o.hash = c.output_hash
+     WHERE c.id = ${call.callId}`;
+  if (row === undefined) return undefined;
+  if (row.rootId !== call.rootId && !(await isInherited(db, call.rootId, row))) return undefined;
+  return pageOf(row.body, range);
+}
+
+async function isInherited(
+  db: Database,
+  rootId: string,
+  { sessionId, position }: { readonly sessionId: string; readonly position: number },
+): Promise<boolean> {
+  const parts = await readLogParts(db, rootId);
+  return parts.some(
+    (part) => part.sessionId === sessionId && position > part.after && position <= (part.last ?? position),
+  );
 }
 
 /** Decompresses as far as the page goes. */

@@ -10,6 +10,22 @@ export async function readEntries(db: Database, sessionId: string, position: num
   return rows.map((row) => row.entry);
 }
 
+/** A part of a session's log: the positions behind `after`, up to `last` (null: to its end), are that session's own entries. */
+export interface LogPart {
+  readonly sessionId: string;
+  readonly after: number;
+  readonly last: number | null;
+}
+
+/** What a log is made of, the first part first: one part, but of a fork. */
+export async function readLogParts(db: Database, sessionId: string): Promise<LogPart[]> {
+  const rows = await db.rows<{ session_id: string; after: number; last: number | null }>(
+    'log_parts',
+    sessionId,
+  );
+  return rows.map(({ session_id, after, last }) => ({ sessionId: session_id, after, last }));
+}
+
 type CallRow = Omit<Call, 'arguments'> & Record<string, unknown>;
 
 /** The calls of a turn in the model's order, with the arguments from the answer that asked for them. */

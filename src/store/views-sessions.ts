@@ -3,6 +3,7 @@ import type { Part, ResultPart } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
 import type { GitSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
+import { type LogPart, readLogParts } from './session-log.ts';
 import { cut, type Rows } from './views.ts';
 
 export interface SessionRow {
@@ -17,6 +18,9 @@ export interface SessionRow {
   readonly workspaceSource: GitSource | null;
   readonly createdAt: Date;
   readonly archivedAt: Date | null;
+  /** Of a fork: the session that its log begins with, up to position `forkedAt`. */
+  readonly forkedFrom: string | null;
+  readonly forkedAt: number | null;
 }
 
 export interface SessionFilter {
@@ -57,6 +61,7 @@ export async function readSessions(
     SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
            coalesce(w.path, CASE w.kind WHEN 'upload' THEN w.source->>'directory' END) AS "workspacePath",
            CASE w.kind WHEN 'git' THEN w.source END AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
+           s.forked_from AS "forkedFrom", s.forked_at AS "forkedAt",
            CASE WHEN t.status = 'running' AND u.answer_position IS NOT NULL THEN 'executing'
                 WHEN t.status = 'running' THEN 'thinking'
                 WHEN t.status = 'waiting' THEN 'waiting'
@@ -79,8 +84,9 @@ export async function readSessions(
 export interface EntryRow {
   readonly position: number;
   readonly kind: string;
-  readonly taskId: string;
-  readonly turn: number;
+  /** Null of what no turn wrote. */
+  readonly taskId: string | null;
+  readonly turn: number | null;
   readonly parts: readonly (Part | ResultPart)[];
   readonly stopReason: string | null;
   readonly callId: string | null;
@@ -90,20 +96,29 @@ export interface EntryRow {
   readonly at: Date;
 }
 
-/** Entries behind `position`, in order. */
+/** Entries behind `position`, in order. A fork's begin with its source's. */
 export async function readEntryPage(
   db: Database,
   after: { readonly sessionId: string; readonly position: number },
   limit: number,
 ): Promise<Rows<EntryRow>> {
-  const rows = await db.sql<EntryRow & Record<string, unknown>>`
+  const rows: EntryRow[] = [];
+  for (const part of await readLogParts(db, after.sessionId)) {
+    if (part.last !== null && part.last <= after.position) continue;
+    rows.push(...(await readPart(db, { ...part, after: Math.max(part.after, after.position) }, limit)));
+    if (rows.length > limit) break;
+  }
+  return cut(rows, limit);
+}
+
+function readPart(db: Database, { sessionId, after, last }: LogPart, limit: number): Promise<EntryRow[]> {
+  return db.sql<EntryRow & Record<string, unknown>>`
     SELECT e.position, e.kind, e.task_id AS "taskId", u.number AS turn, coalesce(e.parts, m.parts) AS parts,
            e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.created_at AS at, c.id AS "toolCallId"
-      FROM entry e JOIN turn u ON u.id = e.turn_id LEFT JOIN message m ON m.id = e.message_id
+      FROM entry e LEFT JOIN turn u ON u.id = e.turn_id LEFT JOIN message m ON m.id = e.message_id
       LEFT JOIN tool_call c ON c.turn_id = e.turn_id AND c.result_position = e.position
-     WHERE e.session_id = ${after.sessionId} AND e.position > ${after.position}
+     WHERE e.session_id = ${sessionId} AND e.position > ${after} AND (${last}::int IS NULL OR e.position <= ${last})
      ORDER BY e.position LIMIT ${limit + 1}`;
-  return cut(rows, limit);
 }
 
 /** Where a tool call stands in its session: the order of the execution log. */

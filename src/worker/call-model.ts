@@ -67,9 +67,9 @@ function withoutImages({ messages }: ModelRequest, failure: Broken): Notices[num
   return { kind: 'notice', parts: [{ type: 'text', text }, ...files] };
 }
 
-/** What the project is like, for a log that does not say so yet. Committed with the answer that it led to. */
+/** What the project is like, for a log that does not say so yet: it stands before the first answer, and is committed with it. */
 async function contextNotices(shell: Shell, run: Run): Promise<Notices> {
-  if (run.entries.some((entry) => entry.kind === 'notice')) return [];
+  if (run.entries.some((entry) => entry.kind === 'assistant')) return [];
   const text = await projectContext(await run.workspace(shell.openWorkspace), {
     platform: process.platform,
     date: new Date(shell.clock()).toISOString().slice(0, 10),

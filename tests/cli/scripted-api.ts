@@ -143,6 +143,7 @@ export function aSession(change: Partial<Session> = {}): Session {
     workspace: { kind: 'empty', path: null },
     createdAt: AT,
     archivedAt: null,
+    forkedFrom: null,
     ...change,
   };
 }

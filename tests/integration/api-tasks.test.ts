@@ -2,7 +2,6 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MAX_TITLE_LENGTH } from '../../src/api/prompt.ts';
 import { MAX_IDEMPOTENCY_KEY_LENGTH } from '../../src/api/task-routes.ts';
 import {
   MAX_BODY_BYTES,
@@ -16,6 +15,7 @@ import {
   Session,
   Task,
 } from '../../src/api/wire.ts';
+import { MAX_TITLE_LENGTH } from '../../src/api/wire-takeover.ts';
 import type { Bus, BusMessage } from '../../src/bus/bus.ts';
 import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { newId } from '../../src/clock.ts';

@@ -68,6 +68,8 @@ describe('create_task', () => {
             workspace_id: workspaceId,
             title: 'A session',
             archived_at: null,
+            forked_from: null,
+            forked_at: null,
           },
         },
       ],

@@ -92,6 +92,9 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['workspace_kind', 'workspace', `kind = 'empty'`],
   ['workspace_kind', 'workspace', `kind = 'git', path = NULL`],
   ['workspace_kind', 'workspace', `source = '{}'`],
+  ['session_forked', 'session', 'forked_at = 1'],
+  ['session_forked', 'session', 'forked_from = id'],
+  ['session_forked', 'session', 'forked_from = id, forked_at = -1'],
   ['task_status', 'queued task', `status = 'paused'`],
   ['task_waiting_on', 'queued task', `waiting_on = 'approval'`],
   ['task_waiting_on', 'parked task', 'waiting_on = NULL'],
@@ -156,6 +159,8 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['entry_kind', 'result entry', 'status = NULL'],
   ['entry_kind', 'result entry', 'call_id = NULL'],
   ['entry_kind', 'result entry', `status = 'started'`],
+  ['entry_kind', 'assistant entry', 'task_id = NULL, turn_id = NULL'],
+  ['entry_kind', 'assistant entry', 'turn_id = NULL'],
   ['tool_call_effect', 'awaiting call', `effect = 'none'`],
   ['tool_call_status', 'awaiting call', `status = 'skipped'`],
   ['tool_call_status', 'awaiting call', `status = 'succeeded'`],
@@ -201,6 +206,7 @@ describe('Postgres refuses every illegal row', () => {
       `entry WHERE session_id = '${done.sessionId}' AND position = ${position}`;
     rows = {
       workspace: `workspace WHERE id = (SELECT workspace_id FROM session WHERE id = '${queued.sessionId}')`,
+      session: `session WHERE id = '${queued.sessionId}'`,
       'queued task': `task WHERE id = '${queued.taskId}'`,
       'parked task': `task WHERE id = '${waiting.taskId}'`,
       tree: `tree WHERE root_id = '${queued.sessionId}'`,

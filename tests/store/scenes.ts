@@ -4,6 +4,7 @@
  */
 import { newId } from '../../src/clock.ts';
 import type { Database } from '../../src/store/database.ts';
+import { forkSession } from '../../src/store/forks.ts';
 import { cancelTask, createTask, postMessage, resolveApproval } from '../../src/store/tasks.ts';
 import {
   claimTurn,
@@ -21,6 +22,7 @@ import {
   answerOf,
   callOf,
   claimOf,
+  forkOf,
   lose,
   parked,
   resultOf,
@@ -194,7 +196,9 @@ function fromOutside(store: Store, { taskId, sessionId }: { taskId: string; sess
   const submission = submissionOf(store, { sessionId });
   const [cancelled, expired, messageId] = [newId(), newId(), newId()];
   const { teamId } = store;
+  const fork = forkOf(store, sessionId);
   return {
+    fork_session: (db) => forkSession(db, fork),
     create_task: (db) => createTask(db, submission),
     post_message: (db) =>
       postMessage(db, { teamId, taskId, id: messageId, parts: [{ type: 'text', text: 'And?' }] }),

@@ -8,6 +8,7 @@ import { newId } from '../../src/clock.ts';
 import type { Profile } from '../../src/core/profile.ts';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
+import type { Fork } from '../../src/store/forks.ts';
 import { createTask, type Submission, type SubmitOutcome } from '../../src/store/tasks.ts';
 import {
   type CallResult,
@@ -172,6 +173,16 @@ export async function running(store: Store, wanted: Wanted & { reserve?: number 
   const { reserve } = wanted;
   const { attemptId, workerId } = await claim(store.db, submitted.turnId, reserve ? { reserve } : {});
   return { ...submitted, attemptId, workerId };
+}
+
+/** A fork of a session before all that it did, with fresh ids. */
+export function forkOf({ teamId, userId }: Store, sessionId: string, change: Partial<Fork> = {}) {
+  return {
+    ...{ teamId, userId, id: newId(), title: 'A fork', from: sessionId, at: 0 },
+    workspace: { id: newId(), kind: 'empty' as const, source: null, lineage: sessionId, base: null, head: null },
+    notice: [{ type: 'text' as const, text: 'A copy.' }],
+    ...change,
+  };
 }
 
 /** One call of an answer. */

@@ -91,6 +91,8 @@ CREATE TABLE "session" (
     "title" TEXT NOT NULL,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "archived_at" TIMESTAMPTZ(3),
+    "forked_from" UUID,
+    "forked_at" INTEGER,
 
     CONSTRAINT "session_pkey" PRIMARY KEY ("id")
 );
@@ -204,8 +206,8 @@ CREATE TABLE "message" (
 CREATE TABLE "entry" (
     "session_id" UUID NOT NULL,
     "position" INTEGER NOT NULL,
-    "task_id" UUID NOT NULL,
-    "turn_id" UUID NOT NULL,
+    "task_id" UUID,
+    "turn_id" UUID,
     "kind" TEXT NOT NULL,
     "parts" JSONB,
     "message_id" UUID,
@@ -403,6 +405,9 @@ ALTER TABLE "session" ADD CONSTRAINT "session_team_id_fkey" FOREIGN KEY ("team_i
 ALTER TABLE "session" ADD CONSTRAINT "session_workspace_id_fkey" FOREIGN KEY ("workspace_id") REFERENCES "workspace"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
+ALTER TABLE "session" ADD CONSTRAINT "session_forked_from_fkey" FOREIGN KEY ("forked_from") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
 ALTER TABLE "task" ADD CONSTRAINT "task_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
@@ -452,6 +457,8 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
   kind IN ('local', 'git', 'upload', 'empty') AND (path IS NOT NULL) = (kind = 'local') AND (source IS NOT NULL) = (kind IN ('git', 'upload'))
 );
+
+ALTER TABLE "session" ADD CONSTRAINT "session_forked" CHECK ((forked_from IS NULL) = (forked_at IS NULL) AND forked_at >= 0);
 
 ALTER TABLE "task"
   ADD CONSTRAINT "task_status" CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled')),
@@ -504,6 +511,7 @@ ALTER TABLE "entry" ADD CONSTRAINT "entry_kind" CHECK (
   (parts IS NULL) <> (message_id IS NULL)
   AND (kind = 'assistant') = (stop_reason IS NOT NULL) AND (kind = 'tool_result') = (call_id IS NOT NULL)
   AND (call_id IS NULL) = (status IS NULL)
+  AND (task_id IS NULL) = (turn_id IS NULL) AND (turn_id IS NOT NULL OR kind = 'notice')
   AND CASE kind
         WHEN 'tool_result' THEN message_id IS NULL AND status = ANY ('{succeeded,failed,denied,interrupted,unknown}')
         WHEN 'assistant' THEN message_id IS NULL AND stop_reason = ANY ('{stop,tool_calls,length,refusal}')

@@ -143,12 +143,12 @@ BEGIN
 END $$;
 
 -- lastProcess: the highest number that a background command of the session has had; processes: those that are open. Null: none.
--- entries: the session's log behind p_known, in order, up to 64 of them. Null: there are more, to be read in a statement of
--- their own (read_entries).
+-- entries: the session's log behind p_known, in order, up to 64 of them. Null: there are more, or the worker knows less than a fork
+-- shares with its source; to be read in a statement of their own (read_entries).
 CREATE FUNCTION claimed_turn(p_outcome text, p_turn turn, p_task task, p_known int) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   RETURN (
-    SELECT jsonb_build_object('outcome', p_outcome, 'entries', e.entries,
+    SELECT jsonb_build_object('outcome', p_outcome, 'entries', CASE WHEN s.forked_at > p_known THEN NULL ELSE e.entries END,
       'turn', jsonb_build_object(
         'id', p_turn.id, 'sessionId', p_turn.session_id, 'taskId', p_turn.task_id, 'rootId', p_turn.root_id,
         'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
@@ -163,14 +163,6 @@ BEGIN
         'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE w.kind WHEN 'git' THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id,
            (SELECT CASE WHEN count(*) <= 64 THEN coalesce(jsonb_agg(entry ORDER BY position), '[]') END AS entries
-              FROM (SELECT position, entry FROM read_entries(p_turn.session_id, p_known) LIMIT 65) new) e
+              FROM (SELECT position, entry FROM own_entries(p_turn.session_id, p_known, NULL) LIMIT 65) new) e
      WHERE s.id = p_turn.session_id);
 END $$;
-
--- read_entries: SELECT of a session's log behind a position, in order, as the model's context and `next` read it.
-CREATE FUNCTION read_entries(p_session uuid, p_position int) RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
-  SELECT e.position, jsonb_strip_nulls(jsonb_build_object('kind', e.kind, 'position', e.position,
-           'parts', coalesce(e.parts, m.parts), 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status))
-    FROM entry e LEFT JOIN message m ON m.id = e.message_id
-   WHERE e.session_id = p_session AND e.position > p_position ORDER BY e.position
-$$;

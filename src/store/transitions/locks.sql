@@ -30,7 +30,3 @@ BEGIN
   SELECT * INTO v_turn FROM turn WHERE id = p_turn AND attempt_id = p_attempt AND status = 'running' FOR NO KEY UPDATE;
   RETURN v_turn;
 END $$;
-
-CREATE FUNCTION next_position(p_session uuid) RETURNS int LANGUAGE sql STABLE AS $$
-  SELECT coalesce(max(position), 0) + 1 FROM entry WHERE session_id = p_session
-$$;

@@ -1,0 +1,28 @@
+/** Taking a session's work over, on the wire: what is asked for, and what is answered. */
+import { z } from 'zod';
+
+const turn = z
+  .int()
+  .min(0)
+  .meta({ description: 'the Nth answer of the whole log, with what it led to; 0: before all' });
+const entry = z.int().min(0).meta({ description: 'the position of an entry, with all before it' });
+
+/** Longest title of a session, in UTF-16 units. */
+export const MAX_TITLE_LENGTH = 100;
+
+export const ForkPoint = z
+  .object({ sessionId: z.string(), entry: z.int() })
+  .meta({ id: 'ForkPoint', description: 'The session that a log begins with, and the last entry of that part.' });
+
+const oneOfThem = (body: { turn?: number | undefined; entry?: number | undefined }) =>
+  body.turn === undefined || body.entry === undefined;
+
+export const ForkSession = z
+  .strictObject({
+    turn: turn.optional(),
+    entry: entry.optional(),
+    title: z.string().min(1).max(MAX_TITLE_LENGTH).optional(),
+  })
+  .refine(oneOfThem, { message: 'expected turn or entry, not both' })
+  .meta({ id: 'ForkSession', description: 'Where to branch off: behind the newest turn where nothing is said.' });
+export type ForkSession = z.infer<typeof ForkSession>;
