@@ -1,11 +1,15 @@
-/** `GET /v1/sessions/:id/diff`: what a session has changed in its files. */
+/** `GET /v1/sessions/:id/diff | changes`: what a session has changed in its files. */
+import type { Response } from 'express';
 import { toPublicId } from '../core/id.ts';
+import type { WorkspaceRow } from '../store/turns.ts';
 import { readSessionFiles } from '../store/views-files.ts';
-import { changesSince } from '../workspace/changes.ts';
+import { changesSince, versionsSince } from '../workspace/changes.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
+import { streamOf } from './change-stream.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiProblem, conflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { CHANGES_MEDIA } from './wire.ts';
 
 export function filesRoutes(deps: ApiDeps): Route[] {
   return [
@@ -19,32 +23,65 @@ export function filesRoutes(deps: ApiDeps): Route[] {
       problems: { 404: ['not_found'], 409: ['files_elsewhere'], 422: ['diff_too_long'] },
       handle: (call) => diff(deps, call),
     }),
+    route({
+      method: 'get',
+      path: '/v1/sessions/:id/changes',
+      summary: 'The same with every changed file whole, before and after: what a three-way merge needs.',
+      id: 'session',
+      success: {
+        status: 200,
+        description:
+          'For each file a line of JSON, {"path", "from"?, "before": {"mode", "size"} or null, "after": the same}, the bytes before, and ' +
+          'the bytes after; at the end the line {"changes": N}. Paths are bytes, one character (U+0000 to U+00FF) for each.',
+        media: [CHANGES_MEDIA],
+      },
+      problems: { 404: ['not_found'], 409: ['files_elsewhere'], 422: ['diff_too_long'] },
+      handle: (call) => changes(deps, call),
+    }),
   ];
 }
 
-async function diff({ db, snapshots }: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {
-  const { caller, id, response } = call;
-  const files = await readSessionFiles(db, { teamId: caller.teamId, id });
-  if (files === undefined) throw notFound(`session ${toPublicId('session', id)}`);
-  const patch = await patchOf(() => changesSince(snapshots.of(files.lineage), files));
-  // Not `set`, which adds a charset: the bytes are those of the files.
-  response.setHeader('content-type', 'text/x-diff').setHeader('content-length', patch.length);
-  response.status(200).end(call.response.req.method === 'HEAD' ? undefined : Buffer.from(patch));
-  return undefined;
+async function diff(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {
+  const files = await filesOf(deps, call);
+  const patch = await whole(() => changesSince(deps.snapshots.of(files.lineage), files));
+  return sendBytes(call.response, 'text/x-diff', patch);
 }
 
-async function patchOf(read: () => Promise<Uint8Array | undefined>): Promise<Uint8Array> {
-  const patch = await read().catch((error: unknown) => {
+async function changes(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {
+  const files = await filesOf(deps, call);
+  const found = await whole(() => versionsSince(deps.snapshots.of(files.lineage), files));
+  return sendBytes(call.response, CHANGES_MEDIA, streamOf(found));
+}
+
+async function filesOf({ db }: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<WorkspaceRow> {
+  const files = await readSessionFiles(db, { teamId: caller.teamId, id });
+  if (files === undefined) throw notFound(`session ${toPublicId('session', id)}`);
+  return files;
+}
+
+/** Not `set`, which adds a charset: the bytes are those of the files. */
+export function sendBytes(response: Response, media: string, bytes: Uint8Array): undefined {
+  response.setHeader('content-type', media).setHeader('content-length', bytes.length);
+  response.status(200).end(response.req.method === 'HEAD' ? undefined : Buffer.from(bytes));
+}
+
+async function whole<Found>(read: () => Promise<Found | undefined>): Promise<Found> {
+  const found = await here(read);
+  if (found !== undefined) return found;
+  throw new ApiProblem({
+    status: 422,
+    code: 'diff_too_long',
+    detail: 'The changes of this session are too long for one answer: look at single files instead.',
+  });
+}
+
+/** Throws `ApiProblem` where the snapshots are not on this machine. */
+export async function here<Found>(read: () => Promise<Found>): Promise<Found> {
+  return read().catch((error: unknown) => {
     if (!(error instanceof SnapshotError) || error.code !== 'missing_snapshot') throw error;
     throw conflict(
       'files_elsewhere',
       'The files of this session are kept on another machine than this API: ask the Capybara that works on it.',
     );
-  });
-  if (patch !== undefined) return patch;
-  throw new ApiProblem({
-    status: 422,
-    code: 'diff_too_long',
-    detail: 'The changes of this session are too long for one patch: look at single files instead.',
   });
 }

@@ -1,7 +1,13 @@
 /** `POST /v1/sessions/:id/fork`: a session of its own that goes on from a point of another, with its files. */
 import { newId } from '../clock.ts';
 import { toPublicId } from '../core/id.ts';
-import { forkSession, type LogPoint, type PointOutcome, type PointWanted, readLogPoint } from '../store/forks.ts';
+import {
+  forkSession,
+  type LogPoint,
+  type PointOutcome,
+  type PointWanted,
+  readLogPoint,
+} from '../store/forks.ts';
 import { readSession, type SessionRow } from '../store/views-sessions.ts';
 import { ROOT_NAME } from '../workspace/checkouts.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';

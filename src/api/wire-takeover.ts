@@ -10,9 +10,10 @@ const entry = z.int().min(0).meta({ description: 'the position of an entry, with
 /** Longest title of a session, in UTF-16 units. */
 export const MAX_TITLE_LENGTH = 100;
 
-export const ForkPoint = z
-  .object({ sessionId: z.string(), entry: z.int() })
-  .meta({ id: 'ForkPoint', description: 'The session that a log begins with, and the last entry of that part.' });
+export const ForkPoint = z.object({ sessionId: z.string(), entry: z.int() }).meta({
+  id: 'ForkPoint',
+  description: 'The session that a log begins with, and the last entry of that part.',
+});
 
 const oneOfThem = (body: { turn?: number | undefined; entry?: number | undefined }) =>
   body.turn === undefined || body.entry === undefined;
@@ -24,5 +25,33 @@ export const ForkSession = z
     title: z.string().min(1).max(MAX_TITLE_LENGTH).optional(),
   })
   .refine(oneOfThem, { message: 'expected turn or entry, not both' })
-  .meta({ id: 'ForkSession', description: 'Where to branch off: behind the newest turn where nothing is said.' });
+  .meta({
+    id: 'ForkSession',
+    description: 'Where to branch off: behind the newest turn where nothing is said.',
+  });
 export type ForkSession = z.infer<typeof ForkSession>;
+
+const version = z
+  .object({
+    mode: z.enum(['100644', '100755', '120000', '040000']).meta({
+      description: 'a file, an executable one, a link (its content is where it points), a directory',
+    }),
+    size: z.int().min(0),
+  })
+  .nullable();
+
+/** What a stream of changes says of each file, in a line of its own, before the contents. */
+export const Change = z
+  .object({
+    path: z.string().meta({ description: 'its bytes, one character for each (U+0000 to U+00FF)' }),
+    from: z.string().optional().meta({ description: 'where a file that moved was before' }),
+    before: version,
+    after: version,
+  })
+  .meta({ id: 'Change' });
+export type Change = z.infer<typeof Change>;
+
+/** The last line: how many there were. */
+export const ChangesEnd = z.object({ changes: z.int() });
+
+export const CHANGES_MEDIA = 'application/vnd.capybara.changes';

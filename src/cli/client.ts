@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import {
   Approval,
+  CHANGES_MEDIA,
   type CreateTask,
   Entry,
   type ForkSession,
@@ -151,8 +152,16 @@ export class Client {
 
   /** What the session has changed in its files, as a patch; empty where it changed none. */
   async diff(sessionId: string): Promise<Buffer> {
-    const path = `/v1/sessions/${encodeURIComponent(sessionId)}/diff`;
-    const response = await this.#fetch(path, { headers: { accept: 'text/x-diff' } });
+    return this.#bytes(`/v1/sessions/${encodeURIComponent(sessionId)}/diff`, 'text/x-diff');
+  }
+
+  /** The same, with every changed file whole. */
+  async changes(sessionId: string): Promise<Buffer> {
+    return this.#bytes(`/v1/sessions/${encodeURIComponent(sessionId)}/changes`, CHANGES_MEDIA);
+  }
+
+  async #bytes(path: string, accept: string): Promise<Buffer> {
+    const response = await this.#fetch(path, { headers: { accept } });
     try {
       return Buffer.from(await response.arrayBuffer());
     } catch (error) {

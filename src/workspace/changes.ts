@@ -2,21 +2,42 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NOTHING, ROOT_NAME } from './history.ts';
-import type { SnapshotStore } from './snapshots/snapshots.ts';
+import type { ChangedVersions, SnapshotStore } from './snapshots/snapshots.ts';
+
+/** Two recorded states of a workspace's files; null: nothing was there. */
+export interface Span {
+  readonly base: string | null;
+  readonly head: string | null;
+}
 
 /**
  * What was done to a workspace's files since it began, as a patch for `git apply`; empty where nothing was recorded. Undefined
  * where it is too long for one.
  */
-export async function changesSince(
-  store: SnapshotStore,
-  { base, head }: { readonly base: string | null; readonly head: string | null },
-): Promise<Uint8Array | undefined> {
-  if (head === null) return new Uint8Array();
-  await store.fetch(head);
-  await (base === null ? holdNothing(store) : store.fetch(base));
-  const [root] = await store.diff(base ?? NOTHING, head);
+export async function changesSince(store: SnapshotStore, span: Span): Promise<Uint8Array | undefined> {
+  if (span.head === null) return new Uint8Array();
+  const [root] = await store.diff(...(await held(store, span)));
   return root === undefined ? new Uint8Array() : root.patch;
+}
+
+/** The same, file by file, with all that stood there before and all that stands there after. Undefined where it is too long. */
+export async function versionsSince(
+  store: SnapshotStore,
+  span: Span,
+): Promise<readonly ChangedVersions[] | undefined> {
+  if (span.base === span.head) return [];
+  return store.versions(...(await held(store, span)), ROOT_NAME);
+}
+
+async function held(store: SnapshotStore, { base, head }: Span): Promise<[string, string]> {
+  return [await fetched(store, base), await fetched(store, head)];
+}
+
+/** A state of the files, brought to this host. */
+export async function fetched(store: SnapshotStore, snapshot: string | null): Promise<string> {
+  if (snapshot === null || snapshot === NOTHING) await holdNothing(store);
+  else await store.fetch(snapshot);
+  return snapshot ?? NOTHING;
 }
 
 /** A workspace that began with nothing never recorded that. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { isMetadata } from '../../src/workspace/snapshots/file-node.ts';
+import { isMetadata } from '../../src/core/metadata-name.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import type { SnapshotStore, Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
 import { emptyDirectory, filesAt, readTree, type Tree, trees, writeTree } from './snapshots-harness.ts';

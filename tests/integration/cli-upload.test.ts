@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { isMetadata } from '../../src/workspace/snapshots/file-node.ts';
+import { isMetadata } from '../../src/core/metadata-name.ts';
 import { readTree, type Tree, trees, writeTree } from '../contract/snapshots-harness.ts';
 import { byPrompt, CLI_TIMEOUT_MS, type CliProcess, git, normalised, Place } from '../support/cli.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

@@ -1,10 +1,12 @@
 import { Args, Flags } from '@oclif/core';
+import type { Applied } from '../apply/apply.ts';
 import { CapybaraCommand } from '../command.ts';
 
 export default class Apply extends CapybaraCommand {
   static override summary = 'Take over what a session has changed: apply it to the files of this directory.';
   static override description =
-    'All of it is applied, or nothing: where a file here is not what the changes begin with, it says which.';
+    'What was changed here meanwhile is kept: a file that both changed is merged line by line. Where that cannot be, it says which, and ' +
+    'nothing at all is applied. Applying again does no harm.';
   static override examples = [
     '<%= config.bin %> apply last',
     '<%= config.bin %> apply ses_0197 --directory ../copy',
@@ -23,22 +25,34 @@ export default class Apply extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Apply);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { applyPatch, changesIn }, { resolve }] = await Promise.all([
-      import('../find.ts'),
-      import('../patch.ts'),
-      import('node:path'),
-    ]);
+    const [{ findSession }, { applyChanges, checkDirectory }, { readChanges }, { resolve }] =
+      await Promise.all([
+        import('../find.ts'),
+        import('../apply/apply.ts'),
+        import('../apply/changes.ts'),
+        import('node:path'),
+      ]);
     const directory = resolve(flags.directory ?? '.');
     await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
-      const patch = await client.diff(id);
-      const files = changesIn(patch, { workspace, directory });
-      if (files > 0) await applyPatch(patch, directory);
-      const text =
-        files === 0
-          ? 'No changes.\n'
-          : `Applied ${files} ${files === 1 ? 'file' : 'files'} to ${directory}.\n`;
-      this.answer(flags, { sessionId: id, directory, files }, text);
+      const changes = readChanges(await client.changes(id));
+      checkDirectory({ workspace, directory });
+      const applied = await applyChanges(changes, directory);
+      this.answer(
+        flags,
+        { sessionId: id, directory, files: applied.changed, ...applied },
+        told(applied, directory),
+      );
     });
   }
+}
+
+function told({ changed, already, merged }: Applied, directory: string): string {
+  const files = (count: number) => `${count} ${count === 1 ? 'file' : 'files'}`;
+  if (changed === 0)
+    return already === 0 ? 'No changes.\n' : `Nothing to do: ${directory} has all changes already.\n`;
+  const lines = [`Applied ${files(changed)} to ${directory}.`];
+  if (already > 0) lines.push(`${files(already)} had the changes already.`);
+  if (merged.length > 0) lines.push(`Merged with what was changed here: ${merged.join(', ')}.`);
+  return `${lines.join('\n')}\n`;
 }

@@ -4,7 +4,7 @@ import type { ShadowGit } from './shadow-git.ts';
 import type { ChangedFile, DiffOptions, RootDiff } from './snapshots.ts';
 
 /** Git knows the tree without entries, also where it was never written. */
-const EMPTY_TREE = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
+export const EMPTY_TREE = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
 
 const WORDS: Readonly<Record<string, ChangedFile['change']>> = {
   A: 'added',

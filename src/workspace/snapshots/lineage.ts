@@ -18,6 +18,7 @@ import {
   writeSnapshot,
 } from './snapshot-tree.ts';
 import type {
+  ChangedVersions,
   DiffOptions,
   Merged,
   MergeRequest,
@@ -31,6 +32,7 @@ import type {
   WorkspaceRoot,
 } from './snapshots.ts';
 import { SharedSnapshots } from './transport.ts';
+import { versionsBetween } from './versions.ts';
 import { type Walked, walk } from './walk.ts';
 import { RuleCache } from './walk-rules.ts';
 import {
@@ -145,6 +147,12 @@ export class Lineage {
           { ...options, maxBytes: this.#limits.diffBytes },
         ),
       );
+  }
+
+  versions(from: string, to: string, root: string): ChangedVersions[] | undefined {
+    const [old, current] = [this.#rootTrees(from), this.#rootTrees(to)];
+    const trees = { from: old.get(root), to: current.get(root) };
+    return versionsBetween(this.#git, trees, this.#limits.diffBytes);
   }
 
   /** The files of `ours` with what `theirs` changed since `base`. */

@@ -1,5 +1,6 @@
+import { isMetadata } from '../../core/metadata-name.ts';
 import { type BytePath, compareBytes, joinBytes } from './byte-path.ts';
-import { type Directory, type FileNode, isMetadata, type StoredFile } from './file-node.ts';
+import type { Directory, FileNode, StoredFile } from './file-node.ts';
 import { type BlobStore, historyDiffers, joinHistories, withObjects } from './merge-metadata.ts';
 import { newDirectory } from './snapshot-tree.ts';
 

@@ -43,6 +43,7 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     restore: call('restore'),
     isClean: call('isClean'),
     diff: call('diff'),
+    versions: call('versions'),
     merge: call('merge'),
     push: call('push'),
     fetch: call('fetch'),

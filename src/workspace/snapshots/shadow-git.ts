@@ -186,6 +186,16 @@ export class ShadowGit {
     }
   }
 
+  /** In bytes, by hash. Throws `SnapshotError` where one is not here. */
+  sizes(hashes: readonly string[]): Map<string, number> {
+    return new Map(
+      [...this.kinds(hashes)].map(({ hash, kind }) => {
+        if (kind === undefined) throw missing(hash);
+        return [hash, kind.size];
+      }),
+    );
+  }
+
   #batches(hashes: readonly string[]): { hashes: string[]; bytes: number }[] {
     const batches: { hashes: string[]; bytes: number }[] = [];
     for (const { hash, kind } of this.kinds(hashes)) {

@@ -10,6 +10,7 @@ export type LineageMethod =
   | 'restore'
   | 'isClean'
   | 'diff'
+  | 'versions'
   | 'merge'
   | 'push'
   | 'fetch'

@@ -1,12 +1,6 @@
+import { isMetadata } from '../../core/metadata-name.ts';
 import { type BytePath, compareBytes } from './byte-path.ts';
-import {
-  type Directory,
-  type DirectoryTrees,
-  type FileMode,
-  type FileNode,
-  isMetadata,
-  type StoredFile,
-} from './file-node.ts';
+import type { Directory, DirectoryTrees, FileMode, FileNode, StoredFile } from './file-node.ts';
 import { namesOnly, type ObjectSink } from './pack-writer.ts';
 
 /**

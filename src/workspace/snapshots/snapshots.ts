@@ -80,6 +80,23 @@ export interface ChangedFile {
   readonly removed?: number;
 }
 
+/** A file, link or directory of one root that differs between two snapshots. Paths are bytes, one character each (latin1). */
+export interface ChangedVersions {
+  readonly path: string;
+  /** Where a file that moved was before. */
+  readonly from?: string;
+  /** Undefined: nothing was there. */
+  readonly before?: Version;
+  /** Undefined: nothing is there any more. */
+  readonly after?: Version;
+}
+
+export interface Version {
+  /** As in git: a file, an executable one, a link (its content is where it points), a directory (it has none). */
+  readonly mode: '100644' | '100755' | '120000' | '040000';
+  readonly content: Uint8Array;
+}
+
 export interface MergeRequest {
   /** Where the two began: what `theirs` was forked from. */
   readonly base: string;
@@ -118,6 +135,11 @@ export interface SnapshotStore {
   isClean(files: WorkspaceFiles, snapshot: string): Promise<boolean>;
   /** The roots that differ, in the order of their names. */
   diff(from: string, to: string, options?: DiffOptions): Promise<readonly RootDiff[]>;
+  /**
+   * What differs in one root's project files, whole: also directories that are new or gone, none of version control's own. Undefined
+   * where it is more than the limit `diffBytes`.
+   */
+  versions(from: string, to: string, root: string): Promise<readonly ChangedVersions[] | undefined>;
   /**
    * A new snapshot: the files of `ours` with what `theirs` changed since `base`. Nothing of either is lost in a conflict, but a file that
    * both moved and changed counts as deleted and added.

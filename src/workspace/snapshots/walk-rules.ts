@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, readSync } from 'node:fs';
+import { isMetadata } from '../../core/metadata-name.ts';
 import { type BytePath, PathSet } from './byte-path.ts';
-import { type Directory, type FileNode, isMetadata, looksTheSame } from './file-node.ts';
+import { type Directory, type FileNode, looksTheSame } from './file-node.ts';
 import { trackedPaths } from './git-index.ts';
 import { IgnoreFile, IgnoreRules } from './ignore-rules.ts';
 import type { OpenDirectory } from './open-directory.ts';

@@ -1,8 +1,11 @@
 import { chmod, lstat, mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 
 export interface KeptFiles {
-  /** Makes them what they were, or not there. Returns the paths of those that it could not. */
-  putBack(): Promise<string[]>;
+  /**
+   * Makes them what they were, or not there: first what was not there goes, then `between` is called, then the others come back.
+   * Returns the paths of those that it could not.
+   */
+  putBack(between: () => Promise<void>): Promise<string[]>;
 }
 
 type Kept = { readonly content: Buffer; readonly mode: number } | { readonly target: Buffer } | undefined;
@@ -12,11 +15,18 @@ export async function keepFiles(directory: string, paths: readonly Buffer[]): Pr
   const places = paths.map((path) => Buffer.concat([Buffer.from(`${directory}/`), path]));
   const kept = await Promise.all(places.map(keep));
   return {
-    async putBack() {
+    async putBack(between) {
       const lost: string[] = [];
-      for (const [index, place] of places.entries()) {
-        await putBack(place, kept[index]).catch(() => lost.push(`${paths[index]}`));
-      }
+      const putAll = async (were: boolean) => {
+        for (const [index, place] of places.entries()) {
+          const old = kept[index];
+          if ((old !== undefined) === were)
+            await putBack(place, old).catch(() => lost.push(`${paths[index]}`));
+        }
+      };
+      await putAll(false);
+      await between();
+      await putAll(true);
       return lost;
     },
   };
