@@ -13,6 +13,7 @@ import { healthRoutes } from './health-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
 import { problemHandler } from './problem.ts';
+import { revertRoutes } from './revert-routes.ts';
 import { type Route, route, serve } from './route.ts';
 import { ruleRoutes } from './rule-routes.ts';
 import { sessionRoutes } from './session-routes.ts';
@@ -56,6 +57,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...filesRoutes(deps),
     ...workspaceRoutes(deps),
     ...forkRoutes(deps),
+    ...revertRoutes(deps),
     ...catalogRoutes(deps),
     ...healthRoutes(deps),
   ];

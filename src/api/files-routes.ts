@@ -1,15 +1,29 @@
 /** `GET /v1/sessions/:id/diff | changes`: what a session has changed in its files. */
 import type { Response } from 'express';
+import { z } from 'zod';
 import { toPublicId } from '../core/id.ts';
+import { readLogPoint } from '../store/forks.ts';
 import type { WorkspaceRow } from '../store/turns.ts';
 import { readSessionFiles } from '../store/views-files.ts';
-import { changesSince, versionsSince } from '../workspace/changes.ts';
+import { unfinishedTask } from '../store/views-tasks.ts';
+import { changesSince, type Span, versionsSince } from '../workspace/changes.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { streamOf } from './change-stream.ts';
 import type { ApiDeps } from './deps.ts';
+import { foundPoint } from './fork-routes.ts';
 import { ApiProblem, conflict, notFound } from './problem.ts';
+import { filesAt, refusedRevision } from './revert-routes.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { CHANGES_MEDIA } from './wire.ts';
+
+const ChangesQuery = z
+  .strictObject({
+    turn: z.coerce.number().int().min(0).optional(),
+    entry: z.coerce.number().int().min(0).optional(),
+  })
+  .refine((query) => query.turn === undefined || query.entry === undefined, {
+    message: 'expected turn or entry, not both',
+  });
 
 export function filesRoutes(deps: ApiDeps): Route[] {
   return [
@@ -26,8 +40,11 @@ export function filesRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/changes',
-      summary: 'The same with every changed file whole, before and after: what a three-way merge needs.',
+      summary:
+        'The same with every changed file whole, before and after: what a three-way merge needs. With turn or entry what would take the ' +
+        'files back there, from where they are.',
       id: 'session',
+      query: ChangesQuery,
       success: {
         status: 200,
         description:
@@ -35,7 +52,12 @@ export function filesRoutes(deps: ApiDeps): Route[] {
           'the bytes after; at the end the line {"changes": N}. Paths are bytes, one character (U+0000 to U+00FF) for each.',
         media: [CHANGES_MEDIA],
       },
-      problems: { 404: ['not_found'], 409: ['files_elsewhere'], 422: ['diff_too_long'] },
+      problems: {
+        400: ['turn_unknown', 'entry_unknown'],
+        404: ['not_found'],
+        409: ['files_elsewhere', 'turn_unfinished', 'task_unfinished'],
+        422: ['diff_too_long'],
+      },
       handle: (call) => changes(deps, call),
     }),
   ];
@@ -47,13 +69,35 @@ async function diff(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply>
   return sendBytes(call.response, 'text/x-diff', patch);
 }
 
-async function changes(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {
+type ChangesCall = Call<z.infer<typeof ChangesQuery>, unknown>;
+
+async function changes(deps: ApiDeps, call: ChangesCall): Promise<Reply> {
   const files = await filesOf(deps, call);
-  const found = await whole(() => versionsSince(deps.snapshots.of(files.lineage), files));
+  const span = isBack(call.query) ? await wayBack(deps, call, files) : files;
+  const found = await whole(() => versionsSince(deps.snapshots.of(files.lineage), span));
   return sendBytes(call.response, CHANGES_MEDIA, streamOf(found));
 }
 
-async function filesOf({ db }: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<WorkspaceRow> {
+function isBack({ turn, entry }: z.infer<typeof ChangesQuery>): boolean {
+  return turn !== undefined || entry !== undefined;
+}
+
+/** Refused while a task may still change them. */
+async function wayBack(
+  deps: ApiDeps,
+  { caller, id, query }: ChangesCall,
+  files: WorkspaceRow,
+): Promise<Span> {
+  const point = foundPoint(id, query, await readLogPoint(deps.db, { teamId: caller.teamId, id }, query));
+  const taskId = await unfinishedTask(deps.db, id);
+  if (taskId !== undefined) throw refusedRevision(id, { outcome: 'unfinished', taskId });
+  return { base: files.head, head: filesAt(point) };
+}
+
+async function filesOf(
+  { db }: ApiDeps,
+  { caller, id }: Pick<Call<unknown, unknown>, 'caller' | 'id'>,
+): Promise<WorkspaceRow> {
   const files = await readSessionFiles(db, { teamId: caller.teamId, id });
   if (files === undefined) throw notFound(`session ${toPublicId('session', id)}`);
   return files;

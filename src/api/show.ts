@@ -109,6 +109,7 @@ export function showEntry(row: EntryRow): Entry {
     ...(row.stopReason === null ? {} : { stopReason: row.stopReason as NonNullable<Entry['stopReason']> }),
     ...(row.callId === null ? {} : { callId: row.callId }),
     ...(row.status === null ? {} : { status: row.status as NonNullable<Entry['status']> }),
+    ...(row.revertsTo === null ? {} : { to: row.revertsTo }),
     at: row.at.toISOString(),
   };
 }

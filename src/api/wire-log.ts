@@ -30,13 +30,14 @@ const closedCallStatuses = ['succeeded', 'failed', 'denied', 'interrupted', 'unk
 export const Entry = z
   .object({
     position: z.int(),
-    kind: z.enum(['user', 'notice', 'assistant', 'tool_result']),
+    kind: z.enum(['user', 'notice', 'revert', 'assistant', 'tool_result']),
     taskId: z.string().nullable(),
     turn: z.int().nullable(),
     parts: z.array(WirePart),
     stopReason: z.enum(['stop', 'tool_calls', 'length', 'refusal']).optional(),
     callId: z.string().optional(),
     status: z.enum(closedCallStatuses).optional(),
+    to: z.int().optional().meta({ description: 'of a revert: what stands between is left out from then on' }),
     at: timestamp,
   })
   .meta({ id: 'Entry' });

@@ -31,6 +31,31 @@ export const ForkSession = z
   });
 export type ForkSession = z.infer<typeof ForkSession>;
 
+export const RevertSession = z
+  .strictObject({
+    turn: turn.optional(),
+    entry: entry.optional(),
+    files: z.literal('kept').optional().meta({
+      description:
+        'of a `local` workspace, whose files only their owner puts back: says that this was done, or is not wanted',
+    }),
+  })
+  .refine((body) => (body.turn === undefined) !== (body.entry === undefined), {
+    message: 'expected turn or entry',
+  })
+  .meta({ id: 'RevertSession', description: 'Where log and files go back to.' });
+export type RevertSession = z.infer<typeof RevertSession>;
+
+export const Reverted = z
+  .object({
+    sessionId: z.string(),
+    to: z.int().meta({ description: 'the last entry that counts of what was there' }),
+    entry: z.int().meta({ description: 'the position of the entry that says so' }),
+    files: z.enum(['put_back', 'kept']),
+  })
+  .meta({ id: 'Reverted' });
+export type Reverted = z.infer<typeof Reverted>;
+
 const version = z
   .object({
     mode: z.enum(['100644', '100755', '120000', '040000']).meta({

@@ -8,7 +8,7 @@ import { ForkPoint } from './wire-takeover.ts';
 import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
 export { AlwaysRule, Approval, ResolveApproval, RevokedRule, Rule } from './wire-approvals.ts';
-export { CHANGES_MEDIA, Change, ChangesEnd, ForkSession } from './wire-takeover.ts';
+export { CHANGES_MEDIA, Change, ChangesEnd, ForkSession, Reverted, RevertSession } from './wire-takeover.ts';
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
 export { Why, WhyTask } from './wire-why.ts';
 export * from './wire-workspace.ts';

@@ -10,6 +10,8 @@ import {
   Problem,
   page,
   type ResolveApproval,
+  Reverted,
+  type RevertSession,
   RevokedRule,
   Rule,
   Session,
@@ -117,6 +119,12 @@ export class Client {
     return this.#send('POST', path, Session, { body, headers: { 'idempotency-key': key } });
   }
 
+  /** Takes it back to the end of a turn. */
+  async revert(id: string, body: RevertSession, key: string = randomUUID()): Promise<Reverted> {
+    const path = `/v1/sessions/${encodeURIComponent(id)}/revert`;
+    return this.#send('POST', path, Reverted, { body, headers: { 'idempotency-key': key } });
+  }
+
   async entries(sessionId: string, query: Query = {}): Promise<Page<Entry>> {
     return this.#send(
       'GET',
@@ -155,9 +163,12 @@ export class Client {
     return this.#bytes(`/v1/sessions/${encodeURIComponent(sessionId)}/diff`, 'text/x-diff');
   }
 
-  /** The same, with every changed file whole. */
-  async changes(sessionId: string): Promise<Buffer> {
-    return this.#bytes(`/v1/sessions/${encodeURIComponent(sessionId)}/changes`, CHANGES_MEDIA);
+  /** The same, with every changed file whole; with `turn` what takes the files back there. */
+  async changes(sessionId: string, query: Query = {}): Promise<Buffer> {
+    return this.#bytes(
+      `/v1/sessions/${encodeURIComponent(sessionId)}/changes${search(query)}`,
+      CHANGES_MEDIA,
+    );
   }
 
   async #bytes(path: string, accept: string): Promise<Buffer> {

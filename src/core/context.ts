@@ -4,7 +4,7 @@
  * writes them for the wire knows them again.
  */
 import type { Entry, FilePart, Part } from './entry.ts';
-import { filesOf, textOf } from './entry.ts';
+import { filesOf, standing, textOf } from './entry.ts';
 import { type ShownImages, shownImages } from './images.ts';
 
 export type ContextMessage =
@@ -35,12 +35,10 @@ export interface ContextOptions {
 
 /**
  * The log as messages that every provider accepts: each answer's calls are followed by exactly one result each, in the
- * answer's order, whatever was interrupted in between; an answer without content is left out.
+ * answer's order, whatever was interrupted in between; an answer without content is left out, and so is what a person took back.
  */
-export function messagesOf(
-  entries: readonly Entry[],
-  { images = true }: ContextOptions = {},
-): ContextMessage[] {
+export function messagesOf(log: readonly Entry[], { images = true }: ContextOptions = {}): ContextMessage[] {
+  const entries = standing(log);
   const answer = entries.findLastIndex(({ kind }) => kind === 'assistant');
   const shown = images ? shownImages(entries) : NONE;
   const newest = { entries, from: Math.max(answer, 0), end: entries.length };
@@ -90,7 +88,7 @@ function messagesMade({ entries, from, end }: Span, images: ShownImages): Contex
   const messages: ContextMessage[] = [];
   for (let index = from; index < end; index++) {
     const entry = entries[index] as Entry;
-    if (entry.kind === 'user' || entry.kind === 'notice') {
+    if (entry.kind === 'user' || entry.kind === 'notice' || entry.kind === 'revert') {
       messages.push({ role: 'user', text: textOf(entry.parts) });
     } else if (entry.kind === 'assistant' && entry.parts.length > 0) {
       let next = index + 1;

@@ -50,12 +50,19 @@ export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
  *
  * - `user`: a prompt or a steering message.
  * - `notice`: said by Capybara, not by a person: project context, a warning. With images: those that the provider refused.
+ * - `revert`: a person took the log back: from here on what stands between position `to` and it is left out.
  * - `assistant`: a model answer.
  * - `tool_result`: what a call returned; `callId` names the `tool` part that asked.
  */
 export type Entry =
   | { readonly kind: 'user'; readonly position: number; readonly parts: readonly TextPart[] }
   | { readonly kind: 'notice'; readonly position: number; readonly parts: readonly ResultPart[] }
+  | {
+      readonly kind: 'revert';
+      readonly position: number;
+      readonly parts: readonly TextPart[];
+      readonly to: number;
+    }
   | {
       readonly kind: 'assistant';
       readonly position: number;
@@ -85,6 +92,21 @@ export type ClosedCallStatus = 'succeeded' | 'failed' | 'denied' | 'interrupted'
  * - `external`: may change anything; runs at most once.
  */
 export type Effect = 'read' | 'workspace' | 'external';
+
+/** What counts of a log: all of it, but for what a person took back. */
+export function standing<E extends { readonly kind: string; readonly to?: number | undefined }>(
+  entries: readonly E[],
+): readonly E[] {
+  if (!entries.some(({ kind }) => kind === 'revert')) return entries;
+  const found: E[] = [];
+  for (let position = entries.length; position > 0; ) {
+    const entry = entries[position - 1] as E;
+    found.push(entry);
+    // What the log was at that position is what counts before it: also what an earlier revert left out, or brought back.
+    position = entry.kind === 'revert' ? (entry.to ?? 0) : position - 1;
+  }
+  return found.reverse();
+}
 
 /** The text of an entry's text parts, joined. */
 export function textOf(parts: readonly (Part | FilePart)[]): string {

@@ -4,6 +4,7 @@
  */
 export const EVENT_TYPES = [
   'session.created',
+  'session.reverted',
   'task.created',
   'task.started',
   'task.waiting',

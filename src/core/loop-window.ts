@@ -34,7 +34,7 @@ export function newestTurns(
   const oldest = Math.max(0, entries.length - limits.entries);
   for (let index = entries.length - 1; index >= oldest && turns.length < limits.turns; index--) {
     const entry = entries[index] as Entry;
-    if (entry.kind === 'user') break;
+    if (entry.kind === 'user' || entry.kind === 'revert') break;
     if (entry.kind === 'tool_result') results.set(entry.callId, entry);
     if (entry.kind !== 'assistant') continue;
     const turn = turnOf(entry, results);

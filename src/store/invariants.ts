@@ -118,6 +118,11 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
       WHERE part->>'type' = 'file' AND NOT EXISTS (SELECT 1 FROM output o WHERE o.hash = decode(part->>'hash', 'hex'))`,
   ],
   [
+    'a revision has its entry in the log',
+    `SELECT r.id, e.kind AS found FROM revision r LEFT JOIN entry e ON e.session_id = r.session_id AND e.position = r.position
+      WHERE e.kind IS DISTINCT FROM CASE r.kind WHEN 'revert' THEN 'revert' ELSE 'notice' END OR e.turn_id IS NOT NULL`,
+  ],
+  [
     'a message is taken in exactly where it says',
     `SELECT m.id, m.taken_position AS found FROM message m LEFT JOIN entry e ON e.message_id = m.id
       WHERE m.taken_position IS DISTINCT FROM e.position`,

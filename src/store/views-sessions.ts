@@ -93,6 +93,7 @@ export interface EntryRow {
   /** Of a result: the row of the call that returned it. */
   readonly toolCallId: string | null;
   readonly status: string | null;
+  readonly revertsTo: number | null;
   readonly at: Date;
 }
 
@@ -114,7 +115,8 @@ export async function readEntryPage(
 function readPart(db: Database, { sessionId, after, last }: LogPart, limit: number): Promise<EntryRow[]> {
   return db.sql<EntryRow & Record<string, unknown>>`
     SELECT e.position, e.kind, e.task_id AS "taskId", u.number AS turn, coalesce(e.parts, m.parts) AS parts,
-           e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.created_at AS at, c.id AS "toolCallId"
+           e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.reverts_to AS "revertsTo", e.created_at AS at,
+           c.id AS "toolCallId"
       FROM entry e LEFT JOIN turn u ON u.id = e.turn_id LEFT JOIN message m ON m.id = e.message_id
       LEFT JOIN tool_call c ON c.turn_id = e.turn_id AND c.result_position = e.position
      WHERE e.session_id = ${sessionId} AND e.position > ${after} AND (${last}::int IS NULL OR e.position <= ${last})

@@ -1,7 +1,7 @@
 /** Asks the model, shows the answer as it comes, and commits it once, whole, with its usage and its judged calls. */
 import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
-import type { ToolPart } from '../core/entry.ts';
+import { standing, type ToolPart } from '../core/entry.ts';
 import { mayBeForImages, refusedImages } from '../core/images.ts';
 import type { Always } from '../core/permission.ts';
 import { type Call, startsByCommit } from '../core/turn.ts';
@@ -69,7 +69,7 @@ function withoutImages({ messages }: ModelRequest, failure: Broken): Notices[num
 
 /** What the project is like, for a log that does not say so yet: it stands before the first answer, and is committed with it. */
 async function contextNotices(shell: Shell, run: Run): Promise<Notices> {
-  if (run.entries.some((entry) => entry.kind === 'assistant')) return [];
+  if (standing(run.entries).some((entry) => entry.kind === 'assistant')) return [];
   const text = await projectContext(await run.workspace(shell.openWorkspace), {
     platform: process.platform,
     date: new Date(shell.clock()).toISOString().slice(0, 10),

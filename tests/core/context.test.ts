@@ -19,6 +19,59 @@ const log = (...entries: NewEntry[]): Entry[] =>
 
 const NOT_RUN = 'Not run: the work was interrupted before this call.';
 
+const revert = (to: number): NewEntry => ({ kind: 'revert', to, parts: [text('Back.')] });
+
+describe('a log that a person took back', () => {
+  const said = (...entries: NewEntry[]) =>
+    messagesOf(log(...entries)).map((message) =>
+      message.role === 'assistant'
+        ? message.parts.map((part) => ('text' in part ? part.text : '')).join()
+        : message.text,
+    );
+
+  test('is told as it was there, and goes on behind it', () => {
+    expect(said(user('1'), answer(text('2')), user('3'), answer(text('4')), revert(2), user('6'))).toEqual([
+      ...['1', '2', 'Back.', '6'],
+    ]);
+  });
+
+  test('to its beginning has nothing before', () => {
+    expect(said(user('1'), answer(text('2')), revert(0), user('4'))).toEqual(['Back.', '4']);
+  });
+
+  test('twice is what it was at the place that the second names, also where the first had left that out', () => {
+    const begun = [
+      user('1'),
+      answer(text('2')),
+      user('3'),
+      answer(text('4')),
+      revert(2),
+      user('6'),
+      answer(text('7')),
+    ];
+    expect(said(...begun, revert(4), user('9'))).toEqual(['1', '2', '3', '4', 'Back.', '9']);
+    expect(said(...begun, revert(6), user('9'))).toEqual(['1', '2', 'Back.', '6', 'Back.', '9']);
+  });
+
+  test('is made of the very same messages as it grows', () => {
+    const entries = log(
+      user('1'),
+      answer(text('2')),
+      user('3'),
+      answer(text('4')),
+      revert(2),
+      user('6'),
+      answer(text('7')),
+    );
+    const before = messagesOf(entries.slice(0, 4));
+    const after = messagesOf(entries);
+    expect(after[0]).toEqual(before[0]);
+    expect(
+      messagesOf([...entries, ...log(user('8')).map((each) => ({ ...each, position: 8 }))]).slice(0, 4),
+    ).toEqual(after.slice(0, 4));
+  });
+});
+
 describe('messagesOf', () => {
   test('an empty log is no message', () => {
     expect(messagesOf([])).toEqual([]);

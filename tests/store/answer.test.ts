@@ -47,6 +47,7 @@ describe('record_answer', () => {
       stop_reason: null,
       call_id: null,
       status: null,
+      reverts_to: null,
       created_at: 'time',
     };
     const { usage, tool_call, ...others } = changesBetween(before, await snapshotRows(store.db));

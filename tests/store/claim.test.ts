@@ -88,6 +88,7 @@ describe('claim_turn', () => {
             stop_reason: null,
             call_id: null,
             status: null,
+            reverts_to: null,
             created_at: 'time',
           },
         },

@@ -4,6 +4,7 @@ import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
+import { revertSession } from '../../src/store/revisions.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
 import { settleTurn } from '../../src/store/turns.ts';
 import { answered, callOf, parked, resultOf, running, submit, useStore } from '../support/store.ts';
@@ -21,7 +22,13 @@ const CLOSED: All<ClosedCallStatus> = {
 };
 const CALL: All<CallStatus> = { requested: true, awaiting_approval: true, started: true, ...CLOSED };
 const EFFECT: All<Effect> = { read: true, workspace: true, external: true };
-const KIND: All<Entry['kind']> = { user: true, notice: true, assistant: true, tool_result: true };
+const KIND: All<Entry['kind']> = {
+  user: true,
+  notice: true,
+  revert: true,
+  assistant: true,
+  tool_result: true,
+};
 const STOP: All<StopReason> = { stop: true, tool_calls: true, length: true, refusal: true };
 const WORKSPACE: All<WorkspaceKind> = { local: true, git: true, upload: true, empty: true };
 const TASK: All<z.infer<typeof TaskStatus>> = {
@@ -161,6 +168,15 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['entry_kind', 'result entry', `status = 'started'`],
   ['entry_kind', 'assistant entry', 'task_id = NULL, turn_id = NULL'],
   ['entry_kind', 'assistant entry', 'turn_id = NULL'],
+  ['entry_kind', 'user entry', 'reverts_to = 0'],
+  ['entry_kind', 'revert entry', 'reverts_to = NULL'],
+  ['entry_kind', 'revert entry', 'reverts_to = -1'],
+  ['entry_kind', 'revert entry', 'reverts_to = position'],
+  ['revision_kind', 'revision', `kind = 'undo'`],
+  ['revision_kind', 'revision', `kind = 'merge'`],
+  ['revision_kind', 'revision', `theirs = 'x'`],
+  ['revision_kind', 'revision', `conflicts = '[]'`],
+  ['revision_kind', 'revision', `base = 'x'`],
   ['tool_call_effect', 'awaiting call', `effect = 'none'`],
   ['tool_call_status', 'awaiting call', `status = 'skipped'`],
   ['tool_call_status', 'awaiting call', `status = 'succeeded'`],
@@ -202,6 +218,8 @@ describe('Postgres refuses every illegal row', () => {
     await settleTurn(store.db, done, { results, end, nextTurnId: queued.taskId });
     const failure = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
     await settleTurn(store.db, failed, { results: [], end: failure, nextTurnId: queued.taskId });
+    const revert = { teamId, userId, sessionId: done.sessionId, id: newId(), to: 1, snapshot: null };
+    await revertSession(store.db, { ...revert, parts: [{ type: 'text', text: 'Back.' }] });
     const entry = (position: number) =>
       `entry WHERE session_id = '${done.sessionId}' AND position = ${position}`;
     rows = {
@@ -222,6 +240,8 @@ describe('Postgres refuses every illegal row', () => {
       'user entry': entry(1),
       'assistant entry': entry(2),
       'result entry': entry(3),
+      'revert entry': entry(4),
+      revision: `revision WHERE id = '${revert.id}'`,
       'awaiting call': `tool_call WHERE id = '${waiting.call.id}'`,
       'done call': `tool_call WHERE id = '${call.id}'`,
       'open approval': `approval WHERE id = '${waiting.approvalId}'`,

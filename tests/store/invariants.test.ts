@@ -82,6 +82,18 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
     'an image that the log names is stored',
     () => `UPDATE entry SET parts = '[{"type": "file", "hash": "00"}]' WHERE kind = 'tool_result'`,
   ],
+  [
+    'a fork begins within what it was forked from',
+    ({ queued, held }) => `
+      UPDATE session SET forked_from = (SELECT session_id FROM task WHERE id = '${held.taskId}'), forked_at = 99
+       WHERE id = (SELECT session_id FROM task WHERE id = '${queued.taskId}')`,
+  ],
+  [
+    'a revision has its entry in the log',
+    ({ done }) => `
+      INSERT INTO revision (id, session_id, user_id, kind, position)
+      SELECT id, session_id, user_id, 'revert', 1 FROM task WHERE id = '${done.taskId}'`,
+  ],
   ['a message is taken in exactly where it says', () => 'UPDATE message SET taken_position = 9'],
   [
     'a task that succeeded left no message out',

@@ -5,6 +5,7 @@
 import { newId } from '../../src/clock.ts';
 import type { Database } from '../../src/store/database.ts';
 import { forkSession } from '../../src/store/forks.ts';
+import { revertSession } from '../../src/store/revisions.ts';
 import { cancelTask, createTask, postMessage, resolveApproval } from '../../src/store/tasks.ts';
 import {
   claimTurn,
@@ -26,6 +27,7 @@ import {
   lose,
   parked,
   resultOf,
+  revertOf,
   running,
   type Store,
   submissionOf,
@@ -103,6 +105,13 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
 
   parked: (store) => waiting(store, false),
   'parked past its deadline': (store) => waiting(store, true),
+
+  idle: async (store) => {
+    const held = await running(store);
+    const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
+    await settleTurn(store.db, held, { results: [], end, nextTurnId: newId() });
+    return fromOutside(store, held);
+  },
 
   ready: async (store) => {
     await admitTurns(store.db, 100);
@@ -197,8 +206,10 @@ function fromOutside(store: Store, { taskId, sessionId }: { taskId: string; sess
   const [cancelled, expired, messageId] = [newId(), newId(), newId()];
   const { teamId } = store;
   const fork = forkOf(store, sessionId);
+  const revert = revertOf(store, sessionId);
   return {
     fork_session: (db) => forkSession(db, fork),
+    revert_session: (db) => revertSession(db, revert),
     create_task: (db) => createTask(db, submission),
     post_message: (db) =>
       postMessage(db, { teamId, taskId, id: messageId, parts: [{ type: 'text', text: 'And?' }] }),

@@ -59,6 +59,7 @@ describe('settle_turn', () => {
             parts: [{ type: 'text', text: 'done' }],
             message_id: null,
             stop_reason: null,
+            reverts_to: null,
             call_id: call.callId,
             status: 'succeeded',
             created_at: 'time',

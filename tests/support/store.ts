@@ -9,6 +9,7 @@ import type { Profile } from '../../src/core/profile.ts';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import type { Fork } from '../../src/store/forks.ts';
+import type { Revert } from '../../src/store/revisions.ts';
 import { createTask, type Submission, type SubmitOutcome } from '../../src/store/tasks.ts';
 import {
   type CallResult,
@@ -179,10 +180,23 @@ export async function running(store: Store, wanted: Wanted & { reserve?: number 
 export function forkOf({ teamId, userId }: Store, sessionId: string, change: Partial<Fork> = {}) {
   return {
     ...{ teamId, userId, id: newId(), title: 'A fork', from: sessionId, at: 0 },
-    workspace: { id: newId(), kind: 'empty' as const, source: null, lineage: sessionId, base: null, head: null },
+    workspace: {
+      id: newId(),
+      kind: 'empty' as const,
+      source: null,
+      lineage: sessionId,
+      base: null,
+      head: null,
+    },
     notice: [{ type: 'text' as const, text: 'A copy.' }],
     ...change,
   };
+}
+
+/** A revert of a session to before all that it did, with a fresh id. */
+export function revertOf({ teamId, userId }: Store, sessionId: string, change: Partial<Revert> = {}): Revert {
+  const parts = [{ type: 'text' as const, text: 'Back.' }];
+  return { ...{ teamId, userId, sessionId, id: newId(), to: 0, snapshot: null, parts }, ...change };
 }
 
 /** One call of an answer. */
@@ -274,6 +288,6 @@ export async function lose(db: Database, workerId: string): Promise<void> {
 /** Removes every session and what belongs to it, so that the next test compares and checks few rows. */
 export async function forgetSessions(db: Database): Promise<void> {
   await db.sql`
-    TRUNCATE event, tree, usage, approval, permission_rule, background_process, tool_call, entry, message, attempt, turn, task, session, workspace,
+    TRUNCATE event, tree, usage, approval, permission_rule, background_process, tool_call, revision, entry, message, attempt, turn, task, session, workspace,
              idempotency_key, profile`;
 }

@@ -214,9 +214,27 @@ CREATE TABLE "entry" (
     "stop_reason" TEXT,
     "call_id" TEXT,
     "status" TEXT,
+    "reverts_to" INTEGER,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "entry_pkey" PRIMARY KEY ("session_id","position")
+);
+
+-- CreateTable
+CREATE TABLE "revision" (
+    "id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "kind" TEXT NOT NULL,
+    "position" INTEGER NOT NULL,
+    "snapshot" TEXT,
+    "from_session_id" UUID,
+    "theirs" TEXT,
+    "base" TEXT,
+    "conflicts" JSONB,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "revision_pkey" PRIMARY KEY ("id")
 );
 
 -- CreateTable
@@ -372,6 +390,9 @@ CREATE INDEX "message_session_id_idx" ON "message"("session_id");
 CREATE UNIQUE INDEX "entry_message_id_key" ON "entry"("message_id");
 
 -- CreateIndex
+CREATE UNIQUE INDEX "revision_session_id_position_key" ON "revision"("session_id", "position");
+
+-- CreateIndex
 CREATE INDEX "tool_call_session_id_id_idx" ON "tool_call"("session_id", "id");
 
 -- CreateIndex
@@ -405,9 +426,6 @@ ALTER TABLE "session" ADD CONSTRAINT "session_team_id_fkey" FOREIGN KEY ("team_i
 ALTER TABLE "session" ADD CONSTRAINT "session_workspace_id_fkey" FOREIGN KEY ("workspace_id") REFERENCES "workspace"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
-ALTER TABLE "session" ADD CONSTRAINT "session_forked_from_fkey" FOREIGN KEY ("forked_from") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-
--- AddForeignKey
 ALTER TABLE "task" ADD CONSTRAINT "task_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
@@ -433,6 +451,9 @@ ALTER TABLE "entry" ADD CONSTRAINT "entry_session_id_fkey" FOREIGN KEY ("session
 
 -- AddForeignKey
 ALTER TABLE "entry" ADD CONSTRAINT "entry_message_id_fkey" FOREIGN KEY ("message_id") REFERENCES "message"("id") ON DELETE SET NULL ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "revision" ADD CONSTRAINT "revision_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_turn_id_fkey" FOREIGN KEY ("turn_id") REFERENCES "turn"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
@@ -511,13 +532,20 @@ ALTER TABLE "entry" ADD CONSTRAINT "entry_kind" CHECK (
   (parts IS NULL) <> (message_id IS NULL)
   AND (kind = 'assistant') = (stop_reason IS NOT NULL) AND (kind = 'tool_result') = (call_id IS NOT NULL)
   AND (call_id IS NULL) = (status IS NULL)
-  AND (task_id IS NULL) = (turn_id IS NULL) AND (turn_id IS NOT NULL OR kind = 'notice')
+  AND (task_id IS NULL) = (turn_id IS NULL) AND (turn_id IS NOT NULL OR kind IN ('notice', 'revert'))
+  AND (reverts_to IS NOT NULL) = (kind = 'revert') AND (reverts_to IS NULL OR reverts_to BETWEEN 0 AND position - 1)
   AND CASE kind
         WHEN 'tool_result' THEN message_id IS NULL AND status = ANY ('{succeeded,failed,denied,interrupted,unknown}')
         WHEN 'assistant' THEN message_id IS NULL AND stop_reason = ANY ('{stop,tool_calls,length,refusal}')
         WHEN 'notice' THEN message_id IS NULL
+        WHEN 'revert' THEN message_id IS NULL AND turn_id IS NULL
         ELSE kind = 'user'
       END
+);
+
+ALTER TABLE "revision" ADD CONSTRAINT "revision_kind" CHECK (
+  kind IN ('revert', 'merge') AND (kind = 'merge') = (from_session_id IS NOT NULL) AND (kind = 'merge') = (theirs IS NOT NULL)
+  AND (kind = 'merge') = (base IS NOT NULL) AND (kind = 'merge') = (conflicts IS NOT NULL)
 );
 
 ALTER TABLE "tool_call"

@@ -67,10 +67,7 @@ function shown(path: string): string {
   return neutralised(Buffer.from(path, 'latin1').toString('utf8'));
 }
 
-/**
- * Throws `UserError`: `directory_missing`; `already_here` where the session worked in this very directory, so that its changes are
- * in it.
- */
+/** Throws `UserError` (`already_here`) where the session worked in this very directory, so that its changes are in it. */
 export function checkDirectory({
   workspace,
   directory,
@@ -78,13 +75,7 @@ export function checkDirectory({
   workspace: Session['workspace'];
   directory: string;
 }): void {
-  if (!existsSync(directory)) {
-    throw new UserError(
-      'directory_missing',
-      `There is no directory ${directory}: make it, or name another.`,
-      2,
-    );
-  }
+  requireDirectory(directory);
   if (workspace.kind === 'local' && workspace.path === realpathSync(directory)) {
     throw new UserError(
       'already_here',
@@ -92,4 +83,14 @@ export function checkDirectory({
       2,
     );
   }
+}
+
+/** Throws `UserError` (`directory_missing`). */
+export function requireDirectory(directory: string): void {
+  if (existsSync(directory)) return;
+  throw new UserError(
+    'directory_missing',
+    `There is no directory ${directory}: make it, or name another.`,
+    2,
+  );
 }

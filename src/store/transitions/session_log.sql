@@ -5,7 +5,7 @@
 -- context and `next` read it.
 CREATE FUNCTION own_entries(p_session uuid, p_position int, p_last int) RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
   SELECT e.position, jsonb_strip_nulls(jsonb_build_object('kind', e.kind, 'position', e.position,
-           'parts', coalesce(e.parts, m.parts), 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status))
+           'parts', coalesce(e.parts, m.parts), 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status, 'to', e.reverts_to))
     FROM entry e LEFT JOIN message m ON m.id = e.message_id
    WHERE e.session_id = p_session AND e.position > p_position AND (p_last IS NULL OR e.position <= p_last) ORDER BY e.position
 $$;
@@ -32,12 +32,17 @@ CREATE FUNCTION next_position(p_session uuid) RETURNS int LANGUAGE sql STABLE AS
                   (SELECT forked_at FROM session WHERE id = p_session), 0) + 1
 $$;
 
--- files_at: SELECT of the newest snapshot that a log recorded up to a position; null: none.
+-- files_at: SELECT of the newest snapshot that a log recorded up to a position, by a call or by a person; null: none.
 CREATE FUNCTION files_at(p_session uuid, p_position int) RETURNS text LANGUAGE sql STABLE AS $$
-  SELECT c.snapshot
-    FROM log_parts(p_session) p JOIN tool_call c ON c.session_id = p.session_id
-   WHERE c.snapshot IS NOT NULL AND c.result_position > p.after AND c.result_position <= least(p.last, p_position)
-   ORDER BY c.result_position DESC LIMIT 1
+  SELECT snapshot
+    FROM (SELECT c.result_position AS position, c.snapshot
+            FROM log_parts(p_session) p JOIN tool_call c ON c.session_id = p.session_id
+           WHERE c.result_position > p.after AND c.result_position <= least(p.last, p_position)
+          UNION ALL
+          SELECT r.position, r.snapshot
+            FROM log_parts(p_session) p JOIN revision r ON r.session_id = p.session_id
+           WHERE r.position > p.after AND r.position <= least(p.last, p_position)) recorded
+   WHERE snapshot IS NOT NULL ORDER BY position DESC LIMIT 1
 $$;
 
 -- log_point: SELECT of a point in a session's log to go back to, or to branch off at: behind a turn (the Nth answer of the whole

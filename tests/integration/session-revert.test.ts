@@ -1,0 +1,194 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { Reverted } from '../../src/api/wire.ts';
+import { applyChanges } from '../../src/cli/apply/apply.ts';
+import { readChanges } from '../../src/cli/apply/changes.ts';
+import { findBrokenInvariants } from '../../src/store/invariants.ts';
+import { call, hang, say } from '../support/scripted-model/scripted-model.ts';
+import type { Asking } from './api-harness.ts';
+import { openShop, SHOP_TIMEOUT_MS, type Shop, write } from './session-harness.ts';
+
+vi.setConfig({ testTimeout: SHOP_TIMEOUT_MS, hookTimeout: SHOP_TIMEOUT_MS });
+
+let it: Shop;
+let place: string;
+beforeAll(async () => {
+  it = await openShop();
+  place = mkdtempSync(join(tmpdir(), 'capybara-revert-'));
+});
+afterAll(async () => {
+  await it.close();
+  rmSync(place, { recursive: true });
+});
+afterEach(async () => {
+  expect(await findBrokenInvariants(it.db)).toEqual([]);
+  expect(it.model.refusals).toEqual([]);
+});
+
+const revert = (id: string, body: unknown, asking: Asking = {}) =>
+  it.ask('POST', `/v1/sessions/${id}/revert`, { body, ...asking });
+
+/** Turns 1 to 3 write to `a`, and the fourth says so. */
+async function threeWrites(to?: Record<string, unknown>): Promise<string> {
+  const steps = ['1\n', '2\n', '3\n'].map((content) => write('a', content));
+  return (await it.run('Write thrice.', [...steps, say('Written.')], to)).sessionId;
+}
+
+const look = (sessionId: string, prompt: string) =>
+  it.run(prompt, [call('bash', { command: 'cat a 2>/dev/null || echo none' }), say('Looked.')], { sessionId });
+
+describe('a revert', () => {
+  test('takes log and files back to the end of a turn, and the model sees no more', async () => {
+    const id = await threeWrites();
+    const { status, json } = await revert(id, { turn: 2 });
+    expect([status, Reverted.parse(json)]).toEqual([
+      201,
+      { sessionId: id, to: 6, entry: 10, files: 'put_back' },
+    ]);
+    await look(id, 'Look once.');
+    const seen = it.lastSeen(id).join('\n');
+    expect(seen).toContain('A person has taken this conversation back to this point');
+    expect(seen).toMatch(/tool: 2\n/);
+    expect(seen).not.toContain('Written.');
+    expect(await it.read(id, 'a')).toBe('2\n');
+  });
+
+  test('keeps all in the log, and goes forward again as it went back', async () => {
+    const id = await threeWrites();
+    await revert(id, { turn: 1 });
+    await look(id, 'Look at one.');
+    expect(await it.read(id, 'a')).toBe('1\n');
+    await revert(id, { turn: 4 });
+    await look(id, 'Look at three.');
+    expect(await it.read(id, 'a')).toBe('3\n');
+    const seen = it.lastSeen(id).join('\n');
+    expect(seen).toContain('Written.');
+    expect(seen).not.toContain('Look at one.');
+    const entries = await it.ask('GET', `/v1/sessions/${id}/entries?limit=200`);
+    expect(entries.json.data.filter(({ kind }: { kind: string }) => kind === 'revert')).toMatchObject([
+      { position: 10, to: 4, taskId: null, turn: null },
+      { to: 9 },
+    ]);
+    const calls = await it.ask('GET', `/v1/sessions/${id}/tool-calls`);
+    expect(calls.json.data).toHaveLength(5);
+  });
+
+  test('to before the first turn begins anew, with what the project is like', async () => {
+    const id = await threeWrites();
+    await revert(id, { turn: 0 });
+    await look(id, 'Look anew.');
+    expect(it.lastSeen(id).at(-1)).toBe('tool: none\n');
+    expect(it.lastSeen(id).join('\n')).toContain('Platform: ');
+    expect(it.lastSeen(id).join('\n')).not.toContain('Write thrice.');
+    expect((await it.ask('GET', `/v1/sessions/${id}/diff`)).text).toBe('');
+  });
+
+  test('is what a fork behind it begins with, and one before it does not', async () => {
+    const id = await threeWrites();
+    await revert(id, { turn: 1 });
+    const [behind, before] = [
+      (await it.ask('POST', `/v1/sessions/${id}/fork`, { body: {} })).json,
+      (await it.ask('POST', `/v1/sessions/${id}/fork`, { body: { turn: 3 } })).json,
+    ];
+    await look(behind.id, 'In the one.');
+    await look(before.id, 'In the other.');
+    expect([await it.read(behind.id, 'a'), await it.read(before.id, 'a')]).toEqual(['1\n', '3\n']);
+    expect(it.lastSeen(behind.id).join('\n')).not.toMatch(/Written|tool: .*2\n/);
+  });
+
+  test('is told as an event', async () => {
+    const id = await threeWrites();
+    await revert(id, { entry: 6 });
+    const { json } = await it.ask('GET', `/v1/sessions/${id}/events?limit=200`);
+    expect(json.data.slice(-2)).toMatchObject([
+      { type: 'session.reverted', data: { to: 6, position: 10 } },
+      { type: 'workspace.snapshotted' },
+    ]);
+  });
+
+  test('is refused while a task is unfinished, and changes nothing', async () => {
+    const id = await threeWrites();
+    const release = Promise.withResolvers<void>();
+    const running = it.run('Hang on.', [[hang(release.promise), say('On.')]], { sessionId: id });
+    await it.model.waitForRequest(({ messages }) => messages.at(-1)?.text === 'Hang on.');
+    const { status, json } = await revert(id, { turn: 1 });
+    expect([status, json.code]).toEqual([409, 'task_unfinished']);
+    expect((await it.ask('GET', `/v1/sessions/${id}/changes?turn=1`)).json.code).toBe('task_unfinished');
+    release.resolve();
+    await running;
+  });
+
+  test('under one key happens once', async () => {
+    const id = await threeWrites();
+    const headers = { 'idempotency-key': 'once' };
+    const first = await revert(id, { turn: 2 }, { headers });
+    await look(id, 'Look between.');
+    expect((await revert(id, { turn: 2 }, { headers })).json).toEqual(first.json);
+    expect((await revert(id, { turn: 1 }, { headers })).json.code).toBe('idempotency_conflict');
+  });
+
+  test('of what is not there, or said wrongly, or another team’s, is refused', async () => {
+    const id = await threeWrites();
+    expect((await revert(id, { turn: 5 })).json.code).toBe('turn_unknown');
+    for (const body of [{}, { turn: 1, entry: 1 }, { turn: 1, files: 'mine' }])
+      expect((await revert(id, body)).json.code).toBe('invalid_request');
+    const { apiKey } = await it.addPerson('theirs', 'Bo');
+    expect((await revert(id, { turn: 1 }, { key: apiKey })).status).toBe(404);
+    await it.db.sql`UPDATE session SET archived_at = clock_timestamp() WHERE title = 'Write thrice.'`;
+    expect((await revert(id, { turn: 1 })).json.code).toBe('session_archived');
+  });
+});
+
+describe('a revert in a directory of the user’s', () => {
+  async function local() {
+    const path = mkdtempSync(join(place, 'user-'));
+    writeFileSync(join(path, 'mine'), 'mine\n');
+    return { path, id: await threeWrites({ workspace: { kind: 'local', path } }) };
+  }
+
+  /** As the CLI does it. */
+  async function back(id: string, path: string, turn: number) {
+    const response = await fetch(`${it.url}/v1/sessions/${id}/changes?turn=${turn}`, {
+      headers: { authorization: `Bearer ${it.me.apiKey}` },
+    });
+    const applied = await applyChanges(readChanges(Buffer.from(await response.arrayBuffer())), path);
+    return { applied, ...(await revert(id, { turn, files: 'kept' })) };
+  }
+
+  test('is never done by a server', async () => {
+    const { id, path } = await local();
+    expect((await revert(id, { turn: 1 })).json.code).toBe('local_files');
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('3\n');
+  });
+
+  test('keeps what the user changed since, and goes on from there', async () => {
+    const { id, path } = await local();
+    writeFileSync(join(path, 'mine'), 'changed\n');
+    writeFileSync(join(path, 'more'), 'more\n');
+    expect((await back(id, path, 1)).status).toBe(201);
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('1\n');
+    expect(readFileSync(join(path, 'mine'), 'utf8')).toBe('changed\n');
+    await look(id, 'Look here.');
+    expect(it.lastSeen(id).at(-1)).toBe('tool: 1\n');
+  });
+
+  test('is refused whole where the user changed what it would put back', async () => {
+    const { id, path } = await local();
+    writeFileSync(join(path, 'a'), 'my own\n');
+    await expect(back(id, path, 1)).rejects.toMatchObject({ code: 'apply_refused' });
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('my own\n');
+  });
+
+  test('may be done again where it was broken off between files and log', async () => {
+    const { id, path } = await local();
+    const response = await fetch(`${it.url}/v1/sessions/${id}/changes?turn=2`, {
+      headers: { authorization: `Bearer ${it.me.apiKey}` },
+    });
+    await applyChanges(readChanges(Buffer.from(await response.arrayBuffer())), path);
+    const { applied, status } = await back(id, path, 2);
+    expect([applied.changed, status]).toEqual([0, 201]);
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('2\n');
+  });
+});
