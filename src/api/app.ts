@@ -10,6 +10,7 @@ import { eventRoutes } from './event-routes.ts';
 import { filesRoutes } from './files-routes.ts';
 import { forkRoutes } from './fork-routes.ts';
 import { healthRoutes } from './health-routes.ts';
+import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
 import { problemHandler } from './problem.ts';
@@ -58,6 +59,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...workspaceRoutes(deps),
     ...forkRoutes(deps),
     ...revertRoutes(deps),
+    ...mergeRoutes(deps),
     ...catalogRoutes(deps),
     ...healthRoutes(deps),
   ];

@@ -11,6 +11,7 @@ import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { streamOf } from './change-stream.ts';
 import type { ApiDeps } from './deps.ts';
 import { foundPoint } from './fork-routes.ts';
+import { mergePointOf, otherSession } from './merge-point.ts';
 import { ApiProblem, conflict, notFound } from './problem.ts';
 import { filesAt, refusedRevision } from './revert-routes.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
@@ -20,9 +21,10 @@ const ChangesQuery = z
   .strictObject({
     turn: z.coerce.number().int().min(0).optional(),
     entry: z.coerce.number().int().min(0).optional(),
+    into: z.string().optional().meta({ description: 'a session that they are to be merged into' }),
   })
-  .refine((query) => query.turn === undefined || query.entry === undefined, {
-    message: 'expected turn or entry, not both',
+  .refine(({ turn, entry, into }) => [turn, entry, into].filter((each) => each !== undefined).length < 2, {
+    message: 'expected one of turn, entry and into',
   });
 
 export function filesRoutes(deps: ApiDeps): Route[] {
@@ -42,7 +44,7 @@ export function filesRoutes(deps: ApiDeps): Route[] {
       path: '/v1/sessions/:id/changes',
       summary:
         'The same with every changed file whole, before and after: what a three-way merge needs. With turn or entry what would take the ' +
-        'files back there, from where they are.',
+        'files back there, from where they are; with into what that session has not got.',
       id: 'session',
       query: ChangesQuery,
       success: {
@@ -55,7 +57,7 @@ export function filesRoutes(deps: ApiDeps): Route[] {
       problems: {
         400: ['turn_unknown', 'entry_unknown'],
         404: ['not_found'],
-        409: ['files_elsewhere', 'turn_unfinished', 'task_unfinished'],
+        409: ['files_elsewhere', 'turn_unfinished', 'task_unfinished', 'nothing_common'],
         422: ['diff_too_long'],
       },
       handle: (call) => changes(deps, call),
@@ -73,13 +75,19 @@ type ChangesCall = Call<z.infer<typeof ChangesQuery>, unknown>;
 
 async function changes(deps: ApiDeps, call: ChangesCall): Promise<Reply> {
   const files = await filesOf(deps, call);
-  const span = isBack(call.query) ? await wayBack(deps, call, files) : files;
+  const span = await spanOf(deps, call, files);
   const found = await whole(() => versionsSince(deps.snapshots.of(files.lineage), span));
   return sendBytes(call.response, CHANGES_MEDIA, streamOf(found));
 }
 
-function isBack({ turn, entry }: z.infer<typeof ChangesQuery>): boolean {
-  return turn !== undefined || entry !== undefined;
+async function spanOf(deps: ApiDeps, call: ChangesCall, files: WorkspaceRow): Promise<Span> {
+  const { turn, entry, into } = call.query;
+  if (into !== undefined) {
+    const sessions = { teamId: call.caller.teamId, into: otherSession(into), from: call.id };
+    const { base } = await mergePointOf(deps, sessions);
+    return { base, head: files.head ?? base };
+  }
+  return turn === undefined && entry === undefined ? files : wayBack(deps, call, files);
 }
 
 /** Refused while a task may still change them. */

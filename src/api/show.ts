@@ -153,7 +153,11 @@ export function showEvent(row: EventRow): Event {
 }
 
 /** What names a row in an event's data, by what it is. */
-const DATA_IDS: Readonly<Record<string, IdKind>> = { approvalId: 'approval', forkedFrom: 'session' };
+const DATA_IDS: Readonly<Record<string, IdKind>> = {
+  approvalId: 'approval',
+  forkedFrom: 'session',
+  mergedFrom: 'session',
+};
 
 function showData(data: EventRow['data']): Record<string, unknown> {
   const shown = Object.entries(data).map(([name, value]) => {

@@ -31,14 +31,16 @@ export const ForkSession = z
   });
 export type ForkSession = z.infer<typeof ForkSession>;
 
+const files = z.literal('kept').optional().meta({
+  description:
+    'of a `local` workspace, whose files only their owner changes: says that this was done, or is not wanted',
+});
+
 export const RevertSession = z
   .strictObject({
     turn: turn.optional(),
     entry: entry.optional(),
-    files: z.literal('kept').optional().meta({
-      description:
-        'of a `local` workspace, whose files only their owner puts back: says that this was done, or is not wanted',
-    }),
+    files,
   })
   .refine((body) => (body.turn === undefined) !== (body.entry === undefined), {
     message: 'expected turn or entry',
@@ -55,6 +57,41 @@ export const Reverted = z
   })
   .meta({ id: 'Reverted' });
 export type Reverted = z.infer<typeof Reverted>;
+
+export const MergeSession = z
+  .strictObject({
+    from: z.string().meta({ description: 'the session whose files are taken in' }),
+    files,
+  })
+  .meta({ id: 'MergeSession' });
+export type MergeSession = z.infer<typeof MergeSession>;
+
+export const MergedSession = z
+  .object({
+    sessionId: z.string(),
+    from: z.string(),
+    entry: z.int().meta({ description: 'the position of the notice that tells the model of it' }),
+    files: z.enum(['merged', 'kept']),
+    conflicts: z.array(
+      z.object({
+        path: z.string(),
+        kind: z.string().meta({
+          description:
+            'content: both stand in the file, between marks; binary, both_added, kind: the other one stands beside it; deleted: the changed ' +
+            "one stays; metadata: version control's own state stays as it was here",
+        }),
+        keptAt: z
+          .string()
+          .optional()
+          .meta({ description: "where the other session's is, if not in the file itself" }),
+      }),
+    ),
+  })
+  .meta({
+    id: 'MergedSession',
+    description: 'What came of it. Nothing of either side is lost in a conflict.',
+  });
+export type MergedSession = z.infer<typeof MergedSession>;
 
 const version = z
   .object({

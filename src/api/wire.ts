@@ -8,8 +8,17 @@ import { ForkPoint } from './wire-takeover.ts';
 import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
 export { AlwaysRule, Approval, ResolveApproval, RevokedRule, Rule } from './wire-approvals.ts';
-export { CHANGES_MEDIA, Change, ChangesEnd, ForkSession, Reverted, RevertSession } from './wire-takeover.ts';
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
+export {
+  CHANGES_MEDIA,
+  Change,
+  ChangesEnd,
+  ForkSession,
+  MergedSession,
+  MergeSession,
+  Reverted,
+  RevertSession,
+} from './wire-takeover.ts';
 export { Why, WhyTask } from './wire-why.ts';
 export * from './wire-workspace.ts';
 

@@ -6,6 +6,8 @@ import {
   type CreateTask,
   Entry,
   type ForkSession,
+  MergedSession,
+  type MergeSession,
   PACK_MEDIA,
   Problem,
   page,
@@ -119,6 +121,12 @@ export class Client {
     return this.#send('POST', path, Session, { body, headers: { 'idempotency-key': key } });
   }
 
+  /** Takes another session's files in. */
+  async merge(id: string, body: MergeSession, key: string = randomUUID()): Promise<MergedSession> {
+    const path = `/v1/sessions/${encodeURIComponent(id)}/merge`;
+    return this.#send('POST', path, MergedSession, { body, headers: { 'idempotency-key': key } });
+  }
+
   /** Takes it back to the end of a turn. */
   async revert(id: string, body: RevertSession, key: string = randomUUID()): Promise<Reverted> {
     const path = `/v1/sessions/${encodeURIComponent(id)}/revert`;
@@ -163,7 +171,7 @@ export class Client {
     return this.#bytes(`/v1/sessions/${encodeURIComponent(sessionId)}/diff`, 'text/x-diff');
   }
 
-  /** The same, with every changed file whole; with `turn` what takes the files back there. */
+  /** The same, with every changed file whole; with `turn` what takes the files back there, with `into` what another has not got. */
   async changes(sessionId: string, query: Query = {}): Promise<Buffer> {
     return this.#bytes(
       `/v1/sessions/${encodeURIComponent(sessionId)}/changes${search(query)}`,

@@ -5,6 +5,7 @@
 export const EVENT_TYPES = [
   'session.created',
   'session.reverted',
+  'session.merged',
   'task.created',
   'task.started',
   'task.waiting',

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Session, Task } from '../../src/api/wire.ts';
-import { toPublicId } from '../../src/core/id.ts';
 import { silentLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
@@ -101,14 +100,9 @@ export async function openShop(): Promise<Shop> {
   };
 }
 
-/** Which of the prompts stands in a message, in a line of its own: notices may stand before and behind it. */
+/** The last of the prompts that stands in a message, in a line of its own: notices may stand before and behind it. */
 function promptIn(text: string, scripts: ReadonlyMap<string, unknown>): string | undefined {
-  const lines = text.split('\n');
-  return [...scripts.keys()].find((prompt) => lines.includes(prompt));
+  return text.split('\n').findLast((line) => scripts.has(line));
 }
 
 export const write = (path: string, content: string) => call('write_file', { path, content });
-
-export function sessionId(id: string): string {
-  return toPublicId('session', id);
-}

@@ -37,7 +37,9 @@ async function threeWrites(to?: Record<string, unknown>): Promise<string> {
 }
 
 const look = (sessionId: string, prompt: string) =>
-  it.run(prompt, [call('bash', { command: 'cat a 2>/dev/null || echo none' }), say('Looked.')], { sessionId });
+  it.run(prompt, [call('bash', { command: 'cat a 2>/dev/null || echo none' }), say('Looked.')], {
+    sessionId,
+  });
 
 describe('a revert', () => {
   test('takes log and files back to the end of a turn, and the model sees no more', async () => {

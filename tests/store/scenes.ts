@@ -5,7 +5,7 @@
 import { newId } from '../../src/clock.ts';
 import type { Database } from '../../src/store/database.ts';
 import { forkSession } from '../../src/store/forks.ts';
-import { revertSession } from '../../src/store/revisions.ts';
+import { mergeSession, revertSession } from '../../src/store/revisions.ts';
 import { cancelTask, createTask, postMessage, resolveApproval } from '../../src/store/tasks.ts';
 import {
   claimTurn,
@@ -25,6 +25,7 @@ import {
   claimOf,
   forkOf,
   lose,
+  mergeOf,
   parked,
   resultOf,
   revertOf,
@@ -207,9 +208,11 @@ function fromOutside(store: Store, { taskId, sessionId }: { taskId: string; sess
   const { teamId } = store;
   const fork = forkOf(store, sessionId);
   const revert = revertOf(store, sessionId);
+  const merge = mergeOf(store, sessionId);
   return {
     fork_session: (db) => forkSession(db, fork),
     revert_session: (db) => revertSession(db, revert),
+    merge_session: (db) => mergeSession(db, merge),
     create_task: (db) => createTask(db, submission),
     post_message: (db) =>
       postMessage(db, { teamId, taskId, id: messageId, parts: [{ type: 'text', text: 'And?' }] }),

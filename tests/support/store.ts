@@ -9,7 +9,7 @@ import type { Profile } from '../../src/core/profile.ts';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import type { Fork } from '../../src/store/forks.ts';
-import type { Revert } from '../../src/store/revisions.ts';
+import type { Merge, Revert } from '../../src/store/revisions.ts';
 import { createTask, type Submission, type SubmitOutcome } from '../../src/store/tasks.ts';
 import {
   type CallResult,
@@ -197,6 +197,13 @@ export function forkOf({ teamId, userId }: Store, sessionId: string, change: Par
 export function revertOf({ teamId, userId }: Store, sessionId: string, change: Partial<Revert> = {}): Revert {
   const parts = [{ type: 'text' as const, text: 'Back.' }];
   return { ...{ teamId, userId, sessionId, id: newId(), to: 0, snapshot: null, parts }, ...change };
+}
+
+/** A merge of a session's own beginning into it, with a fresh id. */
+export function mergeOf({ teamId, userId }: Store, sessionId: string, change: Partial<Merge> = {}): Merge {
+  const parts = [{ type: 'text' as const, text: 'Merged.' }];
+  const files = { base: 'b', ours: null, theirs: 't', snapshot: 'm', conflicts: [] };
+  return { ...{ teamId, userId, sessionId, id: newId(), from: sessionId, parts, ...files }, ...change };
 }
 
 /** One call of an answer. */

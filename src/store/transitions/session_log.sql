@@ -94,3 +94,19 @@ CREATE FUNCTION answers_in(p_session uuid) RETURNS int LANGUAGE sql STABLE AS $$
     FROM log_parts(p_session) p JOIN entry e ON e.session_id = p.session_id AND e.position > p.after AND (p.last IS NULL OR e.position <= p.last)
    WHERE e.kind = 'assistant'
 $$;
+
+-- Whether an entry of a session's own counts, and was not taken back.
+CREATE FUNCTION stands(p_session uuid, p_position int) RETURNS boolean LANGUAGE sql STABLE AS $$
+  WITH RECURSIVE walk AS (
+    SELECT r.position AS first, r.reverts_to AS next, n.last
+      FROM (SELECT next_position(p_session) - 1 AS last) n
+      LEFT JOIN LATERAL (SELECT position, reverts_to FROM entry
+                          WHERE session_id = p_session AND kind = 'revert' AND position <= n.last ORDER BY position DESC LIMIT 1) r ON true
+    UNION ALL
+    SELECT r.position, r.reverts_to, w.next
+      FROM walk w
+      LEFT JOIN LATERAL (SELECT position, reverts_to FROM entry
+                          WHERE session_id = p_session AND kind = 'revert' AND position <= w.next ORDER BY position DESC LIMIT 1) r ON true
+     WHERE w.next IS NOT NULL)
+  SELECT EXISTS (SELECT 1 FROM walk WHERE p_position <= last AND p_position >= coalesce(first, 0))
+$$;
