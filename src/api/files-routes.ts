@@ -1,12 +1,12 @@
-/** `GET /v1/sessions/:id/diff | changes`: what a session has changed in its files. */
+/** `GET /v1/sessions/:id/diff | changes | bundle`: what a session has changed in its files. */
 import type { Response } from 'express';
 import { z } from 'zod';
 import { toPublicId } from '../core/id.ts';
 import { readLogPoint } from '../store/forks.ts';
 import type { WorkspaceRow } from '../store/turns.ts';
-import { readSessionFiles } from '../store/views-files.ts';
+import { readAuthorship, readSessionFiles } from '../store/views-files.ts';
 import { unfinishedTask } from '../store/views-tasks.ts';
-import { changesSince, type Span, versionsSince } from '../workspace/changes.ts';
+import { bundleSince, changesSince, type Span, versionsSince } from '../workspace/changes.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { streamOf } from './change-stream.ts';
 import type { ApiDeps } from './deps.ts';
@@ -27,8 +27,25 @@ const ChangesQuery = z
     message: 'expected one of turn, entry and into',
   });
 
+const BUNDLE_MEDIA = 'application/x-git-bundle';
+
 export function filesRoutes(deps: ApiDeps): Route[] {
   return [
+    route({
+      method: 'get',
+      path: '/v1/sessions/:id/bundle',
+      summary:
+        'The same as a git bundle, for `git fetch FILE`: one commit of what the session changed, on the commit that its repository was at. ' +
+        'Where it began with no git repository, on a commit of the files that it began with.',
+      id: 'session',
+      success: {
+        status: 200,
+        description: 'The bundle, with the branch capybara/ses_….',
+        media: [BUNDLE_MEDIA],
+      },
+      problems: { 404: ['not_found'], 409: ['files_elsewhere', 'no_changes'], 422: ['diff_too_long'] },
+      handle: (call) => bundle(deps, call),
+    }),
     route({
       method: 'get',
       path: '/v1/sessions/:id/diff',
@@ -63,6 +80,20 @@ export function filesRoutes(deps: ApiDeps): Route[] {
       handle: (call) => changes(deps, call),
     }),
   ];
+}
+
+async function bundle(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {
+  const files = await filesOf(deps, call);
+  const {
+    author = '',
+    title = '',
+    at,
+  } = (await readAuthorship(deps.db, { teamId: call.caller.teamId, id: call.id })) ?? {};
+  const session = toPublicId('session', call.id);
+  const commit = { author, at: at?.getTime() ?? 0, message: title, branch: `capybara/${session}` };
+  const found = await whole(() => bundleSince(deps.snapshots.of(files.lineage), files, commit));
+  if (found !== 'unchanged') return sendBytes(call.response, BUNDLE_MEDIA, found);
+  throw conflict('no_changes', `The session ${session} has changed no files: there is nothing to commit.`);
 }
 
 async function diff(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {

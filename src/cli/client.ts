@@ -179,6 +179,11 @@ export class Client {
     );
   }
 
+  /** The same as a git bundle. */
+  async bundle(sessionId: string): Promise<Buffer> {
+    return this.#bytes(`/v1/sessions/${encodeURIComponent(sessionId)}/bundle`, 'application/x-git-bundle');
+  }
+
   async #bytes(path: string, accept: string): Promise<Buffer> {
     const response = await this.#fetch(path, { headers: { accept } });
     try {

@@ -13,3 +13,24 @@ export async function readSessionFiles(
      WHERE s.id = ${session.id} AND s.team_id = ${session.teamId}`;
   return found;
 }
+
+export interface Authorship {
+  /** The session's user. */
+  readonly author: string;
+  readonly title: string;
+  /** When something was last said in it. */
+  readonly at: Date;
+}
+
+/** Whose work a session is. Undefined where the team has no such session. */
+export async function readAuthorship(
+  db: Database,
+  session: { readonly teamId: string; readonly id: string },
+): Promise<Authorship | undefined> {
+  const [found] = await db.sql<Authorship & Record<string, unknown>>`
+    SELECT u.name AS author, s.title, coalesce(e.created_at, s.created_at) AS at
+      FROM session s JOIN "user" u ON u.id = s.user_id
+      LEFT JOIN LATERAL (SELECT created_at FROM entry WHERE session_id = s.id ORDER BY position DESC LIMIT 1) e ON true
+     WHERE s.id = ${session.id} AND s.team_id = ${session.teamId}`;
+  return found;
+}

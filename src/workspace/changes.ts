@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NOTHING, ROOT_NAME } from './history.ts';
-import type { ChangedVersions, SnapshotStore } from './snapshots/snapshots.ts';
+import type { BundleRequest, ChangedVersions, SnapshotStore } from './snapshots/snapshots.ts';
 
 /** Two recorded states of a workspace's files; null: nothing was there. */
 export interface Span {
@@ -27,6 +27,17 @@ export async function versionsSince(
 ): Promise<readonly ChangedVersions[] | undefined> {
   if (span.base === span.head) return [];
   return store.versions(...(await held(store, span)), ROOT_NAME);
+}
+
+/** A git bundle with a commit of the same. Undefined where it is too long; `unchanged` where there is nothing to commit. */
+export async function bundleSince(
+  store: SnapshotStore,
+  span: Span,
+  commit: Pick<BundleRequest, 'author' | 'at' | 'message' | 'branch'>,
+): Promise<Uint8Array | 'unchanged' | undefined> {
+  if (span.head === null || span.base === span.head) return 'unchanged';
+  const [from, to] = await held(store, span);
+  return store.bundle({ ...commit, from, to, root: ROOT_NAME });
 }
 
 async function held(store: SnapshotStore, { base, head }: Span): Promise<[string, string]> {

@@ -53,6 +53,7 @@ export async function openShop(): Promise<Shop> {
   const worker = await startWorker({
     ...{ db: api.db, directUrl: api.databaseUrl, backend, bus: api.bus, models, sandbox, log: silentLog },
     ...{ tools: createRegistry(builtinTools()), dataDir: api.dataDir, version: 'test', concurrency: 4 },
+    repositories: { policy: { own: true, online: true, allowed: [] } },
   });
   const taskIs = async (id: string, status: Task['status']): Promise<Task> => {
     const giveUpAt = performance.now() + PATIENCE_MS;

@@ -1,4 +1,5 @@
-import { Args } from '@oclif/core';
+import { Args, Flags } from '@oclif/core';
+import type { Client } from '../client.ts';
 import { CapybaraCommand } from '../command.ts';
 
 export default class Diff extends CapybaraCommand {
@@ -8,12 +9,26 @@ export default class Diff extends CapybaraCommand {
   static override examples = [
     '<%= config.bin %> diff last',
     '<%= config.bin %> diff ses_0197 > changes.patch',
+    '<%= config.bin %> diff last --branch agent/tests',
   ];
   static override args = {
     id: Args.string({
       description: 'ses_…, task_…, its beginning, or "last".',
       required: true,
       ignoreStdin: true,
+    }),
+  };
+
+  static override flags = {
+    bundle: Flags.string({
+      description: 'Write it to a file instead, as a git bundle with one commit: for git fetch FILE.',
+      helpValue: 'FILE',
+      exclusive: ['branch'],
+    }),
+    branch: Flags.string({
+      description:
+        'Make that commit a branch of the repository here, which is the one that the session began with.',
+      helpValue: 'NAME',
     }),
   };
 
@@ -27,10 +42,31 @@ export default class Diff extends CapybaraCommand {
     ]);
     await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const { id } = await findSession(client, args.id);
+      const { bundle, branch } = flags;
+      if (bundle !== undefined || branch !== undefined) {
+        const text = await commitOf(client, id, { bundle, branch });
+        return this.answer(flags, { sessionId: id, bundle, branch }, text);
+      }
       const patch = await client.diff(id);
       if (flags.json) return this.answer(flags, { sessionId: id, patch: patch.toString('utf8') }, '');
       const { style } = processTerminal({ noColor: loaded.config.noColor ?? false });
       process.stdout.write(style.isWatched ? patchText(patch, style) : patch);
     });
   }
+}
+
+async function commitOf(
+  client: Client,
+  id: string,
+  { bundle, branch }: { bundle: string | undefined; branch: string | undefined },
+): Promise<string> {
+  const bytes = await client.bundle(id);
+  if (branch !== undefined) {
+    const { makeBranch } = await import('../bundle.ts');
+    await makeBranch(bytes, { branch, directory: process.cwd() });
+    return `The branch ${branch} has what the session changed.\n`;
+  }
+  const { writeFile } = await import('node:fs/promises');
+  await writeFile(bundle as string, bytes);
+  return `Wrote ${bundle}: git fetch ${bundle} brings the commit.\n`;
 }

@@ -1,3 +1,4 @@
+import { bundleOf } from './bundle.ts';
 import { PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
@@ -18,6 +19,7 @@ import {
   writeSnapshot,
 } from './snapshot-tree.ts';
 import type {
+  BundleRequest,
   ChangedVersions,
   DiffOptions,
   Merged,
@@ -153,6 +155,12 @@ export class Lineage {
     const [old, current] = [this.#rootTrees(from), this.#rootTrees(to)];
     const trees = { from: old.get(root), to: current.get(root) };
     return versionsBetween(this.#git, trees, this.#limits.diffBytes);
+  }
+
+  bundle({ from, to, root, ...request }: BundleRequest): Buffer | 'unchanged' | undefined {
+    const [old, current] = [this.#rootTrees(from), this.#rootTrees(to)];
+    const trees = { from: old.get(root), to: current.get(root), begun: this.#learn(from).get(root) };
+    return bundleOf(this.#git, trees, { ...request, maxBytes: this.#limits.diffBytes });
   }
 
   /** The files of `ours` with what `theirs` changed since `base`. */

@@ -76,7 +76,7 @@ function union(ours: Directory, theirs: Directory): Directory {
 }
 
 /** The commit that is checked out; undefined where there is none, or it is written in a way that is not known here. */
-function headOf(git: Directory, blobs: BlobStore): string | undefined {
+export function headOf(git: Directory, blobs: Pick<BlobStore, 'read'>): string | undefined {
   const head = textAt(git, ['HEAD'], blobs)?.trim() ?? '';
   const [, branch] = /^ref: (refs\/[^\n]+)$/.exec(head) ?? [];
   if (branch === undefined) return commitIn(head);
@@ -90,7 +90,11 @@ function commitIn(text: string): string | undefined {
   return /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(text) ? text : undefined;
 }
 
-function textAt(git: Directory, parts: readonly BytePath[], blobs: BlobStore): string | undefined {
+function textAt(
+  git: Directory,
+  parts: readonly BytePath[],
+  blobs: Pick<BlobStore, 'read'>,
+): string | undefined {
   let node: FileNode | undefined = git;
   for (const part of parts) node = node?.type === 'directory' ? node.children.get(part) : undefined;
   return node?.type === 'file' && node.mode !== '120000'

@@ -44,6 +44,7 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     isClean: call('isClean'),
     diff: call('diff'),
     versions: call('versions'),
+    bundle: call('bundle'),
     merge: call('merge'),
     push: call('push'),
     fetch: call('fetch'),

@@ -229,11 +229,11 @@ export class ShadowGit {
   /** The output; undefined with `mayFail` where git says no, and where it is longer than `maxBytes`. Throws `SnapshotError`. */
   run(
     args: readonly string[],
-    { input, stdout, mayFail, maxBytes, accepts = [0] }: RunOptions = {},
+    { input, stdout, mayFail, maxBytes, env, accepts = [0] }: RunOptions = {},
   ): Buffer | undefined {
     const options: SpawnSyncOptions = {
       cwd: this.directory,
-      env: this.#environment(),
+      env: { ...this.#environment(), ...env },
       input: input ?? Buffer.alloc(0),
       maxBuffer: maxBytes ?? Number.MAX_SAFE_INTEGER,
       timeout: this.#command.timeoutMs,
@@ -272,6 +272,8 @@ interface RunOptions {
   /** An open file that takes the output. */
   readonly stdout?: number;
   readonly mayFail?: boolean;
+  /** Beside what git gets in any case. */
+  readonly env?: Readonly<Record<string, string>>;
   /** With more output there is none. */
   readonly maxBytes?: number;
   /** Exit codes that are no failure. */

@@ -11,6 +11,7 @@ export type LineageMethod =
   | 'isClean'
   | 'diff'
   | 'versions'
+  | 'bundle'
   | 'merge'
   | 'push'
   | 'fetch'

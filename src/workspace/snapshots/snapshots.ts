@@ -97,6 +97,20 @@ export interface Version {
   readonly content: Uint8Array;
 }
 
+/** A commit of what was done to one root between two snapshots. */
+export interface BundleRequest {
+  readonly from: string;
+  readonly to: string;
+  readonly root: string;
+  /** A person's name. */
+  readonly author: string;
+  /** When, in milliseconds since the epoch. */
+  readonly at: number;
+  readonly message: string;
+  /** Below `refs/heads/`. */
+  readonly branch: string;
+}
+
 export interface MergeRequest {
   /** Where the two began: what `theirs` was forked from. */
   readonly base: string;
@@ -140,6 +154,11 @@ export interface SnapshotStore {
    * where it is more than the limit `diffBytes`.
    */
   versions(from: string, to: string, root: string): Promise<readonly ChangedVersions[] | undefined>;
+  /**
+   * A git bundle with that commit, on the one that the root had checked out at `from`, so that whoever has that can fetch it; where there
+   * was none, on a commit of the files of `from`. Undefined where it is longer than the limit `diffBytes`.
+   */
+  bundle(request: BundleRequest): Promise<Uint8Array | 'unchanged' | undefined>;
   /**
    * A new snapshot: the files of `ours` with what `theirs` changed since `base`. Nothing of either is lost in a conflict, but a file that
    * both moved and changed counts as deleted and added.

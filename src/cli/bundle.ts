@@ -1,0 +1,59 @@
+/** A session's result as a commit: in a file, or as a branch of the repository that one stands in. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { commandEnvironment } from '../config.ts';
+import { UserError } from '../core/errors.ts';
+import { neutralised } from './untrusted-text.ts';
+
+/**
+ * Makes a branch of the repository around `directory` from a bundle. Throws `UserError` (`branch_invalid`, `branch_exists`, `branch_failed`,
+ * `git_missing`), with nothing changed.
+ */
+export async function makeBranch(
+  bundle: Buffer,
+  { branch, directory }: { readonly branch: string; readonly directory: string },
+): Promise<void> {
+  const name = JSON.stringify(branch);
+  if ((await git(['check-ref-format', '--branch', branch], directory)).code !== 0)
+    throw new UserError('branch_invalid', `${name} cannot be the name of a branch: give another.`);
+  const reference = `refs/heads/${branch}`;
+  if ((await git(['rev-parse', '--verify', '--quiet', reference], directory)).code === 0)
+    throw new UserError('branch_exists', `There is a branch ${name} already: give another name.`);
+  const place = await mkdtemp(join(tmpdir(), 'capybara-bundle-'));
+  try {
+    const file = join(place, 'session.bundle');
+    await writeFile(file, bundle);
+    const { code, said } = await git(['fetch', '--quiet', '--no-tags', file, `HEAD:${reference}`], directory);
+    if (code === 0) return;
+    throw new UserError(
+      'branch_failed',
+      `The branch ${name} could not be made: the repository here must be the one that the session began with. ${neutralised(said.trim())}`,
+      1,
+    );
+  } finally {
+    await rm(place, { recursive: true });
+  }
+}
+
+async function git(
+  args: readonly string[],
+  cwd: string,
+): Promise<{ readonly code: number | null; readonly said: string }> {
+  const child = spawn('git', args, {
+    cwd,
+    env: { ...commandEnvironment(), LC_ALL: 'C' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
+  child.on('error', reject).on('close', resolve);
+  const code = await promise.catch(() => {
+    throw new UserError('git_missing', 'git is needed to make a branch, and is not on the PATH: install it.');
+  });
+  return { code, said };
+}
