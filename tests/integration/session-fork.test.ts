@@ -1,12 +1,17 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Session } from '../../src/api/wire.ts';
+import { MAX_TITLE_LENGTH } from '../../src/api/wire-takeover.ts';
 import { findBrokenInvariants } from '../../src/store/invariants.ts';
+import { liveSnapshots } from '../../src/store/live-snapshots.ts';
+import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { call, hang, say } from '../support/scripted-model/scripted-model.ts';
-import type { Asking } from './api-harness.ts';
-import { openShop, type Shop, write } from './session-harness.ts';
+import { type Asking, uuid } from './api-harness.ts';
+import { openShop, SHOP_TIMEOUT_MS, type Shop, write } from './session-harness.ts';
+
+vi.setConfig({ testTimeout: SHOP_TIMEOUT_MS, hookTimeout: SHOP_TIMEOUT_MS });
 
 let it: Shop;
 let place: string;
@@ -50,6 +55,7 @@ describe('a fork', () => {
       state: 'idle',
       forkedFrom: { sessionId: source, entry: 6 },
     });
+    expect((await it.ask('GET', `/v1/sessions/${forked.id}/why`)).status).toBe(200);
     const [mine, theirs] = [await entriesOf(forked.id), await entriesOf(source)];
     expect(mine.slice(0, 6)).toEqual(theirs.slice(0, 6));
     expect(mine.slice(6).map(({ position, kind }) => [position, kind])).toEqual([[7, 'notice']]);
@@ -66,10 +72,11 @@ describe('a fork', () => {
     expect((await entriesOf(source)).length).toBe(theirs.length);
   });
 
-  test('stores no entry of its source again', async () => {
+  test('stores no entry of its source again, which may be archived', async () => {
     const source = await threeWrites();
+    await it.db.sql`UPDATE session SET archived_at = clock_timestamp() WHERE id = ${uuid('session', source)}`;
     const [before] = await it.db.sql<{ n: number }>`SELECT count(*)::int AS n FROM entry`;
-    await fork(source);
+    expect((await fork(source)).json.archivedAt).toBeNull();
     const [after] = await it.db.sql<{ n: number }>`SELECT count(*)::int AS n FROM entry`;
     expect(after?.n).toBe((before?.n ?? 0) + 1);
   });
@@ -156,6 +163,24 @@ describe('a fork', () => {
     expect((await fork(source, { title: 'x' }, { headers })).json.code).toBe('idempotency_conflict');
   });
 
+  test('has all that it needs, and so has a merge, where all is pruned that nobody needs', async () => {
+    const source = await threeWrites();
+    const other = (await fork(source, { turn: 2 })).json.id;
+    await it.run('Add b.', [write('b', '1\n'), say('Added.')], { sessionId: other });
+    const lineage = uuid('session', source);
+    const pruning = openSnapshots({ directory: join(it.dataDir, 'snapshots'), limits: { pruneGraceMs: 0 } });
+    await pruning.of(lineage).prune(await liveSnapshots(it.db, lineage));
+    await pruning.close();
+    expect((await it.ask('POST', `/v1/sessions/${source}/merge`, { body: { from: other } })).status).toBe(
+      201,
+    );
+    for (const [turn, content] of ['1\n', '2\n', '3\n'].entries()) {
+      const { json } = await fork(source, { turn: turn + 1 });
+      await it.run('Look there.', [write('c', 'x'), say('Looked.')], { sessionId: json.id });
+      expect(await it.read(json.id, 'a')).toBe(content);
+    }
+  });
+
   test('at what is not there is refused with what is', async () => {
     const source = await threeWrites();
     const unknown = await fork(source, { turn: 5 });
@@ -165,7 +190,16 @@ describe('a fork', () => {
     ]);
     expect((await fork(source, { entry: 10 })).json).toMatchObject({ code: 'entry_unknown' });
     expect((await fork(source, { entry: 9 })).status).toBe(201);
-    for (const body of [{ turn: -1 }, { turn: 1.5 }, { turn: 1, entry: 1 }, { title: '' }, { turns: 1 }])
+    expect((await fork(source, { title: 't'.repeat(MAX_TITLE_LENGTH) })).status).toBe(201);
+    const long = 't'.repeat(MAX_TITLE_LENGTH + 1);
+    for (const body of [
+      { turn: -1 },
+      { turn: 1.5 },
+      { turn: 1, entry: 1 },
+      { title: '' },
+      { title: long },
+      { turns: 1 },
+    ])
       expect((await fork(source, body)).json).toMatchObject({ code: 'invalid_request' });
   });
 
