@@ -1,0 +1,193 @@
+/** `apply`, `revert`, `diff --bundle`, `sessions fork|merge|turns` against a scripted server: what they ask, and what they say. */
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Command, Config } from '@oclif/core';
+import { captureOutput } from '@oclif/test';
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { streamOf } from '../../src/api/change-stream.ts';
+import { ROOT } from '../support/source-code.ts';
+import {
+  aSession,
+  assistant,
+  problem,
+  type ScriptedApi,
+  SESSION_ID,
+  startScriptedApi,
+} from './scripted-api.ts';
+
+const OTHER_ID = `ses_${'9'.repeat(32)}`;
+let oclif: Config;
+let api: ScriptedApi;
+let place: string;
+
+beforeAll(async () => {
+  oclif = await Config.load(ROOT);
+});
+beforeEach(async () => {
+  place = realpathSync(mkdtempSync(join(tmpdir(), 'capybara-commands-')));
+  api = await startScriptedApi();
+  vi.stubEnv('CAPYBARA_URL', api.url);
+  vi.stubEnv('CAPYBARA_API_KEY', 'capy_hush');
+  for (const id of [SESSION_ID, OTHER_ID])
+    api.on(`GET /v1/sessions/${id}`, () => aSession({ id, workspace: { kind: 'local', path: place } }));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await api.close();
+  rmSync(place, { recursive: true });
+});
+
+async function capybara(id: string, ...argv: string[]) {
+  const { default: command } = await import(`${ROOT}/src/cli/commands/${id.replaceAll(':', '/')}.ts`);
+  (command as Command.Class).id = id;
+  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
+  const code = process.exitCode ?? 0;
+  process.exitCode = undefined;
+  if (error) throw error;
+  return { stdout, stderr, code };
+}
+
+const version = (content: string) => ({ mode: '100644' as const, content: Buffer.from(content) });
+const serveChanges = (id: string, path: string, before: string, after: string) =>
+  api.on(`GET /v1/sessions/${id}/changes`, (_, response) => {
+    response.end(streamOf([{ path, before: version(before), after: version(after) }]));
+  });
+const empty = () => aSession({ workspace: { kind: 'empty', path: null } });
+
+test('apply says what was merged, what was there already, and what does not fit', async () => {
+  api.on(`GET /v1/sessions/${SESSION_ID}`, empty);
+  serveChanges(SESSION_ID, 'a', '1\n2\n3\n', '1\n2\n4\n');
+  const apply = () => capybara('apply', SESSION_ID, '--directory', place);
+  writeFileSync(join(place, 'a'), '0\n2\n3\n');
+  expect((await apply()).stdout).toBe(`Applied 1 file to ${place}.\nMerged with what was changed here: a.\n`);
+  expect((await apply()).stdout).toBe(`Nothing to do: ${place} has all changes already.\n`);
+  writeFileSync(join(place, 'a'), '1\n2\n5\n');
+  expect(await apply()).toEqual({
+    code: 1,
+    stdout: '',
+    stderr:
+      "Nothing was applied: files here were changed in ways that the session's changes do not fit.\n" +
+      '  a: it was changed here too, in the same place\n',
+  });
+  expect(
+    JSON.parse((await capybara('apply', SESSION_ID, '--directory', place, '--json')).stdout),
+  ).toMatchObject({
+    code: 'apply_refused',
+    exitCode: 1,
+  });
+  expect(readFileSync(join(place, 'a'), 'utf8')).toBe('1\n2\n5\n');
+});
+
+test('revert puts the files of a directory back, then the log; a server puts back its own', async () => {
+  serveChanges(SESSION_ID, 'a', '3\n', '1\n');
+  writeFileSync(join(place, 'a'), '3\n');
+  api.on(`POST /v1/sessions/${SESSION_ID}/revert`, ({ body }) => {
+    expect(readFileSync(join(place, 'a'), 'utf8')).toBe('1\n');
+    return {
+      sessionId: SESSION_ID,
+      to: 4,
+      entry: 10,
+      files: (body as { files?: 'kept' }).files ?? 'put_back',
+    };
+  });
+  expect(await capybara('revert', SESSION_ID, '--to', '1')).toEqual({
+    code: 0,
+    stderr: '',
+    stdout: 'The session and its files are back at the end of turn 1.\n',
+  });
+  expect(api.received.at(-1)).toMatchObject({ body: { turn: 1, files: 'kept' } });
+  api.on(`GET /v1/sessions/${SESSION_ID}`, empty);
+  expect((await capybara('revert', SESSION_ID, '--to', '0')).stdout).toContain('back at the beginning.');
+  expect(api.received.at(-1)?.body).toEqual({ turn: 0 });
+});
+
+test('revert touches nothing where the server says no, or the files do not fit', async () => {
+  writeFileSync(join(place, 'a'), '3\n');
+  api.on(`GET /v1/sessions/${SESSION_ID}/changes`, (_, response) =>
+    problem(response, 409, 'task_unfinished', 'It has a task that is not finished.'),
+  );
+  expect(await capybara('revert', SESSION_ID, '--to', '1')).toMatchObject({
+    code: 2,
+    stderr: 'It has a task that is not finished.\n',
+  });
+  serveChanges(SESSION_ID, 'a', 'other\n', '1\n');
+  expect((await capybara('revert', SESSION_ID, '--to', '1')).code).toBe(1);
+  expect(readFileSync(join(place, 'a'), 'utf8')).toBe('3\n');
+  expect(api.received.filter(({ method }) => method === 'POST')).toEqual([]);
+});
+
+test('sessions fork prints the new id, and how to go on with it', async () => {
+  api.on(`POST /v1/sessions/${SESSION_ID}/fork`, () => aSession({ id: OTHER_ID }));
+  expect((await capybara('sessions:fork', SESSION_ID, '--turn', '2', '--title', 'Anew')).stdout).toBe(
+    `${OTHER_ID}\nGo on with it: capybara run --session ${OTHER_ID} "…"\n`,
+  );
+  expect(api.received.at(-1)).toMatchObject({
+    body: { turn: 2, title: 'Anew' },
+    headers: { 'idempotency-key': expect.stringMatching(/^[0-9a-f-]{36}$/) },
+  });
+  await capybara('sessions:fork', SESSION_ID);
+  expect(api.received.at(-1)?.body).toEqual({});
+});
+
+test('sessions merge tells conflicts; into a directory of one’s own it puts the files first', async () => {
+  const conflicts = [{ path: 'bin', kind: 'binary', keptAt: 'bin.ses_9' }];
+  api.on(`POST /v1/sessions/${SESSION_ID}/merge`, ({ body }) => ({
+    ...{ sessionId: SESSION_ID, entry: 7, conflicts, files: 'merged' },
+    from: (body as { from: string }).from,
+  }));
+  serveChanges(OTHER_ID, 'a', '1\n', '2\n');
+  writeFileSync(join(place, 'a'), '1\n');
+  expect((await capybara('sessions:merge', SESSION_ID, OTHER_ID)).stdout).toBe(
+    `Merged ${OTHER_ID} into ${SESSION_ID}.\n  conflict: bin (binary, the other one is bin.ses_9)\n` +
+      'Its model is told of them at its next turn.\n',
+  );
+  expect(readFileSync(join(place, 'a'), 'utf8')).toBe('2\n');
+  expect(api.received.find(({ path }) => path.endsWith('/changes'))?.query).toEqual({ into: SESSION_ID });
+  expect(api.received.at(-1)?.body).toEqual({ from: OTHER_ID, files: 'kept' });
+  api.on(`GET /v1/sessions/${SESSION_ID}`, empty);
+  await capybara('sessions:merge', SESSION_ID, OTHER_ID);
+  expect(api.received.at(-1)?.body).toEqual({ from: OTHER_ID });
+});
+
+test('sessions turns numbers the answers, and marks what was taken back', async () => {
+  const entries = [
+    assistant(1, 'One.', [['c', 'bash', '{}']]),
+    assistant(2, 'Two.'),
+    { ...assistant(3, 'Back.'), kind: 'revert', to: 1 },
+    assistant(4, 'Three.'),
+  ];
+  api.on(`GET /v1/sessions/${SESSION_ID}/entries`, ({ query }) =>
+    query.cursor === undefined
+      ? { data: entries.slice(0, 2), nextCursor: '2' }
+      : { data: entries.slice(2), nextCursor: null },
+  );
+  expect((await capybara('sessions:turns', SESSION_ID)).stdout).toBe(
+    'TURN  AT                                    TOOLS  SAID\n' +
+      '1     2026-01-02T03:04:05.000Z              bash   One.\n' +
+      '2     2026-01-02T03:04:05.000Z  taken back         Two.\n' +
+      '3     2026-01-02T03:04:05.000Z                     Three.\n',
+  );
+});
+
+test('diff writes a bundle where it is told to', async () => {
+  api.on(`GET /v1/sessions/${SESSION_ID}/bundle`, (_, response) => void response.end('# v2 git bundle\n'));
+  const file = join(place, 'out.bundle');
+  expect((await capybara('diff', SESSION_ID, '--bundle', file)).stdout).toBe(
+    `Wrote ${file}: git fetch ${file} brings the commit.\n`,
+  );
+  expect(readFileSync(file, 'utf8')).toBe('# v2 git bundle\n');
+  expect((await capybara('diff', SESSION_ID, '--bundle', file, '--branch', 'x')).code).toBe(2);
+});
+
+test('run goes on with the session that is named, and with no other at once', async () => {
+  api.on('POST /v1/tasks', (_, response) => problem(response, 409, 'session_archived', 'It is archived.'));
+  expect((await capybara('submit', 'Go on.', '--session', SESSION_ID)).stderr).toBe('It is archived.\n');
+  expect(api.received.at(-1)?.body).toMatchObject({ prompt: 'Go on.', sessionId: SESSION_ID });
+  expect(api.received.at(-1)?.body).not.toHaveProperty('workspace');
+  expect(await capybara('submit', 'Go on.', '--session', SESSION_ID, '--continue')).toMatchObject({
+    code: 2,
+    stderr:
+      '--session goes on with one session, which has its workspace: leave out --continue and --workspace.\n',
+  });
+});
