@@ -241,10 +241,11 @@ export class ShadowGit {
       ...(stdout !== undefined && { stdio: ['pipe', stdout, 'pipe'] }),
     };
     const done = spawnSync('git', ['--no-pager', ...args], options);
+    // First: a git that had written all before it was stopped has ended well, and what was kept of its output is cut.
+    if ((done.error as NodeJS.ErrnoException | undefined)?.code === 'ENOBUFS') return undefined;
     if (done.status !== null && accepts.includes(done.status))
       return (done.stdout as Buffer | null) ?? Buffer.alloc(0);
     if (mayFail && done.status !== null) return undefined;
-    if ((done.error as NodeJS.ErrnoException | undefined)?.code === 'ENOBUFS') return undefined;
     throw new SnapshotError('git_failed', failureText(args, done, this.#command));
   }
 
