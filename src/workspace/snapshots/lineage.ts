@@ -8,6 +8,7 @@ import { keepNewest } from './newest.ts';
 import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
 import { writePackOf } from './packing.ts';
 import { readFileOf } from './read-file.ts';
+import { readSummary } from './read-summary.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
 import { checkId, missingSnapshot, SnapshotError } from './snapshot-error.ts';
@@ -138,7 +139,7 @@ export class Lineage {
   }
 
   diff(from: string, to: string, options: DiffOptions = {}): RootDiff[] {
-    const [old, current] = [from, to].map((snapshot) => this.#rootTrees(snapshot)) as [RootTrees, RootTrees];
+    const [old, current] = [this.#rootTrees(from), this.#rootTrees(to)];
     const names = [...new Set([...old.keys(), ...current.keys()])].sort();
     return names
       .filter((root) => old.get(root) !== current.get(root))
@@ -152,14 +153,13 @@ export class Lineage {
   }
 
   versions(from: string, to: string, root: string): ChangedVersions[] | undefined {
-    const [old, current] = [this.#rootTrees(from), this.#rootTrees(to)];
-    const trees = { from: old.get(root), to: current.get(root) };
-    return versionsBetween(this.#git, trees, this.#limits.diffBytes);
+    const [old, current] = [this.#rootTrees(from).get(root), this.#rootTrees(to).get(root)];
+    return versionsBetween(this.#git, { from: old, to: current }, this.#limits.diffBytes);
   }
 
   bundle({ from, to, root, ...request }: BundleRequest): Buffer | 'unchanged' | undefined {
-    const [old, current] = [this.#rootTrees(from), this.#rootTrees(to)];
-    const trees = { from: old.get(root), to: current.get(root), begun: this.#learn(from).get(root) };
+    const [old, current] = [this.#rootTrees(from).get(root), this.#rootTrees(to).get(root)];
+    const trees = { from: old, to: current, begun: this.#learn(from).get(root) };
     return bundleOf(this.#git, trees, { ...request, maxBytes: this.#limits.diffBytes });
   }
 
@@ -243,7 +243,7 @@ export class Lineage {
     this.#knownSince = performance.now();
   }
 
-  #rootTrees(snapshot: string): RootTrees {
+  #rootTrees(snapshot: string): ReadonlyMap<string, string> {
     return this.#git.entries(this.#summary(snapshot).files) ?? new Map();
   }
 
@@ -300,15 +300,7 @@ export class Lineage {
     checkId(snapshot);
     const found = this.#summaries.get(snapshot);
     if (found !== undefined) return found;
-    const entries = this.#git.entries(snapshot);
-    const [files, metadata, manifest] = ['files', 'metadata', 'manifest'].map((name) => entries?.get(name));
-    if (files === undefined || metadata === undefined || manifest === undefined)
-      throw missingSnapshot(snapshot);
-    const summary = {
-      files,
-      metadata,
-      manifest: JSON.parse(this.#git.blob(manifest).toString()) as Manifest,
-    };
+    const summary = readSummary(this.#git, snapshot);
     this.#remember(snapshot, summary);
     return summary;
   }
@@ -326,5 +318,3 @@ export class Lineage {
     return roots;
   }
 }
-
-type RootTrees = ReadonlyMap<string, string>;
