@@ -9,7 +9,7 @@ import {
   readLogPoint,
 } from '../store/forks.ts';
 import { readSession, type SessionRow } from '../store/views-sessions.ts';
-import { ROOT_NAME } from '../workspace/checkouts.ts';
+import { ROOT_NAME } from '../workspace/history.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { type ApiDeps, announce } from './deps.ts';

@@ -3,7 +3,7 @@ import { newId } from '../clock.ts';
 import { toPublicId } from '../core/id.ts';
 import { type LogPoint, readLogPoint } from '../store/forks.ts';
 import { type RefusedRevision, type RevertOutcome, revertSession } from '../store/revisions.ts';
-import { NOTHING } from '../workspace/checkouts.ts';
+import { NOTHING } from '../workspace/history.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { derivedId } from './derived-id.ts';
 import { foundPoint } from './fork-routes.ts';
