@@ -11,7 +11,7 @@ CREATE FUNCTION admit_turns(p_limit int) RETURNS TABLE (turn_id uuid, wake int) 
   RETURNING t.id, t.wake
 $$;
 
--- check_queued: turn `queued` → `queued`, marked as looked for now, where nobody has looked for its job within p_age_ms.
+-- check_queued: turn `queued` → `queued`, its job looked for now. Where nobody has within p_age_ms.
 CREATE FUNCTION check_queued(p_age_ms int, p_limit int) RETURNS TABLE (turn_id uuid, wake int) LANGUAGE sql AS $$
   WITH unseen AS MATERIALIZED (
     SELECT id FROM turn WHERE status = 'queued' AND checked_at < clock_timestamp() - make_interval(secs => p_age_ms / 1000.0)

@@ -1,5 +1,5 @@
--- record_results: tool calls `requested | started` → closed, as far as there are results; the next changing calls
--- `requested` → `started`. Turn stays `running`. The commit between two calls of which the second may happen only once.
+-- record_results: tool calls `requested | started` → closed; the next changing ones `requested` → `started`. As far as there are
+-- results. Turn stays `running`. The commit between two calls of which the second may happen only once.
 --
 -- Guard: the attempt holds the turn. p_results as in apply_results; p_start: [tool call id].
 -- Returns: {outcome: 'recorded', seq} | {outcome: 'fenced'}

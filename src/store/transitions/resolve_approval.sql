@@ -1,5 +1,5 @@
--- resolve_approval: approval `open` → `allowed` | `denied`; its call `awaiting_approval` → `requested` (with what the model
--- is told, where denied); the last answer of a parked turn makes it `queued`.
+-- resolve_approval: approval `open` → `allowed` | `denied`; its call `awaiting_approval` → `requested`; the last answer of a parked
+-- turn makes it `queued`. Where denied, the call carries what the model is told.
 --
 -- Guard: the approval is the team's and open. The first writer wins. p_rule, not null: it is allowed always, by a rule of that id,
 -- for exactly what the question showed; refused where it showed that this cannot be.
@@ -41,8 +41,7 @@ BEGIN
     'wake', wake_of(v_turn.id));
 END $$;
 
--- expire_approval: approval `open` past its time → `expired`; its call `awaiting_approval` → `requested`, with what the model is told;
--- the last answer of a parked turn makes it `queued`.
+-- expire_approval: approval `open` past its time → `expired`; the rest as `resolve_approval`. Its call carries what the model is told.
 --
 -- One that is due, the longest so, whose session nobody holds. Returns: {rootId, seq, wake?}; none: none is due. By the database's
 -- clock. One at a time: two of one tree would hold the tree's row while they wait for a turn.

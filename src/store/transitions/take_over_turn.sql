@@ -1,5 +1,5 @@
--- take_over_turn: turn `running` under a lost worker → `queued` (first time), `ready` with a back-off, or `failed` with
--- `crash_loop` after p_backoff_ms runs out. A task with a cancel mark ends `cancelled`.
+-- take_over_turn: turn `running` under a lost worker → `queued`, `ready` with a back-off, or `failed` with `crash_loop`. The first
+-- time at once; the last when p_backoff_ms runs out. A task with a cancel mark ends `cancelled`.
 --
 -- Guard: p_attempt holds the turn, and its worker has ended, its lease has expired, or it gives the turn up itself
 -- (p_own) after an error of its own. Skips a session that is locked: the lost worker may be writing at this moment, or
