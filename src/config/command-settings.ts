@@ -1,4 +1,6 @@
-/** What one confined command may use of the machine, and whom it runs as: settings of their own, since they belong together. */
+/** What one confined command may use of the machine and reach, and whom it runs as: settings that belong together. */
+import { z } from 'zod';
+import { type EgressHost, parseEgressHost } from '../core/egress.ts';
 
 export interface Limit {
   readonly env: string;
@@ -16,7 +18,16 @@ export const COMMAND_LIMITS = {
   cpuSeconds: { env: 'CAPYBARA_COMMANDS_CPU_SECONDS', least: 1, most: 1_000_000, usual: 7_200 },
 } as const;
 
+/** Entries of `commands.hosts`. */
+export const MAX_HOSTS = 100;
+export const EXPECTED_HOSTS =
+  `at most ${MAX_HOSTS} hosts such as registry.npmjs.org, *.example.com:8443 or private:registry.local:5000, ` +
+  'with commas between them';
+export const EGRESS_HOST = { host: z.string(), port: z.int().optional(), isPrivate: z.boolean() };
+
 export interface CommandsConfig {
+  /** Hosts that confined commands may reach; none where left out. */
+  readonly hosts?: readonly EgressHost[];
   /** Of memory of its own, for each of its processes. */
   readonly memoryMib: number;
   /** Processes and threads of all of it. */
@@ -62,4 +73,11 @@ export function parseUser(raw: unknown): unknown {
 
 export function isUser({ uid, gid }: { readonly uid: number; readonly gid: number }): boolean {
   return [uid, gid].every((id) => id > 0 && id <= MAX_ID);
+}
+
+/** `registry.npmjs.org, *.example.com:8443` → entries; what is none, as it is. */
+export function parseHosts(raw: unknown): unknown {
+  const texts = typeof raw === 'string' ? raw.split(',') : raw;
+  if (!Array.isArray(texts)) return raw;
+  return texts.map((text) => (typeof text === 'string' ? (parseEgressHost(text) ?? text) : text));
 }

@@ -4,9 +4,20 @@
  */
 import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
-import { type ConfiguredRule, parseConfiguredRule, sayRule } from '../core/permission.ts';
-import { BACKGROUND_LIMITS, COMMAND_LIMITS, isUser, type Limit, parseUser } from './command-settings.ts';
+import { parseConfiguredRule } from '../core/permission.ts';
+import {
+  BACKGROUND_LIMITS,
+  COMMAND_LIMITS,
+  EGRESS_HOST,
+  EXPECTED_HOSTS,
+  isUser,
+  type Limit,
+  MAX_HOSTS,
+  parseHosts,
+  parseUser,
+} from './command-settings.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
+import { shownValue, withoutSecrets } from './shown-value.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
 export const MAX_PORT = 65_535;
@@ -187,6 +198,10 @@ export const SETTINGS = z.object({
     .preprocess(parseUser, z.strictObject({ uid: z.int(), gid: z.int() }).refine(isUser))
     .register(metas, { env: 'CAPYBARA_COMMANDS_USER', expected: 'uid:gid in numbers, neither of them 0' })
     .optional(),
+  'commands.hosts': z
+    .preprocess(parseHosts, z.array(z.object(EGRESS_HOST)).min(1).max(MAX_HOSTS))
+    .register(metas, { env: 'CAPYBARA_COMMANDS_HOSTS', expected: EXPECTED_HOSTS })
+    .optional(),
   'background.processes': limit(BACKGROUND_LIMITS.processes),
   'background.lifetimeSeconds': limit(BACKGROUND_LIMITS.lifetimeSeconds),
   'background.idleSeconds': limit(BACKGROUND_LIMITS.idleSeconds),
@@ -298,23 +313,5 @@ function quoted(raw: unknown): string {
 
 /** What may be shown of a value that was set. */
 export function shown(key: SettingKey, value: unknown): string {
-  const { secret } = metaOf(key);
-  if (Array.isArray(value)) return value.map(shownItem).join(', ');
-  if (isIds(value)) return `${value.uid}:${value.gid}`;
-  if (!secret) return withoutSecrets(String(value));
-  return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
-}
-
-function isIds(value: unknown): value is { uid: number; gid: number } {
-  return typeof value === 'object' && value !== null && 'uid' in value && 'gid' in value;
-}
-
-function shownItem(item: string | number | ConfiguredRule): string {
-  if (typeof item !== 'object') return String(item);
-  return `${item.decision} ${item.agent === undefined ? '' : `${item.agent}/`}${sayRule(item)}`;
-}
-
-/** Hides user and password of a URL, and its query, where keys are put too. */
-function withoutSecrets(text: string): string {
-  return text.replace(/\/\/[^/]*@/, '//***@').replace(/(:\/\/[^?]*)\?.*$/s, '$1?***');
+  return shownValue(value, metaOf(key).secret ?? false);
 }

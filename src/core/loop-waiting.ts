@@ -20,7 +20,7 @@ export const STATUS_CHARS = 600;
 export const FILE_STATUS_LINES = 3;
 
 export function isWaiting({ name, arguments: text }: ToolPart, outcome: CallOutcome): boolean {
-  if (WAITS_BY_NAME.test(name) || (name === 'bash' && PASSES_TIME.test(scriptOf(text)))) return true;
+  if (WAITS_BY_NAME.test(name) || (RUNS.test(name) && PASSES_TIME.test(scriptOf(text)))) return true;
   if (!outcome.succeeded) return false;
   if (POLLS_BY_NAME.test(name) || POLLS_BY_ARGUMENT.test(text))
     return STILL_RUNS.test(outcome.text) || !HAS_ENDED.test(outcome.text);
@@ -33,6 +33,7 @@ function isStatus(name: string, text: string): boolean {
 }
 
 const SHOWS_FILES = /^(read_file|list_dir|glob|grep)$|todo/i;
+const RUNS = /^bash(_online)?$/;
 const WAITS_BY_NAME = /(^|_)(wait|sleep)(_|$)/i;
 const POLLS_BY_NAME = /(^|_)poll(_|$)/i;
 const POLLS_BY_ARGUMENT = /"poll"/;

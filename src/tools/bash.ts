@@ -37,7 +37,7 @@ export const bashTool = defineTool({
     if (background) return runInBackground(whole, context);
     const result = await sandbox.run({ ...whole, timeoutMs: timeout * 1000, onOutput }, signal);
     const isError = result.end.type !== 'exit' || result.end.code !== 0;
-    return { text: describe(result, timeout), isError };
+    return { text: describeResult(result, timeout), isError };
   },
 });
 
@@ -50,7 +50,8 @@ async function runInBackground(
   return { text, processes: { ...processes, started: [process.known] } };
 }
 
-function describe({ output, droppedBytes, end }: CommandResult, timeout: number): string {
+/** What the model is shown. */
+export function describeResult({ output, droppedBytes, end }: CommandResult, timeout: number): string {
   const dropped = droppedBytes > 0 ? `(${droppedBytes} more bytes of output were dropped)` : '';
   const parts = [output, dropped, ending(end, timeout)].filter((part) => part !== '');
   if (parts.length === 0) return '(no output)';

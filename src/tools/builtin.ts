@@ -1,6 +1,8 @@
+import type { EgressHost } from '../core/egress.ts';
 import { applyPatchTool } from './apply-patch.ts';
 import { backgroundTools } from './background-tools.ts';
 import { bashTool } from './bash.ts';
+import { bashOnlineTool } from './bash-online.ts';
 import { editFileTool } from './edit-file.ts';
 import { globTool } from './glob.ts';
 import { grepTool } from './grep.ts';
@@ -19,8 +21,14 @@ import { vcsSubmitTool } from './vcs-submit.ts';
 import { type WebTools, webTools } from './web-tools.ts';
 import { writeFileTool } from './write-file.ts';
 
+export interface BuiltinTools extends WebTools {
+  /** `hosts`: that commands may reach; none where left out. */
+  readonly commands?: { readonly hosts?: readonly EgressHost[] | undefined };
+}
+
 /** The tools that every agent may be given. */
-export function builtinTools(web: WebTools = {}): readonly Tool[] {
+export function builtinTools(settings: BuiltinTools = {}): readonly Tool[] {
+  const { hosts = [] } = settings.commands ?? {};
   return [
     readFileTool,
     writeFileTool,
@@ -32,6 +40,7 @@ export function builtinTools(web: WebTools = {}): readonly Tool[] {
     grepTool,
     bashTool,
     ...backgroundTools,
+    ...(hosts.length > 0 ? [bashOnlineTool(hosts)] : []),
     readOutputTool,
     vcsStatusTool,
     vcsDiffTool,
@@ -39,7 +48,7 @@ export function builtinTools(web: WebTools = {}): readonly Tool[] {
     vcsBranchTool,
     vcsCommitTool,
     vcsApplyTool,
-    vcsSubmitTool,
-    ...webTools(web),
+    vcsSubmitTool(hosts),
+    ...webTools(settings),
   ];
 }

@@ -13,8 +13,10 @@ export function configuredTools(tools: readonly Tool[], settings: ToolSettings):
   return tools
     .filter((tool) => settings.bash.enabled || !isShell(tool))
     .filter((tool) => settings.filesystem.enabled || !isOfFiles(tool))
-    .map((tool) => (tool.name === 'bash' ? withTimeout(tool, settings.bash.timeout) : tool));
+    .map((tool) => (TIMED.test(tool.name) ? withTimeout(tool, settings.bash.timeout) : tool));
 }
+
+const TIMED = /^bash(_online)?$/;
 
 /** Or runs commands that are in files: hooks. */
 function isShell({ name }: Tool): boolean {

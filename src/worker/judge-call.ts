@@ -90,12 +90,14 @@ interface Typing {
   readonly managed: boolean;
 }
 
-/** What is typed may be typed into a shell: what no command may do, no text may either. */
+/**
+ * What no command may do, none that reaches the network may either; nor what is typed, which may be typed into a shell. What
+ * allows the one does not allow the others.
+ */
 async function judgeTyped(run: Run, { asked, workspace, ...place }: Typing): Promise<Judgement> {
   const { mode, permissions = {} } = run.profile;
-  const { text } = asked.args;
-  if (asked.tool.name !== 'bash_input' || typeof text !== 'string' || !concerns(permissions, 'bash'))
-    return ALLOWED;
+  const text = { bash_input: asked.args.text, bash_online: asked.args.command }[asked.tool.name];
+  if (typeof text !== 'string' || !concerns(permissions, 'bash')) return ALLOWED;
   const parts = await commandParts(text, workspace);
   // The mode judges the call itself: here, rules alone.
   return judge({ tool: 'bash', effect: 'read', parts, ...place }, mode, permissions);
@@ -121,7 +123,7 @@ async function partsOf(asked: AskedCall, workspace: Workspace): Promise<readonly
 }
 
 function commandOf({ tool, args }: AskedCall): string | undefined {
-  return tool.name === 'bash' && typeof args.command === 'string' ? args.command : undefined;
+  return /^bash(_online)?$/.test(tool.name) && typeof args.command === 'string' ? args.command : undefined;
 }
 
 /** Undefined: it names no files, or nobody knows which. */

@@ -135,6 +135,7 @@ describe('precedence', () => {
         CAPYBARA_COMMANDS_OPEN_FILES: '1000000',
         CAPYBARA_COMMANDS_CPU_SECONDS: '1',
         CAPYBARA_COMMANDS_USER: '1234:4294967294',
+        CAPYBARA_COMMANDS_HOSTS: 'registry.npmjs.org, private:*.local:5000',
         CAPYBARA_BACKGROUND_PROCESSES: '64',
         CAPYBARA_BACKGROUND_LIFETIME_SECONDS: '1',
         CAPYBARA_BACKGROUND_IDLE_SECONDS: '86400',
@@ -190,6 +191,10 @@ describe('precedence', () => {
       commands: {
         ...{ memoryMib: 64, processes: 16, fileMib: 1, openFiles: 1_000_000, cpuSeconds: 1 },
         user: { uid: 1_234, gid: 4_294_967_294 },
+        hosts: [
+          { host: 'registry.npmjs.org', isPrivate: false },
+          { host: '*.local', port: 5_000, isPrivate: true },
+        ],
       },
       background: { processes: 64, lifetimeSeconds: 1, idleSeconds: 86_400, bufferKib: 1 },
       model: 'openai/m',
@@ -338,6 +343,14 @@ describe('the project', () => {
   });
 });
 
+test('a hundred hosts may be reached, and no more; they are shown as they are written', () => {
+  const hosts = (count: number) => Array.from({ length: count }, (_, index) => `h${index}.example`).join(',');
+  const { config, shown } = load({ env: { CAPYBARA_COMMANDS_HOSTS: `${hosts(99)},private:[::1]:80` } });
+  expect(config.commands.hosts).toHaveLength(100);
+  expect(shown['commands.hosts']).toMatch(/^h0\.example, .*, private:\[::1\]:80$/);
+  expect(() => load({ env: { CAPYBARA_COMMANDS_HOSTS: hosts(101) } })).toThrow('must be at most 100 hosts');
+});
+
 describe('wrong values', () => {
   test.each([
     [
@@ -387,6 +400,11 @@ describe('wrong values', () => {
     [
       { CAPYBARA_COMMANDS_USER: '61000:4294967295' },
       'CAPYBARA_COMMANDS_USER (environment) must be uid:gid in numbers, neither of them 0; found "61000:4294967295".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_HOSTS: 'https://example.com' },
+      'CAPYBARA_COMMANDS_HOSTS (environment) must be at most 100 hosts such as registry.npmjs.org, *.example.com:8443 or ' +
+        'private:registry.local:5000, with commas between them; found "https://example.com".',
     ],
     [
       { CAPYBARA_COMMANDS_USER: 'nobody' },

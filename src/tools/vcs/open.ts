@@ -1,4 +1,5 @@
 import { relative } from 'node:path';
+import type { EgressHost } from '../../core/egress.ts';
 import { findWorkingCopy, type VersionControlName } from '../../workspace/working-copy.ts';
 import type { ToolContext } from '../tool.ts';
 import { fossil } from './fossil.ts';
@@ -14,8 +15,11 @@ const SYSTEMS: Readonly<Record<VersionControlName, Vcs>> = {
   ...{ svn: subversion, fossil },
 };
 
-/** The version control that the workspace is under. Throws `VcsError` where there is none. */
-export async function openVcs(context: ToolContext): Promise<{ readonly vcs: Vcs; readonly copy: Copy }> {
+/** The version control that the workspace is under. Throws `VcsError` where there is none. `egress`: hosts that it may reach. */
+export async function openVcs(
+  context: ToolContext,
+  egress: readonly EgressHost[] = [],
+): Promise<{ readonly vcs: Vcs; readonly copy: Copy }> {
   const { workspace, sandbox } = context;
   const found = await findWorkingCopy(workspace);
   if (found === undefined) {
@@ -25,7 +29,15 @@ export async function openVcs(context: ToolContext): Promise<{ readonly vcs: Vcs
   const vcs = SYSTEMS[found.name];
   const { program, title, env, lookEnv, lookUnconfined, looksAtCopy } = vcs;
   const purpose = `the project is under ${title}`;
-  const options = { program, purpose, env, lookEnv, lookUnconfined, copied: looksAtCopy && found.directory };
+  const options = {
+    program,
+    purpose,
+    env,
+    lookEnv,
+    lookUnconfined,
+    egress,
+    copied: looksAtCopy && found.directory,
+  };
   const below = relative(found.directory, workspace.root);
   const copy: Copy = {
     programs: sandboxedPrograms(context, options),

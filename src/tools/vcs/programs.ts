@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { CO_AUTHOR } from '../../core/co-author.ts';
+import type { EgressHost } from '../../core/egress.ts';
 import type { CommandResult } from '../../sandbox/sandbox.ts';
 import { commandPlaces, lookingPlaces } from '../command-places.ts';
 import type { ToolContext } from '../tool.ts';
@@ -32,6 +33,8 @@ export interface ProgramsOptions {
   readonly lookUnconfined?: string | undefined;
   /** A directory of which `look` gets a copy to work in, since the programs write to it. */
   readonly copied?: string | undefined;
+  /** Hosts that `act` may reach. */
+  readonly egress?: readonly EgressHost[];
   /** What the programs may read besides: real absolute paths. */
   readonly readable?: readonly string[];
 }
@@ -82,7 +85,8 @@ async function runAll({ context, options, commands, looks }: Step): Promise<read
   const env = { ...author, ...places.env, ...options.env, ...(looks ? options.lookEnv : {}) };
   const seconds = looks ? LOOK_SECONDS : ACT_SECONDS;
   const readable = [...(places.readable ?? []), ...(options.readable ?? [])];
-  const command = { ...places, readable, script, env, timeoutMs: seconds * 1_000 };
+  const egress = looks ? [] : (options.egress ?? []);
+  const command = { ...places, readable, script, env, egress, timeoutMs: seconds * 1_000 };
   const result = await sandbox.run(command, signal);
   return outputsOf(result, { mark, options, seconds, count: commands.length });
 }

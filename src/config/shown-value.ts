@@ -1,0 +1,25 @@
+/** Values of settings as people are shown them. */
+import { type EgressHost, sayEgressHost } from '../core/egress.ts';
+import { type ConfiguredRule, sayRule } from '../core/permission.ts';
+
+export function shownValue(value: unknown, secret: boolean): string {
+  if (Array.isArray(value)) return value.map(shownItem).join(', ');
+  if (isIds(value)) return `${value.uid}:${value.gid}`;
+  if (!secret) return withoutSecrets(String(value));
+  return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
+}
+
+function isIds(value: unknown): value is { uid: number; gid: number } {
+  return typeof value === 'object' && value !== null && 'uid' in value && 'gid' in value;
+}
+
+function shownItem(item: string | number | ConfiguredRule | EgressHost): string {
+  if (typeof item !== 'object') return String(item);
+  if ('host' in item) return sayEgressHost(item);
+  return `${item.decision} ${item.agent === undefined ? '' : `${item.agent}/`}${sayRule(item)}`;
+}
+
+/** Hides user and password of a URL, and its query, where keys are put too. */
+export function withoutSecrets(text: string): string {
+  return text.replace(/\/\/[^/]*@/, '//***@').replace(/(:\/\/[^?]*)\?.*$/s, '$1?***');
+}
