@@ -9,8 +9,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { probeBubblewrap } from '../../src/sandbox/choose.ts';
 import { UNPRIVILEGED } from '../../src/sandbox/runner.ts';
+import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 
 const probe = await probeBubblewrap(process.env);
@@ -19,6 +21,14 @@ const probe = await probeBubblewrap(process.env);
 export const bubblewrap: string | undefined = probe.works ? probe.program : undefined;
 
 if (!probe.works) console.warn(`Tests of bubblewrap are skipped: ${probe.found}; ${probe.cure}.`);
+
+/** A sandbox as one's own machine has it, with its guard. */
+export function openBubblewrap(options: { readonly leaseMs?: number } = {}): LeasedSandbox {
+  return createBubblewrapSandbox({
+    ...{ environment: process.env, profile: 'local', program: bubblewrap ?? '', killGraceMs: 100 },
+    ...options,
+  });
+}
 
 export interface SandboxPlace {
   /** To be removed. */

@@ -6,6 +6,7 @@ import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { createLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import type { QueueBackend } from '../../src/queue/queue.ts';
+import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
@@ -24,6 +25,8 @@ export interface ChildSettings {
     WorkerOptions,
     'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs' | 'readGraceMs' | 'cloneRetry' | 'repositories'
   >;
+  /** Confines commands by bubblewrap, as on one's own machine. */
+  readonly confined?: true;
   /** Given: it says which points it reaches, and may stop itself at one of them. */
   readonly points?: StopSettings;
 }
@@ -36,9 +39,9 @@ const db = openDatabase({ url, log });
 const backend = await openBackend();
 const bus = createPostgresBus({ url, log });
 const lease = { ...DEFAULT_LEASE, ...options.lease };
-const sandbox = whenNeeded(() =>
-  createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs }),
-);
+const sandbox = settings.confined
+  ? await confined()
+  : whenNeeded(() => createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs }));
 const plain = {
   ...{ db, backend },
   models: createModels({ env: { baseUrl: modelUrl } }),
@@ -57,6 +60,11 @@ process.on('SIGTERM', () => {
 });
 
 /** What is not loaded costs hundreds of starts nothing. */
+async function confined(): Promise<LeasedSandbox> {
+  const { openBubblewrap } = await import('./bubblewrap.ts');
+  return openBubblewrap({ leaseMs: lease.leaseMs });
+}
+
 async function openBackend(): Promise<QueueBackend> {
   if (redisUrl === undefined) {
     const { createPostgresQueueBackend } = await import('../../src/queue/postgres.ts');

@@ -157,12 +157,12 @@ class TestWorld {
   /** A worker in a process of its own; killed after the test. `url`: what it reaches Postgres by. */
   startChild = async (
     options: ChildSettings['options'] = {},
-    { url = this.url, points }: { url?: string; points?: ChildSettings['points'] | undefined } = {},
+    { url = this.url, ...more }: { url?: string } & Pick<ChildSettings, 'points' | 'confined'> = {},
   ): Promise<ChildWorker> => {
     const settings: ChildSettings = {
       ...{ url, modelUrl: this.model.baseUrl, dataDir: join(this.dir, 'data') },
       ...(this.#parts.redisUrl === undefined ? {} : { redisUrl: this.#parts.redisUrl }),
-      ...(points === undefined ? {} : { points }),
+      ...more,
       options: { retry: QUICK_RETRY, cloneRetry: QUICK_RETRY, repositories: OWN_REPOSITORIES, ...options },
     };
     return spawnWorker(settings, (stop) => this.#stops.push(stop));
