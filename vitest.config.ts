@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongFirst } from './tests/support/long-first.ts';
 
 export default defineConfig({
   test: {
@@ -6,6 +7,7 @@ export default defineConfig({
     globalSetup: ['tests/support/global-setup.ts'],
     setupFiles: ['tests/support/leaks.ts'],
     pool: 'forks',
+    sequence: { sequencer: LongFirst },
     // One more than the cores it must do with: much of it waits for leases.
     maxWorkers: 3,
     testTimeout: 30_000,
