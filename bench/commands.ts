@@ -36,7 +36,7 @@ export async function measureCommands(place: string, times: number): Promise<Row
     return [
       spread('true, unconfined', HERE, without),
       spread('true in bubblewrap', HERE, within),
-      more('what bubblewrap adds to true', within, without),
+      more('what bubblewrap adds to true', HERE, [within, without]),
     ];
   } finally {
     await Promise.all([plain.close(), confined.close()]);

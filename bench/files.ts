@@ -176,6 +176,10 @@ async function timed(act: () => Promise<unknown>): Promise<number> {
 }
 
 /** For whoever compares one with another: how much more the first takes, at the median. */
-export function more(what: string, first: readonly number[], second: readonly number[]): Row {
-  return { ...HERE, what, unit: 'ms', n: first.length, p50: quantile(first, 0.5) - quantile(second, 0.5) };
+export function more(
+  what: string,
+  { backend }: Pick<Row, 'backend'>,
+  [first, second]: readonly [readonly number[], readonly number[]],
+): Row {
+  return { backend, what, unit: 'ms', n: first.length, p50: quantile(first, 0.5) - quantile(second, 0.5) };
 }

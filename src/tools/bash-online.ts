@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type EgressHost, sayEgressHost } from '../core/egress.ts';
-import { DEFAULT_TIMEOUT_SECONDS, describeResult, MAX_TIMEOUT_SECONDS } from './bash.ts';
+import { COMMAND, DEFAULT_TIMEOUT_SECONDS, describeResult } from './bash.ts';
 import { commandPlaces } from './command-places.ts';
 import { defineTool, type Tool } from './tool.ts';
 
@@ -15,16 +15,7 @@ export function bashOnlineTool(hosts: readonly EgressHost[]): Tool {
       'Runs a command as bash does, and lets it reach these hosts by HTTP and HTTPS: ' +
       `${hosts.map(sayEgressHost).join(', ')}. The variables http_proxy and https_proxy say how; programs that do not heed them reach nothing. ` +
       'For what needs the network, such as installing dependencies; use bash for all else.',
-    parameters: z.strictObject({
-      command: z.string().min(1).describe('The script for bash -c.'),
-      description: z.string().optional().describe('What it does, in a few words, for the people who watch.'),
-      timeout: z
-        .int()
-        .min(1)
-        .max(MAX_TIMEOUT_SECONDS)
-        .optional()
-        .describe(`Seconds it may take; ${DEFAULT_TIMEOUT_SECONDS} where left out.`),
-    }),
+    parameters: z.strictObject(COMMAND),
     effect: 'external',
     needs: 'bash',
     async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS }, { workspace, sandbox, signal, onOutput }) {

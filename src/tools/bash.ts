@@ -7,6 +7,18 @@ import { defineTool, type ToolContext, type ToolOutcome } from './tool.ts';
 export const DEFAULT_TIMEOUT_SECONDS = 30;
 export const MAX_TIMEOUT_SECONDS = 600;
 
+/** What every command is asked for with. */
+export const COMMAND = {
+  command: z.string().min(1).describe('The script for bash -c.'),
+  description: z.string().optional().describe('What it does, in a few words, for the people who watch.'),
+  timeout: z
+    .int()
+    .min(1)
+    .max(MAX_TIMEOUT_SECONDS)
+    .optional()
+    .describe(`Seconds it may take; ${DEFAULT_TIMEOUT_SECONDS} where left out.`),
+};
+
 export const bashTool = defineTool({
   name: 'bash',
   description:
@@ -14,14 +26,7 @@ export const bashTool = defineTool({
     'that asks gets the end of its input. When the command ends, all it started ends too, background processes included. What is to go on, ' +
     'such as a server, runs with background: the answer then names it (bg_1), and bash_poll, bash_input and bash_kill take that name.',
   parameters: z.strictObject({
-    command: z.string().min(1).describe('The script for bash -c.'),
-    description: z.string().optional().describe('What it does, in a few words, for the people who watch.'),
-    timeout: z
-      .int()
-      .min(1)
-      .max(MAX_TIMEOUT_SECONDS)
-      .optional()
-      .describe(`Seconds it may take; ${DEFAULT_TIMEOUT_SECONDS} where left out.`),
+    ...COMMAND,
     background: z
       .boolean()
       .optional()
