@@ -3,6 +3,7 @@
  * and Redis. One that ends is started again, as a service manager would.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { afterAwake } from './awake.ts';
 import { type Child, startChild } from './child.ts';
 import { APIS, clockOffsetMs, type Line, SLOTS, type SlotName } from './plan.ts';
 import type { ProcessOrder } from './process.ts';
@@ -39,6 +40,7 @@ export class Fleet {
   readonly #options: FleetOptions;
   readonly #slots = new Map<SlotName, LiveSlot>();
   readonly #supervised: Promise<void>[] = [];
+  readonly #lastLine = new Map<SlotName, string>();
   #closing = false;
   /** Ends that no fault asked for. */
   readonly deaths: string[] = [];
@@ -95,12 +97,14 @@ export class Fleet {
       [...this.#slots.values()].map(async ({ name, child }) => {
         child.signal('SIGCONT');
         child.signal('SIGTERM');
-        const late = setTimeout(() => {
-          killed.push(`${name} did not stop within ${POLITE_MS / 1000} s`);
+        const inTime = afterAwake(POLITE_MS, () => {
+          killed.push(
+            `${name} did not stop within ${POLITE_MS / 1000} s; logged last: ${this.#lastLine.get(name)}`,
+          );
           void child.kill();
-        }, POLITE_MS);
+        });
         await child.ended;
-        clearTimeout(late);
+        inTime();
       }),
     );
     await Promise.all(this.#supervised);
@@ -155,7 +159,10 @@ export class Fleet {
     return startChild(name.startsWith('api') ? './api-process' : './worker-process', {
       args: [JSON.stringify(order)],
       env: { ...env, DATABASE_URL: through('postgres'), REDIS_URL: through('redis') },
-      onLine: (line) => onLine(name, line),
+      onLine: (line) => {
+        this.#lastLine.set(name, line);
+        onLine(name, line);
+      },
     });
   }
 }

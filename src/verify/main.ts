@@ -2,7 +2,8 @@
  * The proof's main file. Starts two APIs and three workers from their real main modules against a database of its own, loads
  * them, breaks what can break as the seed says, and tells what became of every task, step, request and effect.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -60,7 +61,8 @@ export interface Proof extends Verdict {
 export async function prove(options: ProofOptions): Promise<Proof | undefined> {
   const place = mkdtempSync(join(tmpdir(), 'capybara-verify-'));
   const parts = new Parts();
-  parts.add(() => rmSync(place, { recursive: true, force: true }));
+  // The other backend's proof may go on meanwhile, and its relays are here.
+  parts.add(() => rm(place, { recursive: true, force: true }));
   try {
     return await new Run(options, place, parts).run();
   } catch (error) {

@@ -34,7 +34,10 @@ export async function runProcess(start: Start): Promise<void> {
   });
   process.once('SIGTERM', () => {
     program.stop().then(
-      () => process.stdin.destroy(),
+      () => {
+        log.info({}, 'stopped');
+        process.stdin.destroy();
+      },
       (error: unknown) => {
         process.stderr.write(`${String(error)}\n`);
         process.exit(1);

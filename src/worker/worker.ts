@@ -31,6 +31,7 @@ import { SeenCache } from './seen-cache.ts';
 import { checkoutHost } from './session-files.ts';
 import type { Shell } from './shell.ts';
 import { atMost } from './slots.ts';
+import { inStages } from './stages.ts';
 import { DEFAULT_SWEEP, Sweeper, type SweepTiming } from './sweeper.ts';
 
 export interface WorkerOptions {
@@ -221,15 +222,22 @@ class LiveWorker implements RunningWorker {
     const idle = this.#consumer?.pause();
     this.#hurry.abort();
     for (const run of this.#runs) this.#drain(run);
-    await idle;
-    await Promise.all(this.#pointed.values());
-    await this.#shell.background.close('drain');
-    this.#closing.abort();
-    await this.#sweeper.close();
-    await this.#startingOver;
-    // Together: each waits a moment for a Postgres that may be away.
-    const closing = [this.#closeQueue(), this.#unsubscribe?.(), this.#lease?.close()];
-    await Promise.all([...closing, this.#snapshots.close()]);
+    await inStages(this.#options.log, {
+      'turns in hand': () => idle,
+      'turns pointed here': () => Promise.all(this.#pointed.values()),
+      'commands in the background': () => this.#shell.background.close('drain'),
+      sweeper: () => {
+        this.#closing.abort();
+        return this.#sweeper.close();
+      },
+      'starting over': () => this.#startingOver,
+      // Together: each waits a moment for a Postgres that may be away.
+      connections: () =>
+        Promise.all([
+          ...[this.#closeQueue(), this.#unsubscribe?.(), this.#lease?.close()],
+          this.#snapshots.close(),
+        ]),
+    });
   }
 
   async #closeQueue(): Promise<void> {
