@@ -1,5 +1,4 @@
 /** A worker: takes wake-ups from the queue, runs turns, keeps its lease, sweeps, and stops politely. */
-import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from '../bus/bus.ts';
@@ -12,7 +11,6 @@ import type { QueueBackend, TurnConsumer, TurnJob } from '../queue/queue.ts';
 import type { BackgroundLimits } from '../sandbox/background-process.ts';
 import type { LeasedSandbox, Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
-import type { Patience } from '../store/patience.ts';
 import { attemptStates } from '../store/workers.ts';
 import type { Registry } from '../tools/registry.ts';
 import { openCheckout } from '../workspace/checkouts.ts';
@@ -23,6 +21,7 @@ import { Background } from './background.ts';
 import { ImageCache } from './image-cache.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
+import { patient, sweeping } from './patient.ts';
 import { ProfileCache } from './profile-cache.ts';
 import { cloner, type RepositorySettings } from './provision.ts';
 import type { Run } from './run.ts';
@@ -78,12 +77,6 @@ export interface RunningWorker {
 const DRAIN_GRACE_MS = 5_000;
 /** A file is read in one or two. An answer took seconds to come, so that a crash in these is no more likely to cost it. */
 const READ_GRACE_MS = 5;
-/** How long a worker that stops waits for a Postgres that is away, to hand its turns back. */
-const STOP_PATIENCE_MS = 2_000;
-/** The sweeper says that Postgres is away this often. */
-const SWEEP_PATIENCE_MS = 30_000;
-/** What a sweep in hand gets to end when the worker stops: what it leaves, others find. */
-const SWEEP_GOODBYE_MS = 500;
 
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const worker = new LiveWorker(options);
@@ -94,21 +87,6 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     await worker.stop();
     throw error;
   }
-}
-
-/** A turn in hand outlasts an outage of Postgres: what was paid for is written when Postgres is back. */
-function patient(db: Database, signal: AbortSignal): Database {
-  return hurried(db, { ms: Number.POSITIVE_INFINITY, hurry: { signal, ms: STOP_PATIENCE_MS } });
-}
-
-function sweeping(db: Database, signal: AbortSignal): Database {
-  return hurried(db, { ms: SWEEP_PATIENCE_MS, hurry: { signal, ms: SWEEP_GOODBYE_MS } });
-}
-
-function hurried(db: Database, patience: Required<Omit<Patience, 'totalMs'>>): Database {
-  // Each statement in hand listens to it.
-  setMaxListeners(0, patience.hurry.signal);
-  return db.within(patience);
 }
 
 class LiveWorker implements RunningWorker {
