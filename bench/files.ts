@@ -33,7 +33,7 @@ export async function measureFiles(
   return rows;
 }
 
-/** A repository with a commit of all its files, of about 2 kB each. */
+/** A repository with a commit of all its files, of about 2 kB each, its objects in a pack as a clone has them. */
 function growTree(tree: string, count: number): void {
   for (let index = 0; index < count; index += 1) {
     const path = pathOf(tree, index);
@@ -44,6 +44,7 @@ function growTree(tree: string, count: number): void {
   git('init', '--quiet');
   git('add', '.');
   git('-c', 'user.name=bench', '-c', 'user.email=bench@localhost', 'commit', '--quiet', '--message', 'All');
+  git('gc', '--quiet');
 }
 
 function pathOf(tree: string, index: number): string {

@@ -28,6 +28,8 @@ const TICKS = 'while :; do echo tick >> ticks; sleep 0.05; done';
 
 describe.each(kinds)('on $kind, a background command', (kind) => {
   const world = useWorld(kind);
+  /** What the queue has no part in. */
+  const once = test.runIf(kind.kind === 'postgres');
   const tools = [
     'bash',
     'bash_poll',
@@ -118,7 +120,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect(world.read(task, 'ticks')).toBe(before);
   });
 
-  test('is typed into in one turn, polled in another and killed in a third', async () => {
+  once('is typed into in one turn, polled in another and killed in a third', async () => {
     await world.startWorker();
     const task = await world.submit({
       tools,
@@ -163,38 +165,41 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect((await processes(task)).map(({ end }) => end)).toEqual(['exit 3']);
   });
 
-  test('dies with its killed worker; the files are those of the last record, and the model is told once', async () => {
-    const child = await world.startChild({ lease: SHORT_LEASE });
-    const task = await world.submit({
-      tools,
-      script: sequence([
-        background(`setsid -w bash -c '${TICKS}'`),
-        call('note', { text: 'kept' }),
-        call('endless_read', {}),
-        call('bash_poll', { id: 'bg_1' }),
-        call('look', { text: 'on' }),
-        say('Done.'),
-      ]),
-    });
-    await child.hears('started endless_read');
-    const [head] = await world.db.sql<{ head: string }>`
+  once(
+    'dies with its killed worker; the files are those last recorded, and the model is told once',
+    async () => {
+      const child = await world.startChild({ lease: SHORT_LEASE });
+      const task = await world.submit({
+        tools,
+        script: sequence([
+          background(`setsid -w bash -c '${TICKS}'`),
+          call('note', { text: 'kept' }),
+          call('endless_read', {}),
+          call('bash_poll', { id: 'bg_1' }),
+          call('look', { text: 'on' }),
+          say('Done.'),
+        ]),
+      });
+      await child.hears('started endless_read');
+      const [head] = await world.db.sql<{ head: string }>`
       SELECT w.head FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${task.sessionId}`;
-    await goesOn(task);
-    const before = ticks(task);
-    child.kill('SIGKILL');
-    await child.ended;
-    await nothingRuns(task);
-    const peer = await world.startWorker({ lease: SHORT_LEASE });
-    // It runs the read again, which never ends: so it is cancelled there.
-    await world.hears('started endless_read');
-    expect(ticks(task)).toBeLessThan(before);
-    const now = await world.db.sql<{ head: string }>`
+      await goesOn(task);
+      const before = ticks(task);
+      child.kill('SIGKILL');
+      await child.ended;
+      await nothingRuns(task);
+      const peer = await world.startWorker({ lease: SHORT_LEASE });
+      // It runs the read again, which never ends: so it is cancelled there.
+      await world.hears('started endless_read');
+      expect(ticks(task)).toBeLessThan(before);
+      const now = await world.db.sql<{ head: string }>`
       SELECT w.head FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${task.sessionId}`;
-    expect(now).toEqual([head]);
-    await world.cancel(task);
-    expect(await processes(task)).toEqual([{ number: 1, end: 'task', here: false }]);
-    expect(peer.id).toBe((await workersOf(task)).at(-1));
-  });
+      expect(now).toEqual([head]);
+      await world.cancel(task);
+      expect(await processes(task)).toEqual([{ number: 1, end: 'task', here: false }]);
+      expect(peer.id).toBe((await workersOf(task)).at(-1));
+    },
+  );
 
   test.each([
     ['killed', 'SIGKILL'],
@@ -286,7 +291,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     },
   );
 
-  test('ends when nobody works on its session for long; the model is told, and its files stay', async () => {
+  once('ends when nobody works on its session for long; the model is told, and its files stay', async () => {
     await world.startWorker({ background: { idleMs: 400 } });
     const task = await world.submit({
       ...asking,
@@ -365,7 +370,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect((await processes(task)).map(({ end }) => end)).toEqual(['lost']);
   });
 
-  test('in the user’s own directory is ended with its worker, and what it wrote is theirs', async () => {
+  once('in the user’s own directory is ended with its worker, and what it wrote is theirs', async () => {
     const child = await world.startChild({ lease: SHORT_LEASE });
     const task = await world.submit({
       ...asking,
@@ -397,7 +402,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect(world.notes(task)).toEqual(['a', 'b']);
   });
 
-  test('is judged as any command, and what is typed into it by the rules for commands', async () => {
+  once('is judged as any command, and what is typed into it by the rules for commands', async () => {
     await world.startWorker();
     const task = await world.submit({
       tools,
@@ -418,7 +423,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect(said[3]).not.toContain('force');
   });
 
-  test('is typed into only where a person says so each time, in mode safe without a sandbox', async () => {
+  once('is typed into only where a person says so each time, in mode safe without a sandbox', async () => {
     await world.startWorker();
     const task = await world.submit({
       tools,
