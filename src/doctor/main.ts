@@ -1,7 +1,5 @@
 /** What is wrong on this machine, and how to mend it: the checks behind `capybara doctor`. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { rgPath } from '@vscode/ripgrep';
 import { Client } from 'pg';
 import { type Config, commandEnvironment } from '../config.ts';
@@ -10,15 +8,10 @@ import { silentLog } from '../log.ts';
 import { connectRedis, disconnectRedis, redisTarget } from '../redis.ts';
 import { decideSandbox, sandboxSentence } from '../sandbox/choose.ts';
 import type { Profile } from '../sandbox/view.ts';
+import { type Check, directory } from './check.ts';
+import { sharedSnapshots } from './shared-snapshots.ts';
 
-export interface Check {
-  readonly name: string;
-  /** `wrong` must be mended; a `warning` is worth knowing. */
-  readonly state: 'ok' | 'warning' | 'wrong';
-  /** A sentence without its stop. */
-  readonly found: string;
-  readonly cure?: string;
-}
+export type { Check } from './check.ts';
 
 const ANSWER_TIMEOUT_MS = 5_000;
 
@@ -29,7 +22,11 @@ export async function examine(config: Config): Promise<Check[]> {
     sandbox(config, profile),
     program('ripgrep', rgPath, 'install Capybara anew: ripgrep comes with it'),
     program('git', 'git', 'install git'),
-    Promise.resolve(dataDirectory(config.dataDir)),
+    directory('data directory', {
+      path: config.dataDir,
+      cure: 'set CAPYBARA_DATA_DIR to a directory of your own',
+    }),
+    ...(config.snapshots === undefined ? [] : [sharedSnapshots(config.snapshots)]),
     ...(config.databaseUrl === undefined ? [] : [postgres('Postgres', config.databaseUrl)]),
     ...(config.databaseDirectUrl === undefined
       ? []
@@ -58,25 +55,6 @@ async function program(name: string, path: string, cure: string): Promise<Check>
       else resolve({ name, state: 'ok', found: stdout.split('\n')[0] ?? '' });
     });
   });
-}
-
-/** The directory itself, or where it would be made. */
-function dataDirectory(path: string): Check {
-  const name = 'data directory';
-  const cure = 'set CAPYBARA_DATA_DIR to a directory of your own';
-  const place = nearest(path);
-  try {
-    if (!statSync(place).isDirectory())
-      return { name, state: 'wrong', found: `${place} is not a directory`, cure };
-    accessSync(place, constants.W_OK | constants.X_OK);
-  } catch (error) {
-    return { name, state: 'wrong', found: `${place} is not writable (${messageOf(error)})`, cure };
-  }
-  return { name, state: 'ok', found: place === path ? `${path} is writable` : `${path} can be made` };
-}
-
-function nearest(path: string): string {
-  return existsSync(path) || dirname(path) === path ? path : nearest(dirname(path));
 }
 
 async function postgres(name: string, url: string): Promise<Check> {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -28,11 +29,7 @@ test('doctor says what is in force, and that nothing must be mended', {
 });
 
 test('doctor --json finds what must be mended', { timeout: CLI_TIMEOUT_MS }, async () => {
-  // A port that nobody listens on any more.
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
+  const port = await unusedPort();
   const file = join(place.path, 'file');
   writeFileSync(file, '');
   const env = {
@@ -68,3 +65,31 @@ test.runIf(bubblewrap !== undefined)(
     expect(stdout).toMatch(/^✓ sandbox: Commands run in bubblewrap \(local\): \S+ \d+\.\d+\S* works here/);
   },
 );
+
+test('doctor tries what hosts share snapshots in, and shows no password', {
+  timeout: 2 * CLI_TIMEOUT_MS,
+}, async () => {
+  const stateWith = async (snapshots: string) => {
+    const { stdout } = await place.run(['doctor', '--json'], { env: { CAPYBARA_SNAPSHOTS: snapshots } });
+    expect(stdout).not.toContain('secret');
+    return stateOf(stdout)['shared snapshots'];
+  };
+  const bare = join(place.path, 'bare.git');
+  execFileSync('git', ['init', '--quiet', '--bare', bare]);
+  const file = join(place.path, 'no-directory');
+  writeFileSync(file, '');
+  const refused = await unusedPort();
+  expect(await stateWith(join(place.path, 'shared'))).toBe('ok');
+  expect(await stateWith(`file://${bare}`)).toBe('ok');
+  expect(await stateWith(join(file, 'shared'))).toBe('wrong');
+  expect(await stateWith(`http://me:secret@127.0.0.1:${refused}/x.git`)).toBe('wrong');
+});
+
+/** A port that nobody listens on any more. */
+async function unusedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
