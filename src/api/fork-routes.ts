@@ -1,5 +1,7 @@
 /** `POST /v1/sessions/:id/fork`: a session of its own that goes on from a point of another, with its files. */
+import { existsSync } from 'node:fs';
 import { newId } from '../clock.ts';
+import { projectRules } from '../config.ts';
 import { toPublicId } from '../core/id.ts';
 import {
   forkSession,
@@ -18,6 +20,7 @@ import { badRequest, conflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showSession } from './show.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { uploadedRules } from './uploaded-files.ts';
 import { ForkSession, Session } from './wire.ts';
 
 export function forkRoutes(deps: ApiDeps): Route[] {
@@ -109,8 +112,23 @@ export function foundPoint(id: string, { turn, entry }: PointWanted, point: Poin
 async function filesAt(deps: ApiDeps, { files }: LogPoint): Promise<Omit<LogPoint['files'], 'path'>> {
   const { path, ...row } = files;
   if (row.kind !== 'local') return row;
-  const head = row.head ?? (await snapshotOf(deps, { path: path ?? '', lineage: row.lineage }));
-  return { kind: 'empty', source: null, lineage: row.lineage, base: row.base ?? head, head };
+  const { lineage } = row;
+  const head = row.head ?? (await snapshotOf(deps, { path: path ?? '', lineage }));
+  const rules = await rulesOf(deps, { path: path ?? '', lineage, head });
+  return { kind: 'empty', source: null, rules, lineage, base: row.base ?? head, head };
+}
+
+/**
+ * What binds the agents in a person's directory binds those in its copy, where they may edit the file as they please: as the
+ * directory says now; where this API cannot look there, as the copied files do.
+ */
+async function rulesOf(
+  deps: ApiDeps,
+  { path, lineage, head }: { readonly path: string; readonly lineage: string; readonly head: string },
+): Promise<LogPoint['files']['rules']> {
+  const isHere = deps.allowLocal !== false && existsSync(path);
+  const rules = isHere ? projectRules(path) : await uploadedRules(deps, { lineage, base: head });
+  return rules.length === 0 ? null : rules;
 }
 
 /** A session that has changed nothing yet never recorded what a person's directory holds: that is what is there now. */

@@ -87,7 +87,7 @@ function hashOf(body: CreateTask): string {
 
 /**
  * Read once, here: an agent may edit the file, and changes nothing for its own task. Those of a repository are read when it is
- * cloned (`worker/provision.ts`).
+ * cloned (`worker/provision.ts`), those of a copy of a person's own directory when it is made (`fork-routes.ts`).
  */
 async function rulesOfProject(
   deps: ApiDeps,
@@ -95,8 +95,12 @@ async function rulesOfProject(
   session: TaskSession,
 ): Promise<readonly ConfiguredRule[]> {
   const { id } = session;
-  const files = 'workspace' in session ? session.workspace : await readSessionFiles(deps.db, { teamId, id });
-  const { kind, path, lineage, base } = files ?? {};
+  const isNew = 'workspace' in session;
+  const files = isNew
+    ? { ...session.workspace, rules: null }
+    : await readSessionFiles(deps.db, { teamId, id });
+  const { kind, path, lineage, base, rules } = files ?? {};
+  if (rules != null) return rules;
   if (kind === 'upload' && lineage && base) return uploadedRules(deps, { lineage, base });
   return path == null ? [] : projectRules(path);
 }

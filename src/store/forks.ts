@@ -1,7 +1,7 @@
 /** Points in a session's log, and sessions that branch off there. Ids are UUIDs, minted by the caller, so that each may be repeated. */
 import type { TextPart } from '../core/entry.ts';
 import type { Database } from './database.ts';
-import type { WorkspaceRow } from './turns.ts';
+import type { SessionFiles } from './views-files.ts';
 
 /** Where in a log: behind a turn (counted over all answers), or an entry; both left out: behind all that is settled. */
 export interface PointWanted {
@@ -16,7 +16,7 @@ export interface LogPoint {
   readonly owner: string;
   readonly title: string;
   /** The session's files; `head`: as they were at that point, null where nothing was recorded. */
-  readonly files: Omit<WorkspaceRow, 'id'>;
+  readonly files: Omit<SessionFiles, 'id'>;
 }
 
 export type PointOutcome =
@@ -39,7 +39,7 @@ export interface Fork {
   /** `owner` and `position` of the point. */
   readonly from: string;
   readonly at: number;
-  readonly workspace: Omit<WorkspaceRow, 'path'>;
+  readonly workspace: Omit<SessionFiles, 'path'>;
   /** What the model is told before it goes on. */
   readonly notice: readonly TextPart[];
 }

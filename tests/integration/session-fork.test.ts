@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -149,6 +149,57 @@ describe('a fork', () => {
     await it.run('Change it.', [write('mine', 'changed'), say('Done.')], { sessionId: json.id });
     expect(readFileSync(join(path, 'mine'), 'utf8')).toBe('mine');
     expect((await it.ask('GET', `/v1/sessions/${json.id}/diff`)).text).toContain('-mine');
+  });
+
+  describe('of a directory of the user’s', () => {
+    const RULES = 'permissions:\n  "write_file(secret/**)": deny\n';
+    const withRules = (rules = RULES) => {
+      const path = mkdtempSync(join(place, 'user-'));
+      mkdirSync(join(path, '.capybara'));
+      writeFileSync(join(path, '.capybara', 'config.yaml'), rules);
+      return path;
+    };
+    const resultsIn = async (id: string) =>
+      (await entriesOf(id)).flatMap(({ kind, parts }) => (kind === 'tool_result' ? [parts[0]?.text] : []));
+    const DENIED = 'Denied: The rule write_file(secret/**) forbids it.';
+    /** An agent takes the rules out of the file, then does what they forbid: in one task, and in the next. */
+    const triesAsIn = async (sessionId: string) => {
+      const steps = [write('.capybara/config.yaml', ''), write('secret/a', 'x'), say('Tried.')];
+      await it.run('Try it.', steps, { sessionId });
+      await it.run('Try again.', [write('secret/a', 'x'), say('Tried.')], { sessionId });
+      return (await resultsIn(sessionId)).slice(-3);
+    };
+    const REFUSED = [expect.stringMatching(/^Overwrote/), DENIED, DENIED];
+
+    test('is bound by the rules of the project there, and so is a fork of it', async () => {
+      const path = withRules();
+      const source = await threeWrites({ workspace: { kind: 'local', path } });
+      const { json } = await fork(source, { turn: 1 });
+      expect(await triesAsIn(json.id)).toEqual(REFUSED);
+      expect(await triesAsIn((await fork(json.id)).json.id)).toEqual(REFUSED);
+    });
+
+    test('is bound as the directory says when it is made', async () => {
+      const path = withRules('');
+      const source = await threeWrites({ workspace: { kind: 'local', path } });
+      const before = (await fork(source)).json;
+      writeFileSync(join(path, '.capybara', 'config.yaml'), RULES);
+      const after = (await fork(source, { turn: 1 })).json;
+      expect(await triesAsIn(after.id)).toEqual(REFUSED);
+      expect(await triesAsIn(before.id)).not.toContain(DENIED);
+      writeFileSync(join(path, '.capybara', 'config.yaml'), 'permissions:\n  bash: allow\n');
+      expect([(await fork(source)).status, (await fork(source)).json.code]).toEqual([
+        400,
+        'config_not_allowed',
+      ]);
+    });
+
+    test('is bound as the copied files say where the directory is gone', async () => {
+      const path = withRules();
+      const source = await threeWrites({ workspace: { kind: 'local', path } });
+      rmSync(path, { recursive: true });
+      expect(await triesAsIn((await fork(source)).json.id)).toEqual(REFUSED);
+    });
   });
 
   test('under one key is one, also where the log has grown since', async () => {

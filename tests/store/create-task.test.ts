@@ -130,7 +130,7 @@ describe('create_task', () => {
       workspace: [
         {
           '+': {
-            ...{ ...owner, id: workspaceId, kind: 'local', path: '/srv/project', source: null },
+            ...{ ...owner, id: workspaceId, kind: 'local', path: '/srv/project', source: null, rules: null },
             ...{ lineage: session.id, base: null, head: null },
           },
         },

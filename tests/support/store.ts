@@ -184,6 +184,7 @@ export function forkOf({ teamId, userId }: Store, sessionId: string, change: Par
       id: newId(),
       kind: 'empty' as const,
       source: null,
+      rules: null,
       lineage: sessionId,
       base: null,
       head: null,

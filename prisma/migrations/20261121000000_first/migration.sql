@@ -59,6 +59,7 @@ CREATE TABLE "workspace" (
     "kind" TEXT NOT NULL,
     "path" TEXT,
     "source" JSONB,
+    "rules" JSONB,
     "lineage" UUID NOT NULL,
     "base" TEXT,
     "head" TEXT,
@@ -477,6 +478,7 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 -- States: the unions of src/core, kept a second time (STYLE 4).
 ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
   kind IN ('local', 'git', 'upload', 'empty') AND (path IS NOT NULL) = (kind = 'local') AND (source IS NOT NULL) = (kind IN ('git', 'upload'))
+  AND (rules IS NULL OR kind = 'empty')
 );
 
 ALTER TABLE "session" ADD CONSTRAINT "session_forked" CHECK ((forked_from IS NULL) = (forked_at IS NULL) AND forked_at >= 0);

@@ -1,7 +1,7 @@
 -- fork_session: nothing → session that goes on from a point of another's log, with its files.
 --
--- Guard: the other is the team's, and its log reaches so far. p_fork: {id, title, from, at, workspace: {id, kind, source, lineage, base,
--- head}, notice}; from: the session whose own entry stands at that position (log_point); notice: what the model is told first.
+-- Guard: the other is the team's, and its log reaches so far. p_fork: {id, title, from, at, workspace: {id, kind, source, rules, lineage,
+-- base, head}, notice}; from: the session whose own entry stands at that position (log_point); notice: what the model is told first.
 -- Returns: {outcome: 'forked', sessionId, seq} | {outcome: 'repeated', sessionId}: by the workspace's id | {outcome: 'not_found'}
 -- Races: the other's log only grows, so nothing of it is locked. A repeat whose first try still runs waits on the new workspace's key.
 CREATE FUNCTION fork_session(p_team uuid, p_user uuid, p_fork jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -13,9 +13,9 @@ BEGIN
      OR v_at >= next_position((p_fork->>'from')::uuid) THEN
     RETURN jsonb_build_object('outcome', 'not_found');
   END IF;
-  INSERT INTO workspace (id, team_id, kind, source, lineage, base, head)
-  SELECT w.id, p_team, w.kind, w.source, w.lineage, w.base, w.head
-    FROM jsonb_to_record(p_fork->'workspace') AS w (id uuid, kind text, source jsonb, lineage uuid, base text, head text)
+  INSERT INTO workspace (id, team_id, kind, source, rules, lineage, base, head)
+  SELECT w.id, p_team, w.kind, w.source, w.rules, w.lineage, w.base, w.head
+    FROM jsonb_to_record(p_fork->'workspace') AS w (id uuid, kind text, source jsonb, rules jsonb, lineage uuid, base text, head text)
   ON CONFLICT (id) DO NOTHING;
   IF NOT FOUND THEN
     RETURN (SELECT jsonb_build_object('outcome', 'repeated', 'sessionId', id) FROM session WHERE workspace_id = (p_fork#>>'{workspace,id}')::uuid);
