@@ -53,6 +53,8 @@ export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
  * - `revert`: a person took the log back: from here on what stands between position `to` and it is left out.
  * - `assistant`: a model answer.
  * - `tool_result`: what a call returned; `callId` names the `tool` part that asked.
+ *
+ * `noted`: what Capybara keeps with it, and the model does not see.
  */
 export type Entry =
   | { readonly kind: 'user'; readonly position: number; readonly parts: readonly TextPart[] }
@@ -75,7 +77,17 @@ export type Entry =
       readonly parts: readonly ResultPart[];
       readonly callId: string;
       readonly status: ClosedCallStatus;
+      readonly noted?: Noted;
     };
+
+/** What the agent knows of its workspace's files from an entry on. */
+export interface Noted {
+  /** Files that the call showed it, or made, in that order. */
+  readonly seen?: readonly SeenFile[];
+}
+
+/** A path from the workspace's root, and the version that was shown or made; without one the file is gone. */
+export type SeenFile = readonly [path: string, version?: string];
 
 /** An entry before the store has given it its position. */
 export type NewEntry = Entry extends infer E ? (E extends Entry ? Omit<E, 'position'> : never) : never;

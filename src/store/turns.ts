@@ -8,6 +8,7 @@ import type {
   Effect,
   Entry,
   NewEntry,
+  Noted,
   Part,
   ResultPart,
   StopReason,
@@ -123,6 +124,7 @@ export interface CallResult {
   readonly id: string;
   readonly status: ClosedCallStatus;
   readonly parts: readonly ResultPart[];
+  readonly noted?: Noted;
   readonly durationMs?: number;
   /** SHA-256 (hexadecimal) of the stored output, where the model sees it cut. */
   readonly outputHash?: string;

@@ -2,7 +2,7 @@
  * Performs a turn's calls. The order of commits is what accounts for effects (promise 3): a call that changes something
  * begins only after a commit says `started`; what was started by an attempt that is gone never runs again here.
  */
-import type { FilePart } from '../core/entry.ts';
+import type { FilePart, SeenFile } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
 import { truncateForModel } from '../core/truncate.ts';
 import { type Call, type CallReport, startsByCommit } from '../core/turn.ts';
@@ -10,6 +10,7 @@ import { putOutput, readOutputPage } from '../store/outputs.ts';
 import { type CallResult, recordResults } from '../store/turns.ts';
 import { READ_OUTPUT } from '../tools/read-output.ts';
 import type { OutputRange, ToolImage, ToolOutcome } from '../tools/tool.ts';
+import { CallSeen } from '../workspace/seen-files.ts';
 import { handBack } from './end-turn.ts';
 import { pathsNamed, refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
@@ -103,17 +104,18 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   const outcome = call.effect === 'read' ? await read(shell, run, call) : await change(shell, run, call);
   if (outcome === undefined) return undefined;
   const durationMs = Math.round(performance.now() - began);
-  const { status, text, images = [], ...files } = outcome;
+  const { status, text, images = [], seen = [], ...files } = outcome;
   const { parts, ...whole } = await shown(shell, run, { call, whole: text });
   const shownImages = await Promise.all(images.map((image) => stored(shell, image)));
-  return { id: call.id, status, durationMs, ...files, ...whole, parts: [...parts, ...shownImages] };
+  const noted = seen.length === 0 ? {} : { noted: { seen } };
+  return { id: call.id, status, durationMs, ...noted, ...files, ...whole, parts: [...parts, ...shownImages] };
 }
 
 async function read(shell: Shell, run: Run, call: Call): Promise<Changed | undefined> {
   // One that waited for others to end must not begin in a run that is over.
   if (run.signal.aborted) return undefined;
-  const outcome = await execute(shell, run, { call, signal: run.signal });
-  return run.signal.aborted ? undefined : closed(outcome);
+  const { outcome, seen } = await execute(shell, run, { call, signal: run.signal });
+  return run.signal.aborted ? undefined : { ...closed(outcome), seen };
 }
 
 async function change(shell: Shell, run: Run, call: Call): Promise<Changed | undefined> {
@@ -129,14 +131,14 @@ async function change(shell: Shell, run: Run, call: Call): Promise<Changed | und
   const checkout = await run.workspace(shell.openWorkspace);
   checkout.disturb();
   const signal = isCommitted ? run.changesSignal : run.signal;
-  const outcome = await execute(shell, run, { call, signal });
+  const { outcome, seen } = await execute(shell, run, { call, signal });
   if (outcome === LEFT_BEHIND) checkout.abandon();
   const written = await pathsNamed(shell, call, checkout);
-  if (!signal.aborted) return recorded(run, checkout, { ...closed(outcome), written });
+  if (!signal.aborted) return recorded(run, checkout, { ...closed(outcome), seen, written });
   // It runs again, from the files as they were.
   if (!isCommitted && (run.stopped === 'drain' || run.stopped === 'lost')) return undefined;
   const text = `${outcome.text}\n[interrupted: ${why(run)}]`;
-  return recorded(run, checkout, { ...closed(outcome), status: 'interrupted', text, written });
+  return recorded(run, checkout, { ...closed(outcome), status: 'interrupted', text, seen, written });
 }
 
 function why({ stopped = 'drain' }: Run): string {
@@ -161,33 +163,45 @@ const WHY = {
   lost: 'the worker lost the turn',
 } as const;
 
+interface Executed {
+  readonly outcome: ToolOutcome;
+  /** Files that the call showed or made. */
+  readonly seen: readonly SeenFile[];
+}
+
+function unseen(outcome: ToolOutcome): Executed {
+  return { outcome, seen: [] };
+}
+
 async function execute(
   shell: Shell,
   run: Run,
   act: { readonly call: Call; readonly signal: AbortSignal },
-): Promise<ToolOutcome> {
+): Promise<Executed> {
   const { rootId, sessionId, taskId, number } = run.turn;
   const { id, callId, name, arguments: args } = act.call;
-  if (!run.profile.tools.includes(name)) return unknownTool(name, run.profile.tools);
+  if (!run.profile.tools.includes(name)) return unseen(unknownTool(name, run.profile.tools));
   const live = new LiveText((text) =>
     shell.bus.publish({ type: 'tool_output', rootId, sessionId, taskId, turn: number, callId, text }),
   );
   const workspace = await run.workspace(shell.openWorkspace);
+  const seen = new CallSeen(workspace.root, shell.seen.of(sessionId, run));
   const context = {
     workspace,
     sandbox: shell.sandbox,
     background: run.background,
-    seen: shell.seen.of(sessionId, run),
+    seen,
     signal: act.signal,
     onOutput: (text: string) => live.add(text),
     readOutput: (outputOf: string, range: OutputRange) =>
       readOutputPage(shell.db, { rootId, callId: outputOf }, range),
   };
   const refusal = await refusalNow(shell, run, act.call);
-  if (refusal !== undefined) return { text: `Denied: ${refusal}`, isError: true };
+  if (refusal !== undefined) return unseen({ text: `Denied: ${refusal}`, isError: true });
   run.begun.add(id);
   try {
-    return await orLeft(shell.tools.execute(name, args, context), act.signal);
+    const outcome = await orLeft(shell.tools.execute(name, args, context), act.signal);
+    return { outcome, seen: seen.noted };
   } finally {
     live.flush();
   }

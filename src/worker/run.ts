@@ -59,6 +59,8 @@ export class Run {
   #profile: Profile;
   #workspace: Promise<Checkout> | undefined;
   readonly #entries: Entry[];
+  /** How many entries of the log Postgres had told when the run began. */
+  readonly told: number;
   #calls: readonly Call[];
   #stopped: StopReason | undefined;
   readonly #abort = new AbortController();
@@ -72,6 +74,7 @@ export class Run {
     this.background = state.background;
     this.answerPosition = state.turn.answerPosition;
     this.#entries = state.entries;
+    this.told = state.entries.length;
     this.#calls = state.calls;
   }
 
@@ -203,7 +206,9 @@ export class Run {
     this.#calls = this.#calls.map((other) =>
       other.id === call.id ? { ...other, status: result.status } : other,
     );
-    this.#append([{ kind: 'tool_result', callId: call.callId, parts: result.parts, status: result.status }]);
+    const { parts, status, noted } = result;
+    const entry = { kind: 'tool_result' as const, callId: call.callId, parts, status };
+    this.#append([noted === undefined ? entry : { ...entry, noted }]);
   }
 
   get calls(): readonly Call[] {

@@ -1,22 +1,27 @@
-import type { Entry } from '../core/entry.ts';
+import { type Entry, type SeenFile, standing } from '../core/entry.ts';
 import { createSeenFiles, type SeenFiles } from '../workspace/seen-files.ts';
 
-/** Sessions whose files a worker remembers; of others it knows nothing, and edits there must only fit exactly. */
+/** Sessions of which a worker remembers what their logs say of files. */
 export const SEEN_SESSIONS = 256;
 
+/** What a part of a log, up to its entry `last`, comes to. */
 interface Known {
   readonly seen: SeenFiles;
-  /** Position of the answer whose calls ran here last. */
-  answer: number;
+  length: number;
+  last: Entry | undefined;
 }
 
-/** A session's log, with the answer whose calls run now. */
+/** A session's log. */
 export interface SeenLog {
   readonly entries: readonly Entry[];
-  readonly answerPosition: number | null;
+  /** How many of them Postgres told. What this worker has added since may yet come to nothing. */
+  readonly told: number;
 }
 
-/** What the sessions that this worker had last know of their files. */
+/**
+ * What agents know of the files they work on. All of it stands in their logs, so that any worker knows the same; what is remembered
+ * here only saves reading a log from its beginning for each turn.
+ */
 export class SeenCache {
   readonly #sessions = new Map<string, Known>();
   readonly #limit: number;
@@ -25,22 +30,27 @@ export class SeenCache {
     this.#limit = limit;
   }
 
-  /** Where calls ran elsewhere since, the agent may have read and changed anything there: all that was known is forgotten. */
-  of(sessionId: string, { entries, answerPosition }: SeenLog): SeenFiles {
-    const answer = answerPosition ?? entries.length;
+  /** By paths from the workspace's root. */
+  of(sessionId: string, { entries, told }: SeenLog): Pick<SeenFiles, 'versionOf'> {
+    const before = this.#upTo(sessionId, entries, told).seen;
+    const since = new Map<string, string | undefined>();
+    for (const [path, version] of entries.slice(told).flatMap(seenIn)) since.set(path, version);
+    return { versionOf: (path) => (since.has(path) ? since.get(path) : before.versionOf(path)) };
+  }
+
+  #upTo(sessionId: string, entries: readonly Entry[], length: number): Known {
     const last = this.#sessions.get(sessionId);
-    const isUnbroken = last !== undefined && !hasCalls(entries.slice(last.answer, answer - 1));
-    const known = isUnbroken ? last : { seen: createSeenFiles(), answer };
-    known.answer = answer;
+    const known = last !== undefined && goesOn(last, entries, length) ? last : fresh();
+    const more = entries.slice(known.length, length);
+    for (const entry of known.length === 0 ? standing(more) : more) {
+      for (const [path, version] of seenIn(entry)) known.seen.note(path, version);
+    }
+    known.length = length;
+    known.last = entries[length - 1];
     this.#sessions.delete(sessionId);
     this.#sessions.set(sessionId, known);
     this.#trim();
-    return known.seen;
-  }
-
-  /** Its files were put back to what they were before calls that the agent will see run again. */
-  forget(sessionId: string): void {
-    this.#sessions.delete(sessionId);
+    return known;
   }
 
   #trim(): void {
@@ -51,6 +61,16 @@ export class SeenCache {
   }
 }
 
-function hasCalls(entries: readonly Entry[]): boolean {
-  return entries.some(({ kind, parts }) => kind === 'assistant' && parts.some(({ type }) => type === 'tool'));
+function fresh(): Known {
+  return { seen: createSeenFiles(), length: 0, last: undefined };
+}
+
+/** Whether the log begins with what is known, and nothing of that was taken back since. */
+function goesOn({ length, last }: Known, entries: readonly Entry[], end: number): boolean {
+  if (length > end || entries[length - 1] !== last) return false;
+  return entries.slice(length, end).every(({ kind }) => kind !== 'revert');
+}
+
+function seenIn(entry: Entry): readonly SeenFile[] {
+  return (entry.kind === 'tool_result' && entry.noted?.seen) || [];
 }

@@ -2,7 +2,7 @@
  * What becomes of a session's files around a call that changes them (PROTOCOL 16-18). In a managed workspace the recorded
  * snapshot is what a call begins from, as often as it has to begin. In a `local` one nothing of the user's is put back.
  */
-import type { ClosedCallStatus } from '../core/entry.ts';
+import type { ClosedCallStatus, SeenFile } from '../core/entry.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Call } from '../core/turn.ts';
 import type { Log } from '../log.ts';
@@ -41,6 +41,8 @@ export interface Changed {
   readonly status: ClosedCallStatus;
   readonly text: string;
   readonly images?: ToolOutcome['images'];
+  /** Files that it showed or made. */
+  readonly seen?: readonly SeenFile[];
   /** Where the files are not what they were. */
   readonly snapshot?: string;
   readonly processes?: ProcessNews;
@@ -113,7 +115,10 @@ export async function recorded(
       : 'They are as it left them.';
     const status = outcome.status === 'succeeded' ? 'failed' : outcome.status;
     const text = `${outcome.text}\n[the files could not be recorded after this call: ${messageOf(error)} ${fate}${forThat(killed)}]`;
-    return { ...outcome, status, text, ...toldOf(outcome, killed) };
+    const { seen, ...others } = outcome;
+    // What the agent made of them was put back with them.
+    const known = checkout.managed || seen === undefined ? {} : { seen };
+    return { ...others, ...known, status, text, ...toldOf(outcome, killed) };
   }
 }
 

@@ -154,10 +154,8 @@ class LiveWorker implements RunningWorker {
       dueIn: (ms) => this.#sweeper.hint(ms),
       enter: (run) => this.#enter(run),
       openWorkspace: async (turn) => {
-        const onUndone = () => this.#shell.seen.forget(turn.sessionId);
         const { background } = this.#shell;
-        const kept = background.takeFiles(turn);
-        const checkout = kept ?? (await openCheckout(turn.workspace, { ...checkouts, onUndone }));
+        const checkout = background.takeFiles(turn) ?? (await openCheckout(turn.workspace, checkouts));
         background.watchFiles(turn, checkout);
         return checkout;
       },

@@ -56,8 +56,6 @@ export interface Checkout extends Workspace {
 export interface CheckoutHost extends WorkspaceHost, Omit<PlaceHost, 'directory'> {
   readonly snapshots: Snapshots;
   onError(error: unknown): void;
-  /** Files were put back: what was seen of them since may no longer be so. */
-  onUndone?(): void;
 }
 
 /** Opens the files of a session. Throws `UserError` (`bad_workspace`) where they cannot be used. */
@@ -130,7 +128,6 @@ class ManagedCheckout implements Checkout {
   readonly scratch: string;
   readonly #place: Place;
   readonly #history: History;
-  readonly #host: CheckoutHost;
   #isAbandoned = false;
 
   constructor(row: CheckoutRow, host: CheckoutHost, place: Place) {
@@ -140,7 +137,6 @@ class ManagedCheckout implements Checkout {
     this.shown = join(directoryOf(row.id, host), 'files');
     this.scratch = scratchOf(row.id, host);
     this.#place = place;
-    this.#host = host;
     this.#history = new History(row.head ?? NOTHING, place.files, host.snapshots.of(row.lineage));
   }
 
@@ -188,7 +184,6 @@ class ManagedCheckout implements Checkout {
     const head = this.#history.head ?? NOTHING;
     if (this.#place.at === head) return;
     this.#place.disturb();
-    this.#host.onUndone?.();
     await this.#openRoot();
     await this.#history.restore();
     if (!this.#isAbandoned) this.#place.settle(head);

@@ -43,7 +43,10 @@ function unrecordable(managed: boolean): Checkout {
 }
 
 const after = (checkout: Checkout) =>
-  recorded({ background } as Run, checkout, { status: 'succeeded', text: 'done', written: [] });
+  recorded({ background } as Run, checkout, {
+    ...{ status: 'succeeded', text: 'done', written: [] },
+    seen: [['a', 'version']],
+  });
 
 test('commands end before the files of a managed workspace are put back, and that is told', async () => {
   const { open } = background;
@@ -62,6 +65,7 @@ test('commands go on in the user’s own directory, where nothing is put back', 
   expect(await after(unrecordable(false))).toEqual({
     status: 'failed',
     text: 'done\n[the files could not be recorded after this call: No space is left. They are as it left them.]',
+    seen: [['a', 'version']],
   });
   expect(seen).toBeUndefined();
   expect(background.isRunning).toBe(true);

@@ -97,23 +97,6 @@ test('are fresh where a call left what cannot be put back', async () => {
   expect(existsSync('/etc/passwd')).toBe(true);
 });
 
-test('that were put back are said to be: what was seen of them is not so any more', async () => {
-  let undone = 0;
-  const onUndone = () => {
-    undone += 1;
-  };
-  const checkout = await open(1, null, { onUndone });
-  undone = 0;
-  writeFileSync(join(checkout.root, 'a'), 'a');
-  const { snapshot } = await checkout.record();
-  checkout.release();
-  const again = await open(1, snapshot, { onUndone });
-  expect(undone).toBe(0);
-  again.disturb();
-  await again.undo();
-  expect(undone).toBe(1);
-});
-
 test.runIf(process.getuid?.() !== 0)('that a call closed to their owner are put back', async () => {
   const first = await open(1);
   mkdirSync(join(first.root, 'closed'));

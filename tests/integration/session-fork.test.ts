@@ -123,6 +123,21 @@ describe('a fork', () => {
     expect((await fork(source, { turn: 5 })).status).toBe(201);
   });
 
+  test('knows which files its source had read by then, and edits none that changed since', async () => {
+    const append = call('bash', { command: 'echo more >> a' });
+    const steps = [write('a', '1\n'), call('read_file', { path: 'a' }), append, say('Done.')];
+    const { sessionId } = await it.run('Read, then append.', steps);
+    const edit = call('edit_file', { path: 'a', old_string: '1', new_string: 'one' });
+    for (const [turn, content] of [
+      [2, 'one\n'],
+      [3, '1\nmore\n'],
+    ] as const) {
+      const { json } = await fork(sessionId, { turn });
+      await it.run('Edit it.', [edit, say('Done.')], { sessionId: json.id });
+      expect(await it.read(json.id, 'a')).toBe(content);
+    }
+  });
+
   test('of a directory of the user’s is a copy that Capybara keeps', async () => {
     const path = mkdtempSync(join(place, 'user-'));
     writeFileSync(join(path, 'mine'), 'mine');

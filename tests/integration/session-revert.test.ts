@@ -77,6 +77,23 @@ describe('a revert', () => {
     expect(calls.json.data).toHaveLength(5);
   });
 
+  test('takes back what the agent knows of files, too', async () => {
+    const edit = (from: string) => [
+      call('edit_file', { path: 'a', old_string: from, new_string: 'x' }),
+      say('Done.'),
+    ];
+    const id = await threeWrites();
+    await revert(id, { turn: 1 });
+    await it.run('Edit one.', edit('1'), { sessionId: id });
+    expect(await it.read(id, 'a')).toBe('x\n');
+    const path = mkdtempSync(join(place, 'user-'));
+    const kept = await threeWrites({ workspace: { kind: 'local', path } });
+    await revert(kept, { turn: 1, files: 'kept' });
+    await it.run('Edit three.', edit('3'), { sessionId: kept });
+    expect(it.lastSeen(kept).at(-1)).toContain("'a' is not what it was when you read it");
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('3\n');
+  });
+
   test('to before the first turn begins anew, with what the project is like', async () => {
     const id = await threeWrites();
     await revert(id, { turn: 0 });

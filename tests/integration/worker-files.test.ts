@@ -1,7 +1,8 @@
 /** What becomes of a session's files: recorded after each call, put back where a worker was lost in the middle of one. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { textOf } from '../../src/core/entry.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
 
@@ -23,6 +24,11 @@ describe('the files of a session', () => {
     const [row] = await world.db.sql<{ base: string | null; head: string | null }>`
       SELECT w.base, w.head FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${sessionId}`;
     return row;
+  };
+  /** What the last calls returned. */
+  const lastTexts = async (task: Task, count: number) => {
+    const results = (await world.entries(task)).filter(({ kind }) => kind === 'tool_result');
+    return results.slice(-count).map(({ parts }) => textOf(parts));
   };
   const snapshotsOf = ({ sessionId }: Task) => world.db.sql<{ name: string; snapshot: string | null }>`
     SELECT name, snapshot FROM tool_call WHERE session_id = ${sessionId} ORDER BY result_position`;
@@ -207,6 +213,63 @@ describe('the files of a session', () => {
       'stumble succeeded',
     ]);
     expect(world.read(task, 'a')).toBe('two\n');
+  });
+
+  test('are not edited by another worker either where they are no more what the agent has read', async () => {
+    const child = await world.startChild();
+    const edit = call('edit_file', { path: 'notes', old_string: 'first', new_string: 'one' });
+    const task = await world.submit({
+      script: sequence([
+        call('note', { text: 'first' }),
+        call('read_file', { path: 'notes' }),
+        call('stumble', { text: 'second' }),
+        edit,
+        call('read_file', { path: 'notes' }),
+        edit,
+        say('Done.'),
+      ]),
+    });
+    await child.hears('noted second');
+    child.kill('SIGKILL');
+    await child.ended;
+    await world.startWorker();
+    await world.taskEnds(task);
+    expect((await world.calls(task)).slice(3)).toEqual([
+      'edit_file failed',
+      'read_file succeeded',
+      'edit_file succeeded',
+    ]);
+    expect(await lastTexts(task, 3)).toEqual([
+      expect.stringContaining("'notes' is not what it was when you read it"),
+      expect.stringContaining('second'),
+      expect.stringMatching(/^Edited/),
+    ]);
+    expect(world.notes(task)).toEqual(['one', 'second']);
+  });
+
+  test('of the user’s own are not edited where the user changed them since, whoever has the session by then', async () => {
+    const path = mkdtempSync(join(world.dir, 'user-'));
+    const change = (text: string) => writeFileSync(join(path, 'a'), text);
+    change('one\n');
+    const first = await world.startWorker();
+    const task = await world.submit({
+      path,
+      script: sequence([call('read_file', { path: 'a' }), say('Read.')]),
+    });
+    await world.taskEnds(task);
+    await first.stop();
+    change('one\ntwo\n');
+    await world.startWorker({ dataDir: join(world.dir, 'elsewhere') });
+    const edit = call('edit_file', { path: 'a', old_string: 'one', new_string: '1' });
+    const next = await world.submit({
+      sessionId: task.sessionId,
+      script: sequence([say('Before.'), say('Before.'), edit, say('Done.')]),
+    });
+    await world.taskEnds(next);
+    expect(await lastTexts(task, 1)).toEqual([
+      expect.stringContaining("'a' is not what it was when you read it"),
+    ]);
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('one\ntwo\n');
   });
 
   test('that are ignored are edited once: what a tool is about to write is put back as it was', async () => {

@@ -43,6 +43,7 @@ describe('record_answer', () => {
     const log = { session_id: held.sessionId, task_id: held.taskId, turn_id: held.turnId };
     const entry = {
       ...log,
+      noted: null,
       message_id: null,
       stop_reason: null,
       call_id: null,

@@ -84,6 +84,7 @@ describe('claim_turn', () => {
             turn_id: turnId,
             kind: 'user',
             parts: null,
+            noted: null,
             message_id: message?.id,
             stop_reason: null,
             call_id: null,

@@ -169,6 +169,7 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['entry_kind', 'result entry', `status = 'started'`],
   ['entry_kind', 'assistant entry', 'task_id = NULL, turn_id = NULL'],
   ['entry_kind', 'assistant entry', 'turn_id = NULL'],
+  ['entry_kind', 'assistant entry', `noted = '{}'`],
   ['entry_kind', 'user entry', 'reverts_to = 0'],
   ['entry_kind', 'revert entry', 'reverts_to = NULL'],
   ['entry_kind', 'revert entry', 'reverts_to = -1'],

@@ -37,7 +37,7 @@ describe('settle_turn', () => {
     const nextTurnId = newId();
     const before = await snapshotRows(store.db);
     const outcome = await settleTurn(store.db, held, {
-      results: [resultOf(call)],
+      results: [resultOf(call, { noted: { seen: [['a', 'v']] } })],
       end: CONTINUE,
       nextTurnId,
     });
@@ -57,6 +57,7 @@ describe('settle_turn', () => {
             turn_id: held.turnId,
             kind: 'tool_result',
             parts: [{ type: 'text', text: 'done' }],
+            noted: { seen: [['a', 'v']] },
             message_id: null,
             stop_reason: null,
             reverts_to: null,

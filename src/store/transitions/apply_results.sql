@@ -4,9 +4,9 @@
 -- The caller holds the turn. A result for a call that is closed already is passed over, so a repeat writes nothing; so is
 -- one for a call that a person has still to allow, whoever claims to have run it. One statement, so that the time it takes
 -- grows no faster than the results do.
--- p_results: [{id, status, parts, durationMs?, outputHash?, snapshot?, processes?}]; of two for one call the first counts. snapshot: the
--- workspace's files after a call that changed them; the newest becomes the workspace's head. processes: as note_processes
--- takes them. Returns the events.
+-- p_results: [{id, status, parts, noted?, durationMs?, outputHash?, snapshot?, processes?}]; of two for one call the first counts.
+-- noted: what its entry keeps beside what the model sees. snapshot: the workspace's files after a call that changed them; the newest
+-- becomes the workspace's head. processes: as note_processes takes them. Returns the events.
 CREATE FUNCTION apply_results(p_turn turn, p_results jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_events jsonb;
@@ -14,6 +14,7 @@ BEGIN
   IF p_results = '[]' THEN RETURN '[]'; END IF;
   WITH given AS (
     SELECT c.id, c.call_id, c.ordinal, c.name, r.body->>'status' AS status, r.body->'parts' AS parts,
+           r.body->'noted' AS noted,
            next_position(p_turn.session_id) - 1 + row_number() OVER (ORDER BY r.ordinal) AS position,
            round((r.body->>'durationMs')::numeric)::int AS duration_ms, decode(r.body->>'outputHash', 'hex') AS output_hash,
            r.body->>'snapshot' AS snapshot
@@ -28,8 +29,8 @@ BEGIN
            snapshot = g.snapshot
       FROM given g WHERE c.id = g.id
   ), logged AS (
-    INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, call_id, status)
-    SELECT p_turn.session_id, position, p_turn.task_id, p_turn.id, 'tool_result', parts, call_id, status FROM given
+    INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, noted, call_id, status)
+    SELECT p_turn.session_id, position, p_turn.task_id, p_turn.id, 'tool_result', parts, noted, call_id, status FROM given
   ), moved AS (
     UPDATE workspace w SET head = newest.snapshot
       FROM (SELECT snapshot FROM given WHERE snapshot IS NOT NULL ORDER BY position DESC LIMIT 1) newest, session s

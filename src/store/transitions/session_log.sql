@@ -5,7 +5,8 @@
 -- context and `next` read it.
 CREATE FUNCTION own_entries(p_session uuid, p_position int, p_last int) RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
   SELECT e.position, jsonb_strip_nulls(jsonb_build_object('kind', e.kind, 'position', e.position,
-           'parts', coalesce(e.parts, m.parts), 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status, 'to', e.reverts_to))
+           'parts', coalesce(e.parts, m.parts), 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status, 'to', e.reverts_to,
+           'noted', e.noted))
     FROM entry e LEFT JOIN message m ON m.id = e.message_id
    WHERE e.session_id = p_session AND e.position > p_position AND (p_last IS NULL OR e.position <= p_last) ORDER BY e.position
 $$;
