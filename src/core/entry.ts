@@ -58,7 +58,12 @@ export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
  */
 export type Entry =
   | { readonly kind: 'user'; readonly position: number; readonly parts: readonly TextPart[] }
-  | { readonly kind: 'notice'; readonly position: number; readonly parts: readonly ResultPart[] }
+  | {
+      readonly kind: 'notice';
+      readonly position: number;
+      readonly parts: readonly ResultPart[];
+      readonly noted?: Noted;
+    }
   | {
       readonly kind: 'revert';
       readonly position: number;
@@ -84,6 +89,8 @@ export type Entry =
 export interface Noted {
   /** Files that the call showed it, or made, in that order. */
   readonly seen?: readonly SeenFile[];
+  /** Ignored files and directories (`build/`) that were there then, where they are others than before. No snapshot holds them. */
+  readonly ignored?: readonly string[];
 }
 
 /** A path from the workspace's root, and the version that was shown or made; without one the file is gone. */

@@ -13,6 +13,7 @@ import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
 import { judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
+import { lostNotices } from './lost-files.ts';
 import type { Run } from './run.ts';
 import { close, readAtOnce } from './run-tools.ts';
 import type { Progress } from './run-turn.ts';
@@ -36,7 +37,9 @@ export async function callModel(shell: Shell, run: Run, notice?: string): Promis
   const told = notice === undefined ? [] : [noticeOf(notice)];
   const { cutOff } = run.background;
   const lost = cutOff.length === 0 ? [] : [noticeOf(describeCutOff(cutOff))];
-  return ask(shell, run, { before: [...(await contextNotices(shell, run)), ...lost, ...told], cutOff });
+  const gone = await lostNotices(shell, run);
+  const before = [...(await contextNotices(shell, run)), ...gone, ...lost, ...told];
+  return ask(shell, run, { before, cutOff });
 }
 
 /** `cutOff`: background commands of whose end `before` tells. */

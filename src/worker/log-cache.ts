@@ -100,6 +100,6 @@ export function bytesOf(entry: Entry): number {
   for (const part of entry.parts) {
     for (const text of Object.values(part)) characters += String(text).length;
   }
-  if (entry.kind === 'tool_result') characters += JSON.stringify(entry.noted ?? '').length;
+  if ('noted' in entry) characters += JSON.stringify(entry.noted ?? '').length;
   return ENTRY_BYTES + characters * CHARACTER_BYTES;
 }

@@ -16,7 +16,7 @@ import { pathsNamed, refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
-import { type Changed, noteFiles, recorded } from './session-files.ts';
+import { type Changed, notedOf, noteFiles, recorded } from './session-files.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
 import { atMost } from './slots.ts';
 
@@ -104,10 +104,10 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   const outcome = call.effect === 'read' ? await read(shell, run, call) : await change(shell, run, call);
   if (outcome === undefined) return undefined;
   const durationMs = Math.round(performance.now() - began);
-  const { status, text, images = [], seen = [], ...files } = outcome;
+  const { status, text, images = [], seen: _, ignored: __, ...files } = outcome;
   const { parts, ...whole } = await shown(shell, run, { call, whole: text });
   const shownImages = await Promise.all(images.map((image) => stored(shell, image)));
-  const noted = seen.length === 0 ? {} : { noted: { seen } };
+  const noted = notedOf(shell, run, outcome);
   return { id: call.id, status, durationMs, ...noted, ...files, ...whole, parts: [...parts, ...shownImages] };
 }
 

@@ -235,11 +235,12 @@ export class Run {
     );
   }
 
-  /** The newest snapshot goes with the last result that no commit has yet. False: there is none. */
-  addSnapshot(snapshot: string): boolean {
+  /** What is newest of the files goes with the last result that no commit has yet. False: there is none. */
+  addFiles({ noted, ...files }: Pick<CallResult, 'snapshot' | 'noted'>): boolean {
     const last = this.pending.at(-1);
     if (last === undefined) return false;
-    this.pending = [...this.pending.slice(0, -1), { ...last, snapshot }];
+    const both = noted === undefined ? {} : { noted: { ...last.noted, ...noted } };
+    this.pending = [...this.pending.slice(0, -1), { ...last, ...files, ...both }];
     return true;
   }
 

@@ -1,12 +1,20 @@
-import { type Entry, type SeenFile, standing } from '../core/entry.ts';
+import { type Entry, type Noted, standing } from '../core/entry.ts';
 import { createSeenFiles, type SeenFiles } from '../workspace/seen-files.ts';
 
 /** Sessions of which a worker remembers what their logs say of files. */
 export const SEEN_SESSIONS = 256;
 
+/** What a log says of its workspace's files. Paths are from the root. */
+export interface KnownFiles {
+  versionOf: SeenFiles['versionOf'];
+  /** Ignored ones that are there, but for what was done to them meanwhile by nobody who tells. */
+  readonly ignored: readonly string[];
+}
+
 /** What a part of a log, up to its entry `last`, comes to. */
 interface Known {
   readonly seen: SeenFiles;
+  ignored: readonly string[];
   length: number;
   last: Entry | undefined;
 }
@@ -30,20 +38,25 @@ export class SeenCache {
     this.#limit = limit;
   }
 
-  /** By paths from the workspace's root. */
-  of(sessionId: string, { entries, told }: SeenLog): Pick<SeenFiles, 'versionOf'> {
-    const before = this.#upTo(sessionId, entries, told).seen;
+  of(sessionId: string, { entries, told }: SeenLog): KnownFiles {
+    const before = this.#upTo(sessionId, entries, told);
     const since = new Map<string, string | undefined>();
-    for (const [path, version] of entries.slice(told).flatMap(seenIn)) since.set(path, version);
-    return { versionOf: (path) => (since.has(path) ? since.get(path) : before.versionOf(path)) };
+    let { ignored } = before;
+    for (const { seen, ignored: others } of entries.slice(told).map(notedIn)) {
+      for (const [path, version] of seen ?? []) since.set(path, version);
+      ignored = others ?? ignored;
+    }
+    const versionOf = (path: string) => (since.has(path) ? since.get(path) : before.seen.versionOf(path));
+    return { versionOf, ignored };
   }
 
   #upTo(sessionId: string, entries: readonly Entry[], length: number): Known {
     const last = this.#sessions.get(sessionId);
     const known = last !== undefined && goesOn(last, entries, length) ? last : fresh();
     const more = entries.slice(known.length, length);
-    for (const entry of known.length === 0 ? standing(more) : more) {
-      for (const [path, version] of seenIn(entry)) known.seen.note(path, version);
+    for (const { seen, ignored } of (known.length === 0 ? standing(more) : more).map(notedIn)) {
+      for (const [path, version] of seen ?? []) known.seen.note(path, version);
+      known.ignored = ignored ?? known.ignored;
     }
     known.length = length;
     known.last = entries[length - 1];
@@ -62,7 +75,7 @@ export class SeenCache {
 }
 
 function fresh(): Known {
-  return { seen: createSeenFiles(), length: 0, last: undefined };
+  return { seen: createSeenFiles(), ignored: [], length: 0, last: undefined };
 }
 
 /** Whether the log begins with what is known, and nothing of that was taken back since. */
@@ -71,6 +84,8 @@ function goesOn({ length, last }: Known, entries: readonly Entry[], end: number)
   return entries.slice(length, end).every(({ kind }) => kind !== 'revert');
 }
 
-function seenIn(entry: Entry): readonly SeenFile[] {
-  return (entry.kind === 'tool_result' && entry.noted?.seen) || [];
+const NOTHING: Noted = {};
+
+function notedIn(entry: Entry): Noted {
+  return ('noted' in entry && entry.noted) || NOTHING;
 }

@@ -2,6 +2,7 @@
  * What becomes of a session's files around a call that changes them (PROTOCOL 16-18). In a managed workspace the recorded
  * snapshot is what a call begins from, as often as it has to begin. In a `local` one nothing of the user's is put back.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { ClosedCallStatus, SeenFile } from '../core/entry.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Call } from '../core/turn.ts';
@@ -9,7 +10,7 @@ import type { Log } from '../log.ts';
 import type { BackgroundProcess, ProcessNews } from '../sandbox/background-process.ts';
 import { endMarked } from '../sandbox/processes.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
-import { recordFiles } from '../store/turns.ts';
+import { type CallResult, recordFiles } from '../store/turns.ts';
 import { readLostProcesses } from '../store/workers.ts';
 import type { ToolOutcome } from '../tools/tool.ts';
 import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
@@ -43,6 +44,8 @@ export interface Changed {
   readonly images?: ToolOutcome['images'];
   /** Files that it showed or made. */
   readonly seen?: readonly SeenFile[];
+  /** Ignored ones that are there after it. */
+  readonly ignored?: readonly string[];
   /** Where the files are not what they were. */
   readonly snapshot?: string;
   readonly processes?: ProcessNews;
@@ -72,13 +75,26 @@ export async function noteFiles(
   return true;
 }
 
+/** What a call's result keeps of files: nothing that the log says already. */
+export function notedOf(
+  shell: Shell,
+  run: Run,
+  { seen = [], ignored }: Pick<Changed, 'seen' | 'ignored'>,
+): Pick<CallResult, 'noted'> {
+  const known = shell.seen.of(run.turn.sessionId, run).ignored;
+  const isNew = ignored !== undefined && !isDeepStrictEqual(ignored, known);
+  if (seen.length === 0 && !isNew) return {};
+  return { noted: { ...(seen.length === 0 ? {} : { seen }), ...(isNew ? { ignored } : {}) } };
+}
+
 /** What commands in the background did to the files since the last snapshot; it goes with the results so far, or by itself. */
 export async function noteMotion(shell: Shell, run: Run): Promise<void> {
   const checkout = await run.openedWorkspace();
   if (checkout?.isInMotion !== true) return;
   try {
-    const { snapshot, changed } = await checkout.record();
-    if (!changed || run.addSnapshot(snapshot)) return;
+    const { snapshot, changed, ignored } = await checkout.record();
+    const files = { ...notedOf(shell, run, { ignored }), ...(changed ? { snapshot } : {}) };
+    if (run.addFiles(files) || !changed) return;
     await checkout.share();
     const outcome = await recordFiles(shell.db, run.held, { snapshot });
     if (outcome.outcome === 'recorded') await announce(shell, run.turn.rootId, outcome);
@@ -105,8 +121,8 @@ export async function recorded(
   { written, ...outcome }: Omit<Changed, 'snapshot'> & { readonly written: readonly string[] },
 ): Promise<Changed> {
   try {
-    const { snapshot, changed } = await checkout.record(written);
-    return changed ? { ...outcome, snapshot } : outcome;
+    const { snapshot, changed, ignored } = await checkout.record(written);
+    return { ...outcome, ignored, ...(changed ? { snapshot } : {}) };
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
     const killed = await putBack(run, checkout);

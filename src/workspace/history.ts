@@ -5,6 +5,8 @@ import type { SnapshotStore, WorkspaceFiles } from './snapshots/snapshots.ts';
 export interface Recorded {
   readonly snapshot: string;
   readonly changed: boolean;
+  /** Ignored files and directories that are there, and in no snapshot: see `Snapshot`. */
+  readonly ignored: readonly string[];
 }
 
 /** Of the one root that a workspace has. */
@@ -51,12 +53,13 @@ export class History {
     const written = paths.map((path) => ({ root: ROOT_NAME, path }));
     const { isBusy } = this;
     const rereads = isBusy || this.#isUnsure;
-    const { id: snapshot } = await this.#store.take(this.#files, { ...previous, written, rereads });
+    const taken = await this.#store.take(this.#files, { ...previous, written, rereads });
+    const { id: snapshot } = taken;
     this.#isUnsure = isBusy;
     const changed = snapshot !== this.#head;
     this.#head = snapshot;
     if (changed) this.#unshared.push(snapshot);
-    return { snapshot, changed };
+    return { snapshot, changed, ignored: taken.ignored.map(({ path }) => path) };
   }
 
   async unheld(paths: readonly string[]): Promise<readonly string[]> {

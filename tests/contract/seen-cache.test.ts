@@ -105,6 +105,26 @@ describe('SeenCache', () => {
     expect(first.reads).toBe(0);
   });
 
+  it('knows which ignored files were there last, as a result or a notice says', () => {
+    const ignoredIn = (cache: SeenCache, entries: readonly Entry[], told: number) =>
+      cache.of('s', { entries, told }).ignored;
+    const result = { kind: 'tool_result', callId: 'c', parts: [], status: 'succeeded' } as const;
+    const log: Entry[] = [
+      { ...result, position: 1, noted: { ignored: ['a/', 'b'] } },
+      { ...result, position: 2 },
+      { kind: 'notice', position: 3, parts: [], noted: { ignored: ['b'] } },
+      { ...result, position: 4, noted: { ignored: [] } },
+      { kind: 'revert', position: 5, parts: [], to: 2 },
+    ];
+    const expected = [[], ['a/', 'b'], ['a/', 'b'], ['b'], [], ['a/', 'b']];
+    const growing = new SeenCache();
+    for (const [length, ignored] of expected.entries()) {
+      expect(ignoredIn(growing, log.slice(0, length), length)).toEqual(ignored);
+      expect(ignoredIn(new SeenCache(), log.slice(0, length), length)).toEqual(ignored);
+    }
+    for (const told of [0, 1, 2, 3]) expect(ignoredIn(new SeenCache(), log.slice(0, 4), told)).toEqual([]);
+  });
+
   it('remembers as many sessions as its limit, the last ones', () => {
     const cache = new SeenCache();
     const logs = new Map<string, ReturnType<typeof watched>>();

@@ -15,6 +15,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PathSet } from '../../src/workspace/snapshots/byte-path.ts';
 import type { Directory } from '../../src/workspace/snapshots/file-node.ts';
+import { IgnoredNames, MAX_IGNORED, MAX_IGNORED_BYTES } from '../../src/workspace/snapshots/ignored-names.ts';
 import { SNAPSHOT_LIMITS } from '../../src/workspace/snapshots/limits.ts';
 import { OpenDirectory } from '../../src/workspace/snapshots/open-directory.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
@@ -169,6 +170,47 @@ describe('ignored files', () => {
     writeTree(root, { 'made/by/the/command': text('x'), 'new/.gitignore': text('*'), 'new/b': text('b') });
     await store.restore(filesAt(root), id);
     expect(Object.keys(readTree(root)).sort()).toEqual(['.gitignore', 'a', 'cache', 'cache/kept']);
+  });
+
+  it('are named by the snapshot that does not hold them, directories as a whole', async () => {
+    const ignored = async (options = {}) => (await store.take(filesAt(root), options)).ignored;
+    writeTree(root, { '.gitignore': text('node_modules\n*.o\n.env\nbuild\n'), 'src/a.c': text('a') });
+    expect(await ignored()).toEqual([]);
+    writeTree(root, {
+      'node_modules/x/y': text('1'),
+      'src/a.o': text('2'),
+      '.env': text('3'),
+      'build/made': text('4'),
+      'build/more/x': text('5'),
+    });
+    const pathsOf = (...paths: string[]) => paths.map((path) => ({ root: 'main', path }));
+    expect(await ignored()).toEqual(pathsOf('.env', 'build/', 'node_modules/', 'src/a.o'));
+    expect(await ignored({ written: pathsOf('build/made') })).toEqual(
+      pathsOf('.env', 'node_modules/', 'build/more/', 'src/a.o'),
+    );
+  });
+
+  it('are named as many as the limit, the nearest to the root, whatever the order in which they are found', () => {
+    const namesOf = (paths: readonly string[]) => {
+      const names = new IgnoredNames();
+      for (const path of paths) names.add(path, path.endsWith('d'));
+      return names.names;
+    };
+    const near = Array.from({ length: MAX_IGNORED }, (_, number) => `f${String(number).padStart(3, '0')}`);
+    const far = Array.from({ length: 3 * MAX_IGNORED }, (_, number) => `a/${number}`);
+    expect(namesOf(['b/d', 'z', 'a'])).toEqual(['a', 'z', 'b/d/']);
+    expect(namesOf(near)).toEqual(near);
+    expect(namesOf([...far, ...near])).toEqual(near);
+    expect(namesOf([...near, 'e'].reverse())).toEqual(['e', ...near.slice(0, -1)]);
+  });
+
+  it('are not named where the name is longer than the limit, or no UTF-8', () => {
+    const names = new IgnoredNames();
+    names.add('x'.repeat(MAX_IGNORED_BYTES), false);
+    names.add('y'.repeat(MAX_IGNORED_BYTES), true);
+    names.add('\xff', false);
+    names.add('\xc3\xa9', false);
+    expect(names.names).toEqual(['x'.repeat(MAX_IGNORED_BYTES), 'é']);
   });
 
   it('give way where the snapshot has something else', async () => {

@@ -45,7 +45,9 @@ it('restores any tree over any other, byte for byte', async () => {
       expect(next.changed).toBe(JSON.stringify(sorted(before)) !== JSON.stringify(sorted(after)));
       await store.restore(filesAt(root), id);
       expect(readTree(root)).toEqual(before);
-      expect(await store.take(filesAt(root), { previous: id })).toEqual({ id, changed: false, leftOut: [] });
+      expect(await store.take(filesAt(root), { previous: id })).toEqual({
+        ...{ id, changed: false, leftOut: [], ignored: [] },
+      });
       const elsewhere = join(base, 'elsewhere');
       emptyDirectory(elsewhere);
       await store.restore(filesAt(elsewhere), next.id);

@@ -138,6 +138,30 @@ describe('a fork', () => {
     }
   });
 
+  test.each([['empty'], ['local']])(
+    'of a session with ignored files says that they are not in the copy: %s',
+    async (kind) => {
+      const path = mkdtempSync(join(place, 'user-'));
+      const make = [write('.gitignore', 'cache\n'), call('bash', { command: 'mkdir cache' }), say('Made.')];
+      const workspace = kind === 'local' ? { kind, path } : { kind };
+      const { sessionId } = await it.run('Make it.', make, { workspace });
+      const [before, after] = [(await fork(sessionId, { turn: 1 })).json, (await fork(sessionId)).json];
+      for (const [{ id }, count] of [
+        [before, 0],
+        [after, 1],
+      ]) {
+        await it.run('Go on.', [say('On.')], { sessionId: id });
+        await it.run('Go on still.', [say('On.')], { sessionId: id });
+        const lost = it
+          .lastSeen(id)
+          .filter((text) => text.includes('Gone since you last worked here: cache/.'));
+        expect(lost).toHaveLength(count);
+      }
+      await it.run('Go on.', [say('On.')], { sessionId });
+      expect(it.lastSeen(sessionId).join('\n')).not.toContain('Gone since');
+    },
+  );
+
   test('of a directory of the user’s is a copy that Capybara keeps', async () => {
     const path = mkdtempSync(join(place, 'user-'));
     writeFileSync(join(path, 'mine'), 'mine');

@@ -33,7 +33,11 @@ describe('record_answer', () => {
       callOf('requested', { ordinal: 1, denial: 'plan mode' }),
       asked,
     ];
-    const context = { kind: 'notice' as const, parts: [{ type: 'text' as const, text: 'The project.' }] };
+    const context = {
+      kind: 'notice' as const,
+      parts: [{ type: 'text' as const, text: 'The project.' }],
+      noted: { ignored: ['build/'] },
+    };
     const before = await snapshotRows(store.db);
     const answer = { ...answerOf(calls), before: [context] };
     expect(await recordAnswer(store.db, held, answer)).toMatchObject({
@@ -71,7 +75,7 @@ describe('record_answer', () => {
         },
       ],
       entry: [
-        { '+': { ...entry, position: 2, kind: 'notice', parts: context.parts } },
+        { '+': { ...entry, position: 2, ...context } },
         { '+': { ...entry, position: 3, kind: 'assistant', parts: answer.parts, stop_reason: 'tool_calls' } },
       ],
       event: [

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { newId } from '../../src/clock.ts';
-import { recordResults } from '../../src/store/turns.ts';
+import { readEntries } from '../../src/store/session-log.ts';
+import { type NewCall, recordResults } from '../../src/store/turns.ts';
 import {
   answered,
   callOf,
@@ -41,6 +42,17 @@ describe('record_results', () => {
     expect(others).toEqual({ tree: [{ '~': held.sessionId, last_seq: [11, 14] }] });
     expect(await recordResults(store.db, held, progress)).toMatchObject({ outcome: 'recorded' });
     expect(changesBetween(after, await snapshotRows(store.db))).toEqual({});
+  });
+
+  test('keeps what a result notes of files beside it, for those who read the log', async () => {
+    const [first, second] = [0, 1].map((ordinal) => callOf('requested', { ordinal })) as [NewCall, NewCall];
+    const held = await answered(store, [first, second]);
+    const noted = { seen: [['a', 'v'], ['b']], ignored: [] } as const;
+    const results = [resultOf(first, { noted }), resultOf(second)];
+    await recordResults(store.db, held, { results, start: [] });
+    expect(
+      (await readEntries(store.db, held.sessionId, 2)).map((entry) => 'noted' in entry && entry.noted),
+    ).toEqual([noted, false]);
   });
 
   test('neither starts nor closes what a person has not allowed, and starts nothing that was denied', async () => {

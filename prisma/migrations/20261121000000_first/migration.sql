@@ -536,7 +536,7 @@ ALTER TABLE "entry" ADD CONSTRAINT "entry_kind" CHECK (
   AND (kind = 'assistant') = (stop_reason IS NOT NULL) AND (kind = 'tool_result') = (call_id IS NOT NULL)
   AND (call_id IS NULL) = (status IS NULL)
   AND (task_id IS NULL) = (turn_id IS NULL) AND (turn_id IS NOT NULL OR kind IN ('notice', 'revert'))
-  AND (noted IS NULL OR kind = 'tool_result')
+  AND (noted IS NULL OR kind IN ('tool_result', 'notice'))
   AND (reverts_to IS NOT NULL) = (kind = 'revert') AND (reverts_to IS NULL OR reverts_to BETWEEN 0 AND position - 1)
   AND CASE kind
         WHEN 'tool_result' THEN message_id IS NULL AND status = ANY ('{succeeded,failed,denied,interrupted,unknown}')

@@ -3,7 +3,7 @@
 --
 -- Guard: the attempt holds the turn and the turn has no answer yet. The turn is not advanced, so a task that was
 -- cancelled meanwhile may still record what it paid for.
--- p_answer: {before: [{kind, parts}], parts, stopReason, usage: {model, input, output, cached, reasoning, latencyMs,
+-- p_answer: {before: [{kind, parts, noted?}], parts, stopReason, usage: {model, input, output, cached, reasoning, latencyMs,
 --   firstTokenMs}, calls: [{id, ordinal, callId, name, effect, status: 'requested' | 'started' | 'awaiting_approval',
 --   denial?, approvalId?, always?: {kind, value}, approvalSeconds?}], ended?: [{id, end}]}; `started` only for calls that change
 --   something and run at once; ended: background commands of whose end `before` tells.
@@ -36,8 +36,9 @@ DECLARE
   v_calls jsonb := p_answer->'calls';
 BEGIN
   IF p_answer->'before' <> '[]' THEN
-    INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts)
-    SELECT p_turn.session_id, next_position(p_turn.session_id) - 1 + b.ordinal, p_turn.task_id, p_turn.id, b.body->>'kind', b.body->'parts'
+    INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, noted)
+    SELECT p_turn.session_id, next_position(p_turn.session_id) - 1 + b.ordinal, p_turn.task_id, p_turn.id, b.body->>'kind', b.body->'parts',
+           b.body->'noted'
       FROM jsonb_array_elements(p_answer->'before') WITH ORDINALITY AS b(body, ordinal);
     IF p_answer ? 'ended' THEN PERFORM end_processes(p_turn, p_answer->'ended'); END IF;
   END IF;

@@ -43,9 +43,9 @@ import {
   isWhat,
   keptPaths,
   keyOf,
-  leftOutFiles,
   manifestOf,
   nodeAt,
+  notHeld,
   openRoot,
   type Summary,
   type WalkedFiles,
@@ -101,7 +101,7 @@ export class Lineage {
     try {
       const found = this.#walk(files, { kept, sink: writer, rereads });
       const id = this.#write({ roots: directoriesOf(found), manifest: manifestOf(found) }, writer);
-      return { id, changed: id !== previous, leftOut: leftOutFiles(found) };
+      return { id, changed: id !== previous, ...notHeld(found) };
     } finally {
       writer.discard();
     }

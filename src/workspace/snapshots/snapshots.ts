@@ -41,6 +41,11 @@ export interface Snapshot {
   readonly changed: boolean;
   /** Unignored files that it does not hold. */
   readonly leftOut: readonly LeftOutFile[];
+  /**
+   * Ignored files and directories (those with a slash at the end) that are there and not in it: of each root the nearest to it, as many as
+   * `MAX_IGNORED`.
+   */
+  readonly ignored: readonly RootPath[];
 }
 
 export interface LeftOutFile extends RootPath {

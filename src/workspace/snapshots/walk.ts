@@ -10,6 +10,7 @@ import {
   looksTheSame,
   type StoredFile,
 } from './file-node.ts';
+import { IgnoredNames } from './ignored-names.ts';
 import type { SnapshotLimits } from './limits.ts';
 import type { OpenDirectory } from './open-directory.ts';
 import type { ObjectSink } from './pack-writer.ts';
@@ -50,6 +51,7 @@ export interface Walked {
   /** Whether something is there that its owner may not read, or not enter. A restore mends that. */
   readonly closed: boolean;
   readonly leftOut: { readonly path: BytePath; readonly reason: LeftOutReason }[];
+  readonly ignored: readonly string[];
 }
 
 /** Where a walk is: what holds for the entries of one directory. */
@@ -73,6 +75,7 @@ class Walk {
   readonly #options: WalkOptions;
   readonly #cache: RuleCache;
   readonly #leftOut: Walked['leftOut'] = [];
+  readonly #ignored = new IgnoredNames();
   #entries = 0;
   #closed = false;
 
@@ -87,7 +90,7 @@ class Walk {
       ...{ at, path: '', depth: 0, before, wanted: wanted?.root, mode: 'files' },
       rules: noRules,
     });
-    return { root, closed: this.#closed, leftOut: this.#leftOut };
+    return { root, closed: this.#closed, leftOut: this.#leftOut, ignored: this.#ignored.names };
   }
 
   #directory(outer: Place): Directory {
@@ -119,7 +122,10 @@ class Walk {
     if (stats === undefined) return undefined;
     const path = joinBytes(place.path, name);
     const mode = modeOf(place, { name, path, isDirectory: stats.isDirectory() }, this.#options.kept);
-    if (mode === 'ignored') return undefined;
+    if (mode === 'ignored') {
+      this.#ignored.add(path, stats.isDirectory());
+      return undefined;
+    }
     try {
       this.#checkPermissions(place, name, stats);
       const found = stats.isDirectory()

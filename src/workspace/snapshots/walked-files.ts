@@ -76,10 +76,14 @@ export function manifestOf({ roots, kept }: WalkedFiles): Manifest {
   return { format: 1, kept, leftOut: Object.fromEntries(leftOut) };
 }
 
-export function leftOutFiles({ roots }: WalkedFiles): Snapshot['leftOut'] {
-  return [...roots].flatMap(([root, { leftOut }]) =>
-    leftOut.map(({ path, reason }) => ({ root, path: textOf(path), reason })),
-  );
+export function notHeld({ roots }: WalkedFiles): Pick<Snapshot, 'leftOut' | 'ignored'> {
+  const found = [...roots];
+  return {
+    leftOut: found.flatMap(([root, { leftOut }]) =>
+      leftOut.map(({ path, reason }) => ({ root, path: textOf(path), reason })),
+    ),
+    ignored: found.flatMap(([root, { ignored }]) => ignored.map((path) => ({ root, path }))),
+  };
 }
 
 /** What the snapshot left out may be missing here: it cannot be restored. Anything else that no snapshot holds is too much. */
