@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
-import { clearedEnvironment, type Environment } from './environment.ts';
+import { clearedEnvironment, type Environment, languageOf } from './environment.ts';
 import { gitVariables } from './git-setup.ts';
 import { Handed } from './handed.ts';
 import { DEFAULT_LIMITS, LIMITED_SHELL, type Limits, limitArguments } from './limits.ts';
@@ -11,7 +10,7 @@ import type { Command, CommandResult, LeasedSandbox } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
 import { type HostView, hostView, inMemory, type Profile } from './view.ts';
 import { openWayOut, type WayOut } from './way-out.ts';
-import { checkWay } from './ways.ts';
+import { checkPlaces, checkWay } from './ways.ts';
 
 export interface BubblewrapOptions extends CallOptions {
   readonly profile: Profile;
@@ -102,7 +101,7 @@ class Bubblewrap {
     const { profile, unprivilegedUser = UNPRIVILEGED } = this.#options;
     const runner = runnerOf(command, { profile, unprivileged: unprivilegedUser });
     if (!command.egress?.length) return this.#begin(command, { marks, stdin, runner });
-    const wayOut = await openWayOut(command.egress, runner);
+    const wayOut = await openWayOut({ hosts: command.egress, runner });
     try {
       return { ...this.#begin(command, { marks, stdin, runner, wayOut }), close: () => wayOut.close() };
     } catch (error) {
@@ -191,20 +190,6 @@ class Bubblewrap {
     const own = { ...user, HOME: view.home, TMPDIR: '/tmp', XDG_CACHE_HOME: `${view.home}/.cache` };
     const all = { ...base, ...own, ...ofGit, ...command.env, ...more, ...marks.variables };
     return Object.entries(all).flatMap(([name, value = '']) => ['--setenv', name, value]);
-  }
-}
-
-/** Of a server's own environment: its toolchains and homes are not there in `strict`. */
-function languageOf({ LANG, LC_ALL, LC_CTYPE, LANGUAGE, TZ }: Environment): Environment {
-  return { LANG, LC_ALL, LC_CTYPE, LANGUAGE, TZ };
-}
-
-/** A path with a symlink in it could be led elsewhere by whoever writes beside it. */
-function checkPlaces(paths: readonly string[]): void {
-  for (const path of paths) {
-    const real = realpathSync.native(path);
-    if (real !== path)
-      throw new Error(`A command was given ${path}, which leads to ${real}; expected the real path.`);
   }
 }
 

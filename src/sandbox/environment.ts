@@ -40,3 +40,8 @@ export function clearedEnvironment(worker: Environment): Record<string, string> 
   });
   return { ...DEFAULTS, ...Object.fromEntries(passed), ...FIXED };
 }
+
+/** Of a server's own environment: its toolchains and homes are not there in a sandbox that does not show them. */
+export function languageOf({ LANG, LC_ALL, LC_CTYPE, LANGUAGE, TZ }: Environment): Environment {
+  return { LANG, LC_ALL, LC_CTYPE, LANGUAGE, TZ };
+}

@@ -22,18 +22,30 @@ export interface WayOut {
   readonly env: Readonly<Record<string, string>>;
   /** Arguments of bwrap(1). */
   mounts(handed: Handed): string[];
+  /** The same, by paths: for who may open all of them. */
+  readonly binds: readonly { readonly from: string; readonly to: string; readonly isWritable: boolean }[];
   close(): Promise<void>;
 }
 
-export async function openWayOut(hosts: readonly EgressHost[], runner: Runner | undefined): Promise<WayOut> {
-  const egress = await openEgress({ directory: tmpdir(), hosts, runner });
+export interface WayOutOptions {
+  readonly hosts: readonly EgressHost[];
+  readonly runner: Runner | undefined;
+  /** Where the socket is made; the directory for temporary files where left out. */
+  readonly directory?: string;
+  /** Where it stands for the command. */
+  readonly inside?: string;
+}
+
+export async function openWayOut(options: WayOutOptions): Promise<WayOut> {
+  const { hosts, runner, directory = tmpdir(), inside = PLACE } = options;
+  const egress = await openEgress({ directory, hosts, runner });
   const place = dirname(egress.socket);
   const relay = `relay.m${extname(RELAY).slice(1)}`;
   // Where files are to be mounted there must be some. Handed over open: their paths may be closed to whom the command runs as.
   for (const name of ['node', relay]) writeFileSync(join(place, name), '');
   const files = [process.execPath, RELAY].map((path) => openSync(path, 'r'));
   return {
-    wrapper: [join(PLACE, 'node'), join(PLACE, relay), join(PLACE, basename(egress.socket)), `${PORT}`],
+    wrapper: [join(inside, 'node'), join(inside, relay), join(inside, basename(egress.socket)), `${PORT}`],
     env: Object.fromEntries(
       ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY']
         .map((name) => [name, PROXY])
@@ -44,11 +56,16 @@ export async function openWayOut(hosts: readonly EgressHost[], runner: Runner | 
         ]),
     ),
     mounts: (handed) => [
-      ...['--bind', place, PLACE],
+      ...['--bind', place, inside],
       ...['node', relay].flatMap((name, index) => {
         const descriptor = handed.give(files[index] ?? -1);
-        return ['--ro-bind', `/proc/self/fd/${descriptor}`, join(PLACE, name)];
+        return ['--ro-bind', `/proc/self/fd/${descriptor}`, join(inside, name)];
       }),
+    ],
+    binds: [
+      { from: place, to: inside, isWritable: true },
+      { from: process.execPath, to: join(inside, 'node'), isWritable: false },
+      { from: RELAY, to: join(inside, relay), isWritable: false },
     ],
     close: async () => {
       for (const file of files) closeSync(file);

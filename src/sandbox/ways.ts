@@ -1,10 +1,19 @@
-/** Which directories a user may pass through. */
-import { statSync } from 'node:fs';
+/** Which directories a user may pass through, and whether a path is what it says. */
+import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 export interface Who {
   readonly uid: number;
   readonly gid: number;
+}
+
+/** A path with a symlink in it could be led elsewhere by whoever writes beside it. */
+export function checkPlaces(paths: readonly string[]): void {
+  for (const path of paths) {
+    const real = realpathSync.native(path);
+    if (real !== path)
+      throw new Error(`A command was given ${path}, which leads to ${real}; expected the real path.`);
+  }
 }
 
 /** Throws with the first directory on the way to one of the paths that the user may not enter. */
