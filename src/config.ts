@@ -7,7 +7,7 @@
  */
 import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
-import type { BackgroundConfig, CommandsConfig } from './config/command-settings.ts';
+import type { BackgroundConfig, CommandsConfig, DockerConfig } from './config/command-settings.ts';
 import {
   defaultLayer,
   dotEnvLayer,
@@ -71,8 +71,9 @@ export interface Config {
   readonly debug: boolean;
   /** `NO_COLOR`; false where not set. */
   readonly noColor?: boolean;
-  /** How commands are confined: where it works, always, or not at all. */
-  readonly sandbox: 'auto' | 'bubblewrap' | 'off';
+  /** How commands are confined: by bubblewrap where it works, by it always, by containers, or not at all. */
+  readonly sandbox: 'auto' | 'bubblewrap' | 'docker' | 'off';
+  readonly docker: DockerConfig;
   readonly commands: CommandsConfig;
   readonly git: GitConfig;
   readonly background: BackgroundConfig;

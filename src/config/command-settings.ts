@@ -1,4 +1,4 @@
-/** What one confined command may use of the machine and reach, and whom it runs as: settings that belong together. */
+/** How commands are confined, what one may use of the machine and reach, and whom it runs as: settings that belong together. */
 import { z } from 'zod';
 import { type EgressHost, parseEgressHost } from '../core/egress.ts';
 
@@ -20,11 +20,6 @@ export const COMMAND_LIMITS = {
 
 /** Entries of `commands.hosts`. */
 export const MAX_HOSTS = 100;
-export const EXPECTED_HOSTS =
-  `at most ${MAX_HOSTS} hosts such as registry.npmjs.org, *.example.com:8443 or private:registry.local:5000, ` +
-  'with commas between them';
-export const EGRESS_HOST = { host: z.string(), port: z.int().optional(), isPrivate: z.boolean() };
-
 export interface CommandsConfig {
   /** Hosts that confined commands may reach; none where left out. */
   readonly hosts?: readonly EgressHost[];
@@ -41,6 +36,37 @@ export interface CommandsConfig {
   /** Whom a root worker runs the commands of a server as. */
   readonly user?: { readonly uid: number; readonly gid: number };
 }
+
+export const SANDBOX = {
+  names: ['auto', 'bubblewrap', 'docker', 'off'],
+  meta: { env: 'CAPYBARA_SANDBOX', expected: '"auto", "bubblewrap", "docker" or "off"' },
+} as const;
+
+/** Where each command runs in a container of its own. */
+export interface DockerConfig {
+  /** Of what: a name or an id of an image that is there. */
+  readonly image?: string;
+  /** The client: a name on the PATH, or an absolute path. */
+  readonly program: string;
+  /** `unix:///path` of the engine's socket; the client's own choice where left out. */
+  readonly host?: string;
+}
+
+/** `pattern`: nothing that a client would take for an option, and no other host, which has none of the directories of this one. */
+export const DOCKER = {
+  image: {
+    pattern: /^[A-Za-z0-9][A-Za-z0-9._:/@-]*$/,
+    meta: { env: 'CAPYBARA_DOCKER_IMAGE', expected: 'the name or id of an image' },
+  },
+  program: {
+    pattern: /^(\/.+|[A-Za-z0-9][^/]*)$/,
+    meta: { env: 'CAPYBARA_DOCKER_PROGRAM', expected: 'a program on the PATH, or an absolute path' },
+  },
+  host: {
+    pattern: /^unix:\/\/\/.+$/,
+    meta: { env: 'CAPYBARA_DOCKER_HOST', expected: 'a socket of this host, unix:///path' },
+  },
+} as const;
 
 /** Of commands that go on in the background, in the units of the settings. */
 export const BACKGROUND_LIMITS = {
@@ -65,19 +91,35 @@ export interface BackgroundConfig {
 const MAX_ID = 2 ** 32 - 2;
 
 /** `61000:61000` → `{uid: 61000, gid: 61000}`; what is neither that nor such an object, as it is. */
-export function parseUser(raw: unknown): unknown {
+function parseUser(raw: unknown): unknown {
   if (typeof raw !== 'string') return raw;
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(raw) ?? [];
   return uid === undefined ? raw : { uid: Number(uid), gid: Number(gid) };
 }
 
-export function isUser({ uid, gid }: { readonly uid: number; readonly gid: number }): boolean {
+function isUser({ uid, gid }: { readonly uid: number; readonly gid: number }): boolean {
   return [uid, gid].every((id) => id > 0 && id <= MAX_ID);
 }
 
 /** `registry.npmjs.org, *.example.com:8443` → entries; what is none, as it is. */
-export function parseHosts(raw: unknown): unknown {
+function parseHosts(raw: unknown): unknown {
   const texts = typeof raw === 'string' ? raw.split(',') : raw;
   if (!Array.isArray(texts)) return raw;
   return texts.map((text) => (typeof text === 'string' ? (parseEgressHost(text) ?? text) : text));
 }
+
+export const COMMANDS = {
+  user: { env: 'CAPYBARA_COMMANDS_USER', expected: 'uid:gid in numbers, neither of them 0' },
+  hosts: {
+    env: 'CAPYBARA_COMMANDS_HOSTS',
+    expected:
+      `at most ${MAX_HOSTS} hosts such as registry.npmjs.org, *.example.com:8443 or private:registry.local:5000, ` +
+      'with commas between them',
+  },
+} as const;
+export const commandUser = z.preprocess(
+  parseUser,
+  z.strictObject({ uid: z.int(), gid: z.int() }).refine(isUser),
+);
+const EGRESS_HOST = z.object({ host: z.string(), port: z.int().optional(), isPrivate: z.boolean() });
+export const commandHosts = z.preprocess(parseHosts, z.array(EGRESS_HOST).min(1).max(MAX_HOSTS));

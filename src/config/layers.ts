@@ -76,7 +76,7 @@ function layer(find: (key: SettingKey) => Found): Layer {
 const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
   ...(['sandbox', 'dataDir', 'snapshots', 'git.allow', 'git.credentials', 'git.sshKey'] as const),
-  ...SETTING_KEYS.filter((key) => /^(commands|background)\./.test(key)),
+  ...SETTING_KEYS.filter((key) => /^(commands|docker|background)\./.test(key)),
 ];
 
 export function dotEnvLayer(cwd: string): Layer {

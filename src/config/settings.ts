@@ -8,13 +8,12 @@ import { parseConfiguredRule } from '../core/permission.ts';
 import {
   BACKGROUND_LIMITS,
   COMMAND_LIMITS,
-  EGRESS_HOST,
-  EXPECTED_HOSTS,
-  isUser,
+  COMMANDS,
+  commandHosts,
+  commandUser,
+  DOCKER,
   type Limit,
-  MAX_HOSTS,
-  parseHosts,
-  parseUser,
+  SANDBOX,
 } from './command-settings.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
@@ -185,23 +184,20 @@ export const SETTINGS = z.object({
     .optional(),
   uploadMib: whole('CAPYBARA_UPLOAD_MIB', 1, MAX_UPLOAD_MIB).default(DEFAULT_UPLOAD_MIB),
   concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
-  sandbox: z
-    .enum(['auto', 'bubblewrap', 'off'])
-    .register(metas, { env: 'CAPYBARA_SANDBOX', expected: '"auto", "bubblewrap" or "off"' })
-    .default('auto'),
+  sandbox: z.enum(SANDBOX.names).register(metas, SANDBOX.meta).default('auto'),
+  'docker.image': plain.regex(DOCKER.image.pattern).register(metas, DOCKER.image.meta).optional(),
+  'docker.program': plain
+    .regex(DOCKER.program.pattern)
+    .register(metas, DOCKER.program.meta)
+    .default('docker'),
+  'docker.host': plain.regex(DOCKER.host.pattern).register(metas, DOCKER.host.meta).optional(),
   'commands.memoryMib': limit(COMMAND_LIMITS.memoryMib),
   'commands.processes': limit(COMMAND_LIMITS.processes),
   'commands.fileMib': limit(COMMAND_LIMITS.fileMib),
   'commands.openFiles': limit(COMMAND_LIMITS.openFiles),
   'commands.cpuSeconds': limit(COMMAND_LIMITS.cpuSeconds),
-  'commands.user': z
-    .preprocess(parseUser, z.strictObject({ uid: z.int(), gid: z.int() }).refine(isUser))
-    .register(metas, { env: 'CAPYBARA_COMMANDS_USER', expected: 'uid:gid in numbers, neither of them 0' })
-    .optional(),
-  'commands.hosts': z
-    .preprocess(parseHosts, z.array(z.object(EGRESS_HOST)).min(1).max(MAX_HOSTS))
-    .register(metas, { env: 'CAPYBARA_COMMANDS_HOSTS', expected: EXPECTED_HOSTS })
-    .optional(),
+  'commands.user': commandUser.register(metas, COMMANDS.user).optional(),
+  'commands.hosts': commandHosts.register(metas, COMMANDS.hosts).optional(),
   'background.processes': limit(BACKGROUND_LIMITS.processes),
   'background.lifetimeSeconds': limit(BACKGROUND_LIMITS.lifetimeSeconds),
   'background.idleSeconds': limit(BACKGROUND_LIMITS.idleSeconds),

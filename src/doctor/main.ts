@@ -38,7 +38,10 @@ export async function examine(config: Config): Promise<Check[]> {
 async function sandbox(config: Config, profile: Profile): Promise<Check> {
   const name = 'sandbox';
   try {
-    const choice = await decideSandbox(config.sandbox, profile, commandEnvironment(), config.commands.user);
+    const choice = await decideSandbox(config.sandbox, {
+      ...{ profile, docker: config.docker, dataDir: config.dataDir },
+      ...{ environment: commandEnvironment(), unprivileged: config.commands.user },
+    });
     const found = sandboxSentence(choice).replace(/\.$/, '');
     return { name, state: choice.name === 'none' ? 'warning' : 'ok', found };
   } catch (error) {

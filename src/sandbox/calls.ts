@@ -3,6 +3,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Engine } from './containers.ts';
 import type { Environment } from './environment.ts';
 import type { GitSetup } from './git-setup.ts';
 import { type Guard, startGuard } from './guard.ts';
@@ -54,6 +55,8 @@ export interface Started {
   readonly child: ChildProcess;
   /** Streams of the child that carry the command's output; none where not even a pipe could be made. */
   readonly output: readonly (Readable | null)[];
+  /** Ends what of it no signal reaches; throws where that cannot be. */
+  settle?(end: CommandResult['end']): Promise<void>;
   /** Throws where the end shows that the command never came to run. */
   checkEnd?(end: CommandResult['end']): void;
   /** Ends what was opened for it, when no process of it is left. */
@@ -68,6 +71,8 @@ export interface Kind {
   start(command: Command, marks: Marks, stdin: Input['descriptor']): Promise<Started>;
   /** Whether SIGTERM to the leader would end the others before they could tidy up: then only what is marked gets it. */
   readonly leaderIsKeeper: boolean;
+  /** Where commands run in containers: the guard ends these too. */
+  readonly engine?: Engine;
 }
 
 /**
@@ -77,7 +82,7 @@ export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
   const worker = randomUUID();
   const lockLimit = randomInt(...LOCK_LIMITS.worker);
   const mark = { marker: `${WORKER_MARKER}=${worker}`, lockLimit };
-  const guard = startGuard({ ...mark, leaseMs: options.leaseMs });
+  const guard = startGuard({ ...mark, leaseMs: options.leaseMs, engine: kind.engine });
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   return {
@@ -140,7 +145,7 @@ class Call {
 
   async #run(input: Input, signal: AbortSignal): Promise<CommandResult> {
     const { command, guard } = this.#parts;
-    const { child, checkEnd, close } = await this.#start(input);
+    const { child, settle, checkEnd, close } = await this.#start(input);
     let group: number | undefined;
     try {
       group = await spawned(child);
@@ -148,6 +153,7 @@ class Call {
       input.started(command.input);
       const end = await this.#end(child, group, signal);
       await this.#sweep(group);
+      await settle?.(end);
       await drained(child);
       checkEnd?.(end);
       return this.#result(end);

@@ -1,24 +1,27 @@
 /** Which sandbox is in force here, and why, in words for `capybara doctor` and the log. */
 import { execFile } from 'node:child_process';
-import { access, constants } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
 import { messageOf, UserError } from '../core/errors.ts';
 import { NAMESPACES } from './bubblewrap.ts';
+import type { DockerEngine } from './docker-arguments.ts';
+import { type DockerProbe, type DockerSettings, probeDocker } from './docker-probe.ts';
 import type { Environment } from './environment.ts';
+import { findProgram } from './program.ts';
 import { type Runner, UNPRIVILEGED } from './runner.ts';
 import type { Profile } from './view.ts';
 
 /** `CAPYBARA_SANDBOX`. */
-export type SandboxSetting = 'auto' | 'bubblewrap' | 'off';
+export type SandboxSetting = 'auto' | 'bubblewrap' | 'docker' | 'off';
 
 export interface SandboxChoice {
-  readonly name: 'bubblewrap' | 'none';
+  readonly name: 'bubblewrap' | 'docker' | 'none';
   readonly profile: Profile;
   /** A sentence: why this one. */
   readonly reason: string;
   /** Where `name` is `bubblewrap`. */
   readonly program?: string;
   readonly version?: string;
+  /** Where `name` is `docker`. */
+  readonly engine?: DockerEngine;
 }
 
 export type Probe =
@@ -79,7 +82,11 @@ export async function probeBubblewrap(
  *
  * @throws UserError `sandbox_missing` where commands must be confined and cannot be.
  */
-export function chooseSandbox(setting: SandboxSetting, profile: Profile, probe: Probe): SandboxChoice {
+export function chooseSandbox(
+  setting: Exclude<SandboxSetting, 'docker'>,
+  profile: Profile,
+  probe: Probe,
+): SandboxChoice {
   if (setting === 'off') return { name: 'none', profile, reason: 'CAPYBARA_SANDBOX is off.' };
   if (probe.works) {
     const { program, version } = probe;
@@ -99,36 +106,48 @@ export function chooseSandbox(setting: SandboxSetting, profile: Profile, probe: 
   );
 }
 
+/**
+ * Containers are for who asks for them: nothing else takes their place where they cannot be had.
+ *
+ * @throws UserError `sandbox_missing`.
+ */
+export function chooseDocker(profile: Profile, probe: DockerProbe): SandboxChoice {
+  if (!probe.works) {
+    const { found, cure } = probe;
+    throw new UserError(
+      'sandbox_missing',
+      `CAPYBARA_SANDBOX is docker, but ${found}: ${cure}, or set CAPYBARA_SANDBOX=auto.`,
+      3,
+    );
+  }
+  const { engine, version } = probe;
+  const reason = `CAPYBARA_SANDBOX is docker, and ${engine.program} runs them by engine ${version}, each in a container of ${engine.image}.`;
+  return { name: 'docker', profile, reason, engine, version };
+}
+
 const NOT_ASKED: Probe = { works: false, found: 'nobody asked', cure: 'ask' };
 
-/** Probes only where it matters. Throws as `chooseSandbox` does. */
-export async function decideSandbox(
-  setting: SandboxSetting,
-  profile: Profile,
-  environment: Environment,
-  unprivileged?: Runner,
-): Promise<SandboxChoice> {
+export interface Here {
+  readonly profile: Profile;
+  readonly environment: Environment;
+  readonly unprivileged?: Runner | undefined;
+  readonly docker: DockerSettings;
+  /** Where the files of commands are kept. */
+  readonly dataDir?: string;
+}
+
+/** Probes only what matters. Throws as `chooseSandbox` and `chooseDocker` do. */
+export async function decideSandbox(setting: SandboxSetting, here: Here): Promise<SandboxChoice> {
+  const { profile, environment, unprivileged, docker } = here;
   if (setting === 'off') return chooseSandbox(setting, profile, NOT_ASKED);
+  if (setting === 'docker') return chooseDocker(profile, await probeDocker(docker, here));
   return chooseSandbox(setting, profile, await probeBubblewrap(environment, unprivileged));
 }
 
 /** What a person is told: which sandbox, and why. */
 export function sandboxSentence({ name, profile, reason }: SandboxChoice): string {
-  return name === 'none'
-    ? `Commands run unconfined: ${reason}`
-    : `Commands run in bubblewrap (${profile}): ${reason}`;
-}
-
-async function findProgram(name: string, path: string): Promise<string | undefined> {
-  for (const directory of path.split(delimiter).filter(isAbsolute)) {
-    const file = join(directory, name);
-    const isThere = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return file;
-  }
-  return undefined;
+  if (name === 'none') return `Commands run unconfined: ${reason}`;
+  return `Commands run in ${name === 'docker' ? name : `${name} (${profile})`}: ${reason}`;
 }
 
 function isNewEnough(version: string): boolean {

@@ -1,12 +1,14 @@
 /**
  * The process that outlives a worker by a moment, to kill what the worker's agents left running (PROTOCOL rule 5). Started by
- * `guard.ts` with the arguments marker, limit of file locks, and lease (milliseconds, 0: none).
+ * `guard.ts` with the arguments marker, limit of file locks, lease (milliseconds, 0: none), and, where commands run in containers,
+ * their engine (JSON).
  *
  * Reads lines on its standard input: `+<group>` a process group was started, `-<group>` it is gone, `.` the worker is alive. The
  * end of the input is the end of the worker, polite or not. Without a beat for the length of the lease the commands are
  * killed too, and the guard goes on: the worker may have been paused and come back.
  */
 import { createInterface } from 'node:readline';
+import { type Engine, LABELS, removeContainers } from './containers.ts';
 import { isMarker, signalAll } from './processes.ts';
 
 const FIRST_PAUSE_MS = 10;
@@ -14,15 +16,21 @@ const LONGEST_PAUSE_MS = 500;
 /** A process that cannot be killed hangs in the kernel; the guard does not wait for it for ever. */
 const GIVE_UP_MS = 60_000;
 
-const [marker = '', locks = '', lease = '0'] = process.argv.slice(2);
+const [marker = '', locks = '', lease = '0', container] = process.argv.slice(2);
 // Anything shorter might stand in the environment of any process, all of which would be killed.
 if (!isMarker(marker)) throw new Error(`'${marker}' marks no process of a sandbox`);
 const leaseMs = Number(lease);
+const engine: Engine | undefined = container === undefined ? undefined : JSON.parse(container);
 const groups = new Set<number>();
 let lastBeat = performance.now();
 
-function killAll(): boolean {
-  return signalAll({ marker, lockLimit: Number(locks), groups: [...groups] }, 'SIGKILL');
+/** Whether there was something to kill, or may have been. */
+async function killAll(): Promise<boolean> {
+  const found = signalAll({ marker, lockLimit: Number(locks), groups: [...groups] }, 'SIGKILL');
+  if (engine === undefined) return found;
+  // Those who asked for containers are dead by now: none begins that is not in this list. An engine that is silent may yet begin one.
+  const [, worker] = marker.split('=');
+  return (await removeContainers(engine, `label=${LABELS.worker}=${worker}`).catch(() => true)) || found;
 }
 
 function obey(line: string): void {
@@ -33,7 +41,7 @@ function obey(line: string): void {
 
 async function killUntilNone(): Promise<void> {
   const start = performance.now();
-  for (let pause = FIRST_PAUSE_MS; killAll(); pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+  for (let pause = FIRST_PAUSE_MS; await killAll(); pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     if (performance.now() - start > GIVE_UP_MS) return;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
@@ -43,9 +51,13 @@ async function killUntilNone(): Promise<void> {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
 if (leaseMs > 0) {
+  let isKilling = false;
   const watch = setInterval(
-    () => {
-      if (performance.now() - lastBeat > leaseMs) killAll();
+    async () => {
+      if (isKilling || performance.now() - lastBeat <= leaseMs) return;
+      isKilling = true;
+      await killAll();
+      isKilling = false;
     },
     Math.max(leaseMs / 5, FIRST_PAUSE_MS),
   );

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import type { Engine } from './containers.ts';
 
 /** From `src` the guard is TypeScript, from `dist` JavaScript: what this file is, that one is. */
 const GUARD_FILE = fileURLToPath(new URL(`./guard-process${extname(import.meta.url)}`, import.meta.url));
@@ -20,6 +21,8 @@ export interface GuardOptions {
   readonly lockLimit: number;
   /** Without a beat for so long, the commands are killed; undefined: no lease. */
   readonly leaseMs?: number | undefined;
+  /** Commands run in containers of it, which end with them. */
+  readonly engine?: Engine | undefined;
 }
 
 export interface Guard {
@@ -95,8 +98,9 @@ export function startGuard(options: GuardOptions): Guard {
   };
 }
 
-function spawnGuard({ marker, lockLimit, leaseMs = 0 }: GuardOptions): Running {
-  const child = spawn(process.execPath, [GUARD_FILE, marker, `${lockLimit}`, `${leaseMs}`], {
+function spawnGuard({ marker, lockLimit, leaseMs = 0, engine }: GuardOptions): Running {
+  const args = [marker, `${lockLimit}`, `${leaseMs}`, ...(engine ? [JSON.stringify(engine)] : [])];
+  const child = spawn(process.execPath, [GUARD_FILE, ...args], {
     detached: true,
     cwd: '/',
     env: {},

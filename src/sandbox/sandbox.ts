@@ -6,7 +6,7 @@ import type { EgressHost } from '../core/egress.ts';
  */
 export interface Sandbox {
   /** What confines a command, as `doctor` and the run header say it. */
-  readonly name: 'none' | 'bubblewrap';
+  readonly name: 'none' | 'bubblewrap' | 'docker';
   /** Whether a command can change nothing but what `Command.writable` names, and its own scratch directory. */
   readonly confined: boolean;
   /**
@@ -61,8 +61,8 @@ export interface Command {
 
 export interface CommandResult {
   /**
-   * `exit` with a code, `signal` with a name, or why Capybara ended it. In bubblewrap a command that a signal ended gives the code
-   * that shells give it, 128 and the signal's number; `signal` is then what ended the sandbox around it.
+   * `exit` with a code, `signal` with a name, or why Capybara ended it. Where it is confined, a command that a signal ended gives the
+   * code that shells give it, 128 and the signal's number; `signal` is then what ended the sandbox around it.
    */
   readonly end:
     | { readonly type: 'exit'; readonly code: number }

@@ -2,11 +2,13 @@
 import { join } from 'node:path';
 import { type Backends, openBackends } from '../backends.ts';
 import { type Config, commandEnvironment, repositoryPolicy } from '../config.ts';
+import { messageOf } from '../core/errors.ts';
 import { DEFAULT_RETRY } from '../core/retry.ts';
-import type { Log } from '../log.ts';
+import { type Log, silentLog } from '../log.ts';
 import { createModels } from '../model/providers.ts';
 import { createBubblewrapSandbox } from '../sandbox/bubblewrap.ts';
 import { decideSandbox, type SandboxChoice, sandboxSentence } from '../sandbox/choose.ts';
+import { createDockerSandbox } from '../sandbox/docker.ts';
 import { installGitSetup } from '../sandbox/git-setup.ts';
 import { openWay, UNPRIVILEGED } from '../sandbox/runner.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
@@ -52,7 +54,9 @@ export async function runWorker(
  * @throws UserError `sandbox_missing` (exit code 3) where they must be confined and cannot be.
  */
 export function sandboxFor(config: Config, profile: Profile): Promise<SandboxChoice> {
-  return decideSandbox(config.sandbox, profile, commandEnvironment(), config.commands.user);
+  const { sandbox, docker, dataDir, commands } = config;
+  const environment = commandEnvironment();
+  return decideSandbox(sandbox, { profile, environment, docker, dataDir, unprivileged: commands.user });
 }
 
 export interface WorkerParts extends WorkerAdditions {
@@ -66,7 +70,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
   const { backends, log, moreTools = [] } = parts;
   log.info({ sandbox: parts.sandbox.name }, sandboxSentence(parts.sandbox));
   const workspaceOwner = ownerOfWorkspaces(config, parts.sandbox);
-  const sandbox = openSandbox(config, parts.sandbox);
+  const sandbox = openSandbox(config, parts.sandbox, log);
   const { db, queue: backend, bus, directUrl } = backends;
   try {
     const worker = await startWorker({
@@ -89,15 +93,20 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
 }
 
 /** The caller closes it. */
-export function openSandbox(config: Config, { name, profile, program }: SandboxChoice): LeasedSandbox {
-  const git = installGitSetup(join(config.dataDir, 'git'));
-  const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs, git };
-  if (name === 'none' || program === undefined) return createUnconfinedSandbox(shared);
+export function openSandbox(config: Config, choice: SandboxChoice, log: Log = silentLog): LeasedSandbox {
+  const { name, profile, program, engine } = choice;
   const { dataDir, commands } = config;
-  return createBubblewrapSandbox({
-    ...{ ...shared, profile, program, hidden: [dataDir], limits: limitsOfCommands(commands) },
-    unprivilegedUser: commands.user ?? UNPRIVILEGED,
-  });
+  const git = installGitSetup(join(dataDir, 'git'));
+  const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs, git };
+  const limits = limitsOfCommands(commands);
+  const confined = { ...shared, profile, limits, unprivilegedUser: commands.user ?? UNPRIVILEGED };
+  if (name === 'docker' && engine !== undefined) {
+    const onError = (error: unknown) =>
+      log.warn({ error: messageOf(error) }, 'could not look for containers that dead workers left');
+    return createDockerSandbox({ ...confined, engine, directory: join(dataDir, 'docker'), onError });
+  }
+  if (name === 'none' || program === undefined) return createUnconfinedSandbox(shared);
+  return createBubblewrapSandbox({ ...confined, program, hidden: [dataDir] });
 }
 
 /** A server's worker that is root keeps the files of its sessions for the user whom their commands run as. */

@@ -354,7 +354,8 @@ function limits(): Attempt[] {
     },
     {
       name: 'compute without end',
-      script: `perl -e 'alarm 8; $SIG{ALRM} = sub { print "ESC", "APED"; exit }; 1 while 1'`,
+      // Twice what it may; by its own time, since other programs may have most of the processor.
+      script: `perl -e '1 while (times)[0] < 4; print "ESC", "APED"'`,
     },
     {
       name: 'raise its limits',
@@ -405,7 +406,8 @@ function calls(): Attempt[] {
       ? [
           {
             name: 'call by the numbers of x32',
-            script: `perl -e '$r = syscall(0x40000000 + 39); print $r < 0 && $! == 38 ? "no" : "ESCAPED $r"'`,
+            // A sandbox may end who tries, and a shell repeats what was ended.
+            script: `exec perl -e '$r = syscall(0x40000000 + 39); print $r < 0 && $! == 38 ? "no" : "ESCAPED $r"'`,
           },
         ]
       : []),

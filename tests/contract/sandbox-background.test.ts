@@ -1,6 +1,7 @@
 /** Commands that go on: what they say waits, what is typed arrives, and nothing of them is left when they are ended. */
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { BackgroundProcesses } from '../../src/sandbox/background.ts';
 import {
@@ -13,6 +14,7 @@ import { NewestText } from '../../src/sandbox/output.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { bubblewrap, makePlace, pidsIn, type SandboxPlace } from '../support/bubblewrap.ts';
+import { docker, openDocker } from '../support/docker.ts';
 
 const never = new AbortController().signal;
 const MOMENT = { momentMs: 5_000, signal: never };
@@ -23,6 +25,7 @@ let sandbox: LeasedSandbox;
 function create(kind: string): LeasedSandbox {
   const shared = { environment: process.env, killGraceMs: 100 };
   if (kind === 'none') return createUnconfinedSandbox(shared);
+  if (kind === 'docker') return openDocker({ ...shared, directory: join(place.path, 'docker') });
   return createBubblewrapSandbox({ ...shared, profile: 'local', program: bubblewrap ?? '' });
 }
 
@@ -51,115 +54,117 @@ async function ended(process: BackgroundProcess): Promise<BackgroundProcess['end
   return process.end;
 }
 
-describe.each(bubblewrap === undefined ? ['none'] : ['none', 'bubblewrap'])(
-  '%s: a command that goes on',
-  (kind) => {
-    beforeEach(() => {
-      place = makePlace('local');
-      sandbox = create(kind);
-    });
-    afterEach(async () => {
-      await sandbox.close();
-      expect(pidsIn(place.workspace)).toEqual([]);
-      await rm(place.path, { recursive: true, force: true });
-    });
+const KINDS = [
+  ...['none', ...(bubblewrap === undefined ? [] : ['bubblewrap'])],
+  ...(docker === undefined ? [] : ['docker']),
+];
 
-    test('says what it has said since the last time, and then how it ended', async () => {
-      const { start, processes } = open();
-      const process = await start('echo one; until [ -e go ]; do sleep 0.02; done; echo two; exit 3');
-      expect(process.name).toBe('bg_1');
-      expect(process.take()).toEqual({ text: 'one\n', droppedBytes: 0 });
-      expect(process.end).toBeUndefined();
-      expect(processes.isRunning).toBe(true);
-      await sandbox.run(
-        {
-          script: 'touch go',
-          cwd: place.workspace,
-          writable: [place.workspace],
-          scratch: place.scratch,
-          timeoutMs: 9_000,
-        },
-        never,
-      );
-      expect(await ended(process)).toEqual({ type: 'exit', code: 3 });
-      expect(process.take().text).toBe('two\n');
-      expect(process.ended()).toEqual({ id: process.known.id, end: 'exit 3' });
-      expect(processes.isRunning).toBe(false);
-    });
+describe.each(KINDS)('%s: a command that goes on', (kind) => {
+  beforeEach(() => {
+    place = makePlace(kind === 'docker' ? 'strict' : 'local');
+    sandbox = create(kind);
+  });
+  afterEach(async () => {
+    await sandbox.close();
+    expect(pidsIn(place.workspace)).toEqual([]);
+    await rm(place.path, { recursive: true, force: true });
+  });
 
-    test('reads what is typed, until its input is closed', async () => {
-      const { start } = open();
-      const process = await start('while read -r line; do echo "got $line"; done; echo over', {
+  test('says what it has said since the last time, and then how it ended', async () => {
+    const { start, processes } = open();
+    const process = await start('echo one; until [ -e go ]; do sleep 0.02; done; echo two; exit 3');
+    expect(process.name).toBe('bg_1');
+    expect(process.take()).toEqual({ text: 'one\n', droppedBytes: 0 });
+    expect(process.end).toBeUndefined();
+    expect(processes.isRunning).toBe(true);
+    await sandbox.run(
+      {
+        script: 'touch go',
+        cwd: place.workspace,
+        writable: [place.workspace],
+        scratch: place.scratch,
+        timeoutMs: 9_000,
+      },
+      never,
+    );
+    expect(await ended(process)).toEqual({ type: 'exit', code: 3 });
+    expect(process.take().text).toBe('two\n');
+    expect(process.ended()).toEqual({ id: process.known.id, end: 'exit 3' });
+    expect(processes.isRunning).toBe(false);
+  });
+
+  test('reads what is typed, until its input is closed', async () => {
+    const { start } = open();
+    const process = await start('while read -r line; do echo "got $line"; done; echo over', {
+      ...MOMENT,
+      momentMs: 0,
+    });
+    process.write('a\n');
+    await until(process, 'got a\n');
+    process.write('b\nc\n');
+    await until(process, 'got c\n');
+    process.closeInput();
+    await until(process, 'over\n');
+    expect(await ended(process)).toEqual({ type: 'exit', code: 0 });
+    expect(() => process.write('d\n')).toThrow('bg_1 has ended');
+  });
+
+  test('finds a pipe at its input, which any program can open', async () => {
+    const { start } = open();
+    const process = await start(
+      '[ -p /dev/stdin ] && echo "a pipe: $(head -n 1 /dev/stdin)"; exec sleep 1000',
+      {
         ...MOMENT,
         momentMs: 0,
-      });
-      process.write('a\n');
-      await until(process, 'got a\n');
-      process.write('b\nc\n');
-      await until(process, 'got c\n');
-      process.closeInput();
-      await until(process, 'over\n');
-      expect(await ended(process)).toEqual({ type: 'exit', code: 0 });
-      expect(() => process.write('d\n')).toThrow('bg_1 has ended');
-    });
+      },
+    );
+    process.write('read\n');
+    await until(process, 'a pipe: read\n');
+    await process.stop('kill');
+  });
 
-    test('finds a pipe at its input, which any program can open', async () => {
-      const { start } = open();
-      const process = await start(
-        '[ -p /dev/stdin ] && echo "a pipe: $(head -n 1 /dev/stdin)"; exec sleep 1000',
-        {
-          ...MOMENT,
-          momentMs: 0,
-        },
-      );
-      process.write('read\n');
-      await until(process, 'a pipe: read\n');
-      await process.stop('kill');
-    });
+  test('is handed no more than it may leave unread', async () => {
+    const { start } = open();
+    const process = await start('sleep 1000', { ...MOMENT, momentMs: 0 });
+    expect(() => process.write('x'.repeat(MAX_WAITING_INPUT + 1))).toThrow('has not read');
+    process.write('x'.repeat(MAX_WAITING_INPUT));
+    expect(() => process.write('x'.repeat(MAX_WAITING_INPUT))).toThrow('has not read');
+    process.closeInput();
+    expect(() => process.write('x')).toThrow('was closed before');
+  });
 
-    test('is handed no more than it may leave unread', async () => {
-      const { start } = open();
-      const process = await start('sleep 1000', { ...MOMENT, momentMs: 0 });
-      expect(() => process.write('x'.repeat(MAX_WAITING_INPUT + 1))).toThrow('has not read');
-      process.write('x'.repeat(MAX_WAITING_INPUT));
-      expect(() => process.write('x'.repeat(MAX_WAITING_INPUT))).toThrow('has not read');
-      process.closeInput();
-      expect(() => process.write('x')).toThrow('was closed before');
-    });
+  test('may close its input: what is typed then is lost', async () => {
+    const { start } = open();
+    const process = await start('exec <&-; echo closed; sleep 1000');
+    for (let time = 0; time < 20; time++) process.write('x'.repeat(10_000));
+    await process.stop('kill');
+    expect(process.end).toEqual({ type: 'stopped', why: 'kill' });
+  });
 
-    test('may close its input: what is typed then is lost', async () => {
-      const { start } = open();
-      const process = await start('exec <&-; echo closed; sleep 1000');
-      for (let time = 0; time < 20; time++) process.write('x'.repeat(10_000));
-      await process.stop('kill');
-      expect(process.end).toEqual({ type: 'stopped', why: 'kill' });
-    });
+  test('ends with all that it started, also what has left its session', async () => {
+    const { start } = open();
+    const process = await start(
+      'setsid bash -c "trap \'\' TERM; sleep 1000" & (sleep 1000 &) ; echo up; wait',
+    );
+    expect(process.take().text).toBe('up\n');
+    await process.stop('kill');
+    expect(pidsIn(place.workspace)).toEqual([]);
+  });
 
-    test('ends with all that it started, also what has left its session', async () => {
-      const { start } = open();
-      const process = await start(
-        'setsid bash -c "trap \'\' TERM; sleep 1000" & (sleep 1000 &) ; echo up; wait',
-      );
-      expect(process.take().text).toBe('up\n');
-      await process.stop('kill');
-      expect(pidsIn(place.workspace)).toEqual([]);
-    });
+  test('is ended after its lifetime', async () => {
+    const { start } = open({ lifetimeMs: 300 });
+    const process = await start('sleep 1000', { ...MOMENT, momentMs: 0 });
+    expect(await ended(process)).toEqual({ type: 'timeout' });
+    const quick = await open({ lifetimeMs: 20_000 }).start('sleep 0.05');
+    expect(await ended(quick)).toEqual({ type: 'exit', code: 0 });
+  });
 
-    test('is ended after its lifetime', async () => {
-      const { start } = open({ lifetimeMs: 300 });
-      const process = await start('sleep 1000', { ...MOMENT, momentMs: 0 });
-      expect(await ended(process)).toEqual({ type: 'timeout' });
-      const quick = await open({ lifetimeMs: 20_000 }).start('sleep 0.05');
-      expect(await ended(quick)).toEqual({ type: 'exit', code: 0 });
-    });
-
-    test('that cannot be started is none', async () => {
-      const { start, processes } = open();
-      await expect(start('echo \0')).rejects.toThrow('NUL character');
-      expect(processes.open).toEqual([]);
-    });
-  },
-);
+  test('that cannot be started is none', async () => {
+    const { start, processes } = open();
+    await expect(start('echo \0')).rejects.toThrow('NUL character');
+    expect(processes.open).toEqual([]);
+  });
+});
 
 /** Resident memory of this process, in MiB. */
 function memory(): number {

@@ -1,18 +1,23 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
+  chooseDocker,
   chooseSandbox,
   decideSandbox,
   type Probe,
   probeBubblewrap,
   sandboxSentence,
 } from '../../src/sandbox/choose.ts';
+import { type DockerSettings, probeDocker } from '../../src/sandbox/docker-probe.ts';
 import { bubblewrap } from '../support/bubblewrap.ts';
+import { docker } from '../support/docker.ts';
 
 const works: Probe = { works: true, program: '/usr/bin/bwrap', version: '0.8.0' };
 const missing: Probe = { works: false, found: 'there is no bwrap on the PATH', cure: 'install bubblewrap' };
+
+const here = { profile: 'strict', environment: {}, docker: { program: 'docker' } } as const;
 
 let path: string;
 beforeEach(() => {
@@ -41,7 +46,7 @@ describe('the choice', () => {
 
   it('is nothing where that was asked for, works or not', async () => {
     expect(chooseSandbox('off', 'strict', works).name).toBe('none');
-    expect(sandboxSentence(await decideSandbox('off', 'strict', {}))).toBe(
+    expect(sandboxSentence(await decideSandbox('off', here))).toBe(
       'Commands run unconfined: CAPYBARA_SANDBOX is off.',
     );
   });
@@ -50,6 +55,20 @@ describe('the choice', () => {
     expect(sandboxSentence(chooseSandbox('auto', 'local', missing))).toBe(
       'Commands run unconfined: There is no bwrap on the PATH; to confine commands, install bubblewrap.',
     );
+  });
+
+  it('is docker where that was asked for and works, and nothing else where it does not', async () => {
+    const engine = { program: '/usr/bin/docker', image: 'node:24' };
+    expect(sandboxSentence(chooseDocker('strict', { works: true, engine, version: '28.2' }))).toBe(
+      'Commands run in docker: CAPYBARA_SANDBOX is docker, and /usr/bin/docker runs them by engine 28.2, ' +
+        'each in a container of node:24.',
+    );
+    for (const profile of ['strict', 'local'] as const) {
+      await expect(decideSandbox('docker', { ...here, profile })).rejects.toThrow(
+        'CAPYBARA_SANDBOX is docker, but CAPYBARA_DOCKER_IMAGE is not set: set it to an image that has sh, bash and git, ' +
+          'or set CAPYBARA_SANDBOX=auto.',
+      );
+    }
   });
 
   it('is refused on a server without bubblewrap, and wherever it was asked for', () => {
@@ -94,5 +113,73 @@ describe.runIf(process.platform === 'linux')('the probe', () => {
 
   it.runIf(bubblewrap !== undefined)('accepts one that does what it should', async () => {
     expect(await probeBubblewrap(process.env)).toMatchObject({ works: true, program: bubblewrap });
+  });
+});
+
+describe.runIf(process.platform === 'linux')('the probe of docker', () => {
+  const image = 'capybara-test:some';
+  const probe = (settings: Partial<DockerSettings> = {}) =>
+    probeDocker({ image, program: 'docker', ...settings }, { environment: { PATH: path } });
+
+  /** A docker that is not the real one. */
+  function pretendDocker(script: string): void {
+    writeFileSync(join(path, 'docker'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+
+  it('finds none where there is none', async () => {
+    expect(await probe()).toMatchObject({ works: false, found: 'there is no docker on the PATH' });
+    const absolute = await probe({ program: join(path, 'gone') });
+    expect(absolute).toMatchObject({ works: false, found: expect.stringContaining('ENOENT') });
+  });
+
+  it('finds an engine that does not answer, with what its client said', async () => {
+    pretendDocker('echo "Cannot connect to the Docker daemon." >&2; echo more >&2; exit 1');
+    expect(await probe()).toEqual({
+      works: false,
+      found: `the engine of ${join(path, 'docker')} does not answer (Cannot connect to the Docker daemon.)`,
+      cure: expect.stringContaining('systemctl start docker'),
+    });
+  });
+
+  it('refuses an image with volumes, which nothing limits', async () => {
+    pretendDocker(`[ "$1" = version ] && echo 28.2 && exit; echo '{"/data":{}}'`);
+    expect(await probe()).toMatchObject({
+      found: `the image ${image} declares volumes (/data), which commands could fill without limit`,
+    });
+  });
+
+  it.each([
+    ['sees other files', 'echo something', 'it does not see the files of this host'],
+    ['cannot begin', 'echo "docker: no bash" >&2; exit 127', 'docker: no bash'],
+  ])('refuses an engine whose container %s', async (_, script, why) => {
+    pretendDocker(
+      `[ "$1" = version ] && echo 28.2 && exit; [ "$1" = image ] && echo null && exit; ${script}`,
+    );
+    expect(await probe()).toMatchObject({
+      found: `${join(path, 'docker')} cannot run a confined command in ${image} (${why})`,
+    });
+  });
+
+  it.runIf(docker !== undefined)('finds an image that is not there, and fetches none', async () => {
+    const { program, host } = docker ?? expect.unreachable();
+    const settings = { program, image: 'capybara-test:none', ...(host === undefined ? {} : { host }) };
+    expect(await probeDocker(settings, { environment: {} })).toEqual({
+      works: false,
+      found: 'there is no image capybara-test:none',
+      cure: 'build or pull it (docker pull capybara-test:none): Capybara fetches none',
+    });
+  });
+
+  it.runIf(docker !== undefined)('accepts one that does what it should', async () => {
+    const engine = docker ?? expect.unreachable();
+    const settings = {
+      ...engine,
+      ...(engine.host === undefined ? {} : { host: engine.host }),
+    } as DockerSettings;
+    expect(await probeDocker(settings, { environment: {}, dataDir: path })).toMatchObject({
+      works: true,
+      engine,
+    });
+    expect(readdirSync(path)).toEqual([]);
   });
 });

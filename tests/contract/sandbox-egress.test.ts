@@ -3,12 +3,14 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseEgressHost } from '../../src/core/egress.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import type { CommandResult, LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 import { bubblewrap, makePlace, type SandboxPlace } from '../support/bubblewrap.ts';
+import { docker, openDocker } from '../support/docker.ts';
 
 let place: SandboxPlace;
 let sandbox: LeasedSandbox;
@@ -52,13 +54,24 @@ function run(
 
 const leftovers = () => readdirSync(tmpdir()).filter((name) => name.startsWith('capybara-egress-'));
 
-describe.runIf(bubblewrap !== undefined).each<Profile>(['strict', 'local'])('in a %s sandbox', (profile) => {
+const KINDS: readonly (Profile | 'docker')[] = [
+  ...(bubblewrap === undefined ? [] : (['strict', 'local'] as const)),
+  ...(docker === undefined ? [] : (['docker'] as const)),
+];
+
+function open(kind: Profile | 'docker'): LeasedSandbox {
+  const environment = process.env;
+  if (kind === 'docker') return openDocker({ directory: join(place.path, 'docker') });
+  return createBubblewrapSandbox({ environment, profile: kind, program: bubblewrap ?? '' });
+}
+
+describe.each(KINDS)('in a sandbox (%s)', (kind) => {
   let before: string[];
   beforeEach(() => {
     before = leftovers();
     requests = [];
-    place = makePlace(profile);
-    sandbox = createBubblewrapSandbox({ environment: process.env, profile, program: bubblewrap ?? '' });
+    place = makePlace(kind === 'docker' ? 'strict' : kind);
+    sandbox = open(kind);
   });
   afterEach(async () => {
     await sandbox.close();

@@ -5,6 +5,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
+import { createDockerSandbox } from '../../src/sandbox/docker.ts';
+import type { DockerEngine } from '../../src/sandbox/docker-arguments.ts';
 import type { Command } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
@@ -12,6 +14,8 @@ import type { Profile } from '../../src/sandbox/view.ts';
 export interface Order {
   readonly profile: Profile | 'none';
   readonly program: string;
+  /** Instead of bubblewrap. */
+  readonly engine?: DockerEngine;
   readonly data: string;
   readonly workspace: string;
   readonly scratch: string;
@@ -24,11 +28,16 @@ const limits = {
   ...{ processes: 100, memoryBytes: 512 * 1024 * 1024, fileBytes: 16 * 1024 * 1024, openFiles: 256 },
   ...{ cpuSeconds: 2, memoryFileBytes: 16 * 1024 * 1024 },
 };
-const { profile, program, data } = order;
-const sandbox =
-  profile === 'none'
-    ? createUnconfinedSandbox(options)
-    : createBubblewrapSandbox({ ...options, profile, program, limits, hidden: [data] });
+const { profile, program, engine, data } = order;
+
+function open() {
+  if (profile === 'none') return createUnconfinedSandbox(options);
+  if (engine === undefined)
+    return createBubblewrapSandbox({ ...options, profile, program, limits, hidden: [data] });
+  return createDockerSandbox({ ...options, profile, engine, limits, directory: `${data}/docker` });
+}
+
+const sandbox = open();
 
 const BOUNDARY = '--- 5f0c1c2e ---';
 /** What hangs has not escaped; the others have their turn. */

@@ -22,8 +22,10 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DockerEngine } from '../../src/sandbox/docker-arguments.ts';
 import { UNPRIVILEGED } from '../../src/sandbox/runner.ts';
 import { bubblewrap, pidsIn } from '../support/bubblewrap.ts';
+import { docker } from '../support/docker.ts';
 import { hasOrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
 import { type Attempt, escapeAttempts, type World } from './escape-attempts.ts';
 import type { Order } from './sandbox-escape-child.ts';
@@ -45,6 +47,7 @@ interface Case {
   readonly name: string;
   readonly profile: Order['profile'];
   readonly as: { readonly uid?: number; readonly gid?: number };
+  readonly engine?: DockerEngine;
 }
 
 const asUser: readonly Case[] = hasOrdinaryUser
@@ -57,6 +60,10 @@ const asUser: readonly Case[] = hasOrdinaryUser
 const asRoot: readonly Case[] = isRoot
   ? (['strict', 'local'] as const).map((profile) => ({ name: `${profile}, as root`, profile, as: {} }))
   : [];
+
+/** As whoever may ask the engine. */
+const inDocker: readonly Case[] =
+  docker === undefined ? [] : [{ name: 'docker', profile: 'strict', as: {}, engine: docker }];
 
 /** The host that attempts run on: a home, Capybara's data, other sessions, something that listens, something to kill. */
 class Host {
@@ -188,7 +195,11 @@ interface Outcome {
 }
 
 /** In a process of its own, with secrets in its environment and a file that it left open. */
-async function attempt(host: Host, { profile, as }: Case, attempts: readonly Attempt[]): Promise<Outcome> {
+async function attempt(
+  host: Host,
+  { profile, as, engine }: Case,
+  attempts: readonly Attempt[],
+): Promise<Outcome> {
   const { home, data, workspace } = host.world;
   const left = openSync(join(host.path, SECRETS[0] ?? ''), 'r');
   const env = {
@@ -205,7 +216,8 @@ async function attempt(host: Host, { profile, as }: Case, attempts: readonly Att
   host.child = child;
   const scripts = Object.fromEntries(attempts.map(({ name, script }) => [name, script]));
   const scratch = join(data, 'scratch/mine');
-  const order: Order = { profile, program: bubblewrap ?? '', data, workspace, scratch, scripts };
+  const by = { program: bubblewrap ?? '', ...(engine && { engine }) };
+  const order: Order = { profile, ...by, data, workspace, scratch, scripts };
   child.stdin?.end(JSON.stringify(order));
   const said = await text(child.stdout as NodeJS.ReadableStream);
   closeSync(left);
@@ -224,7 +236,9 @@ test('there are more than a hundred attempts, each with a name of its own', () =
   expect(ATTEMPTS.length).toBeGreaterThan(150);
 });
 
-describe.runIf(bubblewrap !== undefined).each([...asUser, ...asRoot])('out of a sandbox ($name)', (kind) => {
+const inBubblewrap = bubblewrap === undefined ? [] : [...asUser, ...asRoot];
+
+describe.each([...inBubblewrap, ...inDocker])('out of a sandbox ($name)', (kind) => {
   let host: Host;
   let outcome: Outcome;
   const rootsOwn = kind.profile === 'local' && isRoot && kind.as.uid === undefined;

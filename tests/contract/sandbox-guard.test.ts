@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 import { bubblewrap, makePlace, pidsIn } from '../support/bubblewrap.ts';
+import { containersOf, docker } from '../support/docker.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const source = join(here, '../../src/sandbox');
@@ -41,7 +42,7 @@ function startWorker({
   scratch = cwd,
 } = {}): void {
   const args = [join(here, 'sandbox-child.ts'), code, extension, cwd, SCRIPT, `${lease}`, profile, scratch];
-  const env = { ...process.env, BWRAP: bubblewrap ?? '' };
+  const env = { ...process.env, BWRAP: bubblewrap ?? '', DOCKER_ENGINE: JSON.stringify(docker ?? '') };
   worker = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   said = '';
   worker.stdout?.on('data', (text) => {
@@ -237,4 +238,53 @@ describe.runIf(bubblewrap !== undefined)('around bubblewrap', () => {
       await vi.waitFor(() => expect(worker.exitCode).toBe(0), 10_000);
     },
   );
+});
+
+describe.runIf(docker !== undefined)('around docker', () => {
+  let scratch: string;
+
+  function begin(lease: number): void {
+    const place = makePlace('strict');
+    ({ workspace: cwd, scratch } = place);
+    startWorker({ profile: 'docker', lease, scratch });
+  }
+
+  const left = () => [...pidsIn(cwd), ...containersOf(docker ?? expect.unreachable(), scratch)];
+
+  beforeEach(() => rm(cwd, { recursive: true }));
+  afterEach(() => rm(dirname(cwd), { recursive: true, force: true }));
+
+  it('a command dies with a worker that was killed, whatever it left and cleared', async () => {
+    begin(0);
+    await commandPids();
+    expect(pidsIn(cwd).length).toBeGreaterThan(4);
+    worker.kill('SIGKILL');
+    await vi.waitFor(() => expect(left()).toEqual([]), 10_000);
+  });
+
+  it('and so does one that was only about to begin', async () => {
+    for (const ms of [0, 50, 100, 150, 200, 300]) {
+      begin(0);
+      await vi.waitFor(() => expect(said).toBe('started\n'), 10_000);
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      const guard = guardOf(worker);
+      worker.kill('SIGKILL');
+      await vi.waitFor(() => expect(guard !== undefined && isRunning(guard)).toBe(false), 10_000);
+      expect(left(), `after ${ms} ms`).toEqual([]);
+      await rm(dirname(cwd), { recursive: true, force: true });
+    }
+  });
+
+  it('a command dies with the lease of a stopped worker, and not before', async () => {
+    begin(1_000);
+    await commandPids();
+    const fed = performance.now() + 1_300;
+    await vi.waitFor(() => expect(performance.now()).toBeGreaterThan(fed), 5_000);
+    expect(pidsIn(cwd).length).toBeGreaterThan(4);
+    worker.kill('SIGSTOP');
+    await vi.waitFor(() => expect(left()).toEqual([]), 10_000);
+    worker.kill('SIGCONT');
+    await vi.waitFor(() => expect(said).toBe('started\n{"type":"signal","signal":"SIGKILL"}\n'), 10_000);
+    await vi.waitFor(() => expect(worker.exitCode).toBe(0), 10_000);
+  });
 });

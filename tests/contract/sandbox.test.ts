@@ -8,6 +8,7 @@ import type { Command, CommandResult, LeasedSandbox } from '../../src/sandbox/sa
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 import { bubblewrap, makePlace, pidsIn, type SandboxPlace } from '../support/bubblewrap.ts';
+import { docker, openDocker } from '../support/docker.ts';
 
 const linux = process.platform === 'linux';
 const never = new AbortController().signal;
@@ -15,12 +16,17 @@ let place: SandboxPlace;
 let cwd: string;
 let sandbox: LeasedSandbox;
 
-type KindName = 'none' | Profile;
-const KINDS: readonly KindName[] = bubblewrap === undefined ? ['none'] : ['none', 'strict', 'local'];
+type KindName = 'none' | Profile | 'docker';
+const KINDS: readonly KindName[] = [
+  'none',
+  ...(bubblewrap === undefined ? [] : (['strict', 'local'] as const)),
+  ...(docker === undefined ? [] : (['docker'] as const)),
+];
 
 function create(kind: KindName, options: Partial<CallOptions> = {}): LeasedSandbox {
   const shared = { environment: process.env, ...options };
   if (kind === 'none') return createUnconfinedSandbox(shared);
+  if (kind === 'docker') return openDocker({ ...shared, directory: join(place.path, 'docker') });
   return createBubblewrapSandbox({ ...shared, profile: kind, program: bubblewrap ?? '' });
 }
 
@@ -49,8 +55,11 @@ function isRunning(pid: string): boolean {
 }
 
 describe.each(KINDS)('%s:', (kind) => {
+  /** Until a command has surely begun: a container takes its time. */
+  const soonMs = kind === 'docker' ? 3_000 : 300;
+
   beforeEach(() => {
-    place = makePlace(kind === 'strict' ? 'strict' : 'local');
+    place = makePlace(kind === 'strict' || kind === 'docker' ? 'strict' : 'local');
     cwd = place.workspace;
     sandbox = create(kind);
   });
@@ -158,7 +167,9 @@ describe.each(KINDS)('%s:', (kind) => {
         .trim()
         .split('\n');
       const shells = ['OLDPWD', 'PWD', 'SHLVL', '_'];
-      const privates = kind === 'none' ? [] : ['TMPDIR', 'XDG_CACHE_HOME', 'LOGNAME', 'SHELL', 'USER'];
+      const engines = kind === 'docker' ? ['HOSTNAME'] : [];
+      const privates =
+        kind === 'none' ? [] : [...engines, 'TMPDIR', 'XDG_CACHE_HOME', 'LOGNAME', 'SHELL', 'USER'];
       expect(names.filter((name) => ![...shells, ...privates].includes(name))).toEqual([
         'ADDED',
         'CAPYBARA_CALL',
@@ -171,7 +182,7 @@ describe.each(KINDS)('%s:', (kind) => {
         'PATH',
         'TERM',
       ]);
-      const home = kind === 'strict' ? '/home/capybara' : place.path;
+      const home = kind === 'strict' || kind === 'docker' ? '/home/capybara' : place.path;
       expect((await run('echo $TERM $HOME')).output).toBe(`dumb ${home}\n`);
     });
 
@@ -179,7 +190,8 @@ describe.each(KINDS)('%s:', (kind) => {
       await sandbox.close();
       for (const HOME of ['/', '/no/such/place']) {
         sandbox = create(kind, { environment: { PATH: process.env.PATH, HOME } });
-        const home = { none: HOME, strict: '/home/capybara', local: '/tmp' }[kind];
+        const own = '/home/capybara';
+        const home = { none: HOME, strict: own, docker: own, local: '/tmp' }[kind];
         expect((await run('echo $HOME')).output).toBe(`${home}\n`);
         await sandbox.close();
       }
@@ -194,14 +206,14 @@ describe.each(KINDS)('%s:', (kind) => {
 
   describe('a command that should end', () => {
     it('ends at its time-out, with what it said', async () => {
-      const result = await run('echo started; sleep 100', { timeoutMs: 300 });
+      const result = await run('echo started; sleep 100', { timeoutMs: soonMs });
       expect(result).toMatchObject({ end: { type: 'timeout' }, output: 'started\n' });
-      expect(result.durationMs).toBeLessThan(5_000);
+      expect(result.durationMs).toBeLessThan(soonMs + 5_000);
     });
 
     it('may tidy up at SIGTERM', async () => {
       const result = await run("trap 'echo tidy; exit 0' TERM; echo up; while :; do sleep 0.02; done", {
-        timeoutMs: 300,
+        timeoutMs: soonMs,
       });
       expect(result.end).toEqual({ type: 'timeout' });
       expect(result.output).toMatch(/^up\n(Terminated\n)?tidy\n$/);

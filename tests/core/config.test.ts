@@ -70,6 +70,7 @@ describe('precedence', () => {
       uploadMib: 1024,
       concurrency: 16,
       sandbox: 'auto',
+      docker: { program: 'docker' },
       commands: { memoryMib: 8_192, processes: 2_048, fileMib: 10_240, openFiles: 16_384, cpuSeconds: 7_200 },
       background: { processes: 8, lifetimeSeconds: 3_600, idleSeconds: 900, bufferKib: 1_024 },
       modelFirstTokenSeconds: 300,
@@ -128,7 +129,10 @@ describe('precedence', () => {
         CAPYBARA_SNAPSHOTS: '/srv/snapshots',
         CAPYBARA_UPLOAD_MIB: '12',
         CAPYBARA_CONCURRENCY: '3',
-        CAPYBARA_SANDBOX: 'off',
+        CAPYBARA_SANDBOX: 'docker',
+        CAPYBARA_DOCKER_IMAGE: 'registry.local:5000/team/tools:1@sha256:ab',
+        CAPYBARA_DOCKER_PROGRAM: '/usr/bin/podman',
+        CAPYBARA_DOCKER_HOST: 'unix:///run/docker.sock',
         CAPYBARA_COMMANDS_MEMORY_MIB: '64',
         CAPYBARA_COMMANDS_PROCESSES: '16',
         CAPYBARA_COMMANDS_FILE_MIB: '1',
@@ -187,7 +191,12 @@ describe('precedence', () => {
       snapshots: '/srv/snapshots',
       uploadMib: 12,
       concurrency: 3,
-      sandbox: 'off',
+      sandbox: 'docker',
+      docker: {
+        image: 'registry.local:5000/team/tools:1@sha256:ab',
+        program: '/usr/bin/podman',
+        host: 'unix:///run/docker.sock',
+      },
       commands: {
         ...{ memoryMib: 64, processes: 16, fileMib: 1, openFiles: 1_000_000, cpuSeconds: 1 },
         user: { uid: 1_234, gid: 4_294_967_294 },
@@ -374,8 +383,20 @@ describe('wrong values', () => {
       'CAPYBARA_OFFLINE (environment) must be 1 or 0 (or true, false); found "maybe".',
     ],
     [
-      { CAPYBARA_SANDBOX: 'docker' },
-      'CAPYBARA_SANDBOX (environment) must be "auto", "bubblewrap" or "off"; found "docker".',
+      { CAPYBARA_SANDBOX: 'podman' },
+      'CAPYBARA_SANDBOX (environment) must be "auto", "bubblewrap", "docker" or "off"; found "podman".',
+    ],
+    [
+      { CAPYBARA_DOCKER_IMAGE: '--privileged' },
+      'CAPYBARA_DOCKER_IMAGE (environment) must be the name or id of an image; found "--privileged".',
+    ],
+    [
+      { CAPYBARA_DOCKER_PROGRAM: 'bin/docker' },
+      'CAPYBARA_DOCKER_PROGRAM (environment) must be a program on the PATH, or an absolute path; found "bin/docker".',
+    ],
+    [
+      { CAPYBARA_DOCKER_HOST: 'tcp://10.0.0.1:2375' },
+      'CAPYBARA_DOCKER_HOST (environment) must be a socket of this host, unix:///path; found "tcp://10.0.0.1:2375".',
     ],
     [
       { CAPYBARA_COMMANDS_MEMORY_MIB: '63' },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, inject, test } from 'vitest';
 import { bubblewrap } from '../support/bubblewrap.ts';
 import { CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
+import { docker } from '../support/docker.ts';
 
 const place = new Place();
 afterAll(() => place.remove());
@@ -84,6 +85,36 @@ test('doctor tries what hosts share snapshots in, and shows no password', {
   expect(await stateWith(join(file, 'shared'))).toBe('wrong');
   expect(await stateWith(`http://me:secret@127.0.0.1:${refused}/x.git`)).toBe('wrong');
 });
+
+test('doctor says what docker wants, where it is set and is not there', {
+  timeout: CLI_TIMEOUT_MS,
+}, async () => {
+  const env = {
+    CAPYBARA_SANDBOX: 'docker',
+    CAPYBARA_DOCKER_IMAGE: 'some',
+    CAPYBARA_DOCKER_PROGRAM: 'no-docker',
+  };
+  const { code, stdout } = await place.run(['doctor'], { env });
+  expect(stdout).toContain(
+    '✗ sandbox: CAPYBARA_SANDBOX is docker, but there is no no-docker on the PATH: install docker (apt install docker.io), ' +
+      'or set CAPYBARA_SANDBOX=auto.\n',
+  );
+  expect(code).toBe(1);
+});
+
+test.runIf(docker !== undefined)(
+  'doctor names docker where it works',
+  { timeout: CLI_TIMEOUT_MS },
+  async () => {
+    const { image, host = '' } = docker ?? expect.unreachable();
+    const env = { CAPYBARA_SANDBOX: 'docker', CAPYBARA_DOCKER_IMAGE: image, CAPYBARA_DOCKER_HOST: host };
+    const { code, stdout } = await place.run(['doctor'], { env });
+    expect(stdout).toMatch(
+      /^✓ sandbox: Commands run in docker: CAPYBARA_SANDBOX is docker, and \S+ runs them by engine \d/,
+    );
+    expect(code).toBe(0);
+  },
+);
 
 /** A port that nobody listens on any more. */
 async function unusedPort(): Promise<number> {

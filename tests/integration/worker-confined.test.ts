@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { bubblewrap, openBubblewrap, pidsIn } from '../support/bubblewrap.ts';
+import { docker, openDocker } from '../support/docker.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
 
@@ -26,11 +27,21 @@ chmod +x log`;
 /** After how many steps; the last is among them. */
 const MOMENTS = [1, 8, STEPS];
 
-describe.runIf(bubblewrap !== undefined)('the files of a confined command', () => {
+const KINDS = [
+  ...(bubblewrap === undefined ? [] : [{ name: 'bubblewrap', confined: true as const, moments: MOMENTS }]),
+  ...(docker === undefined ? [] : [{ name: 'docker', confined: docker, moments: [8] }]),
+];
+
+describe.each(KINDS)('the files of a confined command ($name)', ({ confined, moments }) => {
   const world = useWorld({ kind: 'postgres' });
   let sandbox: LeasedSandbox;
   beforeEach(() => {
-    sandbox = openBubblewrap({ leaseMs: SHORT_LEASE.leaseMs });
+    const { leaseMs } = SHORT_LEASE;
+    const [directory, profile] = [join(world.dir, 'docker'), 'local'] as const;
+    sandbox =
+      confined === true
+        ? openBubblewrap({ leaseMs })
+        : openDocker({ directory, leaseMs, profile, killGraceMs: 100 });
   });
   afterEach(async () => {
     await world.stopWorkers();
@@ -53,8 +64,8 @@ describe.runIf(bubblewrap !== undefined)('the files of a confined command', () =
     expect(readlinkSync(join(root, `d${STEPS}`, 'link'))).toBe('file');
   }
 
-  test.each(MOMENTS)('whose worker was killed after step %i are those of one run', async (step) => {
-    const child = await world.startChild({ lease: SHORT_LEASE }, { confined: true });
+  test.each(moments)('whose worker was killed after step %i are those of one run', async (step) => {
+    const child = await world.startChild({ lease: SHORT_LEASE }, { confined });
     const task = await submit();
     await reached(task, step);
     child.kill('SIGKILL');
@@ -64,10 +75,10 @@ describe.runIf(bubblewrap !== undefined)('the files of a confined command', () =
     expectOneRun(task);
   });
 
-  test.each(MOMENTS)(
+  test.each(moments)(
     'whose worker stood still after step %i are those of one run, and stay so',
     async (step) => {
-      const child = await world.startChild({ lease: SHORT_LEASE }, { confined: true });
+      const child = await world.startChild({ lease: SHORT_LEASE }, { confined });
       const task = await submit();
       await reached(task, step);
       child.kill('SIGSTOP');
@@ -85,7 +96,7 @@ describe.runIf(bubblewrap !== undefined)('the files of a confined command', () =
   );
 
   test('are those of one run where its worker was told to stop', async () => {
-    const child = await world.startChild({ lease: SHORT_LEASE }, { confined: true });
+    const child = await world.startChild({ lease: SHORT_LEASE }, { confined });
     const task = await submit();
     await reached(task, 5);
     child.kill('SIGTERM');

@@ -2,10 +2,12 @@
  * A worker in a process of its own, to be killed, stopped and continued: its `ChildSettings` as JSON in the first
  * argument. Says `ready ID` and what its tools say, a line each; ends politely on SIGTERM.
  */
+import { join } from 'node:path';
 import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { createLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import type { QueueBackend } from '../../src/queue/queue.ts';
+import type { DockerEngine } from '../../src/sandbox/docker-arguments.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { openDatabase } from '../../src/store/database.ts';
@@ -25,8 +27,8 @@ export interface ChildSettings {
     WorkerOptions,
     'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs' | 'readGraceMs' | 'cloneRetry' | 'repositories'
   >;
-  /** Confines commands by bubblewrap, as on one's own machine. */
-  readonly confined?: true;
+  /** Confines commands by bubblewrap, as on one's own machine, or by this engine. */
+  readonly confined?: true | DockerEngine;
   /** Given: it says which points it reaches, and may stop itself at one of them. */
   readonly points?: StopSettings;
 }
@@ -40,7 +42,7 @@ const backend = await openBackend();
 const bus = createPostgresBus({ url, log });
 const lease = { ...DEFAULT_LEASE, ...options.lease };
 const sandbox = settings.confined
-  ? await confined()
+  ? await confined(settings.confined)
   : whenNeeded(() => createUnconfinedSandbox({ environment: process.env, leaseMs: lease.leaseMs }));
 const plain = {
   ...{ db, backend },
@@ -60,7 +62,18 @@ process.on('SIGTERM', () => {
 });
 
 /** What is not loaded costs hundreds of starts nothing. */
-async function confined(): Promise<LeasedSandbox> {
+async function confined(by: true | DockerEngine): Promise<LeasedSandbox> {
+  if (by !== true) {
+    const { createDockerSandbox } = await import('../../src/sandbox/docker.ts');
+    const [environment, directory] = [process.env, join(dataDir, 'docker')];
+    return createDockerSandbox({
+      engine: by,
+      profile: 'local',
+      environment,
+      directory,
+      leaseMs: lease.leaseMs,
+    });
+  }
   const { openBubblewrap } = await import('./bubblewrap.ts');
   return openBubblewrap({ leaseMs: lease.leaseMs });
 }

@@ -1,0 +1,15 @@
+import { access, constants } from 'node:fs/promises';
+import { delimiter, isAbsolute, join } from 'node:path';
+
+/** The first program of that name on a PATH, of whose directories only absolute ones count. */
+export async function findProgram(name: string, path: string): Promise<string | undefined> {
+  for (const directory of path.split(delimiter).filter(isAbsolute)) {
+    const file = join(directory, name);
+    const isThere = await access(file, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return file;
+  }
+  return undefined;
+}
