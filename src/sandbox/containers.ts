@@ -102,7 +102,8 @@ export function processName(): string {
   return `${bootId()}/${process.pid}/${startTimeOf(`${process.pid}`)}`;
 }
 
-function isOver(name: string): boolean {
+/** Whether the process of that name is gone. */
+export function isOver(name: string): boolean {
   const [boot, pid = '', startTime] = name.split('/');
   return boot !== bootId() || startTimeOf(pid) !== startTime;
 }

@@ -25,6 +25,8 @@ export interface Container {
   readonly runner: Runner;
   readonly cwd: string;
   readonly mounts: readonly Mount[];
+  /** Path of a pipe: when its worker's end of it closes, all in the container is killed, also where no guard is left. */
+  readonly alive: string;
   /** An empty /tmp in memory, where nothing is mounted there. */
   readonly hasOwnTmp: boolean;
   readonly environment: Readonly<Record<string, string>>;
@@ -51,9 +53,15 @@ const CONFINED = [
 
 /**
  * Process 1 is the engine's, which hands on what ends; the call's mark is in the environment of its child, so that each process that is
- * asked to end is asked once.
+ * asked to end is asked once. What watches whether the worker lives is nobody's child but that of process 1: a command that waits for
+ * all of its own must not wait for it.
  */
-const MARKED = `export ${CALL_MARKER}="$1"; shift; exec "$@"`;
+const MARKED = `(
+  (read -r _ <"$2"; kill -s KILL -- -1) </dev/null >/dev/null 2>&1 &
+)
+export ${CALL_MARKER}="$1"; shift 2; exec "$@"`;
+/** In a container: the pipe that is open as long as the worker lives (`alive.ts`). */
+const ALIVE = '/.capybara-alive';
 
 export function dockerArguments(container: Container): string[] {
   const { name, engine, runner, cwd, limits, seccomp, scratch, reads, script, wrapper, marks } = container;
@@ -69,13 +77,13 @@ export function dockerArguments(container: Container): string[] {
     ...['--user', `${runner.uid}:${runner.gid}`, '--workdir', cwd],
     ...['--memory', `${limits.memoryBytes}`, '--memory-swap', `${limits.memoryBytes}`],
     ...['--pids-limit', `${limits.processes}`, '--shm-size', `${limits.memoryFileBytes}`],
-    ...container.mounts.flatMap(mount),
+    ...[...container.mounts, { from: container.alive, to: ALIVE, isWritable: false }].flatMap(mount),
     ...(container.hasOwnTmp
       ? ['--tmpfs', `/tmp:rw,exec,nosuid,nodev,mode=1777,size=${limits.memoryFileBytes}`]
       : []),
     ...pairs('--env', { ...container.environment, [WORKER_MARKER]: marks.variables[WORKER_MARKER] }),
     ...(reads ? ['--interactive'] : []),
-    ...['--entrypoint', '/bin/sh', engine.image, '-c', MARKED, 'sh', marks.variables[CALL_MARKER]],
+    ...['--entrypoint', '/bin/sh', engine.image, '-c', MARKED, 'sh', marks.variables[CALL_MARKER], ALIVE],
     ...[...wrapper, '/bin/sh', '-c', LIMITED_SHELL, 'sh'],
     // The engine counts the processes of a container; a limit of the user's would count those of all of them.
     ...limitArguments(script, marks.locks, limits).with(3, ''),

@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { messageOf } from '../core/errors.ts';
+import { openAlive } from './alive.ts';
 import { askEngine, clientEnvironment } from './containers.ts';
 import { type DockerEngine, dockerArguments } from './docker-arguments.ts';
 import type { Environment } from './environment.ts';
@@ -114,11 +115,12 @@ async function whyNotContainer(
 ): Promise<No | undefined> {
   const place = mkdtempSync(join(realpathSync(directory), 'capybara-docker-'));
   const runner = other ?? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const alive = openAlive(place);
   try {
     if (other) chownSync(place, other.uid, other.gid);
     const token = randomUUID();
     writeFileSync(join(place, 'in'), token, { mode: 0o644 });
-    const { said, complaint, isSeen } = await tryContainer(engine, { place, runner });
+    const { said, complaint, isSeen } = await tryContainer(engine, { place, runner, alive: alive.path });
     if (said !== token) {
       const why = said === '' ? complaint : 'it does not see the files of this host';
       return no(
@@ -130,6 +132,7 @@ async function whyNotContainer(
       return no('files that a command in a container writes belong to somebody else', SAME_HOST);
     return isSeen ? undefined : no('processes of containers cannot be seen from here', SAME_HOST);
   } finally {
+    alive.close();
     rmSync(place, { recursive: true, force: true });
   }
 }
@@ -147,12 +150,12 @@ interface Tried {
 
 function tryContainer(
   engine: DockerEngine,
-  { place, runner }: { readonly place: string; readonly runner: Runner },
+  { place, runner, alive }: { readonly place: string; readonly runner: Runner; readonly alive: string },
 ): Promise<Tried> {
   const [worker, call] = [randomUUID(), randomUUID()];
   const args = dockerArguments({
     ...{ name: `capybara-${call}`, engine, runner, cwd: place, scratch: place, reads: true, wrapper: [] },
-    ...{ mounts: [{ from: place, isWritable: true }], hasOwnTmp: true, environment: {} },
+    ...{ mounts: [{ from: place, isWritable: true }], alive, hasOwnTmp: true, environment: {} },
     ...{ limits: DEFAULT_LIMITS, seccomp: undefined, script: 'cat in; touch out; read _' },
     marks: {
       variables: { [WORKER_MARKER]: worker, [CALL_MARKER]: call },

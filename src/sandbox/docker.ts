@@ -5,13 +5,14 @@
  *
  * What ends a command: signals, as for any other, since its processes are seen in /proc (`probeDocker` makes sure); and then its
  * container is removed by name, unless its client saw it end. So nothing is left where the client was killed while the engine was
- * still at it.
+ * still at it. The guard does both for a worker that is gone; where the guard went with it, a pipe tells the container (`alive.ts`).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
+import { type Alive, openAlive } from './alive.ts';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
 import { clientEnvironment, endContainers, endOrphans } from './containers.ts';
 import { type DockerEngine, dockerArguments, type Mount } from './docker-arguments.ts';
@@ -64,10 +65,7 @@ export function createDockerSandbox(options: DockerOptions): LeasedSandbox {
   const calls = createCalls(kind, options);
   return {
     ...calls,
-    close: () => {
-      docker.close();
-      return calls.close();
-    },
+    close: () => calls.close().finally(() => docker.close()),
   };
 }
 
@@ -85,6 +83,7 @@ class Docker {
   readonly #options: DockerOptions;
   readonly #limits: Limits;
   readonly #seccomp: string | undefined;
+  readonly #alive: Alive;
   #isClosed = false;
 
   constructor(options: DockerOptions) {
@@ -92,6 +91,7 @@ class Docker {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     mkdirSync(options.directory, { recursive: true });
     const profile = seccompProfile();
+    this.#alive = openAlive(options.directory);
     this.#seccomp = profile && this.#put('seccomp.json', JSON.stringify(profile));
   }
 
@@ -119,7 +119,12 @@ class Docker {
     const args = dockerArguments({
       ...{ name, engine, marks, cwd: command.cwd, scratch: command.scratch, script: command.script },
       ...{ runner: user, limits: this.#limits, seccomp: this.#seccomp, wrapper: wayOut?.wrapper ?? [] },
-      ...{ mounts, hasOwnTmp: !mounts.some(({ to }) => to === '/tmp'), reads: stdin !== 'ignore' },
+      ...{
+        mounts,
+        alive: this.#alive.path,
+        hasOwnTmp: !mounts.some(({ to }) => to === '/tmp'),
+        reads: stdin !== 'ignore',
+      },
       environment: { ...this.#environment(command), ...wayOut?.env },
     });
     const child = spawn(engine.program, args, {
@@ -165,6 +170,7 @@ class Docker {
   }
 
   close(): void {
+    if (!this.#isClosed) this.#alive.close();
     this.#isClosed = true;
   }
 

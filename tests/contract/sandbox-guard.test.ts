@@ -262,6 +262,15 @@ describe.runIf(docker !== undefined)('around docker', () => {
     await vi.waitFor(() => expect(left()).toEqual([]), 10_000);
   });
 
+  it('and with one that was killed together with its guard', async () => {
+    begin(0);
+    await commandPids();
+    worker.kill('SIGSTOP');
+    process.kill(Number(guardOf(worker)), 'SIGKILL');
+    worker.kill('SIGKILL');
+    await vi.waitFor(() => expect(left()).toEqual([]), 10_000);
+  });
+
   it('and so does one that was only about to begin', async () => {
     for (const ms of [0, 50, 100, 150, 200, 300]) {
       begin(0);
