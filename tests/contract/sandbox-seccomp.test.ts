@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { type SeccompProfile, seccompProfile } from '../../src/sandbox/docker-seccomp.ts';
 import { seccompFilter } from '../../src/sandbox/seccomp.ts';
 import { type Architecture, AUDIT_ARCH, INSPECTED, REFUSED } from '../../src/sandbox/seccomp-numbers.ts';
 
@@ -109,6 +110,65 @@ describe.each(ARCHITECTURES)('the filter for %s', (architecture) => {
   });
 });
 
+/** What an engine makes of a profile: the errno of 0 means that the call is made. */
+function judgeProfile(profile: SeccompProfile, name: string, args: readonly number[] = []): number {
+  const rules = profile.syscalls.filter(({ names }) => names.includes(name));
+  const holds = rules.filter((rule) =>
+    (rule.args ?? []).every(({ index, value, valueTwo }) => {
+      return (BigInt(args[index] ?? 0) & BigInt(value)) === BigInt(valueTwo);
+    }),
+  );
+  expect(new Set(holds.map(({ action }) => action)).size, name).toBeLessThan(2);
+  const [rule] = holds;
+  if (rule === undefined) return profile.defaultErrnoRet;
+  return rule.action === 'SCMP_ACT_ALLOW' ? 0 : (rule.errnoRet ?? profile.defaultErrnoRet);
+}
+
+describe.each(ARCHITECTURES)('the profile of containers for %s', (architecture) => {
+  const filter = seccompFilter(architecture) ?? Buffer.alloc(0);
+  const profile = seccompProfile(architecture) ?? expect.unreachable();
+  const arch = AUDIT_ARCH[architecture];
+
+  it('refuses the same calls as the filter, in the same way, and has no rule for one twice', () => {
+    for (const name of Object.keys(REFUSED)) expect([name, judgeProfile(profile, name)]).toEqual([name, 1]);
+    const plain = profile.syscalls.filter(({ args }) => args === undefined).flatMap(({ names }) => names);
+    expect(new Set(plain).size).toBe(plain.length);
+    expect(judgeProfile(profile, 'setxattrat')).toBe(38);
+    expect(judgeProfile(profile, 'read')).toBe(0);
+    expect(judgeProfile(profile, 'clone3')).toBe(38);
+  });
+
+  it('looks into the same arguments, to the same end', () => {
+    const high = 2 ** 32;
+    const bits = Array.from({ length: 32 }, (_, index) => 2 ** index);
+    const requests = Array.from({ length: 64 }, (_, index) => 0x5400 + index);
+    const families = Array.from({ length: 50 }, (_, index) => index);
+    const types = Array.from({ length: 16 }, (_, index) => index);
+    const calls: [keyof typeof INSPECTED, ...number[]][] = [
+      ...[0, ...bits, 0x7e020000].flatMap((flags): [keyof typeof INSPECTED, number][] => [
+        ['clone', flags + 17],
+        ['unshare', flags],
+      ]),
+      ...[...requests, ...bits, ...requests.map((each) => each + high)].map(
+        (request): [keyof typeof INSPECTED, ...number[]] => ['ioctl', 0, request],
+      ),
+      ...families.flatMap((family) =>
+        types.flatMap((type): [keyof typeof INSPECTED, ...number[]][] => [
+          ['socket', family, type, 0],
+          ['socket', family, type + 0x80000, 0],
+          ['socket', family, type, 9],
+        ]),
+      ),
+      ...families.map((family): [keyof typeof INSPECTED, ...number[]] => ['socketpair', family, 1, 0]),
+    ];
+    const differs = calls.filter(([name, ...args]) => {
+      const number = INSPECTED[name][architecture];
+      return (judge(filter, { arch, number, args }) === ALLOW) !== (judgeProfile(profile, name, args) === 0);
+    });
+    expect(differs).toEqual([]);
+  });
+});
+
 describe('the filter', () => {
   it('for x86-64 says of the calls of x32 that there are none', () => {
     const filter = seccompFilter('x64') ?? Buffer.alloc(0);
@@ -117,5 +177,6 @@ describe('the filter', () => {
 
   it('is not made for an architecture that it was not written for', () => {
     expect(seccompFilter('ppc64')).toBeUndefined();
+    expect(seccompProfile('ppc64')).toBeUndefined();
   });
 });
