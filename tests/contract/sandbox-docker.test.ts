@@ -1,7 +1,20 @@
 /** What docker adds to the contract that all sandboxes share (`sandbox.test.ts`). */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endOrphans } from '../../src/sandbox/containers.ts';
 import { installGitSetup } from '../../src/sandbox/git-setup.ts';
@@ -10,6 +23,7 @@ import type { Command, CommandResult, LeasedSandbox } from '../../src/sandbox/sa
 import { makePlace, pidsIn, type SandboxPlace } from '../support/bubblewrap.ts';
 import { containersOf, docker, dockerSays, openDocker } from '../support/docker.ts';
 import { EngineLine } from '../support/engine-line.ts';
+import { hasOrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
 
 const isRoot = process.getuid?.() === 0;
 const never = new AbortController().signal;
@@ -135,6 +149,35 @@ describe.runIf(docker !== undefined)('docker', () => {
     expect((await run('id -u; id -g')).output).toBe(`${UNPRIVILEGED.uid}\n${UNPRIVILEGED.gid}\n`);
   });
 
+  it.runIf(hasOrdinaryUser)(
+    'started by an ordinary user who may ask the engine runs as that user',
+    async () => {
+      const own = makePlace('local');
+      // By a socket of their own, as whoever is in its group.
+      line = await EngineLine.open(docker ?? expect.unreachable(), join(own.path, 'engine'));
+      chmodSync(join(own.path, 'engine'), 0o777);
+      const { uid = process.getuid?.() ?? 0, gid = process.getgid?.() ?? 0 } = ordinaryUser;
+      for (const path of [own.path, own.workspace]) chownSync(path, uid, gid);
+      const code = fileURLToPath(new URL('../../src/sandbox', import.meta.url));
+      const script = 'echo "$(id -u) $(whoami)" >said';
+      const child = fileURLToPath(new URL('./sandbox-child.ts', import.meta.url));
+      const args = [child, code, '.ts', own.workspace, script, '0', 'docker', own.scratch];
+      const DOCKER_ENGINE = JSON.stringify({ ...docker, host: line.host });
+      const env = { ...process.env, DOCKER_ENGINE, TMPDIR: own.path, NODE_COMPILE_CACHE: '' };
+      try {
+        const { stdout } = await promisify(execFile)(process.execPath, args, {
+          ...ordinaryUser,
+          env,
+          cwd: '/',
+        });
+        expect(stdout).toBe('started\n{"type":"exit","code":0}\n');
+        expect(readFileSync(join(own.workspace, 'said'), 'utf8')).toBe(`${uid} capybara\n`);
+      } finally {
+        rmSync(own.path, { recursive: true, force: true });
+      }
+    },
+  );
+
   it('makes the commits of commands an agent’s', async () => {
     await sandbox.close();
     start({ git: installGitSetup(join(place.path, 'git')) });
@@ -156,6 +199,19 @@ describe.runIf(docker !== undefined)('docker', () => {
         output: 'said\n',
       });
     }
+  });
+
+  it('has nothing in it that a command must wait for, and nothing that lets it say that its worker lives', async () => {
+    const { output } = await run(`perl -e '1 while wait() != -1; print "all\\n"'; : >>/.capybara-alive`);
+    expect(output).toMatch(/^all\nbash: line 1: \/.capybara-alive: Permission denied\n$/);
+    expect(readdirSync(join(place.path, 'docker')).filter((name) => name.startsWith('alive-'))).toHaveLength(
+      1,
+    );
+    await sandbox.close();
+    expect(readdirSync(join(place.path, 'docker')).filter((name) => name.startsWith('alive-'))).toEqual([]);
+    writeFileSync(join(place.path, 'docker', 'alive-other-boot_77_88.1'), '');
+    start();
+    expect(readdirSync(join(place.path, 'docker'))).not.toContain('alive-other-boot_77_88.1');
   });
 
   it('leaves no container, whenever a command is stopped', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { bubblewrap } from '../support/bubblewrap.ts';
 import { byPrompt, CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
+import { docker } from '../support/docker.ts';
 import {
   call,
   type ScriptedModel,
@@ -56,7 +57,13 @@ test.runIf(bubblewrap !== undefined)(
   },
 );
 
-test.each(['off', ...(bubblewrap === undefined ? [] : ['auto'])])(
+const SANDBOXES = [
+  'off',
+  ...(bubblewrap === undefined ? [] : ['auto']),
+  ...(docker === undefined ? [] : ['docker']),
+];
+
+test.each(SANDBOXES)(
   'what an agent commits is its person’s, with the agent as co-author, and what the person commits is theirs alone: sandbox %s',
   async (sandbox) => {
     const repository = place.repository();
@@ -71,7 +78,9 @@ test.each(['off', ...(bubblewrap === undefined ? [] : ['auto'])])(
     writeFileSync(join(place.home, '.gitconfig'), '[user]\n\tname = Ada\n\temail = ada@example.org\n');
     const hooks = readdirSync(join(repository, '.git/hooks'));
     const endpoint = { CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'env/scripted' };
-    const env = { ...endpoint, CAPYBARA_SANDBOX: sandbox };
+    const { image = '', host = '' } = docker ?? {};
+    const engine = { CAPYBARA_DOCKER_IMAGE: image, CAPYBARA_DOCKER_HOST: host };
+    const env = { ...endpoint, ...engine, CAPYBARA_SANDBOX: sandbox };
     const { code } = await place.run(['run', COMMITS, '--mode', 'auto'], { cwd: repository, env });
     expect(code).toBe(0);
     git('commit', '-q', '--allow-empty', '-m', 'mine');
