@@ -158,8 +158,8 @@ describe('a directory', () => {
     writeFileSync(join(base, 'work', 'b'), 'two\n');
     await send();
     expect(readRecord(place).prunedAt).toBeGreaterThan(1);
-    const refs = readFileSync(join(place.dataDir, 'sent', `${nameOf(place)}.git`, 'packed-refs'), 'utf8');
-    expect(refs).toContain(`refs/snapshots/${lastSent(place)?.snapshot}`);
+    const mark = readFileSync(join(place.dataDir, 'sent', `${nameOf(place)}.git`, 'prune-mark'), 'utf8');
+    expect(JSON.parse(mark).live).toContain(lastSent(place)?.snapshot);
     expect(posts.at(-1)?.query.get('base')).toBe(HELD);
   });
 });

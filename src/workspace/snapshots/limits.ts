@@ -10,6 +10,8 @@ export interface SnapshotLimits {
   readonly diffBytes: number;
   /** What is younger is never pruned. Longer than any call takes until its snapshot is recorded. */
   readonly pruneGraceMs: number;
+  /** How long a name that is shared stays at least where no row names it: its day, and the one after. */
+  readonly nameMs: number;
   /** Of one git command over the snapshots. */
   readonly gitMs: number;
 }
@@ -19,6 +21,7 @@ export const SNAPSHOT_LIMITS: SnapshotLimits = {
   entries: 1_000_000,
   depth: 200,
   diffBytes: 64 * 1024 * 1024,
-  pruneGraceMs: 60 * 60_000,
+  pruneGraceMs: 6 * 60 * 60_000,
+  nameMs: 24 * 60 * 60_000,
   gitMs: 10 * 60_000,
 };

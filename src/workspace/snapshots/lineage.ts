@@ -11,7 +11,7 @@ import { readFileOf } from './read-file.ts';
 import { readSummary } from './read-summary.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
-import { checkId, missingSnapshot, SnapshotError } from './snapshot-error.ts';
+import { checkId, checkName, missingSnapshot, SnapshotError } from './snapshot-error.ts';
 import {
   type Manifest,
   readListing,
@@ -84,7 +84,8 @@ export class Lineage {
     this.#git = new ShadowGit(directory, git);
     this.#limits = { ...SNAPSHOT_LIMITS, ...limits };
     this.#git.open();
-    this.#shared = shared && new SharedSnapshots(this.#git, shared);
+    const { nameMs } = this.#limits;
+    this.#shared = shared && new SharedSnapshots(this.#git, { ...shared, nameMs });
   }
 
   has(snapshot: string): boolean {
@@ -165,12 +166,7 @@ export class Lineage {
 
   /** The files of `ours` with what `theirs` changed since `base`. */
   merge({ base, ours, theirs, label = 'theirs' }: MergeRequest): Merged {
-    if (!/^[A-Za-z0-9_-]{1,100}$/.test(label)) {
-      throw new SnapshotError(
-        'bad_name',
-        `The label is '${label}', expected 1 to 100 letters, digits, '_' or '-'.`,
-      );
-    }
+    checkName('label', label);
     this.#forgetOld();
     const three = { base: this.#learn(base), ours: this.#learn(ours), theirs: this.#learn(theirs) };
     const writer = new PackWriter(this.#git.packs, this.#known);
@@ -204,18 +200,21 @@ export class Lineage {
 
   /** Brings a snapshot that another host pushed to this one. */
   fetch(snapshot: string): void {
-    if (this.has(snapshot)) return;
-    if (this.#shared === undefined) throw missingSnapshot(snapshot);
-    this.#shared.fetch(snapshot);
+    if (this.#shared === undefined) {
+      if (!this.has(snapshot)) throw missingSnapshot(snapshot);
+      return;
+    }
+    checkId(snapshot);
+    if (this.#known.has(snapshot) && this.#git.has(`${snapshot}^{tree}`)) return;
+    // Of one that nobody needed, and that came again elsewhere, a part may have been pruned here.
+    if (!this.#git.isWhole(snapshot)) this.#shared.fetch(snapshot);
     this.#learn(snapshot);
   }
 
-  prune(live: readonly string[], dead: readonly string[] = []): void {
-    for (const snapshot of [...live, ...dead]) checkId(snapshot);
-    this.#git.prune(live, this.#limits.pruneGraceMs);
+  /** The store was pruned: what was known of it need not be there. */
+  forget(): void {
     this.#known.clear();
     this.#summaries.clear();
-    if (dead.length > 0) this.#shared?.forget(dead);
   }
 
   pack(snapshot: string, { without, path }: PackOptions): number {
@@ -231,6 +230,7 @@ export class Lineage {
   /** What need not be done before an answer. */
   tidy(): void {
     this.#git.joinPacks();
+    this.#shared?.tidy();
   }
 
   /**

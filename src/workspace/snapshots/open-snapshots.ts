@@ -1,7 +1,8 @@
 import { extname, join } from 'node:path';
 import { Worker as Thread } from 'node:worker_threads';
 import { SNAPSHOT_LIMITS } from './limits.ts';
-import { SnapshotError } from './snapshot-error.ts';
+import { PruneProcess } from './prune-process.ts';
+import { checkId, checkName, SnapshotError } from './snapshot-error.ts';
 import type { LineageMethod, ThreadAnswer, ThreadCall, ThreadData } from './snapshot-thread.ts';
 import type { SnapshotStore, Snapshots, SnapshotsOptions } from './snapshots.ts';
 
@@ -15,25 +16,29 @@ export function openSnapshots(options: SnapshotsOptions): Snapshots {
   const gitMs = limits.gitMs ?? SNAPSHOT_LIMITS.gitMs;
   const data: ThreadData = { limits, shared, git: { searchPath, timeoutMs: gitMs } };
   const pool = Array.from({ length: threads }, () => new SnapshotThread(data, options.onWarning));
+  // Apart from the others: what nobody waits for keeps nobody waiting.
+  const pruning = new PruneProcess();
   return {
     of: (lineage) => {
-      if (!/^[A-Za-z0-9_-]{1,100}$/.test(lineage)) {
-        throw new SnapshotError(
-          'bad_name',
-          `The lineage is '${lineage}', expected 1 to 100 letters, digits, '_' or '-'.`,
-        );
-      }
+      checkName('lineage', lineage);
       // Always the same one: its calls come one after the other, and it knows the files.
       const thread = pool[Number.parseInt(Buffer.from(lineage).toString('hex').slice(-8), 16) % threads];
-      return storeOf(thread as SnapshotThread, join(directory, `${lineage}.git`));
+      const own = join(directory, `${lineage}.git`);
+      return storeOf(thread as SnapshotThread, own, (live) =>
+        pruning.run({ ...data, lineage, directory: own, live }),
+      );
     },
     close: async () => {
-      await Promise.all(pool.map((thread) => thread.close()));
+      await Promise.all([...pool, pruning].map((each) => each.close()));
     },
   };
 }
 
-function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
+function storeOf(
+  thread: SnapshotThread,
+  directory: string,
+  prune: (live: readonly string[] | undefined) => Promise<void>,
+): SnapshotStore {
   const call =
     <T>(method: LineageMethod) =>
     (...args: readonly unknown[]) =>
@@ -48,7 +53,11 @@ function storeOf(thread: SnapshotThread, directory: string): SnapshotStore {
     merge: call('merge'),
     push: call('push'),
     fetch: call('fetch'),
-    prune: call('prune'),
+    prune: async (live) => {
+      for (const snapshot of live ?? []) checkId(snapshot);
+      await prune(live);
+      if (thread.isRunning) await thread.call({ directory, method: 'forget', args: [] });
+    },
     holds: call('holds'),
     pack: call('pack'),
     read: call('read'),
@@ -71,6 +80,10 @@ class SnapshotThread {
   constructor(data: ThreadData, onWarning: (message: string) => void = () => {}) {
     this.#data = data;
     this.#onWarning = onWarning;
+  }
+
+  get isRunning(): boolean {
+    return this.#thread !== undefined;
   }
 
   async call(call: Omit<ThreadCall, 'call'>): Promise<unknown> {

@@ -1,22 +1,13 @@
 import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hasWholeIndex } from './pack-index.ts';
 import { SnapshotError } from './snapshot-error.ts';
 
 const ERROR_TEXT_LIMIT = 500;
-const MANY_PACKS = 50;
-const CHECKSUM_BYTES = 20;
-const INDEX_TRAILER_BYTES = 2 * CHECKSUM_BYTES;
+/** With more, each object is looked for in too many. */
+export const MANY_PACKS = 50;
 const BATCH_BYTES = 32 * 1024 * 1024;
 /** A pack without an index may still be being written by another process of this host. */
 const ABANDONED_MS = 60 * 60_000;
@@ -95,22 +86,31 @@ export class ShadowGit {
     this.run(['repack', '--geometric=2', '-d', '-q']);
   }
 
-  /**
-   * Removes all that no live snapshot holds, but for what is younger than the grace: a snapshot may just have been taken, and not yet
-   * be known as live.
-   */
-  prune(live: readonly string[], graceMs: number): void {
-    const input = Buffer.from(live.map((snapshot) => `${snapshot}\n`).join(''));
-    const here = (this.run(['cat-file', '--batch-check=%(objectname) %(objecttype)'], { input }) as Buffer)
-      .toString()
-      .split('\n')
-      .filter((line) => line.endsWith(' tree'))
-      .map((line) => line.split(' ')[0] as string);
-    const lines = [...new Set(here)].sort().map((snapshot) => `${snapshot} refs/snapshots/${snapshot}\n`);
-    this.#replace('packed-refs', `# pack-refs with: peeled fully-peeled sorted \n${lines.join('')}`);
-    const before = new Date(Date.now() - graceMs).toISOString();
-    this.run(['repack', '-A', '-d', '-q', `--unpack-unreachable=${before}`]);
-    this.run(['prune', `--expire=${before}`]);
+  /** The names of all that these snapshots hold, with their own; of those that are here. */
+  heldBy(snapshots: readonly string[]): Set<string> {
+    const wanted = [...new Set(snapshots)];
+    const here = [...this.kinds(wanted)].flatMap(({ hash, kind }) => (kind?.type === 'tree' ? [hash] : []));
+    if (here.length === 0) return new Set();
+    const input = Buffer.from(`${here.join('\n')}\n`);
+    const args = ['rev-list', '--objects', '--no-object-names', '--missing=allow-any', '--stdin'];
+    return new Set((this.run(args, { input }) as Buffer).toString('latin1').split('\n').slice(0, -1));
+  }
+
+  /** In one file, where each had one. */
+  packRefs(): void {
+    this.run(['pack-refs', '--all']);
+  }
+
+  /** Whether a snapshot is here with all that it holds. */
+  isWhole(snapshot: string): boolean {
+    return this.run(['rev-list', '--objects', '--quiet', snapshot], { mayFail: true }) !== undefined;
+  }
+
+  /** Makes one pack of these objects, durably. Returns its name. */
+  pack(hashes: Iterable<string>): string {
+    const input = Buffer.from(`${[...hashes].join('\n')}\n`);
+    const args = ['pack-objects', '--quiet', '--threads=1', join(this.packs, 'pack')];
+    return `pack-${(this.run(args, { input }) as Buffer).toString().trim()}`;
   }
 
   /** Other threads, and other processes, may be at it too. */
@@ -300,13 +300,4 @@ function missing(hash: string): SnapshotError {
     'missing_object',
     `The snapshot store has lost the object ${hash}; fetch the snapshot again.`,
   );
-}
-
-/** After a power cut an index may be absent, or not what was written. */
-function hasWholeIndex(pack: string): boolean {
-  const path = pack.replace(/\.pack$/, '.idx');
-  const index = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
-  if (index.length < INDEX_TRAILER_BYTES) return false;
-  const end = index.length - CHECKSUM_BYTES;
-  return createHash('sha1').update(index.subarray(0, end)).digest().equals(index.subarray(end));
 }

@@ -20,6 +20,14 @@ export function missingSnapshot(snapshot: string): SnapshotError {
   );
 }
 
+export function checkName(what: 'lineage' | 'label', name: string): void {
+  if (/^[A-Za-z0-9_-]{1,100}$/.test(name)) return;
+  throw new SnapshotError(
+    'bad_name',
+    `The ${what} is '${name}', expected 1 to 100 letters, digits, '_' or '-'.`,
+  );
+}
+
 export function checkId(snapshot: string): void {
   if (/^[0-9a-f]{40}$/.test(snapshot)) return;
   throw new SnapshotError('bad_name', `The snapshot id is '${snapshot}', expected 40 hexadecimal digits.`);

@@ -1,4 +1,5 @@
 /** A thread that takes and restores snapshots: walking files and hashing would keep a worker's event loop from everything else. */
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../core/errors.ts';
@@ -15,7 +16,7 @@ export type LineageMethod =
   | 'merge'
   | 'push'
   | 'fetch'
-  | 'prune'
+  | 'forget'
   | 'holds'
   | 'pack'
   | 'read'
@@ -62,6 +63,7 @@ function openLineage(directory: string): Lineage {
 
 function answer({ call, directory, method, args }: ThreadCall): ThreadAnswer {
   try {
+    if (method === 'forget') return { call, value: forget(directory) };
     const lineage = lineageAt(directory);
     const perform = lineage[method] as (...args: readonly unknown[]) => unknown;
     return { call, value: perform.apply(lineage, [...args]) };
@@ -69,6 +71,12 @@ function answer({ call, directory, method, args }: ThreadCall): ThreadAnswer {
     const code = error instanceof SnapshotError ? error.code : 'io';
     return { call, error: { code, message: messageOf(error) } };
   }
+}
+
+/** The store was pruned, or removed. */
+function forget(directory: string): void {
+  if (existsSync(directory)) lineages.get(directory)?.forget();
+  else lineages.delete(directory);
 }
 
 /** Nobody waits for it, and what it could not do the next call tries again. */
@@ -82,5 +90,5 @@ function tidy(directory: string): void {
 
 parentPort?.on('message', (call: ThreadCall) => {
   parentPort?.postMessage(answer(call));
-  if (call.method === 'take') tidy(call.directory);
+  if (call.method === 'take' || call.method === 'push') tidy(call.directory);
 });

@@ -176,10 +176,11 @@ export interface SnapshotStore {
   /** Brings a snapshot that another host pushed here; nothing where it is here. */
   fetch(snapshot: string): Promise<void>;
   /**
-   * Removes from this host all that neither a live snapshot holds (heads, and bases of forks and merges to come) nor is younger than the limit
-   * `pruneGraceMs`. Removes `dead` from where hosts share.
+   * Looks through the stores of the lineage, here and where hosts share, and removes what at two looks, with the limit `pruneGraceMs` between
+   * them, no live snapshot held (whatever a row may lead to), and was older than that at the first. Sooner than that it does nothing. `undefined`: no row
+   * names the lineage, and all of it goes.
    */
-  prune(live: readonly string[], dead?: readonly string[]): Promise<void>;
+  prune(live: readonly string[] | undefined): Promise<void>;
   /** Whether the snapshot, of which these files are, holds something at the path. */
   holds(files: WorkspaceFiles, snapshot: string, path: RootPath): Promise<boolean>;
   /** Writes a git pack of the objects that make up a snapshot, without those of another. Resolves to its bytes. */

@@ -1,65 +1,122 @@
-import { isAbsolute } from 'node:path';
+import { existsSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
 import type { ShadowGit } from './shadow-git.ts';
 import { SnapshotError } from './snapshot-error.ts';
 
+/** Of one directory: lists of what is shared are read whole. */
+const LIST_BYTES = 64 * 1024 * 1024;
+/** Names that are removed at once: a command line has its limit. */
+const AT_ONCE = 500;
+/** A name's period is one of so many, in turn. */
+const SLOTS = 4;
+/** How many periods ago a name was written that may go: no clock is a whole period wrong. */
+const OLD = 2;
+
+export interface SharedOptions {
+  /** `CAPYBARA_SNAPSHOTS`. */
+  readonly remote: string;
+  readonly lineage: string;
+  /** See `SnapshotLimits.nameMs`. */
+  readonly nameMs: number;
+  /** In milliseconds since the epoch. */
+  readonly now?: () => number;
+}
+
 /**
- * Where hosts share snapshots: a directory that all of them see, or a git remote. A snapshot stands there under a reference of its
- * own, `refs/capybara/<lineage>/<snapshot>`, which is written once: its name says what it holds.
+ * Where hosts share snapshots: a directory that all of them see, with a store for each lineage, or a git remote. A snapshot stands
+ * there under references of its own, `refs/capybara/<lineage>/<slot>/<snapshot>`, each written once: its name says what it holds.
+ *
+ * The slot is that of the day: who pushes a snapshot that is there already, and is about to be named by a row, writes it once more
+ * under today's. So whoever removes names of days before takes none that somebody relies on, and no one waits for another.
  */
 export class SharedSnapshots {
   readonly #git: ShadowGit;
   readonly #remote: string;
   readonly #lineage: string;
-  readonly #pushed = new Set<string>();
+  readonly #nameMs: number;
+  readonly #now: () => number;
+  /** The store, where it is a directory. */
+  readonly place: ShadowGit | undefined;
+  /** By snapshot: the newest name. */
+  readonly #pushed = new Map<string, string>();
 
-  constructor(git: ShadowGit, { remote, lineage }: { readonly remote: string; readonly lineage: string }) {
+  constructor(git: ShadowGit, { remote, lineage, nameMs, now = Date.now }: SharedOptions) {
     this.#git = git;
-    this.#remote = remote;
+    this.#remote = isAbsolute(remote) ? join(remote, `${lineage}.git`) : remote;
+    this.place = isAbsolute(remote) ? git.beside(this.#remote) : undefined;
     this.#lineage = lineage;
+    this.#nameMs = nameMs;
+    this.#now = now;
   }
 
   /** Durable there when it returns, as far as the other side keeps what git hands it. */
   push(snapshot: string): void {
-    if (this.#pushed.has(snapshot)) return;
-    if (isAbsolute(this.#remote)) this.#git.beside(this.#remote).open();
-    this.#run(['push', '--quiet', '--no-verify', this.#remote, `${snapshot}:${this.#nameOf(snapshot)}`]);
-    this.#pushed.add(snapshot);
+    const name = this.#nameOf(snapshot, 0);
+    if (this.#pushed.get(snapshot) === name) return;
+    if (this.place !== undefined && !existsSync(join(this.#remote, 'HEAD'))) this.place.open();
+    this.#run(['push', '--quiet', '--no-verify', this.#remote, `${snapshot}:${name}`]);
+    this.#pushed.set(snapshot, name);
   }
 
   fetch(snapshot: string): void {
-    this.#run([
-      'fetch',
-      '--quiet',
-      '--no-tags',
-      '--no-write-fetch-head',
-      '--no-recurse-submodules',
-      this.#remote,
-      this.#nameOf(snapshot),
-    ]);
-  }
-
-  /** Removes what nobody needs. `dead`: names that are not there are none to remove. */
-  forget(dead: readonly string[]): void {
-    const there = this.#run(['ls-remote', '--refs', this.#remote, this.#nameOf('*')])
-      .toString()
-      .split('\n')
-      .map((line) => line.split('\t')[1]);
-    const names = dead.map((snapshot) => this.#nameOf(snapshot)).filter((name) => there.includes(name));
-    for (let start = 0; start < names.length; start += 500) {
-      const some = names.slice(start, start + 500).map((name) => `:${name}`);
-      this.#run(['push', '--quiet', '--no-verify', this.#remote, ...some]);
+    for (let ago = 0; ; ago += 1) {
+      try {
+        this.#run([...FETCH, this.#remote, this.#nameOf(snapshot, ago)]);
+        return;
+      } catch (error) {
+        if (ago === SLOTS - 1 || !/couldn't find remote ref/.test(String(error))) throw error;
+      }
     }
-    for (const snapshot of dead) this.#pushed.delete(snapshot);
   }
 
-  #nameOf(snapshot: string): string {
-    return `refs/capybara/${this.#lineage}/${snapshot}`;
+  /** Removes the names of all snapshots but these, of those that are old enough. */
+  forget(live: readonly string[]): void {
+    const kept = new Set(live);
+    const prefix = this.#nameOf('', OLD);
+    const dead = this.#names(prefix).filter((name) => !kept.has(name.slice(prefix.length)));
+    for (let start = 0; start < dead.length; start += AT_ONCE)
+      this.#remove(dead.slice(start, start + AT_ONCE));
+  }
+
+  /** The snapshots that have a name in the directory. */
+  named(): string[] {
+    const output = this.place?.run(['for-each-ref', '--format=%(objectname)']) ?? '';
+    return [...new Set(output.toString().split('\n').slice(0, -1))];
+  }
+
+  /** What need not be done before an answer. */
+  tidy(): void {
+    if (this.place !== undefined && existsSync(this.place.packs)) this.place.joinPacks();
+  }
+
+  #names(prefix: string): string[] {
+    const output = this.place
+      ? this.place.run(['for-each-ref', '--format=%(refname)', prefix])
+      : this.#run(['ls-remote', '--refs', this.#remote, `${prefix}*`], LIST_BYTES);
+    return (output ?? '').toString().match(/refs\/\S+/g) ?? [];
+  }
+
+  #remove(names: readonly string[]): void {
+    if (this.place === undefined) {
+      const gone = names.map((name) => `:${name}`);
+      this.#run(['push', '--quiet', '--no-verify', this.#remote, ...gone]);
+    } else {
+      const input = Buffer.from(names.map((name) => `delete ${name}\n`).join(''));
+      this.place.run(['update-ref', '--stdin'], { input });
+    }
+  }
+
+  #nameOf(snapshot: string, periodsAgo: number): string {
+    const slot = (Math.floor(this.#now() / this.#nameMs) - periodsAgo) % SLOTS;
+    return `refs/capybara/${this.#lineage}/${slot}/${snapshot}`;
   }
 
   /** What git says may repeat an address with a password in it. */
-  #run(args: readonly string[]): Buffer {
+  #run(args: readonly string[], maxBytes?: number): Buffer {
     try {
-      return this.#git.run(args) as Buffer;
+      const output = this.#git.run(args, maxBytes === undefined ? {} : { maxBytes });
+      if (output !== undefined) return output;
+      throw new SnapshotError('git_failed', `git ${args[0]} lists more than ${maxBytes} bytes.`);
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;
       const said = error.message
@@ -72,3 +129,5 @@ export class SharedSnapshots {
     }
   }
 }
+
+const FETCH = ['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules'];
