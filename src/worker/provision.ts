@@ -26,6 +26,9 @@ export type RepositorySettings = Omit<CloneHost, keyof CheckoutHost>;
 const MIB = 1024 * 1024;
 const MINUTE_MS = 60_000;
 
+/** What all clones that are kept may take. */
+export const CACHE_BYTES = 10_240 * MIB;
+
 const DEFAULTS: RepositorySettings = {
   policy: { own: false, online: true, allowed: [] },
   keys: [],
@@ -33,6 +36,7 @@ const DEFAULTS: RepositorySettings = {
   timeoutMs: 10 * MINUTE_MS,
   idleMs: MINUTE_MS,
   waitMs: MINUTE_MS,
+  cacheBytes: CACHE_BYTES,
   searchPath: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin',
   reach: systemReach,
 };

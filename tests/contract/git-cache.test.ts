@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { KEPT_MS } from '../../src/workspace/git/cache.ts';
+import { bytesIn, forgetUnused, KEPT_MS } from '../../src/workspace/git/cache.ts';
 import { git } from '../support/git-server.ts';
 import { placesIn, useGitWorld } from './git-harness.ts';
 
@@ -150,4 +150,30 @@ test('one that no session began with for long is removed, unless somebody has it
   await world.clone(other, at);
   await vi.waitFor(() => expect(readdirSync(join(world.dataDir, 'repositories', 'team'))).toEqual([]), 5_000);
   expect(await world.clone({}, at)).toBe(world.tip);
+});
+
+test('those that were used longest ago go while all take more than they may, but none that somebody has', async () => {
+  const teams = ['first', 'second', 'third'];
+  for (const [index, teamId] of teams.entries()) {
+    await world.clone({ teamId }, at);
+    const [path = ''] = placesIn(world.dataDir).filter((each) => each.startsWith(teamId));
+    const used = new Date(Date.now() - (teams.length - index) * 60_000);
+    utimesSync(join(world.dataDir, 'repositories', path, '..'), used, used);
+  }
+  const kept = () =>
+    teams.filter((team) => placesIn(world.dataDir).some((path) => path.startsWith(`${team}/`)));
+  const one = await bytesIn(join(world.dataDir, 'repositories', 'first'));
+  await forgetUnused(world.host({ cacheBytes: 3 * one + one / 2 }));
+  expect(kept()).toEqual(teams);
+  await forgetUnused(world.host({ cacheBytes: 2 * one + one / 2 }));
+  expect(kept()).toEqual(['second', 'third']);
+  await world.clone({ teamId: 'second' }, async () => {
+    const [path = ''] = placesIn(world.dataDir).filter((each) => each.startsWith('second'));
+    utimesSync(join(world.dataDir, 'repositories', path, '..'), 1, 1);
+    await forgetUnused(world.host({ cacheBytes: 0 }));
+    expect(kept()).toEqual(['second']);
+  });
+  await forgetUnused(world.host({ cacheBytes: 0 }));
+  expect(kept()).toEqual([]);
+  expect(await world.clone({ teamId: 'second' }, at)).toBe(world.tip);
 });

@@ -81,6 +81,7 @@ function hostOf({ dataDir, server }: GitWorld, change: Partial<CloneHost>): Clon
     timeoutMs: 60_000,
     idleMs: 30_000,
     waitMs: 30_000,
+    cacheBytes: 1024 ** 3,
     searchPath: process.env.PATH ?? '',
     reach: systemReach,
     dataDir,

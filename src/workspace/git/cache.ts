@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, renameSync, statSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { countPlaces, freshPlace, type Place, type PlaceHost, takeFreePlace } from '../place.ts';
@@ -14,6 +14,8 @@ export interface CacheHost extends Omit<PlaceHost, 'directory' | 'owner'> {
   readonly dataDir: string;
   /** How long another session is waited for that works with the same repository; then it is fetched beside. */
   readonly waitMs: number;
+  /** What all of them may take; those that were used last stay. */
+  readonly cacheBytes: number;
   onError(error: unknown): void;
 }
 
@@ -32,6 +34,8 @@ const POLL_MS = 100;
 /** How long what was fetched is kept after a session last began with it. */
 export const KEPT_MS = 30 * 24 * 60 * 60_000;
 const FORGOTTEN = '.old';
+/** What `stat` counts in. */
+const BLOCK_BYTES = 512;
 
 export async function takeCache(
   host: CacheHost,
@@ -75,31 +79,74 @@ async function placeIn(host: CacheHost & PlaceHost, signal: AbortSignal): Promis
   }
 }
 
-/** Those that nobody has begun with for long, and nobody has: who does once more fetches it again. */
-async function forgetUnused(host: CacheHost): Promise<void> {
-  const root = join(host.dataDir, 'repositories');
-  for (const team of await readdir(root)) {
-    for (const name of await readdir(join(root, team))) {
-      const directory = join(root, team, name);
-      if (name.endsWith(FORGOTTEN)) await remove(directory);
-      else if (isUnused(directory)) await forget({ ...host, directory });
-    }
+/**
+ * Forgets those that nobody has begun with for long, and of the others those that were used longest ago while all are more than may be.
+ * None that somebody has: who begins with one of them once more fetches it again.
+ */
+export async function forgetUnused(host: Omit<CacheHost, 'waitMs'>): Promise<void> {
+  const kept: Kept[] = [];
+  for (const cache of await cachesIn(join(host.dataDir, 'repositories'))) {
+    if (cache.directory.endsWith(FORGOTTEN)) await remove(cache.directory);
+    else if (cache.usedMs >= Date.now() - KEPT_MS || !(await forget({ ...host, ...cache }))) kept.push(cache);
+  }
+  const bytes = new Map<Kept, number>();
+  for (const cache of kept) bytes.set(cache, await bytesIn(cache.directory));
+  let all = [...bytes.values()].reduce((sum, each) => sum + each, 0);
+  for (const cache of kept.sort((a, b) => a.usedMs - b.usedMs)) {
+    if (all <= host.cacheBytes) return;
+    if (await forget({ ...host, ...cache })) all -= bytes.get(cache) ?? 0;
   }
 }
 
-/** Each session that takes a place points to it. */
-function isUnused(directory: string): boolean {
-  const stats = statSync(directory, { throwIfNoEntry: false });
-  return stats !== undefined && stats.mtimeMs < Date.now() - KEPT_MS;
+interface Kept {
+  readonly directory: string;
+  /** Each session that takes a place points to it. */
+  readonly usedMs: number;
 }
 
-async function forget(host: CacheHost & PlaceHost): Promise<void> {
+async function cachesIn(root: string): Promise<Kept[]> {
+  const teams = (await entriesOf(root)).map((team) => join(root, team));
+  const directories = await Promise.all(
+    teams.map(async (team) => (await entriesOf(team)).map((name) => join(team, name))),
+  );
+  const usedMs = (path: string) => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  return directories.flat().flatMap((directory) => {
+    const used = usedMs(directory);
+    return used === undefined ? [] : [{ directory, usedMs: used }];
+  });
+}
+
+/** On the disk. */
+export async function bytesIn(directory: string): Promise<number> {
+  let sum = 0;
+  for (const entry of await entriesOf(directory, { recursive: true })) {
+    const stats = await lstat(join(directory, entry)).catch(orNone);
+    sum += (stats?.blocks ?? 0) * BLOCK_BYTES;
+  }
+  return sum;
+}
+
+/** None where it is gone by now. */
+async function entriesOf(directory: string, options: { readonly recursive?: true } = {}): Promise<string[]> {
+  return (await readdir(directory, { ...options, encoding: 'utf8' }).catch(orNone)) ?? [];
+}
+
+function orNone(error: NodeJS.ErrnoException): undefined {
+  if (!['ENOENT', 'ENOTDIR'].includes(error.code ?? '')) throw error;
+}
+
+/** False: somebody has it. */
+async function forget(host: Omit<CacheHost, 'waitMs'> & PlaceHost): Promise<boolean> {
   const { place } = takeFreePlace(host, '');
-  if (place === undefined) return;
-  if (countPlaces(host.directory) > 1) return place.release();
+  if (place === undefined) return false;
+  if (countPlaces(host.directory) > 1) {
+    place.release();
+    return false;
+  }
   const forgotten = `${host.directory}.${randomBytes(6).toString('hex')}${FORGOTTEN}`;
   renameSync(host.directory, forgotten);
   await remove(forgotten);
+  return true;
 }
 
 function remove(path: string): Promise<void> {
