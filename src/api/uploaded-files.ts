@@ -4,7 +4,7 @@ import { UserError } from '../core/errors.ts';
 import { fromPublicId } from '../core/id.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
 import type { TaskSession } from '../store/tasks.ts';
-import { readUpload } from '../store/uploads.ts';
+import { useUpload } from '../store/uploads.ts';
 import { ROOT_NAME } from '../workspace/history.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import type { ApiDeps } from './deps.ts';
@@ -19,7 +19,7 @@ export async function uploadedWorkspace(
   { teamId, id }: { readonly teamId: string; readonly id: string },
 ): Promise<NewWorkspace> {
   const uploadId = fromPublicId('workspace', id);
-  const upload = uploadId === undefined ? undefined : await readUpload(db, { teamId, id: uploadId });
+  const upload = uploadId === undefined ? undefined : await useUpload(db, { teamId, id: uploadId });
   if (upload === undefined) throw notFound(`workspace ${JSON.stringify(id.slice(0, 60))}`);
   const { directory, lineage, snapshot } = upload;
   return {

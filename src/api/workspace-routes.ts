@@ -1,7 +1,7 @@
 /** `POST /v1/workspaces`: a directory that a client sends, for sessions to begin with. */
 import { newId } from '../clock.ts';
 import { fromPublicId, toPublicId } from '../core/id.ts';
-import { readUpload, recordUpload, type UploadRow } from '../store/uploads.ts';
+import { readUpload, recordUpload, type UploadRow, useUpload } from '../store/uploads.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { tooLarge, type UploadCode, UploadError } from '../workspace/uploads/upload-error.ts';
 import type { ApiDeps } from './deps.ts';
@@ -77,7 +77,7 @@ function repeated(row: UploadRow, query: UploadQuery): Workspace {
 async function baseOf(deps: ApiDeps, teamId: string, { base }: UploadQuery): Promise<UploadRow | undefined> {
   if (base === undefined) return undefined;
   const id = fromPublicId('workspace', base);
-  const row = id === undefined ? undefined : await readUpload(deps.db, { teamId, id });
+  const row = id === undefined ? undefined : await useUpload(deps.db, { teamId, id });
   if (row === undefined) throw notFound(`workspace ${JSON.stringify(base.slice(0, 60))}`);
   if (await isHeld(deps, row)) return row;
   throw conflict('base_missing', `The upload ${base} is not held here any more: send all of the directory.`);

@@ -37,3 +37,36 @@ export async function readUpload(
       FROM upload WHERE id = ${upload.id} AND team_id = ${upload.teamId}`;
   return row;
 }
+
+/**
+ * The same, for something that is about to begin with it: from then on it stays as long as a new one. One that was forgotten meanwhile
+ * is undefined.
+ */
+export async function useUpload(
+  db: Database,
+  upload: { readonly teamId: string; readonly id: string },
+): Promise<UploadRow | undefined> {
+  const [row] = await db.sql<UploadRow & Record<string, unknown>>`
+    UPDATE upload SET used_at = clock_timestamp() WHERE id = ${upload.id} AND team_id = ${upload.teamId}
+    RETURNING id, directory, lineage, snapshot, created_at AS "createdAt"`;
+  return row;
+}
+
+/**
+ * Forgets uploads that nothing began with for so long, and that no session has begun with. Returns how many. Races: what begins with one
+ * locks its row first, and is then seen here.
+ */
+export async function forgetUploads(
+  db: Database,
+  { unusedMs, limit }: { readonly unusedMs: number; readonly limit: number },
+): Promise<number> {
+  const rows = await db.sql`
+    DELETE FROM upload u
+     WHERE u.used_at < clock_timestamp() - ${unusedMs} * interval '1 millisecond'
+       AND u.id IN (SELECT id FROM upload o
+                     WHERE o.used_at < clock_timestamp() - ${unusedMs} * interval '1 millisecond'
+                       AND NOT EXISTS (SELECT FROM workspace w WHERE w.lineage = o.lineage AND w.source->>'uploadId' = o.id::text)
+                     ORDER BY o.used_at LIMIT ${limit})
+    RETURNING u.id`;
+  return rows.length;
+}

@@ -77,6 +77,7 @@ CREATE TABLE "upload" (
     "lineage" UUID NOT NULL,
     "snapshot" TEXT NOT NULL,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "used_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "upload_pkey" PRIMARY KEY ("id")
 );
@@ -366,6 +367,18 @@ CREATE UNIQUE INDEX "user_team_id_name_key" ON "user"("team_id", "name");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "api_key_hash_key" ON "api_key"("hash");
+
+-- CreateIndex
+CREATE INDEX "workspace_lineage_idx" ON "workspace"("lineage");
+
+-- CreateIndex
+CREATE INDEX "upload_lineage_idx" ON "upload"("lineage");
+
+-- CreateIndex
+CREATE INDEX "upload_used_at_idx" ON "upload"("used_at");
+
+-- CreateIndex
+CREATE INDEX "session_workspace_id_idx" ON "session"("workspace_id");
 
 -- CreateIndex
 CREATE INDEX "session_team_id_id_idx" ON "session"("team_id", "id");
