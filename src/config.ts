@@ -76,6 +76,8 @@ export interface Config {
   readonly docker: DockerConfig;
   readonly commands: CommandsConfig;
   readonly git: GitConfig;
+  /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), and uploads. */
+  readonly keep: { readonly filesDays: number; readonly uploadsDays: number };
   readonly background: BackgroundConfig;
   readonly webFetch: WebFetchConfig;
   /** Without a provider the web is not searched. */
@@ -94,6 +96,8 @@ export interface GitConfig {
   /** What one may take: of its history, of its files, and in time. */
   readonly mib: number;
   readonly seconds: number;
+  /** What is kept of all of them on a host. */
+  readonly cacheMib: number;
 }
 
 export interface WebFetchConfig {

@@ -20,6 +20,8 @@ export const GIT = {
   mib: { env: 'CAPYBARA_GIT_MIB', most: 1_024, usual: 1_024 },
   /** What all of its cloning may take. */
   seconds: { env: 'CAPYBARA_GIT_SECONDS', most: 3_600, usual: 600 },
+  /** What is kept of all of them on a host, for sessions to come. */
+  cacheMib: { env: 'CAPYBARA_GIT_CACHE_MIB', least: 1, most: 16 * 1024 * 1024, usual: 10_240 },
 } as const;
 
 /** `https://git.example, ssh://git@forge.example/team`. */

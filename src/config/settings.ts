@@ -15,6 +15,7 @@ import {
   type Limit,
   SANDBOX,
 } from './command-settings.ts';
+import { KEEP } from './keep.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
 
@@ -109,13 +110,12 @@ function address(env: string, protocols: readonly string[], meta: Partial<Settin
 }
 
 function ports(env: string) {
-  const read = (raw: unknown) => (typeof raw === 'string' ? raw.split(',').map(parsePort) : [raw].flat());
+  const read = (raw: unknown) =>
+    typeof raw === 'string' ? raw.split(',').map((text) => parseNumber(text.trim())) : [raw].flat();
   return z
     .preprocess(read, z.array(z.int().min(1).max(MAX_PORT)))
     .register(metas, { env, expected: `port numbers from 1 to ${MAX_PORT}, with commas between them` });
 }
-
-const parsePort = (text: string): unknown => parseNumber(text.trim());
 
 const HTTP = ['http:', 'https:'];
 const POSTGRES = ['postgres:', 'postgresql:'];
@@ -238,6 +238,9 @@ export const SETTINGS = z.object({
   'git.sshKey': plain.regex(/^\//).register(metas, GIT.sshKey).optional(),
   'git.mib': whole(GIT.mib.env, 1, GIT.mib.most).default(GIT.mib.usual),
   'git.seconds': whole(GIT.seconds.env, 1, GIT.seconds.most).default(GIT.seconds.usual),
+  'git.cacheMib': limit(GIT.cacheMib),
+  'keep.filesDays': limit(KEEP.filesDays),
+  'keep.uploadsDays': limit(KEEP.uploadsDays),
   'webFetch.ports': ports('CAPYBARA_WEB_FETCH_PORTS').default([]),
   'webFetch.seconds': whole('CAPYBARA_WEB_FETCH_SECONDS', 1, MAX_WEB_SECONDS).default(DEFAULT_WEB_SECONDS),
   'webFetch.mib': whole('CAPYBARA_WEB_FETCH_MIB', 1, MAX_WEB_MIB).default(DEFAULT_WEB_MIB),

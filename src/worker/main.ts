@@ -84,6 +84,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       version: VERSION,
       concurrency: config.concurrency,
       background: limitsOfBackground(config.background),
+      keep: { filesMs: config.keep.filesDays * DAY_MS, uploadsMs: config.keep.uploadsDays * DAY_MS },
     });
     return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };
   } catch (error) {
@@ -122,7 +123,7 @@ function limitsOfCommands({ memoryMib, fileMib, processes, openFiles, cpuSeconds
 
 /** On one's own machine a person clones what they could clone themselves, with their own ssh. */
 function repositorySettings(config: Config, { profile }: SandboxChoice): Partial<RepositorySettings> {
-  const { credentials, sshKey, mib, seconds } = config.git;
+  const { credentials, sshKey, mib, seconds, cacheMib } = config.git;
   const isOwn = profile === 'local';
   return {
     policy: repositoryPolicy(config, { own: isOwn }),
@@ -131,6 +132,7 @@ function repositorySettings(config: Config, { profile }: SandboxChoice): Partial
     sshAgent: isOwn ? commandEnvironment().SSH_AUTH_SOCK : undefined,
     bytes: mib * MIB,
     timeoutMs: seconds * 1_000,
+    cacheBytes: cacheMib * MIB,
   };
 }
 
@@ -140,6 +142,7 @@ function limitsOfBackground({ processes, lifetimeSeconds, idleSeconds, bufferKib
 }
 
 const MIB = 1024 * 1024;
+const DAY_MS = 24 * 60 * 60_000;
 
 function limitsOf({ modelFirstTokenSeconds, modelIdleSeconds, modelAnswerMib, modelImages: images }: Config) {
   const timeouts = { firstTokenMs: modelFirstTokenSeconds * 1_000, idleMs: modelIdleSeconds * 1_000 };

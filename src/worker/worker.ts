@@ -23,7 +23,8 @@ import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.
 import { LogCache } from './log-cache.ts';
 import { patient, sweeping } from './patient.ts';
 import { ProfileCache } from './profile-cache.ts';
-import { cloner, type RepositorySettings } from './provision.ts';
+import { CACHE_BYTES, cloner, type RepositorySettings } from './provision.ts';
+import { type KeepTiming, Pruner } from './pruner.ts';
 import type { Run } from './run.ts';
 import { runTurn } from './run-turn.ts';
 import { SeenCache } from './seen-cache.ts';
@@ -66,6 +67,8 @@ export interface WorkerOptions {
   readonly readGraceMs?: number;
   /** Of commands that go on in the background. */
   readonly background?: Partial<BackgroundLimits>;
+  /** How long what nobody uses is kept. */
+  readonly keep?: Partial<KeepTiming>;
 }
 
 export interface RunningWorker {
@@ -95,6 +98,7 @@ class LiveWorker implements RunningWorker {
   readonly #shell: Shell;
   readonly #runs = new Set<Run>();
   readonly #sweeper: Sweeper;
+  readonly #pruner: Pruner;
   readonly #snapshots: Snapshots;
   #lease: Lease | undefined;
   #consumer: TurnConsumer | undefined;
@@ -160,8 +164,14 @@ class LiveWorker implements RunningWorker {
         return checkout;
       },
     };
+    const unhurried = sweeping(db, this.#closing.signal);
+    const { sharedSnapshots: shared, repositories: { cacheBytes = CACHE_BYTES } = {} } = options;
+    this.#pruner = new Pruner(
+      { db: unhurried, log, dataDir, shared, checkouts, cacheBytes, workerId: () => this.id },
+      options.keep,
+    );
     this.#sweeper = new Sweeper(
-      { ...this.#shell, db: sweeping(db, this.#closing.signal) },
+      { ...this.#shell, db: unhurried },
       {
         ...DEFAULT_SWEEP,
         ...options.sweep,
@@ -181,6 +191,7 @@ class LiveWorker implements RunningWorker {
       if (message.type === 'pinned' && message.workerId === this.id) this.#lookHere(message);
     });
     this.#sweeper.start();
+    this.#pruner.start();
     this.#consumer = this.#options.backend.consume({
       concurrency: this.#options.concurrency,
       look: (job) => runTurn(this.#shell, job),
@@ -212,6 +223,7 @@ class LiveWorker implements RunningWorker {
         Promise.all([
           ...[this.#closeQueue(), this.#unsubscribe?.(), this.#lease?.close()],
           this.#snapshots.close(),
+          this.#pruner.close(),
         ]),
     });
   }

@@ -112,6 +112,13 @@ export function takeFreePlace(
   return { place, spare: directoriesIn(host.directory, 'old-') };
 }
 
+/** Takes all that nobody has out of use. Returns directories to be removed, also those that somebody before was to. */
+export function giveUpPlaces(host: PlaceHost): readonly string[] {
+  const { place } = takeFreePlace(host, '');
+  if (place !== undefined) renameSync(place.path, join(host.directory, `old-${basename(place.path)}`));
+  return directoriesIn(host.directory, 'old-');
+}
+
 /** Of whomever. */
 export function countPlaces(directory: string): number {
   return placesIn(directory).length;

@@ -28,8 +28,8 @@ describe('crash points', () => {
     endTurn: ['settle_turn'],
     finish: ['settle_turn'],
   };
-  /** In the lease's thread, over its own connection, at any moment of what the others do. */
-  const ANY_MOMENT = ['register_worker', 'renew_lease'];
+  /** In the lease's thread, over its own connection, or as a chore of one statement, at any moment of what the others do. */
+  const ANY_MOMENT = ['register_worker', 'renew_lease', 'forgetUploads'];
   const stoppedAt = new Set(cases.map(([, point]) => point.replace(/#\d+$/, '')));
 
   test('are known for every step that core may decide on', () => {

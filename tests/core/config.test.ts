@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MAX_SETTINGS_BYTES } from '../../src/config/files.ts';
+import { KEEP } from '../../src/config/keep.ts';
 import { GIT, MAX_GIT_ALLOWED } from '../../src/config/repositories.ts';
 import {
   MAX_ALLOWED_PATHS,
@@ -81,7 +82,8 @@ describe('precedence', () => {
       offline: false,
       debug: false,
       noColor: false,
-      git: { mib: 1024, seconds: 600 },
+      git: { mib: 1024, seconds: 600, cacheMib: 10_240 },
+      keep: { filesDays: 14, uploadsDays: 30 },
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
       tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
@@ -171,6 +173,9 @@ describe('precedence', () => {
         CAPYBARA_GIT_SSH_KEY: '/etc/key',
         CAPYBARA_GIT_MIB: '8',
         CAPYBARA_GIT_SECONDS: '90',
+        CAPYBARA_GIT_CACHE_MIB: '16777216',
+        CAPYBARA_KEEP_FILES_DAYS: '1',
+        CAPYBARA_KEEP_UPLOADS_DAYS: '3650',
         CAPYBARA_WEB_FETCH_PORTS: '8080, 8443',
         CAPYBARA_WEB_FETCH_SECONDS: '9',
         CAPYBARA_WEB_FETCH_MIB: '2',
@@ -229,8 +234,9 @@ describe('precedence', () => {
       noColor: true,
       git: {
         ...{ allow: ['https://git.internal', 'file:///srv/git'], credentials: 'github.com=ghp_t=' },
-        ...{ sshKey: '/etc/key', mib: 8, seconds: 90 },
+        ...{ sshKey: '/etc/key', mib: 8, seconds: 90, cacheMib: 16_777_216 },
       },
+      keep: { filesDays: 1, uploadsDays: 3_650 },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
       providers: {
@@ -733,6 +739,9 @@ describe('repositories', () => {
   test.each([
     ['CAPYBARA_GIT_MIB', GIT.mib.most],
     ['CAPYBARA_GIT_SECONDS', GIT.seconds.most],
+    ['CAPYBARA_GIT_CACHE_MIB', GIT.cacheMib.most],
+    ['CAPYBARA_KEEP_FILES_DAYS', KEEP.filesDays.most],
+    ['CAPYBARA_KEEP_UPLOADS_DAYS', KEEP.uploadsDays.most],
   ])('%s is from 1 to %d', (name, most) => {
     for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } })).toBeDefined();
     for (const value of [0, most + 1])
@@ -788,7 +797,7 @@ describe('repositories', () => {
       join(cwd, '.env'),
       'CAPYBARA_GIT_ALLOW=http://h\nCAPYBARA_GIT_CREDENTIALS=h=s\nCAPYBARA_GIT_SSH_KEY=/k\n',
     );
-    expect(load().config.git).toEqual({ mib: 1024, seconds: 600 });
+    expect(load().config.git).toEqual({ mib: 1024, seconds: 600, cacheMib: 10_240 });
   });
 
   test.each([

@@ -1,0 +1,25 @@
+import type { Database } from './database.ts';
+
+export interface IdleWorkspace {
+  readonly id: string;
+  readonly lineage: string;
+  readonly head: string | null;
+}
+
+/**
+ * Those of these workspaces that are Capybara's own, and whose session nobody has worked on, taken back or merged into for so long:
+ * none of its tasks is unfinished, and no command of it runs.
+ */
+export function idleWorkspaces(
+  db: Database,
+  { ids, idleMs }: { readonly ids: readonly string[]; readonly idleMs: number },
+): Promise<IdleWorkspace[]> {
+  return db.sql<IdleWorkspace & Record<string, unknown>>`
+    SELECT w.id, w.lineage, w.head
+      FROM workspace w JOIN session s ON s.workspace_id = w.id
+      CROSS JOIN LATERAL (SELECT clock_timestamp() - ${idleMs} * interval '1 millisecond' AS at) since
+     WHERE w.id = ANY(${`{${ids.join(',')}}`}::uuid[]) AND w.kind <> 'local' AND s.created_at < since.at
+       AND NOT EXISTS (SELECT FROM task t WHERE t.session_id = s.id AND (t.ended_at IS NULL OR t.ended_at >= since.at))
+       AND NOT EXISTS (SELECT FROM revision r WHERE r.session_id = s.id AND r.created_at >= since.at)
+       AND NOT EXISTS (SELECT FROM background_process b WHERE b.session_id = s.id AND b.ended_at IS NULL)`;
+}
