@@ -5,11 +5,12 @@ import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Engine } from './containers.ts';
 import type { Environment } from './environment.ts';
+import type { Belonging, Finder } from './finder.ts';
 import type { GitSetup } from './git-setup.ts';
 import { type Guard, startGuard } from './guard.ts';
 import { type Input, NO_INPUT, openInput } from './input.ts';
 import { createOutput, type Output } from './output.ts';
-import { type Belonging, CALL_MARKER, listPids, signalAll, WORKER_MARKER } from './processes.ts';
+import { CALL_MARKER, FINDER_HERE, FINDERS, type FinderName, WORKER_MARKER } from './processes.ts';
 import type { Command, CommandResult, LeasedSandbox, Sandbox } from './sandbox.ts';
 
 export const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
@@ -19,7 +20,6 @@ export const MAX_SCRIPT_BYTES = 128 * 1024 - 1;
 
 /** Between looks at what is still running: what was killed is gone in less than a millisecond, mostly. */
 const FIRST_POLL_MS = 1;
-const POLL_MS = 10;
 /** After SIGKILL a process needs a moment; one that hangs in the kernel is left to the guard. */
 const KILL_WAIT_MS = 2_000;
 /** For output that is still in the pipe when all processes are gone. */
@@ -40,6 +40,8 @@ export interface CallOptions {
   readonly killGraceMs?: number;
   /** `feed` must be called more often than this, or all commands are killed; undefined: never. */
   readonly leaseMs?: number;
+  /** How their processes are found: as the system lets it. Nothing but a test says otherwise. */
+  readonly finder?: FinderName;
 }
 
 /** What tells the processes of one call from all others. */
@@ -82,14 +84,15 @@ export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
   const worker = randomUUID();
   const lockLimit = randomInt(...LOCK_LIMITS.worker);
   const mark = { marker: `${WORKER_MARKER}=${worker}`, lockLimit };
-  const guard = startGuard({ ...mark, leaseMs: options.leaseMs, engine: kind.engine });
+  const { finder = FINDER_HERE } = options;
+  const guard = startGuard({ ...mark, leaseMs: options.leaseMs, finder, engine: kind.engine });
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   return {
     name: kind.name,
     confined: kind.confined,
     async run(command, signal) {
-      const call = new Call({ command, kind, worker, lockLimit, guard, options });
+      const call = new Call({ command, kind, worker, lockLimit, guard, finder: FINDERS[finder], options });
       const result = call.run(AbortSignal.any([signal, closing.signal]));
       running.add(result);
       return result.finally(() => running.delete(result));
@@ -111,6 +114,7 @@ interface CallParts {
   /** The worker's. */
   readonly lockLimit: number;
   readonly guard: Guard;
+  readonly finder: Finder;
   readonly options: CallOptions;
 }
 
@@ -119,13 +123,15 @@ class Call {
   readonly #parts: CallParts;
   readonly #id = randomUUID();
   readonly #lockLimit = randomInt(...LOCK_LIMITS.call);
-  readonly #before = new Set(listPids());
+  readonly #before: ReadonlySet<string>;
+  readonly #family = new Map<number, number>();
   readonly #startedAt = performance.now();
   readonly #output: Output;
 
   constructor(parts: CallParts) {
     this.#parts = parts;
-    const { command, options } = parts;
+    const { command, finder, options } = parts;
+    this.#before = new Set(finder.list());
     const maxBytes = command.keepsOutput === false ? undefined : (options.maxOutputBytes ?? MAX_OUTPUT_BYTES);
     this.#output = createOutput(maxBytes, command.onOutput ?? (() => {}));
   }
@@ -195,13 +201,14 @@ class Call {
   async #ask(group: number): Promise<void> {
     const until = performance.now() + (this.#parts.options.killGraceMs ?? KILL_GRACE_MS);
     this.#signal(this.#parts.kind.leaderIsKeeper ? undefined : group, 'SIGTERM');
-    while (performance.now() < until && this.#signal(group)) await pause(POLL_MS);
+    while (performance.now() < until && this.#signal(group)) await pause(this.#parts.finder.pollMs);
   }
 
   /** SIGKILL, until nobody is left: a process may fork while it is looked for. */
   async #sweep(group: number): Promise<void> {
     const until = performance.now() + KILL_WAIT_MS;
-    for (let ms = FIRST_POLL_MS; this.#signal(group, 'SIGKILL'); ms = Math.min(2 * ms, POLL_MS)) {
+    const { pollMs } = this.#parts.finder;
+    for (let ms = FIRST_POLL_MS; this.#signal(group, 'SIGKILL'); ms = Math.min(2 * ms, pollMs)) {
       if (performance.now() > until) return;
       await pause(ms);
     }
@@ -213,9 +220,10 @@ class Call {
       marker: `${CALL_MARKER}=${this.#id}`,
       lockLimit: this.#lockLimit,
       groups: group === undefined ? [] : [group],
+      family: this.#family,
     };
     const isFresh = performance.now() - this.#startedAt < FRESH_MS;
-    return signalAll(whose, signal, isFresh ? this.#before : undefined);
+    return this.#parts.finder.signalAll(whose, signal, isFresh ? this.#before : undefined);
   }
 
   #result(end: CommandResult['end']): CommandResult {

@@ -1,7 +1,7 @@
 /**
  * The process that outlives a worker by a moment, to kill what the worker's agents left running (PROTOCOL rule 5). Started by
- * `guard.ts` with the arguments marker, limit of file locks, lease (milliseconds, 0: none), and, where commands run in containers,
- * their engine (JSON).
+ * `guard.ts` with the arguments marker, limit of file locks, lease (milliseconds, 0: none), how processes are found, and, where
+ * commands run in containers, their engine (JSON).
  *
  * Reads lines on its standard input: `+<group>` a process group was started, `-<group>` it is gone, `.` the worker is alive. The
  * end of the input is the end of the worker, polite or not. Without a beat for the length of the lease the commands are
@@ -9,24 +9,30 @@
  */
 import { createInterface } from 'node:readline';
 import { type Engine, LABELS, removeContainers } from './containers.ts';
-import { isMarker, signalAll } from './processes.ts';
+import { FINDER_HERE, FINDERS, type FinderName, isMarker } from './processes.ts';
 
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 500;
 /** A process that cannot be killed hangs in the kernel; the guard does not wait for it for ever. */
 const GIVE_UP_MS = 60_000;
 
-const [marker = '', locks = '', lease = '0', container] = process.argv.slice(2);
+const [marker = '', locks = '', lease = '0', how = FINDER_HERE, container] = process.argv.slice(2);
 // Anything shorter might stand in the environment of any process, all of which would be killed.
 if (!isMarker(marker)) throw new Error(`'${marker}' marks no process of a sandbox`);
 const leaseMs = Number(lease);
+const finder = FINDERS[how as FinderName];
 const engine: Engine | undefined = container === undefined ? undefined : JSON.parse(container);
 const groups = new Set<number>();
+const family = new Map<number, number>();
 let lastBeat = performance.now();
+
+function signalAll(signal: NodeJS.Signals | 0): boolean {
+  return finder.signalAll({ marker, lockLimit: Number(locks), groups: [...groups], family }, signal);
+}
 
 /** Whether there was something to kill, or may have been. */
 async function killAll(): Promise<boolean> {
-  const found = signalAll({ marker, lockLimit: Number(locks), groups: [...groups] }, 'SIGKILL');
+  const found = signalAll('SIGKILL');
   if (engine === undefined) return found;
   // Those who asked for containers are dead by now: none begins that is not in this list. An engine that is silent may yet begin one.
   const [, worker] = marker.split('=');
@@ -61,6 +67,12 @@ if (leaseMs > 0) {
     },
     Math.max(leaseMs / 5, FIRST_PAUSE_MS),
   );
+  watch.unref();
+}
+
+if (finder.watchMs !== undefined) {
+  // A command's end is its own affair, but what left its group and lives on is known here alone: it goes when the worker does.
+  const watch = setInterval(() => groups.size + family.size > 0 && signalAll(0), finder.watchMs);
   watch.unref();
 }
 

@@ -4,6 +4,7 @@ import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Engine } from './containers.ts';
+import type { FinderName } from './processes.ts';
 
 /** From `src` the guard is TypeScript, from `dist` JavaScript: what this file is, that one is. */
 const GUARD_FILE = fileURLToPath(new URL(`./guard-process${extname(import.meta.url)}`, import.meta.url));
@@ -21,6 +22,8 @@ export interface GuardOptions {
   readonly lockLimit: number;
   /** Without a beat for so long, the commands are killed; undefined: no lease. */
   readonly leaseMs?: number | undefined;
+  /** How the commands' processes are found. */
+  readonly finder: FinderName;
   /** Commands run in containers of it, which end with them. */
   readonly engine?: Engine | undefined;
 }
@@ -98,8 +101,8 @@ export function startGuard(options: GuardOptions): Guard {
   };
 }
 
-function spawnGuard({ marker, lockLimit, leaseMs = 0, engine }: GuardOptions): Running {
-  const args = [marker, `${lockLimit}`, `${leaseMs}`, ...(engine ? [JSON.stringify(engine)] : [])];
+function spawnGuard({ marker, lockLimit, leaseMs = 0, finder, engine }: GuardOptions): Running {
+  const args = [marker, `${lockLimit}`, `${leaseMs}`, finder, ...(engine ? [JSON.stringify(engine)] : [])];
   const child = spawn(process.execPath, [GUARD_FILE, ...args], {
     detached: true,
     cwd: '/',

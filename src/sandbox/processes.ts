@@ -1,10 +1,12 @@
 /**
  * Finds and kills the processes of agents. On Linux by their process group, by a variable of their environment, and by their
  * limit of file locks (RLIMIT_LOCKS, setrlimit(2)), which has had no effect since Linux 2.4 and passes on to every child, also
- * to one that has left the group and cleared its environment; elsewhere by group alone. A process that changes that limit
- * besides escapes: only a sandbox with process namespaces holds it.
+ * to one that has left the group and cleared its environment. A process that changes that limit besides escapes: only a sandbox
+ * with process namespaces holds it. Elsewhere, as `processes-by-ps.ts` can.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { type Belonging, type Finder, send } from './finder.ts';
+import { byPs } from './processes-by-ps.ts';
 import type { SandboxMark } from './sandbox.ts';
 
 /** The environment variables that say whose a process is. */
@@ -13,33 +15,27 @@ export const CALL_MARKER = 'CAPYBARA_CALL';
 /** Anything shorter might stand in the environment of any process. */
 const MARKER = new RegExp(`^${WORKER_MARKER}=[0-9a-f-]{36}$`);
 
-export interface Belonging {
-  /** `NAME=value`, random enough to occur in no other environment. */
-  readonly marker: string;
-  /** A limit of file locks that no other process has: the soft one is the call's, the hard one the worker's. */
-  readonly lockLimit: number;
-  readonly groups: readonly number[];
-}
+export type FinderName = 'proc' | 'ps';
+
+export const FINDER_HERE: FinderName = process.platform === 'linux' ? 'proc' : 'ps';
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** The pids there are, as /proc names them; empty where there is no /proc. */
-export function listPids(): string[] {
-  if (process.platform !== 'linux') return [];
+const byProc: Finder = { list: listPids, signalAll, pollMs: 10 };
+
+export const FINDERS: Readonly<Record<FinderName, Finder>> = { proc: byProc, ps: byPs };
+
+/** As /proc names them. */
+function listPids(): string[] {
   return readdirSync('/proc').filter((name) => name.charCodeAt(0) <= 0x39 && name.charCodeAt(0) >= 0x31);
 }
 
-/**
- * Sends the signal (0: none) to every process that belongs, and says whether there was one that still runs (a zombie does not).
- * `except` names pids that are known not to belong: reading them all takes milliseconds.
- */
-export function signalAll(
+function signalAll(
   whose: Belonging,
   signal: NodeJS.Signals | 0,
   except: ReadonlySet<string> = NONE,
 ): boolean {
-  const groups = whose.groups.filter((group) => send(-group, signal));
-  if (process.platform !== 'linux') return groups.length > 0;
+  for (const group of whose.groups) send(-group, signal);
   let found = false;
   for (const pid of listPids()) {
     if (except.has(pid) || !belongs(pid, whose)) continue;
@@ -56,7 +52,7 @@ export function isMarker(text: string): boolean {
 /** Kills what a worker that is gone may have left running. False: nothing was. */
 export function endMarked({ marker, lockLimit }: SandboxMark): boolean {
   if (!isMarker(marker)) throw new Error(`'${marker}' marks no process of a sandbox`);
-  return signalAll({ marker, lockLimit, groups: [] }, 'SIGKILL');
+  return FINDERS[FINDER_HERE].signalAll({ marker, lockLimit, groups: [] }, 'SIGKILL');
 }
 
 function belongs(pid: string, { marker, lockLimit, groups }: Belonging): boolean {
@@ -87,14 +83,5 @@ function read(pid: string, name: 'stat' | 'environ' | 'limits' | 'cmdline'): Buf
     return readFileSync(`/proc/${pid}/${name}`);
   } catch {
     return Buffer.alloc(0);
-  }
-}
-
-/** False where there is nobody left to take the signal, or it may not be sent. */
-function send(pid: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    return process.kill(pid, signal);
-  } catch {
-    return false;
   }
 }

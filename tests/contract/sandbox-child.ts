@@ -1,16 +1,25 @@
 /**
  * A worker for the tests of the guard: runs the script of its arguments in a directory, feeds the lease until it is told to stop
  * by SIGSTOP, and prints `started`. Arguments: directory of the sandbox's code, its file extension, cwd, script, lease in
- * milliseconds (0: none), profile (`none`: unconfined, `docker`: by the engine of DOCKER_ENGINE, JSON), scratch directory.
+ * milliseconds (0: none), profile (`none`: unconfined, `docker`: by the engine of DOCKER_ENGINE, JSON), scratch directory, how
+ * processes are found.
  */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [code = '', extension = '', cwd = '', script = '', lease = '0', profile = 'none', scratch = cwd] =
-  process.argv.slice(2);
+const [
+  code = '',
+  extension = '',
+  cwd = '',
+  script = '',
+  lease = '0',
+  profile = 'none',
+  scratch = cwd,
+  finder,
+] = process.argv.slice(2);
 const load = (name: string) => import(pathToFileURL(join(code, `${name}${extension}`)).href);
 const leaseMs = Number(lease);
-const options = { environment: process.env, ...(leaseMs > 0 ? { leaseMs } : {}) };
+const options = { environment: process.env, finder, ...(leaseMs > 0 ? { leaseMs } : {}) };
 
 async function open() {
   if (profile === 'none') return (await load('unconfined')).createUnconfinedSandbox(options);

@@ -40,8 +40,10 @@ function startWorker({
   lease = 0,
   profile = 'none',
   scratch = cwd,
+  finder = 'proc',
 } = {}): void {
-  const args = [join(here, 'sandbox-child.ts'), code, extension, cwd, SCRIPT, `${lease}`, profile, scratch];
+  const child = join(here, 'sandbox-child.ts');
+  const args = [child, code, extension, cwd, SCRIPT, `${lease}`, profile, scratch, finder];
   const env = { ...process.env, BWRAP: bubblewrap ?? '', DOCKER_ENGINE: JSON.stringify(docker ?? '') };
   worker = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   said = '';
@@ -196,6 +198,27 @@ describe.runIf(process.platform === 'linux')('the guard', () => {
     } finally {
       await sandbox.close();
     }
+  });
+});
+
+describe.runIf(process.platform === 'linux')('the guard of a system without /proc', () => {
+  it('kills every process of a worker that was killed, then goes', async () => {
+    startWorker({ finder: 'ps' });
+    const pids = await commandPids();
+    const guard = guardOf(worker) as string;
+    worker.kill('SIGKILL');
+    await expectAllDead([...pids, guard]);
+  });
+
+  it('kills the commands of a stopped worker when its lease ends, and the worker can go on', async () => {
+    startWorker({ finder: 'ps', lease: 1_000 });
+    const pids = await commandPids();
+    worker.kill('SIGSTOP');
+    await expectAllDead(pids);
+    expect(guardOf(worker)).toBeDefined();
+    worker.kill('SIGCONT');
+    await vi.waitFor(() => expect(said).toBe('started\n{"type":"signal","signal":"SIGKILL"}\n'), 10_000);
+    await vi.waitFor(() => expect(worker.exitCode).toBe(0), 10_000);
   });
 });
 
