@@ -2,7 +2,7 @@
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBubblewrapSandbox } from '../src/sandbox/bubblewrap.ts';
-import { probeBubblewrap } from '../src/sandbox/choose.ts';
+import { probeBubblewrap } from '../src/sandbox/probes.ts';
 import type { Sandbox } from '../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../src/sandbox/unconfined.ts';
 import { more } from './files.ts';

@@ -144,6 +144,23 @@ describe('imports', () => {
     expect(found, `${layer} imports itself and [${may.join(', ')}]: ${because}`).toEqual([]);
   });
 
+  test('the library that confines on macOS is loaded by the process that wraps commands, and by no other', () => {
+    const because =
+      'it is the size of the rest, keeps one configuration per process, and reads whose it runs in';
+    const loaders = found(undefined, ({ imports }) =>
+      imports
+        .filter(({ to, isType }) => to.startsWith('@anthropic-ai/sandbox-runtime') && !isType)
+        .map(({ to }) => to),
+    );
+    const process = 'src/sandbox/runtime-process.ts';
+    expect(loaders, because).toEqual([`${process}: @anthropic-ai/sandbox-runtime`]);
+    const users = source.filter(({ imports }) => imports.some(({ to, isType }) => to === process && !isType));
+    expect(
+      users.map(({ path }) => path),
+      because,
+    ).toEqual([]);
+  });
+
   test('every import leads to a file', () => {
     const files = source.flatMap(({ path, imports }) =>
       imports

@@ -1,12 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
+import { complaintOf } from './complaint.ts';
 import { clearedEnvironment, type Environment, languageOf } from './environment.ts';
 import { gitVariables } from './git-setup.ts';
 import { Handed } from './handed.ts';
 import { DEFAULT_LIMITS, LIMITED_SHELL, type Limits, limitArguments } from './limits.ts';
 import { openScratch, type Runner, runnerOf, type Scratch, UNPRIVILEGED } from './runner.ts';
-import type { Command, CommandResult, LeasedSandbox } from './sandbox.ts';
+import type { Command, LeasedSandbox } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
 import { type HostView, hostView, inMemory, type Profile } from './view.ts';
 import { openWayOut, type WayOut } from './way-out.ts';
@@ -50,8 +51,6 @@ export const NAMESPACES = [
 ];
 /** The user that a command sees itself as where it does not see the host's accounts. */
 const SEEN_ID = 1000;
-/** What bwrap says when it fails is a line. */
-const MAX_COMPLAINT_LENGTH = 2_000;
 
 /**
  * Runs commands in bubblewrap: they see of the host what `profile` says, may change only what they are told they may, and reach
@@ -143,7 +142,7 @@ class Bubblewrap {
       ...runner,
     });
     handed.send(child);
-    return { child, output: [child.stdout], checkEnd: complaintOf(child) };
+    return { child, output: [child.stdout], checkEnd: complaintOf(child, ['bwrap']) };
   }
 
   /** Made at the first command that needs it: what is on the host's disk changes little while a worker runs. */
@@ -202,16 +201,4 @@ function accounts(home: string, handed: Handed): string[] {
     '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n',
   };
   return Object.entries(files).flatMap(([path, text]) => ['--file', handed.give(Buffer.from(text)), path]);
-}
-
-/** What comes on stderr is bwrap's: the command's own goes to stdout. */
-function complaintOf(child: ChildProcess): (end: CommandResult['end']) => void {
-  let complaint = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    complaint = (complaint + text).slice(0, MAX_COMPLAINT_LENGTH);
-  });
-  return (end) => {
-    if (end.type !== 'exit' || end.code === 0 || !complaint.startsWith('bwrap: ')) return;
-    throw new Error(`Bubblewrap could not start the command: ${complaint.slice('bwrap: '.length).trim()}`);
-  };
 }

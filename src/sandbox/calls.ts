@@ -75,6 +75,8 @@ export interface Kind {
   readonly leaderIsKeeper: boolean;
   /** Where commands run in containers: the guard ends these too. */
   readonly engine?: Engine;
+  /** Ends what was opened for all commands, when they have ended. */
+  close?(): Promise<void>;
 }
 
 /**
@@ -102,6 +104,7 @@ export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
     async close() {
       closing.abort();
       await Promise.allSettled(running);
+      await kind.close?.();
       await guard.close();
     },
   };

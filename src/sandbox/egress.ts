@@ -1,11 +1,12 @@
 /**
- * The way out of a confined command that may reach some hosts: an HTTP proxy (RFC 9110, CONNECT and absolute URLs) on a Unix socket.
+ * The way out of a confined command that may reach some hosts: an HTTP proxy (RFC 9110, CONNECT and absolute URLs) on a Unix socket,
+ * or on a port of this machine where its sandbox reaches no socket.
  * The command's network has no other way out. A name is resolved here, and the connection goes to exactly an address that was checked.
  */
 import { lookup } from 'node:dns/promises';
 import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP, type ListenOptions, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type EgressHost, egressTo, sayEgressHost } from '../core/egress.ts';
@@ -30,11 +31,28 @@ export interface EgressOptions {
   readonly resolve?: (name: string) => Promise<readonly string[]>;
 }
 
+type Allowed = Pick<EgressOptions, 'hosts' | 'resolve'>;
+
 export interface Egress {
   /** Absolute path. */
   readonly socket: string;
   /** Ends all that goes through it. */
   close(): Promise<void>;
+}
+
+export interface EgressPort {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** The same on a free port of this machine, which any process on it may use while the command runs. */
+export async function openEgressPort(options: Allowed): Promise<EgressPort> {
+  const sockets = new Set<Duplex>();
+  const server = proxy(options, sockets);
+  await listening(server, { port: 0, host: '127.0.0.1' });
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return { port, close: () => closed(server, sockets) };
 }
 
 export async function openEgress(options: EgressOptions): Promise<Egress> {
@@ -43,7 +61,7 @@ export async function openEgress(options: EgressOptions): Promise<Egress> {
   const sockets = new Set<Duplex>();
   const server = proxy(options, sockets);
   try {
-    await listening(server, socket);
+    await listening(server, { path: socket });
     give(place, socket, options.runner);
   } catch (error) {
     server.close();
@@ -53,19 +71,23 @@ export async function openEgress(options: EgressOptions): Promise<Egress> {
   return {
     socket,
     close: async () => {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const each of sockets) each.destroy();
-      server.closeAllConnections();
-      await closed;
+      await closed(server, sockets);
       rmSync(place, { recursive: true, force: true });
     },
   };
 }
 
-function listening(server: Server, path: string): Promise<void> {
+function listening(server: Server, where: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject).listen(path, resolve);
+    server.once('error', reject).listen(where, resolve);
   });
+}
+
+async function closed(server: Server, sockets: ReadonlySet<Duplex>): Promise<void> {
+  const ended = new Promise((resolve) => server.close(resolve));
+  for (const each of sockets) each.destroy();
+  server.closeAllConnections();
+  await ended;
 }
 
 /** To its user alone. */
@@ -74,7 +96,7 @@ function give(place: string, socket: string, runner: Runner | undefined): void {
   for (const path of [place, socket]) if (runner) chownSync(path, runner.uid, runner.gid);
 }
 
-function proxy(options: EgressOptions, sockets: Set<Duplex>): Server {
+function proxy(options: Allowed, sockets: Set<Duplex>): Server {
   const server = createServer((incoming, response) => {
     forward(options, { incoming, response }).catch((error: unknown) => refuse(response, error));
   });
@@ -105,7 +127,7 @@ interface Tunnel {
   readonly sockets: Set<Duplex>;
 }
 
-async function tunnel(options: EgressOptions, { incoming, socket, head, sockets }: Tunnel): Promise<void> {
+async function tunnel(options: Allowed, { incoming, socket, head, sockets }: Tunnel): Promise<void> {
   const to = URL.canParse(`http://${incoming.url}`) ? new URL(`http://${incoming.url}`) : undefined;
   const [, digits] = /:(\d+)$/.exec(incoming.url ?? '') ?? [];
   if (to === undefined || digits === undefined) throw new Refusal(400, 'Expected CONNECT with host:port.');
@@ -128,7 +150,7 @@ interface Exchange {
   readonly response: ServerResponse;
 }
 
-async function forward(options: EgressOptions, { incoming, response }: Exchange): Promise<void> {
+async function forward(options: Allowed, { incoming, response }: Exchange): Promise<void> {
   const url = URL.canParse(incoming.url ?? '') ? new URL(incoming.url ?? '') : undefined;
   if (url?.protocol !== 'http:')
     throw new Refusal(400, 'This is a proxy: expected an absolute http:// URL, or CONNECT.');
@@ -160,7 +182,7 @@ function bare(hostname: string): string {
 /** A connection to a host that the command may reach. */
 async function reach(
   to: { readonly host: string; readonly port: number },
-  options: EgressOptions,
+  options: Allowed,
 ): Promise<Socket> {
   const { hosts, resolve = systemResolve } = options;
   const entry = egressTo(to, hosts);

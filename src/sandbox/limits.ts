@@ -46,7 +46,7 @@ case $fds in
 esac`;
 
 /** Where memory runs out, the kernel ends an agent's command rather than what else runs here (oom_score_adj, -1000 to 1000). */
-const OOM_SCORE = 500;
+export const OOM_SCORE = 500;
 
 export function limitArguments(
   script: string,

@@ -26,7 +26,7 @@ const byProc: Finder = { list: listPids, signalAll, pollMs: 10 };
 export const FINDERS: Readonly<Record<FinderName, Finder>> = { proc: byProc, ps: byPs };
 
 /** As /proc names them. */
-function listPids(): string[] {
+export function listPids(): string[] {
   return readdirSync('/proc').filter((name) => name.charCodeAt(0) <= 0x39 && name.charCodeAt(0) >= 0x31);
 }
 

@@ -1,12 +1,15 @@
 import type { Readable } from 'node:stream';
 import type { EgressHost } from '../core/egress.ts';
 
+/** `runtime` is @anthropic-ai/sandbox-runtime. */
+export type SandboxName = 'none' | 'bubblewrap' | 'runtime' | 'docker';
+
 /**
  * Runs commands for agents. Every process belongs to one call, dies with it, and dies with its worker.
  */
 export interface Sandbox {
   /** What confines a command, as `doctor` and the run header say it. */
-  readonly name: 'none' | 'bubblewrap' | 'docker';
+  readonly name: SandboxName;
   /** Whether a command can change nothing but what `Command.writable` names, and its own scratch directory. */
   readonly confined: boolean;
   /**
@@ -61,8 +64,8 @@ export interface Command {
 
 export interface CommandResult {
   /**
-   * `exit` with a code, `signal` with a name, or why Capybara ended it. Where it is confined, a command that a signal ended gives the
-   * code that shells give it, 128 and the signal's number; `signal` is then what ended the sandbox around it.
+   * `exit` with a code, `signal` with a name, or why Capybara ended it. Where it is confined on Linux, a command that a signal ended
+   * gives the code that shells give it, 128 and the signal's number; `signal` is then what ended the sandbox around it.
    */
   readonly end:
     | { readonly type: 'exit'; readonly code: number }

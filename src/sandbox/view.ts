@@ -48,7 +48,7 @@ const ETC = [
 const ETC_PATTERN = /^java-\d+-openjdk$/;
 
 /** Hidden in `local`: what belongs to others, to running services, or to all of the machine's programs at once. */
-const HIDDEN = [
+export const HIDDEN: readonly string[] = [
   ...['/run', '/tmp', '/var/tmp', '/sys', '/home', '/Users', '/root', '/lost+found', '/boot'],
   ...['/var/spool', '/var/log', '/var/backups', '/var/lib/docker', '/var/lib/containerd', '/var/lib/mysql'],
   ...[

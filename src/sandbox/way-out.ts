@@ -10,9 +10,9 @@ import type { Runner } from './runner.ts';
 
 /** In the sandbox. */
 const PLACE = '/tmp/.capybara-egress';
-const PORT = 3128;
+/** Where a command finds the proxy, also in the sandbox of another library on Linux. */
+export const PORT = 3128;
 const RELAY = fileURLToPath(new URL(`./egress-relay${extname(import.meta.url)}`, import.meta.url));
-const PROXY = `http://127.0.0.1:${PORT}`;
 /** What is on its own machine is reached without. */
 const NO_PROXY = 'localhost,127.0.0.1,::1';
 
@@ -46,15 +46,7 @@ export async function openWayOut(options: WayOutOptions): Promise<WayOut> {
   const files = [process.execPath, RELAY].map((path) => openSync(path, 'r'));
   return {
     wrapper: [join(inside, 'node'), join(inside, relay), join(inside, basename(egress.socket)), `${PORT}`],
-    env: Object.fromEntries(
-      ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY']
-        .map((name) => [name, PROXY])
-        .concat([
-          ['no_proxy', NO_PROXY],
-          ['NO_PROXY', NO_PROXY],
-          ['NODE_USE_ENV_PROXY', '1'],
-        ]),
-    ),
+    env: proxyVariables(PORT),
     mounts: (handed) => [
       ...['--bind', place, inside],
       ...['node', relay].flatMap((name, index) => {
@@ -72,4 +64,18 @@ export async function openWayOut(options: WayOutOptions): Promise<WayOut> {
       await egress.close();
     },
   };
+}
+
+/** By which programs find the proxy, on a port of what they take for their own machine. */
+export function proxyVariables(port: number): Record<string, string> {
+  const proxy = `http://127.0.0.1:${port}`;
+  return Object.fromEntries(
+    ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY']
+      .map((name) => [name, proxy])
+      .concat([
+        ['no_proxy', NO_PROXY],
+        ['NO_PROXY', NO_PROXY],
+        ['NODE_USE_ENV_PROXY', '1'],
+      ]),
+  );
 }

@@ -1,4 +1,4 @@
-/** Which directories a user may pass through, and whether a path is what it says. */
+/** Where paths lead, and which directories a user may pass through. */
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -7,7 +7,7 @@ export interface Who {
   readonly gid: number;
 }
 
-/** A path with a symlink in it could be led elsewhere by whoever writes beside it. */
+/** Throws at a path with a symlink in it: it could be led elsewhere by whoever writes beside it. */
 export function checkPlaces(paths: readonly string[]): void {
   for (const path of paths) {
     const real = realpathSync.native(path);

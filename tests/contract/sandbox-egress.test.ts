@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseEgressHost } from '../../src/core/egress.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
+import { createRuntimeSandbox } from '../../src/sandbox/runtime.ts';
 import type { CommandResult, LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 import { bubblewrap, makePlace, type SandboxPlace } from '../support/bubblewrap.ts';
 import { docker, openDocker } from '../support/docker.ts';
+import { runtime } from '../support/runtime.ts';
 
 let place: SandboxPlace;
 let sandbox: LeasedSandbox;
@@ -52,26 +54,34 @@ function run(
   return sandbox.run({ script, ...places, timeoutMs: 20_000 }, more.signal ?? new AbortController().signal);
 }
 
-const leftovers = () => readdirSync(tmpdir()).filter((name) => name.startsWith('capybara-egress-'));
+const leftovers = () => readdirSync(tmpdir()).filter((name) => /^capybara-(egress|runtime)-/.test(name));
 
-const KINDS: readonly (Profile | 'docker')[] = [
-  ...(bubblewrap === undefined ? [] : (['strict', 'local'] as const)),
-  ...(docker === undefined ? [] : (['docker'] as const)),
-];
+type By = 'bubblewrap' | 'runtime' | 'docker';
 
-function open(kind: Profile | 'docker'): LeasedSandbox {
-  const environment = process.env;
-  if (kind === 'docker') return openDocker({ directory: join(place.path, 'docker') });
-  return createBubblewrapSandbox({ environment, profile: kind, program: bubblewrap ?? '' });
+const kinds: readonly { readonly by: By; readonly profile: Profile }[] = [
+  ...(bubblewrap === undefined ? [] : (['bubblewrap'] as const)),
+  ...(runtime === undefined ? [] : (['runtime'] as const)),
+]
+  .flatMap((by): { by: By; profile: Profile }[] =>
+    (['strict', 'local'] as const).map((profile) => ({ by, profile })),
+  )
+  .concat(docker === undefined ? [] : [{ by: 'docker', profile: 'strict' }]);
+
+function open(by: By, profile: Profile): LeasedSandbox {
+  const shared = { environment: process.env, profile };
+  if (by === 'docker') return openDocker({ directory: join(place.path, 'docker') });
+  return by === 'runtime'
+    ? createRuntimeSandbox({ ...shared, programs: runtime ?? { rg: '' } })
+    : createBubblewrapSandbox({ ...shared, program: bubblewrap ?? '' });
 }
 
-describe.each(KINDS)('in a sandbox (%s)', (kind) => {
+describe.each(kinds)('in a $profile sandbox by $by', ({ by, profile }) => {
   let before: string[];
   beforeEach(() => {
     before = leftovers();
     requests = [];
-    place = makePlace(kind === 'docker' ? 'strict' : kind);
-    sandbox = open(kind);
+    place = makePlace(by === 'runtime' ? 'local' : profile);
+    sandbox = open(by, profile);
   });
   afterEach(async () => {
     await sandbox.close();

@@ -7,14 +7,18 @@ import { text } from 'node:stream/consumers';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { createDockerSandbox } from '../../src/sandbox/docker.ts';
 import type { DockerEngine } from '../../src/sandbox/docker-arguments.ts';
-import type { Command } from '../../src/sandbox/sandbox.ts';
+import { createRuntimeSandbox } from '../../src/sandbox/runtime.ts';
+import type { Setup } from '../../src/sandbox/runtime-process.ts';
+import type { Command, LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 
 export interface Order {
   readonly profile: Profile | 'none';
   readonly program: string;
-  /** Instead of bubblewrap. */
+  /** Of the sandbox runtime, which then takes the place of bubblewrap. */
+  readonly programs?: Setup['programs'];
+  /** Of containers, which do then. */
   readonly engine?: DockerEngine;
   readonly data: string;
   readonly workspace: string;
@@ -28,16 +32,17 @@ const limits = {
   ...{ processes: 100, memoryBytes: 512 * 1024 * 1024, fileBytes: 16 * 1024 * 1024, openFiles: 256 },
   ...{ cpuSeconds: 2, memoryFileBytes: 16 * 1024 * 1024 },
 };
-const { profile, program, engine, data } = order;
+const sandbox = open(order);
 
-function open() {
+function open({ profile, program, programs, engine, data }: Order): LeasedSandbox {
   if (profile === 'none') return createUnconfinedSandbox(options);
-  if (engine === undefined)
-    return createBubblewrapSandbox({ ...options, profile, program, limits, hidden: [data] });
-  return createDockerSandbox({ ...options, profile, engine, limits, directory: `${data}/docker` });
+  if (engine !== undefined)
+    return createDockerSandbox({ ...options, profile, engine, limits, directory: `${data}/docker` });
+  const confined = { ...options, profile, limits, hidden: [data] };
+  return programs
+    ? createRuntimeSandbox({ ...confined, programs })
+    : createBubblewrapSandbox({ ...confined, program });
 }
-
-const sandbox = open();
 
 const BOUNDARY = '--- 5f0c1c2e ---';
 /** What hangs has not escaped; the others have their turn. */

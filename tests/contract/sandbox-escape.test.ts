@@ -22,11 +22,11 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DockerEngine } from '../../src/sandbox/docker-arguments.ts';
 import { UNPRIVILEGED } from '../../src/sandbox/runner.ts';
 import { bubblewrap, pidsIn } from '../support/bubblewrap.ts';
 import { docker } from '../support/docker.ts';
 import { hasOrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
+import { runtime } from '../support/runtime.ts';
 import { type Attempt, escapeAttempts, type World } from './escape-attempts.ts';
 import type { Order } from './sandbox-escape-child.ts';
 
@@ -47,7 +47,7 @@ interface Case {
   readonly name: string;
   readonly profile: Order['profile'];
   readonly as: { readonly uid?: number; readonly gid?: number };
-  readonly engine?: DockerEngine;
+  readonly by?: 'runtime' | 'docker';
 }
 
 const asUser: readonly Case[] = hasOrdinaryUser
@@ -61,9 +61,13 @@ const asRoot: readonly Case[] = isRoot
   ? (['strict', 'local'] as const).map((profile) => ({ name: `${profile}, as root`, profile, as: {} }))
   : [];
 
+/** The runtime does not run as root. */
+const inRuntime: readonly Case[] = runtime
+  ? asUser.map(({ name, ...kind }) => ({ ...kind, name: `${name}, by the runtime`, by: 'runtime' }))
+  : [];
+
 /** As whoever may ask the engine. */
-const inDocker: readonly Case[] =
-  docker === undefined ? [] : [{ name: 'docker', profile: 'strict', as: {}, engine: docker }];
+const inDocker: readonly Case[] = docker ? [{ name: 'docker', profile: 'strict', as: {}, by: 'docker' }] : [];
 
 /** The host that attempts run on: a home, Capybara's data, other sessions, something that listens, something to kill. */
 class Host {
@@ -197,7 +201,7 @@ interface Outcome {
 /** In a process of its own, with secrets in its environment and a file that it left open. */
 async function attempt(
   host: Host,
-  { profile, as, engine }: Case,
+  { profile, as, by }: Case,
   attempts: readonly Attempt[],
 ): Promise<Outcome> {
   const { home, data, workspace } = host.world;
@@ -216,8 +220,10 @@ async function attempt(
   host.child = child;
   const scripts = Object.fromEntries(attempts.map(({ name, script }) => [name, script]));
   const scratch = join(data, 'scratch/mine');
-  const by = { program: bubblewrap ?? '', ...(engine && { engine }) };
-  const order: Order = { profile, ...by, data, workspace, scratch, scripts };
+  const programs = by === 'runtime' && runtime ? { programs: runtime } : {};
+  const engine = by === 'docker' && docker ? { engine: docker } : {};
+  const confines = { program: bubblewrap ?? '', ...programs, ...engine };
+  const order: Order = { profile, ...confines, data, workspace, scratch, scripts };
   child.stdin?.end(JSON.stringify(order));
   const said = await text(child.stdout as NodeJS.ReadableStream);
   closeSync(left);
@@ -234,11 +240,12 @@ const ATTEMPTS = escapeAttempts({
 test('there are more than a hundred attempts, each with a name of its own', () => {
   expect(new Set(ATTEMPTS.map(({ name }) => name.replaceAll("'", ''))).size).toBe(ATTEMPTS.length);
   expect(ATTEMPTS.length).toBeGreaterThan(150);
+  expect(ATTEMPTS.filter(({ exceptRuntime }) => !exceptRuntime).length).toBeGreaterThan(100);
 });
 
 const inBubblewrap = bubblewrap === undefined ? [] : [...asUser, ...asRoot];
 
-describe.each([...inBubblewrap, ...inDocker])('out of a sandbox ($name)', (kind) => {
+describe.each([...inBubblewrap, ...inRuntime, ...inDocker])('out of a sandbox ($name)', (kind) => {
   let host: Host;
   let outcome: Outcome;
   const rootsOwn = kind.profile === 'local' && isRoot && kind.as.uid === undefined;
@@ -249,14 +256,14 @@ describe.each([...inBubblewrap, ...inDocker])('out of a sandbox ($name)', (kind)
   }, PATIENCE_MS);
   afterAll(() => host?.close());
 
-  test.each(ATTEMPTS.filter(({ exceptRoot }) => !(rootsOwn && exceptRoot)))(
-    'nobody can $name',
-    ({ name }) => {
-      const said = outcome.said.get(name.replaceAll("'", ''));
-      expect(said).toBeDefined();
-      expect(said).not.toContain('ESCAPED');
-    },
-  );
+  const isOut = ({ exceptRoot, exceptRuntime }: Attempt) =>
+    (rootsOwn && exceptRoot) || (kind.by === 'runtime' && exceptRuntime);
+
+  test.each(ATTEMPTS.filter((each) => !isOut(each)))('nobody can $name', ({ name }) => {
+    const said = outcome.said.get(name.replaceAll("'", ''));
+    expect(said).toBeDefined();
+    expect(said).not.toContain('ESCAPED');
+  });
 
   test('nothing of the host is changed, called or ended', () => {
     expect(outcome).toMatchObject({ end: { type: 'exit' }, droppedBytes: 0 });

@@ -9,6 +9,7 @@ import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 import { bubblewrap, makePlace, pidsIn } from '../support/bubblewrap.ts';
 import { containersOf, docker } from '../support/docker.ts';
+import { runtime } from '../support/runtime.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const source = join(here, '../../src/sandbox');
@@ -41,10 +42,16 @@ function startWorker({
   profile = 'none',
   scratch = cwd,
   finder = 'proc',
+  by = 'bubblewrap',
 } = {}): void {
   const child = join(here, 'sandbox-child.ts');
   const args = [child, code, extension, cwd, SCRIPT, `${lease}`, profile, scratch, finder];
-  const env = { ...process.env, BWRAP: bubblewrap ?? '', DOCKER_ENGINE: JSON.stringify(docker ?? '') };
+  const confines = {
+    bubblewrap: { BWRAP: bubblewrap ?? '' },
+    runtime: { RUNTIME: JSON.stringify(runtime) },
+    docker: { DOCKER_ENGINE: JSON.stringify(docker) },
+  }[by];
+  const env = { ...process.env, ...confines };
   worker = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   said = '';
   worker.stdout?.on('data', (text) => {
@@ -222,15 +229,21 @@ describe.runIf(process.platform === 'linux')('the guard of a system without /pro
   });
 });
 
-describe.runIf(bubblewrap !== undefined)('around bubblewrap', () => {
+const confining = [
+  ...(bubblewrap === undefined ? [] : ['bubblewrap']),
+  ...(runtime === undefined ? [] : ['runtime']),
+];
+
+describe.each(confining)('around %s', (by) => {
   const profiles: readonly Profile[] = ['strict', 'local'];
 
   /** Pids as the host sees them: the command's own numbers are of another namespace. */
   async function begin(profile: Profile, lease: number): Promise<string[]> {
     await rm(cwd, { recursive: true });
-    const place = makePlace(profile);
+    // The runtime's commands are the worker's own user.
+    const place = makePlace(by === 'runtime' ? 'local' : profile);
     cwd = place.workspace;
-    startWorker({ profile, lease, scratch: place.scratch });
+    startWorker({ profile, lease, scratch: place.scratch, by });
     await commandPids();
     return pidsIn(cwd);
   }

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { type CallOptions, MAX_SCRIPT_BYTES } from '../../src/sandbox/calls.ts';
+import { createRuntimeSandbox } from '../../src/sandbox/runtime.ts';
 import type { Command, CommandResult, LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
 import { bubblewrap, makePlace, pidsIn, type SandboxPlace } from '../support/bubblewrap.ts';
 import { docker, openDocker } from '../support/docker.ts';
+import { runtime } from '../support/runtime.ts';
 
 const linux = process.platform === 'linux';
 const never = new AbortController().signal;
@@ -16,10 +18,11 @@ let place: SandboxPlace;
 let cwd: string;
 let sandbox: LeasedSandbox;
 
-type KindName = 'none' | Profile | 'docker';
+type KindName = 'none' | Profile | `runtime ${Profile}` | 'docker';
 const KINDS: readonly KindName[] = [
   'none',
   ...(bubblewrap === undefined ? [] : (['strict', 'local'] as const)),
+  ...(runtime === undefined ? [] : (['runtime strict', 'runtime local'] as const)),
   ...(docker === undefined ? [] : (['docker'] as const)),
 ];
 
@@ -27,6 +30,10 @@ function create(kind: KindName, options: Partial<CallOptions> = {}): LeasedSandb
   const shared = { environment: process.env, ...options };
   if (kind === 'none') return createUnconfinedSandbox(shared);
   if (kind === 'docker') return openDocker({ ...shared, directory: join(place.path, 'docker') });
+  if (kind === 'runtime strict' || kind === 'runtime local') {
+    const profile = kind === 'runtime strict' ? 'strict' : 'local';
+    return createRuntimeSandbox({ ...shared, profile, programs: runtime ?? { rg: '' } });
+  }
   return createBubblewrapSandbox({ ...shared, profile: kind, program: bubblewrap ?? '' });
 }
 
@@ -182,7 +189,9 @@ describe.each(KINDS)('%s:', (kind) => {
         'PATH',
         'TERM',
       ]);
-      const home = kind === 'strict' || kind === 'docker' ? '/home/capybara' : place.path;
+      const own = '/home/capybara';
+      const homes = { strict: own, docker: own, 'runtime strict': join(place.scratch, 'home') };
+      const home = kind in homes ? homes[kind as keyof typeof homes] : place.path;
       expect((await run('echo $TERM $HOME')).output).toBe(`dumb ${home}\n`);
     });
 
@@ -191,7 +200,11 @@ describe.each(KINDS)('%s:', (kind) => {
       for (const HOME of ['/', '/no/such/place']) {
         sandbox = create(kind, { environment: { PATH: process.env.PATH, HOME } });
         const own = '/home/capybara';
-        const home = { none: HOME, strict: own, docker: own, local: '/tmp' }[kind];
+        const ofRuntime = (name: string) => join(place.scratch, name);
+        const home = {
+          ...{ none: HOME, strict: own, docker: own, local: '/tmp' },
+          ...{ 'runtime strict': ofRuntime('home'), 'runtime local': ofRuntime('tmp') },
+        }[kind];
         expect((await run('echo $HOME')).output).toBe(`${home}\n`);
         await sandbox.close();
       }

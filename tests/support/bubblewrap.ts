@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
-import { probeBubblewrap } from '../../src/sandbox/choose.ts';
+import { probeBubblewrap } from '../../src/sandbox/probes.ts';
 import { UNPRIVILEGED } from '../../src/sandbox/runner.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import type { Profile } from '../../src/sandbox/view.ts';
