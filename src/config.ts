@@ -71,8 +71,8 @@ export interface Config {
   readonly debug: boolean;
   /** `NO_COLOR`; false where not set. */
   readonly noColor?: boolean;
-  /** How commands are confined: by bubblewrap where it works, by it always, by containers, or not at all. */
-  readonly sandbox: 'auto' | 'bubblewrap' | 'docker' | 'off';
+  /** How commands are confined: where it works, always in one way, by containers, or not at all. */
+  readonly sandbox: 'auto' | 'bubblewrap' | 'runtime' | 'docker' | 'off';
   readonly docker: DockerConfig;
   readonly commands: CommandsConfig;
   readonly git: GitConfig;

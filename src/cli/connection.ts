@@ -20,7 +20,7 @@ export interface Connection {
    */
   readonly kind: 'configured' | 'joined' | 'own';
   /** How an embedded Capybara confines commands; a server is asked by nobody, since it does or was told not to. */
-  readonly sandbox?: 'bubblewrap' | 'docker' | 'none' | undefined;
+  readonly sandbox?: 'bubblewrap' | 'runtime' | 'docker' | 'none' | undefined;
   /** After a request failed: where an embedded Capybara has gone, finds or (where allowed) starts the next one. */
   recover(): Promise<void>;
   /** Stops what was started. */
@@ -42,7 +42,7 @@ export interface ConnectOptions {
 }
 
 interface RunningCapybara extends Server {
-  readonly sandbox: { readonly name: 'bubblewrap' | 'docker' | 'none' };
+  readonly sandbox: { readonly name: 'bubblewrap' | 'runtime' | 'docker' | 'none' };
   stop(): Promise<void>;
 }
 

@@ -38,8 +38,8 @@ export interface CommandsConfig {
 }
 
 export const SANDBOX = {
-  names: ['auto', 'bubblewrap', 'docker', 'off'],
-  meta: { env: 'CAPYBARA_SANDBOX', expected: '"auto", "bubblewrap", "docker" or "off"' },
+  names: ['auto', 'bubblewrap', 'runtime', 'docker', 'off'],
+  meta: { env: 'CAPYBARA_SANDBOX', expected: '"auto", "bubblewrap", "runtime", "docker" or "off"' },
 } as const;
 
 /** Where each command runs in a container of its own. */

@@ -27,7 +27,7 @@ export interface RunningCapybara {
 
 /** How commands are confined, and why: a sentence. */
 export interface Sandboxing {
-  readonly name: 'bubblewrap' | 'docker' | 'none';
+  readonly name: 'bubblewrap' | 'runtime' | 'docker' | 'none';
   readonly reason: string;
 }
 

@@ -113,7 +113,7 @@ const ServerInfo = z.object({
   /** Absolute path of the file with the key for this user's CLI. */
   apiKeyFile: z.string(),
   /** How it confines commands; not said by versions that never did. */
-  sandbox: z.enum(['bubblewrap', 'docker', 'none']).optional(),
+  sandbox: z.enum(['bubblewrap', 'runtime', 'docker', 'none']).optional(),
 });
 
 /** The embedded server that runs on a data directory: `server.json`, mode 0600. */

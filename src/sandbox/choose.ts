@@ -1,80 +1,29 @@
 /** Which sandbox is in force here, and why, in words for `capybara doctor` and the log. */
-import { execFile } from 'node:child_process';
-import { messageOf, UserError } from '../core/errors.ts';
-import { NAMESPACES } from './bubblewrap.ts';
+import { UserError } from '../core/errors.ts';
 import type { DockerEngine } from './docker-arguments.ts';
 import { type DockerProbe, type DockerSettings, probeDocker } from './docker-probe.ts';
 import type { Environment } from './environment.ts';
-import { findProgram } from './program.ts';
-import { type Runner, UNPRIVILEGED } from './runner.ts';
+import { type Probe, probeBubblewrap, probeRuntime } from './probes.ts';
+import type { Runner } from './runner.ts';
+import type { Setup } from './runtime-process.ts';
+import type { SandboxName } from './sandbox.ts';
 import type { Profile } from './view.ts';
 
 /** `CAPYBARA_SANDBOX`. */
-export type SandboxSetting = 'auto' | 'bubblewrap' | 'docker' | 'off';
+export type SandboxSetting = 'auto' | 'bubblewrap' | 'runtime' | 'docker' | 'off';
 
 export interface SandboxChoice {
-  readonly name: 'bubblewrap' | 'docker' | 'none';
+  readonly name: SandboxName;
   readonly profile: Profile;
   /** A sentence: why this one. */
   readonly reason: string;
-  /** Where `name` is `bubblewrap`. */
+  /** What confines, and its version; that of the library where `name` is `runtime`. */
   readonly program?: string;
   readonly version?: string;
+  /** Where `name` is `runtime`. */
+  readonly programs?: Setup['programs'];
   /** Where `name` is `docker`. */
   readonly engine?: DockerEngine;
-}
-
-export type Probe =
-  | { readonly works: true; readonly program: string; readonly version: string }
-  | { readonly works: false; readonly found: string; readonly cure: string };
-
-/** `--size`, without which a command could fill the memory with files, and `--disable-userns`. */
-const OLDEST = [0, 8] as const;
-const PROBE_TIMEOUT_MS = 10_000;
-const INSTALL = 'install bubblewrap 0.8 or newer (apt install bubblewrap)';
-const ALLOW_NAMESPACES =
-  'let its users make user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1, ' +
-  'kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp and AppArmor profile that allow them)';
-
-/** Whether bubblewrap can confine commands here: a confined `true` is really run, as whoever commands would run as. */
-export async function probeBubblewrap(
-  environment: Environment,
-  unprivileged: Runner = UNPRIVILEGED,
-): Promise<Probe> {
-  if (process.platform !== 'linux') {
-    return {
-      works: false,
-      found: 'bubblewrap needs Linux',
-      cure: 'run Capybara on Linux, or in a container',
-    };
-  }
-  const program = await findProgram('bwrap', environment.PATH ?? '');
-  if (program === undefined) return { works: false, found: 'there is no bwrap on the PATH', cure: INSTALL };
-  try {
-    const version = (await run(program, ['--version'])).replace(/^bubblewrap\s+/, '').trim();
-    if (!isNewEnough(version))
-      return { works: false, found: `${program} is version ${version}`, cure: INSTALL };
-    const sandbox = [
-      ...NAMESPACES,
-      '--ro-bind',
-      '/',
-      '/',
-      '--dev',
-      '/dev',
-      '--proc',
-      '/proc',
-      '--',
-      '/bin/true',
-    ];
-    await run(program, sandbox, process.getuid?.() === 0 ? unprivileged : {});
-    return { works: true, program, version };
-  } catch (error) {
-    return {
-      works: false,
-      found: `${program} cannot confine a command (${complaint(error)})`,
-      cure: ALLOW_NAMESPACES,
-    };
-  }
 }
 
 /**
@@ -89,10 +38,12 @@ export function chooseSandbox(
 ): SandboxChoice {
   if (setting === 'off') return { name: 'none', profile, reason: 'CAPYBARA_SANDBOX is off.' };
   if (probe.works) {
-    const { program, version } = probe;
+    const { name, program, version } = probe;
     const whose = profile === 'strict' ? 'of a server' : 'of your own machine';
-    const reason = `${program} ${version} works here; profile ${profile}, that ${whose}.`;
-    return { name: 'bubblewrap', profile, reason, program, version };
+    const what = name === 'runtime' ? `sandbox-runtime ${version}, by ${program},` : `${program} ${version}`;
+    const reason = `${what} works here; profile ${profile}, that ${whose}.`;
+    const programs = name === 'runtime' ? { programs: probe.programs } : {};
+    return { name, profile, reason, program, version, ...programs };
   }
   const { found, cure } = probe;
   if (setting === 'auto' && profile === 'local') {
@@ -141,36 +92,22 @@ export async function decideSandbox(setting: SandboxSetting, here: Here): Promis
   const { profile, environment, unprivileged, docker } = here;
   if (setting === 'off') return chooseSandbox(setting, profile, NOT_ASKED);
   if (setting === 'docker') return chooseDocker(profile, await probeDocker(docker, here));
-  return chooseSandbox(setting, profile, await probeBubblewrap(environment, unprivileged));
+  const probe = isRuntime(setting)
+    ? await probeRuntime(environment)
+    : await probeBubblewrap(environment, unprivileged);
+  return chooseSandbox(setting, profile, probe);
+}
+
+/** Bubblewrap shows a command less of the host, and holds it and its guard better, but is for Linux alone. */
+export function isRuntime(setting: SandboxSetting, platform: string = process.platform): boolean {
+  return setting === 'runtime' || (setting === 'auto' && platform === 'darwin');
 }
 
 /** What a person is told: which sandbox, and why. */
 export function sandboxSentence({ name, profile, reason }: SandboxChoice): string {
   if (name === 'none') return `Commands run unconfined: ${reason}`;
-  return `Commands run in ${name === 'docker' ? name : `${name} (${profile})`}: ${reason}`;
-}
-
-function isNewEnough(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
-}
-
-function run(program: string, args: readonly string[], as: Partial<Runner> = {}): Promise<string> {
-  const options = { cwd: '/', env: {}, timeout: PROBE_TIMEOUT_MS, killSignal: 'SIGKILL' as const, ...as };
-  return new Promise((resolve, reject) => {
-    execFile(program, args, options, (error, stdout, stderr) => {
-      if (error) reject(new Error(stderr.trim() || error.message));
-      else resolve(stdout);
-    });
-  });
-}
-
-function complaint(error: unknown): string {
-  return (
-    messageOf(error)
-      .replace(/^bwrap: /, '')
-      .split('\n')[0] ?? ''
-  );
+  if (name === 'docker') return `Commands run in docker: ${reason}`;
+  return `Commands run in ${name === 'runtime' ? 'the sandbox runtime' : name} (${profile}): ${reason}`;
 }
 
 function capitalised(text: string): string {

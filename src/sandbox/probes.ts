@@ -1,11 +1,10 @@
 /** Whether a sandbox can confine commands here: a confined `true` is really run. */
 import { execFile } from 'node:child_process';
-import { access, constants } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
 import { rgPath } from '@vscode/ripgrep';
 import { messageOf } from '../core/errors.ts';
 import { NAMESPACES } from './bubblewrap.ts';
 import { clearedEnvironment, type Environment } from './environment.ts';
+import { findProgram, isProgram } from './program.ts';
 import { type Runner, UNPRIVILEGED } from './runner.ts';
 import type { Setup } from './runtime-process.ts';
 import { openWrapper } from './runtime-wrapper.ts';
@@ -143,21 +142,6 @@ async function confineTrue(programs: Setup['programs'], environment: Environment
   } finally {
     await wrapper.close();
   }
-}
-
-async function findProgram(name: string, path: string): Promise<string | undefined> {
-  for (const directory of path.split(delimiter).filter(isAbsolute)) {
-    const file = join(directory, name);
-    if (await isProgram(file)) return file;
-  }
-  return undefined;
-}
-
-function isProgram(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 function isNewEnough(version: string): boolean {

@@ -5,11 +5,14 @@ import { delimiter, isAbsolute, join } from 'node:path';
 export async function findProgram(name: string, path: string): Promise<string | undefined> {
   for (const directory of path.split(delimiter).filter(isAbsolute)) {
     const file = join(directory, name);
-    const isThere = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return file;
+    if (await isProgram(file)) return file;
   }
   return undefined;
+}
+
+export function isProgram(file: string): Promise<boolean> {
+  return access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }

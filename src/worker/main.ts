@@ -11,6 +11,7 @@ import { decideSandbox, type SandboxChoice, sandboxSentence } from '../sandbox/c
 import { createDockerSandbox } from '../sandbox/docker.ts';
 import { installGitSetup } from '../sandbox/git-setup.ts';
 import { openWay, UNPRIVILEGED } from '../sandbox/runner.ts';
+import { createRuntimeSandbox } from '../sandbox/runtime.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
 import type { Profile } from '../sandbox/view.ts';
@@ -95,19 +96,22 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
 
 /** The caller closes it. */
 export function openSandbox(config: Config, choice: SandboxChoice, log: Log = silentLog): LeasedSandbox {
-  const { name, profile, program, engine } = choice;
+  const { name, profile, program, programs, engine } = choice;
   const { dataDir, commands } = config;
   const git = installGitSetup(join(dataDir, 'git'));
   const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs, git };
-  const limits = limitsOfCommands(commands);
-  const confined = { ...shared, profile, limits, unprivilegedUser: commands.user ?? UNPRIVILEGED };
+  const confined = { ...shared, profile, limits: limitsOfCommands(commands) };
+  const unprivilegedUser = commands.user ?? UNPRIVILEGED;
   if (name === 'docker' && engine !== undefined) {
     const onError = (error: unknown) =>
       log.warn({ error: messageOf(error) }, 'could not look for containers that dead workers left');
-    return createDockerSandbox({ ...confined, engine, directory: join(dataDir, 'docker'), onError });
+    const directory = join(dataDir, 'docker');
+    return createDockerSandbox({ ...confined, unprivilegedUser, engine, directory, onError });
   }
   if (name === 'none' || program === undefined) return createUnconfinedSandbox(shared);
-  return createBubblewrapSandbox({ ...confined, program, hidden: [dataDir] });
+  const hidden = [dataDir];
+  if (programs !== undefined) return createRuntimeSandbox({ ...confined, hidden, programs });
+  return createBubblewrapSandbox({ ...confined, unprivilegedUser, program, hidden });
 }
 
 /** A server's worker that is root keeps the files of its sessions for the user whom their commands run as. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,15 +7,21 @@ import {
   chooseDocker,
   chooseSandbox,
   decideSandbox,
-  type Probe,
-  probeBubblewrap,
+  isRuntime,
   sandboxSentence,
 } from '../../src/sandbox/choose.ts';
 import { type DockerSettings, probeDocker } from '../../src/sandbox/docker-probe.ts';
+import { type Probe, probeBubblewrap, probeRuntime } from '../../src/sandbox/probes.ts';
 import { bubblewrap } from '../support/bubblewrap.ts';
 import { docker } from '../support/docker.ts';
+import { hasOrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
+import { runtime } from '../support/runtime.ts';
 
-const works: Probe = { works: true, program: '/usr/bin/bwrap', version: '0.8.0' };
+const works: Probe = { works: true, name: 'bubblewrap', program: '/usr/bin/bwrap', version: '0.8.0' };
+const worksOnMac: Probe = {
+  ...{ works: true, name: 'runtime', program: '/usr/bin/sandbox-exec', version: '0.0.83' },
+  programs: { rg: '/opt/rg' },
+};
 const missing: Probe = { works: false, found: 'there is no bwrap on the PATH', cure: 'install bubblewrap' };
 
 const here = { profile: 'strict', environment: {}, docker: { program: 'docker' } } as const;
@@ -42,6 +49,24 @@ describe('the choice', () => {
     expect(sandboxSentence(chooseSandbox('auto', 'local', works))).toBe(
       'Commands run in bubblewrap (local): /usr/bin/bwrap 0.8.0 works here; profile local, that of your own machine.',
     );
+  });
+
+  it('is the sandbox runtime on macOS, and wherever it was asked for', () => {
+    expect(isRuntime('auto', 'darwin')).toBe(true);
+    expect(isRuntime('runtime', 'linux')).toBe(true);
+    for (const [setting, platform] of [
+      ['auto', 'linux'],
+      ['bubblewrap', 'darwin'],
+      ['auto', 'freebsd'],
+    ] as const)
+      expect(isRuntime(setting, platform)).toBe(false);
+    const choice = chooseSandbox('auto', 'local', worksOnMac);
+    expect(choice).toMatchObject({ name: 'runtime', programs: { rg: '/opt/rg' } });
+    expect(sandboxSentence(choice)).toBe(
+      'Commands run in the sandbox runtime (local): sandbox-runtime 0.0.83, by /usr/bin/sandbox-exec, works here; ' +
+        'profile local, that of your own machine.',
+    );
+    expect(() => chooseSandbox('runtime', 'local', missing)).toThrow('CAPYBARA_SANDBOX=auto');
   });
 
   it('is nothing where that was asked for, works or not', async () => {
@@ -181,5 +206,57 @@ describe.runIf(process.platform === 'linux')('the probe of docker', () => {
       engine,
     });
     expect(readdirSync(path)).toEqual([]);
+  });
+});
+
+describe.runIf(process.platform === 'linux')('the probe of the runtime', () => {
+  /** As somebody who is not root. */
+  function probed(path: string): unknown {
+    const probes = new URL('../../src/sandbox/probes.ts', import.meta.url).href;
+    const script = `console.log(JSON.stringify(await (await import('${probes}')).probeRuntime(process.env)))`;
+    const env = { PATH: path, TMPDIR: '/tmp', NODE_NO_WARNINGS: '1' };
+    const args = ['--input-type=module', '-e', script];
+    return JSON.parse(
+      execFileSync(process.execPath, args, { ...ordinaryUser, cwd: '/', env, encoding: 'utf8' }),
+    );
+  }
+
+  it.runIf(runtime !== undefined && hasOrdinaryUser)('accepts one that does what it should', () => {
+    expect(probed(process.env.PATH ?? '')).toMatchObject({
+      ...{ works: true, name: 'runtime', program: runtime?.bwrap, programs: runtime },
+      version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    });
+  });
+
+  it.runIf(hasOrdinaryUser)('names the program that is missing', () => {
+    expect(probed(path)).toMatchObject({ works: false, found: 'there is no bwrap on the PATH' });
+    pretend('exit 1');
+    expect(probed(path)).toEqual({
+      ...{ works: false, found: 'there is no socat on the PATH' },
+      cure: 'install what the sandbox runtime needs (apt install bubblewrap socat)',
+    });
+  });
+
+  it.runIf(hasOrdinaryUser)('refuses one that cannot confine, with what it said', () => {
+    pretend('echo "bwrap: No permissions to create new namespace" >&2; exit 1');
+    writeFileSync(join(path, 'socat'), '#!/bin/sh', { mode: 0o755 });
+    expect(probed(path)).toMatchObject({
+      works: false,
+      found: `${join(path, 'bwrap')} cannot confine a command (No permissions to create new namespace)`,
+    });
+  });
+
+  it('refuses root, as whom commands would run, and systems that it does not know', async () => {
+    if (process.getuid?.() === 0) {
+      expect(await probeRuntime(process.env)).toMatchObject({
+        works: false,
+        found: 'the sandbox runtime would run commands as root',
+      });
+    } else {
+      expect(await probeRuntime(process.env, 'freebsd')).toMatchObject({
+        works: false,
+        found: 'the sandbox runtime needs macOS or Linux',
+      });
+    }
   });
 });

@@ -390,7 +390,7 @@ describe('wrong values', () => {
     ],
     [
       { CAPYBARA_SANDBOX: 'podman' },
-      'CAPYBARA_SANDBOX (environment) must be "auto", "bubblewrap", "docker" or "off"; found "podman".',
+      'CAPYBARA_SANDBOX (environment) must be "auto", "bubblewrap", "runtime", "docker" or "off"; found "podman".',
     ],
     [
       { CAPYBARA_DOCKER_IMAGE: '--privileged' },

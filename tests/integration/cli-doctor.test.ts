@@ -6,6 +6,7 @@ import { afterAll, expect, inject, test } from 'vitest';
 import { bubblewrap } from '../support/bubblewrap.ts';
 import { CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
 import { docker } from '../support/docker.ts';
+import { runtime } from '../support/runtime.ts';
 
 const place = new Place();
 afterAll(() => place.remove());
@@ -113,6 +114,19 @@ test.runIf(docker !== undefined)(
       /^✓ sandbox: Commands run in docker: CAPYBARA_SANDBOX is docker, and \S+ runs them by engine \d/,
     );
     expect(code).toBe(0);
+  },
+);
+
+test.runIf(runtime !== undefined)(
+  'doctor names the sandbox runtime where it was asked for, and refuses it to root',
+  { timeout: CLI_TIMEOUT_MS },
+  async () => {
+    const { stdout } = await place.run(['doctor'], { env: { CAPYBARA_SANDBOX: 'runtime' } });
+    expect(stdout.split('\n')[0]).toMatch(
+      process.getuid?.() === 0
+        ? /^✗ sandbox: Commands of agents must be confined here, but the sandbox runtime would run commands as root: run Capybara as an ordinary user/
+        : /^✓ sandbox: Commands run in the sandbox runtime \(local\): sandbox-runtime \d+\.\d+\.\d+, by \S+, works here/,
+    );
   },
 );
 

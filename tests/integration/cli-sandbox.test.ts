@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { bubblewrap } from '../support/bubblewrap.ts';
 import { byPrompt, CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
 import { docker } from '../support/docker.ts';
+import { runtime } from '../support/runtime.ts';
 import {
   call,
   type ScriptedModel,
@@ -61,6 +62,8 @@ const SANDBOXES = [
   'off',
   ...(bubblewrap === undefined ? [] : ['auto']),
   ...(docker === undefined ? [] : ['docker']),
+  // It runs nothing as root.
+  ...(runtime === undefined || process.getuid?.() === 0 ? [] : ['runtime']),
 ];
 
 test.each(SANDBOXES)(

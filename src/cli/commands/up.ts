@@ -31,7 +31,13 @@ export default class Up extends CapybaraCommand {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
       const { url, sandbox } = capybara;
-      const confined = sandbox.name === 'none' ? 'run unconfined' : `run in ${sandbox.name}`;
+      const ways = {
+        none: 'run unconfined',
+        bubblewrap: 'run in bubblewrap',
+        runtime: 'run in the sandbox runtime',
+        docker: 'run in docker',
+      };
+      const confined = ways[sandbox.name];
       const lines = [
         `Capybara runs at ${url}`,
         `  data directory  ${config.dataDir}`,
