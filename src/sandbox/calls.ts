@@ -23,7 +23,8 @@ const FIRST_POLL_MS = 1;
 /** After SIGKILL a process needs a moment; one that hangs in the kernel is left to the guard. */
 const KILL_WAIT_MS = 2_000;
 /** For output that is still in the pipe when all processes are gone. */
-const DRAIN_MS = 200;
+const DRAIN_MS = 50;
+const DRAIN_ROUNDS = 4;
 /** The limits of file locks that tell processes apart: a call's are below a worker's, since no one may raise the hard one. */
 const LOCK_LIMITS = { call: [2 ** 45, 2 ** 46], worker: [2 ** 46, 2 ** 47] } as const;
 /** In so short a time no pid is given out twice, so those that were there before the command need no second look. */
@@ -261,6 +262,11 @@ async function drained(child: ChildProcess): Promise<void> {
   const ends = streams.map((stream) =>
     stream.readableEnded ? undefined : new Promise((r) => stream.once('end', r)),
   );
-  await Promise.race([Promise.all(ends), pause(DRAIN_MS, undefined, { ref: false })]);
+  const ended = Promise.all(ends).then(() => true);
+  for (let rounds = 0; rounds < DRAIN_ROUNDS; rounds += 1) {
+    if (await Promise.race([ended, pause(DRAIN_MS, false, { ref: false })])) break;
+    // Where this process stood still, the time is over before it has read anything: now it does.
+    await new Promise(setImmediate);
+  }
   for (const stream of streams) stream.destroy();
 }
