@@ -16,6 +16,7 @@ export const COMMAND_LIMITS = {
   fileMib: { env: 'CAPYBARA_COMMANDS_FILE_MIB', least: 1, most: 1024 * 1024, usual: 10 * 1024 },
   openFiles: { env: 'CAPYBARA_COMMANDS_OPEN_FILES', least: 64, most: 1_000_000, usual: 16_384 },
   cpuSeconds: { env: 'CAPYBARA_COMMANDS_CPU_SECONDS', least: 1, most: 1_000_000, usual: 7_200 },
+  freeMib: { env: 'CAPYBARA_COMMANDS_FREE_MIB', least: 0, most: 1024 * 1024, usual: 512 },
 } as const;
 
 /** Entries of `commands.hosts`. */
@@ -33,6 +34,8 @@ export interface CommandsConfig {
   readonly openFiles: number;
   /** Of processor time, for each of its processes. */
   readonly cpuSeconds: number;
+  /** What is to stay free on each disk that a command may write to; 0: commands may fill it. */
+  readonly freeMib: number;
   /** Whom a root worker runs the commands of a server as. */
   readonly user?: { readonly uid: number; readonly gid: number };
 }

@@ -196,6 +196,7 @@ export const SETTINGS = z.object({
   'commands.fileMib': limit(COMMAND_LIMITS.fileMib),
   'commands.openFiles': limit(COMMAND_LIMITS.openFiles),
   'commands.cpuSeconds': limit(COMMAND_LIMITS.cpuSeconds),
+  'commands.freeMib': limit(COMMAND_LIMITS.freeMib),
   'commands.user': commandUser.register(metas, COMMANDS.user).optional(),
   'commands.hosts': commandHosts.register(metas, COMMANDS.hosts).optional(),
   'background.processes': limit(BACKGROUND_LIMITS.processes),

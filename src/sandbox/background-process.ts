@@ -53,7 +53,7 @@ export interface ProcessNews {
 
 export interface ProcessEnded {
   readonly id: string;
-  /** `exit 0`, `signal SIGTERM`, `timeout`, or a `StopReason`. */
+  /** `exit 0`, `signal SIGTERM`, `timeout`, `disk`, or a `StopReason`. */
   readonly end: string;
 }
 
@@ -74,6 +74,8 @@ export class BackgroundProcess {
   failure: unknown;
   /** Its agent was told of its end. */
   isTold = false;
+  /** It was ended because the disk was about to be full, and what it left is still there. */
+  leavesFullDisk = false;
   readonly #limits: BackgroundLimits;
   readonly #unread: NewestText;
   readonly #input = new PassThrough();
@@ -128,6 +130,7 @@ export class BackgroundProcess {
       this.failure = error;
       this.#end = { type: 'aborted' };
     }
+    this.leavesFullDisk = this.#end.type === 'limit';
     this.#input.destroy();
     this.#tell();
   }
@@ -212,6 +215,8 @@ function endWord(end: ProcessEnd | undefined): string {
       return `signal ${end.signal}`;
     case 'stopped':
       return end.why;
+    case 'limit':
+      return end.limit;
     default:
       return end?.type ?? 'running';
   }

@@ -97,6 +97,13 @@ export class BackgroundProcesses {
     return this.open.filter(({ end }) => end !== undefined && isCutOff(end));
   }
 
+  /** Whether one was ended because the disk was about to be full, since this was asked last: what it left is to make room. */
+  takeFilled(): boolean {
+    const filled = [...this.#processes.values()].filter((process) => process.leavesFullDisk);
+    for (const process of filled) process.leavesFullDisk = false;
+    return filled.length > 0;
+  }
+
   /** Ends all that run, and says why of each; resolves when nothing of them is left. */
   async stop(why: StopReason): Promise<void> {
     await Promise.all([...this.#processes.values()].map((process) => process.stop(why)));
@@ -110,6 +117,6 @@ function names(processes: readonly BackgroundProcess[]): string {
 function isCutOff(end: ProcessEnd): boolean {
   if (end.type === 'stopped') return end.why !== 'kill';
   return (
-    end.type === 'timeout' || end.type === 'aborted' || (end.type === 'signal' && end.signal === 'SIGKILL')
+    ['timeout', 'aborted', 'limit'].includes(end.type) || (end.type === 'signal' && end.signal === 'SIGKILL')
   );
 }

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Engine } from './containers.ts';
+import { DiskWatch, type Watched } from './disk-watch.ts';
 import type { Environment } from './environment.ts';
 import type { Belonging, Finder } from './finder.ts';
 import type { GitSetup } from './git-setup.ts';
@@ -27,6 +28,7 @@ const DRAIN_MS = 50;
 const DRAIN_ROUNDS = 4;
 /** The limits of file locks that tell processes apart: a call's are below a worker's, since no one may raise the hard one. */
 const LOCK_LIMITS = { call: [2 ** 45, 2 ** 46], worker: [2 ** 46, 2 ** 47] } as const;
+const DISK = { type: 'limit', limit: 'disk' } as const;
 /** In so short a time no pid is given out twice, so those that were there before the command need no second look. */
 const FRESH_MS = 5_000;
 
@@ -43,6 +45,8 @@ export interface CallOptions {
   readonly leaseMs?: number;
   /** How their processes are found: as the system lets it. Nothing but a test says otherwise. */
   readonly finder?: FinderName;
+  /** Bytes that are to stay free on each disk that a command may write to; undefined or 0: nobody looks. */
+  readonly freeBytes?: number;
 }
 
 /** What tells the processes of one call from all others. */
@@ -89,13 +93,15 @@ export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
   const mark = { marker: `${WORKER_MARKER}=${worker}`, lockLimit };
   const { finder = FINDER_HERE } = options;
   const guard = startGuard({ ...mark, leaseMs: options.leaseMs, finder, engine: kind.engine });
+  const parts = { kind, worker, lockLimit, guard, finder: FINDERS[finder], options };
+  const disks = new DiskWatch(options.freeBytes ?? 0);
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   return {
     name: kind.name,
     confined: kind.confined,
     async run(command, signal) {
-      const call = new Call({ command, kind, worker, lockLimit, guard, finder: FINDERS[finder], options });
+      const call = new Call({ command, disks, ...parts });
       const result = call.run(AbortSignal.any([signal, closing.signal]));
       running.add(result);
       return result.finally(() => running.delete(result));
@@ -119,6 +125,7 @@ interface CallParts {
   readonly lockLimit: number;
   readonly guard: Guard;
   readonly finder: Finder;
+  readonly disks: DiskWatch;
   readonly options: CallOptions;
 }
 
@@ -131,6 +138,7 @@ class Call {
   readonly #family = new Map<number, number>();
   readonly #startedAt = performance.now();
   readonly #output: Output;
+  #watched: Watched | undefined;
 
   constructor(parts: CallParts) {
     this.#parts = parts;
@@ -169,6 +177,7 @@ class Call {
       return this.#result(end);
     } finally {
       if (group !== undefined) guard.forget(group);
+      this.#watched?.stop();
       await close?.();
     }
   }
@@ -194,11 +203,19 @@ class Call {
     const timer = setTimeout(() => first.resolve({ type: 'timeout' }), this.#parts.command.timeoutMs);
     if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode, child.signalCode);
     if (signal.aborted) onAbort();
-    const end = await first.promise;
+    this.#watched = this.#watchDisks(group, () => first.resolve(DISK));
+    const ended = await first.promise;
+    const end = ended.type === 'exit' && this.#watched.hasFilled() ? DISK : ended;
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
     if (end.type === 'aborted' || end.type === 'timeout') await this.#ask(group);
     return end;
+  }
+
+  #watchDisks(group: number, end: () => void): Watched {
+    const { writable, scratch } = this.#parts.command;
+    const written = () => this.#parts.finder.bytesWritten(this.#belonging(group));
+    return this.#parts.disks.watch({ paths: [...writable, scratch], written, end });
   }
 
   /** SIGTERM, and a while to obey. */
@@ -220,14 +237,14 @@ class Call {
 
   /** Whether a process of this call still runs; each gets the signal, if there is one. */
   #signal(group: number | undefined, signal: NodeJS.Signals | 0 = 0): boolean {
-    const whose: Belonging = {
-      marker: `${CALL_MARKER}=${this.#id}`,
-      lockLimit: this.#lockLimit,
-      groups: group === undefined ? [] : [group],
-      family: this.#family,
-    };
     const isFresh = performance.now() - this.#startedAt < FRESH_MS;
-    return this.#parts.finder.signalAll(whose, signal, isFresh ? this.#before : undefined);
+    return this.#parts.finder.signalAll(this.#belonging(group), signal, isFresh ? this.#before : undefined);
+  }
+
+  #belonging(group: number | undefined): Belonging {
+    const groups = group === undefined ? [] : [group];
+    const marker = `${CALL_MARKER}=${this.#id}`;
+    return { marker, lockLimit: this.#lockLimit, groups, family: this.#family };
   }
 
   #result(end: CommandResult['end']): CommandResult {

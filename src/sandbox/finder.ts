@@ -22,6 +22,8 @@ export interface Finder {
    * `except` names pids that are known not to belong: reading them all takes milliseconds.
    */
   signalAll(whose: Belonging, signal: NodeJS.Signals | 0, except?: ReadonlySet<string>): boolean;
+  /** Bytes that those who belong have written to disks; 0 where nobody can tell. */
+  bytesWritten(whose: Belonging): number;
   /** Between looks at what is ending. */
   readonly pollMs: number;
   /** Between looks while nothing ends; undefined: whoever belongs is known at any time. */

@@ -32,6 +32,7 @@ const SAME_START_MS = 1_000;
 
 export const byPs: Finder = {
   list: () => [],
+  bytesWritten: () => 0,
   signalAll(whose, signal) {
     const all = listByPs();
     // Before the groups get it: who descends from whom is forgotten when they die.

@@ -21,7 +21,7 @@ export const FINDER_HERE: FinderName = process.platform === 'linux' ? 'proc' : '
 
 const NONE: ReadonlySet<string> = new Set();
 
-const byProc: Finder = { list: listPids, signalAll, pollMs: 10 };
+const byProc: Finder = { list: listPids, signalAll, bytesWritten, pollMs: 10 };
 
 export const FINDERS: Readonly<Record<FinderName, Finder>> = { proc: byProc, ps: byPs };
 
@@ -43,6 +43,13 @@ function signalAll(
     send(Number(pid), signal);
   }
   return found;
+}
+
+/** Those of children that have ended count for their parents (proc_pid_io(5)). */
+function bytesWritten(whose: Belonging): number {
+  const found = listPids().filter((pid) => belongs(pid, whose));
+  const numbers = found.map((pid) => /^write_bytes: (\d+)$/m.exec(read(pid, 'io').toString('latin1'))?.[1]);
+  return numbers.reduce((sum, bytes) => sum + Number(bytes ?? 0), 0);
 }
 
 export function isMarker(text: string): boolean {
@@ -78,7 +85,7 @@ function lockLimits(pid: string): number[] {
 }
 
 /** Empty where the process has ended meanwhile, or is another user's: none of ours. */
-function read(pid: string, name: 'stat' | 'environ' | 'limits' | 'cmdline'): Buffer {
+function read(pid: string, name: 'stat' | 'environ' | 'limits' | 'cmdline' | 'io'): Buffer {
   try {
     return readFileSync(`/proc/${pid}/${name}`);
   } catch {

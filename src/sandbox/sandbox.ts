@@ -71,7 +71,9 @@ export interface CommandResult {
     | { readonly type: 'exit'; readonly code: number }
     | { readonly type: 'signal'; readonly signal: string }
     | { readonly type: 'timeout' }
-    | { readonly type: 'aborted' };
+    | { readonly type: 'aborted' }
+    // It was ended because the disk was about to be full, and it wrote most.
+    | { readonly type: 'limit'; readonly limit: 'disk' };
   /** stdout and stderr interleaved, decoded as UTF-8, up to the sandbox's limit. */
   readonly output: string;
   /** Bytes beyond the limit that were read and dropped. */

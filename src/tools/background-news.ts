@@ -56,6 +56,8 @@ export function sayEnd(end: ProcessEnd): string {
       return 'has ended: it was killed, since it had run for as long as a background command may';
     case 'aborted':
       return 'has ended: it was killed with its sandbox';
+    case 'limit':
+      return 'has ended: it was killed, since the disk was about to be full and it wrote most; what was written since the last call may be gone';
     case 'stopped':
       return `has ended: ${WHY[end.why]}`;
   }

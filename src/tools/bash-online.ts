@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type EgressHost, sayEgressHost } from '../core/egress.ts';
-import { COMMAND, DEFAULT_TIMEOUT_SECONDS, describeResult } from './bash.ts';
+import { COMMAND, DEFAULT_TIMEOUT_SECONDS, outcomeOf } from './bash.ts';
 import { commandPlaces } from './command-places.ts';
 import { defineTool, type Tool } from './tool.ts';
 
@@ -21,9 +21,7 @@ export function bashOnlineTool(hosts: readonly EgressHost[]): Tool {
     async execute({ command, timeout = DEFAULT_TIMEOUT_SECONDS }, { workspace, sandbox, signal, onOutput }) {
       const places = await commandPlaces(workspace, sandbox);
       const whole = { script: command, ...places, egress: hosts, timeoutMs: timeout * 1000, onOutput };
-      const result = await sandbox.run(whole, signal);
-      const isError = result.end.type !== 'exit' || result.end.code !== 0;
-      return { text: describeResult(result, timeout), isError };
+      return outcomeOf(await sandbox.run(whole, signal), timeout);
     },
   });
 }

@@ -41,8 +41,7 @@ export const bashTool = defineTool({
     const whole = { script: command, ...(await commandPlaces(workspace, sandbox)) };
     if (background) return runInBackground(whole, context);
     const result = await sandbox.run({ ...whole, timeoutMs: timeout * 1000, onOutput }, signal);
-    const isError = result.end.type !== 'exit' || result.end.code !== 0;
-    return { text: describeResult(result, timeout), isError };
+    return outcomeOf(result, timeout);
   },
 });
 
@@ -53,6 +52,16 @@ async function runInBackground(
   const process = await background.start(command, { momentMs: MOMENT_MS, signal });
   const { text, processes } = describeNews(process);
   return { text, processes: { ...processes, started: [process.known] } };
+}
+
+/** `timeout`: in seconds, as the command had it. */
+export function outcomeOf(result: CommandResult, timeout: number): ToolOutcome {
+  const { end } = result;
+  const outcome = {
+    text: describeResult(result, timeout),
+    isError: end.type !== 'exit' || end.code !== 0,
+  };
+  return end.type === 'limit' ? { ...outcome, filledDisk: true } : outcome;
 }
 
 /** What the model is shown. */
@@ -73,5 +82,7 @@ function ending(end: CommandResult['end'], timeout: number): string {
       return `(timed out after ${timeout} s and was killed, with all it started; timeout may be up to ${MAX_TIMEOUT_SECONDS})`;
     case 'aborted':
       return '(the command was stopped before it ended: cancelled, or its worker is stopping)';
+    case 'limit':
+      return '(the disk was about to be full, and this command wrote most: it was ended, with all it started)';
   }
 }

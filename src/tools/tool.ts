@@ -58,6 +58,8 @@ export interface ToolOutcome {
   /** Shown behind the text, where the model takes images; the text says what they are. Of a failure none is. */
   readonly images?: readonly ToolImage[];
   readonly isError?: boolean;
+  /** Its command was ended because the disk was about to be full: what it left is to make room. */
+  readonly filledDisk?: true;
   /** Which commands it began to run in the background, and of which it tells that they have ended. */
   readonly processes?: ProcessNews;
 }

@@ -99,7 +99,8 @@ export function openSandbox(config: Config, choice: SandboxChoice, log: Log = si
   const { name, profile, program, programs, engine } = choice;
   const { dataDir, commands } = config;
   const git = installGitSetup(join(dataDir, 'git'));
-  const shared = { environment: commandEnvironment(), leaseMs: DEFAULT_LEASE.leaseMs, git };
+  const { leaseMs } = DEFAULT_LEASE;
+  const shared = { environment: commandEnvironment(), leaseMs, git, freeBytes: commands.freeMib * MIB };
   const confined = { ...shared, profile, limits: limitsOfCommands(commands) };
   const unprivilegedUser = commands.user ?? UNPRIVILEGED;
   if (name === 'docker' && engine !== undefined) {

@@ -14,6 +14,7 @@ import { type CallResult, recordFiles } from '../store/turns.ts';
 import { readLostProcesses } from '../store/workers.ts';
 import type { ToolOutcome } from '../tools/tool.ts';
 import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
+import { emptyScratch } from '../workspace/history.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
@@ -46,6 +47,7 @@ export interface Changed {
   readonly seen?: readonly SeenFile[];
   /** Ignored ones that are there after it. */
   readonly ignored?: readonly string[];
+  readonly filledDisk?: true;
   /** Where the files are not what they were. */
   readonly snapshot?: string;
   readonly processes?: ProcessNews;
@@ -62,6 +64,7 @@ export async function noteFiles(
   { calls, flush }: { readonly calls: readonly Call[]; readonly flush: () => Promise<boolean> },
 ): Promise<boolean> {
   const checkout = await run.workspace(shell.openWorkspace);
+  if (run.background.takeFilled()) await makeRoom(run, checkout);
   const named = await Promise.all(calls.map((call) => pathsNamed(shell, call, checkout)));
   const unheld = await checkout.unheld(named.flat());
   if (run.managed && unheld.length === 0) return true;
@@ -90,7 +93,9 @@ export function notedOf(
 /** What commands in the background did to the files since the last snapshot; it goes with the results so far, or by itself. */
 export async function noteMotion(shell: Shell, run: Run): Promise<void> {
   const checkout = await run.openedWorkspace();
-  if (checkout?.isInMotion !== true) return;
+  if (checkout === undefined) return;
+  if (run.background.takeFilled()) await makeRoom(run, checkout);
+  if (!checkout.isInMotion) return;
   try {
     const { snapshot, changed, ignored } = await checkout.record();
     const files = { ...notedOf(shell, run, { ignored }), ...(changed ? { snapshot } : {}) };
@@ -118,8 +123,9 @@ async function putBack({ background }: Run, checkout: Checkout): Promise<readonl
 export async function recorded(
   run: Run,
   checkout: Checkout,
-  { written, ...outcome }: Omit<Changed, 'snapshot'> & { readonly written: readonly string[] },
+  { written, filledDisk, ...outcome }: Omit<Changed, 'snapshot'> & { readonly written: readonly string[] },
 ): Promise<Changed> {
+  if (run.background.takeFilled() || filledDisk) return roomMade(run, checkout, { ...outcome, written });
   try {
     const { snapshot, changed, ignored } = await checkout.record(written);
     return { ...outcome, ignored, ...(changed ? { snapshot } : {}) };
@@ -136,6 +142,34 @@ export async function recorded(
     const known = checkout.managed || seen === undefined ? {} : { seen };
     return { ...others, ...known, status, text, ...toldOf(outcome, killed) };
   }
+}
+
+/** After a call that was ended because it filled the disk. To record what it wrote would take as much again. */
+async function roomMade(
+  run: Run,
+  checkout: Checkout,
+  outcome: Omit<Changed, 'snapshot'> & { readonly written: readonly string[] },
+): Promise<Changed> {
+  const { written, ...rest } = outcome;
+  const killed = await makeRoom(run, checkout);
+  const removed = "the session's temporary files and caches were removed";
+  if (!checkout.managed) {
+    const text = `${rest.text}\n[to make room, ${removed}. The files of the workspace are as the command left them.]`;
+    return recorded(run, checkout, { ...rest, text, written });
+  }
+  const files = 'the files were put back to what they were before the call';
+  const status = rest.status === 'succeeded' ? 'failed' : rest.status;
+  const text = `${rest.text}\n[to make room, ${files}, and ${removed}.${forThat(killed)}]`;
+  // What the agent made of them was put back with them.
+  const { seen: _, ...others } = rest;
+  return { ...others, status, text, ...toldOf(rest, killed) };
+}
+
+/** Returns the commands that had to be ended for it. */
+async function makeRoom(run: Run, checkout: Checkout): Promise<readonly BackgroundProcess[]> {
+  const killed = await putBack(run, checkout);
+  await emptyScratch(checkout.scratch);
+  return killed;
 }
 
 function forThat(killed: readonly BackgroundProcess[]): string {

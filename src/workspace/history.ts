@@ -100,6 +100,12 @@ export class History {
   }
 }
 
+/** What a session's commands keep beside its files: temporary ones and caches. The directories stay, for those that still run. */
+export async function emptyScratch(scratch: string): Promise<void> {
+  const parts = await readdir(scratch).catch(() => []);
+  for (const name of parts) await empty(join(scratch, name));
+}
+
 async function empty(directory: string): Promise<void> {
   for (const name of await readdir(directory)) await remove(join(directory, name));
 }

@@ -72,7 +72,10 @@ describe('precedence', () => {
       concurrency: 16,
       sandbox: 'auto',
       docker: { program: 'docker' },
-      commands: { memoryMib: 8_192, processes: 2_048, fileMib: 10_240, openFiles: 16_384, cpuSeconds: 7_200 },
+      commands: {
+        ...{ memoryMib: 8_192, processes: 2_048, fileMib: 10_240, openFiles: 16_384, cpuSeconds: 7_200 },
+        freeMib: 512,
+      },
       background: { processes: 8, lifetimeSeconds: 3_600, idleSeconds: 900, bufferKib: 1_024 },
       modelFirstTokenSeconds: 300,
       modelIdleSeconds: 60,
@@ -140,6 +143,7 @@ describe('precedence', () => {
         CAPYBARA_COMMANDS_FILE_MIB: '1',
         CAPYBARA_COMMANDS_OPEN_FILES: '1000000',
         CAPYBARA_COMMANDS_CPU_SECONDS: '1',
+        CAPYBARA_COMMANDS_FREE_MIB: '0',
         CAPYBARA_COMMANDS_USER: '1234:4294967294',
         CAPYBARA_COMMANDS_HOSTS: 'registry.npmjs.org, private:*.local:5000',
         CAPYBARA_BACKGROUND_PROCESSES: '64',
@@ -203,7 +207,7 @@ describe('precedence', () => {
         host: 'unix:///run/docker.sock',
       },
       commands: {
-        ...{ memoryMib: 64, processes: 16, fileMib: 1, openFiles: 1_000_000, cpuSeconds: 1 },
+        ...{ memoryMib: 64, processes: 16, fileMib: 1, openFiles: 1_000_000, cpuSeconds: 1, freeMib: 0 },
         user: { uid: 1_234, gid: 4_294_967_294 },
         hosts: [
           { host: 'registry.npmjs.org', isPrivate: false },
@@ -411,6 +415,10 @@ describe('wrong values', () => {
     [
       { CAPYBARA_COMMANDS_OPEN_FILES: '1000001' },
       'CAPYBARA_COMMANDS_OPEN_FILES (environment) must be a whole number from 64 to 1000000; found "1000001".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_FREE_MIB: '1048577' },
+      'CAPYBARA_COMMANDS_FREE_MIB (environment) must be a whole number from 0 to 1048576; found "1048577".',
     ],
     [
       { CAPYBARA_BACKGROUND_PROCESSES: '65' },
