@@ -19,12 +19,21 @@ export const COMMAND_LIMITS = {
   freeMib: { env: 'CAPYBARA_COMMANDS_FREE_MIB', least: 0, most: 1024 * 1024, usual: 512 },
 } as const;
 
+/** Processors that a command may use at a time. */
+export const CPUS = {
+  schema: z.preprocess(
+    (raw) => (typeof raw === 'string' && /^\d+(\.\d+)?$/.test(raw) ? Number(raw) : raw),
+    z.number().min(0.1).max(1_024),
+  ),
+  meta: { env: 'CAPYBARA_COMMANDS_CPUS', expected: 'a number from 0.1 to 1024' },
+};
+
 /** Entries of `commands.hosts`. */
 export const MAX_HOSTS = 100;
 export interface CommandsConfig {
   /** Hosts that confined commands may reach; none where left out. */
   readonly hosts?: readonly EgressHost[];
-  /** Of memory of its own, for each of its processes. */
+  /** Of memory: all of it where it has a control group, else for each of its processes. */
   readonly memoryMib: number;
   /** Processes and threads of all of it. */
   readonly processes: number;
@@ -34,6 +43,8 @@ export interface CommandsConfig {
   readonly openFiles: number;
   /** Of processor time, for each of its processes. */
   readonly cpuSeconds: number;
+  /** Processors at a time, where it has a control group; all where left out. */
+  readonly cpus?: number;
   /** What is to stay free on each disk that a command may write to; 0: commands may fill it. */
   readonly freeMib: number;
   /** Whom a root worker runs the commands of a server as. */

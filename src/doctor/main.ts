@@ -7,6 +7,7 @@ import { messageOf } from '../core/errors.ts';
 import { silentLog } from '../log.ts';
 import { connectRedis, disconnectRedis, redisTarget } from '../redis.ts';
 import { decideSandbox, sandboxSentence } from '../sandbox/choose.ts';
+import { findGroupPlace, groupsSentence } from '../sandbox/group-place.ts';
 import type { Profile } from '../sandbox/view.ts';
 import { type Check, directory } from './check.ts';
 import { sharedSnapshots } from './shared-snapshots.ts';
@@ -19,7 +20,7 @@ const ANSWER_TIMEOUT_MS = 5_000;
 export async function examine(config: Config): Promise<Check[]> {
   const profile = config.databaseUrl === undefined ? 'local' : 'strict';
   return Promise.all([
-    sandbox(config, profile),
+    ...(await sandbox(config, profile)),
     program('ripgrep', rgPath, 'install Capybara anew: ripgrep comes with it'),
     program('git', 'git', 'install git'),
     directory('data directory', {
@@ -35,7 +36,7 @@ export async function examine(config: Config): Promise<Check[]> {
   ]);
 }
 
-async function sandbox(config: Config, profile: Profile): Promise<Check> {
+async function sandbox(config: Config, profile: Profile): Promise<Check[]> {
   const name = 'sandbox';
   try {
     const choice = await decideSandbox(config.sandbox, {
@@ -43,10 +44,18 @@ async function sandbox(config: Config, profile: Profile): Promise<Check> {
       ...{ environment: commandEnvironment(), unprivileged: config.commands.user },
     });
     const found = sandboxSentence(choice).replace(/\.$/, '');
-    return { name, state: choice.name === 'none' ? 'warning' : 'ok', found };
+    if (choice.name === 'none') return [{ name, state: 'warning', found }];
+    return [{ name, state: 'ok', found }, controlGroups()];
   } catch (error) {
-    return { name, state: 'wrong', found: messageOf(error).replace(/\.$/, '') };
+    return [{ name, state: 'wrong', found: messageOf(error).replace(/\.$/, '') }];
   }
+}
+
+/** Whether a worker that is started as this process was could give commands groups of their own. */
+function controlGroups(): Check {
+  const place = findGroupPlace(['memory', 'pids']);
+  const found = groupsSentence(place).replace(/\.$/, '');
+  return { name: 'control groups', state: place.works ? 'ok' : 'warning', found };
 }
 
 async function program(name: string, path: string, cure: string): Promise<Check> {

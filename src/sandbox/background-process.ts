@@ -53,7 +53,7 @@ export interface ProcessNews {
 
 export interface ProcessEnded {
   readonly id: string;
-  /** `exit 0`, `signal SIGTERM`, `timeout`, `disk`, or a `StopReason`. */
+  /** `exit 0`, `signal SIGTERM`, `timeout`, `disk`, `memory`, or a `StopReason`. */
   readonly end: string;
 }
 
@@ -130,7 +130,7 @@ export class BackgroundProcess {
       this.failure = error;
       this.#end = { type: 'aborted' };
     }
-    this.leavesFullDisk = this.#end.type === 'limit';
+    this.leavesFullDisk = this.#end.type === 'limit' && this.#end.limit === 'disk';
     this.#input.destroy();
     this.#tell();
   }

@@ -1,13 +1,16 @@
-import { spawn } from 'node:child_process';
+import { type StdioOptions, spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
 import { complaintOf } from './complaint.ts';
 import { clearedEnvironment, type Environment, languageOf } from './environment.ts';
 import { gitVariables } from './git-setup.ts';
+import type { Group, Groups } from './groups.ts';
 import { Handed } from './handed.ts';
 import { DEFAULT_LIMITS, LIMITED_SHELL, type Limits, limitArguments } from './limits.ts';
 import { openScratch, type Runner, runnerOf, type Scratch, UNPRIVILEGED } from './runner.ts';
 import type { Command, LeasedSandbox } from './sandbox.ts';
+import { FIRST_HANDED, type Seat } from './seat.ts';
+import { Seats } from './seats.ts';
 import { seccompFilter } from './seccomp.ts';
 import { type HostView, hostView, inMemory, type Profile } from './view.ts';
 import { openWayOut, type WayOut } from './way-out.ts';
@@ -24,6 +27,10 @@ export interface BubblewrapOptions extends CallOptions {
   readonly hidden?: readonly string[];
   /** What every command may read besides, absolute. */
   readonly readable?: readonly string[];
+  /** Where each command gets a control group of its own, which ends with the sandbox; undefined: it gets none. */
+  readonly groups?: Groups | undefined;
+  /** Why a command got none after all. */
+  readonly onTrouble?: (reason: string) => void;
   /** The person's home directory; that of the worker's environment, or of its user. */
   readonly home?: string;
 }
@@ -63,6 +70,8 @@ export function createBubblewrapSandbox(options: BubblewrapOptions): LeasedSandb
     confined: true,
     // bwrap takes everything with it when it ends.
     leaderIsKeeper: true,
+    groups: options.groups?.directory,
+    close: () => bubblewrap.close(),
     start: (command, marks, stdin) => bubblewrap.start({ command, marks, stdin }),
   };
   return createCalls(kind, options);
@@ -88,12 +97,19 @@ class Bubblewrap {
   readonly #options: BubblewrapOptions;
   readonly #limits: Limits;
   readonly #filter: Buffer | undefined;
+  readonly #seats: Seats | undefined;
   readonly #views = new Map<string, HostView>();
 
   constructor(options: BubblewrapOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#filter = seccompFilter();
+    const { groups, onTrouble = () => {} } = options;
+    this.#seats = groups && new Seats(groups, onTrouble);
+  }
+
+  async close(): Promise<void> {
+    await this.#seats?.close();
   }
 
   async start({ command, marks, stdin }: Starting): Promise<Started> {
@@ -102,14 +118,16 @@ class Bubblewrap {
     if (!command.egress?.length) return this.#begin(command, { marks, stdin, runner });
     const wayOut = await openWayOut({ hosts: command.egress, runner });
     try {
-      return { ...this.#begin(command, { marks, stdin, runner, wayOut }), close: () => wayOut.close() };
+      const started = await this.#begin(command, { marks, stdin, runner, wayOut });
+      const close = () => Promise.all([wayOut.close(), started.close?.()]).then(() => {});
+      return { ...started, close };
     } catch (error) {
       await wayOut.close();
       throw error;
     }
   }
 
-  #begin(command: Command, { marks, stdin, runner, wayOut }: Beginning): Started {
+  async #begin(command: Command, { marks, stdin, runner, wayOut }: Beginning): Promise<Started> {
     const { program, git } = this.#options;
     const scratch = openScratch(command.scratch, runner);
     const forAll = [...(this.#options.readable ?? []), ...(git === undefined ? [] : [git.directory])];
@@ -117,7 +135,8 @@ class Bubblewrap {
     checkPlaces([...command.writable, ...readable]);
     if (runner) checkWay([...command.writable, ...Object.values(scratch)], runner);
     const view = this.#view(runner);
-    const handed = new Handed(stdin);
+    const handed = new Handed(this.#seats && FIRST_HANDED);
+    const input = this.#seats && stdin !== 'ignore' ? handed.give(stdin) : undefined;
     const args = [
       ...NAMESPACES,
       ...(view.needsAccounts ? ['--uid', `${SEEN_ID}`, '--gid', `${SEEN_ID}`] : []),
@@ -133,14 +152,13 @@ class Bubblewrap {
       ...['--chdir', command.cwd, '--', ...(wayOut?.wrapper ?? []), '/bin/sh', '-c', LIMITED_SHELL, 'sh'],
       ...limitArguments(command.script, marks.locks, this.#limits),
     ];
-    const child = spawn(program, args, {
-      cwd: '/',
-      // For the guard, which looks for this mark, and for nothing else: the command gets an environment of its own.
-      env: { CAPYBARA_WORKER: marks.variables.CAPYBARA_WORKER },
-      detached: true,
-      stdio: handed.stdio,
-      ...runner,
-    });
+    // For the guard, which looks for this mark, and for nothing else: the command gets an environment of its own.
+    const env = { CAPYBARA_WORKER: marks.variables.CAPYBARA_WORKER };
+    const seat = await this.#seats?.take({ runner, env }, handed);
+    if (seat !== undefined) return seated(seat, () => seat.become([program, ...args], handed, input));
+    const unused = this.#seats === undefined ? [] : (['ignore'] as const);
+    const stdio: StdioOptions = [stdin, 'pipe', 'pipe', ...unused, ...handed.stdio];
+    const child = spawn(program, args, { cwd: '/', env, detached: true, stdio, ...runner });
     handed.send(child);
     return { child, output: [child.stdout], checkEnd: complaintOf(child, ['bwrap']) };
   }
@@ -190,6 +208,23 @@ class Bubblewrap {
     const all = { ...base, ...own, ...ofGit, ...command.env, ...more, ...marks.variables };
     return Object.entries(all).flatMap(([name, value = '']) => ['--setenv', name, value]);
   }
+}
+
+function seated({ child, group }: Seat, begin: () => void): Started {
+  // Of bwrap, or of the shell that was to become it.
+  const checkEnd = complaintOf(child, ['bwrap', '/bin/sh']);
+  begin();
+  const started = { child, output: [child.stdout], checkEnd };
+  return {
+    ...started,
+    kill: () => group.kill(),
+    reached: () => reached(group),
+    close: async () => group.close(),
+  };
+}
+
+function reached({ ranOutOfMemory, refusedProcesses }: Group): ReturnType<NonNullable<Started['reached']>> {
+  return { memory: ranOutOfMemory, refusedProcesses };
 }
 
 /** Who is who, and what a name means where there is no network. */

@@ -29,6 +29,7 @@ const DRAIN_ROUNDS = 4;
 /** The limits of file locks that tell processes apart: a call's are below a worker's, since no one may raise the hard one. */
 const LOCK_LIMITS = { call: [2 ** 45, 2 ** 46], worker: [2 ** 46, 2 ** 47] } as const;
 const DISK = { type: 'limit', limit: 'disk' } as const;
+const MEMORY = { type: 'limit', limit: 'memory' } as const;
 /** In so short a time no pid is given out twice, so those that were there before the command need no second look. */
 const FRESH_MS = 5_000;
 
@@ -66,6 +67,10 @@ export interface Started {
   settle?(end: CommandResult['end']): Promise<void>;
   /** Throws where the end shows that the command never came to run. */
   checkEnd?(end: CommandResult['end']): void;
+  /** Ends what is left of it, also what is just being started. */
+  kill?(): Promise<void>;
+  /** What it ran into, as its control group tells. */
+  reached?(): { readonly memory: boolean; readonly refusedProcesses: number };
   /** Ends what was opened for it, when no process of it is left. */
   close?(): Promise<void>;
 }
@@ -76,6 +81,8 @@ export interface Kind {
   readonly confined: boolean;
   /** Starts the command, its standard input as given; all that it starts must carry the marks. */
   start(command: Command, marks: Marks, stdin: Input['descriptor']): Promise<Started>;
+  /** The control group above those of its commands, which the guard ends too. */
+  readonly groups?: string | undefined;
   /** Whether SIGTERM to the leader would end the others before they could tidy up: then only what is marked gets it. */
   readonly leaderIsKeeper: boolean;
   /** Where commands run in containers: the guard ends these too. */
@@ -92,7 +99,8 @@ export function createCalls(kind: Kind, options: CallOptions): LeasedSandbox {
   const lockLimit = randomInt(...LOCK_LIMITS.worker);
   const mark = { marker: `${WORKER_MARKER}=${worker}`, lockLimit };
   const { finder = FINDER_HERE } = options;
-  const guard = startGuard({ ...mark, leaseMs: options.leaseMs, finder, engine: kind.engine });
+  const { engine, groups } = kind;
+  const guard = startGuard({ ...mark, leaseMs: options.leaseMs, finder, groups, engine });
   const parts = { kind, worker, lockLimit, guard, finder: FINDERS[finder], options };
   const disks = new DiskWatch(options.freeBytes ?? 0);
   const closing = new AbortController();
@@ -163,22 +171,23 @@ class Call {
 
   async #run(input: Input, signal: AbortSignal): Promise<CommandResult> {
     const { command, guard } = this.#parts;
-    const { child, settle, checkEnd, close } = await this.#start(input);
+    const started = await this.#start(input);
+    const { child } = started;
     let group: number | undefined;
     try {
       group = await spawned(child);
       guard.watch(group);
       input.started(command.input);
       const end = await this.#end(child, group, signal);
-      await this.#sweep(group);
-      await settle?.(end);
+      await this.#sweep(group, started);
+      await started.settle?.(end);
       await drained(child);
-      checkEnd?.(end);
-      return this.#result(end);
+      started.checkEnd?.(end);
+      return this.#result(end, started.reached?.());
     } finally {
       if (group !== undefined) guard.forget(group);
       this.#watched?.stop();
-      await close?.();
+      await started.close?.();
     }
   }
 
@@ -226,11 +235,13 @@ class Call {
   }
 
   /** SIGKILL, until nobody is left: a process may fork while it is looked for. */
-  async #sweep(group: number): Promise<void> {
+  async #sweep(group: number, { kill }: Started): Promise<void> {
     const until = performance.now() + KILL_WAIT_MS;
     const { pollMs } = this.#parts.finder;
     for (let ms = FIRST_POLL_MS; this.#signal(group, 'SIGKILL'); ms = Math.min(2 * ms, pollMs)) {
       if (performance.now() > until) return;
+      // Not waited for: the kernel may be busy with other groups.
+      void kill?.();
       await pause(ms);
     }
   }
@@ -247,8 +258,12 @@ class Call {
     return { marker, lockLimit: this.#lockLimit, groups, family: this.#family };
   }
 
-  #result(end: CommandResult['end']): CommandResult {
-    return { end, ...this.#output.finish(), durationMs: Math.round(performance.now() - this.#startedAt) };
+  #result(ended: CommandResult['end'], reached?: ReturnType<NonNullable<Started['reached']>>): CommandResult {
+    const byItself = ended.type === 'exit' || ended.type === 'signal';
+    const end = byItself && reached?.memory ? MEMORY : ended;
+    const refused = reached?.refusedProcesses ? { refusedProcesses: reached.refusedProcesses } : {};
+    const durationMs = Math.round(performance.now() - this.#startedAt);
+    return { end, ...refused, ...this.#output.finish(), durationMs };
   }
 }
 

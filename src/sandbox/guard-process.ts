@@ -1,7 +1,7 @@
 /**
  * The process that outlives a worker by a moment, to kill what the worker's agents left running (PROTOCOL rule 5). Started by
- * `guard.ts` with the arguments marker, limit of file locks, lease (milliseconds, 0: none), how processes are found, and, where
- * commands run in containers, their engine (JSON).
+ * `guard.ts` with the arguments marker, limit of file locks, lease (milliseconds, 0: none), how processes are found, the control group
+ * above those of the commands (empty: they have none), and, where commands run in containers, their engine (JSON).
  *
  * Reads lines on its standard input: `+<group>` a process group was started, `-<group>` it is gone, `.` the worker is alive. The
  * end of the input is the end of the worker, polite or not. Without a beat for the length of the lease the commands are
@@ -9,6 +9,7 @@
  */
 import { createInterface } from 'node:readline';
 import { type Engine, LABELS, removeContainers } from './containers.ts';
+import { killGroup, removeEmptyGroup } from './groups.ts';
 import { FINDER_HERE, FINDERS, type FinderName, isMarker } from './processes.ts';
 
 const FIRST_PAUSE_MS = 10;
@@ -16,7 +17,8 @@ const LONGEST_PAUSE_MS = 500;
 /** A process that cannot be killed hangs in the kernel; the guard does not wait for it for ever. */
 const GIVE_UP_MS = 60_000;
 
-const [marker = '', locks = '', lease = '0', how = FINDER_HERE, container] = process.argv.slice(2);
+const [marker = '', locks = '', lease = '0', how = FINDER_HERE, inGroups = '', container] =
+  process.argv.slice(2);
 // Anything shorter might stand in the environment of any process, all of which would be killed.
 if (!isMarker(marker)) throw new Error(`'${marker}' marks no process of a sandbox`);
 const leaseMs = Number(lease);
@@ -32,7 +34,8 @@ function signalAll(signal: NodeJS.Signals | 0): boolean {
 
 /** Whether there was something to kill, or may have been. */
 async function killAll(): Promise<boolean> {
-  const found = signalAll('SIGKILL');
+  const inThem = inGroups !== '' && killGroup(inGroups);
+  const found = signalAll('SIGKILL') || inThem;
   if (engine === undefined) return found;
   // Those who asked for containers are dead by now: none begins that is not in this list. An engine that is silent may yet begin one.
   const [, worker] = marker.split('=');
@@ -51,6 +54,11 @@ async function killUntilNone(): Promise<void> {
     if (performance.now() - start > GIVE_UP_MS) return;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
+}
+
+function leave(): void {
+  if (inGroups !== '') removeEmptyGroup(inGroups);
+  process.exit(0);
 }
 
 // A service manager signals the worker and the guard alike; the guard goes when the worker has gone.
@@ -78,7 +86,7 @@ if (finder.watchMs !== undefined) {
 
 const lines = createInterface({ input: process.stdin });
 lines.on('line', obey);
-lines.on('close', () => void killUntilNone().then(() => process.exit(0)));
+lines.on('close', () => void killUntilNone().then(leave));
 // The worker may be dead before it could be told.
 process.stdout.on('error', () => {});
 process.stdout.write('ready\n');

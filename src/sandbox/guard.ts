@@ -24,6 +24,8 @@ export interface GuardOptions {
   readonly leaseMs?: number | undefined;
   /** How the commands' processes are found. */
   readonly finder: FinderName;
+  /** The control group above those of the commands, to be ended with them and removed. */
+  readonly groups?: string | undefined;
   /** Commands run in containers of it, which end with them. */
   readonly engine?: Engine | undefined;
 }
@@ -101,9 +103,10 @@ export function startGuard(options: GuardOptions): Guard {
   };
 }
 
-function spawnGuard({ marker, lockLimit, leaseMs = 0, finder, engine }: GuardOptions): Running {
-  const args = [marker, `${lockLimit}`, `${leaseMs}`, finder, ...(engine ? [JSON.stringify(engine)] : [])];
-  const child = spawn(process.execPath, [GUARD_FILE, ...args], {
+function spawnGuard({ marker, lockLimit, leaseMs = 0, finder, groups = '', engine }: GuardOptions): Running {
+  const args = [marker, `${lockLimit}`, `${leaseMs}`, finder, groups];
+  const inContainers = engine ? [JSON.stringify(engine)] : [];
+  const child = spawn(process.execPath, [GUARD_FILE, ...args, ...inContainers], {
     detached: true,
     cwd: '/',
     env: {},

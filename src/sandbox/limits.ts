@@ -1,6 +1,7 @@
 /**
- * What one confined command may use of the machine (setrlimit(2)). `processes` holds for all of it, since Linux 5.14 counts them by
- * user namespace, and each command has its own; the others hold for each of its processes.
+ * What one confined command may use of the machine. Its control group, where it has one, limits memory and processes of all of it
+ * (`groups.ts`). The rest, and what there is without one, is setrlimit(2): `processes` holds for all of it, since Linux 5.14 counts
+ * them by user namespace, and each command has its own; the others hold for each of its processes.
  */
 import { release } from 'node:os';
 
@@ -15,6 +16,8 @@ export interface Limits {
   readonly fileBytes: number;
   readonly openFiles: number;
   readonly cpuSeconds: number;
+  /** Processors at a time, of all of it; only a control group can limit that. */
+  readonly cpus?: number | undefined;
   /** Bytes of files in memory: /dev/shm, and what a `local` command writes in its home directory. */
   readonly memoryFileBytes: number;
 }

@@ -72,8 +72,10 @@ export interface CommandResult {
     | { readonly type: 'signal'; readonly signal: string }
     | { readonly type: 'timeout' }
     | { readonly type: 'aborted' }
-    // It was ended because the disk was about to be full, and it wrote most.
-    | { readonly type: 'limit'; readonly limit: 'disk' };
+    // It was ended because the disk was about to be full, and it wrote most; or its memory ran out.
+    | { readonly type: 'limit'; readonly limit: 'disk' | 'memory' };
+  /** How often a process of it could not start another, since there were as many as there may be. Left out where nobody counts. */
+  readonly refusedProcesses?: number;
   /** stdout and stderr interleaved, decoded as UTF-8, up to the sandbox's limit. */
   readonly output: string;
   /** Bytes beyond the limit that were read and dropped. */

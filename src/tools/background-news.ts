@@ -57,6 +57,7 @@ export function sayEnd(end: ProcessEnd): string {
     case 'aborted':
       return 'has ended: it was killed with its sandbox';
     case 'limit':
+      if (end.limit === 'memory') return 'has ended: it was killed, since its memory ran out';
       return 'has ended: it was killed, since the disk was about to be full and it wrote most; what was written since the last call may be gone';
     case 'stopped':
       return `has ended: ${WHY[end.why]}`;

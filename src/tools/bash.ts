@@ -61,16 +61,23 @@ export function outcomeOf(result: CommandResult, timeout: number): ToolOutcome {
     text: describeResult(result, timeout),
     isError: end.type !== 'exit' || end.code !== 0,
   };
-  return end.type === 'limit' ? { ...outcome, filledDisk: true } : outcome;
+  return end.type === 'limit' && end.limit === 'disk' ? { ...outcome, filledDisk: true } : outcome;
 }
 
 /** What the model is shown. */
-export function describeResult({ output, droppedBytes, end }: CommandResult, timeout: number): string {
+export function describeResult(result: CommandResult, timeout: number): string {
+  const { output, droppedBytes, end, refusedProcesses = 0 } = result;
   const dropped = droppedBytes > 0 ? `(${droppedBytes} more bytes of output were dropped)` : '';
-  const parts = [output, dropped, ending(end, timeout)].filter((part) => part !== '');
+  const refused = refusedProcesses > 0 ? TOO_MANY_PROCESSES : '';
+  const parts = [output, dropped, refused, ending(end, timeout)].filter((part) => part !== '');
   if (parts.length === 0) return '(no output)';
   return parts.reduce((text, part) => (text.endsWith('\n') ? text + part : `${text}\n${part}`));
 }
+
+const TOO_MANY_PROCESSES =
+  '(the command had as many processes and threads as it may: others that it wanted to start were refused)';
+const OUT_OF_MEMORY =
+  '(the command was killed, with all it started: its memory ran out, of which all its processes together may have so much)';
 
 function ending(end: CommandResult['end'], timeout: number): string {
   switch (end.type) {
@@ -83,6 +90,7 @@ function ending(end: CommandResult['end'], timeout: number): string {
     case 'aborted':
       return '(the command was stopped before it ended: cancelled, or its worker is stopping)';
     case 'limit':
+      if (end.limit === 'memory') return OUT_OF_MEMORY;
       return '(the disk was about to be full, and this command wrote most: it was ended, with all it started)';
   }
 }

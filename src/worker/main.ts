@@ -10,6 +10,8 @@ import { createBubblewrapSandbox } from '../sandbox/bubblewrap.ts';
 import { decideSandbox, type SandboxChoice, sandboxSentence } from '../sandbox/choose.ts';
 import { createDockerSandbox } from '../sandbox/docker.ts';
 import { installGitSetup } from '../sandbox/git-setup.ts';
+import { findGroupPlace, groupsSentence } from '../sandbox/group-place.ts';
+import { controllersFor, type GroupLimits, Groups } from '../sandbox/groups.ts';
 import { openWay, UNPRIVILEGED } from '../sandbox/runner.ts';
 import { createRuntimeSandbox } from '../sandbox/runtime.ts';
 import type { LeasedSandbox } from '../sandbox/sandbox.ts';
@@ -71,7 +73,8 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
   const { backends, log, moreTools = [] } = parts;
   log.info({ sandbox: parts.sandbox.name }, sandboxSentence(parts.sandbox));
   const workspaceOwner = ownerOfWorkspaces(config, parts.sandbox);
-  const sandbox = openSandbox(config, parts.sandbox, log);
+  const groups = await openGroups(limitsOfCommands(config.commands), parts);
+  const sandbox = openSandbox(config, parts.sandbox, { groups, log });
   const { db, queue: backend, bus, directUrl } = backends;
   try {
     const worker = await startWorker({
@@ -94,8 +97,26 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
   }
 }
 
+/** Undefined where commands do not run in bubblewrap, or can have none; the log says why. */
+async function openGroups(limits: GroupLimits, { sandbox, log }: WorkerParts): Promise<Groups | undefined> {
+  if (sandbox.name !== 'bubblewrap') return undefined;
+  const place = findGroupPlace(controllersFor(limits));
+  try {
+    const groups = place.works ? await Groups.open(place.base, limits) : undefined;
+    log.info({ groups: groups?.directory ?? null }, groupsSentence(place));
+    return groups;
+  } catch (error) {
+    log.warn({ error: messageOf(error) }, 'commands have no control groups: they could not be made');
+    return undefined;
+  }
+}
+
 /** The caller closes it. */
-export function openSandbox(config: Config, choice: SandboxChoice, log: Log = silentLog): LeasedSandbox {
+export function openSandbox(
+  config: Config,
+  choice: SandboxChoice,
+  { groups, log = silentLog }: { readonly groups?: Groups | undefined; readonly log?: Log } = {},
+): LeasedSandbox {
   const { name, profile, program, programs, engine } = choice;
   const { dataDir, commands } = config;
   const git = installGitSetup(join(dataDir, 'git'));
@@ -112,7 +133,8 @@ export function openSandbox(config: Config, choice: SandboxChoice, log: Log = si
   if (name === 'none' || program === undefined) return createUnconfinedSandbox(shared);
   const hidden = [dataDir];
   if (programs !== undefined) return createRuntimeSandbox({ ...confined, hidden, programs });
-  return createBubblewrapSandbox({ ...confined, unprivilegedUser, program, hidden });
+  const onTrouble = (reason: string) => log.warn({ reason }, 'a command has no control group of its own');
+  return createBubblewrapSandbox({ ...confined, unprivilegedUser, program, hidden, groups, onTrouble });
 }
 
 /** A server's worker that is root keeps the files of its sessions for the user whom their commands run as. */
@@ -122,8 +144,9 @@ function ownerOfWorkspaces({ dataDir, commands }: Config, { name, profile }: San
   return commands.user ?? UNPRIVILEGED;
 }
 
-function limitsOfCommands({ memoryMib, fileMib, processes, openFiles, cpuSeconds }: Config['commands']) {
-  return { memoryBytes: memoryMib * MIB, fileBytes: fileMib * MIB, processes, openFiles, cpuSeconds };
+function limitsOfCommands({ memoryMib, fileMib, ...others }: Config['commands']) {
+  const { processes, openFiles, cpuSeconds, cpus } = others;
+  return { memoryBytes: memoryMib * MIB, fileBytes: fileMib * MIB, processes, openFiles, cpuSeconds, cpus };
 }
 
 /** On one's own machine a person clones what they could clone themselves, with their own ssh. */

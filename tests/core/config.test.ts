@@ -144,6 +144,7 @@ describe('precedence', () => {
         CAPYBARA_COMMANDS_OPEN_FILES: '1000000',
         CAPYBARA_COMMANDS_CPU_SECONDS: '1',
         CAPYBARA_COMMANDS_FREE_MIB: '0',
+        CAPYBARA_COMMANDS_CPUS: '0.1',
         CAPYBARA_COMMANDS_USER: '1234:4294967294',
         CAPYBARA_COMMANDS_HOSTS: 'registry.npmjs.org, private:*.local:5000',
         CAPYBARA_BACKGROUND_PROCESSES: '64',
@@ -207,7 +208,15 @@ describe('precedence', () => {
         host: 'unix:///run/docker.sock',
       },
       commands: {
-        ...{ memoryMib: 64, processes: 16, fileMib: 1, openFiles: 1_000_000, cpuSeconds: 1, freeMib: 0 },
+        ...{
+          memoryMib: 64,
+          processes: 16,
+          fileMib: 1,
+          openFiles: 1_000_000,
+          cpuSeconds: 1,
+          freeMib: 0,
+          cpus: 0.1,
+        },
         user: { uid: 1_234, gid: 4_294_967_294 },
         hosts: [
           { host: 'registry.npmjs.org', isPrivate: false },
@@ -419,6 +428,10 @@ describe('wrong values', () => {
     [
       { CAPYBARA_COMMANDS_FREE_MIB: '1048577' },
       'CAPYBARA_COMMANDS_FREE_MIB (environment) must be a whole number from 0 to 1048576; found "1048577".',
+    ],
+    [
+      { CAPYBARA_COMMANDS_CPUS: '1024.5' },
+      'CAPYBARA_COMMANDS_CPUS (environment) must be a number from 0.1 to 1024; found "1024.5".',
     ],
     [
       { CAPYBARA_BACKGROUND_PROCESSES: '65' },

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, expect, inject, test } from 'vitest';
+import { findGroupPlace, groupsSentence } from '../../src/sandbox/group-place.ts';
 import { bubblewrap } from '../support/bubblewrap.ts';
 import { CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
 import { docker } from '../support/docker.ts';
@@ -65,6 +66,8 @@ test.runIf(bubblewrap !== undefined)(
   async () => {
     const { stdout } = await place.run(['doctor'], { env: { CAPYBARA_SANDBOX: 'auto' } });
     expect(stdout).toMatch(/^✓ sandbox: Commands run in bubblewrap \(local\): \S+ \d+\.\d+\S* works here/);
+    const groups = findGroupPlace(['memory', 'pids']);
+    expect(stdout).toContain(`${groups.works ? '✓' : '!'} control groups: ${groupsSentence(groups)}\n`);
   },
 );
 

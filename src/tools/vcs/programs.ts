@@ -120,7 +120,7 @@ function outputsOf({ output, droppedBytes, end }: CommandResult, expected: Expec
   const { mark, options, seconds, count } = expected;
   const { program, purpose } = options;
   if (end.type === 'timeout') throw new VcsError(`${program} took longer than ${seconds} s and was killed.`);
-  if (end.type === 'limit') throw new VcsError(`${program} was killed: the disk was about to be full.`);
+  if (end.type === 'limit') throw new VcsError(`${program} was killed: ${end.limit} ran out.`);
   if (end.type === 'aborted') throw new VcsError(`${program} was stopped before it ended.`);
   if (output.includes(`${mark}-missing`)) {
     throw new VcsError(
