@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
+import { lstatSync, rmSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -170,7 +171,7 @@ class Call {
   }
 
   async #run(input: Input, signal: AbortSignal): Promise<CommandResult> {
-    const { command, guard } = this.#parts;
+    const { command, guard, kind } = this.#parts;
     const started = await this.#start(input);
     const { child } = started;
     let group: number | undefined;
@@ -188,6 +189,7 @@ class Call {
       if (group !== undefined) guard.forget(group);
       this.#watched?.stop();
       await started.close?.();
+      if (kind.confined) removeAll(command.absent ?? []);
     }
   }
 
@@ -301,4 +303,12 @@ async function drained(child: ChildProcess): Promise<void> {
     await new Promise(setImmediate);
   }
   for (const stream of streams) stream.destroy();
+}
+
+/** Files alone: to remove a directory with what is in it one would have to go by paths that another command may change. */
+function removeAll(paths: readonly string[]): void {
+  for (const path of paths) {
+    const isDirectory = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+    if (!isDirectory) rmSync(path, { force: true });
+  }
 }
