@@ -11,6 +11,7 @@ import {
   type StoredFile,
 } from './file-node.ts';
 import { IgnoredNames } from './ignored-names.ts';
+import { matching } from './ignore-rules.ts';
 import type { SnapshotLimits } from './limits.ts';
 import type { OpenDirectory } from './open-directory.ts';
 import type { ObjectSink } from './pack-writer.ts';
@@ -76,6 +77,7 @@ class Walk {
   readonly #cache: RuleCache;
   readonly #leftOut: Walked['leftOut'] = [];
   readonly #ignored = new IgnoredNames();
+  readonly #stepsBefore = matching.steps;
   #entries = 0;
   #closed = false;
 
@@ -122,6 +124,7 @@ class Walk {
     if (stats === undefined) return undefined;
     const path = joinBytes(place.path, name);
     const mode = modeOf(place, { name, path, isDirectory: stats.isDirectory() }, this.#options.kept);
+    this.#checkSteps();
     if (mode === 'ignored') {
       this.#ignored.add(path, stats.isDirectory());
       return undefined;
@@ -135,6 +138,15 @@ class Walk {
     } catch (error) {
       return this.#failed(error, path);
     }
+  }
+
+  /** Other sessions wait for the thread. */
+  #checkSteps(): void {
+    if (matching.steps - this.#stepsBefore <= this.#options.limits.ruleSteps) return;
+    throw new SnapshotError(
+      'too_many_rules',
+      'The ignore files of the workspace have too many patterns for its files to be looked through; ignore whole directories instead.',
+    );
   }
 
   /** Gives the owner the permissions that a restore needs, where a command took them away. */
