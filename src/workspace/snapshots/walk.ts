@@ -10,8 +10,8 @@ import {
   looksTheSame,
   type StoredFile,
 } from './file-node.ts';
-import { IgnoredNames } from './ignored-names.ts';
 import { matching } from './ignore-rules.ts';
+import { IgnoredNames } from './ignored-names.ts';
 import type { SnapshotLimits } from './limits.ts';
 import type { OpenDirectory } from './open-directory.ts';
 import type { ObjectSink } from './pack-writer.ts';
