@@ -2,26 +2,22 @@ import { bundleOf } from './bundle.ts';
 import { PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
+import { KnownSnapshots } from './known-snapshots.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
 import { mergeManifests, mergeRoots } from './merge.ts';
+import { adoptSnapshot, composeSnapshot, guarded } from './named-roots.ts';
 import { keepNewest } from './newest.ts';
-import { namesOnly, type ObjectSink, PackWriter } from './pack-writer.ts';
+import { namesOnly, type ObjectSink } from './pack-writer.ts';
 import { writePackOf } from './packing.ts';
 import { readFileOf } from './read-file.ts';
-import { readSummary } from './read-summary.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
 import { checkId, checkName, missingSnapshot, SnapshotError } from './snapshot-error.ts';
-import {
-  type Manifest,
-  readListing,
-  type SnapshotContent,
-  snapshotTrees,
-  writeSnapshot,
-} from './snapshot-tree.ts';
+import type { Manifest } from './snapshot-tree.ts';
 import type {
   BundleRequest,
   ChangedVersions,
+  ComposedPart,
   DiffOptions,
   Merged,
   MergeRequest,
@@ -54,7 +50,6 @@ import {
 
 /** Workspaces of which the files' looks are kept in memory. */
 const CACHED_WORKSPACES = 32;
-const CACHED_SUMMARIES = 1_000;
 /** After a restore the files are looked at again; what a look through the kernel's caches did not show is done once more. */
 const RESTORE_TRIES = 3;
 
@@ -74,17 +69,15 @@ export class Lineage {
   readonly #limits: SnapshotLimits;
   readonly #rules = new RuleCache();
   readonly #walked = new Map<string, Map<string, Directory>>();
-  readonly #summaries = new Map<string, Summary>();
-  /** Objects that the store holds, of snapshots that were taken or restored here: with a tree all that is in it. */
-  readonly #known = new Set<string>();
-  #knownSince = performance.now();
+  readonly #known: KnownSnapshots;
   readonly #shared: SharedSnapshots | undefined;
 
   constructor({ directory, limits, git, shared }: LineageOptions) {
     this.#git = new ShadowGit(directory, git);
     this.#limits = { ...SNAPSHOT_LIMITS, ...limits };
     this.#git.open();
-    const { nameMs } = this.#limits;
+    const { nameMs, pruneGraceMs } = this.#limits;
+    this.#known = new KnownSnapshots(this.#git, pruneGraceMs);
     this.#shared = shared && new SharedSnapshots(this.#git, { ...shared, nameMs });
   }
 
@@ -93,23 +86,39 @@ export class Lineage {
     return this.#known.has(snapshot) || this.#git.has(`${snapshot}^{tree}`);
   }
 
-  take(files: WorkspaceFiles, { previous, written = [], rereads = false }: TakeOptions = {}): Snapshot {
-    const before = previous === undefined ? undefined : this.#summary(previous);
-    this.#forgetOld();
-    if (previous !== undefined && !this.#known.has(previous)) this.#learn(previous);
+  take(files: WorkspaceFiles, options: TakeOptions = {}): Snapshot {
+    const { previous, written = [], rereads = false, guard } = options;
+    const before = previous === undefined ? undefined : this.#known.summary(previous);
+    this.#known.forgetOld();
+    if (previous !== undefined && !this.#known.has(previous)) this.#known.learn(previous);
     const kept = keptPaths(before?.manifest.kept ?? {}, written);
-    const writer = new PackWriter(this.#git.packs, this.#known);
+    const writer = this.#known.writer();
     try {
       const found = this.#walk(files, { kept, sink: writer, rereads });
-      const id = this.#write({ roots: directoriesOf(found), manifest: manifestOf(found) }, writer);
-      return { id, changed: id !== previous, ...notHeld(found) };
+      const content = { roots: directoriesOf(found), manifest: manifestOf(found) };
+      const id = this.#known.write(content, writer);
+      const taken = { id, changed: id !== previous, ...notHeld(found) };
+      if (guard === undefined || previous === undefined || id === previous) return taken;
+      return { ...taken, ...guarded({ git: this.#git, known: this.#known }, content, { previous, guard }) };
     } finally {
       writer.discard();
     }
   }
 
+  compose(parts: readonly ComposedPart[], root: string): string {
+    this.#known.forgetOld();
+    return composeSnapshot(this.#known, parts, { root, limits: this.#limits });
+  }
+
+  adopt(snapshot: string, lineage: string): void {
+    checkId(snapshot);
+    if (this.#git.isWhole(snapshot)) return;
+    adoptSnapshot(this.#git, snapshot, lineage);
+    this.#known.learn(snapshot);
+  }
+
   isClean(files: WorkspaceFiles, snapshot: string): boolean {
-    const wanted = this.#summary(snapshot);
+    const wanted = this.#known.summary(snapshot);
     return isWhat(this.#walk(files, { kept: wanted.manifest.kept, sink: namesOnly }), wanted);
   }
 
@@ -117,14 +126,14 @@ export class Lineage {
     const node = nodeAt(this.#walked.get(keyOf(files))?.get(root), path);
     return node
       ? node.type !== 'left_out'
-      : this.#git.has(`${this.#summary(snapshot).files}:${root}/${path}`);
+      : this.#git.has(`${this.#known.summary(snapshot).files}:${root}/${path}`);
   }
 
   restore(files: WorkspaceFiles, snapshot: string): Restored {
     const counts = { written: 0, removed: 0 };
     if (this.isClean(files, snapshot)) return counts;
-    const wanted = this.#summary(snapshot);
-    const roots = this.#learn(snapshot);
+    const wanted = this.#known.summary(snapshot);
+    const roots = this.#known.learn(snapshot);
     for (let tries = 0; tries < RESTORE_TRIES; tries += 1) {
       for (const root of writableRoots(files)) {
         const done = this.#restoreRoot(root, roots.get(root.name), { files, wanted });
@@ -160,41 +169,39 @@ export class Lineage {
 
   bundle({ from, to, root, ...request }: BundleRequest): Buffer | 'unchanged' | undefined {
     const [old, current] = [this.#rootTrees(from).get(root), this.#rootTrees(to).get(root)];
-    const trees = { from: old, to: current, begun: this.#learn(from).get(root) };
+    const trees = { from: old, to: current, begun: this.#known.learn(from).get(root) };
     return bundleOf(this.#git, trees, { ...request, maxBytes: this.#limits.diffBytes });
   }
 
   /** The files of `ours` with what `theirs` changed since `base`. */
   merge({ base, ours, theirs, label = 'theirs' }: MergeRequest): Merged {
     checkName('label', label);
-    this.#forgetOld();
-    const three = { base: this.#learn(base), ours: this.#learn(ours), theirs: this.#learn(theirs) };
-    const writer = new PackWriter(this.#git.packs, this.#known);
+    this.#known.forgetOld();
+    const three = {
+      base: this.#known.learn(base),
+      ours: this.#known.learn(ours),
+      theirs: this.#known.learn(theirs),
+    };
+    const writer = this.#known.writer();
     const blobs = {
       read: (hash: string) => this.#git.blob(hash),
       write: (content: Buffer) => writer.put('blob', content),
     };
     try {
       const { roots, conflicts } = mergeRoots(three, { git: this.#git, blobs, label });
-      const manifest = mergeManifests(this.#summary(ours).manifest, this.#summary(theirs).manifest);
-      return { id: this.#write({ roots, manifest }, writer), conflicts };
+      const manifest = mergeManifests(
+        this.#known.summary(ours).manifest,
+        this.#known.summary(theirs).manifest,
+      );
+      return { id: this.#known.write({ roots, manifest }, writer), conflicts };
     } finally {
       writer.discard();
     }
   }
 
-  /** The id of a snapshot that is durably in the store from now on. */
-  #write(content: SnapshotContent, writer: PackWriter): string {
-    const id = writeSnapshot(content, writer);
-    writer.finish();
-    for (const hash of writer.hashes) this.#known.add(hash);
-    this.#remember(id, { ...snapshotTrees(content.roots), manifest: content.manifest });
-    return id;
-  }
-
   /** Hands a snapshot to where hosts share them; nothing where they do not. */
   push(snapshot: string): void {
-    this.#summary(snapshot);
+    this.#known.summary(snapshot);
     this.#shared?.push(snapshot);
   }
 
@@ -208,23 +215,22 @@ export class Lineage {
     if (this.#known.has(snapshot) && this.#git.has(`${snapshot}^{tree}`)) return;
     // Of one that nobody needed, and that came again elsewhere, a part may have been pruned here.
     if (!this.#git.isWhole(snapshot)) this.#shared.fetch(snapshot);
-    this.#learn(snapshot);
+    this.#known.learn(snapshot);
   }
 
   /** The store was pruned: what was known of it need not be there. */
   forget(): void {
     this.#known.clear();
-    this.#summaries.clear();
   }
 
   pack(snapshot: string, { without, path }: PackOptions): number {
-    this.#summary(snapshot);
-    if (without !== undefined) this.#summary(without);
+    this.#known.summary(snapshot);
+    if (without !== undefined) this.#known.summary(without);
     return writePackOf(this.#git, snapshot, { without, path });
   }
 
   read(snapshot: string, { root, path, maxBytes }: RootPath & { maxBytes: number }): Uint8Array | undefined {
-    return readFileOf(this.#git, this.#summary(snapshot).files, { path: `${root}/${path}`, maxBytes });
+    return readFileOf(this.#git, this.#known.summary(snapshot).files, { path: `${root}/${path}`, maxBytes });
   }
 
   /** What need not be done before an answer. */
@@ -233,18 +239,8 @@ export class Lineage {
     this.#shared?.tidy();
   }
 
-  /**
-   * Another process may prune meanwhile: it leaves what is live and what is young. So what is thought to be in the store is of the
-   * snapshot before, which is live, or was written less than the grace ago.
-   */
-  #forgetOld(): void {
-    if (performance.now() - this.#knownSince < this.#limits.pruneGraceMs / 2) return;
-    this.#known.clear();
-    this.#knownSince = performance.now();
-  }
-
   #rootTrees(snapshot: string): ReadonlyMap<string, string> {
-    return this.#git.entries(this.#summary(snapshot).files) ?? new Map();
+    return this.#git.entries(this.#known.summary(snapshot).files) ?? new Map();
   }
 
   #restoreRoot(
@@ -294,27 +290,5 @@ export class Lineage {
     const found = { roots, kept };
     keepNewest(this.#walked, { key: keyOf(files), value: directoriesOf(found), limit: CACHED_WORKSPACES });
     return found;
-  }
-
-  #summary(snapshot: string): Summary {
-    checkId(snapshot);
-    const found = this.#summaries.get(snapshot);
-    if (found !== undefined) return found;
-    const summary = readSummary(this.#git, snapshot);
-    this.#remember(snapshot, summary);
-    return summary;
-  }
-
-  #remember(snapshot: string, summary: Summary): void {
-    keepNewest(this.#summaries, { key: snapshot, value: summary, limit: CACHED_SUMMARIES });
-  }
-
-  /** Reads what a snapshot holds. */
-  #learn(snapshot: string): Map<string, Directory> {
-    const listing = this.#git.listing(snapshot);
-    if (listing === undefined) throw missingSnapshot(snapshot);
-    const { roots, hashes } = readListing(listing);
-    for (const hash of [...hashes, snapshot]) this.#known.add(hash);
-    return roots;
   }
 }

@@ -51,6 +51,8 @@ function storeOf(
     versions: call('versions'),
     bundle: call('bundle'),
     merge: call('merge'),
+    compose: call('compose'),
+    adopt: call('adopt'),
     push: call('push'),
     fetch: call('fetch'),
     prune: async (live) => {

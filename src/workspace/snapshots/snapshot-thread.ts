@@ -14,6 +14,8 @@ export type LineageMethod =
   | 'versions'
   | 'bundle'
   | 'merge'
+  | 'compose'
+  | 'adopt'
   | 'push'
   | 'fetch'
   | 'forget'

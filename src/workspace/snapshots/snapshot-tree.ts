@@ -24,7 +24,8 @@ export interface Manifest {
   readonly leftOut: Readonly<Record<string, readonly BytePath[]>>;
 }
 
-const MARK = '=';
+/** Stands before every name of `metadata`. */
+export const MARK = '=';
 const MODES: readonly string[] = ['100644', '100755', '120000'] satisfies FileMode[];
 
 interface TreeEntry {

@@ -32,6 +32,15 @@ export interface TakeOptions {
   readonly written?: readonly RootPath[];
   /** Reads every file again: while processes run that map files into memory, times do not tell all. */
   readonly rereads?: boolean;
+  /** Of what the snapshot has as `previous` has it, whatever became of the files. */
+  readonly guard?: RootGuard;
+}
+
+/** Of a root in which nothing may stand but some directories, a part of which nobody may change. */
+export interface RootGuard {
+  readonly root: string;
+  readonly writable: readonly string[];
+  readonly readOnly: readonly string[];
 }
 
 export interface Snapshot {
@@ -46,6 +55,15 @@ export interface Snapshot {
    * `MAX_IGNORED`.
    */
   readonly ignored: readonly RootPath[];
+  /** Names of what stands in the guarded root otherwise than it may, and is not so in the snapshot: `restore` makes the files what it says. */
+  readonly refused?: readonly string[];
+}
+
+export interface ComposedPart {
+  /** Of the directory. */
+  readonly name: string;
+  /** Left out: it is empty. */
+  readonly snapshot?: string;
 }
 
 export interface LeftOutFile extends RootPath {
@@ -169,6 +187,10 @@ export interface SnapshotStore {
    * both moved and changed counts as deleted and added.
    */
   merge(request: MergeRequest): Promise<Merged>;
+  /** A new snapshot with one root, in which each part is a directory with what that snapshot has in its own root of that name. */
+  compose(parts: readonly ComposedPart[], root: string): Promise<string>;
+  /** Takes a snapshot that is on this host in another tree of forks into this one. */
+  adopt(snapshot: string, lineage: string): Promise<void>;
   /**
    * Hands a snapshot to the other hosts (`shared`), before anything names it to them. Again is nothing; without `shared` nothing.
    */
