@@ -62,9 +62,11 @@ export async function checkTask(config: Config, { model, agent, workspace }: Cre
   const resolved = createModels(config.providers, { model: config.model }).resolve(model);
   agentsOf(config, []).resolve({ model: resolved.name, agent });
   if (workspace?.kind === 'local') await checkLocalPath(workspace.path, { dataDir: config.dataDir });
-  if (workspace?.kind === 'git') {
-    checkRepository(workspace.url, repositoryPolicy(config, { own: true }));
-    readRef(workspace.ref);
+  const sources = workspace?.kind === 'roots' ? Object.values(workspace.roots) : [workspace];
+  for (const source of sources) {
+    if (source?.kind !== 'git') continue;
+    checkRepository(source.url, repositoryPolicy(config, { own: true }));
+    readRef(source.ref);
   }
 }
 

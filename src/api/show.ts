@@ -1,13 +1,24 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
 import { type Part, type ResultPart, textOf } from '../core/entry.ts';
 import { type IdKind, toPublicId } from '../core/id.ts';
-import type { GitSource } from '../core/workspace.ts';
+import type { FoundSource, GitSource, NamedRoot, RootsSource } from '../core/workspace.ts';
 import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
 import type { EventRow } from '../store/views-events.ts';
 import type { EntryRow, SessionRow, ToolCallRow } from '../store/views-sessions.ts';
 import type { TaskRow, TokenCount } from '../store/views-tasks.ts';
-import type { AlwaysRule, Approval, Entry, Event, Rule, Session, Task, ToolCall, Usage } from './wire.ts';
+import type {
+  AlwaysRule,
+  Approval,
+  Entry,
+  Event,
+  Rule,
+  Session,
+  SessionRoot,
+  Task,
+  ToolCall,
+  Usage,
+} from './wire.ts';
 
 export function showTask(row: TaskRow): Task {
   const { profile, result, errorCode, errorMessage } = row;
@@ -84,7 +95,7 @@ export function showSession(row: SessionRow): Session {
     workspace: {
       kind: row.workspaceKind,
       path: row.workspacePath,
-      ...(row.workspaceSource && { repository: showSource(row.workspaceSource) }),
+      ...(row.workspaceSource && showSource(row.workspaceSource)),
     },
     createdAt: row.createdAt.toISOString(),
     archivedAt: row.archivedAt?.toISOString() ?? null,
@@ -95,8 +106,28 @@ export function showSession(row: SessionRow): Session {
   };
 }
 
-function showSource({ url, ref, found }: GitSource): NonNullable<Session['workspace']['repository']> {
-  return { url, ref, commit: found?.commit ?? null };
+type ShownSource = Pick<Session['workspace'], 'repository' | 'roots'>;
+
+function showSource(source: GitSource | RootsSource): ShownSource {
+  if (!('roots' in source)) return { repository: showRepository(source, source.found?.commit) };
+  const { roots, found } = source;
+  return { roots: roots.map((root) => showRoot(root, found?.commits[root.name])) };
+}
+
+function showRoot(root: NamedRoot, commit: FoundSource['commit'] | undefined): SessionRoot {
+  const { name, access, kind } = root;
+  switch (root.kind) {
+    case 'git':
+      return { name, access, kind, repository: showRepository(root, commit) };
+    case 'upload':
+      return { name, access, kind, id: toPublicId('workspace', root.uploadId), path: root.directory };
+    case 'empty':
+      return { name, access, kind };
+  }
+}
+
+function showRepository({ url, ref }: Pick<GitSource, 'url' | 'ref'>, commit: string | null = null) {
+  return { url, ref, commit };
 }
 
 export function showEntry(row: EntryRow): Entry {

@@ -14,6 +14,7 @@ import { readSessionFiles } from '../store/views-files.ts';
 import { findIdempotent } from '../store/views-tasks.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
 import { type ApiDeps, announce } from './deps.ts';
+import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
 import { checkPrompt, titleOf } from './prompt.ts';
 import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
@@ -99,8 +100,9 @@ async function rulesOfProject(
   const files = isNew
     ? { ...session.workspace, rules: null }
     : await readSessionFiles(deps.db, { teamId, id });
-  const { kind, path, lineage, base, rules } = files ?? {};
+  const { kind, path, lineage, base, source, rules } = files ?? {};
   if (rules != null) return rules;
+  if (source && 'roots' in source) return rulesOfRoots(deps, source);
   if (kind === 'upload' && lineage && base) return uploadedRules(deps, { lineage, base });
   return path == null ? [] : projectRules(path);
 }
@@ -175,6 +177,8 @@ async function workspaceOf(
       return uploadedWorkspace(deps, { teamId, id: asked.id });
     case 'empty':
       return { kind: 'empty', path: null };
+    case 'roots':
+      return rootsWorkspace(deps, teamId, asked.roots);
   }
 }
 

@@ -1,29 +1,73 @@
 /** The files of a session, as they are asked for, sent and shown. */
 import { z } from 'zod';
-import { WORKSPACE_KINDS } from '../core/workspace.ts';
+import { MAX_ROOTS, ROOT_NAME_PATTERN, ROOT_NAME_RULE, WORKSPACE_KINDS } from '../core/workspace.ts';
 
 /** Of the directory that an upload says it comes from, in characters: a longer one is shown by its end. */
 export const MAX_DIRECTORY_LENGTH = 1_000;
 /** What an upload is sent as. */
 export const PACK_MEDIA = 'application/x-git-packed-objects';
 
+const Git = z.strictObject({
+  kind: z.literal('git'),
+  url: z.string().min(1).meta({
+    description: 'https://host/path; other protocols and private hosts where an administrator lists them',
+  }),
+  ref: z
+    .string()
+    .optional()
+    .meta({ description: "a branch, a tag or a commit; the remote's default where left out" }),
+});
+const Upload = z.strictObject({ kind: z.literal('upload'), id: z.string() });
+const Empty = z.strictObject({ kind: z.literal('empty') });
+
+const access = z.enum(['write', 'read']);
+const ofRoot = {
+  access: access.default('write').meta({ description: 'read: agents can change nothing of it' }),
+};
+export const RootInput = z
+  .discriminatedUnion('kind', [Git.extend(ofRoot), Upload.extend(ofRoot), Empty.extend(ofRoot)])
+  .meta({ id: 'RootInput' });
+export type RootInput = z.infer<typeof RootInput>;
+
+const RootName = z.string().regex(ROOT_NAME_PATTERN, `expected a name of ${ROOT_NAME_RULE}`);
+
 export const WorkspaceInput = z
   .discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('local'), path: z.string().min(1) }),
+    Git,
+    Upload,
+    Empty,
     z.strictObject({
-      kind: z.literal('git'),
-      url: z.string().min(1).meta({
-        description: 'https://host/path; other protocols and private hosts where an administrator lists them',
-      }),
-      ref: z
-        .string()
-        .optional()
-        .meta({ description: "a branch, a tag or a commit; the remote's default where left out" }),
+      kind: z.literal('roots'),
+      roots: z
+        .record(RootName, RootInput)
+        .refine((roots) => isCount(Object.keys(roots).length), `expected 1 to ${MAX_ROOTS} roots`)
+        .meta({
+          description: 'by their names: each is a directory of that name, and nothing is beside them',
+        }),
     }),
-    z.strictObject({ kind: z.literal('upload'), id: z.string() }),
-    z.strictObject({ kind: z.literal('empty') }),
   ])
   .meta({ id: 'WorkspaceInput' });
+
+function isCount(count: number): boolean {
+  return count >= 1 && count <= MAX_ROOTS;
+}
+
+const Repository = z.object({
+  url: z.string(),
+  ref: z.string().nullable(),
+  commit: z.string().nullable(),
+});
+
+export const SessionRoot = z.object({
+  name: z.string(),
+  access,
+  kind: z.enum(['git', 'upload', 'empty']),
+  id: z.string().optional().meta({ description: 'of kind `upload`: what was sent' }),
+  path: z.string().optional().meta({ description: 'of kind `upload`: where its client says it comes from' }),
+  repository: Repository.optional().meta({ description: 'of kind `git`' }),
+});
+export type SessionRoot = z.infer<typeof SessionRoot>;
 
 /** Of a session. */
 export const SessionWorkspace = z.object({
@@ -31,10 +75,10 @@ export const SessionWorkspace = z.object({
   path: z.string().nullable().meta({
     description: 'a directory of the server; of an upload, where its client says it comes from',
   }),
-  repository: z
-    .object({ url: z.string(), ref: z.string().nullable(), commit: z.string().nullable() })
-    .optional()
-    .meta({ description: 'of kind `git`; `commit`: where it began, once it was cloned' }),
+  repository: Repository.optional().meta({
+    description: 'of kind `git`; `commit`: where it began, once it was cloned',
+  }),
+  roots: z.array(SessionRoot).optional().meta({ description: 'of kind `roots`' }),
 });
 
 export const UploadQuery = z.strictObject({

@@ -145,11 +145,11 @@ function ruled(rules: readonly Rule[], subject: Subject): Verdict | undefined {
 function matchRule(rule: Rule, { tool, part }: Subject): Match {
   if (matchGlob(rule.tool, tool) === 'none') return 'none';
   const { pattern = '*' } = rule;
-  const isWhole = pattern === '*' || pattern === '**';
+  const isAny = isWhole(pattern);
   if (part.kind === 'opaque' || part.kind === 'unparsed') {
-    return isWhole && rule.decision !== 'allow' ? 'certain' : 'possible';
+    return isAny && rule.decision !== 'allow' ? 'certain' : 'possible';
   }
-  if (isWhole) return 'certain';
+  if (isAny) return 'certain';
   if (part.kind === 'whole') return 'possible';
   if (part.kind === 'file') return matchGlob(pattern, part.path, { isPath: true });
   // `git push *` means `git push` too.
@@ -214,6 +214,26 @@ export function parseConfiguredRule(text: string, decision: Decision): Configure
   const [, agent, rest = ''] = /^(?:([\w-]+)\/)?(.*)$/su.exec(text) ?? [];
   const rule = parseRule(rest, decision);
   return rule === undefined || agent === undefined ? rule : { ...rule, agent };
+}
+
+/**
+ * A project's rules where the project is one root of several: its paths begin with the root's name. What a rule says of commands, or of a
+ * tool whatever it names, it says of the whole workspace: such rules only narrow.
+ */
+export function rulesUnder(root: string, rules: readonly ConfiguredRule[]): ConfiguredRule[] {
+  return rules.flatMap((rule): ConfiguredRule[] => {
+    const { pattern = '*', tool } = rule;
+    if (isWhole(pattern) || pattern.startsWith('/')) return [rule];
+    const ofFiles = { ...rule, pattern: `${root}/${pattern}` };
+    const isOfCommands = COMMAND_TOOLS.some((name) => matchGlob(tool, name) !== 'none');
+    return isOfCommands ? [rule, ofFiles] : [ofFiles];
+  });
+}
+
+const COMMAND_TOOLS = ['bash', 'bash_online'];
+
+function isWhole(pattern: string): boolean {
+  return pattern === '*' || pattern === '**';
 }
 
 /** Longest rule, in characters. */

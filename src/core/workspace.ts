@@ -1,7 +1,8 @@
+import { UserError } from './errors.ts';
 import type { ConfiguredRule } from './permission.ts';
 
 /** Where the files of a session come from (DESIGN §6). All but `local` are managed: Capybara's own copies, put back after a loss. */
-export const WORKSPACE_KINDS = ['local', 'git', 'upload', 'empty'] as const;
+export const WORKSPACE_KINDS = ['local', 'git', 'upload', 'empty', 'roots'] as const;
 
 export type WorkspaceKind = (typeof WORKSPACE_KINDS)[number];
 
@@ -27,4 +28,42 @@ export interface UploadSource {
   readonly uploadId: string;
   /** Where it was sent from, as its client says: shown to people, and used for nothing else. */
   readonly directory: string;
+}
+
+/** Of a `roots` workspace: one directory, with a directory in it for each root, and nothing beside them. */
+export interface RootsSource {
+  /** In the order of their names. */
+  readonly roots: readonly NamedRoot[];
+  /** Known once they were put together. */
+  readonly found?: FoundRoots;
+}
+
+/** Whether an agent may change a root's files. */
+export type Access = 'write' | 'read';
+
+export type NamedRoot = { readonly name: string; readonly access: Access } & (
+  | ({ readonly kind: 'git' } & Pick<GitSource, 'url' | 'ref'>)
+  /** `lineage` names the tree of forks that the snapshot belongs to. */
+  | ({ readonly kind: 'upload'; readonly lineage: string; readonly snapshot: string } & UploadSource)
+  | { readonly kind: 'empty' }
+);
+
+/** What the repositories among the roots were when they were cloned. */
+export interface FoundRoots {
+  /** By the root's name; null in a repository without commits. */
+  readonly commits: Readonly<Record<string, string | null>>;
+  /** The rules of those projects, on paths of the workspace: as of `FoundSource`. */
+  readonly rules: readonly ConfiguredRule[];
+}
+
+export const MAX_ROOTS = 8;
+export const MAX_ROOT_NAME_LENGTH = 32;
+/** No name of version control's own, none that a shell reads, and none that differs from another by case alone. */
+export const ROOT_NAME_PATTERN = new RegExp(`^[a-z0-9][a-z0-9._-]{0,${MAX_ROOT_NAME_LENGTH - 1}}$`);
+export const ROOT_NAME_RULE = `1 to ${MAX_ROOT_NAME_LENGTH} of a-z, 0-9, '.', '_' and '-', the first a letter or digit`;
+
+/** What is wrong in one of several roots, with the root's name. */
+export function wrongIn(root: string, error: unknown): unknown {
+  if (!(error instanceof UserError)) return error;
+  return new UserError(error.code, `The root ${root}: ${error.message}`, error.exitCode);
 }

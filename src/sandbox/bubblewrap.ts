@@ -132,8 +132,9 @@ class Bubblewrap {
     const scratch = openScratch(command.scratch, runner);
     const forAll = [...(this.#options.readable ?? []), ...(git === undefined ? [] : [git.directory])];
     const readable = [...forAll, ...(command.readable ?? [])];
-    checkPlaces([...command.writable, ...readable]);
-    if (runner) checkWay([...command.writable, ...Object.values(scratch)], runner);
+    const around = command.around === undefined ? [] : [command.around];
+    checkPlaces([...around, ...command.writable, ...readable]);
+    if (runner) checkWay([...around, ...command.writable, ...Object.values(scratch)], runner);
     const view = this.#view(runner);
     const handed = new Handed(this.#seats && FIRST_HANDED);
     const input = this.#seats && stdin !== 'ignore' ? handed.give(stdin) : undefined;
@@ -141,7 +142,7 @@ class Bubblewrap {
       ...NAMESPACES,
       ...(view.needsAccounts ? ['--uid', `${SEEN_ID}`, '--gid', `${SEEN_ID}`] : []),
       ...view.mounts(),
-      ...this.#temporary([...command.writable, ...readable, view.home], scratch),
+      ...this.#temporary([...around, ...command.writable, ...readable, view.home], scratch),
       ...view.homeMounts(),
       ...(view.needsAccounts ? accounts(view.home, handed) : []),
       ...this.#places(command, { scratch, readable, view }),
@@ -181,15 +182,16 @@ class Bubblewrap {
     return isBelow ? inMemory('/tmp', this.#limits.memoryFileBytes) : ['--bind', tmp, '/tmp'];
   }
 
-  /** Read-only ones last: they may lie within writable ones. */
+  /** Read-only ones last, since they may lie within writable ones; but first the one that these lie within. */
   #places(
-    { writable, link }: Command,
+    { writable, link, around }: Command,
     { scratch, readable, view }: { scratch: Scratch; readable: readonly string[]; view: HostView },
   ): string[] {
     const cache = ['--bind', scratch.cache, `${view.home}/.cache`];
     const own = this.#options.profile === 'strict' ? ['--bind', scratch.home, view.home] : cache;
     return [
       ...(view.home === '/tmp' ? [] : own),
+      ...(around === undefined ? [] : ['--ro-bind', around, around]),
       ...writable.flatMap((path) => ['--bind', path, path]),
       ...readable.flatMap((path) => ['--ro-bind', path, path]),
       ...(link === undefined ? [] : ['--symlink', link.to, link.path]),

@@ -21,14 +21,14 @@ export const UNPRIVILEGED: Runner = { uid: 61_000, gid: 61_000 };
 /**
  * As an ordinary user, and for root's own directories on its own machine (`local`): undefined, the worker's own user. For other
  * workers of root: the owner of the first directory the command may write to, so that what it makes belongs to whom the rest does;
- * where it may write to none, of the first that it may read.
+ * where it may write to none, of the one around them, or the first that it may read.
  */
 export function runnerOf(
-  { writable, readable = [] }: Pick<Command, 'writable' | 'readable'>,
+  { writable, readable = [], around }: Pick<Command, 'writable' | 'readable' | 'around'>,
   { profile, unprivileged }: { readonly profile: Profile; readonly unprivileged: Runner },
 ): Runner | undefined {
   if (process.getuid?.() !== 0) return undefined;
-  const [first] = [...writable, ...readable];
+  const [first] = [...writable, ...(around === undefined ? [] : [around]), ...readable];
   if (first === undefined) return profile === 'local' ? undefined : unprivileged;
   const { uid, gid } = statSync(first);
   if (uid !== 0) return { uid, gid };

@@ -46,6 +46,8 @@ export interface Command {
   readonly readable?: readonly string[];
   /** Files that are not there, absolute: what a confined command has put in their place is removed when it has ended. */
   readonly absent?: readonly string[];
+  /** A directory that holds the writable ones, and is read-only but for them: nothing can be made, moved or removed beside them. */
+  readonly around?: string;
   /** Another name that one of these has on the host, as a symbolic link, and keeps for the command. */
   readonly link?: { readonly path: string; readonly to: string };
   /** A directory of its session's own, absolute, made where it is missing: temporary files and caches, which no snapshot holds. */

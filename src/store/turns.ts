@@ -16,7 +16,7 @@ import type {
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
 import type { TaskEnd } from '../core/turn.ts';
-import type { FoundSource, GitSource, WorkspaceKind } from '../core/workspace.ts';
+import type { FoundRoots, FoundSource, GitSource, RootsSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 
 /** A turn's wake-up, to be added to the queue after the commit. */
@@ -65,7 +65,8 @@ export interface WorkspaceRow {
   readonly id: string;
   readonly kind: WorkspaceKind;
   readonly path: string | null;
-  readonly source: GitSource | null;
+  /** Of `git` and `roots`. */
+  readonly source: GitSource | RootsSource | null;
   /** Names the tree of forks that its snapshots belong to. */
   readonly lineage: string;
   /** The snapshot the session began with; null: there was nothing, or nothing was recorded yet. */
@@ -205,7 +206,7 @@ export function recordResults(
 export function recordFiles(
   db: Database,
   held: Held,
-  files: { readonly snapshot: string; readonly found?: FoundSource },
+  files: { readonly snapshot: string; readonly found?: FoundSource | FoundRoots },
 ): Promise<({ outcome: 'recorded' } & Committed) | { outcome: 'fenced' }> {
   const { snapshot, found = null } = files;
   return db.transition('record_files', held.turnId, held.attemptId, snapshot, found);

@@ -5,22 +5,26 @@ import { type HeldFiles, heldFor } from './held-metadata.ts';
 
 export type CommandPlaces = Omit<Command, 'script' | 'timeoutMs' | 'onOutput'>;
 
-/** Where a command of an agent runs: in the root, which it may change, as who works there. */
+/** Where a command of an agent runs: in the root, which it may change, as who works there. Of several roots it may change some. */
 export async function commandPlaces(workspace: Workspace, sandbox: Sandbox): Promise<CommandPlaces> {
-  const { root, shown, scratch } = workspace;
+  const { root, shown, scratch, roots } = workspace.whole ?? workspace;
   // A shell shows where it is by the name that it is given, if that leads there.
   const link = shown === root ? {} : { link: { path: shown, to: root } };
-  const held = workspace.kind === 'local' && sandbox.confined ? heldFor(root) : NOTHING_HELD;
-  const writable = [root, ...held.writable];
   const gitSettings = await identityOf(workspace, sandbox);
+  const places = { cwd: workspace.root, env: { PWD: workspace.shown }, ...link, scratch, gitSettings };
+  if (roots !== undefined) {
+    const writable = roots.filter(({ access }) => access === 'write').map(({ path }) => path);
+    return { ...places, writable, around: root };
+  }
+  const held = workspace.kind === 'local' && sandbox.confined ? heldFor(root) : NOTHING_HELD;
   const { readable, absent } = held;
-  return { cwd: root, writable, readable, absent, ...link, scratch, env: { PWD: shown }, gitSettings };
+  return { ...places, writable: [root, ...held.writable], readable, absent };
 }
 
 /** The same, for a command that is only to look. */
 export async function lookingPlaces(workspace: Workspace, sandbox: Sandbox): Promise<CommandPlaces> {
-  const places = await commandPlaces(workspace, sandbox);
-  return { ...places, writable: [], readable: [workspace.root], absent: [] };
+  const { around: _, ...places } = await commandPlaces(workspace, sandbox);
+  return { ...places, writable: [], readable: [(workspace.whole ?? workspace).root], absent: [] };
 }
 
 const NOTHING_HELD: HeldFiles = { writable: [], readable: [], absent: [] };

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { refuseMetadata } from '../workspace/file-changes.ts';
+import { refuseChange } from '../workspace/file-changes.ts';
 import { visible } from '../workspace/file-tree.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 import { findFile } from './file-path.ts';
 import { MAX_EDIT_CHARS } from './search-replace.ts';
 import { defineTool } from './tool.ts';
+import { rootName } from './vcs/names.ts';
+import { workspaceOf } from './vcs/open.ts';
 import { filesOfPatch } from './vcs/patch-files.ts';
 import { sandboxedPrograms } from './vcs/programs.ts';
 import { VcsError } from './vcs/vcs.ts';
@@ -25,15 +27,17 @@ export const vcsApplyTool = defineTool({
       .string()
       .min(1)
       .max(MAX_EDIT_CHARS)
-      .describe('The diff. Paths are relative to the workspace root.'),
+      .describe('The diff. Paths are relative to the workspace root, or to root where that is given.'),
     reverse: z.boolean().default(false).describe('Take the changes back that the diff describes.'),
+    root: rootName,
   }),
   effect: 'workspace',
-  paths: ({ patch }) => namedIn(String(patch)),
-  async execute({ patch, reverse }, context) {
-    const { workspace } = context;
+  paths: ({ patch, root }) => namedIn(String(patch), typeof root === 'string' ? root : ''),
+  async execute({ patch, reverse, root }, whole) {
+    const workspace = root === undefined ? whole.workspace : await workspaceOf(whole.workspace, root);
+    const context = { ...whole, workspace };
     const { paths, strip } = filesOfPatch(patch);
-    for (const path of paths) refuseMetadata(await findFile(workspace, path));
+    for (const path of paths) refuseChange(await findFile(workspace, path));
     const file = await putPatch(workspace, patch.endsWith('\n') ? patch : `${patch}\n`);
     try {
       const purpose = 'it is what applies a diff';
@@ -52,9 +56,9 @@ export const vcsApplyTool = defineTool({
 });
 
 /** A call that cannot be read is about everything; it fails when it runs. */
-function namedIn(patch: string): readonly string[] {
+function namedIn(patch: string, root: string): readonly string[] {
   try {
-    return filesOfPatch(patch).paths;
+    return filesOfPatch(patch).paths.map((path) => join(root, path));
   } catch {
     return ['.'];
   }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { filePath } from './file-path.ts';
 import { defineTool } from './tool.ts';
-import { pathIn, revisionName } from './vcs/names.ts';
+import { pathIn, revisionName, rootName } from './vcs/names.ts';
 import { openVcs } from './vcs/open.ts';
 
 export const vcsDiffTool = defineTool({
@@ -12,11 +12,12 @@ export const vcsDiffTool = defineTool({
   parameters: z.strictObject({
     path: filePath.default('.').describe('File or directory, relative to the workspace root.'),
     revision: revisionName.optional(),
+    root: rootName,
   }),
   effect: 'read',
-  async execute({ path, revision }, context) {
-    const { vcs, copy } = await openVcs(context);
-    const diff = await vcs.diff(copy, { revision, path: await pathIn(context.workspace, path) });
+  async execute({ path, revision, root }, context) {
+    const { vcs, copy, workspace } = await openVcs(context, { root });
+    const diff = await vcs.diff(copy, { revision, path: await pathIn(workspace, path) });
     return { text: diff.trim() === '' ? '(no difference)' : diff };
   },
 });

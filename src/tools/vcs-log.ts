@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { filePath } from './file-path.ts';
 import { defineTool } from './tool.ts';
-import { pathIn } from './vcs/names.ts';
+import { pathIn, rootName } from './vcs/names.ts';
 import { openVcs } from './vcs/open.ts';
 import { describeRevisions } from './vcs/report.ts';
 
@@ -16,11 +16,12 @@ export const vcsLogTool = defineTool({
   parameters: z.strictObject({
     limit: z.int().min(1).max(MAX_REVISIONS).default(DEFAULT_REVISIONS).describe('Commits at most.'),
     path: filePath.default('.').describe('Only commits that changed this file or directory.'),
+    root: rootName,
   }),
   effect: 'read',
-  async execute({ limit, path }, context) {
-    const { vcs, copy } = await openVcs(context);
-    const wanted = { limit, path: await pathIn(context.workspace, path) };
+  async execute({ limit, path, root }, context) {
+    const { vcs, copy, workspace } = await openVcs(context, { root });
+    const wanted = { limit, path: await pathIn(workspace, path) };
     return { text: describeRevisions(await vcs.log(copy, wanted)) };
   },
 });

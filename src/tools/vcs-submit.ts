@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { withCoAuthor } from '../core/co-author.ts';
 import { type EgressHost, sayEgressHost } from '../core/egress.ts';
 import { defineTool, type Tool } from './tool.ts';
-import { branchName, commitMessage, pathIn, pathList, remoteName } from './vcs/names.ts';
+import { branchName, commitMessage, pathIn, pathList, remoteName, rootName } from './vcs/names.ts';
 import { openVcs } from './vcs/open.ts';
 
 const NETWORK =
@@ -20,11 +20,12 @@ export function vcsSubmitTool(hosts: readonly EgressHost[] = []): Tool {
       branch: branchName.optional(),
       message: commitMessage.optional().describe('Subversion only: of the commit.'),
       paths: pathList.optional().describe('Subversion only: what to commit.'),
+      root: rootName,
     }),
     effect: 'external',
-    async execute({ remote, branch, message, paths = [] }, context) {
-      const { vcs, copy } = await openVcs(context, hosts);
-      const named = await Promise.all(paths.map((path) => pathIn(context.workspace, path)));
+    async execute({ remote, branch, message, paths = [], root }, context) {
+      const { vcs, copy, workspace } = await openVcs(context, { root, acts: true, egress: hosts });
+      const named = await Promise.all(paths.map((path) => pathIn(workspace, path)));
       const words = message === undefined ? undefined : withCoAuthor(message);
       try {
         const said = await vcs.submit(copy, { remote, branch, message: words, paths: named });

@@ -1,5 +1,5 @@
 /** Judges the calls of an answer: finds out what each names, which takes the workspace and a parser, and asks core. */
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Effect } from '../core/entry.ts';
 import {
   type Always,
@@ -13,6 +13,8 @@ import type { Call } from '../core/turn.ts';
 import { loadShell, type ShellPart } from '../shell/command-parts.ts';
 import { isAlwaysAllowed } from '../store/rules.ts';
 import type { Tool } from '../tools/tool.ts';
+import { visible } from '../workspace/file-tree.ts';
+import { refusalAt } from '../workspace/named-roots.ts';
 import { type Workspace, WorkspacePathError } from '../workspace/workspace.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
@@ -48,6 +50,8 @@ export async function judgeCall(
   if (args === undefined) return ALLOWED;
   const workspace = await run.workspace(shell.openWorkspace);
   const parts = await partsOf({ tool, args }, workspace);
+  const refusal = effect === 'read' ? undefined : refusedIn(parts, workspace);
+  if (refusal !== undefined) return { decision: 'deny', reason: refusal };
   const { confined } = shell.sandbox;
   const managed = workspace.kind !== 'local';
   const judgement = strictest(
@@ -74,6 +78,19 @@ export async function refusalNow(shell: Shell, run: Run, call: Call): Promise<st
   if (judged.decision === 'deny') return judged.reason;
   if (judged.decision === 'allow' || !run.judgedAllowed.has(call.id)) return undefined;
   return 'what it names has changed since it was judged, and a person must now be asked. Call it again.';
+}
+
+/** What no yes of a person would let happen is not asked about. */
+function refusedIn(parts: readonly CallPart[], workspace: Workspace): string | undefined {
+  for (const part of parts) {
+    const refusal =
+      part.kind === 'file' && part.isInside
+        ? refusalAt(workspace, join(workspace.root, part.path))
+        : undefined;
+    if (refusal !== undefined)
+      return `'${visible(part.kind === 'file' ? part.path : '')}' cannot be changed: ${refusal}.`;
+  }
+  return undefined;
 }
 
 const ALLOWED: Judged = { decision: 'allow' };

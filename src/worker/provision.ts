@@ -1,11 +1,12 @@
 /**
- * The files of a `git` workspace, before anything else is done in its session: cloned, kept as a snapshot and recorded as what the
- * session began with, before the first model request. So every later attempt, on whatever host, begins from the same files, wherever
- * the ref leads by then.
+ * The files of a `git` workspace, and of one of several roots, before anything else is done in its session: cloned or put together, kept
+ * as a snapshot and recorded as what the session began with, before the first model request. So every later attempt, on whatever host,
+ * begins from the same files, wherever a ref leads by then.
  */
 import { projectRules } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
+import type { GitSource, RootsSource } from '../core/workspace.ts';
 import { recordFiles } from '../store/turns.ts';
 import type { CheckoutHost } from '../workspace/checkouts.ts';
 import { type Cloned, type CloneHost, type CloneRequest, cloneRepository } from '../workspace/git/clone.ts';
@@ -16,6 +17,7 @@ import { linkedOutside } from '../workspace/paths.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import type { SnapshotStore, Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { retryOrFail } from './end-turn.ts';
+import { type ClonedFiles, putTogether } from './put-together.ts';
 import type { Provisioned, Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
 import { announce, type Shell } from './shell.ts';
@@ -41,19 +43,32 @@ const DEFAULTS: RepositorySettings = {
   reach: systemReach,
 };
 
-export type Cloner = (asked: CloneRequest & { readonly lineage: string }) => Promise<Provisioned>;
+/** A snapshot of the files that a session begins with, which every host can reach. */
+export type Provisioner = (
+  asked: Omit<CloneRequest, 'source'> & {
+    readonly lineage: string;
+    readonly source: GitSource | RootsSource;
+  },
+) => Promise<Provisioned>;
 
-export function cloner(
+export function provisioner(
   snapshots: Snapshots,
   checkouts: CheckoutHost,
   settings: Partial<RepositorySettings> = {},
-): Cloner {
+): Provisioner {
   const host: CloneHost = { ...DEFAULTS, ...settings, ...checkouts };
-  return ({ lineage, ...asked }) =>
-    cloneRepository(asked, host, (cloned) => kept(snapshots.of(lineage), cloned, asked.source.url));
+  return async ({ lineage, source, ...asked }) => {
+    const store = snapshots.of(lineage);
+    const clone = (of: CloneRequest['source']) =>
+      cloneRepository({ ...asked, source: of }, host, (cloned) => taken(store, cloned, of.url));
+    const begun =
+      'roots' in source ? await putTogether(source, { snapshots, store, clone }) : await clone(source);
+    await store.push(begun.snapshot);
+    return begun;
+  };
 }
 
-async function kept(store: SnapshotStore, { directory, commit }: Cloned, url: string): Promise<Provisioned> {
+async function taken(store: SnapshotStore, { directory, commit }: Cloned, url: string): Promise<ClonedFiles> {
   const rules = await rulesIn(directory);
   const files = { roots: [{ name: ROOT_NAME, path: directory, writable: true }] };
   const { id: snapshot, leftOut } = await store.take(files);
@@ -66,7 +81,6 @@ async function kept(store: SnapshotStore, { directory, commit }: Cloned, url: st
       `${found}: a session cannot begin with it.`,
     );
   }
-  await store.push(snapshot);
   return { snapshot, found: { commit, rules } };
 }
 
@@ -90,9 +104,10 @@ async function rulesIn(directory: string): Promise<readonly ConfiguredRule[]> {
 export async function provision(shell: Shell, run: Run): Promise<Progress> {
   const { workspace } = run.turn;
   const { kind, head, source, lineage } = workspace;
-  if (kind !== 'git' || source === null || head !== null || run.stopped !== undefined) return 'go_on';
+  const begins = kind === 'git' || kind === 'roots';
+  if (!begins || source === null || head !== null || run.stopped !== undefined) return 'go_on';
   const { teamId, rootId } = run.turn;
-  const begun = await orFailure(shell.clone({ teamId, lineage, source, signal: run.signal }), run);
+  const begun = await orFailure(shell.provision({ teamId, lineage, source, signal: run.signal }), run);
   if (begun === 'stopped') return 'go_on';
   if (begun instanceof RepositoryError) {
     const { failure } = begun;
@@ -107,11 +122,11 @@ export async function provision(shell: Shell, run: Run): Promise<Progress> {
 
 /** `stopped`: the run was, and its loop sees what for. */
 async function orFailure(
-  clone: Promise<Provisioned>,
+  begin: Promise<Provisioned>,
   run: Run,
 ): Promise<Provisioned | RepositoryError | 'stopped'> {
   try {
-    return await clone;
+    return await begin;
   } catch (error) {
     if (run.stopped !== undefined) return 'stopped';
     if (error instanceof RepositoryError) return error;

@@ -2,7 +2,7 @@
 import type { Entry, NewEntry } from '../core/entry.ts';
 import { narrowed, type Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
-import type { FoundSource } from '../core/workspace.ts';
+import type { FoundRoots, FoundSource, GitSource, RootsSource } from '../core/workspace.ts';
 import type { BackgroundProcesses } from '../sandbox/background.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer, Wake } from '../store/turns.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
@@ -16,10 +16,10 @@ import type { Checkout } from '../workspace/checkouts.ts';
  */
 export type StopReason = 'cancel' | 'deadline' | 'drain' | 'lost';
 
-/** The files that a session begins with, and what their repository says. */
+/** The files that a session begins with, and what their repositories say. */
 export interface Provisioned {
   readonly snapshot: string;
-  readonly found: FoundSource;
+  readonly found: FoundSource | FoundRoots;
 }
 
 export interface RunState {
@@ -90,7 +90,7 @@ export class Run {
   /** A commit says what the files of the workspace are to begin with. */
   provisioned({ snapshot, found }: Provisioned): void {
     const { workspace } = this.#turn;
-    const source = workspace.source && { ...workspace.source, found };
+    const source = workspace.source && ({ ...workspace.source, found } as GitSource | RootsSource);
     this.#turn = {
       ...{ ...this.#turn, retries: 0, takeovers: 0 },
       workspace: { ...workspace, source, base: workspace.base ?? snapshot, head: snapshot },

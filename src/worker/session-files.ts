@@ -14,8 +14,10 @@ import { type CallResult, recordFiles } from '../store/turns.ts';
 import { readLostProcesses } from '../store/workers.ts';
 import type { ToolOutcome } from '../tools/tool.ts';
 import type { Checkout, CheckoutHost } from '../workspace/checkouts.ts';
+import { visible } from '../workspace/file-tree.ts';
 import { emptyScratch } from '../workspace/history.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
+import { sayRoots } from '../workspace/named-roots.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { isGone, thisProcess } from './identity.ts';
@@ -127,8 +129,9 @@ export async function recorded(
 ): Promise<Changed> {
   if (run.background.takeFilled() || filledDisk) return roomMade(run, checkout, { ...outcome, written });
   try {
-    const { snapshot, changed, ignored } = await checkout.record(written);
-    return { ...outcome, ignored, ...(changed ? { snapshot } : {}) };
+    const { snapshot, changed, ignored, refused } = await checkout.record(written);
+    const told = refused === undefined ? '' : `\n${sayRefused(refused, checkout)}`;
+    return { ...outcome, text: `${outcome.text}${told}`, ignored, ...(changed ? { snapshot } : {}) };
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
     const killed = await putBack(run, checkout);
@@ -142,6 +145,19 @@ export async function recorded(
     const known = checkout.managed || seen === undefined ? {} : { seen };
     return { ...others, ...known, status, text, ...toldOf(outcome, killed) };
   }
+}
+
+/** Only what nothing confines can have done that. */
+function sayRefused(refused: readonly string[], { roots = [] }: Checkout): string {
+  const isRoot = (name: string) => roots.some((root) => root.name === name);
+  const [named, others] = [refused.filter(isRoot), refused.filter((name) => !isRoot(name))];
+  const parts = [
+    ...(named.length === 0 ? [] : [`what was changed of ${named.map(visible).join(', ')} was put back`]),
+    ...(others.length === 0
+      ? []
+      : [`what was made beside the roots was removed: ${others.map(visible).join(', ')}`]),
+  ];
+  return `[${parts.join('; ')}. Of the roots ${sayRoots(roots)}.]`;
 }
 
 /** After a call that was ended because it filled the disk. To record what it wrote would take as much again. */

@@ -15,7 +15,7 @@ import type { Background } from './background.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
 import type { ProfileCache } from './profile-cache.ts';
-import type { Cloner } from './provision.ts';
+import type { Provisioner } from './provision.ts';
 import type { Run } from './run.ts';
 import type { SeenCache } from './seen-cache.ts';
 
@@ -47,8 +47,8 @@ export interface Shell {
   /** Puts a run among `runs`; one that comes while the worker stops is told so. */
   enter(run: Run): void;
   openWorkspace(turn: ClaimedTurn): Promise<Checkout>;
-  /** The files that a `git` workspace begins with, in a snapshot that every host can reach. */
-  readonly clone: Cloner;
+  /** The files that a workspace begins with where they are not here yet, in a snapshot that every host can reach. */
+  readonly provision: Provisioner;
   /** The incarnation that claims are made under. */
   workerId(): string;
   /** Resolves when an act may begin that must not be another worker's too; rejects where the run was stopped. */

@@ -23,7 +23,7 @@ import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.
 import { LogCache } from './log-cache.ts';
 import { patient, sweeping } from './patient.ts';
 import { ProfileCache } from './profile-cache.ts';
-import { CACHE_BYTES, cloner, type RepositorySettings } from './provision.ts';
+import { CACHE_BYTES, provisioner, type RepositorySettings } from './provision.ts';
 import { type KeepTiming, Pruner } from './pruner.ts';
 import type { Run } from './run.ts';
 import { runTurn } from './run-turn.ts';
@@ -141,7 +141,7 @@ class LiveWorker implements RunningWorker {
     this.#shell = {
       db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, takeoverBackoffMs, readGraceMs },
-      ...{ retry, cloneRetry, clone: cloner(this.#snapshots, checkouts, options.repositories) },
+      ...{ retry, cloneRetry, provision: provisioner(this.#snapshots, checkouts, options.repositories) },
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),

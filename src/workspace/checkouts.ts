@@ -4,13 +4,15 @@
  */
 import { chmod, lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { GitSource, RootsSource } from '../core/workspace.ts';
 import { History, NOTHING, type Recorded, remove } from './history.ts';
 import { directoryOf, openLocal, scratchOf, type WorkspaceHost } from './kinds.ts';
+import { rootsIn } from './named-roots.ts';
 import { resolveInside } from './paths.ts';
 import { freshPlace, type Place, type PlaceHost, takePlace } from './place.ts';
 import { SnapshotError } from './snapshots/snapshot-error.ts';
 import type { Snapshots } from './snapshots/snapshots.ts';
-import type { Workspace } from './workspace.ts';
+import type { Root, Workspace } from './workspace.ts';
 
 export interface CheckoutRow {
   readonly id: string;
@@ -21,6 +23,8 @@ export interface CheckoutRow {
   readonly lineage: string;
   /** The newest recorded snapshot; null: there is none. */
   readonly head: string | null;
+  /** Says the roots of a workspace that has several. */
+  readonly source?: GitSource | RootsSource | null;
 }
 
 /** A workspace in hand: nobody else changes its files until `release`. */
@@ -65,7 +69,7 @@ export async function openCheckout(row: CheckoutRow, host: CheckoutHost): Promis
 
 async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<Checkout> {
   const workspace = await openLocal(row, host);
-  const history = new History(row.head, workspace.root, host.snapshots.of(row.lineage));
+  const history = new History(row.head, workspace.root, { store: host.snapshots.of(row.lineage) });
   return {
     ...workspace,
     managed: false,
@@ -126,6 +130,7 @@ class ManagedCheckout implements Checkout {
   readonly root: string;
   readonly shown: string;
   readonly scratch: string;
+  readonly roots: readonly Root[] | undefined;
   readonly #place: Place;
   readonly #history: History;
   #isAbandoned = false;
@@ -136,8 +141,11 @@ class ManagedCheckout implements Checkout {
     this.root = place.files;
     this.shown = join(directoryOf(row.id, host), 'files');
     this.scratch = scratchOf(row.id, host);
+    const { source } = row;
+    this.roots = source && 'roots' in source ? rootsIn(place.files, source.roots) : undefined;
     this.#place = place;
-    this.#history = new History(row.head ?? NOTHING, place.files, host.snapshots.of(row.lineage));
+    const parts = { store: host.snapshots.of(row.lineage), roots: this.roots };
+    this.#history = new History(row.head ?? NOTHING, place.files, parts);
   }
 
   resolve(path: string): Promise<string> {

@@ -83,7 +83,7 @@ export class FileChanges {
 
   /** `like`: a file whose mode and owner this one gets; its own where it exists. */
   write(file: NamedFile, text: string, like?: NamedFile): void {
-    refuseMetadata(file);
+    refuseChange(file);
     encodeText(text, file.shown);
     const change = this.#changes.get(file.path) ?? { file, before: undefined, after: undefined };
     this.#changes.set(file.path, { ...change, after: text, ...(like === undefined ? {} : { like }) });
@@ -91,7 +91,7 @@ export class FileChanges {
 
   /** As `write`, over whatever is there; but not over what the agent knows as something else. */
   async replace(file: NamedFile, text: string): Promise<'created' | 'overwritten'> {
-    refuseMetadata(file);
+    refuseChange(file);
     const existed = await this.#knownOrThere(file);
     this.write(file, text);
     return existed ? 'overwritten' : 'created';
@@ -99,7 +99,7 @@ export class FileChanges {
 
   /** There must be a file; it need not be text. */
   async remove(file: NamedFile): Promise<void> {
-    refuseMetadata(file);
+    refuseChange(file);
     if (!(await this.#knownOrThere(file))) throw missing(file);
     const change = this.#changes.get(file.path) ?? { file, before: undefined, after: undefined };
     this.#changes.set(file.path, { ...change, after: null });
@@ -222,7 +222,8 @@ async function stage({ file, after, like }: Change, directories: HeldDirectories
 const METADATA = /^(\.(git|hg|svn|jj|fslckout)|_FOSSIL_)$/i;
 
 /** A hook or a setting there would be run by whoever looks at the repository next, unconfined. */
-export function refuseMetadata({ path, shown }: NamedFile): void {
+export function refuseChange({ path, shown, refusal }: NamedFile): void {
+  if (refusal !== undefined) throw new FileError(`'${shown}' cannot be written: ${refusal}.`);
   if (!path.split(sep).some((name) => METADATA.test(name))) return;
   throw new FileError(`'${shown}' belongs to version control itself: change it with its own commands.`);
 }

@@ -1,12 +1,15 @@
 import { chmod, lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SnapshotStore, WorkspaceFiles } from './snapshots/snapshots.ts';
+import type { RootGuard, SnapshotStore, WorkspaceFiles } from './snapshots/snapshots.ts';
+import type { Root } from './workspace.ts';
 
 export interface Recorded {
   readonly snapshot: string;
   readonly changed: boolean;
   /** Ignored files and directories that are there, and in no snapshot: see `Snapshot`. */
   readonly ignored: readonly string[];
+  /** Names in the workspace's directory: what stood there otherwise than its roots allow, and was put back. */
+  readonly refused?: readonly string[];
 }
 
 /** Of the one root that a workspace has. */
@@ -15,6 +18,18 @@ export const ROOT_NAME = 'main';
 /** The snapshot of a root `main` with nothing in it: what a managed workspace without a recorded one is at. */
 export const NOTHING = 'de70d4636bf1f27527913324e1c5f3067a0a4a66';
 
+export interface HistoryParts {
+  readonly store: SnapshotStore;
+  /** Where the workspace has several. */
+  readonly roots?: readonly Root[] | undefined;
+}
+
+function guardOf(roots: readonly Root[]): RootGuard {
+  const named = (access: Root['access']) =>
+    roots.filter((root) => root.access === access).map(({ name }) => name);
+  return { root: ROOT_NAME, writable: named('write'), readOnly: named('read') };
+}
+
 /** The files of one checkout beside their newest snapshot. */
 export class History {
   readonly #files: WorkspaceFiles;
@@ -22,13 +37,15 @@ export class History {
   readonly #unshared: string[] = [];
   #head: string | null;
   #isBusy = () => false;
+  readonly #guard: RootGuard | undefined;
   /** Files were read while commands changed them: their times need not tell of the last change. */
   #isUnsure = false;
 
-  constructor(head: string | null, root: string, store: SnapshotStore) {
+  constructor(head: string | null, root: string, { store, roots }: HistoryParts) {
     this.#files = { roots: [{ name: ROOT_NAME, path: root, writable: true }] };
     this.#store = store;
     this.#head = head;
+    this.#guard = roots && guardOf(roots);
   }
 
   get head(): string | null {
@@ -50,16 +67,19 @@ export class History {
 
   async record(paths: readonly string[] = []): Promise<Recorded> {
     const previous = this.#head === null || this.#head === NOTHING ? {} : { previous: this.#head };
-    const written = paths.map((path) => ({ root: ROOT_NAME, path }));
+    const written = paths.filter((path) => this.#mayWrite(path)).map((path) => ({ root: ROOT_NAME, path }));
     const { isBusy } = this;
     const rereads = isBusy || this.#isUnsure;
-    const taken = await this.#store.take(this.#files, { ...previous, written, rereads });
-    const { id: snapshot } = taken;
+    const guard = this.#guard === undefined ? {} : { guard: this.#guard };
+    const taken = await this.#store.take(this.#files, { ...previous, ...guard, written, rereads });
+    const { id: snapshot, refused } = taken;
+    if (refused !== undefined) await this.#store.restore(this.#files, snapshot);
     this.#isUnsure = isBusy;
     const changed = snapshot !== this.#head;
     this.#head = snapshot;
     if (changed) this.#unshared.push(snapshot);
-    return { snapshot, changed, ignored: taken.ignored.map(({ path }) => path) };
+    const ignored = taken.ignored.map(({ path }) => path);
+    return { snapshot, changed, ignored, ...(refused && { refused }) };
   }
 
   async unheld(paths: readonly string[]): Promise<readonly string[]> {
@@ -74,6 +94,11 @@ export class History {
       }),
     );
     return found.flat();
+  }
+
+  #mayWrite(path: string): boolean {
+    const [name = ''] = path.split('/');
+    return this.#guard?.writable.includes(name) ?? true;
   }
 
   async #holds(path: string): Promise<boolean> {

@@ -22,6 +22,8 @@ export class FileError extends Error {
 /** A file by its real path, and by the name that messages use for it. */
 export interface NamedFile extends RealPath {
   readonly shown: string;
+  /** Why it may not be written, as a sentence's end. */
+  readonly refusal?: string | undefined;
 }
 
 /** Where a file is: in a directory that is held open. */

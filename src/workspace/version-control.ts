@@ -7,7 +7,7 @@ import type { Workspace } from './workspace.ts';
 const ERROR_TEXT_LIMIT = 300;
 
 /** Which version control the workspace is under, in a line: for git with branch and counts of changes. Never throws. */
-export async function versionControl(workspace: Workspace, options: GitOptions = {}): Promise<string> {
+export async function versionControl(workspace: Place, options: GitOptions = {}): Promise<string> {
   const found = await findWorkingCopy(workspace);
   if (found === undefined) return 'none';
   const place = found.directory === workspace.root ? '' : ` (its root is ${visible(found.directory)})`;
@@ -15,7 +15,9 @@ export async function versionControl(workspace: Workspace, options: GitOptions =
   return `git${place}, ${await gitState(workspace, options)}`;
 }
 
-async function gitState({ root }: Workspace, options: GitOptions): Promise<string> {
+type Place = Pick<Workspace, 'root' | 'kind'>;
+
+async function gitState({ root }: Place, options: GitOptions): Promise<string> {
   const call = gitCall(root, options);
   try {
     const env = { ...call.env, ...(await filterOverrides(call)) };

@@ -1,4 +1,4 @@
-import type { WorkspaceKind } from '../core/workspace.ts';
+import type { Access, WorkspaceKind } from '../core/workspace.ts';
 
 /**
  * The files a session works on. Kinds differ in where the files come from; tools see only this.
@@ -12,11 +12,23 @@ export interface Workspace {
   readonly shown: string;
   /** Absolute path of a directory beside the files, for what commands keep that is no part of the work: no snapshot holds it. */
   readonly scratch: string;
+  /** Of a workspace of several named roots: directories of `root`, beside which nothing is. */
+  readonly roots?: readonly Root[] | undefined;
+  /** Where this is one of those roots alone: the workspace that it is of. */
+  readonly whole?: Workspace;
   /**
    * The absolute path that `path` (absolute, or relative to the root) means, symlinks resolved as far as they exist.
    * Throws `WorkspacePathError` where it leaves the root.
    */
   resolve(path: string): Promise<string>;
+}
+
+/** One of several roots of a workspace. */
+export interface Root {
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly access: Access;
 }
 
 export class WorkspacePathError extends Error {

@@ -9,6 +9,7 @@ import {
   MAX_RULE_LENGTH,
   parseRule,
   type Rule,
+  rulesUnder,
   sayRule,
 } from '../../src/core/permission.ts';
 import type { Mode, Permissions } from '../../src/core/profile.ts';
@@ -372,6 +373,24 @@ describe('rules', () => {
     'x'.repeat(MAX_RULE_LENGTH + 1),
   ])('%j is none', (text) => {
     expect(parseRule(text, 'ask')).toBeUndefined();
+  });
+
+  test('of one root of several are about its paths, and as wide as before about all else', () => {
+    const under = (text: string) => rulesUnder('app', [rule(text)]).map(sayRule);
+    expect(under('deny write_file(src/**)')).toEqual(['write_file(app/src/**)']);
+    expect(under('deny *(.env)')).toEqual(['*(.env)', '*(app/.env)']);
+    expect(under('ask bash(git push *)')).toEqual(['bash(git push *)', 'bash(app/git push *)']);
+    for (const wide of [
+      'deny bash',
+      'deny write_file',
+      'deny *(**)',
+      'deny write_file(*)',
+      'deny read_file(/etc/**)',
+    ])
+      expect(under(wide)).toEqual([wide.replace('deny ', '')]);
+    expect(rulesUnder('app', [{ ...rule('deny write_file(a)'), agent: 'build' }])).toEqual([
+      { decision: 'deny', tool: 'write_file', pattern: 'app/a', agent: 'build' },
+    ]);
   });
 
   test('concern a tool by its name or a pattern of it, and every tool where paths are limited', () => {

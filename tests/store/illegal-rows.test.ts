@@ -30,7 +30,7 @@ const KIND: All<Entry['kind']> = {
   tool_result: true,
 };
 const STOP: All<StopReason> = { stop: true, tool_calls: true, length: true, refusal: true };
-const WORKSPACE: All<WorkspaceKind> = { local: true, git: true, upload: true, empty: true };
+const WORKSPACE: All<WorkspaceKind> = { local: true, git: true, upload: true, empty: true, roots: true };
 const TASK: All<z.infer<typeof TaskStatus>> = {
   queued: true,
   running: true,
@@ -98,6 +98,7 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['workspace_kind', 'workspace', 'path = NULL'],
   ['workspace_kind', 'workspace', `kind = 'empty'`],
   ['workspace_kind', 'workspace', `kind = 'git', path = NULL`],
+  ['workspace_kind', 'workspace', `kind = 'roots', path = NULL`],
   ['workspace_kind', 'workspace', `source = '{}'`],
   ['workspace_kind', 'workspace', `rules = '[]'`],
   ['session_forked', 'session', 'forked_at = 1'],

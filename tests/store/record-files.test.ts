@@ -1,7 +1,7 @@
 /** What a workspace's files are, recorded between the steps of a turn. */
 import { describe, expect, test } from 'vitest';
 import { newId } from '../../src/clock.ts';
-import type { FoundSource, GitSource } from '../../src/core/workspace.ts';
+import type { FoundSource, GitSource, RootsSource } from '../../src/core/workspace.ts';
 import { createTask } from '../../src/store/tasks.ts';
 import { claimTurn, recordFiles } from '../../src/store/turns.ts';
 import { claim, claimOf, running, submissionOf, useStore } from '../support/store.ts';
@@ -11,10 +11,14 @@ const SOURCE: GitSource = { url: 'https://host.example/app', ref: 'main' };
 const FOUND: FoundSource = { commit: 'c'.repeat(40), rules: [{ decision: 'deny', tool: 'bash' }] };
 const [FIRST, SECOND] = ['a'.repeat(40), 'b'.repeat(40)];
 
+type Cloning =
+  | { readonly kind: 'git'; readonly source: GitSource }
+  | { readonly kind: 'roots'; readonly source: RootsSource };
+
 /** A turn in hand whose workspace is a repository that was not cloned yet. */
-async function cloning() {
+async function cloning(from: Cloning = { kind: 'git', source: SOURCE }) {
   const plain = submissionOf(store);
-  const workspace = { id: newId(), kind: 'git' as const, path: null, source: SOURCE };
+  const workspace = { id: newId(), path: null, ...from };
   const session = { id: newId(), title: 'A session', workspace };
   await createTask(store.db, { ...plain, session });
   return { ...(await claim(store.db, plain.task.turnId)), sessionId: session.id };
@@ -83,6 +87,25 @@ describe('record_files', () => {
       outcome: 'fenced',
     });
     expect(await rowOf(held.sessionId)).toEqual({ base: null, head: null, source: SOURCE });
+  });
+
+  test('says what a workspace of several roots begins with', async () => {
+    const source: RootsSource = {
+      roots: [
+        { name: 'app', access: 'write', kind: 'git', url: SOURCE.url, ref: null },
+        { name: 'out', access: 'read', kind: 'empty' },
+      ],
+    };
+    const held = await cloning({ kind: 'roots', source });
+    const found = { commits: { app: 'c'.repeat(40) }, rules: FOUND.rules };
+    await recordFiles(store.db, held, { snapshot: FIRST, found });
+    await recordFiles(store.db, held, { snapshot: SECOND });
+    expect(await rowOf(held.sessionId)).toEqual({ base: FIRST, head: SECOND, source: { ...source, found } });
+    const claimed = await claimTurn(store.db, {
+      ...claimOf(held.turnId, held.workerId),
+      attemptId: held.attemptId,
+    });
+    expect(claimed).toMatchObject({ turn: { workspace: { kind: 'roots', source: { ...source, found } } } });
   });
 
   test('leaves the source of other workspaces alone', async () => {

@@ -1,5 +1,6 @@
 /** What a test submits, and what it gets. */
 import type { Permissions, Profile } from '../../src/core/profile.ts';
+import type { NamedRoot } from '../../src/core/workspace.ts';
 import type { Submission } from '../../src/store/tasks.ts';
 import type { Script } from './scripted-model/scripted-model.ts';
 
@@ -23,6 +24,8 @@ export interface Wanted {
   readonly local?: boolean;
   /** A repository, instead of an empty one. */
   readonly git?: WantedGit | ((dir: string) => WantedGit);
+  /** Several roots, instead of an empty one. */
+  readonly roots?: readonly NamedRoot[];
   /** Without a wake-up: the job was lost before it was added. */
   readonly unwoken?: boolean;
 }

@@ -195,12 +195,17 @@ class TestWorld {
       ...(wanted.permissions === undefined ? {} : { permissions: wanted.permissions }),
     };
     const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
-    const workspace = {
+    const { roots } = wanted;
+    const plainWorkspace = {
       id: newId(),
       ...(repository === undefined
         ? { kind: path === undefined ? 'empty' : 'local', path: path ?? null }
         : { kind: 'git', path: null, source: { url: repository.url, ref: repository.ref ?? null } }),
     } as const;
+    const workspace =
+      roots === undefined
+        ? plainWorkspace
+        : { id: plainWorkspace.id, kind: 'roots', path: null, source: { roots } };
     const session = sessionId === undefined ? { ...plain.session, workspace } : plain.session;
     if (wanted.script !== undefined) scripts.set(session.id, wanted.script);
     const outcome = await createTask(this.db, {

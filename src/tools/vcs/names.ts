@@ -31,6 +31,10 @@ export const commitMessage = z
   .max(MAX_MESSAGE_CHARS)
   .regex(/\S/, 'expected a message with words in it')
   .describe('First line: what changes, in one sentence. The trailer that names you is added.');
+export const rootName = z
+  .string()
+  .optional()
+  .describe('Which root, where the workspace has several; paths then begin there.');
 export const pathList = z
   .array(z.string().min(1))
   .min(1)
