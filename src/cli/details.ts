@@ -5,6 +5,11 @@ import { neutralised, oneLine } from './untrusted-text.ts';
 
 const LINE = 500;
 
+interface Place extends Pick<Session['workspace'], 'repository'> {
+  readonly kind: string;
+  readonly path?: string | null | undefined;
+}
+
 /** What `tasks show` says. */
 export function taskText(task: Task): string {
   const state = task.waitingOn ? `${task.status} on ${task.waitingOn}` : task.status;
@@ -31,7 +36,7 @@ export function sessionText(session: Session, tasks: readonly Task[]): string {
     ['session', session.id],
     ['title', oneLine(session.title, LINE)],
     ['state', session.state],
-    ['workspace', oneLine(placeOf(session.workspace), LINE)],
+    ...placesOf(session.workspace).map(([name, place]): [string, string] => [name, oneLine(place, LINE)]),
     ['created', session.createdAt],
   ];
   if (session.parentId !== null) pairs.push(['parent', session.parentId]);
@@ -42,8 +47,17 @@ export function sessionText(session: Session, tasks: readonly Task[]): string {
   return `${fields(pairs)}\n${table(['TASK', 'STATUS', 'TURNS', 'PROMPT'], rows)}`;
 }
 
-/** As `--workspace` takes it. */
-function placeOf({ kind, path, repository }: Session['workspace']): string {
+function placesOf(workspace: Session['workspace']): [string, string][] {
+  const { roots } = workspace;
+  if (roots === undefined) return [['workspace', placeOf(workspace)]];
+  const ofRoots = roots.map((root): [string, string] => {
+    return ['root', `${root.name}=${placeOf(root)}${root.access === 'read' ? ':ro' : ''}`];
+  });
+  return [['workspace', 'roots'], ...ofRoots];
+}
+
+/** As `--workspace` takes it, and `--root`. */
+function placeOf({ kind, path, repository }: Place): string {
   if (repository === undefined) return path ?? kind;
   return repository.ref === null ? repository.url : `${repository.url}#${repository.ref}`;
 }

@@ -116,7 +116,8 @@ async function tellEnd(task: Task, options: WatchOptions): Promise<void> {
   if (show === 'none' && answer !== '') terminal.out(`${answer}\n`);
   const session = await sessionOf(task, options);
   const canContinue = continuesHere(session, options);
-  const mustApply = session.workspace.kind === 'upload';
+  const { kind, roots = [] } = session.workspace;
+  const mustApply = kind === 'upload' || roots.some((root) => root.kind === 'upload');
   // Whoever asks for the answer alone gets it alone.
   const tell = show === 'none' ? terminal.err : terminal.out;
   tell(`\n${endingLines(task, terminal.style, { canContinue, mustApply })}`);

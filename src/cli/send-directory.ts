@@ -1,8 +1,10 @@
 /** Sends a directory to a server, as far as the server does not have it. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { MAX_DIRECTORY_LENGTH, type Workspace } from '../api/wire.ts';
+import { MAX_DIRECTORY_LENGTH, type RootInput, type Workspace } from '../api/wire.ts';
 import { type Client, isTransient, ProblemError } from './client.ts';
+import type { SentRoot } from './root-flags.ts';
+import { rememberOrigin } from './sent-origins.ts';
 import { lastSent, nameOf, readRecord, remember, type SentPlace } from './sent-record.ts';
 import { number } from './summary.ts';
 import { plural } from './tool-lines.ts';
@@ -54,6 +56,26 @@ export async function sendDirectory(options: SendOptions): Promise<string> {
   } finally {
     await files.close();
   }
+}
+
+/** What the server is told of each: directories are sent, one after the other. */
+export async function sendRoots(
+  client: Client,
+  roots: readonly SentRoot[],
+  options: Omit<SendOptions, 'client' | 'place'>,
+): Promise<Record<string, RootInput>> {
+  const sent: Record<string, RootInput> = {};
+  for (const { name, access, source } of roots) {
+    if ('kind' in source) {
+      sent[name] = source;
+      continue;
+    }
+    const tell = options.tell && ((line: string) => options.tell?.(`${name}: ${line}`));
+    const id = await sendDirectory({ ...options, tell, client, place: source });
+    rememberOrigin(source, id);
+    sent[name] = { kind: 'upload', id, access };
+  }
+  return sent;
 }
 
 /** What the server has still of what was sent before; undefined where nothing can build on it. */

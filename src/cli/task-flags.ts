@@ -28,6 +28,13 @@ export const taskFlags = {
       '(https://host/path#ref). The current directory where left out.',
     helpValue: 'empty|PATH|URL',
   }),
+  root: Flags.string({
+    description:
+      'A named root of a workspace of several, as --workspace names one; may be given several times. With :ro behind it agents cannot change it.',
+    helpValue: 'NAME=PATH|URL|empty[:ro]',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
   continue: Flags.boolean({ description: 'Go on with the last session of this directory.' }),
   session: Flags.string({
     description: 'Go on with this session: ses_…, its beginning, or "last".',

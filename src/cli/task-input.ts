@@ -1,12 +1,12 @@
 /** What `run` and `submit` are told, turned into a task. */
-import { realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type CreateTask, LimitsInput, MAX_PROMPT_BYTES, type Session, type Task } from '../api/wire.ts';
 import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
-import { readRef, readRepositoryUrl } from '../core/repository.ts';
 import type { Client } from './client.ts';
-import { sendDirectory } from './send-directory.ts';
+import { realDirectory, repositoryIn } from './named-place.ts';
+import { type RootPlace, readRoots, type SentRoot } from './root-flags.ts';
+import { sendDirectory, sendRoots } from './send-directory.ts';
 import { lastSent, rememberSession, type SentPlace } from './sent-record.ts';
 
 export interface TaskFlags {
@@ -16,6 +16,7 @@ export interface TaskFlags {
   readonly workspace?: string | undefined;
   readonly continue: boolean;
   readonly session?: string | undefined;
+  readonly root?: readonly string[] | undefined;
 }
 
 /** The prompt, from the argument or, for `-`, from `input`. Throws `UserError` where it is empty or too long. */
@@ -57,6 +58,8 @@ export interface TaskRequest {
   readonly sends?: SentPlace;
   /** To what that id means. */
   readonly session?: string;
+  /** Of a workspace of several: those that are directories here go first. */
+  readonly roots?: readonly SentRoot[];
 }
 
 /** What a person hears of what goes on before there is a task. */
@@ -84,6 +87,7 @@ export function readTask(
     ...(maxTokens !== undefined && { maxTokens }),
     ...(limits && { limits }),
   };
+  if (flags.root !== undefined) return { body, roots: rootsOf(flags, flags.root, { config, cwd }) };
   if (flags.session !== undefined) return { body, session: sessionOf(flags, flags.session) };
   if (flags.continue && flags.workspace === 'empty') {
     const message =
@@ -104,6 +108,15 @@ export function readTask(
   return sends ? { body, sends } : { body: { ...body, workspace: { kind: 'local', path: directory } } };
 }
 
+function rootsOf(flags: TaskFlags, given: readonly string[], place: RootPlace): readonly SentRoot[] {
+  const isAlone = !flags.continue && flags.session === undefined && flags.workspace === undefined;
+  if (isAlone) return readRoots(given, place);
+  throw new UserError(
+    'root_given',
+    '--root begins a session with a workspace of several roots: leave out --continue, --session and --workspace.',
+  );
+}
+
 function sessionOf(flags: TaskFlags, session: string): string {
   if (!flags.continue && flags.workspace === undefined) return session;
   throw new UserError(
@@ -120,13 +133,17 @@ export function placeOf({ url, dataDir }: Config, directory: string): SentPlace 
 /** Sends it, and the directory that it works on before. */
 export async function sendTask(
   client: Client,
-  { body, continues, sends, session }: TaskRequest,
+  { body, continues, sends, session, roots }: TaskRequest,
   options: SendTaskOptions,
 ): Promise<Task> {
   const { key } = options;
   if (session !== undefined) {
     const { findSession } = await import('./find.ts');
     return client.createTask({ ...body, sessionId: (await findSession(client, session)).id }, key);
+  }
+  if (roots !== undefined) {
+    const workspace = { kind: 'roots' as const, roots: await sendRoots(client, roots, options) };
+    return client.createTask({ ...body, workspace }, key);
   }
   if (sends === undefined) {
     const last = continues === undefined ? undefined : await lastSessionOf(client, continues);
@@ -175,26 +192,9 @@ function parseLimit(text: string): [string, number] {
   throw new UserError('limit_invalid', message);
 }
 
-/** `https://host/path`, `git@host:path`, with `#ref` behind it; undefined where it is something else. */
-function repositoryIn(
-  text: string | undefined,
-): Extract<CreateTask['workspace'], { kind: 'git' }> | undefined {
-  if (text === undefined || !/^([a-z][a-z+.-]*:\/\/|[\w.-]+@[\w.-]+:)/i.test(text)) return undefined;
-  const [, address = '', ref] = /^([^#]*)(?:#(.*))?$/s.exec(text) ?? [];
-  const { url } = readRepositoryUrl(address);
-  const named = readRef(ref);
-  return { kind: 'git', url, ...(named !== null && { ref: named }) };
-}
-
 /** Absolute and real. */
 function directoryOf(flags: TaskFlags, cwd: string): string {
-  const path = resolve(cwd, flags.workspace ?? '.');
-  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  if (isDirectory) return realpathSync(path);
-  throw new UserError(
-    'workspace_invalid',
-    `--workspace ${path} is not a directory: expected "empty", a directory or the URL of a repository.`,
-  );
+  return realDirectory(resolve(cwd, flags.workspace ?? '.'), '--workspace');
 }
 
 /** Sessions that `--continue` looks through, newest first. */

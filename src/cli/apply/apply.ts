@@ -47,7 +47,7 @@ function isTold({ path, before, after }: FileChange, changes: readonly FileChang
   );
 }
 
-function refusal(refused: readonly { readonly path: string; readonly reason: string }[]): UserError {
+export function refusal(refused: readonly { readonly path: string; readonly reason: string }[]): UserError {
   const lines = refused.slice(0, SHOWN).map(({ path, reason }) => `  ${shown(path)}: ${reason}`);
   const more = refused.length > SHOWN ? [`  … and ${refused.length - SHOWN} more`] : [];
   const sentence =

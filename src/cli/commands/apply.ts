@@ -19,7 +19,18 @@ export default class Apply extends CapybaraCommand {
     }),
   };
   static override flags = {
-    directory: Flags.string({ description: 'Where to apply it; this directory where left out.' }),
+    directory: Flags.string({
+      description:
+        'Where to apply it; this directory where left out. The roots of a session that has several go back to where they were sent from, or ' +
+        'into directories of their names in this one.',
+    }),
+    root: Flags.string({
+      description: 'Where the changes of one root go. May be given several times.',
+      helpValue: 'NAME=DIRECTORY',
+      multiple: true,
+      multipleNonGreedy: true,
+      exclusive: ['directory'],
+    }),
   };
 
   override async run(): Promise<void> {
@@ -36,6 +47,19 @@ export default class Apply extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
       const changes = readChanges(await client.changes(id));
+      if (workspace.roots !== undefined && flags.directory === undefined) {
+        const { applyToRoots, changesByRoot, placed } = await import('../apply/apply-roots.ts');
+        const options = { given: flags.root ?? [], dataDir: loaded.config.dataDir, cwd: process.cwd() };
+        const places = placed(changesByRoot(changes), workspace, options);
+        const applied = await applyToRoots(places);
+        const roots = Object.fromEntries(places.map(({ name, directory: to }) => [name, to]));
+        const where = places.map(({ name, directory: to }) => `${to} (${name})`).join(', ');
+        return this.answer(
+          flags,
+          { sessionId: id, roots, files: applied.changed, ...applied },
+          told(applied, where),
+        );
+      }
       checkDirectory({ workspace, directory });
       const applied = await applyChanges(changes, directory);
       this.answer(
