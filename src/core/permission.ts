@@ -25,7 +25,7 @@ export interface Rule {
  * - `opaque`: it runs or sets what its text does not show, so that no rule can allow it: `eval`, `PATH=…`, `$COMMAND`.
  * - `unparsed`: the shell's grammar does not take it.
  * - `file`: a file that is read or changed; `tool`: whose rules speak of it, where that is not the call's own tool (a redirection is a
- *   `write_file`).
+ *   `write_file`); `inRoot`: its path from the root that it is in, where the workspace has several.
  * - `whole`: a call that names neither.
  */
 export type CallPart =
@@ -33,7 +33,13 @@ export type CallPart =
   | { readonly kind: 'opaque' }
   | { readonly kind: 'unparsed' }
   | { readonly kind: 'whole' }
-  | { readonly kind: 'file'; readonly path: string; readonly isInside: boolean; readonly tool?: string };
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly isInside: boolean;
+      readonly tool?: string;
+      readonly inRoot?: string;
+    };
 
 export interface JudgedCall {
   readonly tool: string;
@@ -151,11 +157,21 @@ function matchRule(rule: Rule, { tool, part }: Subject): Match {
   }
   if (isAny) return 'certain';
   if (part.kind === 'whole') return 'possible';
-  if (part.kind === 'file') return matchGlob(pattern, part.path, { isPath: true });
+  if (part.kind === 'file') return matchFile({ ...rule, pattern }, part);
   // `git push *` means `git push` too.
   const patterns = pattern.endsWith(' *') ? [pattern, pattern.slice(0, -2)] : [pattern];
   const matches = patterns.map((each) => matchGlob(each, part.text));
   return (['certain', 'possible'] as const).find((match) => matches.includes(match)) ?? 'none';
+}
+
+/** What is forbidden in a project is so in each root; what is allowed is so only where the rule names the root. */
+function matchFile(
+  { pattern, decision }: Rule & { readonly pattern: string },
+  { path, inRoot }: Extract<CallPart, { kind: 'file' }>,
+): Match {
+  const match = matchGlob(pattern, path, { isPath: true });
+  if (match !== 'none' || inRoot === undefined || decision === 'allow') return match;
+  return matchGlob(pattern, inRoot, { isPath: true });
 }
 
 /** Where no rule says anything. */

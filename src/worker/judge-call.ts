@@ -14,7 +14,7 @@ import { loadShell, type ShellPart } from '../shell/command-parts.ts';
 import { isAlwaysAllowed } from '../store/rules.ts';
 import type { Tool } from '../tools/tool.ts';
 import { visible } from '../workspace/file-tree.ts';
-import { refusalAt } from '../workspace/named-roots.ts';
+import { refusalAt, rootAt } from '../workspace/named-roots.ts';
 import { type Workspace, WorkspacePathError } from '../workspace/workspace.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
@@ -182,7 +182,9 @@ type FilePart = Extract<CallPart, { kind: 'file' }>;
 async function filePart(path: string, workspace: Workspace): Promise<FilePart> {
   try {
     const real = await workspace.resolve(path);
-    return { kind: 'file', path: relative(workspace.root, real) || '.', isInside: true };
+    const root = rootAt(workspace, real);
+    const inRoot = root === undefined ? {} : { inRoot: relative(root.path, real) || '.' };
+    return { kind: 'file', path: relative(workspace.root, real) || '.', isInside: true, ...inRoot };
   } catch (error) {
     if (!(error instanceof WorkspacePathError)) throw error;
     return { kind: 'file', path, isInside: false };

@@ -375,6 +375,19 @@ describe('rules', () => {
     expect(parseRule(text, 'ask')).toBeUndefined();
   });
 
+  test('that ask or forbid hold in each of several roots; those that allow only where they name it', () => {
+    const part: CallPart = { ...inside('app/src/a'), inRoot: 'src/a' } as CallPart;
+    const judged = (text: string, mode: Mode = 'safe') =>
+      judge({ tool: 'edit_file', effect: 'external', parts: [part], confined: true, managed: true }, mode, {
+        rules: [rule(text)],
+      }).decision;
+    expect(judged('deny edit_file(src/**)')).toBe('deny');
+    expect(judged('deny edit_file(app/src/**)')).toBe('deny');
+    expect(judged('deny edit_file(lib/src/**)', 'auto')).toBe('allow');
+    expect(judged('allow edit_file(src/**)')).toBe('ask');
+    expect(judged('allow edit_file(app/src/**)')).toBe('allow');
+  });
+
   test('of one root of several are about its paths, and as wide as before about all else', () => {
     const under = (text: string) => rulesUnder('app', [rule(text)]).map(sayRule);
     expect(under('deny write_file(src/**)')).toEqual(['write_file(app/src/**)']);
