@@ -12,7 +12,7 @@ import { builtinTools } from '../tools/builtin.ts';
 import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
-import { checkLocalPath } from '../workspace/kinds.ts';
+import { checkBeside, checkLocalPath } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../workspace/uploads/limits.ts';
 import { openUploads } from '../workspace/uploads/uploads.ts';
@@ -61,7 +61,11 @@ export async function runApi(
 export async function checkTask(config: Config, { model, agent, workspace }: CreateTask): Promise<void> {
   const resolved = createModels(config.providers, { model: config.model }).resolve(model);
   agentsOf(config, []).resolve({ model: resolved.name, agent });
-  if (workspace?.kind === 'local') await checkLocalPath(workspace.path, { dataDir: config.dataDir });
+  if (workspace?.kind === 'local') {
+    const root = await checkLocalPath(workspace.path, config);
+    const beside = Object.entries(workspace.roots ?? {}).map(([name, { path }]) => ({ name, path }));
+    await checkBeside(root, beside, config);
+  }
   const sources = workspace?.kind === 'roots' ? Object.values(workspace.roots) : [workspace];
   for (const source of sources) {
     if (source?.kind !== 'git') continue;

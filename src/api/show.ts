@@ -1,7 +1,7 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
 import { type Part, type ResultPart, textOf } from '../core/entry.ts';
 import { type IdKind, toPublicId } from '../core/id.ts';
-import type { FoundSource, GitSource, NamedRoot, RootsSource } from '../core/workspace.ts';
+import type { Beside, FoundSource, GitSource, NamedRoot, Source } from '../core/workspace.ts';
 import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
 import type { EventRow } from '../store/views-events.ts';
@@ -108,10 +108,15 @@ export function showSession(row: SessionRow): Session {
 
 type ShownSource = Pick<Session['workspace'], 'repository' | 'roots'>;
 
-function showSource(source: GitSource | RootsSource): ShownSource {
+function showSource(source: Source): ShownSource {
+  if ('beside' in source) return { roots: source.beside.map(showBeside) };
   if (!('roots' in source)) return { repository: showRepository(source, source.found?.commit) };
   const { roots, found } = source;
   return { roots: roots.map((root) => showRoot(root, found?.commits[root.name])) };
+}
+
+function showBeside({ name, path }: Beside): SessionRoot {
+  return { name, access: 'read', kind: 'local', path };
 }
 
 function showRoot(root: NamedRoot, commit: FoundSource['commit'] | undefined): SessionRoot {

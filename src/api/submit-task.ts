@@ -5,14 +5,15 @@ import { isAbsolute, relative } from 'node:path';
 import { newId } from '../clock.ts';
 import { projectRules } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
-import type { ConfiguredRule } from '../core/permission.ts';
+import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
 import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
+import type { LocalSource } from '../core/workspace.ts';
 import type { Caller } from '../store/keys.ts';
 import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '../store/tasks.ts';
 import { readSessionFiles } from '../store/views-files.ts';
 import { findIdempotent } from '../store/views-tasks.ts';
-import { checkLocalPath } from '../workspace/kinds.ts';
+import { checkBeside, checkLocalPath } from '../workspace/kinds.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
@@ -104,7 +105,8 @@ async function rulesOfProject(
   if (rules != null) return rules;
   if (source && 'roots' in source) return rulesOfRoots(deps, source);
   if (kind === 'upload' && lineage && base) return uploadedRules(deps, { lineage, base });
-  return path == null ? [] : projectRules(path);
+  const own = path == null ? [] : projectRules(path);
+  return source && 'beside' in source ? [...own, ...rulesBeside(source)] : own;
 }
 
 function profileOf(
@@ -167,7 +169,7 @@ async function workspaceOf(
 ): Promise<NewWorkspace> {
   switch (asked.kind) {
     case 'local':
-      return { kind: 'local', path: await localPath(deps, asked.path) };
+      return localWorkspace(deps, asked);
     case 'git': {
       // Whether there is such a repository is for a worker to see: who waits for an answer here does not wait for another host.
       const { url } = checkRepository(asked.url, deps.repositories);
@@ -180,6 +182,23 @@ async function workspaceOf(
     case 'roots':
       return rootsWorkspace(deps, teamId, asked.roots);
   }
+}
+
+async function localWorkspace(
+  deps: ApiDeps,
+  { path, roots = {} }: Extract<NonNullable<CreateTask['workspace']>, { kind: 'local' }>,
+): Promise<NewWorkspace> {
+  const root = await localPath(deps, path);
+  const named = Object.entries(roots).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (named.length === 0) return { kind: 'local', path: root };
+  const allowed = named.map(async ([name, other]) => ({ name, path: await localPath(deps, other.path) }));
+  const beside = await checkBeside(root, await Promise.all(allowed), deps);
+  return { kind: 'local', path: root, source: { beside } };
+}
+
+/** Its files are named by their absolute paths. */
+function rulesBeside({ beside }: LocalSource): readonly ConfiguredRule[] {
+  return beside.flatMap(({ path }) => rulesUnder(path, projectRules(path)));
 }
 
 async function localPath({ allowLocal, dataDir }: ApiDeps, path: string): Promise<string> {

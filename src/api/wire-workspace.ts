@@ -29,18 +29,40 @@ export const RootInput = z
   .meta({ id: 'RootInput' });
 export type RootInput = z.infer<typeof RootInput>;
 
-const RootName = z.string().regex(ROOT_NAME_PATTERN, `expected a name of ${ROOT_NAME_RULE}`);
+const RootName = z.string().regex(ROOT_NAME_PATTERN);
+
+function byName<Value extends z.ZodType>(value: Value) {
+  const error = ({ code }: { readonly code: string }) =>
+    code === 'invalid_key' ? `expected a name of ${ROOT_NAME_RULE}` : undefined;
+  return z.record(RootName, value, { error });
+}
+
+const LocalRoot = z.strictObject({
+  path: z.string().min(1),
+  access: z
+    .literal('read', 'expected "read": of directories of the machine only the one at path can be worked on')
+    .default('read'),
+});
 
 export const WorkspaceInput = z
   .discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('local'), path: z.string().min(1) }),
+    z.strictObject({
+      kind: z.literal('local'),
+      path: z.string().min(1),
+      roots: byName(LocalRoot)
+        .refine((roots) => Object.keys(roots).length <= MAX_ROOTS, `expected at most ${MAX_ROOTS} roots`)
+        .optional()
+        .meta({
+          description:
+            'other directories of the machine, by names, which agents may read by their absolute paths',
+        }),
+    }),
     Git,
     Upload,
     Empty,
     z.strictObject({
       kind: z.literal('roots'),
-      roots: z
-        .record(RootName, RootInput)
+      roots: byName(RootInput)
         .refine((roots) => isCount(Object.keys(roots).length), `expected 1 to ${MAX_ROOTS} roots`)
         .meta({
           description: 'by their names: each is a directory of that name, and nothing is beside them',
@@ -62,9 +84,11 @@ const Repository = z.object({
 export const SessionRoot = z.object({
   name: z.string(),
   access,
-  kind: z.enum(['git', 'upload', 'empty']),
+  kind: z.enum(['local', 'git', 'upload', 'empty']),
   id: z.string().optional().meta({ description: 'of kind `upload`: what was sent' }),
-  path: z.string().optional().meta({ description: 'of kind `upload`: where its client says it comes from' }),
+  path: z.string().optional().meta({
+    description: 'a directory of the server; of kind `upload`, where its client says it comes from',
+  }),
   repository: Repository.optional().meta({ description: 'of kind `git`' }),
 });
 export type SessionRoot = z.infer<typeof SessionRoot>;
@@ -78,7 +102,10 @@ export const SessionWorkspace = z.object({
   repository: Repository.optional().meta({
     description: 'of kind `git`; `commit`: where it began, once it was cloned',
   }),
-  roots: z.array(SessionRoot).optional().meta({ description: 'of kind `roots`' }),
+  roots: z
+    .array(SessionRoot)
+    .optional()
+    .meta({ description: 'of kind `roots`, and of `local` what may be read' }),
 });
 
 export const UploadQuery = z.strictObject({

@@ -48,12 +48,11 @@ export function sessionText(session: Session, tasks: readonly Task[]): string {
 }
 
 function placesOf(workspace: Session['workspace']): [string, string][] {
-  const { roots } = workspace;
-  if (roots === undefined) return [['workspace', placeOf(workspace)]];
+  const { roots = [] } = workspace;
   const ofRoots = roots.map((root): [string, string] => {
     return ['root', `${root.name}=${placeOf(root)}${root.access === 'read' ? ':ro' : ''}`];
   });
-  return [['workspace', 'roots'], ...ofRoots];
+  return [['workspace', placeOf(workspace)], ...ofRoots];
 }
 
 /** As `--workspace` takes it, and `--root`. */

@@ -40,6 +40,21 @@ export function readRoots(given: readonly string[], place: RootPlace): readonly 
   return roots;
 }
 
+/** Those that may be read beside a directory that is worked on itself. */
+export function readBeside(
+  path: string,
+  roots: readonly SentRoot[],
+): Record<string, { readonly path: string; readonly access: 'read' }> {
+  const beside = roots.map(({ name, access, source }) => {
+    if (access === 'read' && 'directory' in source) return { name, directory: source.directory };
+    throw invalid(
+      `--root ${name} beside --workspace ${path}: expected a directory that is only read, ${name}=PATH:ro.`,
+    );
+  });
+  checkApart([{ name: 'workspace', directory: path }, ...beside]);
+  return Object.fromEntries(beside.map(({ name, directory }) => [name, { path: directory, access: 'read' }]));
+}
+
 function readRoot(text: string, { config, cwd }: RootPlace): SentRoot {
   const { name, value } = namedValue(text);
   const access = value.endsWith(READ_ONLY) ? 'read' : 'write';

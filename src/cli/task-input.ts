@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Client } from './client.ts';
 import { realDirectory, repositoryIn } from './named-place.ts';
-import { type RootPlace, readRoots, type SentRoot } from './root-flags.ts';
+import { type RootPlace, readBeside, readRoots, type SentRoot } from './root-flags.ts';
 import { sendDirectory, sendRoots } from './send-directory.ts';
 import { lastSent, rememberSession, type SentPlace } from './sent-record.ts';
 
@@ -87,7 +87,7 @@ export function readTask(
     ...(maxTokens !== undefined && { maxTokens }),
     ...(limits && { limits }),
   };
-  if (flags.root !== undefined) return { body, roots: rootsOf(flags, flags.root, { config, cwd }) };
+  if (flags.root !== undefined) return withRoots(body, flags.root, { flags, config, cwd });
   if (flags.session !== undefined) return { body, session: sessionOf(flags, flags.session) };
   if (flags.continue && flags.workspace === 'empty') {
     const message =
@@ -108,12 +108,30 @@ export function readTask(
   return sends ? { body, sends } : { body: { ...body, workspace: { kind: 'local', path: directory } } };
 }
 
-function rootsOf(flags: TaskFlags, given: readonly string[], place: RootPlace): readonly SentRoot[] {
-  const isAlone = !flags.continue && flags.session === undefined && flags.workspace === undefined;
-  if (isAlone) return readRoots(given, place);
+/** Copies of the roots; or, with a directory that is worked on itself, what may be read beside it. */
+function withRoots(
+  body: CreateTask,
+  given: readonly string[],
+  { flags, config, cwd }: RootPlace & { readonly flags: TaskFlags },
+): TaskRequest {
+  if (flags.continue || flags.session !== undefined)
+    throw new UserError(
+      'root_given',
+      '--root begins a session with a workspace of its own: leave out --continue and --session.',
+    );
+  const roots = readRoots(given, { config, cwd });
+  if (flags.workspace === undefined) return { body, roots };
+  if (
+    config.url === undefined &&
+    flags.workspace !== 'empty' &&
+    repositoryIn(flags.workspace) === undefined
+  ) {
+    const path = directoryOf(flags, cwd);
+    return { body: { ...body, workspace: { kind: 'local', path, roots: readBeside(path, roots) } } };
+  }
   throw new UserError(
     'root_given',
-    '--root begins a session with a workspace of several roots: leave out --continue, --session and --workspace.',
+    '--workspace with --root names a directory that the embedded Capybara works on itself: leave it out, and name each root, such as --root app=.',
   );
 }
 

@@ -30,6 +30,20 @@ export interface UploadSource {
   readonly directory: string;
 }
 
+/** Of a `local` workspace: other directories of the machine, which agents may read. */
+export interface LocalSource {
+  readonly beside: readonly Beside[];
+}
+
+export interface Beside {
+  readonly name: string;
+  /** Absolute and real. */
+  readonly path: string;
+}
+
+/** What is stored of where files come from. */
+export type Source = GitSource | RootsSource | LocalSource;
+
 /** Of a `roots` workspace: one directory, with a directory in it for each root, and nothing beside them. */
 export interface RootsSource {
   /** In the order of their names. */

@@ -1,7 +1,7 @@
 /** The transitions of a task that its people start. Ids are UUIDs, minted by the caller, so that each may be repeated. */
 import type { TextPart } from '../core/entry.ts';
 import type { Profile } from '../core/profile.ts';
-import type { GitSource, RootsSource, UploadSource, WorkspaceKind } from '../core/workspace.ts';
+import type { Source, UploadSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 import type { Wake } from './turns.ts';
 
@@ -32,7 +32,7 @@ export type TaskSession =
         readonly id: string;
         readonly kind: WorkspaceKind;
         readonly path: string | null;
-        readonly source?: GitSource | UploadSource | RootsSource;
+        readonly source?: Source | UploadSource;
         /** The snapshot that it begins with, and whose tree of forks that belongs to; left out: nothing yet, a tree of its own. */
         readonly base?: string;
         readonly lineage?: string;

@@ -16,7 +16,7 @@ import type {
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
 import type { TaskEnd } from '../core/turn.ts';
-import type { FoundRoots, FoundSource, GitSource, RootsSource, WorkspaceKind } from '../core/workspace.ts';
+import type { FoundRoots, FoundSource, Source, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 
 /** A turn's wake-up, to be added to the queue after the commit. */
@@ -65,8 +65,8 @@ export interface WorkspaceRow {
   readonly id: string;
   readonly kind: WorkspaceKind;
   readonly path: string | null;
-  /** Of `git` and `roots`. */
-  readonly source: GitSource | RootsSource | null;
+  /** Not of `upload`. */
+  readonly source: Source | null;
   /** Names the tree of forks that its snapshots belong to. */
   readonly lineage: string;
   /** The snapshot the session began with; null: there was nothing, or nothing was recorded yet. */

@@ -1,7 +1,7 @@
 /** Sessions, their logs and their tool calls as the API shows them. */
 import type { Part, ResultPart } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
-import type { GitSource, RootsSource, WorkspaceKind } from '../core/workspace.ts';
+import type { Source, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 import { type LogPart, readLogParts } from './session-log.ts';
 import { cut, type Rows } from './views.ts';
@@ -15,7 +15,7 @@ export interface SessionRow {
   readonly workspaceKind: WorkspaceKind;
   /** Of an `upload` workspace: where its client says that it was sent from. */
   readonly workspacePath: string | null;
-  readonly workspaceSource: GitSource | RootsSource | null;
+  readonly workspaceSource: Source | null;
   readonly createdAt: Date;
   readonly archivedAt: Date | null;
   /** Of a fork: the session that its log begins with, up to position `forkedAt`. */
@@ -60,7 +60,7 @@ export async function readSessions(
   const rows = await db.sql<SessionRow & Record<string, unknown>>`
     SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
            coalesce(w.path, CASE w.kind WHEN 'upload' THEN w.source->>'directory' END) AS "workspacePath",
-           CASE WHEN w.kind IN ('git', 'roots') THEN w.source END AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
+           CASE WHEN w.kind <> 'upload' THEN w.source END AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
            s.forked_from AS "forkedFrom", s.forked_at AS "forkedAt",
            CASE WHEN t.status = 'running' AND u.answer_position IS NOT NULL THEN 'executing'
                 WHEN t.status = 'running' THEN 'thinking'

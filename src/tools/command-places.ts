@@ -7,7 +7,7 @@ export type CommandPlaces = Omit<Command, 'script' | 'timeoutMs' | 'onOutput'>;
 
 /** Where a command of an agent runs: in the root, which it may change, as who works there. Of several roots it may change some. */
 export async function commandPlaces(workspace: Workspace, sandbox: Sandbox): Promise<CommandPlaces> {
-  const { root, shown, scratch, roots } = workspace.whole ?? workspace;
+  const { root, shown, scratch, roots, beside = [] } = workspace.whole ?? workspace;
   // A shell shows where it is by the name that it is given, if that leads there.
   const link = shown === root ? {} : { link: { path: shown, to: root } };
   const gitSettings = await identityOf(workspace, sandbox);
@@ -17,14 +17,15 @@ export async function commandPlaces(workspace: Workspace, sandbox: Sandbox): Pro
     return { ...places, writable, around: root };
   }
   const held = workspace.kind === 'local' && sandbox.confined ? heldFor(root) : NOTHING_HELD;
-  const { readable, absent } = held;
-  return { ...places, writable: [root, ...held.writable], readable, absent };
+  const readable = [...held.readable, ...beside.map(({ path }) => path)];
+  return { ...places, writable: [root, ...held.writable], readable, absent: held.absent };
 }
 
 /** The same, for a command that is only to look. */
 export async function lookingPlaces(workspace: Workspace, sandbox: Sandbox): Promise<CommandPlaces> {
   const { around: _, ...places } = await commandPlaces(workspace, sandbox);
-  return { ...places, writable: [], readable: [(workspace.whole ?? workspace).root], absent: [] };
+  const { root, beside = [] } = workspace.whole ?? workspace;
+  return { ...places, writable: [], readable: [root, ...beside.map(({ path }) => path)], absent: [] };
 }
 
 const NOTHING_HELD: HeldFiles = { writable: [], readable: [], absent: [] };

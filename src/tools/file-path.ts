@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { visible } from '../workspace/file-tree.ts';
-import { refusalAt } from '../workspace/named-roots.ts';
+import { holderOf, refusalAt } from '../workspace/named-roots.ts';
 import type { NamedFile } from '../workspace/text-file.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 
@@ -12,7 +12,6 @@ export const filePath = z
 
 /** The file a model means. Throws `WorkspacePathError` where it is outside the workspace. */
 export async function findFile(workspace: Workspace, path: string): Promise<NamedFile> {
-  const { root } = workspace;
   const real = await workspace.resolve(path);
-  return { root, path: real, shown: visible(path), refusal: refusalAt(workspace, real) };
+  return { root: holderOf(workspace, real), path: real, shown: visible(path), refusal: refusalAt(workspace, real) };
 }

@@ -4,6 +4,7 @@ import { lstat, opendir, readlink } from 'node:fs/promises';
 import { z } from 'zod';
 import { visible } from '../workspace/file-tree.ts';
 import { holdDirectory } from '../workspace/held-directories.ts';
+import { holderOf } from '../workspace/named-roots.ts';
 import { systemPath } from '../workspace/snapshots/byte-path.ts';
 import type { OpenDirectory } from '../workspace/snapshots/open-directory.ts';
 import { FileError, type Place } from '../workspace/text-file.ts';
@@ -34,7 +35,7 @@ export const listDirTool = defineTool({
 async function held(workspace: Workspace, path: string): Promise<OpenDirectory> {
   const real = await workspace.resolve(path);
   try {
-    return holdDirectory({ root: workspace.root, path: real });
+    return holdDirectory({ root: holderOf(workspace, real), path: real });
   } catch (error) {
     throw unreadable(error as NodeJS.ErrnoException, visible(path));
   }

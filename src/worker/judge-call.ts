@@ -1,5 +1,5 @@
 /** Judges the calls of an answer: finds out what each names, which takes the workspace and a parser, and asks core. */
-import { join, relative } from 'node:path';
+import { isAbsolute, relative, resolve } from 'node:path';
 import type { Effect } from '../core/entry.ts';
 import {
   type Always,
@@ -15,6 +15,7 @@ import { isAlwaysAllowed } from '../store/rules.ts';
 import type { Tool } from '../tools/tool.ts';
 import { visible } from '../workspace/file-tree.ts';
 import { refusalAt, rootAt } from '../workspace/named-roots.ts';
+import { isWithin } from '../workspace/paths.ts';
 import { type Workspace, WorkspacePathError } from '../workspace/workspace.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
@@ -85,7 +86,7 @@ function refusedIn(parts: readonly CallPart[], workspace: Workspace): string | u
   for (const part of parts) {
     const refusal =
       part.kind === 'file' && part.isInside
-        ? refusalAt(workspace, join(workspace.root, part.path))
+        ? refusalAt(workspace, resolve(workspace.root, part.path))
         : undefined;
     if (refusal !== undefined)
       return `'${visible(part.kind === 'file' ? part.path : '')}' cannot be changed: ${refusal}.`;
@@ -160,7 +161,7 @@ export async function pathsNamed(
   const args = tool && argumentsOf(tool, text);
   const paths = tool && args && pathsOf({ tool, args });
   const parts = await Promise.all((paths ?? []).map((path) => filePart(path, workspace)));
-  return parts.flatMap(({ path, isInside }) => (isInside && path !== '.' ? [path] : []));
+  return parts.flatMap(({ path, isInside }) => (isInside && path !== '.' && !isAbsolute(path) ? [path] : []));
 }
 
 let shellLoaded: ReturnType<typeof loadShell> | undefined;
@@ -182,6 +183,8 @@ type FilePart = Extract<CallPart, { kind: 'file' }>;
 async function filePart(path: string, workspace: Workspace): Promise<FilePart> {
   try {
     const real = await workspace.resolve(path);
+    const isBeside = workspace.beside?.some(({ path: other }) => isWithin(other, real));
+    if (isBeside) return { kind: 'file', path: real, isInside: true };
     const root = rootAt(workspace, real);
     const inRoot = root === undefined ? {} : { inRoot: relative(root.path, real) || '.' };
     return { kind: 'file', path: relative(workspace.root, real) || '.', isInside: true, ...inRoot };

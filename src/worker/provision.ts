@@ -104,8 +104,8 @@ async function rulesIn(directory: string): Promise<readonly ConfiguredRule[]> {
 export async function provision(shell: Shell, run: Run): Promise<Progress> {
   const { workspace } = run.turn;
   const { kind, head, source, lineage } = workspace;
-  const begins = kind === 'git' || kind === 'roots';
-  if (!begins || source === null || head !== null || run.stopped !== undefined) return 'go_on';
+  if (source === null || 'beside' in source || kind === 'empty' || head !== null || run.stopped !== undefined)
+    return 'go_on';
   const { teamId, rootId } = run.turn;
   const begun = await orFailure(shell.provision({ teamId, lineage, source, signal: run.signal }), run);
   if (begun === 'stopped') return 'go_on';

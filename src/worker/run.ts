@@ -2,7 +2,7 @@
 import type { Entry, NewEntry } from '../core/entry.ts';
 import { narrowed, type Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
-import type { FoundRoots, FoundSource, GitSource, RootsSource } from '../core/workspace.ts';
+import type { FoundRoots, FoundSource, Source } from '../core/workspace.ts';
 import type { BackgroundProcesses } from '../sandbox/background.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer, Wake } from '../store/turns.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
@@ -32,6 +32,10 @@ export interface RunState {
   readonly calls: readonly Call[];
   /** The session's commands that go on in the background. */
   readonly background: BackgroundProcesses;
+}
+
+function foundIn({ workspace: { source } }: ClaimedTurn): FoundSource | FoundRoots | undefined {
+  return source !== null && 'found' in source ? source.found : undefined;
 }
 
 export class Run {
@@ -70,7 +74,7 @@ export class Run {
     this.unbroken = state.unbroken;
     this.#turn = state.turn;
     this.held = { turnId: state.turn.id, attemptId: state.turn.attemptId };
-    this.#profile = narrowed(state.profile, state.turn.workspace.source?.found?.rules ?? []);
+    this.#profile = narrowed(state.profile, foundIn(state.turn)?.rules ?? []);
     this.background = state.background;
     this.answerPosition = state.turn.answerPosition;
     this.#entries = state.entries;
@@ -90,7 +94,7 @@ export class Run {
   /** A commit says what the files of the workspace are to begin with. */
   provisioned({ snapshot, found }: Provisioned): void {
     const { workspace } = this.#turn;
-    const source = workspace.source && ({ ...workspace.source, found } as GitSource | RootsSource);
+    const source = workspace.source && ({ ...workspace.source, found } as Source);
     this.#turn = {
       ...{ ...this.#turn, retries: 0, takeovers: 0 },
       workspace: { ...workspace, source, base: workspace.base ?? snapshot, head: snapshot },

@@ -4,7 +4,7 @@
  */
 import { chmod, lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { GitSource, RootsSource } from '../core/workspace.ts';
+import type { Source } from '../core/workspace.ts';
 import { History, NOTHING, type Recorded, remove } from './history.ts';
 import { directoryOf, openLocal, scratchOf, type WorkspaceHost } from './kinds.ts';
 import { rootsIn } from './named-roots.ts';
@@ -23,8 +23,8 @@ export interface CheckoutRow {
   readonly lineage: string;
   /** The newest recorded snapshot; null: there is none. */
   readonly head: string | null;
-  /** Says the roots of a workspace that has several. */
-  readonly source?: GitSource | RootsSource | null;
+  /** Says the roots of a workspace that has several, and what may be read beside a `local` one. */
+  readonly source?: Source | null;
 }
 
 /** A workspace in hand: nobody else changes its files until `release`. */
@@ -149,7 +149,7 @@ class ManagedCheckout implements Checkout {
   }
 
   resolve(path: string): Promise<string> {
-    return resolveInside(this.root, path, this.shown);
+    return resolveInside(this.root, path, { shown: this.shown });
   }
 
   isAt(head: string | null): boolean {

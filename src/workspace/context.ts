@@ -2,6 +2,7 @@ import { messageOf } from '../core/errors.ts';
 import { untrusted } from '../core/untrusted.ts';
 import { fileTree, type TreeLimits, visible } from './file-tree.ts';
 import type { GitOptions } from './git-command.ts';
+import { holderOf } from './named-roots.ts';
 import { FileError, readStart } from './text-file.ts';
 import { versionControl } from './version-control.ts';
 import type { Workspace } from './workspace.ts';
@@ -51,7 +52,10 @@ async function readable(text: Promise<string>): Promise<string> {
 /** Of each root, where there are several: also whether it may be changed. */
 async function controlLines(workspace: Workspace, git: GitOptions | undefined): Promise<readonly string[]> {
   const { roots, kind } = workspace;
-  if (roots === undefined) return [`Version control: ${await readable(versionControl(workspace, git))}`];
+  if (roots === undefined) {
+    const own = `Version control: ${await readable(versionControl(workspace, git))}`;
+    return [own, ...(await besideLines(workspace, git))];
+  }
   const lines = roots.map(async ({ name, path, access }) => {
     const control = await readable(versionControl({ root: path, kind }, git));
     return `- ${name}/: ${access === 'write' ? 'writable' : 'read-only'}; version control: ${control}`;
@@ -62,13 +66,30 @@ async function controlLines(workspace: Workspace, git: GitOptions | undefined): 
   ];
 }
 
+async function besideLines(
+  { beside = [], kind }: Workspace,
+  git: GitOptions | undefined,
+): Promise<readonly string[]> {
+  if (beside.length === 0) return [];
+  const lines = beside.map(async ({ name, path }) => {
+    const control = await readable(versionControl({ root: path, kind }, git));
+    return `- ${name}: ${visible(path)}; version control: ${control}`;
+  });
+  return [
+    'Other directories, which may only be read, by their absolute paths:',
+    ...(await Promise.all(lines)),
+  ];
+}
+
 interface Instructions {
   readonly name: string;
   readonly text: string;
 }
 
 async function projectInstructions(workspace: Workspace): Promise<readonly Instructions[]> {
-  const directories = workspace.roots?.map(({ name }) => `${name}/`) ?? [''];
+  const { roots, beside = [] } = workspace;
+  const others = beside.map(({ path }) => `${path}/`);
+  const directories = roots?.map(({ name }) => `${name}/`) ?? ['', ...others];
   const found = await Promise.all(
     directories.map(async (directory) => {
       const name = `${directory}AGENTS.md`;
@@ -81,7 +102,8 @@ async function projectInstructions(workspace: Workspace): Promise<readonly Instr
 
 async function instructionsIn(workspace: Workspace, name: string): Promise<string | undefined> {
   try {
-    const file = { root: workspace.root, path: await workspace.resolve(name), shown: name };
+    const path = await workspace.resolve(name);
+    const file = { root: holderOf(workspace, path), path, shown: name };
     const { bytes, more } = await readStart(file, INSTRUCTIONS_LIMIT_BYTES);
     if (bytes.includes(0)) return `(${name} is not a text file)`;
     const text = new TextDecoder().decode(bytes, { stream: more }).trimEnd();

@@ -2,6 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { messageOf, UserError } from '../core/errors.ts';
+import type { Beside, Source } from '../core/workspace.ts';
 import { isWithin, resolveInside } from './paths.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -26,12 +27,50 @@ const HOMES = ['/home', '/Users'];
 
 /** Opens a directory of this machine. Throws `UserError` (`bad_workspace`) where it cannot be used. */
 export async function openLocal(
-  row: { readonly id: string; readonly path: string | null },
+  row: { readonly id: string; readonly path: string | null; readonly source?: Source | null },
   host: WorkspaceHost,
 ): Promise<Workspace> {
   const root = await checkLocalPath(row.path ?? '', host);
-  const resolve = (path: string) => resolveInside(root, path);
-  return { id: row.id, kind: 'local', root, shown: root, scratch: scratchOf(row.id, host), resolve };
+  const { source } = row;
+  const beside = source && 'beside' in source ? await checkBeside(root, source.beside, host) : undefined;
+  const also = beside?.map(({ path }) => path);
+  refuseMoved(beside, source);
+  const resolve = (path: string) => resolveInside(root, path, { also });
+  return { id: row.id, kind: 'local', root, shown: root, scratch: scratchOf(row.id, host), beside, resolve };
+}
+
+/** Their real paths. Throws `UserError` (`bad_workspace`) where one cannot be used, or does not lie apart from the others. */
+export async function checkBeside(
+  root: string,
+  beside: readonly Beside[],
+  host: WorkspaceHost,
+): Promise<readonly Beside[]> {
+  const found = await Promise.all(
+    beside.map(async ({ name, path }) => ({ name, path: await checkLocalPath(path, host) })),
+  );
+  const all = [{ name: 'workspace', path: root }, ...found];
+  for (const [index, one] of all.entries()) {
+    const other = all
+      .slice(index + 1)
+      .find(({ path }) => isWithin(one.path, path) || isWithin(path, one.path));
+    if (other === undefined) continue;
+    throw bad(
+      `The directories ${one.path} and ${other.path} (${other.name}) overlap; name directories that lie apart.`,
+    );
+  }
+  return found;
+}
+
+/** What was allowed is what was looked at when the session began. */
+function refuseMoved(found: readonly Beside[] = [], source: Source | null | undefined): void {
+  const recorded = source && 'beside' in source ? source.beside : [];
+  for (const [index, { name, path }] of recorded.entries()) {
+    const now = found[index]?.path;
+    if (now !== path)
+      throw bad(
+        `The directory ${name} was ${path} when the session began, and leads to ${now} now; put it back.`,
+      );
+  }
 }
 
 /** Where commands keep what is no part of the work. */

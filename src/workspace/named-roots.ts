@@ -1,7 +1,7 @@
 /** A workspace of several named roots: a directory with a directory for each, and nothing beside them. */
 import { join, relative, sep } from 'node:path';
 import type { Access } from '../core/workspace.ts';
-import { resolveInside } from './paths.ts';
+import { isWithin, resolveInside } from './paths.ts';
 import type { Root, Workspace } from './workspace.ts';
 
 export function rootsIn(directory: string, roots: readonly Pick<Root, 'name' | 'access'>[]): readonly Root[] {
@@ -17,9 +17,16 @@ export function rootAt(
   return roots.find(({ name }) => name === first);
 }
 
+/** The directory that an absolute and real path of the workspace lies in: its root, or one beside that. */
+export function holderOf({ root, beside = [] }: Pick<Workspace, 'root' | 'beside'>, path: string): string {
+  return beside.find((each) => isWithin(each.path, path))?.path ?? root;
+}
+
 /** Why nothing may be written at an absolute and real path; undefined where it may. */
 export function refusalAt(workspace: RootsOf, path: string): string | undefined {
-  const { root, roots } = workspace.whole ?? workspace;
+  const { root, roots, beside = [] } = workspace.whole ?? workspace;
+  const other = beside.find((each) => isWithin(each.path, path));
+  if (other !== undefined) return `the directory ${other.name} (${other.path}) may only be read`;
   if (roots === undefined) return undefined;
   const at = rootAt({ root, roots }, path);
   if (at === undefined)
@@ -27,7 +34,7 @@ export function refusalAt(workspace: RootsOf, path: string): string | undefined 
   return at.access === 'read' ? `the root ${at.name} is read-only: ${sayRoots(roots)}` : undefined;
 }
 
-type RootsOf = Pick<Workspace, 'root' | 'roots' | 'whole'>;
+type RootsOf = Pick<Workspace, 'root' | 'roots' | 'beside' | 'whole'>;
 
 /** `writable are app and lib, read-only is docs`. */
 export function sayRoots(roots: readonly Pick<Root, 'name' | 'access'>[]): string {
@@ -42,10 +49,10 @@ function are(names: readonly string[]): string {
   return names.length === 1 ? `is ${last}` : `are ${names.slice(0, -1).join(', ')} and ${last}`;
 }
 
-/** One root of several as a workspace: what paths begin at, while commands are confined as in the whole. */
-export function oneRoot(whole: Workspace, { name, path }: Root): Workspace {
-  const shown = join(whole.shown, name);
+/** One root of several, or a directory beside the root, as a workspace: what paths begin at, while commands are confined as in the whole. */
+export function oneRoot(whole: Workspace, { name, path }: Pick<Root, 'name' | 'path'>): Workspace {
+  const shown = whole.roots === undefined ? path : join(whole.shown, name);
   const { id, kind, scratch } = whole;
-  const resolve = (asked: string) => resolveInside(path, asked, shown);
+  const resolve = (asked: string) => resolveInside(path, asked, { shown });
   return { id, kind, scratch, whole, shown, root: path, resolve };
 }

@@ -6,14 +6,25 @@ import { WorkspacePathError } from './workspace.ts';
 /** As many symlinks as Linux follows before it answers ELOOP. */
 const MAX_SYMLINKS = 40;
 
+export interface ResolveOptions {
+  /** Another name of the root, wherever that may lead just now. */
+  readonly shown?: string;
+  /** Other directories in which it may lie, real. */
+  readonly also?: readonly string[] | undefined;
+}
+
 /**
  * The real path that `path` means for the kernel, from `root` (itself real) where it is relative. Parts that do not exist
  * stay as they are written, so a file that is to be created has a path too.
  *
  * It walks by hand because `realpath` gives up at the first part that is missing: a dangling symlink that points out of the
- * root would pass for a new file in it. `shown` is another name of the root, wherever that may lead just now.
+ * root would pass for a new file in it.
  */
-export async function resolveInside(root: string, path: string, shown = root): Promise<string> {
+export async function resolveInside(
+  root: string,
+  path: string,
+  { shown = root, also = [] }: ResolveOptions = {},
+): Promise<string> {
   if (path.includes('\0')) throw new WorkspacePathError('The path contains a NUL character.');
   const meant = (text: string) => (isWithin(shown, text) ? root + text.slice(shown.length) : text);
   const pending = meant(path).split(sep).reverse();
@@ -36,7 +47,7 @@ export async function resolveInside(root: string, path: string, shown = root): P
     if (isAbsolute(target)) current = sep;
     pending.push(...meant(target).split(sep).reverse());
   }
-  if (!isWithin(root, current)) {
+  if (![root, ...also].some((directory) => isWithin(directory, current))) {
     throw new WorkspacePathError(`'${path}' is outside the workspace ${shown}; use a path inside it.`);
   }
   return current;

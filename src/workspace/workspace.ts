@@ -1,4 +1,4 @@
-import type { Access, WorkspaceKind } from '../core/workspace.ts';
+import type { Access, Beside, WorkspaceKind } from '../core/workspace.ts';
 
 /**
  * The files a session works on. Kinds differ in where the files come from; tools see only this.
@@ -14,11 +14,13 @@ export interface Workspace {
   readonly scratch: string;
   /** Of a workspace of several named roots: directories of `root`, beside which nothing is. */
   readonly roots?: readonly Root[] | undefined;
-  /** Where this is one of those roots alone: the workspace that it is of. */
+  /** Other directories, which may be read: they are part of no snapshot. */
+  readonly beside?: readonly Beside[] | undefined;
+  /** Where this is one of those roots or directories alone: the workspace that it is of. */
   readonly whole?: Workspace;
   /**
    * The absolute path that `path` (absolute, or relative to the root) means, symlinks resolved as far as they exist.
-   * Throws `WorkspacePathError` where it leaves the root.
+   * Throws `WorkspacePathError` where it leaves the root, and what may be read beside it.
    */
   resolve(path: string): Promise<string>;
 }

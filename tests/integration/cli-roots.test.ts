@@ -43,12 +43,17 @@ beforeAll(async () => {
     [say('Done.'), COUNTS],
   ];
   model = await startScriptedModel({
-    script: byPrompt({
-      change: steps(CHANGE),
-      append: steps('echo agent >> app/plain.txt; echo agent >> lib/inner/file.txt'),
-      breach: steps('D=docs; echo x > $D/guide.md; echo fine > app/fine'),
-      look: [[say('Seen.'), COUNTS]],
-    }),
+    script: (request) => {
+      const [, docs] = /^read (\S+)$/m.exec(request.messages.map(({ text }) => text).join('\n')) ?? [];
+      const read = docs === undefined ? {} : { [`read ${docs}`]: steps(`cat ${docs}/guide.md > guide-copy`) };
+      return byPrompt({
+        ...read,
+        change: steps(CHANGE),
+        append: steps('echo agent >> app/plain.txt; echo agent >> lib/inner/file.txt'),
+        breach: steps('D=docs; echo x > $D/guide.md; echo fine > app/fine'),
+        look: [[say('Seen.'), COUNTS]],
+      })(request);
+    },
   });
   const server = {
     DATABASE_URL: database.url,
@@ -191,6 +196,17 @@ test('the embedded Capybara works on copies too, and each comes back', async () 
   expect(await own.run(['apply', 'last'], { cwd: place.path })).toMatchObject({ code: 0, stderr: '' });
   expect(readFileSync(join(work.app, 'plain.txt'), 'utf8')).toBe('one\nagent\n');
   expect(readFileSync(join(work.lib, 'inner', 'file.txt'), 'utf8')).toBe('inner\nagent\n');
+
+  const beside = ['--workspace', '.', '--root', `docs=${work.docs}:ro`];
+  const itself = await own.run(['run', `read ${work.docs}`, '--mode', 'auto', ...beside], { cwd: work.app });
+  expect(itself).toMatchObject({ code: 0, stderr: '' });
+  expect(readFileSync(join(work.app, 'guide-copy'), 'utf8')).toBe('guide\n');
+  const shown = (await own.run(['sessions', 'show', 'last'])).stdout;
+  expect(shown).toMatch(new RegExp(`workspace +${work.app}\\nroot +docs=${work.docs}:ro\\n`));
+  for (const wrong of [`lib=${work.lib}`, 'lib=empty:ro', `inner=${join(work.app, 'src')}:ro`]) {
+    const refused = await own.run(['run', 'look', '--workspace', '.', '--root', wrong], { cwd: work.app });
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+  }
 });
 
 test('what is no root is told before anything is sent', async () => {
@@ -210,8 +226,14 @@ test('what is no root is told before anything is sent', async () => {
       'overlap: name directories that lie apart.',
     ],
     [many, `--root is given ${MAX_ROOTS + 1} times: expected at most ${MAX_ROOTS} roots.`],
-    [['--root', 'a=.', '--continue'], '--root begins a session with a workspace of several roots'],
-    [['--root', 'a=.', '--workspace', 'empty'], '--root begins a session with a workspace of several roots'],
+    [
+      ['--root', 'a=.', '--continue'],
+      '--root begins a session with a workspace of its own: leave out --continue and --session.',
+    ],
+    [
+      ['--root', 'a=.', '--workspace', '.'],
+      '--workspace with --root names a directory that the embedded Capybara works on itself',
+    ],
     [['--root', 'a=/etc'], 'The workspace /etc is a system directory'],
   ];
   for (const [flags, sentence] of wrong) {

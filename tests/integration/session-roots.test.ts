@@ -1,15 +1,25 @@
 /** Workspaces of several roots over the API: asked for, shown, forked, taken back and merged. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createApi } from '../../src/api/app.ts';
+import { listen } from '../../src/api/server.ts';
 import { PACK_MEDIA, Session } from '../../src/api/wire.ts';
 import { MAX_ROOT_NAME_LENGTH, MAX_ROOTS } from '../../src/core/workspace.ts';
 import { findBrokenInvariants } from '../../src/store/invariants.ts';
 import { readDirectory } from '../../src/workspace/uploads/sent-directory.ts';
 import { bareOf, commit, git } from '../support/git-server.ts';
 import { call, say } from '../support/scripted-model/scripted-model.ts';
-import { uuid } from './api-harness.ts';
+import { askerOf, uuid } from './api-harness.ts';
 import { openShop, SHOP_TIMEOUT_MS, type Shop, write } from './session-harness.ts';
 
 vi.setConfig({ testTimeout: SHOP_TIMEOUT_MS, hookTimeout: SHOP_TIMEOUT_MS });
@@ -142,7 +152,10 @@ describe('a workspace of several roots', () => {
       const roots = `{${JSON.stringify(name)}: {"kind": "empty"}}`;
       const raw = `{"prompt": "Do it.", "workspace": {"kind": "roots", "roots": ${roots}}}`;
       const headers = { 'content-type': 'application/json' };
-      expect(await it.ask('POST', '/v1/tasks', { raw, headers })).toMatchObject({ status: 400 });
+      expect(await it.ask('POST', '/v1/tasks', { raw, headers })).toMatchObject({
+        status: 400,
+        json: { detail: expect.stringMatching(/expected (a name of 1 to 32 of a-z|1 to 8 roots)/) },
+      });
     }
   });
 
@@ -244,5 +257,131 @@ describe('a workspace of several roots', () => {
     const [row] = await it.db
       .sql`SELECT kind FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${uuid('session', id)}`;
     expect(row).toEqual({ kind: 'roots' });
+  });
+});
+
+describe('a directory of this machine with others beside it', () => {
+  function directory(files: Record<string, string>): string {
+    const path = realpathSync(mkdtempSync(join(place, 'own-')));
+    for (const [name, content] of Object.entries(files)) {
+      mkdirSync(join(path, name, '..'), { recursive: true });
+      writeFileSync(join(path, name), content);
+    }
+    return path;
+  }
+  const local = (path: string, roots: Record<string, unknown>) => ({
+    workspace: { kind: 'local', path, roots },
+  });
+
+  test('is worked on, while they are read by their absolute paths', async () => {
+    const [main, docs] = [
+      directory({ a: 'a\n' }),
+      directory({ 'guide.md': 'guide\n', 'AGENTS.md': 'Be short.\n' }),
+    ];
+    symlinkSync(docs, join(main, 'link'));
+    git(docs, 'init', '-q', '-b', 'main');
+    const guide = join(docs, 'guide.md');
+    const steps = [
+      [
+        call('read_file', { path: guide }),
+        call('read_file', { path: 'link/guide.md' }),
+        call('grep', { pattern: 'guide', path: docs }),
+        call('vcs_status', { root: 'docs' }),
+      ],
+      [
+        write(guide, 'x'),
+        write('link/guide.md', 'x'),
+        write(join(docs, 'new'), 'x'),
+        call('bash', { command: `echo x > ${guide}` }),
+        call('vcs_commit', { root: 'docs', message: 'x' }),
+        call('read_file', { path: '/etc/passwd' }),
+      ],
+      write('b', 'b\n'),
+      say('Done.'),
+    ];
+    const prompt = `Begin ${next()}.`;
+    const { sessionId } = await it.run(prompt, steps, local(main, { docs: { path: docs } }));
+    const seen = it.lastSeen(sessionId).join('\n');
+    expect(seen).toContain(`- docs: ${docs}; version control: git, branch main`);
+    expect(seen).toContain('Be short.');
+    const why = `the directory docs (${docs}) may only be read`;
+    expect(seen.split(why).length - 1).toBe(5);
+    expect(seen.split('guide\n').length).toBeGreaterThan(2);
+    expect(seen).toMatch(/'\/etc\/passwd' is outside the workspace/);
+    expect(readFileSync(guide, 'utf8')).toBe('guide\n');
+    expect(readFileSync(join(main, 'b'), 'utf8')).toBe('b\n');
+    expect((await it.session(sessionId)).workspace).toEqual({
+      kind: 'local',
+      path: main,
+      roots: [{ name: 'docs', access: 'read', kind: 'local', path: docs }],
+    });
+    expect((await it.ask('GET', `/v1/sessions/${sessionId}/diff`)).text).not.toContain('guide');
+    const forked = await fork(sessionId);
+    expect((await it.session(forked)).workspace).toEqual({ kind: 'empty', path: null });
+  });
+
+  test('has the rules of each of them', async () => {
+    const rules = 'permissions:\n  read_file(secret): deny\n';
+    const [main, docs] = [
+      directory({ secret: 'mine' }),
+      directory({ secret: 'theirs', '.capybara/config.yaml': rules }),
+    ];
+    const steps = [
+      [call('read_file', { path: join(docs, 'secret') }), call('read_file', { path: 'secret' })],
+      say('Done.'),
+    ];
+    const { sessionId } = await it.run(`Begin ${next()}.`, steps, local(main, { docs: { path: docs } }));
+    const seen = it.lastSeen(sessionId).join('\n');
+    expect(seen).toContain('mine');
+    expect(seen).not.toContain('theirs');
+  });
+
+  test('is refused where one is no place for agents, or does not lie apart', async () => {
+    const main = directory({ 'inner/a': 'a' });
+    const other = directory({ a: 'a' });
+    symlinkSync(join(main, 'inner'), join(other, 'link'));
+    const many = Object.fromEntries(
+      Array.from({ length: MAX_ROOTS + 1 }, (_, at) => [`r${at}`, { path: other }]),
+    );
+    const refused: [Record<string, unknown>, string][] = [
+      [{ a: { path: '/etc' } }, 'The workspace /etc is a system directory'],
+      [{ a: { path: it.dataDir } }, "overlaps Capybara's own data directory"],
+      [{ a: { path: 'docs' } }, 'expected an absolute path'],
+      [{ a: { path: join(place, 'none') } }, 'cannot be opened'],
+      [{ a: { path: main } }, 'overlap; name directories that lie apart.'],
+      [{ a: { path: join(main, 'inner') } }, 'overlap; name directories that lie apart.'],
+      [{ a: { path: place } }, 'overlap; name directories that lie apart.'],
+      [{ a: { path: other }, b: { path: other } }, 'overlap; name directories that lie apart.'],
+      [{ a: { path: join(other, 'link') } }, 'overlap; name directories that lie apart.'],
+      [
+        { a: { path: other, access: 'write' } },
+        'expected "read": of directories of the machine only the one at path',
+      ],
+      [{ A: { path: other } }, 'expected a name of 1 to 32 of a-z'],
+      [many, `expected at most ${MAX_ROOTS} roots`],
+    ];
+    for (const [roots, sentence] of refused) {
+      const { status, json } = await it.ask('POST', '/v1/tasks', {
+        body: { prompt: 'Do it.', ...local(main, roots) },
+      });
+      expect([status, json.detail]).toEqual([400, expect.stringContaining(sentence)]);
+    }
+  });
+
+  test('is asked for each of them whether the administrator listed it', async () => {
+    const [main, other] = [directory({ a: 'a' }), directory({ a: 'a' })];
+    const deps = { ...it.deps, allowLocal: [main] };
+    const api = createApi(deps);
+    const server = await listen(api, { host: '127.0.0.1', port: 0 });
+    onTestFinished(() => server.close());
+    const ask = askerOf(server.url, it.me);
+    const body = (roots: Record<string, unknown>) => ({
+      body: { prompt: 'Nothing.', ...local(main, roots) },
+    });
+    expect(await ask('POST', '/v1/tasks', body({}))).toMatchObject({ status: 201 });
+    expect(await ask('POST', '/v1/tasks', body({ a: { path: other } }))).toMatchObject({
+      status: 403,
+      json: { code: 'local_workspace' },
+    });
   });
 });

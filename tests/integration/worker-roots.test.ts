@@ -339,6 +339,35 @@ describe('a session over several roots', () => {
       expect(world.read(task, 'app/readme.md')).toBe('one\na\n');
     });
 
+    test('read what lies beside a directory of the user, and change nothing of it', async () => {
+      await world.startWorker({ sandbox });
+      const [main, other] = [mkdtempSync(join(world.dir, 'main-')), mkdtempSync(join(world.dir, 'other-'))];
+      writeTree(other, DOCS);
+      const attempts = [
+        `echo x > '${other}/guide.md'`,
+        `mv '${other}' '${other}-gone'`,
+        `ln -s '${other}' link && echo x > link/guide.md`,
+        `chmod 777 '${other}/guide.md'`,
+        `ln '${other}/guide.md' hard && echo x > hard`,
+      ];
+      const task = await world.submit({
+        path: main,
+        beside: [{ name: 'docs', path: other }],
+        script: sequence([
+          call('bash', { command: `cat '${other}/guide.md' > copy` }),
+          attempts.map((command) => call('bash', { command })),
+          call('write_file', { path: `${other}/guide.md`, content: 'x' }),
+          say('Done.'),
+        ]),
+      });
+      await succeeds(task);
+      const [first, ...others] = await world.calls(task);
+      expect(first).toBe('bash succeeded');
+      for (const status of others) expect(status).toMatch(/^(bash|write_file) (failed|denied)$/);
+      expect(readTree(other)).toEqual(readTreeOf(DOCS));
+      expect(readFileSync(join(main, 'copy'), 'utf8')).toBe('guide\n');
+    });
+
     test.each([1, 8])('are those of one run where its worker was killed after step %i', async (step) => {
       const roots = await rootsOf();
       const child = await world.startChild({ lease: SHORT_LEASE }, { confined: true });

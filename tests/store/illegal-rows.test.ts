@@ -99,7 +99,7 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['workspace_kind', 'workspace', `kind = 'empty'`],
   ['workspace_kind', 'workspace', `kind = 'git', path = NULL`],
   ['workspace_kind', 'workspace', `kind = 'roots', path = NULL`],
-  ['workspace_kind', 'workspace', `source = '{}'`],
+  ['workspace_kind', 'workspace', `kind = 'empty', path = NULL, source = '{}'`],
   ['workspace_kind', 'workspace', `rules = '[]'`],
   ['session_forked', 'session', 'forked_at = 1'],
   ['session_forked', 'session', 'forked_from = id'],

@@ -1,6 +1,6 @@
 /** What a test submits, and what it gets. */
 import type { Permissions, Profile } from '../../src/core/profile.ts';
-import type { NamedRoot } from '../../src/core/workspace.ts';
+import type { Beside, NamedRoot } from '../../src/core/workspace.ts';
 import type { Submission } from '../../src/store/tasks.ts';
 import type { Script } from './scripted-model/scripted-model.ts';
 
@@ -22,6 +22,8 @@ export interface Wanted {
   readonly path?: string;
   /** A new directory of the user's, instead of an empty one. */
   readonly local?: boolean;
+  /** What may be read beside a directory of the test's. */
+  readonly beside?: readonly Beside[];
   /** A repository, instead of an empty one. */
   readonly git?: WantedGit | ((dir: string) => WantedGit);
   /** Several roots, instead of an empty one. */

@@ -195,11 +195,15 @@ class TestWorld {
       ...(wanted.permissions === undefined ? {} : { permissions: wanted.permissions }),
     };
     const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
-    const { roots } = wanted;
+    const { roots, beside } = wanted;
     const plainWorkspace = {
       id: newId(),
       ...(repository === undefined
-        ? { kind: path === undefined ? 'empty' : 'local', path: path ?? null }
+        ? {
+            kind: path === undefined ? 'empty' : 'local',
+            path: path ?? null,
+            ...(beside && { source: { beside } }),
+          }
         : { kind: 'git', path: null, source: { url: repository.url, ref: repository.ref ?? null } }),
     } as const;
     const workspace =

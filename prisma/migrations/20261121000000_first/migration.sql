@@ -492,7 +492,7 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 -- States: the unions of src/core, kept a second time (STYLE 4).
 ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
   kind IN ('local', 'git', 'upload', 'empty', 'roots') AND (path IS NOT NULL) = (kind = 'local')
-  AND (source IS NOT NULL) = (kind IN ('git', 'upload', 'roots'))
+  AND (kind = 'local' OR (source IS NOT NULL) = (kind IN ('git', 'upload', 'roots')))
   AND (rules IS NULL OR kind = 'empty')
 );
 

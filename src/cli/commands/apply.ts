@@ -47,7 +47,7 @@ export default class Apply extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
       const changes = readChanges(await client.changes(id));
-      if (workspace.roots !== undefined && flags.directory === undefined) {
+      if (workspace.kind === 'roots' && flags.directory === undefined) {
         const { applyToRoots, changesByRoot, placed } = await import('../apply/apply-roots.ts');
         const options = { given: flags.root ?? [], dataDir: loaded.config.dataDir, cwd: process.cwd() };
         const places = placed(changesByRoot(changes), workspace, options);

@@ -160,7 +160,7 @@ BEGIN
                                                           'isHere', worker_id IS NOT NULL) ORDER BY number)
                         FROM background_process WHERE session_id = p_turn.session_id AND ended_at IS NULL),
         'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
-        'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE WHEN w.kind IN ('git', 'roots') THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
+        'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE WHEN w.kind <> 'upload' THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id,
            (SELECT CASE WHEN count(*) <= 64 THEN coalesce(jsonb_agg(entry ORDER BY position), '[]') END AS entries
               FROM (SELECT position, entry FROM own_entries(p_turn.session_id, p_known, NULL) LIMIT 65) new) e

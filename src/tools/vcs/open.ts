@@ -73,9 +73,11 @@ function noVersionControl(what: string): VcsError {
 
 /** The root that a call means. Throws `VcsError`. */
 export async function workspaceOf(workspace: Workspace, name: string | undefined): Promise<Workspace> {
-  const { roots, kind } = workspace;
+  const { roots, beside = [], kind } = workspace;
   if (roots === undefined) {
     if (name === undefined) return workspace;
+    const other = beside.find((each) => each.name === name);
+    if (other !== undefined) return oneRoot(workspace, other);
     throw new VcsError(
       `There is no root '${visible(name)}': the workspace is one directory; leave root out.`,
     );

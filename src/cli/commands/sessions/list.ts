@@ -18,7 +18,7 @@ export default class SessionsList extends CapybaraCommand {
         id,
         state,
         createdAt,
-        workspace.roots?.map(({ name }) => name).join(' ') ?? workspace.path ?? workspace.kind,
+        workspace.path ?? workspace.roots?.map(({ name }) => name).join(' ') ?? workspace.kind,
         title,
       ]);
       const heading = ['ID', 'STATE', 'CREATED', 'WORKSPACE', 'TITLE'];
