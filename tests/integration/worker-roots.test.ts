@@ -1,9 +1,11 @@
 /** Sessions over several named roots, each writable or read-only. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { newId } from '../../src/clock.ts';
 import type { NamedRoot, RootsSource } from '../../src/core/workspace.ts';
+import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
+import { openWay, UNPRIVILEGED } from '../../src/sandbox/runner.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { filesAt, readTree, type Tree, writeTree } from '../contract/snapshots-harness.ts';
@@ -19,6 +21,9 @@ const DOCS: Tree = {
   'sub/inner.md': text('inner\n'),
   '.gitignore': text('cache\n'),
 };
+
+/** Of whomever the files are. */
+const SAFE = ['-c', 'safe.directory=*'];
 
 describe('a session over several roots', () => {
   // Which queue wakes a turn is nothing to its files; `chaos/crash-points` has both.
@@ -252,6 +257,27 @@ describe('a session over several roots', () => {
     expect(git(join(files, 'app'), 'log', '--format=%s')).toBe('one');
   });
 
+  test('is put together again where its worker was killed in the middle of that', async () => {
+    const roots = await rootsOf();
+    const child = await world.startChild();
+    const asked = Promise.withResolvers<void>();
+    server.behave = ({ method }) => {
+      if (method === 'POST') asked.resolve();
+      return method === 'POST';
+    };
+    const task = await world.submit({
+      roots,
+      script: sequence([call('write_file', { path: 'app/a', content: 'a' }), say('Done.')]),
+    });
+    await asked.promise;
+    child.kill('SIGKILL');
+    server.behave = () => false;
+    await world.startWorker();
+    await succeeds(task);
+    expect(readdirSync(task.root).sort()).toEqual(['app', 'docs', 'scratch']);
+    expect(world.read(task, 'app/readme.md')).toBe('one\n');
+  });
+
   test('fails in a sentence where what was sent is on another machine', async () => {
     await world.startWorker({ dataDir: join(world.dir, 'elsewhere') });
     const task = await world.submit({
@@ -274,6 +300,15 @@ describe('a session over several roots', () => {
         await sandbox.close();
       };
     });
+
+    function strictSandbox(): LeasedSandbox {
+      const strict = createBubblewrapSandbox({
+        ...{ profile: 'strict', program: bubblewrap ?? '', hidden: [join(world.dir, 'data')] },
+        ...{ environment: process.env, leaseMs: 15_000 },
+      });
+      onTestFinished(() => strict.close());
+      return strict;
+    }
 
     /** Each is to fail, and to change nothing. */
     const ATTEMPTS = [
@@ -314,30 +349,42 @@ describe('a session over several roots', () => {
       'cd docs && git gc -q && git tag x',
     ];
 
-    test('are those that cannot get at a read-only root, nor beside the roots', async () => {
-      await world.startWorker({ sandbox });
-      const calls = ATTEMPTS.map((command) => call('bash', { command: `export LC_ALL=C; ${command}` }));
-      const task = await world.submit({
-        roots: await rootsOf({ hasHistory: true }),
-        script: sequence([
-          calls,
-          call('bash', { command: 'echo mine > scratch/mine; echo a >> app/readme.md' }),
-          say('Done.'),
-        ]),
-      });
-      await succeeds(task);
-      const done = await world.calls(task);
-      const stopped = Object.fromEntries(ATTEMPTS.map((command, at) => [command, done[at]]));
-      for (const status of Object.values(stopped))
-        expect(stopped).toSatisfy(() => /^bash (failed|denied)$/.test(status ?? ''));
-      expect(done.at(-1)).toBe('bash succeeded');
-      expect(await textsOf(task, 'tool_result')).not.toContainEqual(expect.stringContaining('put back'));
-      expect(docsIn(task)).toMatchObject(readTreeOf(DOCS));
-      expect(git(join(task.root, 'docs'), 'log', '--format=%s')).toBe('docs');
-      expect(git(join(task.root, 'docs'), 'status', '--porcelain')).toBe('');
-      expect(readdirSync(task.root).sort()).toEqual(['app', 'docs', 'scratch']);
-      expect(world.read(task, 'app/readme.md')).toBe('one\na\n');
-    });
+    test.each(['local', 'strict'] as const)(
+      '%s, cannot get at a read-only root, nor beside the roots',
+      async (profile) => {
+        const isServer = profile === 'strict' && process.getuid?.() === 0;
+        if (isServer) {
+          chmodSync(world.dir, 0o711);
+          openWay(join(world.dir, 'data'), ['workspaces', 'scratch']);
+        }
+        const confining = profile === 'local' ? sandbox : strictSandbox();
+        await world.startWorker({
+          sandbox: confining,
+          ...(isServer && { workspaceOwner: UNPRIVILEGED }),
+        });
+        const calls = ATTEMPTS.map((command) => call('bash', { command: `export LC_ALL=C; ${command}` }));
+        const task = await world.submit({
+          roots: await rootsOf({ hasHistory: true }),
+          script: sequence([
+            calls,
+            call('bash', { command: 'echo mine > scratch/mine; echo a >> app/readme.md' }),
+            say('Done.'),
+          ]),
+        });
+        await succeeds(task);
+        const done = await world.calls(task);
+        const stopped = Object.fromEntries(ATTEMPTS.map((command, at) => [command, done[at]]));
+        for (const status of Object.values(stopped))
+          expect(stopped).toSatisfy(() => /^bash (failed|denied)$/.test(status ?? ''));
+        expect(done.at(-1)).toBe('bash succeeded');
+        expect(await textsOf(task, 'tool_result')).not.toContainEqual(expect.stringContaining('put back'));
+        expect(docsIn(task)).toMatchObject(readTreeOf(DOCS));
+        expect(git(join(task.root, 'docs'), ...SAFE, 'log', '--format=%s')).toBe('docs');
+        expect(git(join(task.root, 'docs'), ...SAFE, 'status', '--porcelain')).toBe('');
+        expect(readdirSync(task.root).sort()).toEqual(['app', 'docs', 'scratch']);
+        expect(world.read(task, 'app/readme.md')).toBe('one\na\n');
+      },
+    );
 
     test('read what lies beside a directory of the user, and change nothing of it', async () => {
       await world.startWorker({ sandbox });
