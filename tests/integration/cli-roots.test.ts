@@ -141,6 +141,10 @@ test('each goes, and comes back byte for byte to where it was sent from', async 
     'diff --git a/lib/inner/file.txt b/lib/inner/file.txt\n',
   );
 
+  const branch = await asClient('diff', 'last', '--branch', 'agent/work');
+  expect(branch).toMatchObject({ code: 2, stdout: '' });
+  expect(branch.stderr).toContain('has several roots, whose changes are no commit of one repository');
+
   const nowhere = await asClient('apply', 'last');
   expect(nowhere).toMatchObject({ code: 2, stdout: '' });
   expect(nowhere.stderr).toContain(

@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core';
+import { UserError } from '../../core/errors.ts';
 import type { Client } from '../client.ts';
 import { CapybaraCommand } from '../command.ts';
 
@@ -41,8 +42,9 @@ export default class Diff extends CapybaraCommand {
       import('../terminal.ts'),
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const { id } = await findSession(client, args.id);
+      const { id, workspace } = await findSession(client, args.id);
       const { bundle, branch } = flags;
+      if (branch !== undefined && workspace.kind === 'roots') throw noOneRepository(id);
       if (bundle !== undefined || branch !== undefined) {
         const text = await commitOf(client, id, { bundle, branch });
         return this.answer(flags, { sessionId: id, bundle, branch }, text);
@@ -53,6 +55,13 @@ export default class Diff extends CapybaraCommand {
       process.stdout.write(style.isWatched ? patchText(patch, style) : patch);
     });
   }
+}
+
+function noOneRepository(id: string): UserError {
+  return new UserError(
+    'no_one_repository',
+    `The session ${id} has several roots, whose changes are no commit of one repository: take them over with capybara apply ${id}.`,
+  );
 }
 
 async function commitOf(
