@@ -1,7 +1,17 @@
 /** Sessions over several named roots, each writable or read-only. */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+  vi,
+} from 'vitest';
 import { newId } from '../../src/clock.ts';
 import type { NamedRoot, RootsSource } from '../../src/core/workspace.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
@@ -13,6 +23,9 @@ import { bubblewrap, openBubblewrap } from '../support/bubblewrap.ts';
 import { bareOf, commit, type GitServer, git, startGitServer } from '../support/git-server.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
+
+/** A repository is cloned for most of them, and commands run confined: seconds on an idle machine, more on a busy one. */
+vi.setConfig({ testTimeout: 120_000 });
 
 const text = (content: string) => ({ type: 'file', content }) as const;
 const DOCS: Tree = {
