@@ -103,7 +103,8 @@ async function rulesOfProject(
     : await readSessionFiles(deps.db, { teamId, id });
   const { kind, path, lineage, base, source, rules } = files ?? {};
   if (rules != null) return rules;
-  if (source && 'roots' in source) return rulesOfRoots(deps, source);
+  // From its second task on they are among what was found when its roots were put together.
+  if (source && 'roots' in source) return isNew ? rulesOfRoots(deps, source) : [];
   if (kind === 'upload' && lineage && base) return uploadedRules(deps, { lineage, base });
   const own = path == null ? [] : projectRules(path);
   return source && 'beside' in source ? [...own, ...rulesBeside(source)] : own;

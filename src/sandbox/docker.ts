@@ -176,19 +176,19 @@ class Docker {
 
   #mounts(command: Command, scratch: Scratch, runner: Runner): Mount[] {
     const { writable, readable = [], link } = command;
+    const around = command.around === undefined ? [] : [command.around];
     const { git } = this.#options;
     const shown = [...(git === undefined ? [] : [git.directory]), ...readable];
-    checkPlaces([...writable, ...shown]);
-    const isBelowTmp = [...writable, ...shown].some((path) => path.startsWith('/tmp/'));
+    checkPlaces([...around, ...writable, ...shown]);
+    const isBelowTmp = [...around, ...writable, ...shown].some((path) => path.startsWith('/tmp/'));
     return [
       // Where something is mounted below it, /tmp is empty each time: a command could leave a symlink in its way.
       ...(isBelowTmp ? [] : [{ from: scratch.tmp, to: '/tmp', isWritable: true }]),
       { from: scratch.home, to: PRIVATE_HOME, isWritable: true },
+      ...around.map((from) => ({ from, isWritable: false })),
       ...writable.map((from) => ({ from, isWritable: true })),
       ...shown.map((from) => ({ from, isWritable: false })),
-      ...(link === undefined
-        ? []
-        : [{ from: link.to, to: link.path, isWritable: writable.includes(link.to) }]),
+      ...(link === undefined ? [] : linked(link, writable)),
       ...this.#accounts(runner),
     ];
   }
@@ -255,4 +255,13 @@ function checkEnd(
   if (end.type !== 'exit' || complaint === '') return;
   if (end.code !== CLIENT_FAILED && !NOT_RUN.includes(end.code)) return;
   throw new Error(`Docker could not run the command, or not to its end: ${complaint}${hint}`);
+}
+
+/** The other name, with what may be written below it. */
+function linked({ path, to }: NonNullable<Command['link']>, writable: readonly string[]): Mount[] {
+  const below = writable.filter((each) => each.startsWith(`${to}/`));
+  return [
+    { from: to, to: path, isWritable: writable.includes(to) },
+    ...below.map((from) => ({ from, to: path + from.slice(to.length), isWritable: true })),
+  ];
 }

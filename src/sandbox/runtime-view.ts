@@ -53,15 +53,16 @@ const LIBRARY_TOOLCHAINS = ['Library/Java', 'Library/Python', 'Library/pnpm', 'L
 /** What the library lets every command write, one session as another. */
 const SHARED_BY_ALL = ['/tmp/claude', '/private/tmp/claude'];
 
-type Places = Pick<Command, 'writable' | 'readable' | 'link' | 'scratch'>;
+type Places = Pick<Command, 'writable' | 'readable' | 'around' | 'link' | 'scratch'>;
 
 /** Read anew for each command: of a home only what is there now, and has no dot, is shown. */
 export function fileRules(
   { hidden, ...rest }: RuntimeView,
-  { writable, readable = [], link, scratch }: Places,
+  { writable, readable = [], around, link, scratch }: Places,
 ): FileRules {
   const view = { ...rest, hidden: realOf(hidden) };
-  const places = [...writable, ...readable, ...view.readable, scratch, ...(link ? [link.path] : [])];
+  const others = [...(around === undefined ? [] : [around]), ...(link ? [link.path] : [])];
+  const places = [...writable, ...readable, ...view.readable, scratch, ...others];
   return {
     denyRead: [...hiddenPlaces(view), ...SHARED_BY_ALL].map(literal),
     allowRead: [...(view.profile === 'local' ? homeWithout(view) : []), ...places].map(literal),

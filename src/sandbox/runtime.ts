@@ -128,7 +128,8 @@ class Runtime {
 
   async #begin({ command, marks, stdin }: Starting, wrapper: Wrapper, port?: number): Promise<Started> {
     const scratch = openScratch(command.scratch, undefined);
-    checkPlaces([...command.writable, ...(command.readable ?? [])]);
+    const { around, writable, readable = [] } = command;
+    checkPlaces([...(around === undefined ? [] : [around]), ...writable, ...readable]);
     const argv = await wrapper.wrap({
       text: this.#text(command, { marks, scratch, port }),
       files: fileRules(this.#view(), { ...command, scratch: realpathSync(command.scratch) }),

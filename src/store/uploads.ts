@@ -53,7 +53,7 @@ export async function useUpload(
 }
 
 /**
- * Forgets uploads that nothing began with for so long, and that no session has begun with. Returns how many. Races: what begins with one
+ * Forgets uploads that nothing began with for so long, and that no session has begun with, or is to have as one of its roots. Returns how many. Races: what begins with one
  * locks its row first, and is then seen here.
  */
 export async function forgetUploads(
@@ -66,6 +66,8 @@ export async function forgetUploads(
        AND u.id IN (SELECT id FROM upload o
                      WHERE o.used_at < clock_timestamp() - ${unusedMs} * interval '1 millisecond'
                        AND NOT EXISTS (SELECT FROM workspace w WHERE w.lineage = o.lineage AND w.source->>'uploadId' = o.id::text)
+                       AND NOT EXISTS (SELECT FROM workspace w WHERE w.kind = 'roots' AND w.head IS NULL
+                                          AND w.source->'roots' @> jsonb_build_array(jsonb_build_object('uploadId', o.id::text)))
                      ORDER BY o.used_at LIMIT ${limit})
     RETURNING u.id`;
   return rows.length;

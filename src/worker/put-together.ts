@@ -1,4 +1,5 @@
 /** A workspace of several roots, from what each of them comes from. */
+import { MAX_SETTINGS_BYTES, PROJECT_CONFIG, projectRulesIn } from '../config.ts';
 import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
 import {
   type FoundRoots,
@@ -59,9 +60,23 @@ async function partOf(root: NamedRoot, { snapshots, store, clone }: Means): Prom
     }
     case 'upload':
       await brought(root, { snapshots, store });
-      return { name, snapshot: root.snapshot };
+      return { name, snapshot: root.snapshot, rules: await rulesSent(root, store) };
     case 'empty':
       return { name };
+  }
+}
+
+/** Read again for the tasks to come: what was sent is forgotten once a session has begun with it. */
+async function rulesSent(
+  { name, snapshot }: Extract<NamedRoot, { kind: 'upload' }>,
+  store: SnapshotStore,
+): Promise<readonly ConfiguredRule[]> {
+  const file = { root: ROOT_NAME, path: PROJECT_CONFIG, maxBytes: MAX_SETTINGS_BYTES };
+  const content = await store.read(snapshot, file);
+  try {
+    return content === undefined ? [] : projectRulesIn(PROJECT_CONFIG, Buffer.from(content).toString('utf8'));
+  } catch (error) {
+    throw wrongIn(name, error);
   }
 }
 

@@ -191,7 +191,11 @@ describe('a workspace of several roots', () => {
       undefined,
       'x',
     ]);
-    await goOn(sessionId, [write('a/secret', 'y'), say('Done.')]);
+    // What was sent is forgotten once nothing begins with it any more.
+    await it.db.sql`DELETE FROM upload WHERE id = ${uuid('workspace', id)}`;
+    rmSync(join(it.dataDir, 'snapshots', `${uuid('workspace', id)}.git`), { recursive: true });
+    await goOn(sessionId, [write('a/secret', 'y'), write('a/other', 'z'), say('Done.')]);
+    expect(await it.read(sessionId, 'a/other')).toBe('z');
     expect(await it.read(sessionId, 'a/secret')).toBeUndefined();
   });
 

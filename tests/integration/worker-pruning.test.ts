@@ -230,6 +230,29 @@ describe('an upload', () => {
       expect(await readUpload(it.db, each)).toMatchObject({ id: each.id });
   });
 
+  test('is kept as long as a session waits for its roots to be put together', async () => {
+    const sent = await uploaded(uploadsMs + MINUTE_MS);
+    const { directory, lineage, snapshot } = sent;
+    const root = {
+      name: 'docs',
+      access: 'read',
+      kind: 'upload',
+      uploadId: sent.id,
+      directory,
+      lineage,
+      snapshot,
+    };
+    const id = newId();
+    await it.db.sql`
+      INSERT INTO workspace (id, team_id, kind, source, lineage)
+      VALUES (${id}, ${it.me.teamId}, 'roots', ${{ roots: [{ name: 'out', access: 'write', kind: 'empty' }, root] }}, ${newId()})`;
+    await round();
+    expect(await readUpload(it.db, sent)).toMatchObject({ id: sent.id });
+    await it.db.sql`UPDATE workspace SET base = ${snapshot}, head = ${snapshot} WHERE id = ${id}`;
+    await round();
+    expect(await readUpload(it.db, sent)).toBeUndefined();
+  });
+
   test('is forgotten a few at a time', async () => {
     for (let number = 0; number < 3; number += 1) await uploaded(uploadsMs + MINUTE_MS);
     expect(await forgetUploads(it.db, { unusedMs: uploadsMs, limit: 2 })).toBe(2);
