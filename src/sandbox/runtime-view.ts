@@ -61,13 +61,22 @@ export function fileRules(
   { writable, readable = [], around, link, scratch }: Places,
 ): FileRules {
   const view = { ...rest, hidden: realOf(hidden) };
-  const others = [...(around === undefined ? [] : [around]), ...(link ? [link.path] : [])];
-  const places = [...writable, ...readable, ...view.readable, scratch, ...others];
+  // A directory that may be read covers what may be written in it: so each thing beside those is named.
+  const outer = around === undefined ? [] : readdirSync(around).map((name) => join(around, name));
+  const beside = outer.filter((path) => !writable.includes(path) && realpathSync(path) === path);
+  const places = [
+    ...beside,
+    ...writable,
+    ...readable,
+    ...view.readable,
+    scratch,
+    ...(link ? [link.path] : []),
+  ];
   return {
     denyRead: [...hiddenPlaces(view), ...SHARED_BY_ALL].map(literal),
     allowRead: [...(view.profile === 'local' ? homeWithout(view) : []), ...places].map(literal),
     allowWrite: [...writable, scratch].map(literal),
-    denyWrite: [...readable, ...SHARED_BY_ALL].map(literal),
+    denyWrite: [...readable, ...beside, ...SHARED_BY_ALL].map(literal),
   };
 }
 

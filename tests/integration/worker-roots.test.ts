@@ -16,11 +16,14 @@ import { newId } from '../../src/clock.ts';
 import type { NamedRoot, RootsSource } from '../../src/core/workspace.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { openWay, UNPRIVILEGED } from '../../src/sandbox/runner.ts';
+import { createRuntimeSandbox } from '../../src/sandbox/runtime.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { filesAt, readTree, type Tree, writeTree } from '../contract/snapshots-harness.ts';
 import { bubblewrap, openBubblewrap } from '../support/bubblewrap.ts';
+import { docker, openDocker } from '../support/docker.ts';
 import { bareOf, commit, type GitServer, git, startGitServer } from '../support/git-server.ts';
+import { runtime } from '../support/runtime.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
 
@@ -314,14 +317,17 @@ describe('a session over several roots', () => {
       };
     });
 
-    function strictSandbox(): LeasedSandbox {
-      const strict = createBubblewrapSandbox({
-        ...{ profile: 'strict', program: bubblewrap ?? '', hidden: [join(world.dir, 'data')] },
-        ...{ environment: process.env, leaseMs: 15_000 },
-      });
-      onTestFinished(() => strict.close());
-      return strict;
-    }
+    const shared = () => ({ environment: process.env, leaseMs: 15_000, hidden: [join(world.dir, 'data')] });
+    const confinements: Readonly<Record<string, (() => LeasedSandbox) | undefined>> = {
+      'bubblewrap, local': () => openBubblewrap(),
+      'bubblewrap, strict': () =>
+        createBubblewrapSandbox({ ...shared(), profile: 'strict', program: bubblewrap ?? '' }),
+      runtime:
+        runtime &&
+        (() => createRuntimeSandbox({ ...shared(), profile: 'local', programs: runtime ?? { rg: '' } })),
+      'docker, strict':
+        docker && (() => openDocker({ directory: join(world.dir, 'docker'), leaseMs: 15_000 })),
+    };
 
     /** Each is to fail, and to change nothing. */
     const ATTEMPTS = [
@@ -362,15 +368,16 @@ describe('a session over several roots', () => {
       'cd docs && git gc -q && git tag x',
     ];
 
-    test.each(['local', 'strict'] as const)(
-      '%s, cannot get at a read-only root, nor beside the roots',
-      async (profile) => {
-        const isServer = profile === 'strict' && process.getuid?.() === 0;
+    test.each(Object.entries(confinements).filter(([, open]) => open !== undefined))(
+      'by %s, cannot get at a read-only root, nor beside the roots',
+      async (name, open) => {
+        const isServer = name.endsWith('strict') && process.getuid?.() === 0;
         if (isServer) {
           chmodSync(world.dir, 0o711);
           openWay(join(world.dir, 'data'), ['workspaces', 'scratch']);
         }
-        const confining = profile === 'local' ? sandbox : strictSandbox();
+        const confining = open?.() ?? sandbox;
+        onTestFinished(() => confining.close());
         await world.startWorker({
           sandbox: confining,
           ...(isServer && { workspaceOwner: UNPRIVILEGED }),
@@ -387,7 +394,8 @@ describe('a session over several roots', () => {
         await succeeds(task);
         const done = await world.calls(task);
         const stopped = Object.fromEntries(ATTEMPTS.map((command, at) => [command, done[at]]));
-        for (const status of Object.values(stopped))
+        // By the runtime, what is made beside the roots is gone with its command.
+        for (const status of name === 'runtime' ? [] : Object.values(stopped))
           expect(stopped).toSatisfy(() => /^bash (failed|denied)$/.test(status ?? ''));
         expect(done.at(-1)).toBe('bash succeeded');
         expect(await textsOf(task, 'tool_result')).not.toContainEqual(expect.stringContaining('put back'));
