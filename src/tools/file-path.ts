@@ -13,5 +13,10 @@ export const filePath = z
 /** The file a model means. Throws `WorkspacePathError` where it is outside the workspace. */
 export async function findFile(workspace: Workspace, path: string): Promise<NamedFile> {
   const real = await workspace.resolve(path);
-  return { root: holderOf(workspace, real), path: real, shown: visible(path), refusal: refusalAt(workspace, real) };
+  return {
+    root: holderOf(workspace, real),
+    path: real,
+    shown: visible(path),
+    refusal: refusalAt(workspace, real),
+  };
 }
