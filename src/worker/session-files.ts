@@ -70,7 +70,7 @@ export async function noteFiles(
   const named = await Promise.all(calls.map((call) => pathsNamed(shell, call, checkout)));
   const unheld = await checkout.unheld(named.flat());
   if (run.managed && unheld.length === 0) return true;
-  const { snapshot, changed } = await checkout.record(unheld);
+  const { snapshot, changed } = await checkout.recordBefore(unheld);
   if (!changed) return true;
   if (!(await flush())) return false;
   await run.shareFiles();

@@ -44,6 +44,11 @@ export interface Checkout extends Workspace {
    * root: they are part of the work although they may be ignored. Throws `SnapshotError`.
    */
   record(written?: readonly string[]): Promise<Recorded>;
+  /**
+   * The same before a call, with what `unheld` says of the files that it names: they are part of the work from now on. In a person's own
+   * directory they are the person's, and so what they are now is what they were at any earlier time of which nothing is recorded.
+   */
+  recordBefore(unheld: readonly string[]): Promise<Recorded>;
   /** Which of these files, from the root, are there but not in the newest snapshot: to undo a call would not put them back. */
   unheld(paths: readonly string[]): Promise<readonly string[]>;
   /** Hands what was recorded to the other hosts, before a commit names it to them. */
@@ -80,6 +85,7 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
       return history.isInMotion;
     },
     record: (written) => history.record(written),
+    recordBefore: (unheld) => history.record([], unheld),
     unheld: (paths) => history.unheld(paths),
     share: () => history.share(),
     isUnchanged: () => history.isUnchanged(),
@@ -174,6 +180,10 @@ class ManagedCheckout implements Checkout {
     const recorded = await this.#history.record(written);
     if (!this.#isAbandoned && !isBusy) this.#place.settle(recorded.snapshot);
     return recorded;
+  }
+
+  recordBefore(unheld: readonly string[]): Promise<Recorded> {
+    return this.record(unheld);
   }
 
   unheld(paths: readonly string[]): Promise<readonly string[]> {

@@ -1,6 +1,6 @@
 import { chmod, lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RootGuard, SnapshotStore, WorkspaceFiles } from './snapshots/snapshots.ts';
+import type { RootGuard, RootPath, SnapshotStore, WorkspaceFiles } from './snapshots/snapshots.ts';
 import type { Root } from './workspace.ts';
 
 export interface Recorded {
@@ -65,13 +65,14 @@ export class History {
     return this.isBusy || this.#isUnsure;
   }
 
-  async record(paths: readonly string[] = []): Promise<Recorded> {
+  /** As `Checkout.record`. `found`: files that are there and in no snapshot, and that no session made. */
+  async record(written: readonly string[] = [], found: readonly string[] = []): Promise<Recorded> {
     const previous = this.#head === null || this.#head === NOTHING ? {} : { previous: this.#head };
-    const written = paths.filter((path) => this.#mayWrite(path)).map((path) => ({ root: ROOT_NAME, path }));
+    const named = { written: this.#writable(written), found: this.#writable(found) };
     const { isBusy } = this;
     const rereads = isBusy || this.#isUnsure;
     const guard = this.#guard === undefined ? {} : { guard: this.#guard };
-    const taken = await this.#store.take(this.#files, { ...previous, ...guard, written, rereads });
+    const taken = await this.#store.take(this.#files, { ...previous, ...guard, ...named, rereads });
     const { id: snapshot, refused } = taken;
     if (refused !== undefined) await this.#store.restore(this.#files, snapshot);
     this.#isUnsure = isBusy;
@@ -96,9 +97,9 @@ export class History {
     return found.flat();
   }
 
-  #mayWrite(path: string): boolean {
-    const [name = ''] = path.split('/');
-    return this.#guard?.writable.includes(name) ?? true;
+  #writable(paths: readonly string[]): RootPath[] {
+    const own = paths.filter((path) => this.#guard?.writable.includes(path.split('/', 1)[0] ?? '') ?? true);
+    return own.map((path) => ({ root: ROOT_NAME, path }));
   }
 
   async #holds(path: string): Promise<boolean> {

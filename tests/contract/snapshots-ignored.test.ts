@@ -19,8 +19,8 @@ import { IgnoredNames, MAX_IGNORED, MAX_IGNORED_BYTES } from '../../src/workspac
 import { SNAPSHOT_LIMITS } from '../../src/workspace/snapshots/limits.ts';
 import { OpenDirectory } from '../../src/workspace/snapshots/open-directory.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
-import { namesOnly } from '../../src/workspace/snapshots/pack-writer.ts';
-import type { SnapshotStore, Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
+import { namesOnly, objectName } from '../../src/workspace/snapshots/pack-writer.ts';
+import type { SnapshotStore, Snapshots, Version } from '../../src/workspace/snapshots/snapshots.ts';
 import { walk } from '../../src/workspace/snapshots/walk.ts';
 import { RuleCache } from '../../src/workspace/snapshots/walk-rules.ts';
 import { emptyDirectory, filesAt, readTree, type Tree, writeTree } from './snapshots-harness.ts';
@@ -51,6 +51,15 @@ const git = (...args: string[]) =>
   }).toString('latin1');
 
 const text = (content: string) => ({ type: 'file', content }) as const;
+
+/** Of the blob that says `remembered`. */
+const REMEMBERED = objectName('blob', Buffer.from('remembered\n'));
+
+function emptyRepository(): string {
+  const path = join(base, 'other.git');
+  execFileSync('git', ['init', '-q', '--bare', path]);
+  return path;
+}
 
 /** What a fresh directory holds after a restore, without directories. */
 async function held(id: string): Promise<string[]> {
@@ -265,6 +274,116 @@ describe('ignored files', () => {
     await store.restore(filesAt(root), after);
     expect(readFileSync(join(root, 'build/out.txt'), 'utf8')).toBe('one');
     expect(existsSync(join(root, 'build/cache'))).toBe(true);
+  });
+
+  describe('of a person’s that a tool names', () => {
+    const env = [{ root: 'main', path: '.env' }];
+    const take = async (previous: string | undefined, options = {}) =>
+      (await store.take(filesAt(root), { ...(previous !== undefined && { previous }), ...options })).id;
+    const contentOf = (version: Version | undefined) =>
+      version && (version.mode === '040000' ? 'a directory' : Buffer.from(version.content).toString());
+    const changes = async (from: string, to: string) =>
+      (await store.versions(from, to, 'main'))?.map(({ path, before, after }) => [
+        path,
+        contentOf(before),
+        contentOf(after),
+      ]);
+
+    it('were in every snapshot that says nothing of them what the tool found', async () => {
+      writeTree(root, { '.gitignore': text('.env\n'), '.env': text('mine\n'), a: text('a') });
+      const first = await take(undefined);
+      writeTree(root, { b: text('b') });
+      const second = await take(first);
+      const named = await take(second, { found: env });
+      writeTree(root, { '.env': text('theirs\n') });
+      const third = await take(named);
+      writeTree(root, { '.env': text('again\n') });
+      const fourth = await take(third, { written: env });
+      rmSync(join(root, '.env'));
+      const gone = await take(fourth);
+      expect(await changes(second, named)).toEqual([]);
+      expect(await changes(fourth, first)).toEqual([
+        ['.env', 'again\n', 'mine\n'],
+        ['b', 'b', undefined],
+      ]);
+      expect(await changes(fourth, second)).toEqual([['.env', 'again\n', 'mine\n']]);
+      expect(await changes(fourth, third)).toEqual([['.env', 'again\n', 'theirs\n']]);
+      expect(await changes(second, third)).toEqual([['.env', 'mine\n', 'theirs\n']]);
+      expect(await changes(gone, second)).toEqual([['.env', undefined, 'mine\n']]);
+      const [diff] = await store.diff(second, fourth);
+      expect(diff?.files).toEqual([{ path: '.env', change: 'modified', added: 1, removed: 1 }]);
+      expect(Buffer.from(diff?.patch ?? []).toString()).toContain('\n-mine\n+again\n');
+      expect(await held(second)).toEqual(['.gitignore', 'a', 'b']);
+    });
+
+    it('are gone again where there were none, also unignored ones', async () => {
+      writeTree(root, { '.gitignore': text('.env\n') });
+      const before = await take(undefined);
+      const named = await take(before, { found: env });
+      writeTree(root, { '.env': text('theirs\n'), b: text('b') });
+      const after = await take(named, { written: [...env, { root: 'main', path: 'b' }] });
+      expect(await changes(after, before)).toEqual([
+        ['.env', 'theirs\n', undefined],
+        ['b', 'b', undefined],
+      ]);
+    });
+
+    it('are what they were when a tool found them anew, after a way back', async () => {
+      writeTree(root, { '.gitignore': text('.env\n'), '.env': text('one\n') });
+      const begun = await take(undefined);
+      const first = await take(begun, { found: env });
+      writeTree(root, { '.env': text('two\n') });
+      const named = await take(begun, { found: env });
+      writeTree(root, { '.env': text('theirs\n') });
+      const second = await take(named);
+      expect(await changes(second, begun)).toEqual([['.env', 'theirs\n', 'two\n']]);
+      expect(await changes(first, begun)).toEqual([]);
+      expect(await changes(second, first)).toEqual([['.env', 'theirs\n', 'one\n']]);
+    });
+
+    it('never stand where the other snapshot has something, or below a file of it', async () => {
+      writeTree(root, { '.gitignore': text('out\n') });
+      const files = [
+        { root: 'main', path: 'out/x' },
+        { root: 'main', path: 'out/y/z' },
+      ];
+      writeTree(root, { 'out/x': text('x'), 'out/y/z': text('z'), '.gitignore': text('out\n') });
+      const named = await take(undefined, { found: files });
+      rmSync(join(root, 'out'), { recursive: true });
+      writeTree(root, { '.gitignore': text('\n'), out: text('a file') });
+      const other = await take(undefined);
+      expect(await changes(named, other)).toContainEqual(['out', undefined, 'a file']);
+      expect(await changes(named, other)).toContainEqual(['out/y/z', 'z', undefined]);
+      rmSync(join(root, 'out'));
+      writeTree(root, { 'out/x': text('other'), '.gitignore': text('out\n') });
+      const nothing = await take(undefined);
+      expect(await changes(named, nothing)).toEqual([]);
+    });
+
+    it('are remembered by what is merged with theirs, and stay readable when all else is pruned', async () => {
+      writeTree(root, { '.gitignore': text('.env\n'), '.env': text('remembered\n') });
+      const begun = await take(undefined);
+      const named = await take(begun, { found: env });
+      writeTree(root, { '.env': text('theirs\n') });
+      const theirs = await take(named);
+      rmSync(join(root, '.env'));
+      writeTree(root, { b: text('b') });
+      const ours = await take(begun);
+      const { id, conflicts } = await store.merge({ base: begun, ours, theirs });
+      expect(conflicts).toEqual([]);
+      expect(await changes(id, begun)).toEqual([
+        ['.env', 'theirs\n', 'remembered\n'],
+        ['b', 'b', undefined],
+      ]);
+      const path = join(base, 'merged.pack');
+      await store.pack(id, { without: undefined, path });
+      const objects = execFileSync('git', ['index-pack', '--stdin'], {
+        ...{ cwd: base, input: readFileSync(path) },
+        env: { PATH: '/usr/local/bin:/usr/bin:/bin', GIT_DIR: emptyRepository() },
+      });
+      expect(objects.toString()).toMatch(/^pack\t/);
+      expect(git('--git-dir', join(base, 'other.git'), 'cat-file', '-p', REMEMBERED)).toBe('remembered\n');
+    });
   });
 
   it('inside a nested repository are told by its own rules', async () => {

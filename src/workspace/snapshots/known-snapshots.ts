@@ -1,4 +1,5 @@
 import type { Directory } from './file-node.ts';
+import { putFound, unknownTo } from './found-files.ts';
 import { keepNewest } from './newest.ts';
 import { PackWriter } from './pack-writer.ts';
 import { readSummary } from './read-summary.ts';
@@ -35,10 +36,30 @@ export class KnownSnapshots {
   /** The id of a snapshot that is durably in the store from now on. */
   write(content: SnapshotContent, writer: PackWriter): string {
     const id = writeSnapshot(content, writer);
-    writer.finish();
-    for (const hash of writer.hashes) this.#hashes.add(hash);
+    this.#finish(writer);
     this.#remember(id, { ...snapshotTrees(content.roots), manifest: content.manifest });
     return id;
+  }
+
+  /**
+   * The tree of a snapshot's files; beside another, with what that found of which this one says nothing: for git to compare, as it is
+   * in no snapshot, and goes when the store is pruned.
+   */
+  files(snapshot: string, beside = snapshot): string {
+    const { files, manifest } = this.summary(snapshot);
+    const unknown = unknownTo(manifest, this.summary(beside).manifest);
+    if (unknown.size === 0) return files;
+    this.forgetOld();
+    const roots = this.learn(snapshot);
+    for (const [name, root] of roots) putFound(root, unknown.get(name) ?? []);
+    const writer = this.writer();
+    try {
+      const { files: all } = snapshotTrees(roots, writer);
+      this.#finish(writer);
+      return all;
+    } finally {
+      writer.discard();
+    }
   }
 
   summary(snapshot: string): Summary {
@@ -72,6 +93,11 @@ export class KnownSnapshots {
   clear(): void {
     this.#hashes.clear();
     this.#summaries.clear();
+  }
+
+  #finish(writer: PackWriter): void {
+    writer.finish();
+    for (const hash of writer.hashes) this.#hashes.add(hash);
   }
 
   #remember(snapshot: string, summary: Summary): void {

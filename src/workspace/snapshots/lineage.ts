@@ -2,6 +2,7 @@ import { bundleOf } from './bundle.ts';
 import { PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
+import { foundFiles } from './found-files.ts';
 import { KnownSnapshots } from './known-snapshots.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
 import { mergeManifests, mergeRoots } from './merge.ts';
@@ -87,17 +88,18 @@ export class Lineage {
   }
 
   take(files: WorkspaceFiles, options: TakeOptions = {}): Snapshot {
-    const { previous, written = [], rereads = false, guard } = options;
-    const before = previous === undefined ? undefined : this.#known.summary(previous);
+    const { previous, written = [], found = [], rereads = false, guard } = options;
+    const before = previous === undefined ? undefined : this.#known.summary(previous).manifest;
     this.#known.forgetOld();
     if (previous !== undefined && !this.#known.has(previous)) this.#known.learn(previous);
-    const kept = keptPaths(before?.manifest.kept ?? {}, written);
+    const kept = keptPaths(before?.kept ?? {}, [...written, ...found]);
     const writer = this.#known.writer();
     try {
-      const found = this.#walk(files, { kept, sink: writer, rereads });
-      const content = { roots: directoriesOf(found), manifest: manifestOf(found) };
+      const walked = this.#walk(files, { kept, sink: writer, rereads });
+      const roots = directoriesOf(walked);
+      const content = { roots, manifest: { ...manifestOf(walked), ...foundFiles(before, found, roots) } };
       const id = this.#known.write(content, writer);
-      const taken = { id, changed: id !== previous, ...notHeld(found) };
+      const taken = { id, changed: id !== previous, ...notHeld(walked) };
       if (guard === undefined || previous === undefined || id === previous) return taken;
       return { ...taken, ...guarded({ git: this.#git, known: this.#known }, content, { previous, guard }) };
     } finally {
@@ -149,7 +151,7 @@ export class Lineage {
   }
 
   diff(from: string, to: string, options: DiffOptions = {}): RootDiff[] {
-    const [old, current] = [this.#rootTrees(from), this.#rootTrees(to)];
+    const [old, current] = [this.#rootTrees(from, to), this.#rootTrees(to, from)];
     const names = [...new Set([...old.keys(), ...current.keys()])].sort();
     return names
       .filter((root) => old.get(root) !== current.get(root))
@@ -163,7 +165,7 @@ export class Lineage {
   }
 
   versions(from: string, to: string, root: string): ChangedVersions[] | undefined {
-    const [old, current] = [this.#rootTrees(from).get(root), this.#rootTrees(to).get(root)];
+    const [old, current] = [this.#rootTrees(from, to).get(root), this.#rootTrees(to, from).get(root)];
     return versionsBetween(this.#git, { from: old, to: current }, this.#limits.diffBytes);
   }
 
@@ -239,8 +241,8 @@ export class Lineage {
     this.#shared?.tidy();
   }
 
-  #rootTrees(snapshot: string): ReadonlyMap<string, string> {
-    return this.#git.entries(this.#known.summary(snapshot).files) ?? new Map();
+  #rootTrees(snapshot: string, beside = snapshot): ReadonlyMap<string, string> {
+    return this.#git.entries(this.#known.files(snapshot, beside)) ?? new Map();
   }
 
   #restoreRoot(

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PathSet, textOf } from './byte-path.ts';
 import type { Directory } from './file-node.ts';
+import { joinFound } from './found-files.ts';
 import {
   type MergeConflict,
   type MergeTexts,
@@ -76,5 +77,6 @@ export function mergeManifests(ours: Manifest, theirs: Manifest): Manifest {
     name,
     new PathSet([...(ours.kept[name] ?? []), ...(theirs.kept[name] ?? [])]).paths,
   ]);
-  return { format: 1, kept: Object.fromEntries(kept), leftOut: ours.leftOut };
+  const found = joinFound(ours.found, theirs.found);
+  return { format: 1, kept: Object.fromEntries(kept), leftOut: ours.leftOut, ...found };
 }

@@ -8,7 +8,8 @@ import { namesOnly, type ObjectSink } from './pack-writer.ts';
  *
  *     files/<root>/...      the project, empty directories too, under names that git takes
  *     metadata/<root>/...   version control's own state (`.git`, `.hg`, ...), every name behind `=`, so that git takes them as well
- *     manifest              what is no file: format, ignored paths that count, what was left out
+ *     manifest              what is no file: format, ignored paths that count, what was left out, what was found
+ *     found/<hash>          contents that the manifest names under `found`; none where there are none
  *
  * Hence a diff or a merge of `files` is one of the project alone, and the same files always have the same id.
  */
@@ -22,6 +23,14 @@ export interface Manifest {
   /** Per root, as bytes in latin1. */
   readonly kept: Readonly<Record<string, readonly BytePath[]>>;
   readonly leftOut: Readonly<Record<string, readonly BytePath[]>>;
+  /** Files of `kept` that were there, and in no snapshot, when a tool first named them: what they were then. */
+  readonly found?: Readonly<Record<string, readonly FoundFile[]>>;
+}
+
+export interface FoundFile {
+  readonly path: BytePath;
+  readonly mode: FileMode;
+  readonly hash: string;
 }
 
 /** Stands before every name of `metadata`. */
@@ -38,11 +47,18 @@ interface TreeEntry {
 export function writeSnapshot({ roots, manifest }: SnapshotContent, sink: ObjectSink): string {
   const { files, metadata } = snapshotTrees(roots, sink);
   const manifestHash = sink.put('blob', Buffer.from(JSON.stringify(manifest)));
+  const contents = new Set(
+    Object.values(manifest.found ?? {}).flatMap((files) => files.map(({ hash }) => hash)),
+  );
+  const found = [...contents].map((hash) => ({ mode: '100644' as const, name: hash, hash }));
   return writeTree(
     [
       { mode: '40000', name: 'files', hash: files },
       { mode: '40000', name: 'metadata', hash: metadata },
       { mode: '100644', name: 'manifest', hash: manifestHash },
+      ...(found.length === 0
+        ? []
+        : [{ mode: '40000' as const, name: 'found', hash: writeTree(found, sink) }]),
     ],
     sink,
   );
@@ -163,7 +179,7 @@ function place(
   else throw new Error(`a snapshot holds an entry of mode ${mode}, which no snapshot has`);
 }
 
-function childDirectory(directory: Directory, name: BytePath): Directory {
+export function childDirectory(directory: Directory, name: BytePath): Directory {
   const found: FileNode | undefined = directory.children.get(name);
   if (found?.type === 'directory') return found;
   const made = newDirectory();

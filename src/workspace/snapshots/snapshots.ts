@@ -30,6 +30,11 @@ export interface TakeOptions {
    * is part of the snapshot as well.
    */
   readonly written?: readonly RootPath[];
+  /**
+   * The same of files that are there, and that no session made: what they are is remembered too, as what they were in every snapshot
+   * that says nothing of them (`diff`, `versions`).
+   */
+  readonly found?: readonly RootPath[];
   /** Reads every file again: while processes run that map files into memory, times do not tell all. */
   readonly rereads?: boolean;
   /** Of what the snapshot has as `previous` has it, whatever became of the files. */
