@@ -20,7 +20,7 @@ import { SNAPSHOT_LIMITS } from '../../src/workspace/snapshots/limits.ts';
 import { OpenDirectory } from '../../src/workspace/snapshots/open-directory.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { namesOnly, objectName } from '../../src/workspace/snapshots/pack-writer.ts';
-import type { SnapshotStore, Snapshots, Version } from '../../src/workspace/snapshots/snapshots.ts';
+import type { RootPath, SnapshotStore, Snapshots, Version } from '../../src/workspace/snapshots/snapshots.ts';
 import { walk } from '../../src/workspace/snapshots/walk.ts';
 import { RuleCache } from '../../src/workspace/snapshots/walk-rules.ts';
 import { emptyDirectory, filesAt, readTree, type Tree, writeTree } from './snapshots-harness.ts';
@@ -337,6 +337,8 @@ describe('ignored files', () => {
       writeTree(root, { '.env': text('theirs\n') });
       const second = await take(named);
       expect(await changes(second, begun)).toEqual([['.env', 'theirs\n', 'two\n']]);
+      expect(await store.holds(filesAt(root), second, env[0] as RootPath)).toBe(true);
+      expect(await store.holds(filesAt(root), begun, env[0] as RootPath)).toBe(false);
       expect(await changes(first, begun)).toEqual([]);
       expect(await changes(second, first)).toEqual([['.env', 'theirs\n', 'one\n']]);
     });

@@ -42,6 +42,8 @@ test('a session’s work is taken over in every way', async () => {
     return stdout;
   };
   const read = (path: string) => readFileSync(join(repository, path), 'utf8');
+  writeFileSync(join(repository, '.gitignore'), 'ignored\n');
+  writeFileSync(join(repository, 'ignored'), 'precious\n');
   await capybara('run', 'write a first', '--mode', 'auto');
   const { id } = JSON.parse(await capybara('sessions', 'list', '--json')).data[0];
 
@@ -64,12 +66,18 @@ test('a session’s work is taken over in every way', async () => {
   await capybara('sessions', 'merge', id, fork);
   expect(read('b')).toBe('forked\n');
   await capybara('run', 'write c third', '--session', id, '--mode', 'auto');
+  await capybara('run', 'write ignored theirs', '--session', id, '--mode', 'auto');
+  expect(await capybara('diff', id)).toContain('\n-precious\n+theirs\n');
   writeFileSync(join(repository, 'greeting.txt'), 'changed by me\n');
   await capybara('revert', id, '--to', '0');
   expect([existsSync(join(repository, 'a')), existsSync(join(repository, 'c'))]).toEqual([false, false]);
-  expect(read('greeting.txt')).toBe('changed by me\n');
-  expect(await capybara('sessions', 'turns', id)).toMatch(/^1 .* taken back .*\n(?:.*taken back.*\n){3}$/m);
+  expect([read('greeting.txt'), read('ignored')]).toEqual(['changed by me\n', 'precious\n']);
+  expect(await capybara('sessions', 'turns', id)).toMatch(/^1 .* taken back .*\n(?:.*taken back.*\n){5}$/m);
   await capybara('revert', id, '--to', '4');
   expect([read('a'), read('c'), read('greeting.txt')]).toEqual(['first\n', 'third\n', 'changed by me\n']);
+  await capybara('revert', id, '--to', '6');
+  expect(read('ignored')).toBe('theirs\n');
+  await capybara('revert', id, '--to', '4');
+  expect([read('c'), read('ignored')]).toEqual(['third\n', 'precious\n']);
   expect(model.refusals).toEqual([]);
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -6,7 +6,7 @@ import { Reverted } from '../../src/api/wire.ts';
 import { applyChanges } from '../../src/cli/apply/apply.ts';
 import { readChanges } from '../../src/cli/apply/changes.ts';
 import { findBrokenInvariants } from '../../src/store/invariants.ts';
-import { call, hang, say } from '../support/scripted-model/scripted-model.ts';
+import { call, hang, type Step, say } from '../support/scripted-model/scripted-model.ts';
 import type { Asking } from './api-harness.ts';
 import { openShop, SHOP_TIMEOUT_MS, type Shop, write } from './session-harness.ts';
 
@@ -198,6 +198,94 @@ describe('a revert in a directory of the user’s', () => {
     writeFileSync(join(path, 'a'), 'my own\n');
     await expect(back(id, path, 1)).rejects.toMatchObject({ code: 'apply_refused' });
     expect(readFileSync(join(path, 'a'), 'utf8')).toBe('my own\n');
+  });
+
+  describe('brings an ignored file back', () => {
+    const env = (path: string) => {
+      const place = join(path, '.env');
+      return existsSync(place) ? readFileSync(place, 'utf8') : undefined;
+    };
+    /** Turn 2 writes `a`, 3 and 4 `.env`, 6 writes it once more, or removes it. */
+    async function envWritten({ before, last }: { before?: string; last: Step }) {
+      const path = mkdtempSync(join(place, 'user-'));
+      writeFileSync(join(path, '.gitignore'), '.env\n');
+      if (before !== undefined) writeFileSync(join(path, '.env'), before);
+      const steps = [call('bash', { command: 'echo' }), write('a', '1\n'), write('.env', '1\n')];
+      const to = { workspace: { kind: 'local', path } };
+      const more = [write('.env', '2\n'), say('Written.')];
+      const { sessionId: id } = await it.run('Write it.', [...steps, ...more], to);
+      await it.run('Once more.', [last, say('Done.')], { sessionId: id });
+      return { id, path };
+    }
+    const patch = (path: string) =>
+      call('apply_patch', { input: `*** Begin Patch\n*** Delete File: ${path}\n*** End Patch` });
+
+    test('as it was before a tool first wrote it, and as each turn left it', async () => {
+      const { id, path } = await envWritten({ before: 'precious\n', last: write('.env', '3\n') });
+      const found: (string | undefined)[] = [];
+      for (const turn of [6, 4, 3, 2, 1, 0, 6, 2, 3, 0]) {
+        expect((await back(id, path, turn)).status).toBe(201);
+        found.push(env(path));
+      }
+      const precious = 'precious\n';
+      const [back1, back2] = [
+        ['3\n', '2\n', '1\n', precious, precious, precious],
+        ['3\n', precious, '1\n', precious],
+      ];
+      expect(found).toEqual([...back1, ...back2]);
+      await it.run('Write it again.', [write('.env', '4\n'), say('Done.')], { sessionId: id });
+      await back(id, path, 0);
+      expect(env(path)).toBe(precious);
+    });
+
+    test('that the agent removed, and takes away one that was not there', async () => {
+      const removed = await envWritten({ before: 'precious\n', last: patch('.env') });
+      expect(env(removed.path)).toBeUndefined();
+      await back(removed.id, removed.path, 2);
+      expect(env(removed.path)).toBe('precious\n');
+      const made = await envWritten({ last: write('.env', '3\n') });
+      await back(made.id, made.path, 3);
+      expect(env(made.path)).toBe('1\n');
+      await back(made.id, made.path, 2);
+      expect(env(made.path)).toBeUndefined();
+    });
+
+    test('that the user wrote between turns, and not over what the user wrote since', async () => {
+      const { id, path } = await envWritten({ before: 'precious\n', last: write('b', 'b\n') });
+      await back(id, path, 0);
+      writeFileSync(join(path, '.env'), 'mine now\n');
+      await it.run('And again.', [write('.env', '4\n'), say('Done.')], { sessionId: id });
+      await back(id, path, 0);
+      expect(env(path)).toBe('mine now\n');
+      await it.run('A last time.', [write('.env', '5\n'), say('Done.')], { sessionId: id });
+      writeFileSync(join(path, '.env'), 'since\n');
+      await expect(back(id, path, 0)).rejects.toMatchObject({ code: 'apply_refused' });
+      expect(env(path)).toBe('since\n');
+    });
+
+    test('but knows none as a person’s that a command made in a workspace of Capybara’s own', async () => {
+      const make = call('bash', { command: 'echo .env > .gitignore; echo made > .env' });
+      const { sessionId } = await it.run('Make one.', [make, write('.env', '2\n'), say('Made.')]);
+      const { text } = await it.ask('GET', `/v1/sessions/${sessionId}/diff`);
+      expect(text).toContain('--- /dev/null\n+++ b/.env\n@@ -0,0 +1 @@\n+2\n');
+    });
+
+    test('in a diff too; a fork has it where the turn has, and merges what it made of it', async () => {
+      const { id, path } = await envWritten({ before: 'precious\n', last: write('.env', '3\n') });
+      expect((await it.ask('GET', `/v1/sessions/${id}/diff`)).text).toContain('\n-precious\n+3\n');
+      const forked = async (turn: number) =>
+        (await it.ask('POST', `/v1/sessions/${id}/fork`, { body: { turn } })).json.id as string;
+      const [without, own] = [await forked(2), await forked(4)];
+      await look(without, 'Look in the one.');
+      await it.run('Write in the other.', [write('.env', '9\n'), say('Done.')], { sessionId: own });
+      expect([await it.read(without, '.env'), await it.read(own, '.env')]).toEqual([undefined, '9\n']);
+      expect((await it.ask('GET', `/v1/sessions/${own}/diff`)).text).toContain('\n-precious\n+9\n');
+      const merged = await it.ask('POST', `/v1/sessions/${without}/merge`, { body: { from: own } });
+      expect([merged.status, merged.json.conflicts]).toEqual([201, []]);
+      await look(without, 'Look again.');
+      expect(await it.read(without, '.env')).toBe('9\n');
+      expect(env(path)).toBe('3\n');
+    });
   });
 
   test('may be done again where it was broken off between files and log', async () => {

@@ -61,6 +61,12 @@ export interface LineageOptions {
   readonly shared?: { readonly remote: string; readonly lineage: string };
 }
 
+interface LastWalk {
+  readonly roots: Map<string, Directory>;
+  /** The one that the files were then known to be of. */
+  snapshot?: string;
+}
+
 /**
  * The snapshots of one tree of forks, on this host. Synchronous: it runs in a thread, one call after the other, so that no two calls
  * touch the same files at once. Another process may use the same directory: what is written is never written twice.
@@ -69,7 +75,7 @@ export class Lineage {
   readonly #git: ShadowGit;
   readonly #limits: SnapshotLimits;
   readonly #rules = new RuleCache();
-  readonly #walked = new Map<string, Map<string, Directory>>();
+  readonly #walked = new Map<string, LastWalk>();
   readonly #known: KnownSnapshots;
   readonly #shared: SharedSnapshots | undefined;
 
@@ -99,6 +105,7 @@ export class Lineage {
       const roots = directoriesOf(walked);
       const content = { roots, manifest: { ...manifestOf(walked), ...foundFiles(before, found, roots) } };
       const id = this.#known.write(content, writer);
+      this.#isAt(files, id);
       const taken = { id, changed: id !== previous, ...notHeld(walked) };
       if (guard === undefined || previous === undefined || id === previous) return taken;
       return { ...taken, ...guarded({ git: this.#git, known: this.#known }, content, { previous, guard }) };
@@ -121,11 +128,14 @@ export class Lineage {
 
   isClean(files: WorkspaceFiles, snapshot: string): boolean {
     const wanted = this.#known.summary(snapshot);
-    return isWhat(this.#walk(files, { kept: wanted.manifest.kept, sink: namesOnly }), wanted);
+    const isClean = isWhat(this.#walk(files, { kept: wanted.manifest.kept, sink: namesOnly }), wanted);
+    if (isClean) this.#isAt(files, snapshot);
+    return isClean;
   }
 
   holds(files: WorkspaceFiles, snapshot: string, { root, path }: RootPath): boolean {
-    const node = nodeAt(this.#walked.get(keyOf(files))?.get(root), path);
+    const last = this.#walked.get(keyOf(files));
+    const node = last?.snapshot === snapshot ? nodeAt(last.roots.get(root), path) : undefined;
     return node
       ? node.type !== 'left_out'
       : this.#git.has(`${this.#known.summary(snapshot).files}:${root}/${path}`);
@@ -245,6 +255,11 @@ export class Lineage {
     return this.#git.entries(this.#known.files(snapshot, beside)) ?? new Map();
   }
 
+  #isAt(files: WorkspaceFiles, snapshot: string): void {
+    const last = this.#walked.get(keyOf(files));
+    if (last) last.snapshot = snapshot;
+  }
+
   #restoreRoot(
     root: WorkspaceRoot,
     wanted: Directory | undefined,
@@ -263,7 +278,7 @@ export class Lineage {
         sink: namesOnly,
         limits: this.#limits,
         kept: new PathSet(kept[root.name] ?? []),
-        before: this.#walked.get(keyOf(files))?.get(root.name),
+        before: this.#walked.get(keyOf(files))?.roots.get(root.name),
         wanted: { root: wanted, read: (hash: string) => this.#git.blob(hash) },
       };
       const { root: actual } = walk(at, options, this.#rules);
@@ -277,7 +292,7 @@ export class Lineage {
     files: WorkspaceFiles,
     { kept, sink, rereads = false }: { kept: Manifest['kept']; sink: ObjectSink; rereads?: boolean },
   ): WalkedFiles {
-    const before = this.#walked.get(keyOf(files));
+    const before = this.#walked.get(keyOf(files))?.roots;
     const roots = new Map<string, Walked>();
     for (const root of writableRoots(files)) {
       const at = openRoot(root);
@@ -290,7 +305,11 @@ export class Lineage {
       }
     }
     const found = { roots, kept };
-    keepNewest(this.#walked, { key: keyOf(files), value: directoriesOf(found), limit: CACHED_WORKSPACES });
+    keepNewest(this.#walked, {
+      key: keyOf(files),
+      value: { roots: directoriesOf(found) },
+      limit: CACHED_WORKSPACES,
+    });
     return found;
   }
 }
