@@ -3,8 +3,13 @@ import type { Change, ChangesEnd } from './wire.ts';
 
 /** Each change as a line of JSON, then the bytes that stood there before, then those that stand there after; at the end their number. */
 export function streamOf(changes: readonly ChangedVersions[]): Buffer {
-  const parts = changes.flatMap(({ path, from, before, after }) => [
-    lineOf({ path, ...(from !== undefined && { from }), before: headOf(before), after: headOf(after) }),
+  const parts = changes.flatMap(({ path, from, before, after, found }) => [
+    lineOf({
+      path,
+      ...(from !== undefined && { from }),
+      ...{ before: headOf(before), after: headOf(after) },
+      ...(found && { found }),
+    }),
     before?.content ?? NOTHING,
     after?.content ?? NOTHING,
   ]);

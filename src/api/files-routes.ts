@@ -68,8 +68,8 @@ export function filesRoutes(deps: ApiDeps): Route[] {
       success: {
         status: 200,
         description:
-          'For each file a line of JSON, {"path", "from"?, "before": {"mode", "size"} or null, "after": the same}, the bytes before, and ' +
-          'the bytes after; at the end the line {"changes": N}. Paths are bytes, one character (U+0000 to U+00FF) for each.',
+          'For each file a line of JSON, {"path", "from"?, "before": {"mode", "size"} or null, "after": the same, "found"?}, the bytes before, ' +
+          'and the bytes after; at the end the line {"changes": N}. Paths are bytes, one character (U+0000 to U+00FF) for each.',
         media: [CHANGES_MEDIA],
       },
       problems: {

@@ -117,6 +117,10 @@ export const Change = z
     from: z.string().optional().meta({ description: 'where a file that moved was before' }),
     before: version,
     after: version,
+    found: z.literal(true).optional().meta({
+      description:
+        'of a file that version control ignores: the beginning says nothing of it, and before is what a tool found there',
+    }),
   })
   .meta({ id: 'Change' });
 export type Change = z.infer<typeof Change>;

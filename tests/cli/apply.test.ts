@@ -21,7 +21,7 @@ import { type FileChange, readChanges } from '../../src/cli/apply/changes.ts';
 import { perform } from '../../src/cli/apply/perform.ts';
 import { planApply } from '../../src/cli/apply/plan.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
-import type { Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
+import type { Snapshots, TakeOptions } from '../../src/workspace/snapshots/snapshots.ts';
 import { emptyDirectory, filesAt, readTree, type Tree, writeTree } from '../contract/snapshots-harness.ts';
 
 let place: string;
@@ -185,6 +185,34 @@ describe('applying what a session changed', () => {
     await expect(applying).rejects.toMatchObject({ code: 'apply_refused', exitCode: 1 });
     await expect(applying).rejects.toThrow(`: ${reason}`);
     expect(readTree(mine)).toEqual(was);
+  });
+
+  test('makes an ignored file anew where there is none, and changes the one that is there', async () => {
+    const root = join(place, 'theirs');
+    const store = snapshots.of('apply');
+    const take = async (tree: Tree, options: TakeOptions = {}) => {
+      writeTree(root, tree);
+      return (await store.take(filesAt(root), options)).id;
+    };
+    const begun = await take({ '.gitignore': file('.env\n'), '.env': file('1\n'), a: file('a') });
+    const found = [{ root: 'main', path: '.env' }];
+    const named = await take({}, { previous: begun, found });
+    const head = await take({ '.env': file('2\n'), a: file('b') }, { previous: named });
+    const changes = readChanges(streamOf((await store.versions(begun, head, 'main')) ?? []));
+    const afterApplying = async (tree: Tree) => {
+      emptyDirectory(mine);
+      writeTree(mine, { a: file('a'), ...tree });
+      await applyChanges(changes, mine);
+      return readFileSync(join(mine, '.env'), 'utf8');
+    };
+    expect(await afterApplying({})).toBe('2\n');
+    expect(await afterApplying({ '.env': file('1\n') })).toBe('2\n');
+    await expect(afterApplying({ '.env': file('my own\n') })).rejects.toThrow(
+      '.env: it was changed here too',
+    );
+    expect(readFileSync(join(mine, '.env'), 'utf8')).toBe('my own\n');
+    emptyDirectory(mine);
+    await expect(applyChanges(changes, mine)).rejects.toThrow('  a: it was removed here');
   });
 
   test('follows a file that moved there and was changed here', async () => {

@@ -17,6 +17,8 @@ export interface FileChange {
   readonly from?: string;
   /** Undefined: nothing was there. */
   readonly before?: FileVersion | undefined;
+  /** Of an ignored file: another checkout need not have it. */
+  readonly isFound?: true;
   /** Undefined: nothing is there any more. */
   readonly after?: FileVersion | undefined;
 }
@@ -31,12 +33,13 @@ export function readChanges(stream: Buffer): FileChange[] {
     if (end.success && end.data.changes === changes.length && reader.isAtEnd) return changes;
     const change = Change.safeParse(line);
     if (!change.success) throw broken(`line ${changes.length + 1} says no file`);
-    const { path, from, before, after } = change.data;
+    const { path, from, before, after, found } = change.data;
     changes.push({
       path: checked(path),
       ...(from !== undefined && { from: checked(from) }),
       before: reader.version(before),
       after: reader.version(after),
+      ...(found && { isFound: true }),
     });
   }
 }

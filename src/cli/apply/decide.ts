@@ -39,13 +39,15 @@ export interface ThreeTexts {
 
 const NOTHING = { do: 'nothing' } as const;
 
-export function decide({ before, after }: Omit<FileChange, 'path'>, here: Here): Decision {
+export function decide({ before, after, isFound }: Omit<FileChange, 'path'>, here: Here): Decision {
   if (after?.kind === 'directory') return decideDirectory(here);
   if (before?.kind === 'directory') return here.kind === 'directory' ? { do: 'remove_directory' } : NOTHING;
   if (after === undefined) return decideRemoval(before, here);
   if (isSame(here, after)) return modeOf(before, after, here);
   if (here.kind === 'none') {
-    return before === undefined ? written(after) : refuse('it was removed here, and the session changed it');
+    return before === undefined || isFound
+      ? written(after)
+      : refuse('it was removed here, and the session changed it');
   }
   if (before === undefined) return refuse('something else is here under this name');
   return decideContent({ before, after }, here);

@@ -58,13 +58,14 @@ class Planner {
     this.#directories = made(true);
   }
 
-  async add({ path, from, before, after }: FileChange): Promise<void> {
+  async add(change: FileChange): Promise<void> {
+    const { path, from, before, after } = change;
     const target = await this.#found(path, after !== undefined);
     if (from === undefined || before === undefined || after === undefined) {
       const isReplaced =
         after === undefined && target.seen.kind === 'directory' && this.#directories.has(path);
       if (isReplaced && before?.kind !== 'directory') return;
-      const decision = target.here === undefined ? BLOCKED : decide({ before, after }, target.here);
+      const decision = target.here === undefined ? BLOCKED : decide(change, target.here);
       return this.#take({ path, decision, seen: target.seen });
     }
     const source = await this.#found(from, false);

@@ -2,7 +2,7 @@ import { bundleOf } from './bundle.ts';
 import { PathSet } from './byte-path.ts';
 import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
-import { foundFiles } from './found-files.ts';
+import { foundFiles, unknownTo } from './found-files.ts';
 import { KnownSnapshots } from './known-snapshots.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
 import { mergeManifests, mergeRoots } from './merge.ts';
@@ -176,7 +176,10 @@ export class Lineage {
 
   versions(from: string, to: string, root: string): ChangedVersions[] | undefined {
     const [old, current] = [this.#rootTrees(from, to).get(root), this.#rootTrees(to, from).get(root)];
-    return versionsBetween(this.#git, { from: old, to: current }, this.#limits.diffBytes);
+    const changes = versionsBetween(this.#git, { from: old, to: current }, this.#limits.diffBytes);
+    const unknown = unknownTo(this.#known.summary(from).manifest, this.#known.summary(to).manifest);
+    const found = new Set(unknown.get(root)?.map(({ path }) => path));
+    return changes?.map((change) => (found.has(change.path) ? { ...change, found: true } : change));
   }
 
   bundle({ from, to, root, ...request }: BundleRequest): Buffer | 'unchanged' | undefined {

@@ -115,6 +115,8 @@ export interface ChangedVersions {
   readonly from?: string;
   /** Undefined: nothing was there. */
   readonly before?: Version;
+  /** `from` says nothing of it: `before` is what a tool found. */
+  readonly found?: true;
   /** Undefined: nothing is there any more. */
   readonly after?: Version;
 }
