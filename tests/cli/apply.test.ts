@@ -18,6 +18,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { streamOf } from '../../src/api/change-stream.ts';
 import { type Applied, applyChanges, checkDirectory } from '../../src/cli/apply/apply.ts';
 import { type FileChange, readChanges } from '../../src/cli/apply/changes.ts';
+import { keepFiles } from '../../src/cli/apply/kept-files.ts';
 import { perform } from '../../src/cli/apply/perform.ts';
 import { planApply } from '../../src/cli/apply/plan.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
@@ -242,6 +243,17 @@ describe('applying what a session changed', () => {
     });
   });
 
+  test.each(['has something to do', 'has nothing to do'])(
+    'clears up after one that was killed under the same process id, as in a container, where it %s',
+    async (what) => {
+      const after: Tree = { a: file('2\n') };
+      writeTree(mine, what === 'has nothing to do' ? after : { a: file('1\n') });
+      mkdirSync(join(mine, `.capybara-apply-${process.pid}`));
+      await apply({ a: file('1\n') }, after);
+      expect(readTree(mine)).toEqual(after);
+    },
+  );
+
   test('keeps the mode of a file, but for what the session changed of it', async () => {
     writeTree(mine, { a: file('1\n'), b: file('1\n'), c: file('1\n', true) });
     chmodSync(join(mine, 'a'), 0o640);
@@ -304,6 +316,20 @@ describe('applying what a session changed', () => {
     await expect(applying).rejects.toThrow('ENAMETOOLONG');
     expect(readTree(mine)).toEqual(was);
     expect(await applyChanges(changes, mine)).toMatchObject({ changed: 4 });
+  });
+
+  test('what cannot be put back stays as it was written, whole', async () => {
+    writeTree(mine, { a: file('1\n') });
+    const kept = await keepFiles(mine, [Buffer.from('a')]);
+    writeTree(mine, { a: file('2\n') });
+    // No name that is longer fits beside it.
+    const long = 'n'.repeat(255);
+    writeFileSync(join(mine, long), 'old');
+    const keptLong = await keepFiles(mine, [Buffer.from(long)]);
+    writeFileSync(join(mine, long), 'new');
+    expect(await kept.putBack(async () => {})).toEqual([]);
+    expect(await keptLong.putBack(async () => {})).toEqual([long]);
+    expect(readTree(mine)).toEqual({ a: file('1\n'), [long]: file('new') });
   });
 
   test('has nothing to do where the session worked, nor where nothing is', () => {

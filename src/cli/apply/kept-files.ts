@@ -1,4 +1,5 @@
-import { chmod, lstat, mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, lstat, mkdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 
 export interface KeptFiles {
   /**
@@ -41,9 +42,21 @@ async function keep(place: Buffer): Promise<Kept> {
 async function putBack(place: Buffer, kept: Kept): Promise<void> {
   const now = await keep(place);
   if (isSame(now, kept)) return;
-  if (now !== undefined) await rm(place);
-  if (kept === undefined) return;
+  if (kept === undefined) return rm(place);
   await mkdir(place.subarray(0, place.lastIndexOf('/')), { recursive: true });
+  if (now === undefined) return write(place, kept);
+  // In full beside its place first: where that fails, or is killed, something whole stands there.
+  const beside = Buffer.concat([place, Buffer.from(`.${randomBytes(6).toString('hex')}.capybara-kept`)]);
+  try {
+    await write(beside, kept);
+    await rename(beside, place);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}
+
+async function write(place: Buffer, kept: Exclude<Kept, undefined>): Promise<void> {
   if ('target' in kept) return symlink(kept.target, place);
   await writeFile(place, kept.content, { flag: 'wx' });
   await chmod(place, kept.mode);

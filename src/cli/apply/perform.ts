@@ -51,9 +51,9 @@ function inOrder(steps: readonly Step[]): Step[] {
 }
 
 export async function perform(steps: readonly Step[], directory: string): Promise<Performed> {
+  await clearUp(directory);
   if (steps.length === 0) return { outcome: 'done' };
   const ordered = inOrder(steps);
-  await clearUp(directory);
   const staging = join(directory, `${STAGING}${process.pid}`);
   const kept = await keepFiles(
     directory,
@@ -84,11 +84,11 @@ function isWatched({ seen }: Step): boolean {
   return seen.kind !== 'blocked' && seen.kind !== 'directory';
 }
 
-/** What a run left that was killed. */
+/** What a run left that was killed: in a container every run may have the same id. */
 async function clearUp(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const pid = Number(name.slice(STAGING.length));
-    if (name.startsWith(STAGING) && Number.isInteger(pid) && !isAlive(pid))
+    if (name.startsWith(STAGING) && Number.isInteger(pid) && (pid === process.pid || !isAlive(pid)))
       await rm(join(directory, name), { recursive: true, force: true });
   }
 }
