@@ -1,6 +1,7 @@
 /**
- * What of a user's own repository decides which programs their next git or hg command runs, unconfined: no command of an agent may
- * change it. A repository that an agent makes, and those of submodules, are not among it.
+ * What of a user's own repository decides which programs their next git, hg or jj command runs, unconfined: no command of an agent may
+ * change it. A repository that an agent makes, and those of submodules, are not among it. Nor are those of Subversion and Fossil: what
+ * says there where the repository is, and so whose hooks and settings count, is in the file that every command of theirs writes.
  */
 import { lchownSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -16,7 +17,14 @@ export interface HeldFiles {
 
 /** `root`: real and absolute. */
 export function heldFor(root: string): HeldFiles {
-  const all = [heldOfGit(join(root, '.git')), heldOfMercurial(join(root, '.hg'))];
+  return together([
+    heldOfGit(join(root, '.git')),
+    heldOfMercurial(join(root, '.hg')),
+    heldOfJujutsu(join(root, '.jj')),
+  ]);
+}
+
+function together(all: readonly HeldFiles[]): HeldFiles {
   return {
     writable: all.flatMap(({ writable }) => writable),
     readable: all.flatMap(({ readable }) => readable),
@@ -47,6 +55,22 @@ function heldOfMercurial(directory: string): HeldFiles {
   const hasMore = /^share-safe$/m.test(textOf(join(directory, 'requires')));
   if (hasMore) make(join(directory, 'hgrc-not-shared'), 'file');
   return holding(directory, ['hgrc', 'hgrc-not-shared', 'requires', 'sharedpath']);
+}
+
+/** Its settings, and those of the git repository that it keeps its commits in. In a second working copy, `repo` names the first. */
+function heldOfJujutsu(directory: string): HeldFiles {
+  const [repo, store] = [join(directory, 'repo'), join(directory, 'repo', 'store')];
+  const kind = kindOf(repo);
+  if (kind === undefined) return NOTHING;
+  make(join(directory, 'workspace-config.toml'), 'file');
+  if (kind === 'file') return holding(directory, ['workspace-config.toml', 'repo']);
+  make(join(repo, 'config.toml'), 'file');
+  return together([
+    holding(directory, ['workspace-config.toml']),
+    holding(repo, ['config.toml', 'config-id']),
+    holding(store, ['git_target']),
+    heldOfGit(join(store, 'git')),
+  ]);
 }
 
 function holding(directory: string, names: readonly string[]): HeldFiles {

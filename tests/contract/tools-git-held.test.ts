@@ -146,3 +146,55 @@ test.runIf(bubblewrap !== undefined).each(Object.entries(TRIALS))(
     }
   },
 );
+
+test.runIf(bubblewrap !== undefined)(
+  'nor what their jj would run, in whichever way it keeps its repository',
+  async () => {
+    const base = realpathSync(mkdtempSync(join(tmpdir(), 'capybara-held-')));
+    const [data, first, second] = ['data', 'first', 'second'].map((name) => join(base, name)) as [
+      string,
+      string,
+      string,
+    ];
+    mkdirSync(join(first, '.jj/repo/store/git/hooks'), { recursive: true });
+    writeFileSync(join(first, '.jj/repo/store/git/HEAD'), 'ref: refs/heads/main\n');
+    writeFileSync(join(first, '.jj/repo/store/git/config'), '');
+    writeFileSync(join(first, '.jj/repo/store/git_target'), 'git');
+    mkdirSync(join(second, '.jj'), { recursive: true });
+    writeFileSync(join(second, '.jj/repo'), '../../first/.jj/repo');
+    const program = bubblewrap ?? '';
+    const sandbox = createBubblewrapSandbox({
+      environment: process.env,
+      profile: 'local',
+      program,
+      hidden: [data],
+    });
+    const attack = [
+      'for f in repo/config.toml workspace-config.toml repo/store/git/config repo/store/git_target; do echo x >> .jj/$f; rm -f .jj/$f; done',
+      'echo x > .jj/repo/store/git/hooks/pre-push; echo x > .jj/repo',
+      'mv .jj moved; mv .jj/repo/store moved; mv .jj/repo moved; echo 1 > .jj/other; cat .jj/other',
+    ].join('\n');
+    try {
+      for (const path of [first, second]) {
+        const workspace = await openLocal({ id: 'w', path }, { dataDir: data });
+        const command = { script: attack, timeoutMs: 30_000, ...(await commandPlaces(workspace, sandbox)) };
+        expect((await sandbox.run(command, new AbortController().signal)).output).toMatch(/^1$/m);
+      }
+      const texts = (root: string, names: readonly string[]) =>
+        names.map((name) => readFileSync(join(root, '.jj', name), 'utf8'));
+      expect(
+        texts(first, [
+          'workspace-config.toml',
+          'repo/config.toml',
+          'repo/store/git/config',
+          'repo/store/git_target',
+        ]),
+      ).toEqual(['', '', '', 'git']);
+      expect(existsSync(join(first, '.jj/repo/store/git/hooks/pre-push'))).toBe(false);
+      expect(texts(second, ['workspace-config.toml', 'repo'])).toEqual(['', '../../first/.jj/repo']);
+    } finally {
+      await sandbox.close();
+      rmSync(base, { recursive: true, force: true });
+    }
+  },
+);
