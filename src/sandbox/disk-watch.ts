@@ -30,7 +30,7 @@ export interface Watched {
 
 /** Faster than this no disk is filled by writing, in bytes. */
 const FASTEST_PER_SECOND = 4 * 1024 ** 3;
-/** Between two looks. What is allotted unwritten (fallocate(2)) may take the whole disk from one to the next. */
+/** Between two looks. What is allotted unwritten (fallocate(2)), where no filter refuses that, may take the whole disk from one to the next. */
 const SHORTEST_MS = 20;
 export const LONGEST_MS = 250;
 /** A disk is as full without a file to give (an inode) as without a byte; file systems are made with about one for so many bytes. */

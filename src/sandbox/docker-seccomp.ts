@@ -31,6 +31,7 @@ const ARCHITECTURES: Readonly<Record<Architecture, string>> = {
 };
 const EPERM = 1;
 const ENOSYS = 38;
+const EOPNOTSUPP = 95;
 /** An argument that is an `int` counts by its low half, whatever stands in the other. */
 const INT = 0xffffffff;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET (linux/sched.h); NEWTIME, for `unshare` alone. */
@@ -47,7 +48,7 @@ const ALLOWED = `
 accept accept4 access alarm arch_prctl bind brk cachestat capget capset chdir chmod chown clock_getres clock_gettime
 clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl
 epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 execve execveat exit exit_group faccessat faccessat2 fadvise64
-fallocate fanotify_mark fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock
+fanotify_mark fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock
 fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue futex_wait futex_waitv futex_wake
 futimesat get_mempolicy get_robust_list get_thread_area getcpu getcwd getdents getdents64 getegid geteuid getgid
 getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit
@@ -86,6 +87,7 @@ export function seccompProfile(architecture: string = process.arch): SeccompProf
     syscalls: [
       { names: ALLOWED, action: 'SCMP_ACT_ALLOW' },
       { names: Object.keys(REFUSED), action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+      { names: ['fallocate'], action: 'SCMP_ACT_ERRNO', errnoRet: EOPNOTSUPP },
       ...INSPECTED_RULES,
     ],
   };

@@ -86,3 +86,9 @@ export const REFUSED: Readonly<Record<string, Numbers>> = {
   ioperm: { x64: 173, arm64: undefined },
   vhangup: { x64: 153, arm64: 58 },
 };
+
+/**
+ * Takes room on a disk without writing: nobody could tell whose it is, and where the disk fills up another command would be ended for it
+ * (`disk-watch.ts`). Some file systems have no such call either; programs write instead.
+ */
+export const FALLOCATE = { x64: 285, arm64: 47 } as const satisfies Numbers;

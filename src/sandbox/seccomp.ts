@@ -2,7 +2,14 @@
  * The seccomp filter of confined commands: a program of classic BPF (linux/filter.h, linux/seccomp.h) that the kernel runs at each
  * system call. Written out by hand, since it is short and must be read by whoever trusts it.
  */
-import { type Architecture, AUDIT_ARCH, FIRST_UNKNOWN_CALL, INSPECTED, REFUSED } from './seccomp-numbers.ts';
+import {
+  type Architecture,
+  AUDIT_ARCH,
+  FALLOCATE,
+  FIRST_UNKNOWN_CALL,
+  INSPECTED,
+  REFUSED,
+} from './seccomp-numbers.ts';
 
 interface Instruction {
   readonly code: number;
@@ -25,6 +32,7 @@ const OFFSET = { number: 0, architecture: 4, argument: (index: number) => 16 + 8
 
 const EPERM = 1;
 const ENOSYS = 38;
+const EOPNOTSUPP = 95;
 const EAFNOSUPPORT = 97;
 
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET (linux/sched.h). */
@@ -64,6 +72,7 @@ function program(architecture: Architecture): Instruction[] {
     // What is newer than these tables may be a new way to mount.
     ...when(JUMP_AT_LEAST, FIRST_UNKNOWN_CALL, [fail(ENOSYS)]),
     ...refused.flatMap((each) => (each === undefined ? [] : when(JUMP_EQUAL, each, [fail(EPERM)]))),
+    ...when(JUMP_EQUAL, FALLOCATE[architecture], [fail(EOPNOTSUPP)]),
     // Its flags are in memory, where no filter can look; programs then use `clone`.
     ...when(JUMP_EQUAL, INSPECTED.clone3[architecture], [fail(ENOSYS)]),
     ...when(JUMP_EQUAL, INSPECTED.clone[architecture], noNamespaces(NEW_NAMESPACES)),

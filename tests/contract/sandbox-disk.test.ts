@@ -120,6 +120,15 @@ describe.runIf(canMount !== undefined)('where several run', () => {
     little.stop();
   });
 
+  it.runIf(bubblewrap !== undefined)('none takes room without writing, which nobody could tell', async () => {
+    const options = { environment: process.env, killGraceMs: 100, freeBytes: FLOOR };
+    sandbox = createBubblewrapSandbox({ ...options, profile: 'local', program: bubblewrap ?? '' });
+    const allot = 'python3 -c "import os; os.posix_fallocate(os.open(\'written\', 66), 0, 2000000)"';
+    const { output } = await run(`fallocate -l 40M unwritten; ${allot}; du -m written`);
+    expect(output).toMatch(/not supported\n2\twritten\n$/);
+    expect(free()).toBeGreaterThan(FLOOR);
+  });
+
   it.runIf(bubblewrap !== undefined)('a small one lives through what a large one does', async () => {
     const options = { environment: process.env, killGraceMs: 100, freeBytes: FLOOR };
     sandbox = createBubblewrapSandbox({ ...options, profile: 'local', program: bubblewrap ?? '' });

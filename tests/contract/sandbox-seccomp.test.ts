@@ -1,12 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { type SeccompProfile, seccompProfile } from '../../src/sandbox/docker-seccomp.ts';
 import { seccompFilter } from '../../src/sandbox/seccomp.ts';
-import { type Architecture, AUDIT_ARCH, INSPECTED, REFUSED } from '../../src/sandbox/seccomp-numbers.ts';
+import {
+  type Architecture,
+  AUDIT_ARCH,
+  FALLOCATE,
+  INSPECTED,
+  REFUSED,
+} from '../../src/sandbox/seccomp-numbers.ts';
 
 const ALLOW = 0x7fff0000;
 const KILL = 0x80000000;
 const errno = (number: number) => 0x00050000 | number;
-const [EPERM, ENOSYS, EAFNOSUPPORT] = [errno(1), errno(38), errno(97)];
+const [EPERM, ENOSYS, EOPNOTSUPP, EAFNOSUPPORT] = [errno(1), errno(38), errno(95), errno(97)];
 const ARCHITECTURES: readonly Architecture[] = ['x64', 'arm64'];
 
 /** What a kernel does with the program: `struct seccomp_data` in, an action out. */
@@ -50,7 +56,7 @@ describe.each(ARCHITECTURES)('the filter for %s', (architecture) => {
     expect(refused.size).toBeGreaterThan(40);
     const inspected = Object.values(INSPECTED).map((numbers) => numbers[architecture]);
     for (let number = 0; number < 463; number++) {
-      if (inspected.includes(number)) continue;
+      if (inspected.includes(number) || number === FALLOCATE[architecture]) continue;
       const expected = refused.has(number) ? EPERM : ALLOW;
       expect([number, refused.get(number), judge(filter, { arch, number })]).toEqual([
         number,
@@ -58,6 +64,10 @@ describe.each(ARCHITECTURES)('the filter for %s', (architecture) => {
         expected,
       ]);
     }
+  });
+
+  it('says that no room can be taken on a disk without writing', () => {
+    expect(judge(filter, { arch, number: FALLOCATE[architecture] })).toBe(EOPNOTSUPP);
   });
 
   it('says of newer calls that there are none', () => {
@@ -136,6 +146,7 @@ describe.each(ARCHITECTURES)('the profile of containers for %s', (architecture) 
     expect(judgeProfile(profile, 'setxattrat')).toBe(38);
     expect(judgeProfile(profile, 'read')).toBe(0);
     expect(judgeProfile(profile, 'clone3')).toBe(38);
+    expect(judgeProfile(profile, 'fallocate')).toBe(95);
   });
 
   it('looks into the same arguments, to the same end', () => {
