@@ -18,11 +18,19 @@ export async function liveSnapshots(db: Database, lineage: string): Promise<stri
   return rows.length === 0 ? undefined : rows.flatMap(({ snapshot }) => snapshot ?? []);
 }
 
-/** Names this database, for ever: what another one's rows name is not this one's to remove. */
-export async function databaseName(db: Database): Promise<string> {
-  const [row] = await db.sql<{
-    id: string;
-  }>`SELECT id FROM _prisma_migrations ORDER BY started_at, id LIMIT 1`;
+export interface DatabaseName {
+  /** For ever; a copy of the database has it too. */
+  readonly id: string;
+  /** Where it is: a copy of it elsewhere, or one that was restored from a dump, is another one. */
+  readonly instance: string;
+}
+
+/** Names this database: what another one's rows name is not this one's to remove. */
+export async function databaseName(db: Database): Promise<DatabaseName> {
+  const [row] = await db.sql<DatabaseName & Record<string, unknown>>`
+    SELECT m.id, system_identifier || '/' || d.oid AS instance
+      FROM _prisma_migrations m, pg_control_system(), pg_database d
+     WHERE d.datname = current_database() ORDER BY m.started_at, m.id LIMIT 1`;
   if (row === undefined) throw new Error('the database was never migrated');
-  return row.id;
+  return row;
 }

@@ -63,8 +63,14 @@ const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 const ID = new RegExp(`^${UUID}$`);
 /** Of a lineage; or what somebody had begun to remove of it. */
 const STORE = new RegExp(`^(${UUID})\\.git(\\${REMOVED})?$`);
-/** Names the database that the stores in a directory belong to. */
+/** Names the database that the stores in a directory belong to: its id, and behind a space where it is. */
 const DATABASE_FILE = 'database';
+
+/**
+ * `us`: what no row names is nobody's. `other`: it may be another database's. `original`: so may what rows here know, since this database
+ * is a copy: it knows nothing of what the other has recorded since.
+ */
+type StoreOwner = 'us' | 'other' | 'original';
 
 interface Step {
   readonly what: string;
@@ -137,37 +143,42 @@ export class Pruner {
       join(dataDir, 'snapshots'),
       ...(shared !== undefined && isAbsolute(shared) ? [shared] : []),
     ];
-    for (const directory of stores) yield* this.#lineages(directory);
+    const owners: (readonly [string, StoreOwner])[] = [];
+    for (const directory of stores)
+      if ((await entriesOf(directory)).length > 0) owners.push([directory, await this.#ownerOf(directory)]);
+    // A lineage is pruned on this host and where it is shared at once.
+    if (owners.some(([, owner]) => owner === 'original')) return;
+    for (const [directory, owner] of owners) yield* this.#lineages(directory, owner);
   }
 
-  async *#lineages(directory: string): AsyncGenerator<Step> {
+  async *#lineages(directory: string, owner: StoreOwner): AsyncGenerator<Step> {
     const { checkouts, db } = this.#parts;
     const { graceMs } = this.#timing;
-    const names = await entriesOf(directory);
-    if (names.length === 0) return;
-    const isOurs = await this.#isOurs(directory);
-    for (const name of names) {
+    for (const name of await entriesOf(directory)) {
       const [, lineage, removed] = STORE.exec(name) ?? [];
       if (lineage === undefined) continue;
       if (removed === undefined && !(await mayBeDue(join(directory, name), graceMs))) continue;
       const act = async () => {
         const live = await liveSnapshots(db, lineage);
-        if (live !== undefined || isOurs) await checkouts.snapshots.of(lineage).prune(live);
+        if (live !== undefined || owner === 'us') await checkouts.snapshots.of(lineage).prune(live);
       };
       yield { what: `the snapshots ${lineage}`, act };
     }
   }
 
-  /** Whether what no row names is nobody's: in a directory that another database's workers use it may be theirs. */
-  async #isOurs(directory: string): Promise<boolean> {
-    const [path, name] = [join(directory, DATABASE_FILE), await databaseName(this.#parts.db)];
-    const owner = (await readFile(path, 'utf8').catch(orNone)) ?? (await claimed(path, name));
-    if (owner === name) return true;
-    this.#parts.log.warn(
-      { directory },
-      `the snapshots there belong to another database (${path}): what this one does not know is left there`,
-    );
-    return false;
+  async #ownerOf(directory: string): Promise<StoreOwner> {
+    const path = join(directory, DATABASE_FILE);
+    const { id, instance } = await databaseName(this.#parts.db);
+    const text = (await readFile(path, 'utf8').catch(orNone)) ?? (await claimed(path, `${id} ${instance}`));
+    const [ownerId, ownerInstance = instance] = text.trim().split(' ');
+    if (ownerId === id && ownerInstance === instance) return 'us';
+    const owner = ownerId === id ? 'original' : 'other';
+    const warning = {
+      other: `belong to another database (${path}): what this one does not know is left there`,
+      original: `belong to a database that this one is a copy of (${path}): nothing is removed there; where the other is gone, remove that file`,
+    };
+    this.#parts.log.warn({ directory }, `the snapshots there ${warning[owner]}`);
+    return owner;
   }
 
   async *#idle(): AsyncGenerator<Step> {

@@ -53,11 +53,11 @@ afterEach(async () => {
 });
 
 /** One round of a worker on this host. */
-async function round(timing: Partial<KeepTiming> = {}): Promise<void> {
+async function round(timing: Partial<KeepTiming> = {}, shared?: string): Promise<void> {
   const { dataDir, db } = it;
   const checkouts = checkoutHost({ snapshots, sandbox: {}, log: silentLog }, { dataDir });
   const log = { ...silentLog, warn: (_: unknown, text: string) => warnings.push(text) } as typeof silentLog;
-  const parts = { db, log, dataDir, checkouts, shared: undefined, cacheBytes: 1, workerId: () => newId() };
+  const parts = { db, log, dataDir, checkouts, shared, cacheBytes: 1, workerId: () => newId() };
   await new Pruner(parts, { rest: 0, ...timing }).round();
 }
 
@@ -202,6 +202,35 @@ describe('the snapshots of a session', () => {
     }
     expect(existsSync(directory)).toBe(false);
   });
+});
+
+test('a copy of a database removes nothing of what belongs to its original, here or where it is shared', async () => {
+  const steps = [call('bash', { command: 'echo 1 > a' }), say('Done.')];
+  const { sessionId } = await it.run('Begin.', steps, { workspace: { kind: 'empty' } });
+  const { lineage } = await rowOf(sessionId);
+  const newer = mkdtempSync(join(place, 'newer-'));
+  writeFileSync(join(newer, 'a'), 'what the original has recorded since');
+  const store = snapshots.of(lineage);
+  const { id } = await store.take({ roots: [{ name: 'main', path: newer, writable: true }] });
+  await round();
+  const [here, shared] = [join(it.dataDir, 'snapshots'), mkdtempSync(join(place, 'shared-'))];
+  const ours = readFileSync(join(here, 'database'), 'utf8');
+  const original = `${ours.split(' ')[0]} 1/2`;
+  const looks = async (where?: string) => {
+    for (let look = 0; look < 3; look += 1) {
+      ageStore(lineage, graceMs);
+      await round({}, where);
+    }
+  };
+  writeFileSync(join(shared, 'database'), original);
+  await looks(shared);
+  writeFileSync(join(here, 'database'), original);
+  await looks();
+  expect(await store.has(id)).toBe(true);
+  expect(warnings.at(-1)).toContain('a copy of');
+  writeFileSync(join(here, 'database'), ours);
+  await looks();
+  expect(await store.has(id)).toBe(false);
 });
 
 describe('an upload', () => {
