@@ -272,6 +272,23 @@ describe('beside others', () => {
     expect(shared().named()).toEqual([]);
   });
 
+  it('a push writes a name again that was removed since this process wrote it', () => {
+    let now = 100 * NAME_MS;
+    const writer = gitOf('host');
+    writer.open();
+    const options = { remote: join(base, 'shared'), lineage: 'tree', nameMs: NAME_MS, now: () => now };
+    const shared = new SharedSnapshots(writer, options);
+    const snapshot = packWith(writer, 'again');
+    shared.push(snapshot);
+    now += 2 * NAME_MS;
+    shared.forget([]);
+    expect(shared.named()).toEqual([]);
+    // By now its name is what it was.
+    now += 2 * NAME_MS;
+    shared.push(snapshot);
+    expect(shared.named()).toEqual([snapshot]);
+  });
+
   it('a shared directory keeps what has a name, and names go that are old and that nobody needs', async () => {
     const shared = join(base, 'shared');
     const [one, two] = [storeOn('one', { shared }), storeOn('two', { shared })];

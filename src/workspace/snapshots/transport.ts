@@ -37,8 +37,8 @@ export class SharedSnapshots {
   readonly #now: () => number;
   /** The store, where it is a directory. */
   readonly place: ShadowGit | undefined;
-  /** By snapshot: the newest name. */
-  readonly #pushed = new Map<string, string>();
+  /** By snapshot: the newest period in which it was. A name comes again in another one, and may be gone between. */
+  readonly #pushed = new Map<string, number>();
 
   constructor(git: ShadowGit, { remote, lineage, nameMs, now = Date.now }: SharedOptions) {
     this.#git = git;
@@ -51,11 +51,11 @@ export class SharedSnapshots {
 
   /** Durable there when it returns, as far as the other side keeps what git hands it. */
   push(snapshot: string): void {
-    const name = this.#nameOf(snapshot, 0);
-    if (this.#pushed.get(snapshot) === name) return;
+    const [name, period] = [this.#nameOf(snapshot, 0), this.#period];
+    if (this.#pushed.get(snapshot) === period) return;
     if (this.place !== undefined && !existsSync(join(this.#remote, 'HEAD'))) this.place.open();
     this.#run(['push', '--quiet', '--no-verify', this.#remote, `${snapshot}:${name}`]);
-    this.#pushed.set(snapshot, name);
+    this.#pushed.set(snapshot, period);
   }
 
   fetch(snapshot: string): void {
@@ -106,8 +106,12 @@ export class SharedSnapshots {
     }
   }
 
+  get #period(): number {
+    return Math.floor(this.#now() / this.#nameMs);
+  }
+
   #nameOf(snapshot: string, periodsAgo: number): string {
-    const slot = (Math.floor(this.#now() / this.#nameMs) - periodsAgo) % SLOTS;
+    const slot = (this.#period - periodsAgo) % SLOTS;
     return `refs/capybara/${this.#lineage}/${slot}/${snapshot}`;
   }
 
