@@ -326,6 +326,23 @@ function namesIn(host: string): string[] {
 }
 
 describe('killed, or in a race', () => {
+  it('keeps what a young snapshot has in an old pack alone, since packs were joined', async () => {
+    const store = storeOn('host');
+    const many = Array.from({ length: 400 }, (_, number) => [`${number}`, `dead ${number}`] as const);
+    const dead = await taken(store, Object.fromEntries(many));
+    const git = gitOf('host');
+    age('host', GRACE_MS);
+    await store.prune([]);
+    age('host', GRACE_MS);
+    // Its row is not committed yet when the live ones are read.
+    const young = packWith(git, 'dead 7');
+    for (let number = 0; number < MANY_PACKS; number += 1) packWith(git, `${number}`);
+    git.joinPacks();
+    await store.prune([]);
+    expect(await store.has(dead)).toBe(false);
+    expect(git.isWhole(young)).toBe(true);
+  });
+
   it('has lost nothing, and the next one ends what it began', async () => {
     const store = storeOn('host');
     const live: string[] = [];

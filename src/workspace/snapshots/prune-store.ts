@@ -142,15 +142,25 @@ function sweep(git: ShadowGit, mark: Look, live: readonly string[]): readonly st
   const looked = mark.packs.filter((name) => there.has(name) && !clean.includes(name));
   if (looked.length === 0) return clean;
   const held = git.heldBy([...mark.live, ...live]);
+  const heldByYoung = git.heldBy(youngIn(git, mark, there));
   const worn: { readonly name: string; readonly kept: readonly string[] }[] = [];
   for (const name of looked) {
     const hashes = namesInIndex(readFileSync(join(git.packs, `${name}.idx`)));
-    const kept = hashes.filter((hash) => held.has(hash));
-    if (kept.length === hashes.length) clean.push(name);
-    else worn.push({ name, kept });
+    if (hashes.every((hash) => held.has(hash))) clean.push(name);
+    const kept = hashes.filter((hash) => held.has(hash) || heldByYoung.has(hash));
+    if (kept.length < hashes.length) worn.push({ name, kept });
   }
   replace(git, worn);
   return isAsBefore ? clean : [];
+}
+
+/**
+ * What is in packs that were no pack, or too young, at the look. A snapshot of which no row tells yet may be in them, and where packs were
+ * joined since, what it shares with an old pack is there alone.
+ */
+function youngIn({ packs }: ShadowGit, mark: Look, there: ReadonlySet<string>): string[] {
+  const young = [...there].filter((name) => !mark.packs.includes(name) && !mark.clean.includes(name));
+  return young.flatMap((name) => namesInIndex(readFileSync(join(packs, `${name}.idx`))));
 }
 
 /** Those without anything that stays go first: a new pack may need their room. */
