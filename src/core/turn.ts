@@ -157,7 +157,7 @@ function turnsUsed(limit: number): TaskEnd {
   return {
     status: 'failed',
     code: 'limit_turns',
-    message: `The task used all of its ${limit} turns. Give the next one a higher limit with --limit turns=N.`,
+    message: `The task used ${limit === 1 ? 'its one turn' : `all of its ${limit} turns`}. Give the next one a higher limit with --limit turns=N.`,
   };
 }
 

@@ -278,6 +278,15 @@ describe('whatever the log, next', () => {
   });
 });
 
+test.each([
+  [1, 'used its one turn.'],
+  [2, 'used all of its 2 turns.'],
+])('a limit of %i turns is told in its number', (turns, said) => {
+  const log = logOf([call(0, 'read', 'succeeded')]);
+  const message = expect.stringContaining(said);
+  expect(next(log, { turn: turns, turnLimit: turns })).toMatchObject({ do: 'finish', end: { message } });
+});
+
 test('the first group of calls is the first, or the reads that it begins', () => {
   fc.assert(
     fc.property(anyCalls, (calls) => {

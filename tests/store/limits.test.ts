@@ -64,6 +64,18 @@ describe('limits, on both sides', () => {
     });
   });
 
+  test('treeTurns: one turn is told as one', async () => {
+    const held = await running(store, { limits: { treeTurns: 1 } });
+    await recordAnswer(store.db, held, answerOf());
+    const end = { kind: 'finish', status: 'succeeded', resultPosition: 2 } as const;
+    await settleTurn(store.db, held, { results: [], end, nextTurnId: newId() });
+    const { turnId, taskId } = await submit(store, { sessionId: held.sessionId, limits: { treeTurns: 1 } });
+    expect(await claimTurn(store.db, claimOf(turnId, held.workerId))).toMatchObject({ outcome: 'ended' });
+    expect(await failure(taskId)).toMatchObject({
+      message: 'The session used its one turn. Give the next task a higher limit with --limit treeTurns=N.',
+    });
+  });
+
   test('treeTurns: a turn counts once, however many attempts it takes', async () => {
     const { turnId, taskId } = await submit(store, { limits: { treeTurns: 1 } });
     for (let attempt = 0; attempt < 3; attempt += 1) {

@@ -113,11 +113,15 @@ BEGIN
     'seq', append_events(p_turn.root_id, v_ended->'events'), 'wake', wake_of((v_ended->>'next')::uuid));
 END $$;
 
+CREATE FUNCTION all_turns(p_limit int) RETURNS text LANGUAGE sql AS $$
+  SELECT CASE p_limit WHEN 1 THEN 'its one turn' ELSE format('all of its %s turns', p_limit) END
+$$;
+
 -- How a task ends that reached a limit: {status, code, message}, the same words wherever it is noticed.
 CREATE FUNCTION limit_end(p_task uuid, p_limit text) RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('status', 'failed', 'code', 'limit_' || p_limit, 'message', CASE p_limit
-    WHEN 'turns' THEN format('The task used all of its %s turns. Give the next one a higher limit with --limit turns=N.', turn_limit)
-    WHEN 'tree_turns' THEN format('The session used all of its %s turns. Give the next task a higher limit with --limit treeTurns=N.', tree_turn_limit)
+    WHEN 'turns' THEN format('The task used %s. Give the next one a higher limit with --limit turns=N.', all_turns(turn_limit))
+    WHEN 'tree_turns' THEN format('The session used %s. Give the next task a higher limit with --limit treeTurns=N.', all_turns(tree_turn_limit))
     WHEN 'tokens' THEN format('The session has used %s of its %s tokens, and the next turn might need more than are left. Give the next task a higher limit with --limit tokens=N.', tree.tokens_used, token_limit)
     ELSE format('The task reached its limit of %s seconds. Give the next one a higher limit with --limit seconds=N.', seconds_limit) END)
   FROM task JOIN tree USING (root_id) WHERE id = p_task
