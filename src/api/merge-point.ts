@@ -11,6 +11,7 @@ export async function mergePointOf(
   { db }: ApiDeps,
   { teamId, into, from }: { readonly teamId: string; readonly into: string; readonly from: string },
 ): Promise<CommonPoint> {
+  if (into === from) throw sameSession(into);
   const point = await readMergePoint(db, { teamId, into, from });
   const [one, other] = [toPublicId('session', into), toPublicId('session', from)];
   switch (point.outcome) {
@@ -24,6 +25,13 @@ export async function mergePointOf(
         `The sessions ${one} and ${other} have no files in common to merge from: expected a fork of one another, or of a third.`,
       );
   }
+}
+
+function sameSession(id: string) {
+  return conflict(
+    'nothing_common',
+    `Both are the same session, ${toPublicId('session', id)}: expected another one to merge from.`,
+  );
 }
 
 export function otherSession(text: string): string {

@@ -146,10 +146,10 @@ function replyTo(
     case 'merged':
     case 'repeated': {
       announce(deps, outcome);
-      if (outcome.from === null || toPublicId('session', outcome.from) !== body.from.toLowerCase())
-        throw usedForAnother();
+      if (outcome.from === null || outcome.from !== otherSession(body.from)) throw usedForAnother();
       const merged: MergedSession = {
-        ...{ sessionId: toPublicId('session', sessionId), from: body.from, entry: outcome.position },
+        sessionId: toPublicId('session', sessionId),
+        ...{ from: toPublicId('session', outcome.from), entry: outcome.position },
         files: into.kind === 'local' ? 'kept' : 'merged',
         conflicts: outcome.conflicts.map(({ path, kind, keptAt }) => ({
           ...{ path, kind },

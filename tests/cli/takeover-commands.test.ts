@@ -150,6 +150,15 @@ test('sessions merge tells conflicts; into a directory of one’s own it puts th
   expect(api.received.at(-1)?.body).toEqual({ from: OTHER_ID });
 });
 
+test('sessions merge wants two sessions', async () => {
+  api.on('GET /v1/sessions', () => ({ data: [aSession()], nextCursor: null }));
+  expect(await capybara('sessions:merge', SESSION_ID, 'last')).toEqual({
+    ...{ code: 2, stdout: '' },
+    stderr: `Both are the same session, ${SESSION_ID}: name another one to merge from.\n`,
+  });
+  expect(api.received.filter(({ method }) => method === 'POST')).toEqual([]);
+});
+
 test('sessions turns numbers the answers, and marks what was taken back', async () => {
   const entries = [
     assistant(1, 'One.', [['c', 'bash', '{}']]),

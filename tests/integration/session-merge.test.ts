@@ -63,7 +63,7 @@ describe('a merge of a fork', () => {
     const other = await fork(id);
     await writes({ a: LINES.replace('five', 'theirs'), b: 'new\n' }, { sessionId: other });
     await writes({ a: LINES.replace('one', 'ours'), mine: '2\n' }, { sessionId: id });
-    const { status, json } = await merge(id, other);
+    const { status, json } = await merge(id, other.toUpperCase());
     expect([status, MergedSession.parse(json)]).toMatchObject([
       201,
       { sessionId: id, from: other, files: 'merged', conflicts: [] },
@@ -202,7 +202,11 @@ describe('a merge of a fork', () => {
   test('of what has nothing in common, is itself, is not there, or is another team’s, is refused', async () => {
     const id = await writes({ a: '1\n' });
     const stranger = await writes({ a: '1\n' });
-    for (const from of [stranger, id]) expect((await merge(id, from)).json.code).toBe('nothing_common');
+    expect((await merge(id, stranger)).json.code).toBe('nothing_common');
+    expect((await merge(id, id)).json).toMatchObject({
+      code: 'nothing_common',
+      detail: `Both are the same session, ${id}: expected another one to merge from.`,
+    });
     expect((await merge(id, `ses_${'0'.repeat(32)}`)).status).toBe(404);
     expect((await merge(id, 'last')).status).toBe(404);
     const { apiKey } = await it.addPerson('theirs', 'Bo');

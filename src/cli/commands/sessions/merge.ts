@@ -1,5 +1,6 @@
 import { Args } from '@oclif/core';
 import type { MergedSession } from '../../../api/wire.ts';
+import { UserError } from '../../../core/errors.ts';
 import { CapybaraCommand } from '../../command.ts';
 import { neutralised } from '../../untrusted-text.ts';
 
@@ -29,6 +30,7 @@ export default class SessionsMerge extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
       const { id: from } = await findSession(client, args.from);
+      if (from === id) throw sameSession(id);
       const directory = workspace.kind === 'local' ? workspace.path : null;
       // Files first: where this ends in between, the same command finds them as they should be, and does the rest.
       if (directory !== null) {
@@ -39,6 +41,10 @@ export default class SessionsMerge extends CapybaraCommand {
       this.answer(flags, merged, told(merged));
     });
   }
+}
+
+function sameSession(id: string): UserError {
+  return new UserError('same_session', `Both are the same session, ${id}: name another one to merge from.`);
 }
 
 function told({ sessionId, from, conflicts }: MergedSession): string {
