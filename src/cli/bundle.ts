@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { commandEnvironment } from '../config.ts';
-import { UserError } from '../core/errors.ts';
+import { messageOf, UserError } from '../core/errors.ts';
 import { neutralised } from './untrusted-text.ts';
 
 /**
@@ -35,6 +35,26 @@ export async function makeBranch(
   } finally {
     await rm(place, { recursive: true });
   }
+}
+
+/** Throws `UserError` (`bundle_exists`, `bundle_not_written`), with what was there left as it was where it may not be written over. */
+export async function writeBundle(
+  bundle: Buffer,
+  { file, force }: { readonly file: string; readonly force: boolean },
+): Promise<void> {
+  const name = JSON.stringify(file);
+  await writeFile(file, bundle, { flag: force ? 'w' : 'wx' }).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
+      throw new UserError(
+        'bundle_exists',
+        `There is a file ${name} already: name another, or add --force to write over it.`,
+      );
+    throw new UserError(
+      'bundle_not_written',
+      `${name} cannot be written (${messageOf(error)}): name another.`,
+      1,
+    );
+  });
 }
 
 async function git(

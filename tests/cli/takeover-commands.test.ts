@@ -187,6 +187,16 @@ test('diff writes a bundle where it is told to', async () => {
   );
   expect(readFileSync(file, 'utf8')).toBe('# v2 git bundle\n');
   expect((await capybara('diff', SESSION_ID, '--bundle', file, '--branch', 'x')).code).toBe(2);
+  writeFileSync(file, 'mine\n');
+  expect(await capybara('diff', SESSION_ID, '--bundle', file)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `There is a file "${file}" already: name another, or add --force to write over it.\n`,
+  });
+  expect(readFileSync(file, 'utf8')).toBe('mine\n');
+  expect((await capybara('diff', SESSION_ID, '--bundle', file, '--force')).code).toBe(0);
+  expect(readFileSync(file, 'utf8')).toBe('# v2 git bundle\n');
+  expect((await capybara('diff', SESSION_ID, '--force')).code).toBe(2);
   const nowhere = join(place, 'nowhere', 'out.bundle');
   expect(await capybara('diff', SESSION_ID, '--bundle', nowhere)).toMatchObject({
     code: 1,

@@ -26,6 +26,10 @@ export default class Diff extends CapybaraCommand {
       helpValue: 'FILE',
       exclusive: ['branch'],
     }),
+    force: Flags.boolean({
+      description: 'Write over a file that is there.',
+      dependsOn: ['bundle'],
+    }),
     branch: Flags.string({
       description:
         'Make that commit a branch of the repository here, which is the one that the session began with.',
@@ -43,10 +47,10 @@ export default class Diff extends CapybaraCommand {
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
-      const { bundle, branch } = flags;
+      const { bundle, branch, force } = flags;
       if (branch !== undefined && workspace.kind === 'roots') throw noOneRepository(id);
       if (bundle !== undefined || branch !== undefined) {
-        const text = await commitOf(client, id, { bundle, branch });
+        const text = await commitOf(client, id, { bundle, branch, force });
         return this.answer(flags, { sessionId: id, bundle, branch }, text);
       }
       const patch = await client.diff(id);
@@ -67,25 +71,14 @@ function noOneRepository(id: string): UserError {
 async function commitOf(
   client: Client,
   id: string,
-  { bundle, branch }: { bundle: string | undefined; branch: string | undefined },
+  { bundle = '', branch, force }: { bundle: string | undefined; branch: string | undefined; force: boolean },
 ): Promise<string> {
+  const { makeBranch, writeBundle } = await import('../bundle.ts');
   const bytes = await client.bundle(id);
   if (branch !== undefined) {
-    const { makeBranch } = await import('../bundle.ts');
     await makeBranch(bytes, { branch, directory: process.cwd() });
     return `The branch ${branch} has what the session changed.\n`;
   }
-  const [{ writeFile }, { messageOf, UserError }] = await Promise.all([
-    import('node:fs/promises'),
-    import('../../core/errors.ts'),
-  ]);
-  await writeFile(bundle as string, bytes).catch((error: unknown) => {
-    const file = JSON.stringify(bundle);
-    throw new UserError(
-      'bundle_not_written',
-      `${file} cannot be written (${messageOf(error)}): name another.`,
-      1,
-    );
-  });
+  await writeBundle(bytes, { file: bundle, force });
   return `Wrote ${bundle}: git fetch ${bundle} brings the commit.\n`;
 }
