@@ -1,5 +1,5 @@
-/** `ID` of a command line: a whole `ses_…` or `task_…`, its unambiguous beginning, or `last`. */
-import type { Session, Task } from '../api/wire.ts';
+/** `ID` of a command line: a whole `ses_…`, `task_…` or `apr_…`, its unambiguous beginning, or `last`. */
+import type { Approval, Session, Task } from '../api/wire.ts';
 import { UserError } from '../core/errors.ts';
 import { fromPublicId } from '../core/id.ts';
 import type { Client, Page, Query } from './client.ts';
@@ -26,14 +26,39 @@ export async function findSession(client: Client, id: string): Promise<Session> 
   return client.session((await findTask(client, id)).sessionId);
 }
 
+/**
+ * The id of the question that `id` means, of those that are open; a whole id is taken as it is. `last` is the only one: an answer is
+ * never given to a question that one did not mean.
+ */
+export async function findApproval(client: Client, id: string): Promise<string> {
+  if (fromPublicId('approval', id)) return id;
+  if (id === 'last') return onlyOpen((await client.approvals({ limit: MAX_LISTED })).data);
+  if (!/^apr_[0-9a-f]{0,32}$/i.test(id)) throw notAnId(id, 'apr_…');
+  const none = 'None of the open approvals';
+  return (await beginningWith(id, (query) => client.approvals(query), none)).id;
+}
+
+/** Questions that are named where `last` may mean any of them. */
+const MAX_LISTED = 10;
+
+function onlyOpen(open: readonly Approval[]): string {
+  const [first, other] = open;
+  if (first === undefined) throw new UserError('not_found', 'Nobody is asked anything.');
+  if (other === undefined) return first.id;
+  const lines = open.map(({ id, tool }) => `  ${id} ${oneLine(tool, 60)}`);
+  const message = `Several approvals are open, and "last" may mean any of them: give the id.\n${lines.join('\n')}`;
+  throw new UserError('id_ambiguous', message);
+}
+
 function kindOf(id: string): 'task' | 'session' {
   const match = /^(task|ses)_[0-9a-f]{0,32}$/i.exec(id);
   if (match) return match[1]?.toLowerCase() === 'task' ? 'task' : 'session';
+  throw notAnId(id, 'ses_…, task_…');
+}
+
+function notAnId(id: string, kinds: string): UserError {
   const found = JSON.stringify(oneLine(id, 60));
-  throw new UserError(
-    'id_invalid',
-    `${found} is not an id: expected ses_…, task_…, its beginning, or "last".`,
-  );
+  return new UserError('id_invalid', `${found} is not an id: expected ${kinds}, its beginning, or "last".`);
 }
 
 function newest<Item>({ data }: Page<Item>, none: string): Item {
@@ -45,6 +70,7 @@ function newest<Item>({ data }: Page<Item>, none: string): Item {
 async function beginningWith<Item extends { id: string }>(
   beginning: string,
   load: (query: Query) => Promise<Page<Item>>,
+  none = `None of the newest ${MAX_SEARCHED}`,
 ): Promise<Item> {
   const found: Item[] = [];
   let cursor: string | undefined;
@@ -57,6 +83,6 @@ async function beginningWith<Item extends { id: string }>(
   }
   const [item, other] = found;
   if (item && !other) return item;
-  const state = item ? `${found.length} ids begin with` : `None of the newest ${MAX_SEARCHED} begins with`;
+  const state = item ? `${found.length} ids begin with` : `${none} begins with`;
   throw new UserError(item ? 'id_ambiguous' : 'not_found', `${state} ${beginning}: give more of the id.`);
 }

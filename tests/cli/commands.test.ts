@@ -206,6 +206,41 @@ describe('approvals', () => {
     );
   });
 
+  test('are named by their beginnings, and the only one that is open as "last"', async () => {
+    const [one, other] = [anApproval(), anApproval({ id: `apr_3${'4'.repeat(31)}`, tool: 'web_fetch' })];
+    api.on('GET /v1/approvals', () => page(one, other));
+    for (const { id } of [one, other])
+      api.on(`POST /v1/approvals/${id}`, () => anApproval({ id, status: 'allowed' }));
+    expect((await capybara('approvals:allow', 'APR_34')).stdout).toBe(`${other.id} allowed\n`);
+    expect((await capybara('approvals:deny', 'apr_33')).stdout).toBe(`${one.id} allowed\n`);
+    const posted = api.received.filter(({ method }) => method === 'POST').length;
+    const refused = async (id: string) => {
+      const [allow, deny] = [await capybara('approvals:allow', id), await capybara('approvals:deny', id)];
+      expect(deny).toEqual(allow);
+      return allow;
+    };
+    expect(await refused('apr_3')).toMatchObject({
+      ...{ code: 2, stderr: '2 ids begin with apr_3: give more of the id.\n' },
+    });
+    expect((await refused('apr_5')).stderr).toBe(
+      'None of the open approvals begins with apr_5: give more of the id.\n',
+    );
+    expect((await refused('task_3')).stderr).toBe(
+      '"task_3" is not an id: expected apr_…, its beginning, or "last".\n',
+    );
+    expect(await refused('last')).toEqual({
+      ...{ code: 2, stdout: '' },
+      stderr:
+        'Several approvals are open, and "last" may mean any of them: give the id.\n' +
+        `  ${one.id} bash\n  ${other.id} web_fetch\n`,
+    });
+    api.on('GET /v1/approvals', () => page());
+    expect((await refused('last')).stderr).toBe('Nobody is asked anything.\n');
+    expect(api.received.filter(({ method }) => method === 'POST')).toHaveLength(posted);
+    api.on('GET /v1/approvals', () => page(other));
+    expect((await capybara('approvals:allow', 'last')).stdout).toBe(`${other.id} allowed\n`);
+  });
+
   test('allow --always says which rule it made, and how to take it back', async () => {
     const { id } = anApproval();
     api.on(`POST /v1/approvals/${id}`, () => anApproval({ status: 'allowed', ruleId: RULE.id }));

@@ -9,7 +9,7 @@ export default class ApprovalsAllow extends CapybaraCommand {
   ];
   static override args = {
     id: Args.string({
-      description: 'apr_…, as `approvals list` shows it.',
+      description: 'apr_…, as `approvals list` shows it, its beginning, or "last" where only one is open.',
       required: true,
       ignoreStdin: true,
     }),
@@ -24,11 +24,15 @@ export default class ApprovalsAllow extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ApprovalsAllow);
     const loaded = await this.settings(flags);
-    const { goesOnText, madeRuleText } = await import('../../whole-call.ts');
+    const [{ findApproval }, { goesOnText, madeRuleText }] = await Promise.all([
+      import('../../find.ts'),
+      import('../../whole-call.ts'),
+    ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client, kind }) => {
       const message = flags.message === undefined ? {} : { message: flags.message };
       const decision = flags.always ? 'allow_always' : 'allow';
-      const approval = await client.resolveApproval(args.id, { decision, ...message });
+      const id = await findApproval(client, args.id);
+      const approval = await client.resolveApproval(id, { decision, ...message });
       const rule = madeRuleText(approval, { columns: this.columns });
       const next = goesOnText(kind, approval.taskId);
       this.answer(flags, approval, `${approval.id} ${approval.status}\n${rule}${next}`);

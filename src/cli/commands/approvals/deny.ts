@@ -8,7 +8,7 @@ export default class ApprovalsDeny extends CapybaraCommand {
   ];
   static override args = {
     id: Args.string({
-      description: 'apr_…, as `approvals list` shows it.',
+      description: 'apr_…, as `approvals list` shows it, its beginning, or "last" where only one is open.',
       required: true,
       ignoreStdin: true,
     }),
@@ -20,10 +20,14 @@ export default class ApprovalsDeny extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ApprovalsDeny);
     const loaded = await this.settings(flags);
-    const { goesOnText } = await import('../../whole-call.ts');
+    const [{ findApproval }, { goesOnText }] = await Promise.all([
+      import('../../find.ts'),
+      import('../../whole-call.ts'),
+    ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client, kind }) => {
       const message = flags.message === undefined ? {} : { message: flags.message };
-      const approval = await client.resolveApproval(args.id, { decision: 'deny', ...message });
+      const id = await findApproval(client, args.id);
+      const approval = await client.resolveApproval(id, { decision: 'deny', ...message });
       this.answer(flags, approval, `${approval.id} ${approval.status}\n${goesOnText(kind, approval.taskId)}`);
     });
   }
