@@ -130,7 +130,14 @@ export class Client {
     return this.#bytes(`/v1/sessions/${encodeURIComponent(sessionId)}/diff`, 'text/x-diff');
   }
 
-  /** The same, with every changed file whole; with `turn` what takes the files back there, with `into` what another has not got. */
+  /** Whether that patch has anything in it: it is not sent. */
+  async hasChanges(sessionId: string): Promise<boolean> {
+    const path = `/v1/sessions/${encodeURIComponent(sessionId)}/diff`;
+    const response = await this.#fetch(path, { method: 'HEAD', headers: { accept: 'text/x-diff' } });
+    return response.headers.get('content-length') !== '0';
+  }
+
+  /** What it has changed, with every file whole; with `turn` what takes the files back there, with `into` what another has not got. */
   async changes(sessionId: string, query: Query = {}): Promise<Buffer> {
     return this.#bytes(
       `/v1/sessions/${encodeURIComponent(sessionId)}/changes${search(query)}`,

@@ -117,16 +117,23 @@ async function tellEnd(task: Task, options: WatchOptions): Promise<void> {
   const session = await sessionOf(task, options);
   const canContinue = continuesHere(session, options);
   const { kind, roots = [] } = session.workspace;
-  const mustApply = kind === 'upload' || roots.some((root) => root.kind === 'upload');
+  const isCopy = kind === 'upload' || roots.some((root) => root.kind === 'upload');
+  const copy = isCopy ? await stateOfCopy(session, options) : undefined;
   // Whoever asks for the answer alone gets it alone.
   const tell = show === 'none' ? terminal.err : terminal.out;
-  tell(`\n${endingLines(task, terminal.style, { canContinue, mustApply })}`);
+  tell(`\n${endingLines(task, terminal.style, { canContinue, copy })}`);
 }
 
 async function sessionOf({ sessionId }: Task, options: WatchOptions): Promise<Session> {
   const { connection, interrupts } = options;
   const read = () => connection.client.session(sessionId);
   return untilReachable({ connection, signal: interrupts.signal }, read);
+}
+
+/** Where nobody can say, it may be changed. */
+async function stateOfCopy({ id }: Session, { connection }: WatchOptions): Promise<'changed' | 'unchanged'> {
+  const isChanged = await connection.client.hasChanges(id).catch(() => true);
+  return isChanged ? 'changed' : 'unchanged';
 }
 
 /** `run --continue` looks for a session of the directory it is typed in. */

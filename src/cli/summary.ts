@@ -8,7 +8,7 @@ const MESSAGE_LENGTH = 500;
 
 /**
  * The ending lines of a task: how it ended, what it used, and what to type next. `canContinue`: whether `run --continue`,
- * typed where the person stands, finds its session. `mustApply`: whether what it did stands in a copy of their files.
+ * typed where the person stands, finds its session. `copy`: of a session that works on a copy of their files, whether it has changed any.
  */
 export function endingLines(task: Task, style: Style, next: Next): string {
   const usage = usageLines(task.usage).map((line) => style.dim(`  ${line}`));
@@ -17,7 +17,7 @@ export function endingLines(task: Task, style: Style, next: Next): string {
 
 interface Next {
   readonly canContinue: boolean;
-  readonly mustApply?: boolean;
+  readonly copy?: 'changed' | 'unchanged' | undefined;
 }
 
 function headline(task: Task, style: Style): string {
@@ -55,16 +55,15 @@ const LIMITS: Readonly<Record<string, string>> = {
   limit_seconds: 'seconds',
 };
 
-function nextLines(task: Task, { canContinue, mustApply = false }: Next): string[] {
+function nextLines(task: Task, { canContinue, copy }: Next): string[] {
   const limit = LIMITS[task.error?.code ?? ''];
-  if (mustApply && task.status === 'succeeded') {
+  if (copy === 'changed' && task.status === 'succeeded') {
     return [`Next: capybara diff ${task.sessionId}, and capybara apply ${task.sessionId} to have it here`];
   }
   if (canContinue && task.status === 'succeeded') return ['Next: capybara run --continue "…"'];
   if (canContinue && limit !== undefined) return [`Next: capybara run --continue --limit ${limit}=N "go on"`];
-  return [
-    `Next: capybara ${task.status === 'succeeded' ? `diff ${task.sessionId}` : `tasks show ${task.id}`}`,
-  ];
+  const isDiff = task.status === 'succeeded' && copy !== 'unchanged';
+  return [`Next: capybara ${isDiff ? `diff ${task.sessionId}` : `tasks show ${task.id}`}`];
 }
 
 /** `12,345`: the same everywhere. */

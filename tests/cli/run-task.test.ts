@@ -137,6 +137,25 @@ describe('a task that ends', () => {
     expect(err).toBe('');
   });
 
+  test.each<[string, number | undefined, boolean]>([
+    ['has changed something', 812, true],
+    ['has changed nothing', 0, false],
+    ['cannot be asked what it changed', undefined, true],
+  ])('on a copy that %s is said to be applied where there is something', async (_, length, isApplied) => {
+    stream((response) => sendEvents(response, LOG));
+    api.on(`GET /v1/sessions/${SESSION_ID}`, () => aSession({ workspace: { kind: 'upload', path: null } }));
+    api.on(`HEAD /v1/sessions/${SESSION_ID}/diff`, (_request, response) => {
+      if (length === undefined) response.writeHead(409).end();
+      else response.writeHead(200, { 'content-length': length }).end();
+    });
+    expect(await watch()).toBe(0);
+    expect(out.split('\n').at(-2)).toBe(
+      isApplied
+        ? `Next: capybara diff ${SESSION_ID}, and capybara apply ${SESSION_ID} to have it here`
+        : `Next: capybara tasks show ${TASK_ID}`,
+    );
+  });
+
   test('elsewhere is not said to be continued here', async () => {
     stream((response) => sendEvents(response, LOG));
     expect(await watch({ directory: '/there' })).toBe(0);

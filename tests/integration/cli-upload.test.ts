@@ -234,6 +234,8 @@ test('another directory may be sent, and no dangerous one is looked at', async (
   writeFileSync(join(other, 'only'), 'this');
   execFileSync('mkfifo', [join(other, 'pipe')]);
   const sent = await asClient('run', 'look', '--workspace', other);
+  // Nothing was changed: there is nothing to apply.
+  expect(normalised(sent.stdout)).toMatch(/\nNext: capybara run --continue "…"\n$/);
   expect(sent).toMatchObject({
     code: 0,
     stderr: expect.stringMatching(/^Not sent: pipe \(special\)\nSent this directory: \d+ bytes\.\n$/),
