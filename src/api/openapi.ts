@@ -18,6 +18,7 @@ const COMMON_PROBLEMS: Readonly<Record<number, readonly string[]>> = {
   400: ['invalid_request'],
   500: ['internal'],
   503: ['database_unavailable'],
+  507: ['disk_full'],
 };
 
 export function openApiOf(routes: readonly Route[]): ReturnType<typeof createDocument> {

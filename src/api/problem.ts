@@ -4,6 +4,7 @@ import { STATUS_CODES } from 'node:http';
 import type { ErrorRequestHandler, Response } from 'express';
 import type { z } from 'zod';
 import { messageOf, UserError } from '../core/errors.ts';
+import { isDiskFull } from '../core/full-disk.ts';
 import type { Log } from '../log.ts';
 import { DatabaseUnavailable } from '../store/database.ts';
 import { MAX_BODY_BYTES, type Problem } from './wire.ts';
@@ -93,6 +94,9 @@ export function problemHandler(log: Log): ErrorRequestHandler {
         'a request was refused: Postgres is away',
       );
     }
+    if (isDiskFull(error)) {
+      log.error({ error: messageOf(error), path: request.path }, 'a request was refused: the disk is full');
+    }
     const problem = knownProblem(error);
     if (problem !== undefined) return sendProblem(response, problem);
     const id = randomUUID();
@@ -109,10 +113,17 @@ function internal(id: string): ApiProblem {
 function knownProblem(error: unknown): ApiProblem | undefined {
   if (error instanceof ApiProblem) return error;
   if (error instanceof DatabaseUnavailable) return unavailable(error.code, error.message);
+  if (isDiskFull(error)) return diskFull();
   if (error instanceof UserError) return badRequest(error.code, error.message);
   // A path whose percent-encoding is broken names nothing.
   if (error instanceof URIError) return notFound('such address');
   return bodyProblem(error as BodyError);
+}
+
+function diskFull(): ApiProblem {
+  const detail =
+    'The disk that this server keeps files on is full: nothing was changed. Once whoever runs it has made room there, send the request again.';
+  return new ApiProblem({ status: 507, code: 'disk_full', detail });
 }
 
 interface BodyError {

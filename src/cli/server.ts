@@ -15,10 +15,15 @@ export class UnreachableError extends UserError {
   }
 }
 
+/** It waits for whoever runs the server. */
+const FULL_DISK = 507;
+
 /** Whether the same request may succeed later without anyone changing it. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof UnreachableError) return true;
-  return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429);
+  if (!(error instanceof ProblemError)) return false;
+  const { status } = error.problem;
+  return status === 429 || (status >= 500 && status !== FULL_DISK);
 }
 
 /** The server said no. */

@@ -1,9 +1,9 @@
 /** What is wrong with a place rather than with a task: it passes when a person, or another worker, has seen to it. */
+import { isDiskFull } from '../core/full-disk.ts';
 import type { Retry } from '../store/turns.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 
 const DELAY_MS = 5_000;
-const FULL = ['ENOSPC', 'EDQUOT'];
 
 /** For an error that ended a run; undefined where trying again later is no answer to it. */
 export function retryFor(error: unknown): Retry | undefined {
@@ -13,7 +13,7 @@ export function retryFor(error: unknown): Retry | undefined {
 
 function failureOf(error: unknown): Retry['failure'] | undefined {
   if (error instanceof SnapshotError && error.code === 'missing_snapshot') return ELSEWHERE;
-  return FULL.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '') ? DISK_FULL : undefined;
+  return isDiskFull(error) ? DISK_FULL : undefined;
 }
 
 const ELSEWHERE = {

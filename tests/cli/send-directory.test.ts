@@ -142,6 +142,12 @@ describe('a directory', () => {
     expect(packs()).toEqual([]);
   });
 
+  test('is sent once to a server whose disk is full', async () => {
+    onPost = (_, response) => problem(response, 507, 'disk_full', 'It is full.');
+    await expect(send()).rejects.toMatchObject({ code: 'disk_full', exitCode: 3 });
+    expect(posts).toHaveLength(1);
+  });
+
   test('is let go of when the person leaves', async () => {
     const leaving = new AbortController();
     onPost = () => leaving.abort(new Error('they left'));

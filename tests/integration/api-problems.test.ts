@@ -178,6 +178,30 @@ describe('when something is wrong here', () => {
     await broken.close();
   });
 
+  test('a full disk is 507, and a line in the log', async () => {
+    const models = {
+      list: () => [],
+      resolve: () => {
+        throw Object.assign(new Error('EDQUOT: write /secret'), { code: 'EDQUOT' });
+      },
+    };
+    const full = await startTestApi(({ log }) => ({
+      models,
+      log: { ...log, error: (fields, message) => lines.push({ fields, message }) },
+    }));
+    const before = lines.length;
+    const { status, json, text } = await full.ask('POST', '/v1/tasks', { body: { prompt: 'x' } });
+    expect([status, json.code, json.title]).toEqual([507, 'disk_full', 'Insufficient Storage']);
+    expect(text).not.toContain('secret');
+    expect(lines.slice(before)).toEqual([
+      {
+        message: 'a request was refused: the disk is full',
+        fields: { error: 'EDQUOT: write /secret', path: '/v1/tasks' },
+      },
+    ]);
+    await full.close();
+  });
+
   test('a Postgres that is away is 503 with Retry-After, whatever asks', async () => {
     const home = await startTestApi();
     const line = await lineTo(home.databaseUrl);

@@ -1,4 +1,5 @@
 /** What git says when something failed, as a failure with a code: pure, over the words of git and curl in the locale C. */
+import { saysDiskFull } from '../../core/full-disk.ts';
 import { visible } from '../file-tree.ts';
 import type { GitDone } from './git-command.ts';
 import { RepositoryError } from './repository-error.ts';
@@ -100,11 +101,9 @@ const MEANINGS: readonly Meaning[] = [
   },
 ];
 
-const DISK_FULL = /No space left on device|Disk quota exceeded/;
-
 /** Rather an error of the machine's, with Node's own code, where its disk is full. */
 export function failureOf({ stderr }: Pick<GitDone, 'stderr'>, failed: FailedClone): Error {
-  if (DISK_FULL.test(stderr)) return Object.assign(new Error('the disk is full'), { code: 'ENOSPC' });
+  if (saysDiskFull(stderr)) return Object.assign(new Error('the disk is full'), { code: 'ENOSPC' });
   const meaning = MEANINGS.find(({ words }) => words.test(stderr));
   const said = ` Git says: ${saidBy(stderr, failed)}`;
   if (meaning === undefined) {

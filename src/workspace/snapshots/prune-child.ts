@@ -5,7 +5,7 @@
 import { setPriority } from 'node:os';
 import { messageOf } from '../../core/errors.ts';
 import { type LineageStores, pruneLineage } from './prune-lineage.ts';
-import { SnapshotError } from './snapshot-error.ts';
+import { codeOf } from './snapshot-error.ts';
 
 export interface PruneOrder extends LineageStores {
   readonly live: readonly string[] | undefined;
@@ -24,6 +24,6 @@ function perform({ live, ...stores }: PruneOrder): PruneReport {
     pruneLineage(stores, live);
     return {};
   } catch (error) {
-    return { error: { code: error instanceof SnapshotError ? error.code : 'io', message: messageOf(error) } };
+    return { error: { code: codeOf(error), message: messageOf(error) } };
   }
 }

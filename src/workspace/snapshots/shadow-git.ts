@@ -2,6 +2,7 @@ import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { saysDiskFull } from '../../core/full-disk.ts';
 import { hasWholeIndex } from './pack-index.ts';
 import { SnapshotError } from './snapshot-error.ts';
 
@@ -246,7 +247,7 @@ export class ShadowGit {
     if (done.status !== null && accepts.includes(done.status))
       return (done.stdout as Buffer | null) ?? Buffer.alloc(0);
     if (mayFail && done.status !== null) return undefined;
-    throw new SnapshotError('git_failed', failureText(args, done, this.#command));
+    throw failed(args, done, this.#command);
   }
 
   #environment(): Record<string, string> {
@@ -281,11 +282,18 @@ interface RunOptions {
   readonly accepts?: readonly number[];
 }
 
-function failureText(
-  args: readonly string[],
-  done: { error?: Error | undefined; stderr: Buffer | string | null; status: number | null },
-  { searchPath, timeoutMs }: GitCommand,
-): string {
+interface GitEnd {
+  readonly error?: Error | undefined;
+  readonly stderr: Buffer | string | null;
+  readonly status: number | null;
+}
+
+function failed(args: readonly string[], done: GitEnd, command: GitCommand): SnapshotError {
+  const text = failureText(args, done, command);
+  return new SnapshotError(saysDiskFull(text) ? 'disk_full' : 'git_failed', text);
+}
+
+function failureText(args: readonly string[], done: GitEnd, { searchPath, timeoutMs }: GitCommand): string {
   const code = (done.error as NodeJS.ErrnoException | undefined)?.code;
   if (code === 'ENOENT') {
     return `Snapshots need git, and there is none in ${searchPath}; install git (2.38 or newer).`;

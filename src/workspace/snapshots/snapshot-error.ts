@@ -1,8 +1,10 @@
+import { isDiskFull } from '../../core/full-disk.ts';
+
 /**
  * A snapshot that cannot be taken, restored or read: `code` is stable, the message one sentence for a person.
  *
  * `too_many_files`, `too_many_rules`, `missing_snapshot` (fetch it first), `missing_object`, `bad_root`, `bad_name`, `no_file`, `not_restored`, `not_shared` (the other hosts cannot be
- * reached), `git_failed`, `io`.
+ * reached), `disk_full`, `git_failed`, `io`.
  */
 export class SnapshotError extends Error {
   override readonly name = 'SnapshotError';
@@ -11,6 +13,12 @@ export class SnapshotError extends Error {
     super(message);
     this.code = code;
   }
+}
+
+/** What anything is called that was thrown at work on snapshots. */
+export function codeOf(error: unknown): string {
+  if (error instanceof SnapshotError) return error.code;
+  return isDiskFull(error) ? 'disk_full' : 'io';
 }
 
 export function missingSnapshot(snapshot: string): SnapshotError {

@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../core/errors.ts';
 import { Lineage, type LineageOptions } from './lineage.ts';
-import { SnapshotError } from './snapshot-error.ts';
+import { codeOf } from './snapshot-error.ts';
 
 export type LineageMethod =
   | 'take'
@@ -70,8 +70,7 @@ function answer({ call, directory, method, args }: ThreadCall): ThreadAnswer {
     const perform = lineage[method] as (...args: readonly unknown[]) => unknown;
     return { call, value: perform.apply(lineage, [...args]) };
   } catch (error) {
-    const code = error instanceof SnapshotError ? error.code : 'io';
-    return { call, error: { code, message: messageOf(error) } };
+    return { call, error: { code: codeOf(error), message: messageOf(error) } };
   }
 }
 

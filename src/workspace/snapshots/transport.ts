@@ -126,6 +126,7 @@ export class SharedSnapshots {
       const said = error.message
         .replaceAll(this.#remote, 'CAPYBARA_SNAPSHOTS')
         .replace(/\/\/[^/\s]*@/g, '//');
+      if (error.code === 'disk_full') throw new SnapshotError(error.code, said);
       throw new SnapshotError(
         'not_shared',
         `${said} Check CAPYBARA_SNAPSHOTS, and that this host may use it.`,
