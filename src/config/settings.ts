@@ -4,7 +4,6 @@
  */
 import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
-import { parseConfiguredRule } from '../core/permission.ts';
 import {
   BACKGROUND_LIMITS,
   COMMAND_LIMITS,
@@ -18,6 +17,7 @@ import {
 } from './command-settings.ts';
 import { KEEP } from './keep.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
+import { RULES, rules, wrongRule } from './rules.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
@@ -46,8 +46,6 @@ export const DEFAULT_WEB_MIB = 5;
 /** What a command may take where its call says nothing, in seconds: the most, and where nothing is set. */
 export const MAX_BASH_SECONDS = 600;
 export const DEFAULT_BASH_SECONDS = 30;
-/** Rules that may be set. */
-export const MAX_RULES = 500;
 /** Directories that `tools.allowedPaths` may name. */
 export const MAX_ALLOWED_PATHS = 100;
 /** Longest time that a person may be given to answer: a year. */
@@ -121,36 +119,6 @@ function ports(env: string) {
 const HTTP = ['http:', 'https:'];
 const POSTGRES = ['postgres:', 'postgresql:'];
 
-/** `{"bash(git push *)": "ask"}`, as a map or as its JSON, in its order: the last that matches counts. */
-function rules(env: string) {
-  const map = z.record(z.string(), z.enum(['allow', 'ask', 'deny']));
-  const list = map.transform((given, context) =>
-    Object.entries(given).flatMap(([text, decision]) => {
-      const rule = parseConfiguredRule(text, decision);
-      if (rule === undefined) context.addIssue({ code: 'custom', message: 'no rule' });
-      return rule ?? [];
-    }),
-  );
-  const meta = {
-    env,
-    expected: `a map of at most ${MAX_RULES} rules, {"tool(pattern)": "allow", "ask" or "deny"}`,
-  };
-  return z
-    .preprocess(
-      parseJson,
-      list.refine((found) => found.length <= MAX_RULES),
-    )
-    .register(metas, meta);
-}
-
-function parseJson(raw: unknown): unknown {
-  try {
-    return typeof raw === 'string' ? JSON.parse(raw) : raw;
-  } catch {
-    return raw;
-  }
-}
-
 /** `src, docs/api` → `['src', 'docs/api']`. */
 function directories(env: string) {
   const split = (raw: unknown) =>
@@ -221,7 +189,7 @@ export const SETTINGS = z.object({
   modelTries: whole('CAPYBARA_MODEL_TRIES', 1, MAX_MODEL_TRIES).default(DEFAULT_MODEL_TRIES),
   modelAnswerMib: whole('CAPYBARA_MODEL_ANSWER_MIB', 1, MAX_ANSWER_MIB).default(DEFAULT_ANSWER_MIB),
   modelImages: flag('CAPYBARA_MODEL_IMAGES').default(true),
-  permissions: rules('CAPYBARA_PERMISSIONS').optional(),
+  permissions: rules.register(metas, RULES).optional(),
   'tools.allowedPaths': directories('CAPYBARA_TOOLS_ALLOWED_PATHS').optional(),
   'tools.bash.enabled': flag('CAPYBARA_TOOLS_BASH_ENABLED').default(true),
   'tools.bash.timeout': whole('CAPYBARA_TOOLS_BASH_TIMEOUT', 1, MAX_BASH_SECONDS).default(
@@ -298,6 +266,8 @@ export interface Source {
 export function parseSetting(key: SettingKey, raw: unknown, source: Source): unknown {
   const result = SETTINGS.shape[key].safeParse(raw);
   if (result.success) return result.data;
+  const wrong = key === 'permissions' ? wrongRule(raw) : undefined;
+  if (wrong !== undefined) throw new UserError('config_invalid', `${source.name} (${source.where}): ${wrong}.`);
   const { expected: meta, secret } = metaOf(key);
   const isLong = key !== 'permissions' && typeof raw === 'string' && raw.length > MAX_SETTING_LENGTH;
   const expected = isLong ? `a text of at most ${MAX_SETTING_LENGTH} characters` : meta;

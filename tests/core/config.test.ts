@@ -6,13 +6,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MAX_SETTINGS_BYTES } from '../../src/config/files.ts';
 import { KEEP } from '../../src/config/keep.ts';
 import { GIT, MAX_GIT_ALLOWED } from '../../src/config/repositories.ts';
+import { MAX_RULES } from '../../src/config/rules.ts';
 import {
   MAX_ALLOWED_PATHS,
   MAX_BASH_SECONDS,
   MAX_CONCURRENCY,
   MAX_EXPIRE_SECONDS,
   MAX_PORT,
-  MAX_RULES,
   MAX_SETTING_LENGTH,
   MAX_UPLOAD_MIB,
   metaOf,
@@ -673,17 +673,35 @@ describe('rules', () => {
     expect(load({ profile: 'work' }).config.permissions).toEqual([{ decision: 'deny', tool: 'bash' }]);
   });
 
+  const RULE = 'must be tool, tool(pattern) or agent/tool(pattern), of at most 1000 characters.';
   test.each([
-    ['  "bash(": ask\n', '{"bash(":"ask"}'],
-    ['  bash: maybe\n', '{"bash":"maybe"}'],
-    ['  bash: 1\n', '{"bash":1}'],
-    [' ask\n', 'ask'],
-  ])('that are none stop the start: %j', (text, found) => {
-    write(userFile, `permissions:${text.startsWith('  ') ? '\n' : ''}${text}`);
-    expect(failure()).toMatch(
-      /^permissions \(ROOT\/home\/.config\/capybara\/config.yaml, line \d\) must be a map of at most 500 rules, /,
+    ['{"bash(x":"ask"}', `the rule "bash(x" ${RULE}`],
+    ['{"ls":"ask","bash(":"ask","bash(x":"ask"}', `the rule "bash(" ${RULE}`],
+    ['{"bash(x)":"maybe"}', 'the rule "bash(x)" must say "allow", "ask" or "deny"; found "maybe".'],
+    ['{"bash":{"x":1}}', 'the rule "bash" must say "allow", "ask" or "deny"; found {"x":1}.'],
+    [`{"bash(${'x'.repeat(200)}":"ask"}`, `the rule "bash(${'x'.repeat(74)}… ${RULE}`],
+  ])('of which one is none stop the start, and it is named: %s', (text, wrong) => {
+    expect(failure({ env: { CAPYBARA_PERMISSIONS: text } })).toBe(
+      `CAPYBARA_PERMISSIONS (environment): ${wrong}`,
     );
-    expect(failure()).toContain(`found ${JSON.stringify(found)}.`);
+  });
+
+  test.each([
+    ['  bash: maybe\n', '"bash" must say "allow", "ask" or "deny"; found "maybe".'],
+    ['  ls: ask\n  bash:\n', '"bash" must say "allow", "ask" or "deny"; found null.'],
+    ['  bash: 1\n', '"bash" must say "allow", "ask" or "deny"; found 1.'],
+    ['  "bash(": ask\n', `"bash(" ${RULE}`],
+  ])('of which one is none are named with their file: %j', (text, wrong) => {
+    write(userFile, `permissions:\n${text}`);
+    const place = 'permissions (ROOT/home/.config/capybara/config.yaml, line 2): the rule ';
+    expect(failure()).toBe(`${place}${wrong}`);
+  });
+
+  test.each(['ask', '[]', '{"bash"', '3'])('that are no map stop the start: %s', (text) => {
+    expect(failure({ env: { CAPYBARA_PERMISSIONS: text } })).toBe(
+      'CAPYBARA_PERMISSIONS (environment) must be a map of at most 500 rules, {"tool(pattern)": "allow", "ask" or "deny"}; ' +
+        `found ${JSON.stringify(text)}.`,
+    );
   });
 
   test('are at most as many as may be set', () => {
