@@ -5,6 +5,7 @@ import { type Backends, openBackends } from '../backends.ts';
 import { systemClock } from '../clock.ts';
 import { type Config, repositoryPolicy } from '../config.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
+import { sayUnknownTools } from '../core/tool-names.ts';
 import type { Log } from '../log.ts';
 import { createModels } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
@@ -92,6 +93,11 @@ export function composeApi(
     Pick<ApiAdditions, 'moreTools'>,
 ): { readonly app: Api; close(): Promise<void> } {
   const { backends, log, allowLocal, moreTools = [] } = parts;
+  const unknown = sayUnknownTools(
+    config.permissions ?? [],
+    moreTools.map(({ name }) => name),
+  );
+  if (unknown !== undefined) log.warn({}, unknown);
   const queue = backends.queue.queue();
   const directory = join(config.dataDir, 'snapshots');
   const snapshots = openSnapshots({ directory, shared: config.snapshots });

@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { UserError } from '../core/errors.ts';
+import { nearest } from '../core/nearest.ts';
 import { type ConfiguredRule, sayRule } from '../core/permission.ts';
 import { type FileSetting, readEnvFile, readYaml, readYamlFile } from './files.ts';
 import { metaOf, parseSetting, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
@@ -222,23 +223,4 @@ function knownKey(file: string, { path, line }: FileSetting): SettingKey {
     'config_unknown_key',
     `${file}, line ${line}: there is no setting "${name}"; the nearest one is "${nearest(name, SETTING_KEYS)}".`,
   );
-}
-
-function nearest(name: string, candidates: readonly string[]): string | undefined {
-  const far = (candidate: string) => editDistance(name.toLowerCase(), candidate.toLowerCase());
-  return candidates.toSorted((one, other) => far(one) - far(other))[0];
-}
-
-/** Levenshtein's: how many letters must be added, taken away or replaced. */
-function editDistance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (const [index, letter] of [...one].entries()) {
-    const next = [index + 1];
-    for (const [column, there] of [...other].entries()) {
-      const replaced = (row[column] ?? 0) + (letter === there ? 0 : 1);
-      next.push(Math.min(replaced, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

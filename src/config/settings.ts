@@ -267,7 +267,8 @@ export function parseSetting(key: SettingKey, raw: unknown, source: Source): unk
   const result = SETTINGS.shape[key].safeParse(raw);
   if (result.success) return result.data;
   const wrong = key === 'permissions' ? wrongRule(raw) : undefined;
-  if (wrong !== undefined) throw new UserError('config_invalid', `${source.name} (${source.where}): ${wrong}.`);
+  if (wrong !== undefined)
+    throw new UserError('config_invalid', `${source.name} (${source.where}): ${wrong}.`);
   const { expected: meta, secret } = metaOf(key);
   const isLong = key !== 'permissions' && typeof raw === 'string' && raw.length > MAX_SETTING_LENGTH;
   const expected = isLong ? `a text of at most ${MAX_SETTING_LENGTH} characters` : meta;

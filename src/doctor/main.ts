@@ -10,6 +10,7 @@ import { decideSandbox, sandboxSentence } from '../sandbox/choose.ts';
 import { findGroupPlace, groupsSentence } from '../sandbox/group-place.ts';
 import type { Profile } from '../sandbox/view.ts';
 import { type Check, directory } from './check.ts';
+import { permissionRules } from './rules.ts';
 import { sharedSnapshots } from './shared-snapshots.ts';
 
 export type { Check } from './check.ts';
@@ -27,6 +28,7 @@ export async function examine(config: Config): Promise<Check[]> {
       path: config.dataDir,
       cure: 'set CAPYBARA_DATA_DIR to a directory of your own',
     }),
+    ...permissionRules(config, process.cwd()),
     ...(config.snapshots === undefined ? [] : [sharedSnapshots(config.snapshots)]),
     ...(config.databaseUrl === undefined ? [] : [postgres('Postgres', config.databaseUrl)]),
     ...(config.databaseDirectUrl === undefined

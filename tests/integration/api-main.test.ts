@@ -6,6 +6,7 @@ import { listen } from '../../src/api/server.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { silentLog } from '../../src/log.ts';
 import { bootstrap } from '../../src/store/bootstrap.ts';
+import { builtinTools } from '../../src/tools/builtin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startTestApi, type TestApi } from './api-harness.ts';
@@ -77,6 +78,19 @@ describe('a server of the API', () => {
     });
     expect(((await response.json()) as { code: string }).code).toBe('local_workspace');
     await running.stop();
+  });
+
+  test('warns once of rules for tools that there are none of, and knows those that are added', async () => {
+    const config = await configure({
+      CAPYBARA_PERMISSIONS: '{"bsh(rm *)":"deny","sink":"ask","bash":"ask"}',
+    });
+    const warned: string[] = [];
+    const log = { ...silentLog, warn: (_: object, message: string) => warned.push(message) };
+    const sink = { ...(builtinTools()[0] ?? expect.unreachable()), name: 'sink' };
+    await (await runApi(config, log, { moreTools: [sink] })).stop();
+    expect(warned).toEqual([
+      'Rules for tools that do not exist count for nothing: "bsh" (the nearest one is "bash")',
+    ]);
   });
 
   test('needs a database', async () => {

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, expect, inject, test } from 'vitest';
+import { afterAll, describe, expect, inject, test } from 'vitest';
 import { findGroupPlace, groupsSentence } from '../../src/sandbox/group-place.ts';
 import { bubblewrap } from '../support/bubblewrap.ts';
 import { CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
@@ -70,6 +70,45 @@ test.runIf(bubblewrap !== undefined)(
     expect(stdout).toContain(`${groups.works ? '✓' : '!'} control groups: ${groupsSentence(groups)}\n`);
   },
 );
+
+describe('rules for tools that there are none of', () => {
+  const UNKNOWN = 'Rules for tools that do not exist count for nothing: ';
+  const env = { CAPYBARA_PERMISSIONS: '{"bsh(rm *)":"deny","bash(*)":"allow","forge__close":"ask"}' };
+
+  test('must be mended, in the settings and in the project', { timeout: 2 * CLI_TIMEOUT_MS }, async () => {
+    const cwd = mkdtempSync(join(place.path, 'project-'));
+    mkdirSync(join(cwd, '.capybara'));
+    writeFileSync(join(cwd, '.capybara', 'config.yaml'), 'permissions:\n  edit: deny\n');
+    const { code, stdout } = await place.run(['doctor'], { env, cwd });
+    expect(stdout).toContain(
+      `✗ permissions: ${UNKNOWN}"bsh" (the nearest one is "bash"): ` +
+        'mend their names where `capybara config show` says they are from.\n',
+    );
+    expect(stdout).toContain(
+      `✗ permissions of the project: ${UNKNOWN}"edit" (the nearest one is "glob"): ` +
+        'mend their names in its .capybara/config.yaml.\n',
+    );
+    expect(code).toBe(1);
+    const good = await place.run(['doctor'], { env: { CAPYBARA_PERMISSIONS: '{"bash(*)":"ask"}' } });
+    expect(good.stdout).toContain('✓ permissions: there is a tool for each rule.\n');
+    expect(good.code).toBe(0);
+  });
+
+  test.each(['run', 'submit'])('are told of once by %s', { timeout: CLI_TIMEOUT_MS }, async (command) => {
+    const { stderr } = await place.run([command, 'x'], { env });
+    expect(stderr.split('\n')[0]).toBe(`${UNKNOWN}"bsh" (the nearest one is "bash").`);
+    expect(stderr.match(/"bsh"/g)).toHaveLength(1);
+  });
+
+  test('are the server’s to tell of, but for those of the project', { timeout: CLI_TIMEOUT_MS }, async () => {
+    const cwd = mkdtempSync(join(place.path, 'project-'));
+    mkdirSync(join(cwd, '.capybara'));
+    writeFileSync(join(cwd, '.capybara', 'config.yaml'), 'permissions:\n  grpe: deny\n');
+    const url = { CAPYBARA_URL: `http://127.0.0.1:${await unusedPort()}` };
+    const { stderr } = await place.run(['submit', 'x'], { env: { ...env, ...url }, cwd });
+    expect(stderr.split('\n')[0]).toBe(`${UNKNOWN}"grpe" (the nearest one is "grep").`);
+  });
+});
 
 test('doctor tries what hosts share snapshots in, and shows no password', {
   timeout: 2 * CLI_TIMEOUT_MS,

@@ -28,15 +28,18 @@ export default class Run extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Run);
     const loaded = await this.settings(flags, settingsOf(flags));
-    const [{ readPrompt, readTask }, { runTask }] = await Promise.all([
+    const [{ readPrompt, readTask }, { runTask }, { ruleWarning }] = await Promise.all([
       import('../task-input.ts'),
       import('../run-task.ts'),
+      import('../rule-warning.ts'),
     ]);
     const prompt = await readPrompt(args.prompt, process.stdin);
     const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
     const terminal = await this.terminal(loaded);
     const port = loaded.sources.port.kind === 'default' ? { port: 0 } : {};
     const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
+    const warning = ruleWarning(loaded.config, request);
+    if (warning !== undefined) onChange(warning);
     const check = async () => (await import('../../api/main.ts')).checkTask(loaded.config, request.body);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     process.exitCode = await this.withInterrupts((interrupts) =>

@@ -23,13 +23,16 @@ export default class Submit extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Submit);
     const loaded = await this.settings(flags, settingsOf(flags));
-    const [{ readPrompt, readTask }, { dimLines, submitTask }] = await Promise.all([
+    const [{ readPrompt, readTask }, { dimLines, submitTask }, { ruleWarning }] = await Promise.all([
       import('../task-input.ts'),
       import('../run-task.ts'),
+      import('../rule-warning.ts'),
     ]);
     const prompt = await readPrompt(args.prompt, process.stdin);
     const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
     const terminal = await this.terminal(loaded);
+    const warning = ruleWarning(loaded.config, request);
+    if (warning !== undefined) terminal.err(`${warning}\n`);
     const tell = flags.json ? undefined : dimLines(terminal);
     await this.withConnection(loaded, { start: false }, async (connection) => {
       const task = await submitTask(request, connection, { tell, isWatched: terminal.style.isWatched });

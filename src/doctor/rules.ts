@@ -1,0 +1,27 @@
+import { type Config, PROJECT_CONFIG, projectRules } from '../config.ts';
+import type { ConfiguredRule } from '../core/permission.ts';
+import { sayUnknownTools } from '../core/tool-names.ts';
+import type { Check } from './check.ts';
+
+/** Whether what agents may do is said of tools that there are: by the settings, and by the project in `directory`. */
+export function permissionRules({ permissions = [] }: Config, directory: string): Check[] {
+  return [
+    ...toolsOf(
+      'permissions',
+      permissions,
+      'mend their names where `capybara config show` says they are from',
+    ),
+    ...toolsOf(
+      'permissions of the project',
+      projectRules(directory),
+      `mend their names in its ${PROJECT_CONFIG}`,
+    ),
+  ];
+}
+
+function toolsOf(name: string, rules: readonly ConfiguredRule[], cure: string): Check[] {
+  if (rules.length === 0) return [];
+  const found = sayUnknownTools(rules);
+  if (found !== undefined) return [{ name, state: 'wrong', found, cure }];
+  return [{ name, state: 'ok', found: 'there is a tool for each rule' }];
+}
