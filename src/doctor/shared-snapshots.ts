@@ -15,11 +15,24 @@ export async function sharedSnapshots(remote: string): Promise<Check> {
       cure: 'set CAPYBARA_SNAPSHOTS to a directory that all hosts reach',
     });
   }
+  if (isRelativePath(remote)) return relativePath(remote);
   const failure = await listing(remote);
   if (failure === undefined) return { name: NAME, state: 'ok', found: `${withoutPassword(remote)} answers` };
   return {
     ...{ name: NAME, state: 'wrong', found: `${withoutPassword(remote)} does not answer (${failure})` },
     cure: 'set CAPYBARA_SNAPSHOTS to a git remote that this host may read and write',
+  };
+}
+
+/** Neither `scheme://…` nor `host:path`: git would take it for a path, from a directory that is not the one here. */
+function isRelativePath(remote: string): boolean {
+  return !/^([a-z][a-z+.-]*:\/\/|[^/]+:)/i.test(remote);
+}
+
+function relativePath(remote: string): Check {
+  return {
+    ...{ name: NAME, state: 'wrong', found: `${remote} is a relative path, and one has to be absolute` },
+    cure: 'set CAPYBARA_SNAPSHOTS to an absolute path, or to the address of a git remote',
   };
 }
 

@@ -129,6 +129,20 @@ test('doctor tries what hosts share snapshots in, and shows no password', {
   expect(await stateWith(`http://me:secret@127.0.0.1:${refused}/x.git`)).toBe('wrong');
 });
 
+test('doctor says that a path of shared snapshots has to be absolute', {
+  timeout: CLI_TIMEOUT_MS,
+}, async () => {
+  const bare = join(place.cwd, 'bare.git');
+  execFileSync('git', ['init', '--quiet', '--bare', bare]);
+  const said = async (snapshots: string) =>
+    (await place.run(['doctor'], { env: { CAPYBARA_SNAPSHOTS: snapshots } })).stdout;
+  for (const path of ['bare.git', 'rel/path', './x:y'])
+    expect(await said(path)).toContain(
+      `✗ shared snapshots: ${path} is a relative path, and one has to be absolute: ` +
+        'set CAPYBARA_SNAPSHOTS to an absolute path, or to the address of a git remote.\n',
+    );
+});
+
 test('doctor says what docker wants, where it is set and is not there', {
   timeout: CLI_TIMEOUT_MS,
 }, async () => {
