@@ -110,6 +110,8 @@ const ALLOWED: readonly {
   },
   // What is sent of a directory is a snapshot of it, taken by what the server takes its own with.
   { from: /^src\/cli\//, to: /^src\/workspace\/uploads\/sent-directory\.ts$/, lazy: true },
+  // Whether a search lacks something is asked of what would be refused for it.
+  { from: /^src\/doctor\//, to: /^src\/tools\/web-search\.ts$/ },
   // The words for a provider's settings; nothing is read from the environment here.
   { from: /^src\/model\/providers\.ts$/, to: /^src\/config\.ts$/, type: true },
 ];

@@ -27,3 +27,9 @@ export function directory(name: string, { path, cure }: { path: string; cure: st
 function nearest(path: string): string {
   return existsSync(path) || dirname(path) === path ? path : nearest(dirname(path));
 }
+
+/** Several addresses of one name fail as one error without words. */
+export function reasonOf(error: unknown): string {
+  const errors = error instanceof AggregateError ? error.errors : [error];
+  return errors.map(messageOf).join('; ');
+}

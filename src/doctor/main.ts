@@ -9,9 +9,11 @@ import { connectRedis, disconnectRedis, redisTarget } from '../redis.ts';
 import { decideSandbox, sandboxSentence } from '../sandbox/choose.ts';
 import { findGroupPlace, groupsSentence } from '../sandbox/group-place.ts';
 import type { Profile } from '../sandbox/view.ts';
-import { type Check, directory } from './check.ts';
+import { type Check, directory, reasonOf } from './check.ts';
 import { permissionRules } from './rules.ts';
+import { server } from './server.ts';
 import { sharedSnapshots } from './shared-snapshots.ts';
+import { webSearch } from './web-search.ts';
 
 export type { Check } from './check.ts';
 
@@ -28,6 +30,8 @@ export async function examine(config: Config): Promise<Check[]> {
       path: config.dataDir,
       cure: 'set CAPYBARA_DATA_DIR to a directory of your own',
     }),
+    ...(config.url === undefined ? [] : [server(config)]),
+    ...webSearch(config),
     ...permissionRules(config, process.cwd()),
     ...(config.snapshots === undefined ? [] : [sharedSnapshots(config.snapshots)]),
     ...(config.databaseUrl === undefined ? [] : [postgres('Postgres', config.databaseUrl)]),
@@ -107,10 +111,4 @@ async function redis(url: string): Promise<Check> {
 function where(url: string): string {
   const { hostname, port, pathname } = new URL(url);
   return `${hostname}${port === '' ? '' : `:${port}`}${pathname}`;
-}
-
-/** Several addresses of one name fail as one error without words. */
-function reasonOf(error: unknown): string {
-  const errors = error instanceof AggregateError ? error.errors : [error];
-  return errors.map(messageOf).join('; ');
 }

@@ -8,6 +8,7 @@ import { bubblewrap } from '../support/bubblewrap.ts';
 import { CLI_TIMEOUT_MS, Place } from '../support/cli.ts';
 import { docker } from '../support/docker.ts';
 import { runtime } from '../support/runtime.ts';
+import { startTestApi } from './api-harness.ts';
 
 const place = new Place();
 afterAll(() => place.remove());
@@ -70,6 +71,69 @@ test.runIf(bubblewrap !== undefined)(
     expect(stdout).toContain(`${groups.works ? '✓' : '!'} control groups: ${groupsSentence(groups)}\n`);
   },
 );
+
+test('doctor finds what a web search lacks, in the words of run', { timeout: CLI_TIMEOUT_MS }, async () => {
+  const env = {
+    ...{ CAPYBARA_WEB_SEARCH_PROVIDER: 'brave', OPENAI_API_KEY: 'sk-none', CAPYBARA_MODEL: 'openai/m' },
+  };
+  const said =
+    'CAPYBARA_WEB_SEARCH_PROVIDER is brave, which needs CAPYBARA_WEB_SEARCH_API_KEY (its key): set it, or no provider.\n';
+  const { code, stdout } = await place.run(['doctor'], { env });
+  expect(stdout).toContain(`✗ web search: ${said}`);
+  expect(code).toBe(1);
+  expect((await place.run(['run', 'x'], { env })).stderr).toBe(said);
+  const good = { CAPYBARA_WEB_SEARCH_PROVIDER: 'brave', CAPYBARA_WEB_SEARCH_API_KEY: 'secret' };
+  const { stdout: fine } = await place.run(['doctor'], { env: good });
+  expect(fine).toContain('✓ web search: brave has what it needs.\n');
+  expect(fine).not.toContain('secret');
+});
+
+test('doctor asks the server whether it takes the key, and shows no key', {
+  timeout: 3 * CLI_TIMEOUT_MS,
+}, async () => {
+  const asked: string[] = [];
+  const capybara = createServer(({ url = '', headers }, response) => {
+    asked.push(url);
+    if (headers.authorization !== 'Bearer capy_secret') response.writeHead(401).end('{}');
+    else if (url === '/below/v1/models') response.end('{"data":[],"default":null}');
+    else response.end('<html>');
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => capybara.once('listening', resolve));
+  const origin = `http://127.0.0.1:${(capybara.address() as { port: number }).port}`;
+  const said = async (CAPYBARA_URL: string, key?: string) => {
+    const env = { CAPYBARA_URL, ...(key !== undefined && { CAPYBARA_API_KEY: key }) };
+    const { code, stdout } = await place.run(['doctor'], { env });
+    expect(stdout).not.toMatch(/secret|wrong/);
+    return [code, stdout.split('\n').find((line) => line.includes(' server: '))];
+  };
+  expect(await said(`${origin}/below`, 'capy_secret')).toEqual([
+    ...[0, `✓ server: ${origin} answers, and takes the key.`],
+  ]);
+  const cure = 'set CAPYBARA_API_KEY to one of its keys.';
+  expect(await said(`${origin}/below/`)).toEqual([
+    ...[1, `✗ server: ${origin} needs a key, and none is set: ${cure}`],
+  ]);
+  expect(await said(`${origin}/below`, 'capy_wrong')).toEqual([
+    ...[1, `✗ server: ${origin} does not take the key it is given: ${cure}`],
+  ]);
+  const api = await startTestApi();
+  expect((await said(api.url, api.me.apiKey))[0]).toBe(0);
+  expect((await said(api.url, 'capy_secret'))[1]).toBe(
+    `✗ server: ${api.url} does not take the key it is given: ${cure}`,
+  );
+  await api.close();
+  expect(new Set(asked)).toEqual(new Set(['/below/v1/models']));
+  expect(await said(origin, 'capy_secret')).toEqual([
+    1,
+    `✗ server: ${origin} answers with HTTP 200, and not as a Capybara does: check CAPYBARA_URL, and that it serves.`,
+  ]);
+  await new Promise((resolve) => capybara.close(resolve));
+  const [code, line] = await said(origin, 'capy_secret');
+  expect(code).toBe(1);
+  expect(line).toMatch(
+    /^✗ server: \S+ does not answer \(.*ECONNREFUSED.*\): check CAPYBARA_URL, and that it runs\.$/,
+  );
+});
 
 describe('rules for tools that there are none of', () => {
   const UNKNOWN = 'Rules for tools that do not exist count for nothing: ';

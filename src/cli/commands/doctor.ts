@@ -5,8 +5,8 @@ const MARKS = { ok: '✓', warning: '!', wrong: '✗' } as const;
 export default class Doctor extends CapybaraCommand {
   static override summary = 'Say what is wrong here, and how to mend it.';
   static override description =
-    'How commands are confined and why, the programs that Capybara needs, its data directory, and the Postgres and Redis that ' +
-    'are configured. Exit code 1 where something must be mended.';
+    'How commands are confined and why, the programs that Capybara needs, its data directory, the server, Postgres and Redis that ' +
+    'are configured, and what is wrong with other settings. Exit code 1 where something must be mended.';
   static override examples = ['<%= config.bin %> doctor', '<%= config.bin %> doctor --json'];
 
   override async run(): Promise<void> {
