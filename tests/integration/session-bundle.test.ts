@@ -56,6 +56,23 @@ test('the result of a session in a repository becomes a branch of it, and leaves
   await expect(other).rejects.toMatchObject({ code: 'branch_failed', exitCode: 1 });
 });
 
+test('the commit has what was not committed of the files that the session changed, and what was staged, and no more', async () => {
+  const path = repository();
+  writeFileSync(join(path, 'b'), 'one\n');
+  writeFileSync(join(path, 'c'), 'one\n');
+  git(path, 'add', '--all');
+  git(path, 'commit', '--quiet', '--message', 'More');
+  for (const name of ['a', 'b', 'c']) writeFileSync(join(path, name), 'one\nmine\n');
+  writeFileSync(join(path, 'untracked'), 'mine\n');
+  git(path, 'add', 'c');
+  const workspace = { kind: 'local', path };
+  const { sessionId } = await it.run('Go on.', [write('a', 'one\nmine\nnew\n'), say('Done.')], { workspace });
+  const bytes = Buffer.from(await (await bundle(sessionId)).arrayBuffer());
+  await makeBranch(bytes, { branch: 'agent/a', directory: path });
+  expect(git(path, 'diff', '--numstat', 'main', 'agent/a')).toBe('2\t0\ta\n1\t0\tc\n');
+  expect(git(path, 'log', '-1', '--format=%an|%ae|%cn', 'agent/a')).toBe('Ana||Capybara Vibe\n');
+});
+
 test('a session that changed nothing has none, and another team’s is not there', async () => {
   const { sessionId } = await it.run('Only talk.', [say('Talked.')]);
   const none = await bundle(sessionId);
