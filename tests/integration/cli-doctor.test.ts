@@ -164,13 +164,17 @@ describe('rules for tools that there are none of', () => {
     expect(stderr.match(/"bsh"/g)).toHaveLength(1);
   });
 
-  test('are the server’s to tell of, but for those of the project', { timeout: CLI_TIMEOUT_MS }, async () => {
+  test('are the server’s to tell of, but for those of the project', {
+    timeout: 2 * CLI_TIMEOUT_MS,
+  }, async () => {
     const cwd = mkdtempSync(join(place.path, 'project-'));
     mkdirSync(join(cwd, '.capybara'));
     writeFileSync(join(cwd, '.capybara', 'config.yaml'), 'permissions:\n  grpe: deny\n');
     const url = { CAPYBARA_URL: `http://127.0.0.1:${await unusedPort()}` };
     const { stderr } = await place.run(['submit', 'x'], { env: { ...env, ...url }, cwd });
     expect(stderr.split('\n')[0]).toBe(`${UNKNOWN}"grpe" (the nearest one is "grep").`);
+    const rooted = await place.run(['submit', 'x', '--root', `app=${cwd}`], { env: url });
+    expect(rooted.stderr.split('\n')[0]).toBe(stderr.split('\n')[0]);
   });
 });
 
