@@ -70,6 +70,8 @@ function withoutImages({ messages }: ModelRequest, failure: Broken): Notices[num
 /** What the project is like, for a log that does not say so yet: it stands before the first answer, and is committed with it. */
 async function contextNotices(shell: Shell, run: Run): Promise<Notices> {
   if (standing(run.entries).some((entry) => entry.kind === 'assistant')) return [];
+  // Of a turn that went on without this worker the files are another's, and the link to them leads there.
+  if (!(await isSafe(shell, run))) return [];
   const text = await projectContext(await run.workspace(shell.openWorkspace), {
     platform: process.platform,
     date: new Date(shell.clock()).toISOString().slice(0, 10),
