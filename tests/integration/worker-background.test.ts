@@ -205,7 +205,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     ['killed', 'SIGKILL'],
     ['stopped', 'SIGTERM'],
     ['paused for longer than its lease', 'SIGSTOP'],
-  ] as const)('of a worker that is %s is told to the model, once', async (_, signal) => {
+  ] as const)('of a worker that is %s is told to the model, once', { timeout: 90_000 }, async (_, signal) => {
     const child = await world.startChild({ lease: SHORT_LEASE });
     const task = await world.submit({
       mode: 'safe',
