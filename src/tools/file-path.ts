@@ -11,5 +11,5 @@ export const filePath = z
 
 /** The file a model means. Throws `WorkspacePathError` where it is outside the workspace. */
 export async function findFile(workspace: Workspace, path: string): Promise<NamedFile> {
-  return { path: await workspace.resolve(path), shown: visible(path) };
+  return { root: workspace.root, path: await workspace.resolve(path), shown: visible(path) };
 }

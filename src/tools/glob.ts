@@ -1,10 +1,10 @@
 import { relative } from 'node:path';
 import { z } from 'zod';
 import { visible } from '../workspace/file-tree.ts';
-import { runRipgrep } from '../workspace/ripgrep.ts';
 import { filePath } from './file-path.ts';
 import { pathMatcher } from './path-pattern.ts';
 import { SEARCH_TIMEOUT_MS, searchNote, searchRoot } from './search.ts';
+import { searchFiles } from './search-files.ts';
 import { defineTool } from './tool.ts';
 
 export const MAX_FOUND = 1_000;
@@ -19,14 +19,14 @@ export const globTool = defineTool({
     path: filePath.default('.').describe('Directory to search, which the pattern is relative to.'),
   }),
   effect: 'read',
-  async execute({ pattern, path }, { workspace, signal }) {
+  async execute({ pattern, path }, context) {
+    const { workspace } = context;
     const within = await searchRoot(workspace, path);
     const prefix = relative(workspace.root, within);
     const start = prefix === '' ? 0 : prefix.length + 1;
     const matches = pathMatcher(pattern.startsWith(`${within}/`) ? pattern.slice(within.length) : pattern);
     const found: string[] = [];
-    const end = await runRipgrep({
-      workspace,
+    const end = await searchFiles(context, {
       within,
       args: ['--files', '--null'],
       separator: '\0',
@@ -35,7 +35,6 @@ export const globTool = defineTool({
         return true;
       },
       timeoutMs: SEARCH_TIMEOUT_MS,
-      signal,
     });
     const note = searchNote(end, found.length > 0);
     const shown = found.sort().slice(0, MAX_FOUND).map(visible);

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { visible } from '../workspace/file-tree.ts';
-import { runRipgrep } from '../workspace/ripgrep.ts';
 import { filePath } from './file-path.ts';
 import { pathMatcher } from './path-pattern.ts';
 import { SEARCH_TIMEOUT_MS, searchNote, searchRoot } from './search.ts';
+import { searchFiles } from './search-files.ts';
 import { defineTool } from './tool.ts';
 
 /** Lines of the result: matches, their context, or files. */
@@ -29,13 +29,13 @@ export const grepTool = defineTool({
     files_only: z.boolean().optional().describe('Only the paths of files that match.'),
   }),
   effect: 'read',
-  async execute(args, { workspace, signal }) {
+  async execute(args, context) {
+    const { workspace } = context;
     const within = await searchRoot(workspace, args.path);
     const fits = args.glob === undefined ? () => true : pathMatcher(args.glob);
     const lines: string[] = [];
     const whole = matchRecords();
-    const end = await runRipgrep({
-      workspace,
+    const end = await searchFiles(context, {
       within,
       args: searchArgs(args),
       separator: args.files_only === true ? '\0' : '\n',
@@ -47,7 +47,6 @@ export const grepTool = defineTool({
         return true;
       },
       timeoutMs: SEARCH_TIMEOUT_MS,
-      signal,
     });
     const note = searchNote(end, lines.length > 0);
     if (lines.at(-1) === '--') lines.pop();

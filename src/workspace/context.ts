@@ -51,7 +51,8 @@ async function readable(text: Promise<string>): Promise<string> {
 async function projectInstructions(workspace: Workspace): Promise<string | undefined> {
   try {
     const path = await workspace.resolve('AGENTS.md');
-    const { bytes, more } = await readStart({ path, shown: 'AGENTS.md' }, INSTRUCTIONS_LIMIT_BYTES);
+    const file = { root: workspace.root, path, shown: 'AGENTS.md' };
+    const { bytes, more } = await readStart(file, INSTRUCTIONS_LIMIT_BYTES);
     if (bytes.includes(0)) return '(AGENTS.md is not a text file)';
     const text = new TextDecoder().decode(bytes, { stream: more }).trimEnd();
     const rest = `\n(cut at ${INSTRUCTIONS_LIMIT_BYTES} bytes; read_file shows the rest)`;

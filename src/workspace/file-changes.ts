@@ -4,11 +4,14 @@
  * dies midway leaves the rest to whoever rolls the workspace back.
  */
 import { randomBytes } from 'node:crypto';
-import { copyFile, lchown, link, lstat, mkdir, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join, sep } from 'node:path';
-import { geteuid } from 'node:process';
+import { constants } from 'node:fs';
+import { link, lstat, open, rename, rm } from 'node:fs/promises';
+import { sep } from 'node:path';
 import { messageOf } from '../core/errors.ts';
+import { HeldDirectories } from './held-directories.ts';
 import { type SeenFiles, versionOf } from './seen-files.ts';
+import { systemPath } from './snapshots/byte-path.ts';
+import type { OpenDirectory } from './snapshots/open-directory.ts';
 import {
   encodeText,
   explainFileError,
@@ -16,7 +19,9 @@ import {
   fillNew,
   type NamedFile,
   type OldFile,
+  oldFileAt,
   oldFileOf,
+  type Place,
   readTextFile,
 } from './text-file.ts';
 
@@ -37,16 +42,19 @@ interface Change {
 
 interface Staged {
   readonly file: NamedFile;
+  /** Held open: no link that comes into its path leads anywhere else. */
+  readonly directory: OpenDirectory;
+  readonly place: Place;
   /** Where the new text waits; undefined: the file goes. */
-  readonly fresh: string | undefined;
+  readonly fresh: Place | undefined;
   /** Where the old file is kept, once it is. */
-  kept?: string;
+  kept?: Place;
   readonly existed: boolean;
 }
 
 /** What puts a file in place; tests break it. */
 export interface FileMoves {
-  readonly rename: (from: string, to: string) => Promise<void>;
+  readonly rename: (from: Place, to: Place) => Promise<void>;
 }
 
 export class FileChanges {
@@ -102,18 +110,27 @@ export class FileChanges {
     const changes = [...this.#changes.values()].filter(
       ({ before, after }) => after !== undefined && after !== before,
     );
-    const made: string[] = [];
-    const staged: Staged[] = [];
+    const directories = new HeldDirectories();
     try {
-      for (const change of changes) staged.push(await stage(change, made));
-      for (const change of this.#changes.values()) await this.#checkUnchanged(change);
-      for (const each of staged) await this.#putInPlace(each);
-    } catch (error) {
-      const lost = await putBack(staged, made);
-      throw lost.length === 0 ? error : notPutBack(error, lost);
+      await this.#perform(changes, directories);
+    } finally {
+      directories.close();
     }
     for (const { file, after } of changes) {
       this.#seen.note(file.path, typeof after === 'string' ? versionOf(after) : undefined);
+    }
+  }
+
+  async #perform(changes: readonly Change[], directories: HeldDirectories): Promise<void> {
+    const staged: Staged[] = [];
+    try {
+      for (const change of changes) staged.push(await stage(change, directories));
+      for (const change of this.#changes.values()) await this.#checkUnchanged(change);
+      for (const each of staged) await this.#putInPlace(each);
+    } catch (error) {
+      const lost = await putBack(staged);
+      directories.removeMade();
+      throw lost.length === 0 ? error : notPutBack(error, lost);
     }
     for (const { kept } of staged) if (kept !== undefined) await rm(kept, { force: true });
   }
@@ -152,11 +169,11 @@ export class FileChanges {
   }
 
   async #putInPlace(staged: Staged): Promise<void> {
-    const { file, fresh, existed } = staged;
+    const { file, place, fresh, existed } = staged;
     try {
-      if (existed) staged.kept = await keep(file.path);
-      if (fresh === undefined) await rm(file.path);
-      else await this.#moves.rename(fresh, file.path);
+      if (existed) staged.kept = await keep(staged);
+      if (fresh === undefined) await rm(place);
+      else await this.#moves.rename(fresh, place);
     } catch (error) {
       throw explainFileError(error, file.shown, 'written');
     }
@@ -179,18 +196,24 @@ function notPutBack(error: unknown, names: readonly string[]): FileError {
   );
 }
 
-async function stage({ file, after, like }: Change, made: string[]): Promise<Staged> {
+async function stage({ file, after, like }: Change, directories: HeldDirectories): Promise<Staged> {
   try {
-    const old = await oldFileOf(file);
-    if (after === null || after === undefined) return { file, fresh: undefined, existed: old !== undefined };
-    made.push(...(await makeDirectory(dirname(file.path))));
-    const fresh = besidePath(file.path);
+    const { directory, name } = directories.file(file);
+    const place = systemPath(directory.at(name));
+    const old = await oldFileAt(place, file.shown);
+    const staged = { file, directory, place, existed: old !== undefined };
+    if (after === null || after === undefined) return { ...staged, fresh: undefined };
+    const fresh = besideIn(directory);
     const model: OldFile | undefined = old ?? (like === undefined ? undefined : await oldFileOf(like));
-    await fillNew(fresh, encodeText(after, file.shown), model).catch(async (error: unknown) => {
-      await rm(fresh, { force: true });
-      throw error;
-    });
-    return { file, fresh, existed: old !== undefined };
+    const { uid, gid } = model ?? directory.own();
+    const bytes = encodeText(after, file.shown);
+    await fillNew(fresh, { bytes, owner: { uid, gid }, ...(model && { mode: model.mode }) }).catch(
+      async (error: unknown) => {
+        await rm(fresh, { force: true });
+        throw error;
+      },
+    );
+    return { ...staged, fresh };
   } catch (error) {
     throw explainFileError(error, file.shown, 'written');
   }
@@ -204,63 +227,55 @@ export function refuseMetadata({ path, shown }: NamedFile): void {
   throw new FileError(`'${shown}' belongs to version control itself: change it with its own commands.`);
 }
 
-/** The directories that had to be made. Where root makes them they belong to whom the directory above does. */
-async function makeDirectory(path: string): Promise<string[]> {
-  const first = await mkdir(path, { recursive: true });
-  if (first === undefined) return [];
-  const made = directoriesFrom(first, path);
-  if (geteuid?.() === 0) {
-    const { uid, gid } = await stat(dirname(first));
-    for (const directory of made) await lchown(directory, uid, gid);
-  }
-  return made;
-}
-
-/** From the first that was made down to the last. */
-function directoriesFrom(first: string, last: string): string[] {
-  const directories = [last];
-  for (let at = last; at !== first; at = dirname(at)) directories.unshift(dirname(at));
-  return directories;
-}
-
-function besidePath(path: string): string {
-  return join(dirname(path), `.capybara-${randomBytes(8).toString('hex')}.tmp`);
+function besideIn(directory: OpenDirectory): Place {
+  return systemPath(directory.at(`.capybara-${randomBytes(8).toString('hex')}.tmp`));
 }
 
 /** A second name for the file; a copy where there are no links. */
-async function keep(path: string): Promise<string> {
-  const kept = besidePath(path);
+async function keep({ directory, place }: Staged): Promise<Place> {
+  const kept = besideIn(directory);
   try {
-    await link(path, kept);
+    await link(place, kept);
   } catch {
-    await copyFile(path, kept);
+    await copy(place, kept);
   }
   return kept;
 }
 
+/** `copyFile` would follow a link that has come into the file's place. */
+async function copy(from: Place, to: Place): Promise<void> {
+  const handle = await open(from, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  try {
+    const found = await handle.stat();
+    if (!found.isFile()) throw new Error('it is no file any more');
+    const { uid, gid, mode } = found;
+    await fillNew(to, { bytes: await handle.readFile(), owner: { uid, gid }, mode });
+  } finally {
+    await handle.close();
+  }
+}
+
 /** The names of those that could not be put back. */
-async function putBack(staged: readonly Staged[], made: readonly string[]): Promise<string[]> {
+async function putBack(staged: readonly Staged[]): Promise<string[]> {
   const lost: string[] = [];
   for (const each of staged.toReversed()) {
     await putOneBack(each).catch(() => lost.push(each.file.shown));
   }
-  // One that somebody has put something into meanwhile stays.
-  for (const directory of made.toReversed()) await rmdir(directory).catch(() => {});
   return lost;
 }
 
-async function putOneBack({ file, fresh, kept, existed }: Staged): Promise<void> {
+async function putOneBack({ place, fresh, kept, existed }: Staged): Promise<void> {
   const isInPlace = fresh !== undefined && !(await exists(fresh));
   if (kept !== undefined) {
-    await rename(kept, file.path);
+    await rename(kept, place);
     // Where both names were the same file still, renaming did nothing.
     await rm(kept, { force: true });
-  } else if (isInPlace && !existed) await rm(file.path, { force: true });
+  } else if (isInPlace && !existed) await rm(place, { force: true });
   if (fresh !== undefined) await rm(fresh, { force: true });
 }
 
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
+async function exists(place: Place): Promise<boolean> {
+  return lstat(place).then(
     () => true,
     () => false,
   );

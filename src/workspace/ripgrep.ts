@@ -32,15 +32,20 @@ export type SearchEnd =
   | { readonly type: 'aborted' }
   | { readonly type: 'failed'; readonly message: string };
 
+/** Ripgrep as it is called for a search, in the workspace's root. */
+export async function ripgrepCommand(search: Search): Promise<readonly string[]> {
+  return [rgPath, ...(await commonArgs(search)), ...search.args, '--', target(search)];
+}
+
 /**
  * Runs ripgrep over the workspace: hidden files too, ignored files and the insides of version control not. Only the ignore files
  * of the workspace count: one above the root that ignores the whole workspace would hide every file.
  */
 export async function runRipgrep(search: Search): Promise<SearchEnd> {
   if (search.signal.aborted) return { type: 'aborted' };
-  const args = [...(await commonArgs(search)), ...search.args, '--', target(search)];
+  const [program = '', ...args] = await ripgrepCommand(search);
   // An empty environment: nothing of the worker's, and no configuration file from outside.
-  const child = spawn(rgPath, args, {
+  const child = spawn(program, args, {
     cwd: search.workspace.root,
     env: {},
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -54,9 +59,7 @@ export async function runRipgrep(search: Search): Promise<SearchEnd> {
   const timer = setTimeout(() => stop({ type: 'timeout' }), search.timeoutMs);
   const onAbort = () => stop({ type: 'aborted' });
   search.signal.addEventListener('abort', onAbort, { once: true });
-  const records = splitter(search.separator, (record) => {
-    if (early === undefined && !search.onRecord(withoutDot(record))) stop({ type: 'stopped' });
-  });
+  const records = recordsOf(search, () => stop({ type: 'stopped' }));
   let errors = '';
   child.stdout.setEncoding('utf8').on('data', records.push);
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -65,7 +68,7 @@ export async function runRipgrep(search: Search): Promise<SearchEnd> {
   child.on('error', reject);
   child.on('close', (code) => {
     if (early === undefined) records.end();
-    resolve(early ?? endOf(code, errors));
+    resolve(early ?? ripgrepEnd(code, errors));
   });
   try {
     return await promise;
@@ -76,7 +79,7 @@ export async function runRipgrep(search: Search): Promise<SearchEnd> {
 }
 
 /** 0: found; 1: nothing found; anything else: an error, though there may be records as well. */
-function endOf(code: number | null, errors: string): SearchEnd {
+export function ripgrepEnd(code: number | null, errors: string): SearchEnd {
   if (code === 0 || code === 1) return { type: 'done' };
   return { type: 'failed', message: errors.trim() || `ripgrep ended with code ${code}` };
 }
@@ -118,6 +121,16 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** Takes what ripgrep prints; `stop` is called once, when the search wants no more. */
+export function recordsOf({ separator, onRecord }: Search, stop: () => void) {
+  let isOver = false;
+  return splitter(separator, (record) => {
+    if (isOver || onRecord(withoutDot(record))) return;
+    isOver = true;
+    stop();
+  });
 }
 
 function splitter(separator: string, onRecord: (record: string) => void) {

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
-import { access, type FileHandle, open, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, type FileHandle, lstat, open } from 'node:fs/promises';
 import { geteuid } from 'node:process';
 import { messageOf } from '../core/errors.ts';
 import { type FileKind, kindOfFile } from './file-kind.ts';
+import { holdFile, placeOf, type RealPath } from './held-directories.ts';
 
 /** Larger files are for `grep` and for commands, not for a model to read whole. */
 export const MAX_FILE_BYTES = 10 * 1024 * 1024;
@@ -20,10 +20,12 @@ export class FileError extends Error {
 }
 
 /** A file by its real path, and by the name that messages use for it. */
-export interface NamedFile {
-  readonly path: string;
+export interface NamedFile extends RealPath {
   readonly shown: string;
 }
+
+/** Where a file is: in a directory that is held open. */
+export type Place = string | Buffer;
 
 /** The whole text of a UTF-8 file; a byte order mark stays its first character. Throws `FileError`. */
 export async function readTextFile(file: NamedFile): Promise<string> {
@@ -68,28 +70,45 @@ export interface OldFile {
 }
 
 /** Undefined where there is no file; throws where it may not be written, or is none. */
-export async function oldFileOf({ path, shown }: NamedFile): Promise<OldFile | undefined> {
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+export async function oldFileOf(file: NamedFile): Promise<OldFile | undefined> {
+  let held: ReturnType<typeof holdFile> | undefined;
+  try {
+    held = holdFile(file);
+    return await oldFileAt(placeOf(held), file.shown);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  } finally {
+    held?.directory.close();
+  }
+}
+
+export async function oldFileAt(place: Place, shown: string): Promise<OldFile | undefined> {
+  const found = await lstat(place).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
   if (found === undefined) return undefined;
   if (!found.isFile()) throw notRegular(shown, found.isDirectory());
   // A rename would replace a read-only file without asking.
-  await access(path, constants.W_OK);
+  await access(place, constants.W_OK);
   return found;
 }
 
-/** A new file with the mode of an old one. Where root makes it, it belongs to whom the old one did, or its directory does. */
-export async function fillNew(path: string, bytes: Buffer, old: OldFile | undefined): Promise<void> {
-  const handle = await open(path, 'wx');
+/** `mode`: left out, the usual one. */
+export interface NewFile {
+  readonly bytes: Buffer;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  readonly mode?: number;
+}
+
+/** Where root makes it, it belongs to `owner`. */
+export async function fillNew(place: Place, { bytes, owner, mode }: NewFile): Promise<void> {
+  const handle = await open(place, 'wx');
   try {
     await handle.writeFile(bytes);
-    if (geteuid?.() === 0) {
-      const { uid, gid } = old ?? (await stat(dirname(path)));
-      await handle.chown(uid, gid);
-    }
-    if (old !== undefined) await handle.chmod(old.mode & 0o7777);
+    if (geteuid?.() === 0) await handle.chown(owner.uid, owner.gid);
+    if (mode !== undefined) await handle.chmod(mode & 0o7777);
     await handle.sync();
   } finally {
     await handle.close();
@@ -98,19 +117,22 @@ export async function fillNew(path: string, bytes: Buffer, old: OldFile | undefi
 
 /** Throws `FileError` where it is none. O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOFOLLOW: the path was resolved; a link there now is a trick. */
 export async function withRegularFile<T>(
-  { path, shown }: NamedFile,
+  file: NamedFile,
   use: (handle: FileHandle, size: number) => Promise<T>,
 ): Promise<T> {
+  let held: ReturnType<typeof holdFile> | undefined;
   let handle: FileHandle | undefined;
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    held = holdFile(file);
+    handle = await open(placeOf(held), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     const found = await handle.stat();
-    if (!found.isFile()) throw notRegular(shown, found.isDirectory());
+    if (!found.isFile()) throw notRegular(file.shown, found.isDirectory());
     return await use(handle, found.size);
   } catch (error) {
-    throw explainFileError(error, shown, 'read');
+    throw explainFileError(error, file.shown, 'read');
   } finally {
     await handle?.close();
+    held?.directory.close();
   }
 }
 

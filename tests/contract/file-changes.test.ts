@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileChanged, FileChanges } from '../../src/workspace/file-changes.ts';
 import { createSeenFiles, MAX_SEEN_FILES, versionOf } from '../../src/workspace/seen-files.ts';
+import type { Place } from '../../src/workspace/text-file.ts';
 
 let dir = '';
 beforeEach(async () => {
@@ -24,7 +25,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
-const file = (name: string) => ({ path: join(dir, name), shown: name });
+const file = (name: string) => ({ root: dir, path: join(dir, name), shown: name });
 const put = (name: string, text: string) => writeFile(join(dir, name), text);
 const text = (name: string) => readFile(join(dir, name), 'utf8');
 const names = async () => (await readdir(dir, { recursive: true })).sort();
@@ -33,7 +34,7 @@ const names = async () => (await readdir(dir, { recursive: true })).sort();
 function failingAt(number: number) {
   let calls = 0;
   return {
-    rename: async (from: string, to: string) => {
+    rename: async (from: Place, to: Place) => {
       calls += 1;
       if (calls === number) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
       await rename(from, to);

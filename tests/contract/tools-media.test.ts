@@ -53,7 +53,7 @@ describe('read_file of a PDF', () => {
 
   const ask = (limits: Partial<PdfLimits>, signal = new AbortController().signal) =>
     readPdf(
-      { path: path('f'), shown: 'f' },
+      { root: path('.'), path: path('f'), shown: 'f' },
       { first: 1, count: 1 },
       { signal, limits: { ...PDF_LIMITS, ...limits } },
     );
