@@ -76,7 +76,7 @@ function give(place: string, socket: string, runner: Runner | undefined): void {
 
 function proxy(options: EgressOptions, sockets: Set<Duplex>): Server {
   const server = createServer((incoming, response) => {
-    forward(options, { incoming, response }).catch((error: unknown) => refuse(response, error));
+    forward(options, { incoming, response, sockets }).catch((error: unknown) => refuse(response, error));
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.on('connection', (socket) => keep(sockets, socket));
@@ -111,6 +111,7 @@ async function tunnel(options: EgressOptions, { incoming, socket, head, sockets 
   if (to === undefined || digits === undefined) throw new Refusal(400, 'Expected CONNECT with host:port.');
   const onward = await reach({ host: bare(to.hostname), port: Number(digits) }, options);
   keep(sockets, onward);
+  if (socket.destroyed) return void onward.destroy();
   for (const [one, other] of [
     [onward, socket],
     [socket, onward],
@@ -126,30 +127,45 @@ async function tunnel(options: EgressOptions, { incoming, socket, head, sockets 
 interface Exchange {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
+  readonly sockets: Set<Duplex>;
 }
 
-async function forward(options: EgressOptions, { incoming, response }: Exchange): Promise<void> {
+async function forward(options: EgressOptions, { incoming, response, sockets }: Exchange): Promise<void> {
   const url = URL.canParse(incoming.url ?? '') ? new URL(incoming.url ?? '') : undefined;
   if (url?.protocol !== 'http:')
     throw new Refusal(400, 'This is a proxy: expected an absolute http:// URL, or CONNECT.');
   const { hostname, port = '' } = url;
   const socket = await reach({ host: bare(hostname), port: Number(port === '' ? 80 : port) }, options);
-  const { 'proxy-connection': _, 'proxy-authorization': __, ...headers } = incoming.headers;
-  const onward = request(
-    {
-      method: incoming.method,
-      path: `${url.pathname}${url.search}`,
-      headers: { ...headers, host: url.host, connection: 'close' },
-      createConnection: () => socket,
-    },
-    (answer) => {
-      response.writeHead(answer.statusCode ?? 502, { ...answer.headers, connection: 'close' });
-      answer.pipe(response);
-    },
-  );
-  onward.on('error', (error) => refuse(response, error));
+  keep(sockets, socket);
+  // Whoever asked may have gone meanwhile.
+  if (response.destroyed) return void socket.destroy();
+  const { 'proxy-connection': _, 'proxy-authorization': __, trailer: ___, ...headers } = incoming.headers;
+  const onward = request({
+    method: incoming.method,
+    path: `${url.pathname}${url.search}`,
+    headers: { ...headers, host: url.host, connection: 'close' },
+    createConnection: () => socket,
+  });
+  const failed = (error: unknown) => {
+    onward.destroy();
+    refuse(response, error);
+  };
+  onward.on('error', failed).on('response', (answer) => {
+    try {
+      passOn(answer, response);
+    } catch (error) {
+      failed(error);
+    }
+  });
   response.once('close', () => onward.destroy());
   incoming.pipe(onward);
+}
+
+/** Throws where the answer is none that can be given: a status of 0, say. Trailers are not passed on. */
+function passOn(answer: IncomingMessage, response: ServerResponse): void {
+  const { trailer: _, ...headers } = answer.headers;
+  response.writeHead(answer.statusCode ?? 502, { ...headers, connection: 'close' });
+  answer.pipe(response);
 }
 
 /** As the URL of an IPv6 address has it in brackets. */

@@ -114,8 +114,9 @@ class LiveGateway implements Gateway {
     });
     const broken = () => answer.destroy();
     forwarded.on('error', broken).on('response', (came) => {
-      const { connection: _, 'keep-alive': __, ...rest } = came.headers;
-      answer.writeHead(came.statusCode ?? 502, rest);
+      const { connection: _, 'keep-alive': __, trailer: ___, ...rest } = came.headers;
+      if (!isStatus(came.statusCode)) return void forwarded.destroy(new Error('no status'));
+      answer.writeHead(came.statusCode, rest);
       came.on('data', (piece: Buffer) => this.#count(piece));
       // A body that breaks off must not look like one that ended.
       came.on('error', broken).on('aborted', broken).pipe(answer);
@@ -201,6 +202,11 @@ class LiveGateway implements Gateway {
     this.refusal ??= new RepositoryError(kind, code, `The host of the repository ${found}.`);
     for (const socket of this.#sockets) socket.destroy();
   }
+}
+
+/** What a server may say; an answer is written with nothing else. */
+function isStatus(code: number | undefined): code is number {
+  return code !== undefined && code >= 100 && code <= 999;
 }
 
 function established(socket: Socket): Promise<Socket> {
