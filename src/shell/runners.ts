@@ -17,13 +17,26 @@ const RUNNERS = new Set(
 /** Of `find`: they run, delete or write. */
 const FIND_ACTS = /^-(exec|execdir|ok|okdir|delete|fls|fprint|fprint0|fprintf)$/;
 
+/**
+ * The options by which a program that is harmless otherwise runs what it is told. Bash's own `test -v` and `wait -p` take the name of a
+ * variable, and run what stands in the brackets of `a[$(…)]`, quoted or not.
+ */
+const RUNS_BY: ReadonlyMap<string, RegExp> = new Map([
+  ['find', FIND_ACTS],
+  ['test', /^-[vR]$/],
+  ['[', /^-[vR]$/],
+  ['jobs', /^-\w*x/],
+  ['wait', /^-\w*p/],
+]);
+
 /** `args`: undefined where bash puts something in. */
 export function isRunner(name: string, args: readonly (string | undefined)[]): boolean {
   // A program is known by its path or its name.
   const program = name.slice(name.lastIndexOf('/') + 1);
   if (RUNNERS.has(program)) return true;
   if (program === 'printf') return args[0] === undefined || args[0].startsWith('-v');
-  return program === 'find' && args.some((arg) => arg === undefined || FIND_ACTS.test(arg));
+  const acts = RUNS_BY.get(program);
+  return acts !== undefined && args.some((arg) => arg === undefined || acts.test(arg));
 }
 
 /** The words by which each version control sends history elsewhere. */

@@ -460,3 +460,27 @@ describe('bash', () => {
     return [...words, word];
   }
 });
+
+const BUILTINS = rules('bash(test *)', "bash('[' *)", 'bash(jobs *)', 'bash(wait *)');
+
+test.each([
+  "test -v 'a[$(rm x)]'",
+  "test ! -v 'a[$(rm x)]'",
+  "[ -v 'a[$(rm x)]' ]",
+  "[ x -a -v 'a[$(rm x)]' ]",
+  "[ -R 'a[$(rm x)]' ]",
+  '[ $(cat x) ]',
+  'jobs -x rm x',
+  'jobs -lx rm x',
+  "wait -p 'a[$(rm x)]'",
+  "wait -np 'a[$(rm x)]'",
+])('a builtin that runs what a name holds in brackets is more than its rule: %s', (script) => {
+  expect(decide(script, BUILTINS)).toBe('ask');
+});
+
+test.each(['test -f x', '[ -n x ]', 'jobs -l', 'wait 1', '[ x = -x ]'])(
+  'and no more without: %s',
+  (script) => {
+    expect(decide(script, BUILTINS)).toBe('allow');
+  },
+);
