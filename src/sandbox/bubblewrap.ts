@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { realpathSync } from 'node:fs';
+import { lstatSync, realpathSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { type CallOptions, createCalls, type Kind, type Started } from './calls.ts';
 import { clearedEnvironment, type Environment } from './environment.ts';
@@ -101,10 +101,13 @@ class Bubblewrap {
   async start({ command, marks, stdin }: Starting): Promise<Started> {
     const { profile, unprivilegedUser = UNPRIVILEGED } = this.#options;
     const runner = runnerOf(command, { profile, unprivileged: unprivilegedUser });
-    if (!command.egress?.length) return this.#begin(command, { marks, stdin, runner });
+    const tidy = () => removeAll(command.absent ?? []);
+    if (!command.egress?.length)
+      return { ...this.#begin(command, { marks, stdin, runner }), close: async () => tidy() };
     const wayOut = await openWayOut(command.egress, runner);
+    const close = () => wayOut.close().finally(tidy);
     try {
-      return { ...this.#begin(command, { marks, stdin, runner, wayOut }), close: () => wayOut.close() };
+      return { ...this.#begin(command, { marks, stdin, runner, wayOut }), close };
     } catch (error) {
       await wayOut.close();
       throw error;
@@ -205,6 +208,14 @@ function checkPlaces(paths: readonly string[]): void {
     const real = realpathSync.native(path);
     if (real !== path)
       throw new Error(`A command was given ${path}, which leads to ${real}; expected the real path.`);
+  }
+}
+
+/** Files alone: to remove a directory with what is in it one would have to go by paths that another command may change. */
+function removeAll(paths: readonly string[]): void {
+  for (const path of paths) {
+    const isDirectory = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+    if (!isDirectory) rmSync(path, { force: true });
   }
 }
 

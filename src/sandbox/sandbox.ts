@@ -41,6 +41,8 @@ export interface Command {
   /** What a confined command may change, and what it may only read, beside the system: real absolute paths. */
   readonly writable: readonly string[];
   readonly readable?: readonly string[];
+  /** Files that are not there, absolute: what a confined command has put in their place is removed when it has ended. */
+  readonly absent?: readonly string[];
   /** Another name that one of these has on the host, as a symbolic link, and keeps for the command. */
   readonly link?: { readonly path: string; readonly to: string };
   /** A directory of its session's own, absolute, made where it is missing: temporary files and caches, which no snapshot holds. */

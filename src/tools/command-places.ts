@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Command, Sandbox } from '../sandbox/sandbox.ts';
 import { userIdentity } from '../workspace/git-identity.ts';
 import type { Workspace } from '../workspace/workspace.ts';
+import { type HeldFiles, heldFor } from './held-metadata.ts';
 
 export type CommandPlaces = Omit<Command, 'script' | 'timeoutMs' | 'onOutput'>;
 
@@ -11,27 +10,20 @@ export async function commandPlaces(workspace: Workspace, sandbox: Sandbox): Pro
   const { root, shown, scratch } = workspace;
   // A shell shows where it is by the name that it is given, if that leads there.
   const link = shown === root ? {} : { link: { path: shown, to: root } };
-  const held = workspace.kind === 'local' ? runByOthers(root) : { writable: [], readable: [] };
+  const held = workspace.kind === 'local' && sandbox.confined ? heldFor(root) : NOTHING_HELD;
   const writable = [root, ...held.writable];
   const gitSettings = await identityOf(workspace, sandbox);
-  return { cwd: root, writable, readable: held.readable, ...link, scratch, env: { PWD: shown }, gitSettings };
+  const { readable, absent } = held;
+  return { cwd: root, writable, readable, absent, ...link, scratch, env: { PWD: shown }, gitSettings };
 }
 
 /** The same, for a command that is only to look. */
 export async function lookingPlaces(workspace: Workspace, sandbox: Sandbox): Promise<CommandPlaces> {
   const places = await commandPlaces(workspace, sandbox);
-  return { ...places, writable: [], readable: [workspace.root] };
+  return { ...places, writable: [], readable: [workspace.root], absent: [] };
 }
 
-/** In the user's own repository: what their next git or hg command would run, unconfined. What is mounted cannot be moved away. */
-function runByOthers(root: string): { readonly writable: string[]; readonly readable: string[] } {
-  const readable = ['.git/config', '.git/hooks', '.hg/hgrc']
-    .map((name) => join(root, name))
-    .filter((path) => existsSync(path));
-  const holders = ['.git', '.hg'].map((name) => join(root, name));
-  const writable = holders.filter((path) => readable.some((held) => held.startsWith(`${path}/`)));
-  return { writable, readable };
-}
+const NOTHING_HELD: HeldFiles = { writable: [], readable: [], absent: [] };
 
 const identities = new WeakMap<Workspace, ReturnType<typeof userIdentity>>();
 
