@@ -1,11 +1,19 @@
 /** Taking a session's work over, on the wire: what is asked for, and what is answered. */
 import { z } from 'zod';
 
+/** Beyond what a log can count to: no database is asked about it. */
+export const MAX_POSITION = 2_147_483_647;
+
 const turn = z
   .int()
   .min(0)
+  .max(MAX_POSITION)
   .meta({ description: 'the Nth answer of the whole log, with what it led to; 0: before all' });
-const entry = z.int().min(0).meta({ description: 'the position of an entry, with all before it' });
+const entry = z
+  .int()
+  .min(0)
+  .max(MAX_POSITION)
+  .meta({ description: 'the position of an entry, with all before it' });
 
 /** Longest title of a session, in UTF-16 units. */
 export const MAX_TITLE_LENGTH = 100;

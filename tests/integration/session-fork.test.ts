@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Session } from '../../src/api/wire.ts';
-import { MAX_TITLE_LENGTH } from '../../src/api/wire-takeover.ts';
+import { MAX_POSITION, MAX_TITLE_LENGTH } from '../../src/api/wire-takeover.ts';
 import { findBrokenInvariants } from '../../src/store/invariants.ts';
 import { liveSnapshots } from '../../src/store/live-snapshots.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
@@ -189,6 +189,13 @@ describe('a fork', () => {
       { code: 'turn_unknown', detail: `The session ${source} has no turn 5: expected 0 to 4.` },
     ]);
     expect((await fork(source, { entry: 10 })).json).toMatchObject({ code: 'entry_unknown' });
+    for (const at of ['turn', 'entry']) {
+      const changes = (position: number) => it.ask('GET', `/v1/sessions/${source}/changes?${at}=${position}`);
+      for (const answer of [fork(source, { [at]: MAX_POSITION }), changes(MAX_POSITION)])
+        expect((await answer).json).toMatchObject({ status: 400, code: `${at}_unknown` });
+      for (const answer of [fork(source, { [at]: MAX_POSITION + 1 }), changes(MAX_POSITION + 1)])
+        expect((await answer).json).toMatchObject({ status: 400, code: 'invalid_request' });
+    }
     expect((await fork(source, { entry: 9 })).status).toBe(201);
     expect((await fork(source, { title: 't'.repeat(MAX_TITLE_LENGTH) })).status).toBe(201);
     const long = 't'.repeat(MAX_TITLE_LENGTH + 1);
