@@ -114,6 +114,7 @@ async function orFailure(
     if (!(error instanceof SnapshotError)) throw error;
     switch (error.code) {
       case 'too_many_files':
+      case 'too_many_rules':
         return new RepositoryError('terminal', 'repository_too_large', error.message);
       case 'not_shared':
         return new RepositoryError('retryable', 'files_not_shared', error.message);

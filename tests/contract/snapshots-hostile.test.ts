@@ -37,7 +37,7 @@ beforeEach(() => {
   mkdirSync(root);
   snapshots = openSnapshots({
     directory: join(base, 'store'),
-    limits: { fileBytes: 10_000_000, entries: 500, depth: 20 },
+    limits: { fileBytes: 10_000_000, entries: 500, ruleSteps: 1_000_000, depth: 20 },
   });
   store = snapshots.of('hostile');
 });
@@ -178,6 +178,17 @@ describe('what a snapshot cannot hold', () => {
       code: 'too_many_files',
       message: expect.stringContaining('more than 500 files'),
     });
+  });
+
+  it('is nothing at all where its ignore files take too long to be compared with its files', async () => {
+    for (let number = 0; number < 100; number += 1)
+      writeFileSync(join(root, `${'a'.repeat(100)}${number}`), '');
+    writeFileSync(join(root, '.gitignore'), '*a*b\n'.repeat(10));
+    await store.take(filesAt(root));
+    writeFileSync(join(root, '.gitignore'), '*a*b\n'.repeat(100));
+    await expect(store.take(filesAt(root))).rejects.toMatchObject({ code: 'too_many_rules' });
+    writeFileSync(join(root, '.gitignore'), 'a*\n'.repeat(100));
+    await store.take(filesAt(root));
   });
 });
 

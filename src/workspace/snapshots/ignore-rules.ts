@@ -45,6 +45,7 @@ export class IgnoreFile {
   /** What the last pattern that matches says; undefined where none does. `path` is relative to the file's directory. */
   judge(path: BytePath, isDirectory: boolean): 'ignored' | 'kept' | undefined {
     const parts = path.split('/');
+    matching.steps += this.#patterns.length;
     const found = this.#patterns.findLast((pattern) => matches(pattern, parts, isDirectory));
     if (found === undefined) return undefined;
     return found.negated ? 'kept' : 'ignored';
@@ -207,6 +208,9 @@ function matchesCharacter(token: Token, char: string): boolean | 'many' {
   }
 }
 
+/** What matching has cost this thread since it began, in comparisons: files and patterns are an agent's, and their product has no limit. */
+export const matching = { steps: 0 };
+
 /**
  * Whether the pattern's parts match the items one to one, where a part that answers `many` takes any number of them. Going back to
  * the last such part is enough, so the work is at most the product of the lengths: a pattern cannot be made that takes for ever, as
@@ -219,6 +223,7 @@ function matchesSequence<Part>(
 ): boolean {
   let [part, item, many, resume] = [0, 0, -1, 0];
   while (item < items.length || part < parts.length) {
+    matching.steps += 1;
     const found = part < parts.length ? match(parts[part] as Part, items[item] ?? '') : false;
     if (found === 'many') {
       [many, resume] = [part, item];

@@ -4,6 +4,8 @@ export interface SnapshotLimits {
   readonly fileBytes: number;
   /** Files and directories that are not ignored, over all roots. With more nothing is taken. */
   readonly entries: number;
+  /** Comparisons of names with ignore patterns, in one walk. With more nothing is taken. */
+  readonly ruleSteps: number;
   /** Levels of directories. What is deeper is left out, and told. */
   readonly depth: number;
   /** Of one diff. A longer one is cut, and told. */
@@ -17,6 +19,7 @@ export interface SnapshotLimits {
 export const SNAPSHOT_LIMITS: SnapshotLimits = {
   fileBytes: 1024 ** 3,
   entries: 1_000_000,
+  ruleSteps: 5_000_000_000,
   depth: 200,
   diffBytes: 64 * 1024 * 1024,
   pruneGraceMs: 60 * 60_000,

@@ -1,7 +1,7 @@
 /**
  * A snapshot that cannot be taken, restored or read: `code` is stable, the message one sentence for a person.
  *
- * `too_many_files`, `missing_snapshot` (fetch it first), `missing_object`, `bad_root`, `bad_name`, `no_file`, `not_restored`, `not_shared` (the other hosts cannot be
+ * `too_many_files`, `too_many_rules`, `missing_snapshot` (fetch it first), `missing_object`, `bad_root`, `bad_name`, `no_file`, `not_restored`, `not_shared` (the other hosts cannot be
  * reached), `git_failed`, `io`.
  */
 export class SnapshotError extends Error {

@@ -10,6 +10,7 @@ import {
   looksTheSame,
   type StoredFile,
 } from './file-node.ts';
+import { matching } from './ignore-rules.ts';
 import type { SnapshotLimits } from './limits.ts';
 import type { OpenDirectory } from './open-directory.ts';
 import type { ObjectSink } from './pack-writer.ts';
@@ -73,6 +74,7 @@ class Walk {
   readonly #options: WalkOptions;
   readonly #cache: RuleCache;
   readonly #leftOut: Walked['leftOut'] = [];
+  readonly #stepsBefore = matching.steps;
   #entries = 0;
   #closed = false;
 
@@ -119,6 +121,7 @@ class Walk {
     if (stats === undefined) return undefined;
     const path = joinBytes(place.path, name);
     const mode = modeOf(place, { name, path, isDirectory: stats.isDirectory() }, this.#options.kept);
+    this.#checkSteps();
     if (mode === 'ignored') return undefined;
     try {
       this.#checkPermissions(place, name, stats);
@@ -129,6 +132,15 @@ class Walk {
     } catch (error) {
       return this.#failed(error, path);
     }
+  }
+
+  /** Other sessions wait for the thread. */
+  #checkSteps(): void {
+    if (matching.steps - this.#stepsBefore <= this.#options.limits.ruleSteps) return;
+    throw new SnapshotError(
+      'too_many_rules',
+      'The ignore files of the workspace have too many patterns for its files to be looked through; ignore whole directories instead.',
+    );
   }
 
   /** Gives the owner the permissions that a restore needs, where a command took them away. */
