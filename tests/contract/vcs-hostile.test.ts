@@ -30,6 +30,13 @@ echo two > a.txt`);
     expect(existsSync(witness())).toBe(false);
   });
 
+  test('in git as a hook is not run by a look that finds the index out of date', async () => {
+    await shell(`${GIT}; echo one > a.txt; git add .; git commit -qm first; mkdir -p .git/hooks
+printf '#!/bin/sh\\ntouch ${witness()}\\n' > .git/hooks/post-index-change; chmod +x .git/hooks/post-index-change; touch -d 2001-01-01 a.txt`);
+    expect((await look())[1]).toBe('(no difference)');
+    expect(existsSync(witness())).toBe(false);
+  });
+
   test('in git as a filter is not run unconfined, and can change nothing where it is confined', async () => {
     await shell(`${GIT}; echo '*.txt filter=evil' > .gitattributes; echo one > a.txt; git add .; git commit -qm first
 git config filter.evil.clean "touch ${witness()}; cat"; git config filter.evil.required true; echo two > a.txt`);

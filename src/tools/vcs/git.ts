@@ -12,7 +12,10 @@ import {
 /** Paths mean themselves: a name such as `:(top)` is a name. */
 const GIT = ['git', '--no-pager', '--literal-pathspecs'] as const;
 /** What a repository's configuration could have run by one who merely looks. Filters are in `WITHOUT_FILTERS`. */
-const LOOK = [...GIT, '-c', 'core.fsmonitor=false', '-c', 'log.showSignature=false'] as const;
+const LOOK = [
+  ...GIT,
+  ...['-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', '-c', 'log.showSignature=false'],
+] as const;
 const DIFF = ['--no-ext-diff', '--no-textconv', '--no-color', '--src-prefix=a/', '--dst-prefix=b/'] as const;
 /** Of a remote: no `ext::` and the like, which run a command. */
 const PROTOCOLS = 'file:git:http:https:ssh';
