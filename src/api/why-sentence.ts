@@ -48,7 +48,7 @@ export function countSentence(count: number, more: boolean): string {
 /** What happens next, or that nothing does without a worker. */
 function withWorkers({ liveWorkers }: { readonly liveWorkers: number }, what: string, next: string): string {
   if (liveWorkers > 0) return `${what}${next}`;
-  return `${what}, but no worker is live: start one with \`capybara worker\`.`;
+  return `${what}, but no worker is live: start one with \`capybara up\` on your own machine, \`capybara worker\` on a server.`;
 }
 
 function earlier({ evidence: { ahead }, via }: Of<'earlier'>): string {

@@ -30,10 +30,11 @@ export interface Connection {
 export interface ConnectOptions {
   /**
    * Whether an embedded Capybara may be started for the while. `kept`: only where the data directory holds one already,
-   * on a free port, and only to begin with: one that was joined and ended is for its owner to start again.
+   * on a free port, and only to begin with: one that was joined and ended is for its owner to start again. `answering`: likewise,
+   * and it works on no task, since what it began would be broken off a moment later.
    */
-  readonly start: boolean | 'kept';
-  /** The port of one that is started; the configured one where not given. `kept` takes a free one. */
+  readonly start: boolean | 'kept' | 'answering';
+  /** The port of one that is started; the configured one where not given. `kept` and `answering` take a free one. */
   readonly port?: number;
   /** Called before one is started: throws what would make it of no use. */
   readonly check?: () => Promise<void>;
@@ -134,7 +135,7 @@ class EmbeddedConnection implements Connection {
 
   #mayStart(): boolean {
     const { start } = this.#options;
-    return start === 'kept' ? existsSync(join(this.#config.dataDir, 'postgres')) : start;
+    return typeof start === 'boolean' ? start : existsSync(join(this.#config.dataDir, 'postgres'));
   }
 
   /** `false` where another process got ahead. */
@@ -143,14 +144,21 @@ class EmbeddedConnection implements Connection {
     await this.#options.check?.();
     const { startCapybara } = await import('../embedded/capybara.ts');
     const log = await this.#log();
-    const port = this.#options.start === 'kept' ? 0 : this.#options.port;
+    const { start } = this.#options;
+    const port = start === true ? this.#options.port : 0;
+    const works = start !== 'answering';
     let early: string | undefined;
     const onFailed = (reason: string) => {
       early = reason;
       this.#fail(reason, log);
     };
     try {
-      this.#own = await startCapybara(this.#config, { ...(port !== undefined && { port }), log, onFailed });
+      this.#own = await startCapybara(this.#config, {
+        ...(port !== undefined && { port }),
+        works,
+        log,
+        onFailed,
+      });
     } catch (error) {
       if (error instanceof UserError && error.code === 'already_running') return false;
       throw error;

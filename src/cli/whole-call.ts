@@ -155,3 +155,8 @@ export function madeRuleText({ ruleId, always }: Approval, style: { readonly col
 export function toolName(name: string): string {
   return oneLine(name, Number.POSITIVE_INFINITY);
 }
+
+/** What was started for the answer alone works on nothing: the command with which the task goes on. */
+export function goesOnText(kind: 'configured' | 'joined' | 'own', taskId: string): string {
+  return kind === 'own' ? `Go on with its task: capybara tail ${taskId}\n` : '';
+}

@@ -35,6 +35,8 @@ export interface CapybaraOptions {
   /** 0: any free one. */
   readonly port?: number;
   readonly log: Log;
+  /** Whether it works on its tasks; else it only answers, and tasks wait for the next one. Default true. */
+  readonly works?: boolean;
   /** Postgres, or the whole, ended without being asked to. */
   readonly onFailed?: (reason: string) => void;
 }
@@ -68,7 +70,7 @@ export async function startCapybara(config: Config, options: CapybaraOptions): P
 
 async function assemble(config: Config, options: CapybaraOptions, parts: Parts): Promise<RunningCapybara> {
   const { dataDir } = config;
-  const { log, port = config.port, onFailed } = options;
+  const { log, port = config.port, works = true, onFailed } = options;
   const sandbox = await sandboxFor(config, 'local');
   const postgres = await startPostgres({ dataDir, log: (line) => log.debug({}, line) });
   parts.add(() => postgres.stop());
@@ -85,7 +87,7 @@ async function assemble(config: Config, options: CapybaraOptions, parts: Parts):
   const key = readOrMakeKey(dataDir);
   await ensureEmbeddedKey(backends.db, key.apiKey);
 
-  const url = await serve(config, { backends, log, port, sandbox }, parts);
+  const url = await serve(config, { backends, log, port, works, sandbox }, parts);
   writeServerInfo(dataDir, { url, pid: process.pid, apiKeyFile: key.path, sandbox: sandbox.name });
   parts.add(() => removeServerInfo(dataDir));
   return { url, apiKey: key.apiKey, sandbox, stop: () => parts.stop() };
@@ -95,13 +97,16 @@ interface Serving {
   readonly backends: Backends;
   readonly log: Log;
   readonly port: number;
+  readonly works: boolean;
   readonly sandbox: Awaited<ReturnType<typeof sandboxFor>>;
 }
 
 async function serve(config: Config, serving: Serving, parts: Parts): Promise<string> {
-  const { backends, log, port, sandbox } = serving;
-  const worker = await composeWorker(config, { backends, log, sandbox });
-  parts.add(() => worker.stop());
+  const { backends, log, port, works, sandbox } = serving;
+  if (works) {
+    const worker = await composeWorker(config, { backends, log, sandbox });
+    parts.add(() => worker.stop());
+  }
   const api = composeApi(config, { backends, log, allowLocal: true });
   parts.add(() => api.close());
   const server = await listen(api.app, { host: HOST, port });

@@ -55,7 +55,8 @@ async function asking(sessionId: string, tools: readonly string[]): Promise<stri
   return calls.map(({ approvalId }) => toPublicId('approval', approvalId ?? ''));
 }
 
-const NO_WORKER = 'but no worker is live: start one with `capybara worker`.';
+const NO_WORKER =
+  'but no worker is live: start one with `capybara up` on your own machine, `capybara worker` on a server.';
 
 describe('a task is woken', () => {
   test('by the next worker with a free slot', async () => {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ECHO_MS } from '../../src/cli/interrupts.ts';
 import { byPrompt, CLI_TIMEOUT_MS, normalised, Place } from '../support/cli.ts';
 import {
+  call,
   hang,
   type ScriptedModel,
   say,
@@ -27,7 +28,10 @@ beforeEach(async () => {
     asked += 1;
     return asked === 1 ? [say('I wait.\n'), hang(opened.promise), say('Enough.')] : say('I wait no more.');
   };
-  const script = byPrompt({ 'say hello': [say('Hello.')] });
+  const script = byPrompt({
+    'say hello': [say('Hello.')],
+    'ask me': [call('bash', { command: 'echo mine >> mine.txt' }), say('Written.')],
+  });
   model = await startScriptedModel({
     script: (request) =>
       request.messages.some(
@@ -90,6 +94,24 @@ describe('run, with a Capybara of its own,', () => {
       stdout: normalised(stdout),
     });
     expect(existsSync(join(place.dataDir, 'server.json'))).toBe(false);
+  });
+
+  test('has its task wait while a question is answered: what was allowed is run once, by who goes on with it', async () => {
+    const cwd = place.repository();
+    const capybara = async (...args: string[]) => place.run(args, { cwd });
+    const asked = await capybara('run', 'ask me');
+    const [, id = ''] = /approvals allow (apr_\w+)/.exec(asked.stderr) ?? [];
+    const [task = ''] = /task_\w+/.exec(asked.stdout) ?? [];
+    expect(await capybara('approvals', 'allow', id)).toEqual({
+      ...{ code: 0, stderr: '' },
+      stdout: `${id} allowed\nGo on with its task: capybara tail ${task}\n`,
+    });
+    expect((await capybara('why')).stdout).toContain('but no worker is live: start one with `capybara up`');
+    expect(existsSync(join(cwd, 'mine.txt'))).toBe(false);
+    const tail = await capybara('tail', task);
+    expect([tail.code, tail.stderr]).toEqual([0, '']);
+    expect(tail.stdout).toContain('✓ bash echo mine >> mine.txt\nWritten.\n');
+    expect(readFileSync(join(cwd, 'mine.txt'), 'utf8')).toBe('mine\n');
   });
 
   test('cancels its task with Ctrl-C twice', async () => {

@@ -33,7 +33,7 @@ export default class Apply extends CapybaraCommand {
         import('node:path'),
       ]);
     const directory = resolve(flags.directory ?? '.');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
       const changes = readChanges(await client.changes(id));
       checkDirectory({ workspace, directory });

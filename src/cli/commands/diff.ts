@@ -40,7 +40,7 @@ export default class Diff extends CapybaraCommand {
       import('../patch.ts'),
       import('../terminal.ts'),
     ]);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id } = await findSession(client, args.id);
       const { bundle, branch } = flags;
       if (bundle !== undefined || branch !== undefined) {

@@ -32,7 +32,7 @@ export default class Revert extends CapybaraCommand {
       requireDirectory(directory);
       return applyChanges(changes, directory);
     };
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
       const turn = flags.to;
       // Files first: where this ends in between, the same command finds them as they should be, and does the rest.

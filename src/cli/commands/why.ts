@@ -19,7 +19,7 @@ export default class Why extends CapybaraCommand {
     const { args, flags } = await this.parse(Why);
     const loaded = await this.settings(flags);
     const { askWhy, whyText } = await import('../why.ts');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const why = await askWhy(client, args.id);
       this.answer(flags, why, whyText(why, { columns: this.columns }));
     });

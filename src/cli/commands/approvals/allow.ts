@@ -24,13 +24,14 @@ export default class ApprovalsAllow extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ApprovalsAllow);
     const loaded = await this.settings(flags);
-    const { madeRuleText } = await import('../../whole-call.ts');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    const { goesOnText, madeRuleText } = await import('../../whole-call.ts');
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client, kind }) => {
       const message = flags.message === undefined ? {} : { message: flags.message };
       const decision = flags.always ? 'allow_always' : 'allow';
       const approval = await client.resolveApproval(args.id, { decision, ...message });
       const rule = madeRuleText(approval, { columns: this.columns });
-      this.answer(flags, approval, `${approval.id} ${approval.status}\n${rule}`);
+      const next = goesOnText(kind, approval.taskId);
+      this.answer(flags, approval, `${approval.id} ${approval.status}\n${rule}${next}`);
     });
   }
 }

@@ -20,10 +20,11 @@ export default class ApprovalsDeny extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ApprovalsDeny);
     const loaded = await this.settings(flags);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    const { goesOnText } = await import('../../whole-call.ts');
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client, kind }) => {
       const message = flags.message === undefined ? {} : { message: flags.message };
       const approval = await client.resolveApproval(args.id, { decision: 'deny', ...message });
-      this.answer(flags, approval, `${approval.id} ${approval.status}\n`);
+      this.answer(flags, approval, `${approval.id} ${approval.status}\n${goesOnText(kind, approval.taskId)}`);
     });
   }
 }

@@ -8,7 +8,7 @@ export default class ApprovalsList extends CapybaraCommand {
     const { flags } = await this.parse(ApprovalsList);
     const loaded = await this.settings(flags);
     const { approvalText } = await import('../../whole-call.ts');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const page = await client.approvals({ limit: 200 });
       const text = page.data
         .filter(({ status }) => status === 'open')

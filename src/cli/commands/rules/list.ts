@@ -8,7 +8,7 @@ export default class RulesList extends CapybaraCommand {
     const { flags } = await this.parse(RulesList);
     const loaded = await this.settings(flags);
     const { ruleText, toolName } = await import('../../whole-call.ts');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const page = await client.rules({ limit: 200 });
       const text = page.data
         .map((rule) => {

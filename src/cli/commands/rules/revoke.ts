@@ -15,7 +15,7 @@ export default class RulesRevoke extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(RulesRevoke);
     const loaded = await this.settings(flags);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const rule = await client.revokeRule(args.id);
       this.answer(flags, rule, `${rule.id} revoked\n`);
     });

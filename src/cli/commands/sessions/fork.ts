@@ -30,7 +30,7 @@ export default class SessionsFork extends CapybaraCommand {
     const { args, flags } = await this.parse(SessionsFork);
     const loaded = await this.settings(flags);
     const { findSession } = await import('../../find.ts');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id } = await findSession(client, args.id);
       const { turn, title } = flags;
       const fork = await client.fork(id, { ...(turn !== undefined && { turn }), ...(title && { title }) });

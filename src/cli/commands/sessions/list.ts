@@ -12,7 +12,7 @@ export default class SessionsList extends CapybaraCommand {
   override async run(): Promise<void> {
     const { flags } = await this.parse(SessionsList);
     const loaded = await this.settings(flags);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const page = await client.sessions({ limit: flags.limit });
       const rows = page.data.map(({ id, state, createdAt, workspace, title }) => [
         id,

@@ -26,7 +26,7 @@ export default class SessionsMerge extends CapybaraCommand {
       import('../../apply/apply.ts'),
       import('../../apply/changes.ts'),
     ]);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
       const { id: from } = await findSession(client, args.from);
       const directory = workspace.kind === 'local' ? workspace.path : null;

@@ -19,7 +19,7 @@ export default class SessionsShow extends CapybaraCommand {
       import('../../find.ts'),
       import('../../details.ts'),
     ]);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const session = await findSession(client, args.id);
       const tasks = await client.tasks({ sessionId: session.id, limit: 200 });
       this.answer(flags, { session, tasks: tasks.data }, sessionText(session, tasks.data));

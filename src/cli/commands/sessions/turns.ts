@@ -19,7 +19,7 @@ export default class SessionsTurns extends CapybaraCommand {
       import('../../find.ts'),
       import('../../turns.ts'),
     ]);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id } = await findSession(client, args.id);
       const turns = await readTurns(client, id);
       this.answer(flags, { sessionId: id, turns }, turnsText(turns));

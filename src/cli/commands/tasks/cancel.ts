@@ -20,7 +20,7 @@ export default class TasksCancel extends CapybaraCommand {
     const { args, flags } = await this.parse(TasksCancel);
     const loaded = await this.settings(flags);
     const { findTask } = await import('../../find.ts');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const found = await findTask(client, args.id);
       const task = await client.cancelTask(found.id);
       this.answer(flags, task, `${task.id} ${cancelled(found, task)}\n`);

@@ -18,7 +18,7 @@ export default class TasksList extends CapybaraCommand {
     const { flags } = await this.parse(TasksList);
     const loaded = await this.settings(flags);
     const { findSession } = await import('../../find.ts');
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const session = flags.session === undefined ? undefined : await findSession(client, flags.session);
       const page = await client.tasks({ limit: flags.limit, status: flags.status, sessionId: session?.id });
       const rows = page.data.map((task) => [

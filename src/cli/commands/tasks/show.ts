@@ -19,7 +19,7 @@ export default class TasksShow extends CapybaraCommand {
       import('../../find.ts'),
       import('../../details.ts'),
     ]);
-    await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const task = await findTask(client, args.id);
       this.answer(flags, task, taskText(task));
     });
