@@ -60,7 +60,16 @@ function usageSentence(error: Error, { command, takesText }: Typed): string {
   const missing = args.map((arg: { name: string }) => arg.name.toUpperCase());
   if (missing.length > 0) return `Expected ${missing.join(', ')}: ${hint}`;
   const said = error.message.replace('See more help with --help', '').replace(/\s+/g, ' ').trim();
-  return `${said.replace(/[.:]$/, '')}: ${hint}`;
+  return `${inOurWords(said.replace(/[.:]$/, ''))}: ${hint}`;
+}
+
+/** What was expected before what was found; what is not known stays as oclif says it. */
+function inOurWords(said: string): string {
+  return said
+    .replace(/^The following errors? occurred: /, '')
+    .replace(/^Missing required flag (\S+)$/, 'Expected --$1')
+    .replace(/^Parsing (--\S+) Expected (.+) but received: (.*)$/, '$1 must be $2; found "$3"')
+    .replace(/^Expected (--[^=]+)=(.*) to be one of: (.+)$/, '$1 must be one of $3; found "$2"');
 }
 
 const LAST_WORDS = 200;

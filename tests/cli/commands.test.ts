@@ -417,12 +417,18 @@ describe('failures', () => {
     [
       'an unknown mode',
       ['submit', 'x', '--mode', 'wild'],
-      'Expected --mode=wild to be one of: safe, plan, auto: see `capybara submit --help`.',
+      '--mode must be one of safe, plan, auto; found "wild": see `capybara submit --help`.',
     ],
     [
       'a wrong number',
       ['tasks:list', '--limit', '0'],
-      'Parsing --limit Expected an integer greater than or equal to 1 but received: 0: see `capybara tasks list --help`.',
+      '--limit must be an integer greater than or equal to 1; found "0": see `capybara tasks list --help`.',
+    ],
+    ['a flag left out', ['revert', 'last'], 'Expected --to: see `capybara revert --help`.'],
+    [
+      'two flags that exclude each other',
+      ['diff', 'last', '--bundle', 'a', '--branch', 'b'],
+      '--branch=b cannot also be provided when using --bundle: see `capybara diff --help`.',
     ],
     [
       'a wrong temperature',

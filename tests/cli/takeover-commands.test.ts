@@ -178,6 +178,11 @@ test('diff writes a bundle where it is told to', async () => {
   );
   expect(readFileSync(file, 'utf8')).toBe('# v2 git bundle\n');
   expect((await capybara('diff', SESSION_ID, '--bundle', file, '--branch', 'x')).code).toBe(2);
+  const nowhere = join(place, 'nowhere', 'out.bundle');
+  expect(await capybara('diff', SESSION_ID, '--bundle', nowhere)).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^"\S+" cannot be written \(ENOENT: .*\): name another\.\n$/),
+  });
 });
 
 test('run goes on with the session that is named, and with no other at once', async () => {

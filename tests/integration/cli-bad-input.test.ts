@@ -75,7 +75,7 @@ describe('run begins nothing', () => {
       'a mode that is none',
       ['run', 'x', '--mode', 'fast'],
       MODEL,
-      /--mode=fast .*safe, plan, auto.*see `capybara run --help`\.$/,
+      /^--mode must be one of safe, plan, auto; found "fast": see `capybara run --help`\.$/,
     ],
   ])('with %s', async (_, args, env, sentence) => {
     const refused = await refusal(args, { env });

@@ -66,7 +66,17 @@ async function commitOf(
     await makeBranch(bytes, { branch, directory: process.cwd() });
     return `The branch ${branch} has what the session changed.\n`;
   }
-  const { writeFile } = await import('node:fs/promises');
-  await writeFile(bundle as string, bytes);
+  const [{ writeFile }, { messageOf, UserError }] = await Promise.all([
+    import('node:fs/promises'),
+    import('../../core/errors.ts'),
+  ]);
+  await writeFile(bundle as string, bytes).catch((error: unknown) => {
+    const file = JSON.stringify(bundle);
+    throw new UserError(
+      'bundle_not_written',
+      `${file} cannot be written (${messageOf(error)}): name another.`,
+      1,
+    );
+  });
   return `Wrote ${bundle}: git fetch ${bundle} brings the commit.\n`;
 }
