@@ -126,12 +126,13 @@ function finished(child: ChildProcess): Promise<number> {
   return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
 }
 
-function heading(what: string, command: string): void {
-  process.stdout.write(`\n── ${what}\n   $ ${command}\n\n`);
+function heading(what: string, command?: string): void {
+  const typed = command === undefined ? '' : `   $ ${command}\n`;
+  process.stdout.write(`\n── ${what}\n${typed}\n`);
 }
 
 function sayWhatNext(): void {
-  heading('What to type next', 'in a repository of yours, with a model of yours');
+  heading('What to type next, in a repository of yours, with a model of yours');
   process.stdout.write(
     [
       '  export ANTHROPIC_API_KEY=…            # or OPENAI_API_KEY=…, or for any endpoint of your own:',
