@@ -438,6 +438,25 @@ describe('ssh', () => {
     );
   });
 
+  test('that fails says why in its own words, not in the advice that git adds', async () => {
+    const bin = fakeSsh(world.dataDir);
+    writeFileSync(
+      join(bin, 'ssh'),
+      '#!/bin/sh\necho "ssh: Could not resolve hostname forge.example" >&2\nexit 255\n',
+    );
+    const host = {
+      policy: { own: true, online: true, allowed: [] },
+      searchPath: `${bin}:${process.env.PATH}`,
+    };
+    const failure = await world.failure({ url: 'ssh://git@forge.example/app', host });
+    expect(failure).toMatchObject({
+      code: 'repository_unreachable',
+      message:
+        'ssh://git@forge.example/app cannot be reached, or broke off. Git says: ' +
+        'ssh: Could not resolve hostname forge.example; fatal: Could not read from remote repository.',
+    });
+  });
+
   test('is refused where it is not listed', async () => {
     const url = 'ssh://git@forge.example/app';
     await expect(world.clone({ url }, () => undefined)).rejects.toMatchObject({

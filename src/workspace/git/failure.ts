@@ -118,9 +118,14 @@ export function failureOf({ stderr }: Pick<GitDone, 'stderr'>, failed: FailedClo
   return new RepositoryError(isRetryable ? 'retryable' : 'terminal', code, `${say(failed)}${said}`);
 }
 
+/** What git adds to each failure over ssh: advice that tells nothing, in the place of what ssh said. */
+const ADVICE = /^Please make sure you have the correct access rights$|^and the repository exists\.$/;
+
 /** Its last lines, without what a server let it print, and without secrets. */
 function saidBy(stderr: string, { secrets }: FailedClone): string {
-  const lines = stderr.split(/[\r\n]+/).filter((line) => line.trim() !== '' && !line.startsWith('remote:'));
+  const lines = stderr
+    .split(/[\r\n]+/)
+    .filter((line) => line.trim() !== '' && !line.startsWith('remote:') && !ADVICE.test(line));
   const text = secrets.reduce((all, secret) => all.replaceAll(secret, '***'), lines.slice(-3).join('; '));
   return visible(text.replace(/\/\/[^/\s]*@/g, '//')).slice(-SAID_LENGTH) || 'nothing.';
 }
