@@ -45,7 +45,11 @@ function listing(remote: string): Promise<string | undefined> {
     execFile('git', ['ls-remote', '--refs', '--', remote, 'HEAD'], options, (error, _stdout, stderr) => {
       if (error === null) return resolve(undefined);
       const said = stderr.trim().replaceAll(remote, withoutPassword(remote)).replaceAll('\n', ' ');
-      resolve(error.killed ? `within ${ANSWER_TIMEOUT_MS / 1_000} s` : said.slice(0, REASON_LIMIT));
+      resolve(
+        error.killed
+          ? `within ${ANSWER_TIMEOUT_MS / 1_000} s`
+          : said.slice(0, REASON_LIMIT) || 'git does not run',
+      );
     });
   });
 }
