@@ -20,6 +20,7 @@ import {
   userLayers,
   variableLayer,
 } from './config/layers.ts';
+import { type AgentConfig, MAP_KEYS, type MapKey, type ProviderSettings } from './config/maps.ts';
 import {
   KEY_SENT_TO,
   metaOf,
@@ -29,6 +30,7 @@ import {
   type Source,
   shown,
 } from './config/settings.ts';
+import { put } from './config/tree.ts';
 import { UserError } from './core/errors.ts';
 import type { ConfiguredRule } from './core/permission.ts';
 import { type RepositoryPolicy, readBeginning } from './core/repository.ts';
@@ -83,6 +85,10 @@ export interface Config {
   /** Without a provider the web is not searched. */
   readonly webSearch: WebSearchConfig;
   readonly providers: ProvidersConfig;
+  /** Names for `provider/model`. */
+  readonly aliases: Readonly<Record<string, string>>;
+  /** Agents that are configured, or configured otherwise than they are built in. */
+  readonly agents: Readonly<Record<string, AgentConfig>>;
 }
 
 /** Repositories that sessions begin with. */
@@ -122,20 +128,18 @@ export interface ToolsConfig {
   readonly filesystem: { readonly enabled: boolean };
 }
 
-export interface ProvidersConfig {
-  readonly anthropic?: ProviderConfig;
-  readonly openai?: ProviderConfig;
-  /** `CAPYBARA_MODEL_ENDPOINT`: any endpoint that speaks Chat Completions. */
-  readonly env?: ProviderConfig;
-}
+/**
+ * By name. `anthropic` and `openai` are there with a key alone; `env` is `CAPYBARA_MODEL_ENDPOINT`. Others have what
+ * `providers` says of them.
+ */
+export type ProvidersConfig = Readonly<Record<string, ProviderConfig>>;
 
-export interface ProviderConfig {
-  readonly apiKey?: string;
-  readonly baseUrl?: string;
-}
+/** The key of one that names a variable is read by then. */
+export type ProviderConfig = Partial<Omit<ProviderSettings, 'apiKeyVariable'>>;
 
 export { MAX_SETTINGS_BYTES } from './config/files.ts';
 export { PROJECT_CONFIG, projectRules, projectRulesIn, userConfigFile } from './config/layers.ts';
+export type { AgentConfig } from './config/maps.ts';
 export type { SettingKey, Source } from './config/settings.ts';
 
 export interface LoadOptions {
@@ -196,22 +200,61 @@ export function repositoryPolicy(
   return { own, online: !offline, allowed };
 }
 
+/** Those that have variables of their own. */
+const KNOWN_PROVIDERS = ['anthropic', 'openai', 'env'];
+
 function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
   const sources: Partial<Record<SettingKey, Source>> = {};
   const values: Partial<Record<SettingKey, string>> = {};
   const tree: Record<string, unknown> = { webSearch: {}, providers: {} };
   for (const key of SETTING_KEYS) {
-    const found = layers.map((layer) => layer.get(key)).find((each) => each !== undefined);
+    const found = foundOf(key, layers);
     const source = found?.source ?? { kind: 'default', name: key, where: 'default' };
     const value = effective(key, found ?? { raw: undefined, source }, place);
     sources[key] = source;
     if (value === undefined) continue;
     values[key] = shown(key, value);
-    put(tree, key.split('.'), value);
+    put(tree, key.split('.'), MAP_KEYS.includes(key as MapKey) ? { ...(value as object) } : value);
   }
   refuseStolenKeys(sources as Record<SettingKey, Source>, values);
+  const providers = tree.providers as Readonly<Record<string, Partial<ProviderSettings>>>;
+  refuseNameless(providers, sources.providers?.where ?? '');
+  tree.providers = withKeys(providers, place);
   // Each value went through the schema of its key, and keys are the paths of `Config`.
   return { config: tree as unknown as Config, sources: sources as Record<SettingKey, Source>, shown: values };
+}
+
+/** Of a map, the names of all layers, each from the first that has it. */
+function foundOf(key: SettingKey, layers: readonly Layer[]): Found | undefined {
+  const found = layers.flatMap((layer) => layer.get(key) ?? []);
+  const [first] = found;
+  if (first === undefined || !MAP_KEYS.includes(key as MapKey)) return first;
+  const maps = found.map(({ raw, source }) => parseSetting(key, raw, source) as object);
+  return { raw: Object.assign({}, ...maps.toReversed()), source: first.source };
+}
+
+/** A name that is none of the known ones has to say who answers there. */
+function refuseNameless(providers: Readonly<Record<string, Partial<ProviderSettings>>>, where: string): void {
+  const nameless = Object.entries(providers).find(
+    ([name, { kind, baseUrl }]) =>
+      !KNOWN_PROVIDERS.includes(name) && kind === undefined && baseUrl === undefined,
+  );
+  if (nameless === undefined) return;
+  throw new UserError(
+    'config_invalid',
+    `providers.${nameless[0]} (${where}) must have a kind or a baseUrl; only ${KNOWN_PROVIDERS.join(', ')} need none.`,
+  );
+}
+
+function withKeys(
+  providers: Readonly<Record<string, Partial<ProviderSettings>>>,
+  { env }: Place,
+): ProvidersConfig {
+  const entries = Object.entries(providers).map(([name, { apiKeyVariable: variable, ...provider }]) => {
+    const apiKey = provider.apiKey ?? (variable === undefined ? undefined : env[variable]?.trim());
+    return [name, apiKey ? { ...provider, apiKey } : provider];
+  });
+  return Object.fromEntries(entries);
 }
 
 function effective(key: SettingKey, { raw, source }: Found, place: Place): unknown {
@@ -227,18 +270,6 @@ function effective(key: SettingKey, { raw, source }: Found, place: Place): unkno
     );
   }
   return resolve(place.cwd, path);
-}
-
-function put(tree: Record<string, unknown>, path: readonly string[], value: unknown): void {
-  const [name, ...rest] = path;
-  if (name === undefined) return;
-  if (rest.length === 0) {
-    tree[name] = value;
-    return;
-  }
-  const branch = (tree[name] ?? {}) as Record<string, unknown>;
-  tree[name] = branch;
-  put(branch, rest, value);
 }
 
 /**

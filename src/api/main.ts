@@ -60,7 +60,9 @@ export async function runApi(
  * whoever would have to start one first.
  */
 export async function checkTask(config: Config, { model, agent, workspace }: CreateTask): Promise<void> {
-  const resolved = createModels(config.providers, { model: config.model }).resolve(model);
+  const resolved = createModels(config.providers, { model: config.model, aliases: config.aliases }).resolve(
+    model,
+  );
   agentsOf(config, []).resolve({ model: resolved.name, agent });
   if (workspace?.kind === 'local') {
     const root = await checkLocalPath(workspace.path, config);
@@ -105,7 +107,7 @@ export function composeApi(
     ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),
-    models: createModels(config.providers, { model: config.model }),
+    models: createModels(config.providers, { model: config.model, aliases: config.aliases }),
     resolveProfile: agentsOf(config, moreTools).resolve,
     repositories: repositoryPolicy(config, { own: allowLocal === true }),
   });

@@ -7,14 +7,15 @@ import { createRequire } from 'node:module';
 import { parseEnv } from 'node:util';
 import type { Document, LineCounter, Node, Pair } from 'yaml';
 import { messageOf, UserError } from '../core/errors.ts';
+import { MAP_KEYS, type MapKey } from './maps.ts';
 
 /** Largest settings file that is read, in bytes. */
 export const MAX_SETTINGS_BYTES = 256 * 1024;
 
-/** One scalar of a YAML file: where it stands in the map, its value, and its line (from 1). */
+/** One scalar of a YAML file, or a list: where it stands in the map, its value, and its line (from 1). */
 export interface FileSetting {
   readonly path: readonly string[];
-  readonly value: string | number | boolean | null;
+  readonly value: unknown;
   readonly line: number;
 }
 
@@ -142,6 +143,7 @@ function flatten(reading: Reading, node: Node, path: readonly string[]): FileSet
   if (yaml.isMap(node)) {
     return node.items.flatMap((item) => flattenPair(reading, item as Pair<Node, Node | null>, path));
   }
+  if (yaml.isSeq(node) && isInMap(path)) return [{ path, value: plainOf(reading, node), line }];
   const value: unknown = node.toJS(document);
   const isScalar = value === null || ['string', 'number', 'boolean'].includes(typeof value);
   if (path.length === 0 || !isScalar) {
@@ -153,7 +155,7 @@ function flatten(reading: Reading, node: Node, path: readonly string[]): FileSet
       `${file}, line ${line}: ${name} is ${found}; expected ${expected}.`,
     );
   }
-  return [{ path, value: value as FileSetting['value'], line }];
+  return [{ path, value, line }];
 }
 
 function flattenPair(
@@ -166,4 +168,23 @@ function flattenPair(
   if (pair.value) return flatten(reading, pair.value, next);
   const line = pair.key.range ? reading.lines.linePos(pair.key.range[0]).line : 1;
   return [{ path: next, value: null, line }];
+}
+
+/** In one of the maps whose names people choose, in which lists may stand. */
+function isInMap(path: readonly string[]): boolean {
+  const [name] = path[0] === 'profiles' ? path.slice(2) : path;
+  return MAP_KEYS.includes(name as MapKey);
+}
+
+function plainOf({ document, file, yaml, lines }: Reading, node: Node): unknown {
+  yaml.visit(node, {
+    Alias: (_, alias) => {
+      const line = alias.range ? lines.linePos(alias.range[0]).line : 1;
+      throw new UserError(
+        'config_malformed',
+        `${file}, line ${line}: aliases (*name) are not read in settings.`,
+      );
+    },
+  });
+  return node.toJS(document);
 }

@@ -7,7 +7,9 @@ import { UserError } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
 import { type ConfiguredRule, sayRule } from '../core/permission.ts';
 import { type FileSetting, readEnvFile, readYaml, readYamlFile } from './files.ts';
+import { MAP_KEYS, type MapKey } from './maps.ts';
 import { metaOf, parseSetting, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
+import { put } from './tree.ts';
 
 export interface Found {
   readonly raw: unknown;
@@ -76,6 +78,7 @@ function layer(find: (key: SettingKey) => Found): Layer {
  */
 const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
+  ...(['providers', 'aliases', 'agents'] as const),
   ...(['sandbox', 'dataDir', 'snapshots', 'git.allow', 'git.credentials', 'git.sshKey'] as const),
   ...SETTING_KEYS.filter((key) => /^(commands|docker|background)\./.test(key)),
 ];
@@ -163,8 +166,8 @@ function split<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): 
 
 function refuseFromProject(file: string, setting: FileSetting): void {
   if (setting.path[0] !== 'profiles') {
-    const key = knownKey(file, setting);
-    if (metaOf(key).project) return;
+    const key = isNamed(setting) ? undefined : knownKey(file, setting);
+    if (key !== undefined && metaOf(key).project) return;
   }
   const allowed = SETTING_KEYS.filter((key) => metaOf(key).project).join(', ');
   throw new UserError(
@@ -196,13 +199,37 @@ export function userLayers(place: Pick<Place, 'env' | 'home'>, profile: string |
 }
 
 function yamlLayer(file: string, kind: Source['kind'], settings: readonly FileSetting[]): Layer {
-  const [rules, others] = split(settings, isRule);
+  const [rules, withMaps] = split(settings, isRule);
+  const [named, others] = split(withMaps, isNamed);
   const found = others.map((setting) => {
     const key = knownKey(file, setting);
     const source: Source = { kind, name: key, where: `${file}, line ${setting.line}` };
     return [key, { raw: setting.value, source }] as const;
   });
-  return new Map([...found, ...ruleMap(file, kind, rules)].filter(([, { raw }]) => isSet(raw)));
+  const maps = [...ruleMap(file, kind, rules), ...namedMaps(file, kind, named)];
+  return new Map([...found, ...maps].filter(([, { raw }]) => isSet(raw)));
+}
+
+/** The maps whose names people choose, each of which is one setting. */
+function namedMaps(
+  file: string,
+  kind: Source['kind'],
+  settings: readonly FileSetting[],
+): [SettingKey, Found][] {
+  return MAP_KEYS.flatMap((key): [SettingKey, Found][] => {
+    const within = settings.filter(({ path }) => path[0] === key);
+    const [first] = within;
+    if (first === undefined) return [];
+    const source: Source = { kind, name: key, where: `${file}, line ${first.line}` };
+    const map: Record<string, unknown> = {};
+    for (const { path, value } of within) put(map, path.slice(1), value);
+    return [[key, { raw: first.path.length === 1 ? first.value : map, source }]];
+  });
+}
+
+/** In one of those maps, and no setting of its own, as `providers.openai.apiKey` is. */
+function isNamed({ path }: FileSetting): boolean {
+  return MAP_KEYS.includes(path[0] as MapKey) && !SETTING_KEYS.includes(path.join('.') as SettingKey);
 }
 
 /** The map under `permissions`, which is one setting. */
@@ -210,9 +237,9 @@ function ruleMap(file: string, kind: Source['kind'], rules: readonly FileSetting
   const [first] = rules;
   if (first === undefined) return [];
   const where = `${file}, line ${first.line}`;
-  const isMap = rules.every(({ path }) => path.length === 2);
+  const isOne = rules.every(({ path }) => path.length === 2);
   const map = Object.fromEntries(rules.map(({ path, value }) => [path[1], value]));
-  return [['permissions', { raw: isMap ? map : first.value, source: { kind, name: 'permissions', where } }]];
+  return [['permissions', { raw: isOne ? map : first.value, source: { kind, name: 'permissions', where } }]];
 }
 
 function knownKey(file: string, { path, line }: FileSetting): SettingKey {

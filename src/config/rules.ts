@@ -1,6 +1,7 @@
 /** What settings say about what agents may do and must ask. */
 import { z } from 'zod';
 import { MAX_RULE_LENGTH, parseConfiguredRule } from '../core/permission.ts';
+import { parseJson } from './json.ts';
 
 /** Rules that may be set. */
 export const MAX_RULES = 500;
@@ -48,12 +49,4 @@ function faultOf(text: string, value: unknown): string | undefined {
 function shown(value: unknown): string {
   const text = JSON.stringify(value);
   return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
-}
-
-function parseJson(raw: unknown): unknown {
-  try {
-    return typeof raw === 'string' ? JSON.parse(raw) : raw;
-  } catch {
-    return raw;
-  }
 }

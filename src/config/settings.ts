@@ -16,6 +16,7 @@ import {
   SANDBOX,
 } from './command-settings.ts';
 import { KEEP } from './keep.ts';
+import { MAP_METAS, MAPS, type MapKey, wrongInMap } from './maps.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
@@ -221,6 +222,10 @@ export const SETTINGS = z.object({
     .optional(),
   'webSearch.apiKey': secret('CAPYBARA_WEB_SEARCH_API_KEY').optional(),
   'webSearch.url': address('CAPYBARA_WEB_SEARCH_URL', HTTP).optional(),
+  // Before what stands in it under a key of its own.
+  providers: MAPS.providers.register(metas, MAP_METAS.providers).default({}),
+  aliases: MAPS.aliases.register(metas, MAP_METAS.aliases).default({}),
+  agents: MAPS.agents.register(metas, MAP_METAS.agents).default({}),
   'providers.anthropic.apiKey': secret('ANTHROPIC_API_KEY').optional(),
   'providers.anthropic.baseUrl': address('ANTHROPIC_BASE_URL', HTTP).optional(),
   'providers.openai.apiKey': secret('OPENAI_API_KEY').optional(),
@@ -266,11 +271,13 @@ export interface Source {
 export function parseSetting(key: SettingKey, raw: unknown, source: Source): unknown {
   const result = SETTINGS.shape[key].safeParse(raw);
   if (result.success) return result.data;
-  const wrong = key === 'permissions' ? wrongRule(raw) : undefined;
+  const wrong =
+    key === 'permissions' ? wrongRule(raw) : key in MAPS ? wrongInMap(key as MapKey, raw) : undefined;
   if (wrong !== undefined)
     throw new UserError('config_invalid', `${source.name} (${source.where}): ${wrong}.`);
   const { expected: meta, secret } = metaOf(key);
-  const isLong = key !== 'permissions' && typeof raw === 'string' && raw.length > MAX_SETTING_LENGTH;
+  const isLong =
+    key !== 'permissions' && !(key in MAPS) && typeof raw === 'string' && raw.length > MAX_SETTING_LENGTH;
   const expected = isLong ? `a text of at most ${MAX_SETTING_LENGTH} characters` : meta;
   const found = secret ? 'what is there is not (not shown: it is a secret)' : `found ${quoted(raw)}`;
   throw new UserError('config_invalid', `${source.name} (${source.where}) must be ${expected}; ${found}.`);

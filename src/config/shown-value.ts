@@ -5,6 +5,7 @@ import { type ConfiguredRule, sayRule } from '../core/permission.ts';
 export function shownValue(value: unknown, secret: boolean): string {
   if (Array.isArray(value)) return value.map(shownItem).join(', ');
   if (isIds(value)) return `${value.uid}:${value.gid}`;
+  if (typeof value === 'object' && value !== null) return Object.keys(value).join(', ') || 'none';
   if (!secret) return withoutSecrets(String(value));
   return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
 }

@@ -9,11 +9,40 @@ export interface Profile {
   readonly tools: readonly string[];
   /** `provider/model`. */
   readonly model: string;
+  /** What else may answer, and how it is chosen; the model alone where left out. */
+  readonly router?: Router;
+  /** How much of the log a request holds; `DEFAULT_CONTEXT` where left out. */
+  readonly context?: ContextPolicy;
   readonly mode: Mode;
   readonly temperature?: number;
   readonly maxTokens?: number;
   readonly permissions?: Permissions;
 }
+
+/** `weight`: the primary's share where they are balanced. */
+export interface Router {
+  readonly strategy: 'single' | 'fallback' | 'balance';
+  readonly weight?: number;
+  readonly fallbacks: readonly { readonly model: string; readonly weight: number }[];
+}
+
+/** `window`: the newest messages. `compact`: older output goes first, then a summary stands for what is older. */
+export interface ContextPolicy {
+  readonly strategy: 'window' | 'compact';
+  /** Tokens of a request, where the model's window is not smaller. */
+  readonly maxTokens: number;
+  /** For `window`; null: as many as `maxTokens` allows. */
+  readonly maxMessages: number | null;
+  /** For `compact`: the share of `maxTokens` at which it is done. */
+  readonly compactAt: number;
+}
+
+export const DEFAULT_CONTEXT: ContextPolicy = {
+  strategy: 'compact',
+  maxTokens: 100_000,
+  maxMessages: 50,
+  compactAt: 0.8,
+};
 
 /** What was configured when the task was submitted. Part of the profile: nobody can widen it afterwards. */
 export interface Permissions {

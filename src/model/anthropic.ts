@@ -44,7 +44,8 @@ export function createAnthropicModel(options: ModelOptions): Model {
   const transcript = new Transcript(wireMessages, cachedToTheEnd);
   return {
     name: `${options.provider}/${options.model}`,
-    takesImages: options.images ?? true,
+    takesImages: options.images ?? options.settings?.images ?? true,
+    info: options.settings ?? {},
     stream: (request, signal) =>
       streamAnswer<StreamEvent>(
         {
@@ -57,6 +58,7 @@ export function createAnthropicModel(options: ModelOptions): Model {
             const sdk = await client;
             const headers = {
               ...JSON_BODY,
+              ...options.headers,
               ...traceHeaders(request.trace),
               ...keyHeaders(origin.apiKey, isAnthropic),
             };

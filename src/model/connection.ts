@@ -1,6 +1,7 @@
 /**
- * What both providers share below the SDK: where a request goes, what names it, and how long to wait.
+ * What providers share below the SDK: where a request goes, what names it, and how long to wait.
  */
+import type { ModelSettings } from '../core/provider.ts';
 
 /** What a model is made from. */
 export interface ModelOptions {
@@ -16,6 +17,10 @@ export interface ModelOptions {
   readonly answerBytes?: number;
   /** Whether the model takes images; where undefined, it does. */
   readonly images?: boolean;
+  /** Sent with every request, beside our own. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What is known of the model. */
+  readonly settings?: ModelSettings;
 }
 
 /** Milliseconds. */

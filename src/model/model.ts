@@ -1,6 +1,7 @@
 import type { ContextMessage } from '../core/context.ts';
 import type { Part, StopReason } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
+import type { ModelSettings } from '../core/provider.ts';
 
 /**
  * A model as the worker sees it, whatever the provider. Built from the log by `core/context.ts`.
@@ -14,6 +15,8 @@ export interface Model {
   readonly name: string;
   /** Whether it is shown images; else it must be told of them in words. */
   readonly takesImages: boolean;
+  /** What is known of it: from the kept data, and what a person says. */
+  readonly info: ModelSettings;
   stream(request: ModelRequest, signal: AbortSignal): AsyncIterable<ModelEvent>;
 }
 

@@ -30,7 +30,8 @@ export function createOpenAiModel(options: ModelOptions): Model {
   const transcript = new Transcript(wireMessages);
   return {
     name: `${options.provider}/${options.model}`,
-    takesImages: options.images ?? true,
+    takesImages: options.images ?? options.settings?.images ?? true,
+    info: options.settings ?? {},
     stream: (request, signal) =>
       streamAnswer<Chunk>(
         {
@@ -42,7 +43,12 @@ export function createOpenAiModel(options: ModelOptions): Model {
             client ??= createClient(baseUrl);
             const sdk = await client;
             const authorization = origin.apiKey === undefined ? null : `Bearer ${origin.apiKey}`;
-            const headers = { ...JSON_BODY, ...traceHeaders(request.trace), authorization };
+            const headers = {
+              ...JSON_BODY,
+              ...options.headers,
+              ...traceHeaders(request.trace),
+              authorization,
+            };
             const body = bodyOf(request, options.model, { host: hostOf(baseUrl), transcript });
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;

@@ -1,26 +1,30 @@
 import type { ProviderConfig, ProvidersConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
+import type { ProviderKind } from '../core/provider.ts';
 import { createAnthropicModel } from './anthropic.ts';
 import type { ModelOptions } from './connection.ts';
+import { kindOf } from './kinds.ts';
+import { knownModel } from './known-models.ts';
 import type { Model } from './model.ts';
 import { createOpenAiModel } from './openai.ts';
 
-type ProviderName = keyof ProvidersConfig;
-
-interface Provider {
+interface Kind {
   readonly create: (options: ModelOptions) => Model;
-  /** The coding model that is used where none is named; none for an endpoint that we know nothing about. */
+  /** The coding model that is used where none is named; none where we know nothing of what is there. */
   readonly defaultModel?: string;
 }
 
-const PROVIDERS: Readonly<Record<ProviderName, Provider>> = {
+/** Kinds that are not here yet are refused by name. */
+const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   anthropic: { create: createAnthropicModel, defaultModel: 'claude-opus-5-5' },
   openai: { create: createOpenAiModel, defaultModel: 'gpt-5.5' },
-  env: { create: createOpenAiModel },
+  chat: { create: createOpenAiModel },
+  ollama: { create: createOpenAiModel },
 };
 
 export interface ProviderInfo {
   readonly provider: string;
+  readonly kind: ProviderKind;
   /** Its own address where undefined. */
   readonly baseUrl?: string;
   /** `provider/model`, where there is one. */
@@ -38,20 +42,28 @@ export interface Models {
 
 type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes' | 'images'>;
 
-/** The models that can be used with the configured providers. `model` is the configured model's name. */
+interface Naming {
+  /** The configured model. */
+  readonly model?: string | undefined;
+  /** Names for `provider/model`. */
+  readonly aliases?: Readonly<Record<string, string>>;
+}
+
+/** The models that can be used with the configured providers. */
 export function createModels(
   providers: ProvidersConfig,
-  { model: named, ...limits }: { readonly model?: string | undefined } & ModelLimits = {},
+  { model: named, aliases = {}, ...limits }: Naming & ModelLimits = {},
 ): Models {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
   return {
     resolve(name) {
       if (configured.size === 0) throw noProvider();
-      const [provider, model] = pick(configured, given(name) ?? given(named));
+      const asked = given(name) ?? given(named);
+      const [provider, model] = pick(configured, aliases[asked ?? ''] ?? asked);
       const key = `${provider}/${model}`;
       const options = { ...optionsOf(provider, model, configured), ...limits };
-      const made = models.get(key) ?? PROVIDERS[provider].create(options);
+      const made = models.get(key) ?? kindNamed(provider, configured).create(options);
       models.set(key, made);
       return made;
     },
@@ -59,24 +71,29 @@ export function createModels(
   };
 }
 
-type Configured = ReadonlyMap<ProviderName, ProviderConfig>;
+type Configured = ReadonlyMap<string, ProviderConfig>;
 
-/** A provider counts as configured with a key or an address. */
+/** A provider counts as configured with a key or an address, or where it is said what kind it is. */
 function configuredOf(providers: ProvidersConfig): Configured {
-  const names = Object.keys(PROVIDERS) as ProviderName[];
   return new Map(
-    names.flatMap((name): [ProviderName, ProviderConfig][] => {
-      const config = providers[name];
-      return config !== undefined && (given(config.apiKey) || given(config.baseUrl)) ? [[name, config]] : [];
-    }),
+    Object.entries(providers).filter(
+      ([, { apiKey, baseUrl, kind }]) => kind !== undefined || given(apiKey) || given(baseUrl),
+    ),
   );
+}
+
+function kindNamed(provider: string, configured: Configured): Kind {
+  const kind = kindOf(provider, configured.get(provider) ?? {});
+  const found = KINDS[kind];
+  if (found !== undefined) return found;
+  throw new UserError('unknown_kind', `Provider ${provider} is of kind ${kind}, which cannot be used.`);
 }
 
 function given(text: string | undefined): string | undefined {
   return text?.trim() || undefined;
 }
 
-function pick(configured: Configured, name: string | undefined): [ProviderName, string] {
+function pick(configured: Configured, name: string | undefined): [string, string] {
   if (name === undefined) return pickDefault(configured);
   const slash = name.indexOf('/');
   const prefix = [...configured.keys()].find((provider) => slash > 0 && provider === name.slice(0, slash));
@@ -91,33 +108,43 @@ function pick(configured: Configured, name: string | undefined): [ProviderName, 
 }
 
 /** No model of Anthropic or OpenAI themselves has a slash in its name; behind gateways they do. */
-function isAtOwnAddress(provider: ProviderName, configured: Configured): boolean {
-  return provider !== 'env' && given(configured.get(provider)?.baseUrl) === undefined;
+function isAtOwnAddress(provider: string, configured: Configured): boolean {
+  const isTheirs = provider === 'anthropic' || provider === 'openai';
+  return isTheirs && given(configured.get(provider)?.baseUrl) === undefined;
 }
 
-function pickDefault(configured: Configured): [ProviderName, string] {
+function pickDefault(configured: Configured): [string, string] {
   const provider = onlyOne(configured);
   if (provider === undefined) throw noModel(`none of the providers ${listed(configured)} is the default`);
-  const model = PROVIDERS[provider].defaultModel;
+  const model = kindNamed(provider, configured).defaultModel;
   if (model === undefined) throw noModel('an endpoint of your own has no default model');
   return [provider, model];
 }
 
-function onlyOne(configured: Configured): ProviderName | undefined {
+function onlyOne(configured: Configured): string | undefined {
   return configured.size === 1 ? [...configured.keys()][0] : undefined;
 }
 
-function optionsOf(provider: ProviderName, model: string, configured: Configured): ModelOptions {
-  const apiKey = given(configured.get(provider)?.apiKey);
-  const baseUrl = given(configured.get(provider)?.baseUrl);
-  return { provider, model, ...(apiKey ? { apiKey } : {}), ...(baseUrl ? { baseUrl } : {}) };
+function optionsOf(provider: string, model: string, configured: Configured): ModelOptions {
+  const config = configured.get(provider) ?? {};
+  const { apiKey, baseUrl, headers, models = {} } = config;
+  const [key, address] = [given(apiKey), given(baseUrl)];
+  return {
+    provider,
+    model,
+    ...(key ? { apiKey: key } : {}),
+    ...(address ? { baseUrl: address } : {}),
+    ...(headers === undefined ? {} : { headers }),
+    settings: { ...knownModel(kindOf(provider, config), model), ...models[model] },
+  };
 }
 
-function infoOf(provider: ProviderName, config: ProviderConfig): ProviderInfo {
-  const { defaultModel } = PROVIDERS[provider];
+function infoOf(provider: string, config: ProviderConfig): ProviderInfo {
+  const defaultModel = KINDS[kindOf(provider, config)]?.defaultModel;
   const baseUrl = given(config.baseUrl);
   return {
     provider,
+    kind: kindOf(provider, config),
     ...(baseUrl ? { baseUrl } : {}),
     ...(defaultModel ? { defaultModel: `${provider}/${defaultModel}` } : {}),
   };

@@ -79,7 +79,11 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
   try {
     const worker = await startWorker({
       ...{ db, backend, bus, directUrl, sandbox, log, workspaceOwner },
-      models: createModels(config.providers, { model: config.model, ...limitsOf(config) }),
+      models: createModels(config.providers, {
+        model: config.model,
+        aliases: config.aliases,
+        ...limitsOf(config),
+      }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
       tools: createRegistry([...configuredTools(builtinTools(config), config.tools), ...moreTools]),
       dataDir: config.dataDir,

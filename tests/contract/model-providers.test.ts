@@ -101,8 +101,8 @@ test('a provider with models of its own has a default; an endpoint has none', ()
 test('the configured providers are listed without their keys', () => {
   const models = createModels({ anthropic, env: { ...env, apiKey: 'key-e' } });
   expect(models.list()).toEqual([
-    { provider: 'anthropic', defaultModel: expect.stringMatching(/^anthropic\//) },
-    { provider: 'env', baseUrl: 'http://127.0.0.1:1/v1' },
+    { provider: 'anthropic', kind: 'anthropic', defaultModel: expect.stringMatching(/^anthropic\//) },
+    { provider: 'env', kind: 'chat', baseUrl: 'http://127.0.0.1:1/v1' },
   ]);
 });
 

@@ -66,6 +66,8 @@ function failure(options: LoadOptions = {}): string {
 describe('precedence', () => {
   test('defaults serve where nobody says anything', () => {
     expect(load().config).toEqual({
+      agents: {},
+      aliases: {},
       port: 7070,
       dataDir: join(home, '.local', 'share', 'capybara'),
       uploadMib: 1024,
@@ -191,6 +193,8 @@ describe('precedence', () => {
       },
     });
     expect(config).toEqual({
+      agents: {},
+      aliases: {},
       databaseUrl: 'postgres://u:p@h/d',
       databaseDirectUrl: 'postgresql://u:p@h/e',
       redisUrl: 'rediss://h',
@@ -537,8 +541,8 @@ describe('wrong values', () => {
       'ROOT/home/.config/capybara/config.yaml, line 1: there is no setting "temprature"; the nearest one is "temperature".',
     );
     write(userFile, 'profiles:\n  a:\n    providers:\n      opnai:\n        apiKey: hush\n');
-    expect(failure()).toContain(
-      'line 5: there is no setting "providers.opnai.apiKey"; the nearest one is "providers.openai.apiKey"',
+    expect(failure({ profile: 'a' })).toContain(
+      'line 5) must have a kind or a baseUrl; only anthropic, openai, env need none.',
     );
   });
 

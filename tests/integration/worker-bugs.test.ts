@@ -15,6 +15,7 @@ describe('an error of Capybara’s own', () => {
     const model: Model = {
       name: 'env/broken',
       takesImages: false,
+    info: {},
       async *stream() {
         await before();
         yield* [];

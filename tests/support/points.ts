@@ -100,6 +100,7 @@ function modelsWithPoints(models: Models, reach: Reach): Models {
       return {
         name: model.name,
         takesImages: model.takesImages,
+        info: model.info,
         async *stream(request, signal) {
           await reach('before callModel');
           let asked = false;

@@ -1,0 +1,140 @@
+/**
+ * Settings that are maps whose names people choose: providers, aliases of models, agents. In YAML a map stands as itself, in a
+ * variable as JSON. A name that several places define is taken from the first of them, whole.
+ */
+import { z } from 'zod';
+import { type ModelSettings as KnownOfModel, PROVIDER_KINDS } from '../core/provider.ts';
+import { parseJson } from './json.ts';
+
+/** Names in one map. */
+export const MAX_NAMES = 200;
+/** Longest text in one: an agent's prompt. */
+export const MAX_MAP_TEXT = 64 * 1024;
+
+/** How Oracle's cloud is signed in to. */
+export const OCI_AUTHS = ['api_key', 'security_token', 'instance_principal', 'resource_principal'] as const;
+
+export const STRATEGIES = ['single', 'fallback', 'balance'] as const;
+
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
+const line = z.string().regex(/^[^\p{Cc}]{1,4096}$/u);
+const secret = z.string().regex(/^[\x21-\x7e]{1,4096}$/);
+const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/);
+const headerValue = z.string().regex(/^[\x20-\x7e]{0,4096}$/);
+const count = z.int().min(1);
+const dollars = z.number().min(0);
+const httpUrl = line.refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''));
+/** `provider/model`, a model's name where one provider is configured, or an alias. */
+const modelName = z.string().regex(/^\S{1,256}$/);
+
+const Prices = z.strictObject({
+  input: dollars,
+  output: dollars,
+  cachedInput: dollars.optional(),
+  cacheWrite: dollars.optional(),
+});
+
+/** What is known of one model, beside or instead of what the kept data says. */
+const ModelSettings = z.strictObject({
+  contextTokens: count.optional(),
+  outputTokens: count.optional(),
+  images: z.boolean().optional(),
+  temperature: z.boolean().optional(),
+  prices: Prices.optional(),
+}) satisfies z.ZodType<KnownOfModel>;
+
+const Provider = z.strictObject({
+  /** Told from the address where left out. */
+  kind: z.enum(PROVIDER_KINDS).optional(),
+  baseUrl: httpUrl.optional(),
+  apiKey: secret.optional(),
+  /** The environment variable that the key is in. */
+  apiKeyVariable: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+    .optional(),
+  headers: z.record(headerName, headerValue).optional(),
+  /** What all workers together send of it under its key. */
+  requestsPerMinute: count.optional(),
+  tokensPerMinute: count.optional(),
+  models: z.record(modelName, ModelSettings).optional(),
+  /** For `oci`. */
+  auth: z.enum(OCI_AUTHS).optional(),
+  region: line.optional(),
+  compartment: line.optional(),
+  ociConfig: line.optional(),
+  ociProfile: line.optional(),
+  /** For `replay`: what was recorded. */
+  file: line.optional(),
+});
+
+const Limits = z.strictObject({
+  turns: count.optional(),
+  treeTurns: count.optional(),
+  tokens: count.optional(),
+  usd: dollars.optional(),
+  seconds: count.optional(),
+});
+
+/** A model that an agent may be answered by, and its share where they are balanced. */
+const Fallback = z.union([
+  modelName.transform((model) => ({ model, weight: 1 })),
+  z.strictObject({ model: modelName, weight: z.number().positive().default(1) }),
+]);
+
+const Agent = z.strictObject({
+  /** Its text. */
+  prompt: z.string().min(1).max(MAX_MAP_TEXT).optional(),
+  /** A file that has it, absolute or beside the settings file. */
+  promptFile: line.optional(),
+  /** What it is like: one of the agents that are built in; else `build`. */
+  like: name.optional(),
+  model: modelName.optional(),
+  fallbacks: z.array(Fallback).max(16).optional(),
+  strategy: z.enum(STRATEGIES).optional(),
+  tools: z.array(name).max(200).optional(),
+  mode: z.enum(['safe', 'plan', 'auto']).optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  maxTokens: count.optional(),
+  limits: Limits.optional(),
+});
+
+function map<Item extends z.ZodType>(item: Item) {
+  const few = z.record(name, item).refine((found) => Object.keys(found).length <= MAX_NAMES);
+  return z.preprocess(parseJson, few);
+}
+
+export const MAPS = {
+  providers: map(Provider),
+  aliases: map(modelName),
+  agents: map(Agent),
+};
+export type MapKey = keyof typeof MAPS;
+export const MAP_KEYS = Object.keys(MAPS) as MapKey[];
+
+export const MAP_METAS = {
+  providers: {
+    env: 'CAPYBARA_PROVIDERS',
+    expected: `a map of at most ${MAX_NAMES} providers, {"name": {"kind": …, "baseUrl": …}}`,
+    secret: true,
+  },
+  aliases: {
+    env: 'CAPYBARA_ALIASES',
+    expected: `a map of at most ${MAX_NAMES} names of models, {"name": "provider/model"}`,
+  },
+  agents: {
+    env: 'CAPYBARA_AGENTS',
+    expected: `a map of at most ${MAX_NAMES} agents, {"name": {"prompt": …}}`,
+  },
+} as const;
+
+export type ProviderSettings = z.infer<typeof Provider>;
+export type AgentConfig = z.infer<typeof Agent>;
+
+/** Where in a map it is wrong, and how; a value is never quoted, it may be a secret. Undefined where it is no map. */
+export function wrongInMap(key: MapKey, raw: unknown): string | undefined {
+  const found = MAPS[key].safeParse(raw);
+  const [issue] = found.error?.issues ?? [];
+  if (issue === undefined || issue.path.length === 0) return undefined;
+  return `${key}.${issue.path.join('.')} is wrong: ${issue.message}`;
+}

@@ -1,0 +1,129 @@
+/** Providers, names of models and agents in settings: maps whose names people choose. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { MAX_NAMES } from '../../src/config/maps.ts';
+import { type LoadOptions, loadConfig } from '../../src/config.ts';
+
+let home: string;
+let userFile: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'capybara-config-'));
+  userFile = join(home, '.config', 'capybara', 'config.yaml');
+  mkdirSync(dirname(userFile), { recursive: true });
+});
+afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+function load(options: LoadOptions = {}) {
+  return loadConfig({ env: {}, cwd: home, home, ...options });
+}
+
+const YAML = `
+providers:
+  openai:
+    apiKey: sk-own
+    headers: {x-team: a}
+  work:
+    kind: chat
+    baseUrl: https://models.internal/v1
+    apiKeyVariable: WORK_KEY
+    requestsPerMinute: 60
+    models:
+      small/v1.5: {contextTokens: 32000, prices: {input: 0.5, output: 2}}
+aliases: {fast: work/small}
+agents:
+  docs:
+    prompt: Write the docs.
+    model: fast
+    fallbacks: [openai/gpt-5.5, {model: work/large, weight: 3}]
+profiles:
+  home:
+    providers:
+      work: {kind: ollama}
+`;
+
+test('a map stands in YAML as itself, beside the settings that have keys of their own', () => {
+  writeFileSync(userFile, YAML);
+  const { config, shown } = load({ env: { WORK_KEY: ' key-of-work ' } });
+  expect(config.providers).toEqual({
+    openai: { apiKey: 'sk-own', headers: { 'x-team': 'a' } },
+    work: {
+      kind: 'chat',
+      baseUrl: 'https://models.internal/v1',
+      apiKey: 'key-of-work',
+      requestsPerMinute: 60,
+      models: { 'small/v1.5': { contextTokens: 32_000, prices: { input: 0.5, output: 2 } } },
+    },
+  });
+  expect(config.aliases).toEqual({ fast: 'work/small' });
+  expect(config.agents).toEqual({
+    docs: {
+      prompt: 'Write the docs.',
+      model: 'fast',
+      fallbacks: [
+        { model: 'openai/gpt-5.5', weight: 1 },
+        { model: 'work/large', weight: 3 },
+      ],
+    },
+  });
+  expect(shown).toMatchObject({ providers: 'openai, work', aliases: 'fast', agents: 'docs' });
+});
+
+test('a name that several places define is taken from the first, whole; the others stay', () => {
+  writeFileSync(userFile, YAML);
+  expect(load({ profile: 'home' }).config.providers.work).toEqual({ kind: 'ollama' });
+  const env = {
+    CAPYBARA_PROVIDERS: '{"work": {"kind": "anthropic"}, "more": {"baseUrl": "http://more/v1"}}',
+    OPENAI_API_KEY: 'sk-env',
+  };
+  const { providers } = load({ env, profile: 'home' }).config;
+  expect(providers).toMatchObject({
+    work: { kind: 'anthropic' },
+    more: { baseUrl: 'http://more/v1' },
+    openai: { apiKey: 'sk-env', headers: { 'x-team': 'a' } },
+  });
+});
+
+test('nothing is set where nothing is said, and one load does not change another', () => {
+  expect(load({ env: { OPENAI_API_KEY: 'one' } }).config.providers).toEqual({ openai: { apiKey: 'one' } });
+  expect(load().config).toMatchObject({ providers: {}, aliases: {}, agents: {} });
+});
+
+test.each([
+  ['{', 'must be a map of at most'],
+  ['[]', 'must be a map of at most'],
+  ['{"a b": {}}', 'providers.a b is wrong'],
+  ['{"a": {"kind": "other"}}', 'providers.a.kind is wrong'],
+  ['{"a": {"apiKey": "planted key"}}', 'providers.a.apiKey is wrong'],
+  ['{"a": {"unknown": 1}}', 'providers.a is wrong: Unrecognized key: "unknown"'],
+  ['{"a": {"headers": {"x y": "planted"}}}', 'providers.a.headers.x y is wrong'],
+])('what is wrong in one is named, and never quoted: %s', (raw, said) => {
+  expect(() => load({ env: { CAPYBARA_PROVIDERS: raw } })).toThrow(said);
+  expect(() => load({ env: { CAPYBARA_PROVIDERS: raw } })).not.toThrow(/planted/);
+});
+
+test('a provider that nobody knows says who answers there', () => {
+  writeFileSync(userFile, 'model: a/b\nproviders:\n  opnai:\n    apiKey: planted\n');
+  expect(() => load()).toThrow(
+    `providers.opnai (${userFile}, line 4) must have a kind or a baseUrl; only anthropic, openai, env need none.`,
+  );
+});
+
+test('has so many names and no more', () => {
+  const aliases = (count: number) => {
+    const names = Array.from({ length: count }, (_, number) => [`a${number}`, 'x/y']);
+    return { CAPYBARA_ALIASES: JSON.stringify(Object.fromEntries(names)) };
+  };
+  expect(Object.keys(load({ env: aliases(MAX_NAMES) }).config.aliases)).toHaveLength(MAX_NAMES);
+  expect(() => load({ env: aliases(MAX_NAMES + 1) })).toThrow(`at most ${MAX_NAMES}`);
+});
+
+test('a directory sets none of them', () => {
+  writeFileSync(join(home, '.env'), 'CAPYBARA_PROVIDERS={"evil":{"baseUrl":"http://evil/v1"}}\n');
+  expect(load().config.providers).toEqual({});
+  mkdirSync(join(home, '.capybara'));
+  writeFileSync(join(home, '.capybara', 'config.yaml'), 'providers: {evil: {kind: chat}}\n');
+  expect(() => load()).toThrow('may not be set by a project');
+});
