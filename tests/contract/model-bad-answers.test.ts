@@ -8,21 +8,11 @@ import { OpenAiAnswer } from '../../src/model/openai-answer.ts';
 import { type Collector, streamAnswer } from '../../src/model/stream.ts';
 import { MAX_ID_LENGTH } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
-import {
-  answerOf,
-  collect,
-  eventStream,
-  failureOf,
-  kitOf,
-  providers,
-  requestOf,
-  serve,
-} from './model-harness.ts';
+import { answerOf, collect, eventStream, failureOf, kitOf, requestOf, serve } from './model-harness.ts';
+import { anthropic, type Fields, kinds } from './model-kinds.ts';
 
 /** Answers that are JSON and nothing else that can be relied on: whatever comes, the session stays one that can be sent. */
-type Fields = Record<string, unknown>;
-
-const anthropic = kitOf(providers[1]);
+const atAnthropic = kitOf(anthropic);
 
 function messageStream(events: readonly Fields[]): string {
   const all = [
@@ -40,7 +30,7 @@ const begin = (index: unknown, content_block: unknown): Fields => ({
 const add = (index: unknown, delta: unknown): Fields => ({ type: 'content_block_delta', index, delta });
 
 async function messageOf(events: readonly Fields[]) {
-  return (await anthropic.answerTo(() => raw(eventStream(messageStream(events))))).events;
+  return (await atAnthropic.answerTo(() => raw(eventStream(messageStream(events))))).events;
 }
 
 /** The conversation behind an answer, with a result for each of its calls. */
@@ -51,9 +41,9 @@ function after({ parts }: ModelAnswer): ModelMessage[] {
   return [{ role: 'user', text: 'Hello' }, { role: 'assistant', parts }, ...results];
 }
 
-/** Both providers take what follows the answer. */
+/** Every provider takes what follows the answer. */
 async function expectSendable(answer: ModelAnswer): Promise<void> {
-  for (const each of providers) {
+  for (const each of kinds) {
     answerOf((await kitOf(each).answerTo(() => say('ok'), requestOf({ messages: after(answer) }))).events);
   }
 }
@@ -294,8 +284,8 @@ describe.each([
   });
 
   test('can be sent back', async () => {
-    const servers = await Promise.all(providers.map(() => serve(() => say('ok'))));
-    const models = providers.map((each, at) => kitOf(each).modelAt(servers[at] as { url: string }));
+    const servers = await Promise.all(kinds.map(() => serve(() => say('ok'))));
+    const models = kinds.map((each, at) => kitOf(each).modelAt(servers[at] as { url: string }));
     await fc.assert(
       fc.asyncProperty(list, async (given) => {
         const last = (await collectFrom(create() as Collector<never>, [...given, ...ends])).at(-1);
@@ -312,9 +302,9 @@ test('an error whose words are none is still one failure', async () => {
   let deep: unknown = 1;
   for (let level = 0; level < 20_000; level += 1) deep = [deep];
   for (const code of [deep, { toString: 1, valueOf: 1 }, true, null, '__proto__']) {
-    for (const each of providers) {
-      const frame = `event: error\ndata: ${nestedJson({ code, type: code, message: code })}\n\n`;
-      const { events } = await kitOf(each).answerTo(() => raw(eventStream(frame)));
+    for (const each of kinds) {
+      const frame = each.errorFrame(nestedJson({ code, type: code, message: code }));
+      const { events } = await kitOf(each).answerTo(() => raw(eventStream(frame, each.contentType)));
       expect(failureOf(events).code).toBe(code === deep ? 'model_bug' : 'provider_unavailable');
     }
   }

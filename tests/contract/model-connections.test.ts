@@ -10,13 +10,13 @@ import {
   collectWith,
   failureOf,
   kitOf,
-  providers,
   rawBody,
   requestOf,
   serve,
 } from './model-harness.ts';
+import { kinds } from './model-kinds.ts';
 
-describe.each(providers)('$provider', (each) => {
+describe.each(kinds)('$provider', (each) => {
   const { provider, create, modelAt, answerTo } = kitOf(each);
 
   test.each([
@@ -73,7 +73,7 @@ describe.each(providers)('$provider', (each) => {
   });
 
   test('keep-alive bytes are no silence, and a slow reader is none either', async () => {
-    const whole = await rawBody(provider, say('Done.'));
+    const whole = await rawBody(each, say('Done.'));
     const server = await serve(() =>
       raw(async (response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' });

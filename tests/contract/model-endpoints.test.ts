@@ -1,19 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_JSON_BYTES } from '../../src/model/json-answer.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
-import {
-  answerOf,
-  collect,
-  eventStream,
-  failureOf,
-  kitOf,
-  providers,
-  rawBody,
-  serve,
-} from './model-harness.ts';
+import { answerOf, collect, eventStream, failureOf, kitOf, rawBody, serve } from './model-harness.ts';
+import { chat, kinds } from './model-kinds.ts';
 
 /** Addresses that answer, but not as the API that they were configured as. */
-describe.each(providers)('$provider', (each) => {
+describe.each(kinds)('$provider', (each) => {
   const { provider, modelAt, answerTo } = kitOf(each);
 
   test.each([301, 302, 303, 307, 308])(
@@ -93,7 +85,7 @@ describe.each(providers)('$provider', (each) => {
   });
 
   test('an event stream under the name of JSON is read as what it is', async () => {
-    const whole = (await rawBody(provider, say('Done.'))).toString();
+    const whole = (await rawBody(each, say('Done.'))).toString();
     const { events } = await answerTo(() => json(`\n\n${whole}`));
     expect(answerOf(events).parts).toEqual([{ type: 'text', text: 'Done.' }]);
   });
@@ -104,11 +96,11 @@ test.each([[{ index: 0 }], ['bash'], [[null]], [['bash']], [[[]]], [7]])(
   async (tool_calls) => {
     const chunk = { choices: [{ index: 0, delta: { tool_calls }, finish_reason: null }] };
     const body = `data: ${JSON.stringify(chunk)}\n\n`;
-    const { events } = await kitOf(providers[0]).answerTo(() => raw(eventStream(body)));
+    const { events } = await kitOf(chat).answerTo(() => raw(eventStream(body)));
     expect(failureOf(events)).toEqual({
       kind: 'retryable',
       code: 'stream_cut',
-      message: 'The stream of Provider openai held tool calls that are no list of objects.',
+      message: 'The stream of Provider env held tool calls that are no list of objects.',
       mayHaveCost: true,
     });
   },

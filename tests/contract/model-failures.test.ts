@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { keyVariableOf } from '../../src/model/failure.ts';
 import { call, cut, error, raw, say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
 import {
   answerOf,
@@ -8,13 +9,13 @@ import {
   failureOf,
   KEY,
   kitOf,
-  providers,
   rawBody,
   serve,
   textIn,
 } from './model-harness.ts';
+import { kinds } from './model-kinds.ts';
 
-describe.each(providers)('$provider', (each) => {
+describe.each(kinds)('$provider', (each) => {
   const { provider, create, modelAt, answerTo } = kitOf(each);
 
   test.each([
@@ -52,11 +53,7 @@ describe.each(providers)('$provider', (each) => {
   });
 
   test('a conversation that is too long is recognised', async () => {
-    const message =
-      provider === 'openai'
-        ? "This model's maximum context length is 128000 tokens."
-        : 'prompt is too long: 210000 tokens > 200000 maximum';
-    const { events } = await answerTo(() => error(400, { message }));
+    const { events } = await answerTo(() => error(400, { message: each.overflow }));
     expect(failureOf(events)).toMatchObject({ kind: 'terminal', code: 'context_overflow' });
   });
 
@@ -64,7 +61,7 @@ describe.each(providers)('$provider', (each) => {
     const server = await serve(() => say('ok'), { apiKey: 'another' });
     const { code, message } = failureOf(await collect(modelAt(server)));
     expect(code).toBe('provider_auth');
-    const variable = `${provider.toUpperCase()}_API_KEY`;
+    const variable = keyVariableOf(provider);
     expect(message).toBe(`The key for provider ${provider} was refused (401): check ${variable}.`);
     const keyless = create({ provider, model: 'm-1', baseUrl: server.url });
     expect(failureOf(await collect(keyless)).message).toBe(
@@ -144,19 +141,17 @@ describe.each(providers)('$provider', (each) => {
   });
 
   test('a stream that ends politely but too early is no answer', async () => {
-    const whole = (await rawBody(provider, say('Half an answer'))).toString();
-    const end =
-      provider === 'openai' ? whole.indexOf('"finish_reason":"stop"') : whole.indexOf('message_stop');
-    const half = whole.slice(0, whole.lastIndexOf('\n\n', end) + 2);
-    const { events } = await answerTo(() => raw(eventStream(half)));
+    const whole = (await rawBody(each, say('Half an answer'))).toString();
+    const half = whole.slice(0, whole.lastIndexOf(each.frameEnd, whole.indexOf(each.endMark)));
+    const { events } = await answerTo(() => raw(eventStream(half + each.frameEnd, each.contentType)));
     expect(textIn(events, 'text')).toBe('Half an answer');
     expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
   });
 
   test('an empty stream and one that is not JSON are cut streams', async () => {
-    const { events } = await answerTo(() => raw(eventStream('')));
+    const { events } = await answerTo(() => raw(eventStream('', each.contentType)));
     expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
-    const broken = await answerTo(() => raw(eventStream('event: message_start\ndata: {"id": \n\n')));
+    const broken = await answerTo(() => raw(eventStream(each.broken, each.contentType)));
     expect(failureOf(broken.events)).toMatchObject({ kind: 'retryable', code: 'stream_cut' });
   });
 
@@ -177,10 +172,9 @@ describe.each(providers)('$provider', (each) => {
     ['an error that asking again would not mend', { type: 'error', error: { code: 400, message: 'late' } }],
     ['what is not JSON', undefined],
   ])('a whole answer outlives %s that comes after it', async (_, late) => {
-    const whole = (await rawBody(provider, say('Done.'))).toString().replace('data: [DONE]\n\n', '');
-    const data = late === undefined ? '{oops' : JSON.stringify(late);
-    const event = late === undefined ? 'message_delta' : 'error';
-    const { events } = await answerTo(() => raw(eventStream(`${whole}event: ${event}\ndata: ${data}\n\n`)));
+    const whole = (await rawBody(each, say('Done.'))).toString().replace('data: [DONE]\n\n', '');
+    const after = late === undefined ? each.broken : each.errorFrame(JSON.stringify(late));
+    const { events } = await answerTo(() => raw(eventStream(whole + after, each.contentType)));
     expect(answerOf(events).parts).toEqual([{ type: 'text', text: 'Done.' }]);
   });
 });

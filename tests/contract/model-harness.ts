@@ -1,8 +1,6 @@
 import { afterEach, expect } from 'vitest';
-import { createAnthropicModel } from '../../src/model/anthropic.ts';
 import type { ModelOptions } from '../../src/model/connection.ts';
 import type { Model, ModelEvent, ModelRequest } from '../../src/model/model.ts';
-import { createOpenAiModel } from '../../src/model/openai.ts';
 import {
   type raw,
   type Script,
@@ -10,14 +8,10 @@ import {
   type Step,
   startScriptedModel,
 } from '../support/scripted-model/scripted-model.ts';
+import type { Kind } from './model-kinds.ts';
 
-/** What the contract tests of models share: both providers against a scripted model, one server per test. */
+/** What the contract tests of models share: each kind of provider against a scripted model, one server per test. */
 export const KEY = 'sk-test-0123456789';
-
-export const providers = [
-  { provider: 'openai', create: createOpenAiModel },
-  { provider: 'anthropic', create: createAnthropicModel },
-] as const;
 
 export const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -83,14 +77,11 @@ export function failureOf(events: readonly ModelEvent[]) {
   expect(last.failure.message).not.toContain(KEY);
   return last.failure;
 }
-export type Provider = (typeof providers)[number];
 
-/** A model of this provider at a server, and the events of one request to a script. */
-export function kitOf({ provider, create }: Provider) {
-  const modelAt = (server: { url: string }, options: Partial<ModelOptions> = {}): Model => {
-    const baseUrl = provider === 'openai' ? `${server.url}/v1` : server.url;
-    return create({ provider, model: 'm-1', apiKey: KEY, baseUrl, ...options });
-  };
+/** A model of this kind at a server, and the events of one request to a script. */
+export function kitOf({ provider, create, baseUrl }: Kind) {
+  const modelAt = (server: { url: string }, options: Partial<ModelOptions> = {}): Model =>
+    create({ provider, model: 'm-1', apiKey: KEY, baseUrl: baseUrl(server.url), ...options });
   const answerTo = async (script: Script, request?: ModelRequest) => {
     const server = await serve(script);
     return { server, events: await collect(modelAt(server), request) };
@@ -99,24 +90,15 @@ export function kitOf({ provider, create }: Provider) {
 }
 
 /** The bytes that the scripted model sends for a step. */
-export async function rawBody(provider: string, step: Step): Promise<Buffer> {
+export async function rawBody({ path, plainBody }: Kind, step: Step): Promise<Buffer> {
   const server = await serve(() => step);
-  const path = provider === 'openai' ? 'chat/completions' : 'messages';
-  const response = await fetch(`${server.baseUrl}/${path}`, {
-    method: 'POST',
-    body: JSON.stringify({
-      model: 'm-1',
-      stream: true,
-      max_tokens: 10,
-      messages: [{ role: 'user', content: 'x' }],
-    }),
-  });
+  const response = await fetch(server.url + path, { method: 'POST', body: JSON.stringify(plainBody) });
   return Buffer.from(await response.arrayBuffer());
 }
 
-export function eventStream(body: string): Parameters<typeof raw>[0] {
+export function eventStream(body: string, type = 'text/event-stream'): Parameters<typeof raw>[0] {
   return (response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.writeHead(200, { 'content-type': type });
     response.end(body);
   };
 }

@@ -6,8 +6,9 @@ import type { ModelMessage } from '../../src/model/model.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { imageMark, Transcript } from '../../src/model/transcript.ts';
 import { gifOf, jpegOf, pngOf, WEBP } from '../support/images.ts';
-import { type ScriptedRequest, say } from '../support/scripted-model/scripted-model.ts';
-import { answerOf, collect, failureOf, kitOf, providers, requestOf } from './model-harness.ts';
+import { say } from '../support/scripted-model/scripted-model.ts';
+import { answerOf, collect, failureOf, kitOf, requestOf } from './model-harness.ts';
+import { chat, kinds } from './model-kinds.ts';
 
 const BYTES = {
   'image/png': pngOf(),
@@ -36,13 +37,7 @@ const seen = (callId: string, ...types: (keyof typeof BYTES)[]): ModelMessage =>
   ...(types.length === 0 ? {} : { images: types.map(image) }),
 });
 
-/** The newest messages of a body, as they were sent. */
-function behindAnswer(request: ScriptedRequest | undefined) {
-  const messages: ScriptedRequest['body'][] = request?.body.messages ?? [];
-  return messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
-}
-
-describe.each(providers)('$provider', (each) => {
+describe.each(kinds)('$provider', (each) => {
   const { provider, create, answerTo, modelAt } = kitOf(each);
   const sentFor = async (messages: readonly ModelMessage[]) => {
     const { server, events } = await answerTo(() => say('ok'), requestOf({ messages, images }));
@@ -56,27 +51,8 @@ describe.each(providers)('$provider', (each) => {
       [asked('a'), seen('a', ...TYPES)].toSpliced(0, 0, { role: 'user', text: 'Go.' }),
     );
     expect(request?.images.map(({ mediaType }) => mediaType)).toEqual(TYPES);
-    const data = (type: keyof typeof BYTES) => BYTES[type].toString('base64');
-    const [result, ...rest] = behindAnswer(request);
-    if (provider === 'anthropic') {
-      const source = (type: keyof typeof BYTES) => ({ type: 'base64', media_type: type, data: data(type) });
-      const content = [
-        { type: 'text', text: 'seen a' },
-        ...TYPES.map((type) => ({ type: 'image', source: source(type) })),
-      ];
-      const end = { cache_control: { type: 'ephemeral' } };
-      expect([result, ...rest]).toEqual([
-        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content, ...end }] },
-      ]);
-    } else {
-      expect(result).toEqual({ role: 'tool', tool_call_id: 'a', content: 'seen a' });
-      const shown = TYPES.map((type) => ({
-        type: 'image_url',
-        image_url: { url: `data:${type};base64,${data(type)}` },
-      }));
-      const whose = { type: 'text', text: 'Returned by the tool call a, not sent by the user:' };
-      expect(rest).toEqual([{ role: 'user', content: [whose, ...shown] }]);
-    }
+    const shown = TYPES.map((type) => ({ mediaType: type, base64: BYTES[type].toString('base64') }));
+    expect(each.newestIn(request?.body)).toEqual(each.imagesOf('a', 'seen a', shown));
   });
 
   test('is sent those of several results in their order, behind all of them and before what is said then', async () => {
@@ -96,8 +72,8 @@ describe.each(providers)('$provider', (each) => {
     expect(request?.lastToolResults.map(({ callId, text }) => [callId, text])).toEqual(
       ['a', 'b', 'c'].map((id) => [id, `seen ${id}`]),
     );
-    if (provider === 'anthropic') return;
-    const messages = behindAnswer(request);
+    if (each !== chat) return;
+    const messages = each.newestIn(request?.body);
     expect(messages.map(({ role }: { role: string }) => role)).toEqual(['tool', 'tool', 'tool', 'user']);
     expect(
       messages[3].content.map((part: { type: string; text?: string }) => part.text ?? part.type),
@@ -113,8 +89,7 @@ describe.each(providers)('$provider', (each) => {
 
   test('is sent what it was sent before where there are none', async () => {
     const plain = [{ role: 'user' as const, text: 'Go.' }, asked('a'), seen('a')];
-    const [{ content }] = behindAnswer(await sentFor(plain));
-    expect(provider === 'anthropic' ? content[0].content : content).toBe('seen a');
+    expect(each.newestIn((await sentFor(plain))?.body)).toEqual(each.imagesOf('a', 'seen a', []));
   });
 
   test('takes one of the greatest size', async () => {
@@ -155,7 +130,9 @@ describe.each(providers)('$provider', (each) => {
       [create(options), create({ ...options, images: false })].map(({ takesImages }) => takesImages),
     ).toEqual([true, false]);
     expect(
-      createModels({ [provider]: { apiKey: 'k' } }, { images: false }).resolve(`${provider}/m`),
+      createModels({ [provider]: { apiKey: 'k', kind: each.kind } }, { images: false }).resolve(
+        `${provider}/m`,
+      ),
     ).toMatchObject({
       takesImages: false,
     });

@@ -4,92 +4,28 @@ import { DEFAULT_ANSWER_BYTES, type ModelOptions } from '../../src/model/connect
 import type { ModelMessage } from '../../src/model/model.ts';
 import { MAX_CALLS, ToolCallDrafts } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
-import {
-  answerOf,
-  collect,
-  eventStream,
-  failureOf,
-  kitOf,
-  providers,
-  requestOf,
-  serve,
-} from './model-harness.ts';
+import { answerOf, collect, eventStream, failureOf, kitOf, requestOf, serve } from './model-harness.ts';
+import { chat, type Fields, kinds } from './model-kinds.ts';
 
 /** What is too large for the store or for the stack costs neither the answer nor the requests after it. */
 const MOST = 2_147_483_647;
+/** What an answer's beginning holds. */
+const HEAD_BYTES = 'id'.length + 'ls'.length;
 
 /** An object of this many levels as JSON: lists in an object, with brackets in a string that count for nothing. */
 function nested(levels: number): string {
   return `{"a\\"[[{":${'['.repeat(levels - 1)}"]}\\\\"${']'.repeat(levels - 1)}}`;
 }
 
-function usageBody(provider: string, count: number): string {
-  const usage =
-    provider === 'openai'
-      ? { prompt_tokens: count, completion_tokens: count }
-      : { input_tokens: count, cache_read_input_tokens: 1, output_tokens: count };
-  const events =
-    provider === 'openai'
-      ? [{ choices: [{ index: 0, delta: { content: 'ok' }, finish_reason: 'stop' }], usage }]
-      : [
-          { type: 'message_start', message: { model: 'm-1', usage } },
-          { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: count } },
-          { type: 'message_stop' },
-        ];
-  return events
-    .map((event) => `${'type' in event ? `event: ${event.type}\n` : ''}data: ${JSON.stringify(event)}\n\n`)
-    .join('');
-}
-
-type Fields = Record<string, unknown>;
-
-function frames(events: readonly Fields[]): string {
-  return events
-    .map((event) => `${'type' in event ? `event: ${event.type}\n` : ''}data: ${JSON.stringify(event)}\n\n`)
-    .join('');
-}
-
-const chunk = (delta: Fields, finish_reason: string | null = null): Fields => ({
-  choices: [{ index: 0, delta, finish_reason }],
-});
-const start = (index: number, content_block: Fields): Fields => ({
-  ...{ type: 'content_block_start', index, content_block },
-});
-const delta = (index: number, piece: Fields): Fields => ({
-  ...{ type: 'content_block_delta', index, delta: piece },
-});
-
-/** The beginning and the end of an answer with text, reasoning and a call, and what the beginning holds. */
-const HEAD_BYTES = 'id'.length + 'ls'.length;
-const CHAT = [
-  [chunk({ tool_calls: [{ index: 0, id: 'id', function: { name: 'ls' } }] })],
-  [chunk({}, 'stop')],
-] as const;
-const MESSAGES = [
-  [
-    start(0, { type: 'text', text: '' }),
-    start(1, { type: 'thinking', thinking: '' }),
-    start(2, { type: 'tool_use', id: 'id', name: 'ls' }),
-  ],
-  [{ type: 'message_stop' }],
-] as const;
-
-/** A whole call with an index of its own. */
-function oneCall(provider: string, at: number): Fields {
-  const [id, name, args] = [`id_${at}`, `tool_${at}`, { a: 1 }];
-  if (provider === 'anthropic') return start(at, { type: 'tool_use', id, name, input: args });
-  return chunk({ tool_calls: [{ index: at, id, function: { name, arguments: JSON.stringify(args) } }] });
-}
-
-describe.each(providers)('$provider', (each) => {
+describe.each(kinds)('$provider', (each) => {
   const { provider, answerTo } = kitOf(each);
 
   test('a count of tokens is kept up to what the store holds, and is that beyond', async () => {
     for (const count of [MOST - 1, MOST, MOST + 1, 1e300]) {
-      const { events } = await answerTo(() => raw(eventStream(usageBody(provider, count))));
+      const body = each.frames(each.pieces.counted(count));
+      const { events } = await answerTo(() => raw(eventStream(body, each.contentType)));
       const { usage } = answerOf(events);
-      expect(usage.output).toBe(Math.min(count, MOST));
-      expect(usage.input).toBe(Math.min(provider === 'openai' ? count : count + 1, MOST));
+      expect([usage.input, usage.output]).toEqual([Math.min(count, MOST), Math.min(count, MOST)]);
     }
   });
 
@@ -101,10 +37,7 @@ describe.each(providers)('$provider', (each) => {
     ];
     const { server, events } = await answerTo(() => say('ok'), requestOf({ messages }));
     answerOf(events);
-    const sent = server.requests[0]?.body.messages;
-    return provider === 'openai'
-      ? JSON.parse(sent[2].tool_calls[0].function.arguments)
-      : sent[1].content[0].input;
+    return each.argumentsIn(server.requests[0]?.body);
   }
 
   test('arguments of 500 levels are sent as they are, deeper ones as text', async () => {
@@ -131,36 +64,26 @@ describe.each(providers)('$provider', (each) => {
   });
 });
 
-describe.each(providers)('an answer of $provider that does not end', (each) => {
+describe.each(kinds)('an answer of $provider that does not end', (each) => {
   const { provider, modelAt } = kitOf(each);
   const MIB = 1024 * 1024;
-  const [head, tail] = provider === 'openai' ? CHAT : MESSAGES;
+  const { head, tail, ...pieces } = each.pieces;
 
-  /** Events of one kind that hold `bytes` of it together. */
-  const filled: Record<string, (text: string) => Fields> =
-    provider === 'openai'
-      ? {
-          text: (content) => chunk({ content }),
-          reasoning: (reasoning) => chunk({ reasoning }),
-          arguments: (text) => chunk({ tool_calls: [{ index: 0, function: { arguments: text } }] }),
-        }
-      : {
-          text: (text) => delta(0, { type: 'text_delta', text }),
-          reasoning: (thinking) => delta(1, { type: 'thinking_delta', thinking }),
-          arguments: (partial_json) => delta(2, { type: 'input_json_delta', partial_json }),
-        };
+  const oneCall = (at: number) => pieces.call(at, `id_${at}`, `tool_${at}`, { a: 1 });
 
   async function eventsOf(body: readonly Fields[], options: Partial<ModelOptions> = {}) {
-    const server = await serve(() => raw(eventStream(frames([...head, ...body, ...tail]))));
+    const server = await serve(() =>
+      raw(eventStream(each.frames([...head, ...body, ...tail]), each.contentType)),
+    );
     return collect(modelAt(server, { answerBytes: MIB, ...options }));
   }
 
-  test.each(['text', 'reasoning', 'arguments'])(
+  test.each(['text', 'reasoning', 'arguments'] as const)(
     'is read up to its limit of %s, and fails one byte later',
     async (kind) => {
       // Two bytes each, beside those of the call.
       const rest = 'é'.repeat((MIB - HEAD_BYTES) / 2 - 10);
-      const make = filled[kind] as (text: string) => Fields;
+      const make = pieces[kind];
       answerOf(await eventsOf([make(rest), make('x'.repeat(20))]));
       const events = await eventsOf([make(rest), make('x'.repeat(21))]);
       expect(failureOf(events)).toEqual({
@@ -175,7 +98,7 @@ describe.each(providers)('an answer of $provider that does not end', (each) => {
   );
 
   test('is 16 MiB long at most where nothing else is said', async () => {
-    const make = filled.text as (text: string) => Fields;
+    const make = pieces.text;
     const most = Array(16).fill(make('x'.repeat(MIB - 1)));
     answerOf(await eventsOf(most, { answerBytes: DEFAULT_ANSWER_BYTES }));
     const events = await eventsOf([...most, make('x'.repeat(MIB))], { answerBytes: DEFAULT_ANSWER_BYTES });
@@ -183,7 +106,7 @@ describe.each(providers)('an answer of $provider that does not end', (each) => {
   });
 
   test.each([
-    ['pieces of nothing', `data: {"type":"ping"}\n\n`.repeat(500)],
+    ['pieces of nothing', each.frames(Array(500).fill(pieces.nothing))],
     ['a line without an end', `data: ${'x'.repeat(10_000)}`],
     ['comments', ': still there\n\n'.repeat(700)],
     ['calls', ''],
@@ -192,11 +115,11 @@ describe.each(providers)('an answer of $provider that does not end', (each) => {
     let calls = 0;
     const server = await serve(() =>
       raw(async (response) => {
-        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.writeHead(200, { 'content-type': each.contentType });
         response.on('close', closed.resolve);
         while (!response.destroyed) {
           calls += 1;
-          const written = response.write(piece || frames([oneCall(provider, calls)]));
+          const written = response.write(piece || each.frames([oneCall(calls)]));
           if (!written) await Promise.race([once(response, 'drain'), closed.promise]);
         }
       }),
@@ -226,7 +149,7 @@ describe.each(providers)('an answer of $provider that does not end', (each) => {
   });
 
   test('holds 128 calls; those beyond are left out, with what belongs to them', async () => {
-    const ask = (count: number) => Array.from({ length: count }, (_, at) => oneCall(provider, at + 10));
+    const ask = (count: number) => Array.from({ length: count }, (_, at) => oneCall(at + 10));
     // One is in the beginning already.
     for (const [asked, taken] of [
       [MAX_CALLS - 2, MAX_CALLS - 1],
@@ -249,10 +172,10 @@ test('an id and a name that are repeated with every piece of a call count once',
     id: 'i'.repeat(50),
     function: { name: 'n'.repeat(50), arguments: ' '.repeat(99) },
   };
-  const calls = Array(1_000).fill(chunk({ tool_calls: [repeated] }));
+  const calls = Array(1_000).fill({ choices: [{ index: 0, delta: { tool_calls: [repeated] } }] });
   const answerBytes = 100_000;
-  const server = await serve(() => raw(eventStream(frames([...calls, chunk({}, 'stop')]))));
-  answerOf(await collect(kitOf(providers[0]).modelAt(server, { answerBytes })));
+  const server = await serve(() => raw(eventStream(chat.frames([...calls, ...chat.pieces.tail]))));
+  answerOf(await collect(kitOf(chat).modelAt(server, { answerBytes })));
 });
 
 test('arguments are parsed once, however often their name is repeated', () => {
@@ -272,7 +195,7 @@ test('arguments are parsed once, however often their name is repeated', () => {
   }
 });
 
-test.each(providers)('a status that no standard knows is that of $provider, no bug', async (each) => {
+test.each(kinds)('a status that no standard knows is that of $provider, no bug', async (each) => {
   const { events } = await kitOf(each).answerTo(() =>
     raw((response) => void response.writeHead(999).end('no')),
   );

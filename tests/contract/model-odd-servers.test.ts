@@ -2,19 +2,11 @@ import { describe, expect, test } from 'vitest';
 import type { Part } from '../../src/core/entry.ts';
 import type { ModelMessage } from '../../src/model/model.ts';
 import { raw, say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
-import {
-  answerOf,
-  closers,
-  collect,
-  eventStream,
-  failureOf,
-  kitOf,
-  providers,
-  requestOf,
-} from './model-harness.ts';
+import { answerOf, closers, collect, eventStream, failureOf, kitOf, requestOf } from './model-harness.ts';
+import { anthropic, chat } from './model-kinds.ts';
 
 /** Chat Completions servers as they really are, and blocks of Messages that the scripted model has no words for. */
-const [openai, anthropic] = [kitOf(providers[0]), kitOf(providers[1])];
+const [atChat, atAnthropic] = [kitOf(chat), kitOf(anthropic)];
 
 type Fields = Record<string, unknown>;
 
@@ -27,7 +19,7 @@ function frames(chunks: readonly unknown[]): string {
 }
 
 async function eventsOf(chunks: readonly unknown[]) {
-  const { events } = await openai.answerTo(() => raw(eventStream(frames(chunks))));
+  const { events } = await atChat.answerTo(() => raw(eventStream(frames(chunks))));
   return events;
 }
 
@@ -199,7 +191,7 @@ describe('usage and endings', () => {
         }),
     });
     closers.push(() => server.close());
-    expect(answerOf(await collect(openai.modelAt(server))).parts).toEqual([{ type: 'text', text: 'ok' }]);
+    expect(answerOf(await collect(atChat.modelAt(server))).parts).toEqual([{ type: 'text', text: 'ok' }]);
   });
 
   test.each(['error', 'abort', 'insufficient_system_resource'])(
@@ -259,9 +251,9 @@ describe('reasoning', () => {
       { role: 'assistant', parts: [...parts, { type: 'text', text: 'ok' }] },
       { role: 'user', text: 'Go on' },
     ];
-    const atOpenai = await openai.answerTo(() => say('ok'), requestOf({ messages }));
-    const atAnthropic = await anthropic.answerTo(() => say('ok'), requestOf({ messages }));
-    return [atOpenai.server.requests[0]?.body.messages[2], atAnthropic.server.requests[0]?.body.messages[1]];
+    const asChat = await atChat.answerTo(() => say('ok'), requestOf({ messages }));
+    const asMessages = await atAnthropic.answerTo(() => say('ok'), requestOf({ messages }));
+    return [asChat.server.requests[0]?.body.messages[2], asMessages.server.requests[0]?.body.messages[1]];
   }
 
   test('what one provider signed is not sent to the other', async () => {
@@ -300,7 +292,7 @@ describe('reasoning', () => {
       { type: 'message_stop' },
     ];
     const body = events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join('');
-    const { events: seen } = await anthropic.answerTo(() => raw(eventStream(body)));
+    const { events: seen } = await atAnthropic.answerTo(() => raw(eventStream(body)));
     const answer = answerOf(seen);
     expect(answer.usage).toEqual({ input: 3, output: 9, cached: 0, reasoning: 0 });
     expect(answer.parts.filter((part) => part.type === 'text')).toEqual([{ type: 'text', text: 'ok' }]);

@@ -54,7 +54,7 @@ class ChatStream implements Writer {
   }
 
   fail(status: number, message: string): void {
-    this.#stream.send(errorBody('openai', status, message));
+    this.#stream.send(errorBody('chat', status, message));
   }
 
   #delta(delta: Record<string, unknown>): void {

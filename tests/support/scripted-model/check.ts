@@ -1,22 +1,17 @@
-import { imageRefusal, imagesIn } from './images.ts';
-import { type Body, blocksOf, type Protocol } from './request.ts';
+import { type Body, blocksOf } from './request.ts';
 
-/** Why the real API would refuse a body, in its words, or undefined. Only rules that real servers enforce. */
-export function refusalOf(protocol: Protocol, body: Body): string | undefined {
-  if (typeof body !== 'object' || body === null) return 'the body is not a JSON object';
-  if (typeof body.model !== 'string' || body.model === '') return 'model: Field required';
-  if (!Array.isArray(body.messages) || body.messages.length === 0)
-    return 'messages: at least one message is required';
-  const refusal = protocol === 'openai' ? chatRefusal(body) : anthropicRefusal(body);
-  if (refusal !== undefined) return refusal;
-  return imagesIn(protocol, body)
-    .map(imageRefusal)
-    .find((text) => text !== undefined);
+/** Why the real APIs would refuse a body, in their words, or undefined. Only rules that real servers enforce. */
+
+function listRefusal(body: Body): string | undefined {
+  const isList = Array.isArray(body.messages) && body.messages.length > 0;
+  return isList ? undefined : 'messages: at least one message is required';
 }
 
-const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
+export const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 
-function chatRefusal(body: Body): string | undefined {
+export function chatRefusal(body: Body): string | undefined {
+  const none = listRefusal(body);
+  if (none !== undefined) return none;
   const open = new Set<string>();
   for (const message of body.messages) {
     if (message.role !== 'user' && blocksOf(message.content).some((block) => block.type !== 'text')) {
@@ -42,7 +37,9 @@ function unanswered(open: Set<string>): string {
   return `an assistant message with 'tool_calls' must be followed by tool messages; missing: ${[...open].join(', ')}`;
 }
 
-function anthropicRefusal(body: Body): string | undefined {
+export function messagesRefusal(body: Body): string | undefined {
+  const none = listRefusal(body);
+  if (none !== undefined) return none;
   if (!Number.isInteger(body.max_tokens) || body.max_tokens < 1) return 'max_tokens: Field required';
   if (body.messages[0].role !== 'user') return 'messages: first message must use the "user" role';
   let open = new Set<string>();

@@ -1,4 +1,4 @@
-import { type Body, blocksOf, type Protocol } from './request.ts';
+import { type Body, blocksOf } from './request.ts';
 
 export interface ScriptedImage {
   readonly mediaType: string;
@@ -7,19 +7,23 @@ export interface ScriptedImage {
   readonly role: 'user' | 'tool';
 }
 
-/** The images of a request, in their order, wherever either protocol lets them stand. */
-export function imagesIn(protocol: Protocol, body: Body): ScriptedImage[] {
-  return body.messages.flatMap((message: Body) =>
-    protocol === 'openai' ? chatImages(message) : blocksOf(message.content).flatMap(blockImages),
+/** The images of a request, in their order, wherever its protocol lets them stand. */
+export function messagesImages(body: Body): ScriptedImage[] {
+  return body.messages.flatMap((message: Body) => blocksOf(message.content).flatMap(blockImages));
+}
+
+export function chatImages(body: Body): ScriptedImage[] {
+  return body.messages.flatMap(({ role, content }: Body) =>
+    blocksOf(content).flatMap((block) =>
+      block.type === 'image_url' ? [imageOf(block.image_url.url, role)] : [],
+    ),
   );
 }
 
-function chatImages({ role, content }: Body): ScriptedImage[] {
-  return blocksOf(content).flatMap((block) => {
-    if (block.type !== 'image_url') return [];
-    const [, mediaType = '', base64 = ''] = /^data:([^;]*);base64,(.*)$/s.exec(block.image_url.url) ?? [];
-    return [{ mediaType, base64, role }];
-  });
+/** Of a `data:` URL. */
+export function imageOf(url: string, role: ScriptedImage['role']): ScriptedImage {
+  const [, mediaType = '', base64 = ''] = /^data:([^;]*);base64,(.*)$/s.exec(url) ?? [];
+  return { mediaType, base64, role };
 }
 
 function blockImages(block: Body): ScriptedImage[] {

@@ -78,7 +78,7 @@ class MessageStream implements Writer {
   }
 
   fail(status: number, message: string): void {
-    this.#stream.send(errorBody('anthropic', status, message), 'error');
+    this.#stream.send(errorBody('messages', status, message), 'error');
   }
 
   #enter(kind: 'text' | 'thinking', block: Record<string, unknown>): void {

@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { setImmediate as flushed, setTimeout as sleep } from 'node:timers/promises';
-import { chatWriter } from './chat-completions.ts';
-import { messagesWriter } from './messages.ts';
 import type { ScriptedRequest } from './request.ts';
 import type { Action, ErrorOptions, ScriptedUsage, StopWord } from './step.ts';
+import { WIRES } from './wires.ts';
 import { errorBody, sendJson, type Writer } from './writer.ts';
 
 export interface Stage {
@@ -22,7 +21,7 @@ type CallAction = Extract<Action, { type: 'call' }>;
 /** Plays a step to its end and says how it ended. */
 export async function play(actions: readonly Action[], stage: Stage): Promise<Outcome> {
   const exchange = { ...stage, usage: usageOf(actions, stage.request) };
-  const writer = stage.request.protocol === 'openai' ? chatWriter(exchange) : messagesWriter(exchange);
+  const writer = WIRES[stage.request.protocol].writer(exchange);
   let calls = 0;
   for (let at = 0; at < actions.length && !stage.gone.aborted; at += 1) {
     const group = callsFrom(actions, at);
@@ -132,7 +131,7 @@ async function playCalls(
   group: CallAction[],
   to: { writer: Writer; stage: Stage; first: number },
 ): Promise<void> {
-  const prefix = to.stage.request.protocol === 'openai' ? 'call_' : 'toolu_';
+  const prefix = WIRES[to.stage.request.protocol].callPrefix;
   group.forEach((action, n) => {
     to.writer.callStart(to.first + n, action.id ?? prefix + randomBytes(12).toString('hex'), action.name);
   });
@@ -162,7 +161,7 @@ function usageOf(actions: readonly Action[], request: ScriptedRequest): Scripted
   const told = actions.map((action) => (action.type === 'usage' ? action.usage : {}));
   return Object.assign(
     {
-      input: tokensOf(JSON.stringify(request.body.messages)),
+      input: tokensOf(JSON.stringify(WIRES[request.protocol].conversation(request.body))),
       output: tokensOf([...said, ...called].join('')),
       cached: 0,
       reasoning: tokensOf(thought.join('')),

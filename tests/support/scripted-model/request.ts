@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { imagesIn, type ScriptedImage } from './images.ts';
+import type { ScriptedImage } from './images.ts';
 
-export type Protocol = 'openai' | 'anthropic';
+/** What `wires.ts` says more of. */
+export type Protocol = 'chat' | 'messages';
 
-/** A request for an answer, in the same words for both protocols. */
+/** A request for an answer, in the same words for all protocols. */
 export interface ScriptedRequest {
   readonly protocol: Protocol;
   readonly model: string;
@@ -50,24 +51,35 @@ export type ScriptedMessage =
   | ({ readonly role: 'tool' } & ScriptedResult);
 
 /** What a body may hold: it is checked field by field, because it comes from the code under test. */
-// biome-ignore lint/suspicious/noExplicitAny: a parsed body of either protocol
+// biome-ignore lint/suspicious/noExplicitAny: a parsed body of any protocol
 export type Body = any;
 
-/** The parts of a request that its body says. */
-export function readBody(protocol: Protocol, body: Body) {
-  const messages: ScriptedMessage[] = protocol === 'openai' ? chatMessages(body) : anthropicMessages(body);
+/** What a body of any protocol says. */
+export interface WireBody {
+  readonly model: string;
+  readonly system: string;
+  readonly messages: readonly ScriptedMessage[];
+  readonly tools: readonly string[];
+}
+
+/** What follows from the messages of a body. */
+export function placeIn(messages: readonly ScriptedMessage[]) {
   const lastAnswer = messages.findLastIndex((message) => message.role === 'assistant');
   return {
-    protocol,
-    model: String(body.model),
-    system: protocol === 'openai' ? chatSystem(body) : textOf(body.system),
-    messages,
-    tools: (body.tools ?? []).map((tool: Body) => String(tool.function?.name ?? tool.name)),
     answers: messages.filter((message) => message.role === 'assistant').length,
-    images: imagesIn(protocol, body),
     lastToolResults: messages.slice(lastAnswer + 1).filter((message) => message.role === 'tool'),
-    body,
   };
+}
+
+export function readChat(body: Body): WireBody {
+  const tools = (body.tools ?? []).map((tool: Body) => String(tool.function?.name));
+  return { model: String(body.model), system: chatSystem(body), messages: chatMessages(body), tools };
+}
+
+export function readMessages(body: Body): WireBody {
+  const tools = (body.tools ?? []).map((tool: Body) => String(tool.name));
+  const system = textOf(body.system);
+  return { model: String(body.model), system, messages: anthropicMessages(body), tools };
 }
 
 function chatSystem(body: Body): string {
@@ -117,7 +129,7 @@ export function blocksOf(content: Body): Body[] {
   return typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []);
 }
 
-function textOf(content: Body): string {
+export function textOf(content: Body): string {
   return blocksOf(content)
     .map((block) => (block.type === 'text' ? block.text : ''))
     .join('');

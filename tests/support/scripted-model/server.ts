@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { refusalOf } from './check.ts';
+import { imageRefusal } from './images.ts';
 import { play } from './play.ts';
-import { type Body, type Protocol, readBody, type ScriptedRequest } from './request.ts';
+import { type Body, type Protocol, placeIn, type ScriptedRequest } from './request.ts';
 import type { Script } from './step.ts';
+import { protocolAt, WIRES } from './wires.ts';
 import { errorBody, sendJson } from './writer.ts';
 
 export interface ScriptedModelOptions {
@@ -38,7 +39,7 @@ export interface ScriptedModel {
   close(): Promise<void>;
 }
 
-/** A server that speaks Chat Completions and Messages, and answers what its script says. */
+/** A server that speaks every protocol of `wires.ts`, and answers what its script says. */
 export async function startScriptedModel(options: ScriptedModelOptions): Promise<ScriptedModel> {
   const state = new State(options);
   const server = createServer((request, response) => void state.answer(request, response));
@@ -78,12 +79,12 @@ class State {
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = (request.url ?? '').split('?')[0];
-    const protocol = path === '/v1/messages' ? 'anthropic' : 'openai';
+    const [path = ''] = (request.url ?? '').split('?');
+    const { protocol, isAsked } = protocolAt(path);
     if (!this.#isAllowed(request))
       return refuse(response, protocol, { status: 401, message: 'invalid x-api-key' });
     if (request.method === 'GET' && path === '/v1/models') return this.#listModels(response);
-    if (request.method !== 'POST' || (path !== '/v1/messages' && path !== '/v1/chat/completions')) {
+    if (request.method !== 'POST' || !isAsked) {
       return refuse(response, protocol, { status: 404, message: `no such route: ${request.method} ${path}` });
     }
     const body: Body = await json(request).catch(() => undefined);
@@ -156,8 +157,9 @@ class State {
     const asked = `${sessionId} ${turn}`;
     const attempt = (this.#attempts.get(asked) ?? 0) + 1;
     this.#attempts.set(asked, attempt);
+    const said = WIRES[protocol].read(body);
     const record: ScriptedRequest = {
-      ...readBody(protocol, body),
+      ...{ protocol, ...said, ...placeIn(said.messages), images: WIRES[protocol].images(body), body },
       sessionId,
       taskId: text(headers['x-capybara-task']),
       turn,
@@ -191,6 +193,13 @@ class State {
   #changed(): void {
     for (const look of [...this.#watchers]) look();
   }
+}
+
+function refusalOf(protocol: Protocol, body: Body): string | undefined {
+  if (typeof body !== 'object' || body === null) return 'the body is not a JSON object';
+  if (typeof body.model !== 'string' || body.model === '') return 'model: Field required';
+  const images = () => WIRES[protocol].images(body).map(imageRefusal);
+  return WIRES[protocol].refusal(body) ?? images().find((words) => words !== undefined);
 }
 
 function text(header: string | string[] | undefined): string | undefined {

@@ -1,0 +1,211 @@
+/**
+ * The kinds of provider that the contract suite judges. A new one is an object here, with its wire in
+ * `tests/support/scripted-model/wires.ts`, and every `model*.test.ts` runs for it.
+ */
+import type { ProviderKind } from '../../src/core/provider.ts';
+import { createAnthropicModel } from '../../src/model/anthropic.ts';
+import type { ModelOptions } from '../../src/model/connection.ts';
+import type { Model } from '../../src/model/model.ts';
+import { createOpenAiModel } from '../../src/model/openai.ts';
+
+export type Fields = Record<string, unknown>;
+// biome-ignore lint/suspicious/noExplicitAny: a parsed body, which comes from the code under test
+type Body = any;
+
+export interface ShownImage {
+  readonly mediaType: string;
+  readonly base64: string;
+}
+
+export interface Kind {
+  /** The provider's name in the settings. */
+  readonly provider: string;
+  readonly kind: ProviderKind;
+  readonly create: (options: ModelOptions) => Model;
+  /** Where an answer is asked for, at the scripted model. */
+  readonly path: string;
+  readonly baseUrl: (url: string) => string;
+  /** What a base URL may end in. */
+  readonly ends: readonly string[];
+  /** A plain request for an answer that streams. */
+  readonly plainBody: Fields;
+  /** What a request says of these; undefined where it does not. */
+  readonly limitsIn: (body: Body) => { readonly temperature?: unknown; readonly maxTokens?: unknown };
+  /** Fields of a body that are left out where nothing is said of them. */
+  readonly optional: readonly string[];
+  /** The limit that is sent where none is configured. */
+  readonly defaultMaxTokens: number | undefined;
+  /** How the id of a call looks when it is sent back. */
+  readonly sentId: (id: string) => string;
+  /** What went back of the reasoning `Hm.` with the signature `proof`, and what should have. */
+  readonly reasoningIn: (body: Body) => unknown;
+  readonly reasoning: unknown;
+  /** The arguments of the conversation's only call. */
+  readonly argumentsIn: (body: Body) => unknown;
+  /** The conversation's items behind the last answer, and what they should be for one result with images. */
+  readonly newestIn: (body: Body) => Body[];
+  readonly imagesOf: (callId: string, text: string, images: readonly ShownImage[]) => unknown[];
+  /** The provider's words for a conversation that is too long. */
+  readonly overflow: string;
+  /** Pieces of an answer as bytes of the wire. */
+  readonly frames: (events: readonly Fields[]) => string;
+  readonly contentType: string;
+  /** What ends one. */
+  readonly frameEnd: string;
+  /** An error in the middle of an answer, `json` being `{"error": …}`. */
+  readonly errorFrame: (json: string) => string;
+  /** In the bytes of an answer that is `say`: where the piece begins without which it is not whole. */
+  readonly endMark: string;
+  /** Bytes that begin a piece, and are no JSON. */
+  readonly broken: string;
+  /** Pieces that hold just this. `head` begins an answer and a call with the id `id` and the name `ls`. */
+  readonly pieces: {
+    readonly head: readonly Fields[];
+    readonly tail: readonly Fields[];
+    readonly text: (text: string) => Fields;
+    readonly reasoning: (text: string) => Fields;
+    readonly arguments: (text: string) => Fields;
+    readonly nothing: Fields;
+    /** A whole call with an index of its own. */
+    readonly call: (at: number, id: string, name: string, args: Fields) => Fields;
+    /** A whole answer that reports this many tokens of input, none from a cache, and of output. */
+    readonly counted: (count: number) => readonly Fields[];
+  };
+}
+
+/** `data` lines, with the event's name where it has one. */
+export function sseFrames(events: readonly Fields[]): string {
+  return events
+    .map((event) => `${'type' in event ? `event: ${event.type}\n` : ''}data: ${JSON.stringify(event)}\n\n`)
+    .join('');
+}
+
+const SSE = {
+  frames: sseFrames,
+  contentType: 'text/event-stream',
+  frameEnd: '\n\n',
+  errorFrame: (json: string) => `event: error\ndata: ${json}\n\n`,
+};
+
+const PLAIN_MESSAGES = { model: 'm-1', stream: true, messages: [{ role: 'user', content: 'x' }] };
+
+const behindAnswer = (items: Body[], isAnswer: (item: Body) => boolean) =>
+  items.slice(items.findLastIndex(isAnswer) + 1);
+const isAssistant = ({ role }: Body) => role === 'assistant';
+
+const chunk = (delta: Fields, finish_reason: string | null = null): Fields => ({
+  choices: [{ index: 0, delta, finish_reason }],
+});
+
+export const chat: Kind = {
+  provider: 'env',
+  create: createOpenAiModel,
+  kind: 'chat',
+  path: '/v1/chat/completions',
+  baseUrl: (url) => `${url}/v1`,
+  ends: ['', '/', '/v1', '/v1/', '/v1/chat/completions'],
+  plainBody: PLAIN_MESSAGES,
+  limitsIn: ({ temperature, max_tokens }) => ({ temperature, maxTokens: max_tokens }),
+  optional: ['temperature', 'tools', 'max_tokens', 'max_completion_tokens'],
+  defaultMaxTokens: undefined,
+  sentId: (id) => id,
+  reasoningIn: ({ messages }) => messages.find(isAssistant).reasoning_content,
+  reasoning: 'Hm.',
+  argumentsIn: ({ messages }) =>
+    JSON.parse(messages.find((each: Body) => each.tool_calls !== undefined).tool_calls[0].function.arguments),
+  newestIn: ({ messages }) => behindAnswer(messages, isAssistant),
+  imagesOf: (callId, text, images) => [
+    { role: 'tool', tool_call_id: callId, content: text },
+    ...(images.length === 0
+      ? []
+      : [
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: `Returned by the tool call ${callId}, not sent by the user:` },
+              ...images.map(({ mediaType, base64 }) => ({
+                ...{ type: 'image_url', image_url: { url: `data:${mediaType};base64,${base64}` } },
+              })),
+            ],
+          },
+        ]),
+  ],
+  overflow: "This model's maximum context length is 128000 tokens.",
+  ...SSE,
+  endMark: '"finish_reason":"stop"',
+  broken: 'data: {"id": \n\n',
+  pieces: {
+    head: [chunk({ tool_calls: [{ index: 0, id: 'id', function: { name: 'ls' } }] })],
+    tail: [chunk({}, 'stop')],
+    text: (content) => chunk({ content }),
+    reasoning: (reasoning) => chunk({ reasoning }),
+    arguments: (text) => chunk({ tool_calls: [{ index: 0, function: { arguments: text } }] }),
+    nothing: chunk({}),
+    call: (index, id, name, args) =>
+      chunk({ tool_calls: [{ index, id, function: { name, arguments: JSON.stringify(args) } }] }),
+    counted: (count) => [
+      { ...chunk({ content: 'ok' }, 'stop'), usage: { prompt_tokens: count, completion_tokens: count } },
+    ],
+  },
+};
+
+const begin = (index: number, content_block: Fields): Fields => ({
+  ...{ type: 'content_block_start', index, content_block },
+});
+const add = (index: number, delta: Fields): Fields => ({ type: 'content_block_delta', index, delta });
+
+export const anthropic: Kind = {
+  provider: 'anthropic',
+  create: createAnthropicModel,
+  kind: 'anthropic',
+  path: '/v1/messages',
+  baseUrl: (url) => url,
+  ends: ['', '/', '/v1', '/v1/', '/v1/messages'],
+  plainBody: { ...PLAIN_MESSAGES, max_tokens: 10 },
+  limitsIn: ({ temperature, max_tokens }) => ({ temperature, maxTokens: max_tokens }),
+  optional: ['temperature', 'tools', 'system'],
+  defaultMaxTokens: 4096,
+  sentId: (id) => id.replace(/[^\w-]/g, '_'),
+  reasoningIn: ({ messages }) => messages.find(isAssistant).content[0],
+  reasoning: { type: 'thinking', thinking: 'Hm.', signature: 'proof' },
+  argumentsIn: ({ messages }) => messages[1].content[0].input,
+  newestIn: ({ messages }) => behindAnswer(messages, isAssistant),
+  imagesOf: (callId, text, images) => {
+    const shown = images.map(({ mediaType, base64 }) => ({
+      ...{ type: 'image', source: { type: 'base64', media_type: mediaType, data: base64 } },
+    }));
+    const content = images.length === 0 ? text : [{ type: 'text', text }, ...shown];
+    const cache_control = { type: 'ephemeral' };
+    return [
+      { role: 'user', content: [{ type: 'tool_result', tool_use_id: callId, content, cache_control }] },
+    ];
+  },
+  overflow: 'prompt is too long: 210000 tokens > 200000 maximum',
+  ...SSE,
+  endMark: 'message_stop',
+  broken: 'event: message_start\ndata: {"id": \n\n',
+  pieces: {
+    head: [
+      begin(0, { type: 'text', text: '' }),
+      begin(1, { type: 'thinking', thinking: '' }),
+      begin(2, { type: 'tool_use', id: 'id', name: 'ls' }),
+    ],
+    tail: [{ type: 'message_stop' }],
+    text: (text) => add(0, { type: 'text_delta', text }),
+    reasoning: (thinking) => add(1, { type: 'thinking_delta', thinking }),
+    arguments: (partial_json) => add(2, { type: 'input_json_delta', partial_json }),
+    nothing: { type: 'ping' },
+    call: (index, id, name, input) => begin(index, { type: 'tool_use', id, name, input }),
+    counted: (count) => {
+      const usage = { input_tokens: count, cache_read_input_tokens: 0, output_tokens: count };
+      return [
+        { type: 'message_start', message: { model: 'm-1', usage } },
+        begin(0, { type: 'text', text: 'ok' }),
+        { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: count } },
+        { type: 'message_stop' },
+      ];
+    },
+  },
+};
+
+export const kinds: readonly Kind[] = [chat, anthropic];
