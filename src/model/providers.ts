@@ -2,11 +2,11 @@ import type { ProviderConfig, ProvidersConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { ProviderKind } from '../core/provider.ts';
 import { createAnthropicModel } from './anthropic.ts';
+import { createChatModel } from './chat.ts';
 import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
 import { knownModel } from './known-models.ts';
 import type { Model } from './model.ts';
-import { createOpenAiModel } from './openai.ts';
 
 interface Kind {
   readonly create: (options: ModelOptions) => Model;
@@ -17,9 +17,9 @@ interface Kind {
 /** Kinds that are not here yet are refused by name. */
 const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   anthropic: { create: createAnthropicModel, defaultModel: 'claude-opus-5-5' },
-  openai: { create: createOpenAiModel, defaultModel: 'gpt-5.5' },
-  chat: { create: createOpenAiModel },
-  ollama: { create: createOpenAiModel },
+  openai: { create: createChatModel, defaultModel: 'gpt-5.5' },
+  chat: { create: createChatModel },
+  ollama: { create: createChatModel },
 };
 
 export interface ProviderInfo {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AnthropicAnswer } from '../../src/model/anthropic-answer.ts';
+import { ChatAnswer } from '../../src/model/chat-answer.ts';
 import { DEFAULT_ANSWER_BYTES } from '../../src/model/connection.ts';
 import { GrowingJson } from '../../src/model/growing-json.ts';
 import type { ModelAnswer, ModelEvent, ModelMessage } from '../../src/model/model.ts';
-import { OpenAiAnswer } from '../../src/model/openai-answer.ts';
 import { type Collector, streamAnswer } from '../../src/model/stream.ts';
 import { MAX_ID_LENGTH } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
@@ -265,7 +265,7 @@ describe.each([
       events: chunks,
       ends: [{ choices: [{ delta: {}, finish_reason: 'stop' }] }],
     },
-    create: () => new OpenAiAnswer('m-1'),
+    create: () => new ChatAnswer('m-1'),
   },
 ])('of whatever comes as $name', ({ events: pieces, ends, create }) => {
   const list = fc.array(pieces, { maxLength: 12 });

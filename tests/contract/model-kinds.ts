@@ -4,9 +4,9 @@
  */
 import type { ProviderKind } from '../../src/core/provider.ts';
 import { createAnthropicModel } from '../../src/model/anthropic.ts';
+import { createChatModel } from '../../src/model/chat.ts';
 import type { ModelOptions } from '../../src/model/connection.ts';
 import type { Model } from '../../src/model/model.ts';
-import { createOpenAiModel } from '../../src/model/openai.ts';
 
 export type Fields = Record<string, unknown>;
 // biome-ignore lint/suspicious/noExplicitAny: a parsed body, which comes from the code under test
@@ -99,7 +99,7 @@ const chunk = (delta: Fields, finish_reason: string | null = null): Fields => ({
 
 export const chat: Kind = {
   provider: 'env',
-  create: createOpenAiModel,
+  create: createChatModel,
   kind: 'chat',
   path: '/v1/chat/completions',
   baseUrl: (url) => `${url}/v1`,

@@ -40,7 +40,7 @@ interface WireUsage {
 }
 
 /** Puts the chunks of a streamed chat completion together. */
-export class OpenAiAnswer implements Collector<Chunk> {
+export class ChatAnswer implements Collector<Chunk> {
   readonly #calls = new ToolCallDrafts();
   /** Bytes of text and reasoning. */
   #words = 0;

@@ -1,5 +1,6 @@
 import type OpenAI from 'openai';
 import type { FilePart, Part } from '../core/entry.ts';
+import { ChatAnswer, type Chunk } from './chat-answer.ts';
 import {
   DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
@@ -11,7 +12,6 @@ import {
 import { exchanging, guardedFetch } from './guarded-fetch.ts';
 import { argumentsOf, REASONING_CONTENT, type Round, type ToolResult, wireName } from './history.ts';
 import type { Model, ModelRequest } from './model.ts';
-import { type Chunk, OpenAiAnswer } from './openai-answer.ts';
 import { streamAnswer } from './stream.ts';
 import { imageMark, JSON_BODY, Transcript } from './transcript.ts';
 
@@ -22,7 +22,7 @@ type Content = OpenAI.Chat.Completions.ChatCompletionContentPart;
 const OPENAI_URL = 'https://api.openai.com/v1';
 
 /** A model behind the Chat Completions API, at OpenAI or at any endpoint that speaks it. */
-export function createOpenAiModel(options: ModelOptions): Model {
+export function createChatModel(options: ModelOptions): Model {
   const baseUrl = chatBaseUrl(options.baseUrl);
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const origin = originOf(options, baseUrl);
@@ -38,7 +38,7 @@ export function createOpenAiModel(options: ModelOptions): Model {
           origin,
           timeouts,
           answerBytes: options.answerBytes ?? DEFAULT_ANSWER_BYTES,
-          collector: new OpenAiAnswer(options.model),
+          collector: new ChatAnswer(options.model),
           open: async (abort, onBytes) => {
             client ??= createClient(baseUrl);
             const sdk = await client;
