@@ -7,7 +7,7 @@ import {
   hostOf,
   type ModelOptions,
   originOf,
-  traceHeaders,
+  sentHeaders,
 } from './connection.ts';
 import { exchanging, guardedFetch } from './guarded-fetch.ts';
 import {
@@ -56,12 +56,7 @@ export function createAnthropicModel(options: ModelOptions): Model {
           open: async (abort, onBytes) => {
             client ??= createClient(baseUrl);
             const sdk = await client;
-            const headers = {
-              ...JSON_BODY,
-              ...options.headers,
-              ...traceHeaders(request.trace),
-              ...keyHeaders(origin.apiKey, isAnthropic),
-            };
+            const headers = sentHeaders(options, request.trace, keyHeaders(origin.apiKey, isAnthropic));
             const body = bodyOf(request, options.model, { isAnthropic, transcript });
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;
@@ -69,9 +64,9 @@ export function createAnthropicModel(options: ModelOptions): Model {
             return sdk.post<AsyncIterable<StreamEvent>>('/v1/messages', {
               stream: true,
               signal: abort,
-              headers,
+              headers: JSON_BODY,
               timeout,
-              fetchOptions: exchanging({ body, onBytes }),
+              fetchOptions: exchanging({ body, headers, onBytes }),
             });
           },
         },
@@ -98,8 +93,8 @@ async function createClient(baseURL: string): Promise<Anthropic> {
 }
 
 /** Compatible endpoints know the key by its older header; Anthropic's own takes the newer one. */
-function keyHeaders(apiKey: string | undefined, isAnthropic: boolean) {
-  if (apiKey === undefined) return { authorization: null };
+function keyHeaders(apiKey: string | undefined, isAnthropic: boolean): Record<string, string> {
+  if (apiKey === undefined) return {};
   return { authorization: `Bearer ${apiKey}`, ...(isAnthropic ? {} : { 'x-api-key': apiKey }) };
 }
 

@@ -7,7 +7,7 @@ import {
   hostOf,
   type ModelOptions,
   originOf,
-  traceHeaders,
+  sentHeaders,
 } from './connection.ts';
 import { exchanging, guardedFetch } from './guarded-fetch.ts';
 import { argumentsOf, REASONING_CONTENT, type Round, type ToolResult, wireName } from './history.ts';
@@ -42,20 +42,14 @@ export function createChatModel(options: ModelOptions): Model {
           open: async (abort, onBytes) => {
             client ??= createClient(baseUrl);
             const sdk = await client;
-            const authorization = origin.apiKey === undefined ? null : `Bearer ${origin.apiKey}`;
-            const headers = {
-              ...JSON_BODY,
-              ...options.headers,
-              ...traceHeaders(request.trace),
-              authorization,
-            };
+            const headers = sentHeaders(options, request.trace, keyHeaders(origin.apiKey));
             const body = bodyOf(request, options.model, { host: hostOf(baseUrl), transcript });
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;
-            const fetchOptions = exchanging({ body, onBytes });
+            const fetchOptions = exchanging({ body, headers, onBytes });
             // Not `chat.completions.create`: that would write the whole conversation anew.
             return sdk.post<AsyncIterable<Chunk>>('/chat/completions', {
-              ...{ signal: abort, headers, timeout, fetchOptions },
+              ...{ signal: abort, headers: JSON_BODY, timeout, fetchOptions },
               stream: true,
             });
           },
@@ -82,6 +76,10 @@ async function createClient(baseURL: string): Promise<OpenAI> {
     logLevel: 'off',
     fetch: guardedFetch,
   });
+}
+
+function keyHeaders(apiKey: string | undefined): Record<string, string> {
+  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
 }
 
 /** An endpoint may be given as its host, its base, or the whole address of the method. */

@@ -2,6 +2,7 @@
  * What providers share below the SDK: where a request goes, what names it, and how long to wait.
  */
 import type { ModelSettings } from '../core/provider.ts';
+import { BadEndpoint } from './report.ts';
 
 /** What a model is made from. */
 export interface ModelOptions {
@@ -17,7 +18,7 @@ export interface ModelOptions {
   readonly answerBytes?: number;
   /** Whether the model takes images; where undefined, it does. */
   readonly images?: boolean;
-  /** Sent with every request, beside our own. */
+  /** Sent with every request, beside our own, and never shown: some are keys. */
   readonly headers?: Readonly<Record<string, string>>;
   /** What is known of the model. */
   readonly settings?: ModelSettings;
@@ -42,8 +43,9 @@ export interface Origin {
   readonly model: string;
   /** Without user, password and query. */
   readonly endpoint: string;
-  /** Kept so that a provider's error text can be cleaned of it. */
   readonly apiKey?: string;
+  /** The key, what is in the configured headers and the address's query: a provider's error text is cleaned of them. */
+  readonly secrets?: readonly string[];
 }
 
 export function originOf(options: ModelOptions, baseUrl: string): Origin {
@@ -53,11 +55,41 @@ export function originOf(options: ModelOptions, baseUrl: string): Origin {
     model: options.model,
     endpoint: shownUrl(baseUrl),
     ...(apiKey ? { apiKey } : {}),
+    secrets: secretsOf(options, baseUrl),
   };
 }
 
+/** The longest first: one may be a part of another. */
+function secretsOf({ apiKey, headers = {} }: ModelOptions, baseUrl: string): string[] {
+  const url = URL.parse(baseUrl);
+  // Of `Bearer KEY` the key alone is a secret as well.
+  const words = Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)]);
+  const inUrl = url === null ? [] : [url.username, url.password, ...url.searchParams.values()];
+  const found = [apiKey ?? '', ...words, ...inUrl].map((text) => text.trim());
+  return [...new Set(found)].filter((text) => text !== '').sort((a, b) => b.length - a.length);
+}
+
+/** Those of the connection itself are nobody's to set. */
+const FRAMING = /^(connection|content-length|expect|host|keep-alive|te|trailer|transfer-encoding|upgrade)$/;
+
+/**
+ * The headers of one request beside those of its SDK. What is configured comes before what the key makes: a gateway may want
+ * another form of it.
+ */
+export function sentHeaders(
+  { headers = {} }: ModelOptions,
+  trace: Parameters<typeof traceHeaders>[0],
+  keyHeaders: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const configured = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);
+  const framing = configured.find(([name]) => FRAMING.test(name));
+  if (framing !== undefined)
+    throw new BadEndpoint(`is given the header ${framing[0]}`, 'leave it out of the headers');
+  return { ...keyHeaders, ...Object.fromEntries(configured), ...traceHeaders(trace) };
+}
+
 /** Headers by which a gateway, or a test's scripted model, tells sessions and turns apart. */
-export function traceHeaders(trace: { sessionId: string; taskId: string; turn: number }) {
+function traceHeaders(trace: { sessionId: string; taskId: string; turn: number }) {
   return {
     'x-capybara-session': trace.sessionId,
     'x-capybara-task': trace.taskId,

@@ -257,13 +257,13 @@ function sentence(head: string, report: Report, origin: Origin): string {
 
 /** Characters of a provider's text that a failure repeats. */
 export const MAX_QUOTED = 300;
-/** Keys shorter than this are placeholders like `x`, and removing them would only garble the text. */
+/** Keys and headers shorter than this are placeholders like `x`, and removing them would only garble the text. */
 const MIN_SECRET = 4;
 
 /** One line, no secrets, no end, not too long. */
 function tidy(text: string, origin: Origin): string {
-  const key = origin.apiKey ?? '';
-  const known = key.length < MIN_SECRET ? text : text.replaceAll(key, '[key]');
+  const secrets = (origin.secrets ?? []).filter((secret) => secret.length >= MIN_SECRET);
+  const known = secrets.reduce((said, secret) => said.replaceAll(secret, '[key]'), text);
   const clean = known
     .replace(/\b(Bearer\s+)\S+/gi, '$1[key]')
     .replace(/\b(sk|pk|xai|gsk)-[\w*-]{6,}/gi, '[key]')

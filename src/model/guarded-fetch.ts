@@ -12,6 +12,8 @@ import { BadEndpoint } from './report.ts';
 interface Exchange {
   /** Sent one after the other as they are, none of them copied. */
   readonly body: readonly Uint8Array[];
+  /** Ours: they come before what the SDK would send under the same name. */
+  readonly headers: Readonly<Record<string, string>>;
   /** Told how many bytes of the answer came; not of an error's. */
   readonly onBytes: (bytes: number) => void;
 }
@@ -23,9 +25,8 @@ export function exchanging(exchange: Exchange): object {
   return { [EXCHANGE]: exchange };
 }
 
-/** Both SDKs also send the headers of an environment variable; only these leave the process. */
-const SENT_HEADERS =
-  /^(accept|authorization|content-type|user-agent|x-api-key|anthropic-version|x-(stainless|capybara)-.*)$/;
+/** Both SDKs also send the headers of an environment variable; only these of theirs leave the process. */
+const SDK_HEADERS = /^(accept|content-type|user-agent|anthropic-version|x-stainless-.*)$/;
 
 /**
  * Keep-alives count as pieces of the answer, though the SDKs hide them. It follows no redirect: that would hand the key and
@@ -34,7 +35,7 @@ const SENT_HEADERS =
 export const guardedFetch: typeof fetch = async (input, init = {}) => {
   const { [EXCHANGE]: exchange, ...given } = init as RequestInit & { [EXCHANGE]: Exchange };
   const url = String(input);
-  const answer = await send(url, given, exchange.body);
+  const answer = await send(url, given, exchange);
   const { statusCode: status, headers: raw, body } = answer;
   const headers = headersOf(raw);
   if (status >= 300 && status < 400) return refused(body, redirectOf(headers, url));
@@ -64,9 +65,10 @@ function wrongAnswer(status: number, type: string, encoded: string): BadEndpoint
 function send(
   url: string,
   { method = 'POST', headers, signal }: RequestInit,
-  body: readonly Uint8Array[],
+  { body, headers: own }: Exchange,
 ): Promise<Dispatcher.ResponseData> {
-  const sent = [...new Headers(headers)].filter(([name]) => SENT_HEADERS.test(name));
+  const theirs = [...new Headers(headers)].filter(([name]) => SDK_HEADERS.test(name));
+  const sent = [...new Headers({ ...Object.fromEntries(theirs), ...own })];
   const length = body.reduce((sum, piece) => sum + piece.length, 0);
   return request(url, {
     method: method as Dispatcher.HttpMethod,
