@@ -58,9 +58,12 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
   #stopReason = '';
   #stopped = false;
   #model: string;
+  readonly #seal: string;
 
-  constructor(model: string) {
+  /** `seal`: what the signatures of its thinking begin with. */
+  constructor(model: string, seal: string) {
     this.#model = model;
+    this.#seal = seal;
   }
 
   take(event: StreamEvent): ModelEvent[] {
@@ -88,7 +91,7 @@ export class AnthropicAnswer implements Collector<StreamEvent> {
 
   answer(): ModelAnswer | undefined {
     if (!this.#stopped) return undefined;
-    const parts = this.#blocks.flatMap(partsOf);
+    const parts = this.#blocks.flatMap((block) => partsOf(block, this.#seal));
     const hasCalls = parts.some((part) => part.type === 'tool');
     const stopReason = stopReasonOf(this.#stopReason, hasCalls);
     return { parts, stopReason, usage: usageOf(this.#usage), model: this.#model };
@@ -178,7 +181,7 @@ function blockOf(value: unknown): Wire {
   return fields(value);
 }
 
-function partsOf(block: Block): Part[] {
+function partsOf(block: Block, seal: string): Part[] {
   switch (block.type) {
     case 'text':
       return block.text === '' ? [] : [{ type: 'text', text: block.text }];
@@ -188,7 +191,7 @@ function partsOf(block: Block): Part[] {
     }
     case 'thinking': {
       if (block.signature !== '')
-        return [{ type: 'reasoning', text: block.text, signature: block.signature }];
+        return [{ type: 'reasoning', text: block.text, signature: seal + block.signature }];
       return block.text === '' ? [] : [{ type: 'reasoning', text: block.text }];
     }
     case 'other':

@@ -13,9 +13,10 @@ import { exchanging, guardedFetch } from './guarded-fetch.ts';
 import {
   argumentsOf,
   isBlank,
-  REASONING_CONTENT,
+  opened,
   REDACTED,
   type Round,
+  sealOf,
   type ToolResult,
   wireId,
   wireName,
@@ -38,10 +39,15 @@ export const DEFAULT_MAX_TOKENS = 4096;
 export function createAnthropicModel(options: ModelOptions): Model {
   const baseUrl = messagesBaseUrl(options.baseUrl);
   const isAnthropic = hostOf(baseUrl) === hostOf(ANTHROPIC_URL);
+  const refusesTemperature = options.settings?.temperature === false;
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const origin = originOf(options, baseUrl);
   let client: ReturnType<typeof createClient> | undefined;
-  const transcript = new Transcript(wireMessages, cachedToTheEnd);
+  const seal = sealOf('messages', origin);
+  const transcript = new Transcript((round) => wireMessages(round, seal), {
+    atEnd: cachedToTheEnd,
+    opens: (signature) => signature.startsWith(seal),
+  });
   return {
     name: `${options.provider}/${options.model}`,
     takesImages: options.images ?? options.settings?.images ?? true,
@@ -52,12 +58,12 @@ export function createAnthropicModel(options: ModelOptions): Model {
           origin,
           timeouts,
           answerBytes: options.answerBytes ?? DEFAULT_ANSWER_BYTES,
-          collector: new AnthropicAnswer(options.model),
+          collector: new AnthropicAnswer(options.model, seal),
           open: async (abort, onBytes) => {
             client ??= createClient(baseUrl);
             const sdk = await client;
             const headers = sentHeaders(options, request.trace, keyHeaders(origin.apiKey, isAnthropic));
-            const body = bodyOf(request, options.model, { isAnthropic, transcript });
+            const body = bodyOf(request, options.model, { isAnthropic, refusesTemperature, transcript });
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;
             // Not `messages.create`: that writes to the console about old models.
@@ -106,14 +112,20 @@ function messagesBaseUrl(given: string | undefined): string {
   return url.href.replace(/\/$/, '');
 }
 
+interface Wiring {
+  readonly isAnthropic: boolean;
+  readonly refusesTemperature: boolean;
+  readonly transcript: Transcript<Message>;
+}
+
 /** The body's JSON. */
 function bodyOf(
   request: ModelRequest,
   model: string,
-  { isAnthropic, transcript }: { readonly isAnthropic: boolean; readonly transcript: Transcript<Message> },
+  { isAnthropic, refusesTemperature, transcript }: Wiring,
 ): readonly Uint8Array[] {
   // The Messages API has had no temperature since its version 2026-10-21; compatible endpoints still do.
-  const temperature = isAnthropic ? undefined : request.temperature;
+  const temperature = isAnthropic || refusesTemperature ? undefined : request.temperature;
   const settings = {
     model,
     max_tokens: request.maxTokens ?? DEFAULT_MAX_TOKENS,
@@ -144,8 +156,9 @@ function wireTool(tool: ToolSpec): Anthropic.Tool {
   return { name, description, input_schema: { ...parameters, type: 'object' } };
 }
 
-function wireMessages(round: Round): Message[] {
-  const content = round.role === 'assistant' ? round.parts.flatMap(wireBlocks) : userBlocks(round);
+function wireMessages(round: Round, seal: string): Message[] {
+  const content =
+    round.role === 'assistant' ? round.parts.flatMap((part) => wireBlocks(part, seal)) : userBlocks(round);
   return content.length === 0 ? [] : [{ role: round.role, content }];
 }
 
@@ -155,7 +168,8 @@ function userBlocks(round: Extract<Round, { role: 'user' }>): Block[] {
       type: 'tool_result',
       tool_use_id: wireId(result.callId),
       content: resultContent(result),
-      ...(result.isError ? { is_error: true } : {}),
+      // Of an error it takes text only; that it is one, the text says.
+      ...(result.isError && result.images === undefined ? { is_error: true } : {}),
     }),
   );
   return [...results, ...round.texts.map((text): Block => ({ type: 'text', text }))];
@@ -170,7 +184,7 @@ function wireImage({ mediaType, hash }: FilePart): Anthropic.ImageBlockParam {
   return { type: 'image', source: { type: 'base64', media_type: mediaType, data: imageMark(hash) } };
 }
 
-function wireBlocks(part: Part): Block[] {
+function wireBlocks(part: Part, seal: string): Block[] {
   switch (part.type) {
     case 'text':
       return [{ type: 'text', text: part.text }];
@@ -179,13 +193,13 @@ function wireBlocks(part: Part): Block[] {
         { type: 'tool_use', id: wireId(part.callId), name: wireName(part.name), input: argumentsOf(part) },
       ];
     case 'reasoning':
-      return thinkingBlocks(part.text, part.signature);
+      return thinkingBlocks(part.text, opened(part.signature, seal));
   }
 }
 
 /** Thinking goes back exactly as it came, and only what Anthropic itself signed. */
 function thinkingBlocks(thinking: string, signature: string | undefined): Block[] {
-  if (signature === undefined || signature === REASONING_CONTENT) return [];
+  if (signature === undefined) return [];
   if (signature.startsWith(REDACTED))
     return [{ type: 'redacted_thinking', data: signature.slice(REDACTED.length) }];
   return [{ type: 'thinking', thinking, signature }];

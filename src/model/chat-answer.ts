@@ -1,7 +1,8 @@
 import type OpenAI from 'openai';
 import type { Part, StopReason } from '../core/entry.ts';
-import { REASONING_CONTENT } from './history.ts';
+import { EXTRA_CONTENT, REASONING_CONTENT, REASONING_DETAILS } from './history.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
+import { ReasoningDetails } from './reasoning-details.ts';
 import { fields, MalformedAnswer, ReportedError, stringOf } from './report.ts';
 import type { Collector } from './stream.ts';
 import { type CallDelta, ToolCallDrafts } from './tool-calls.ts';
@@ -28,6 +29,7 @@ interface Delta {
   readonly refusal?: unknown;
   readonly reasoning_content?: unknown;
   readonly reasoning?: unknown;
+  readonly reasoning_details?: unknown;
   readonly tool_calls?: unknown;
 }
 
@@ -42,6 +44,7 @@ interface WireUsage {
 /** Puts the chunks of a streamed chat completion together. */
 export class ChatAnswer implements Collector<Chunk> {
   readonly #calls = new ToolCallDrafts();
+  readonly #details = new ReasoningDetails();
   /** Bytes of text and reasoning. */
   #words = 0;
   #text = '';
@@ -51,9 +54,12 @@ export class ChatAnswer implements Collector<Chunk> {
   #finish: string | undefined;
   #usage: TokenUsage = NO_USAGE;
   #model: string;
+  readonly #seal: string;
 
-  constructor(model: string) {
+  /** `seal`: what the signatures of its reasoning begin with. */
+  constructor(model: string, seal: string) {
     this.#model = model;
+    this.#seal = seal;
   }
 
   take(chunk: Chunk): ModelEvent[] {
@@ -71,12 +77,12 @@ export class ChatAnswer implements Collector<Chunk> {
   }
 
   get size(): number {
-    return this.#words + this.#calls.size;
+    return this.#words + this.#calls.size + this.#details.size;
   }
 
   answer(): ModelAnswer | undefined {
     if (this.#finish === undefined) return undefined;
-    const calls = this.#calls.parts();
+    const calls = this.#calls.parts().flatMap(({ part, extra }) => [...this.#extraParts(extra), part]);
     const parts: Part[] = [...this.#reasoningParts(), ...this.#textParts(), ...calls];
     const stopReason = this.#refused ? 'refusal' : stopReasonOf(this.#finish, calls.length > 0);
     return { parts, stopReason, usage: this.#usage, model: this.#model };
@@ -85,6 +91,7 @@ export class ChatAnswer implements Collector<Chunk> {
   #takeDelta(delta: Delta): ModelEvent[] {
     const events: ModelEvent[] = [];
     const reasoningContent = stringOf(delta.reasoning_content);
+    this.#details.take(delta.reasoning_details);
     const refusal = stringOf(delta.refusal);
     const reasoning = reasoningContent || textOf(delta.reasoning) || textOf(delta.content, 'thinking');
     if (reasoningContent !== '') this.#sendsReasoningContent = true;
@@ -99,9 +106,19 @@ export class ChatAnswer implements Collector<Chunk> {
   }
 
   #reasoningParts(): Part[] {
-    if (this.#reasoning === '') return [];
-    const signature = this.#sendsReasoningContent ? { signature: REASONING_CONTENT } : {};
+    const details = this.#details.json();
+    const proof = details !== '' ? REASONING_DETAILS + details : REASONING_CONTENT;
+    const isProven = details !== '' || this.#sendsReasoningContent;
+    if (this.#reasoning === '' && !isProven) return [];
+    const signature = isProven ? { signature: this.#seal + proof } : {};
     return [{ type: 'reasoning', text: this.#reasoning, ...signature }];
+  }
+
+  /** Stands before its call. */
+  #extraParts(extra: string): Part[] {
+    return extra === ''
+      ? []
+      : [{ type: 'reasoning', text: '', signature: this.#seal + EXTRA_CONTENT + extra }];
   }
 
   #textParts(): Part[] {

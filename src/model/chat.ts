@@ -4,14 +4,24 @@ import { ChatAnswer, type Chunk } from './chat-answer.ts';
 import {
   DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
-  hostOf,
   type ModelOptions,
   originOf,
   sentHeaders,
 } from './connection.ts';
 import { exchanging, guardedFetch } from './guarded-fetch.ts';
-import { argumentsOf, REASONING_CONTENT, type Round, type ToolResult, wireName } from './history.ts';
+import {
+  argumentsOf,
+  EXTRA_CONTENT,
+  opened,
+  REASONING_CONTENT,
+  REASONING_DETAILS,
+  type Round,
+  sealOf,
+  type ToolResult,
+  wireName,
+} from './history.ts';
 import type { Model, ModelRequest } from './model.ts';
+import { bearer, chatIds, isOpenAi, methodBase, takesTemperature } from './openai-servers.ts';
 import { streamAnswer } from './stream.ts';
 import { imageMark, JSON_BODY, Transcript } from './transcript.ts';
 
@@ -23,11 +33,19 @@ const OPENAI_URL = 'https://api.openai.com/v1';
 
 /** A model behind the Chat Completions API, at OpenAI or at any endpoint that speaks it. */
 export function createChatModel(options: ModelOptions): Model {
-  const baseUrl = chatBaseUrl(options.baseUrl);
+  const baseUrl = methodBase(options.baseUrl?.trim() || OPENAI_URL, '/chat/completions', options.model);
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const origin = originOf(options, baseUrl);
   let client: ReturnType<typeof createClient> | undefined;
-  const transcript = new Transcript(wireMessages);
+  const wire = { seal: sealOf('chat', origin), idOf: chatIds(baseUrl) };
+  const transcript = new Transcript((round) => wireMessages(round, wire), {
+    opens: (signature) => signature.startsWith(wire.seal),
+  });
+  const wiring = {
+    transcript,
+    isOpenAi: isOpenAi(baseUrl),
+    takesTemperature: takesTemperature(options.model, { settings: options.settings, baseUrl }),
+  };
   return {
     name: `${options.provider}/${options.model}`,
     takesImages: options.images ?? options.settings?.images ?? true,
@@ -38,12 +56,12 @@ export function createChatModel(options: ModelOptions): Model {
           origin,
           timeouts,
           answerBytes: options.answerBytes ?? DEFAULT_ANSWER_BYTES,
-          collector: new ChatAnswer(options.model),
+          collector: new ChatAnswer(options.model, wire.seal),
           open: async (abort, onBytes) => {
             client ??= createClient(baseUrl);
             const sdk = await client;
-            const headers = sentHeaders(options, request.trace, keyHeaders(origin.apiKey));
-            const body = bodyOf(request, options.model, { host: hostOf(baseUrl), transcript });
+            const headers = sentHeaders(options, request.trace, bearer(origin.apiKey, baseUrl));
+            const body = bodyOf(request, options.model, wiring);
             // The SDK's own timer must not fire before ours: ours knows what it was waiting for.
             const timeout = timeouts.firstTokenMs * 2;
             const fetchOptions = exchanging({ body, headers, onBytes });
@@ -78,30 +96,24 @@ async function createClient(baseURL: string): Promise<OpenAI> {
   });
 }
 
-function keyHeaders(apiKey: string | undefined): Record<string, string> {
-  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-}
-
-/** An endpoint may be given as its host, its base, or the whole address of the method. */
-function chatBaseUrl(given: string | undefined): string {
-  const url = URL.parse(given?.trim() || OPENAI_URL);
-  if (url === null) return given ?? '';
-  url.pathname = url.pathname.replace(/\/+$/, '').replace(/\/chat\/completions$/, '') || '/v1';
-  return url.href;
+interface Wiring {
+  readonly transcript: Transcript<Message>;
+  readonly isOpenAi: boolean;
+  readonly takesTemperature: boolean;
 }
 
 /** The body's JSON. A conversation begins with what the agent is told, which belongs to its profile. */
 function bodyOf(
   request: ModelRequest,
   model: string,
-  { host, transcript }: { readonly host: string; readonly transcript: Transcript<Message> },
+  { transcript, ...server }: Wiring,
 ): readonly Uint8Array[] {
   const { temperature, maxTokens } = request;
   const settings: Settings = {
     model,
     ...(request.tools.length > 0 ? { tools: request.tools.map(wireTool) } : {}),
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(maxTokens === undefined ? {} : maxTokensOf(maxTokens, host)),
+    ...(temperature === undefined || !server.takesTemperature ? {} : { temperature }),
+    ...(maxTokens === undefined ? {} : maxTokensOf(maxTokens, server.isOpenAi)),
     stream: true,
     stream_options: { include_usage: true },
   };
@@ -109,9 +121,8 @@ function bodyOf(
 }
 
 /** OpenAI's reasoning models refuse `max_tokens`; most other servers know only that. */
-function maxTokensOf(maxTokens: number, host: string) {
-  const isOpenAi = host === 'api.openai.com' || host.endsWith('.api.openai.com');
-  return isOpenAi ? { max_completion_tokens: maxTokens } : { max_tokens: maxTokens };
+function maxTokensOf(maxTokens: number, isOpenAiServer: boolean) {
+  return isOpenAiServer ? { max_completion_tokens: maxTokens } : { max_tokens: maxTokens };
 }
 
 function systemMessages(system: string): Message[] {
@@ -123,13 +134,21 @@ function wireTool(tool: ModelRequest['tools'][number]) {
   return { type: 'function' as const, function: { name, description, parameters: { ...parameters } } };
 }
 
-function wireMessages(round: Round): Message[] {
-  if (round.role === 'assistant') return assistantMessages(round.parts);
+/** How one server is written to. */
+interface Wire {
+  readonly seal: string;
+  readonly idOf: (callId: string) => string;
+}
+
+function wireMessages(round: Round, wire: Wire): Message[] {
+  if (round.role === 'assistant') return assistantMessages(round.parts, wire);
   const results = round.results.map(
-    ({ callId, text }): Message => ({ role: 'tool', tool_call_id: callId, content: text }),
+    ({ callId, text }): Message => ({ role: 'tool', tool_call_id: wire.idOf(callId), content: text }),
   );
   // One message for all that follows: the templates of many open models want users and assistants to take turns.
-  const images = round.results.flatMap(wireImages);
+  const images = round.results.flatMap((result) =>
+    wireImages({ ...result, callId: wire.idOf(result.callId) }),
+  );
   const texts = round.texts.join('\n\n');
   if (images.length === 0)
     return [...results, ...(texts === '' ? [] : [{ role: 'user' as const, content: texts }])];
@@ -148,27 +167,50 @@ function wireImage({ mediaType, hash }: FilePart): Content {
   return { type: 'image_url', image_url: { url: `data:${mediaType};base64,${imageMark(hash)}` } };
 }
 
-function assistantMessages(parts: readonly Part[]): Message[] {
+function assistantMessages(parts: readonly Part[], wire: Wire): Message[] {
   const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
-  const calls = parts.filter((part) => part.type === 'tool').map(wireCall);
+  const calls = parts.flatMap((part, at) =>
+    part.type === 'tool' ? [{ ...wireCall(part, wire), ...extraOf(parts[at - 1], wire) }] : [],
+  );
   if (text === '' && calls.length === 0) return [];
-  const reasoning = parts
-    .map((part) => (part.type === 'reasoning' && part.signature === REASONING_CONTENT ? part.text : ''))
-    .join('');
   return [
     {
       role: 'assistant',
       content: text === '' ? null : text,
       ...(calls.length > 0 ? { tool_calls: calls } : {}),
-      ...(reasoning === '' ? {} : { [REASONING_CONTENT]: reasoning }),
+      ...reasoningOf(parts, wire),
     },
   ];
 }
 
-function wireCall(part: Extract<Part, { type: 'tool' }>) {
+/** What the server wants back of its reasoning, under the names it had. */
+function reasoningOf(parts: readonly Part[], { seal }: Wire): Record<string, unknown> {
+  let content = '';
+  const details: unknown[] = [];
+  for (const part of parts) {
+    if (part.type !== 'reasoning') continue;
+    const proof = opened(part.signature, seal) ?? '';
+    if (proof === REASONING_CONTENT) content += part.text;
+    if (proof.startsWith(REASONING_DETAILS))
+      details.push(...JSON.parse(proof.slice(REASONING_DETAILS.length)));
+  }
+  return {
+    ...(content === '' ? {} : { [REASONING_CONTENT]: content }),
+    ...(details.length === 0 ? {} : { reasoning_details: details }),
+  };
+}
+
+function extraOf(before: Part | undefined, { seal }: Wire): Record<string, unknown> {
+  const proof = before?.type === 'reasoning' ? opened(before.signature, seal) : undefined;
+  return proof?.startsWith(EXTRA_CONTENT) === true
+    ? { extra_content: JSON.parse(proof.slice(EXTRA_CONTENT.length)) }
+    : {};
+}
+
+function wireCall(part: Extract<Part, { type: 'tool' }>, { idOf }: Wire) {
   const args = JSON.stringify(argumentsOf(part));
   return {
-    id: part.callId,
+    id: idOf(part.callId),
     type: 'function' as const,
     function: { name: wireName(part.name), arguments: args },
   };

@@ -63,7 +63,7 @@ export function originOf(options: ModelOptions, baseUrl: string): Origin {
 function secretsOf({ apiKey, headers = {} }: ModelOptions, baseUrl: string): string[] {
   const url = URL.parse(baseUrl);
   // Of `Bearer KEY` the key alone is a secret as well.
-  const words = Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)]);
+  const words = Object.values(headers).flatMap((value) => [value, value.replace(/^\w+\s+/, '')]);
   const inUrl = url === null ? [] : [url.username, url.password, ...url.searchParams.values()];
   const found = [apiKey ?? '', ...words, ...inUrl].map((text) => text.trim());
   return [...new Set(found)].filter((text) => text !== '').sort((a, b) => b.length - a.length);

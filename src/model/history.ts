@@ -1,4 +1,5 @@
 import type { Part, ToolPart } from '../core/entry.ts';
+import { hostOf, type Origin } from './connection.ts';
 import type { ModelMessage } from './model.ts';
 
 /**
@@ -13,12 +14,18 @@ export type Round =
   /** Results come before texts: they have to follow the answer that asked for them. */
   | { readonly role: 'user'; readonly results: readonly ToolResult[]; readonly texts: readonly string[] };
 
-/** Groups consecutive messages of one side. Blank texts are left out: Anthropic refuses them. */
-export function roundsOf(messages: readonly ModelMessage[]): Round[] {
+/** Whether a provider is sent reasoning with this signature. */
+export type Opens = (signature: string) => boolean;
+
+/**
+ * Groups consecutive messages of one side. Blank texts are left out: Anthropic refuses them. So is reasoning that the provider
+ * is not sent.
+ */
+export function roundsOf(messages: readonly ModelMessage[], opens: Opens = () => true): Round[] {
   const rounds: Round[] = [];
   for (const message of messages) {
     const last = rounds.at(-1);
-    const next = joined(last, message);
+    const next = joined(last, message, opens);
     if (last !== undefined && last.role === next.role) rounds.pop();
     rounds.push(next);
   }
@@ -27,19 +34,22 @@ export function roundsOf(messages: readonly ModelMessage[]): Round[] {
   );
 }
 
-function joined(last: Round | undefined, message: ModelMessage): Round {
+function joined(last: Round | undefined, message: ModelMessage, opens: Opens): Round {
   if (message.role === 'assistant') {
     const before = last?.role === 'assistant' ? last.parts : [];
-    return { role: 'assistant', parts: [...before, ...message.parts.filter(isSendable)] };
+    return {
+      role: 'assistant',
+      parts: [...before, ...message.parts.filter((part) => isSendable(part, opens))],
+    };
   }
   const { results, texts } = last?.role === 'user' ? last : { results: [], texts: [] };
   if (message.role === 'tool') return { role: 'user', results: [...results, message], texts };
   return { role: 'user', results, texts: isBlank(message.text) ? texts : [...texts, message.text] };
 }
 
-function isSendable(part: Part): boolean {
+function isSendable(part: Part, opens: Opens): boolean {
   if (part.type === 'text') return !isBlank(part.text);
-  return part.type === 'tool' || part.signature !== undefined;
+  return part.type === 'tool' || (part.signature !== undefined && opens(part.signature));
 }
 
 export function isBlank(text: string): boolean {
@@ -47,12 +57,31 @@ export function isBlank(text: string): boolean {
 }
 
 /**
- * The `signature` of reasoning that a Chat Completions server sent as `reasoning_content`. Such servers (DeepSeek, Kimi)
- * want it back under that name while tools are being called. It is proof of nothing, so Anthropic never gets it.
+ * How the `signature` of reasoning begins: in which wire's words the rest is written, by which provider, at which host. Only
+ * there it goes back: another would refuse what it cannot check or decrypt, and whoever asked it, with every later request.
+ */
+export function sealOf(wire: string, origin: Pick<Origin, 'provider' | 'endpoint'>): string {
+  return `${wire} ${origin.provider}@${hostOf(origin.endpoint)} `;
+}
+
+/** What a signature says behind a seal; undefined where it has another, or none. */
+export function opened(signature: string | undefined, seal: string): string | undefined {
+  return signature?.startsWith(seal) === true ? signature.slice(seal.length) : undefined;
+}
+
+/**
+ * The signature of reasoning that a Chat Completions server sent as `reasoning_content`. Such servers (DeepSeek, Kimi)
+ * want it back under that name while tools are being called.
  */
 export const REASONING_CONTENT = 'reasoning_content';
 
-/** Before the `signature` of thinking that Anthropic redacted: the rest is the block's encrypted data. */
+/** Before the reasoning's details as JSON, which OpenRouter sends and wants back under this name. */
+export const REASONING_DETAILS = 'reasoning_details:';
+
+/** Before what Gemini sends with a call and wants back with it, as JSON: the part stands before that call. */
+export const EXTRA_CONTENT = 'extra_content:';
+
+/** Before the signature of thinking that Anthropic redacted: the rest is the block's encrypted data. */
 export const REDACTED = 'redacted_thinking:';
 
 /** Longest tool name that both APIs accept in a conversation. */
@@ -73,6 +102,11 @@ export function wireId(callId: string): string {
 
 /** Levels of objects and lists in a call's arguments: writing much deeper JSON overflows the stack, in every later turn. */
 export const MAX_DEPTH = 500;
+
+/** A JSON text, or '' where it is nested too deep to be written again. */
+export function shallow(json: string): string {
+  return depthOf(json) > MAX_DEPTH ? '' : json;
+}
 
 /** How deep the brackets of a JSON text are nested, those in its strings aside. */
 function depthOf(text: string): number {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ToolPart } from '../core/entry.ts';
 import { GrowingJson } from './growing-json.ts';
-import { isBlank, wireId } from './history.ts';
+import { isBlank, shallow, wireId } from './history.ts';
 import type { ModelEvent } from './model.ts';
 import { fields, MalformedAnswer, stringOf } from './report.ts';
 
@@ -47,6 +47,8 @@ export interface CallDelta {
   readonly index?: unknown;
   readonly id?: unknown;
   readonly function?: unknown;
+  /** Of Gemini: its proof of the thinking before the call, which it wants back with it. */
+  readonly extra_content?: unknown;
 }
 
 /** What is usable of one. */
@@ -55,12 +57,15 @@ interface Piece {
   readonly id: string;
   readonly name: string;
   readonly arguments: string;
+  readonly extra: string;
 }
 
 interface Draft {
   readonly index: number | undefined;
   id: string;
   name: string;
+  /** JSON. */
+  extra: string;
   readonly arguments: GrowingJson;
   announced: boolean;
   /** Beyond `MAX_CALLS`: takes its deltas and keeps none of them. */
@@ -79,12 +84,13 @@ export class ToolCallDrafts {
 
   take(delta: CallDelta): ModelEvent[] {
     const piece = pieceOf(delta);
-    const { id, name, arguments: args } = piece;
+    const { id, name, arguments: args, extra } = piece;
     const draft = this.#draftOf(piece);
     if (draft.id === '') draft.id = this.#counted(id);
     // A name equal to the one so far, or after the arguments have begun, is a repetition.
     if (name !== draft.name && draft.arguments.text === '') draft.name += this.#counted(name);
     this.#counted(args);
+    if (extra !== '') draft.extra = this.#counted(extra);
     if (!draft.isLeftOut) draft.arguments.add(args);
     return args === '' ? [] : this.#announce(draft);
   }
@@ -94,16 +100,12 @@ export class ToolCallDrafts {
     return this.#drafts.flatMap((draft) => this.#announce(draft));
   }
 
-  parts(): ToolPart[] {
+  /** Each with what is to go back beside it, as JSON; '' where that is nothing. */
+  parts(): { readonly part: ToolPart; readonly extra: string }[] {
     const ids = new CallIds();
-    return this.#drafts.map((draft) => {
-      const { text } = draft.arguments;
-      return {
-        type: 'tool',
-        callId: ids.next(draft.id),
-        name: draft.name,
-        arguments: isBlank(text) ? '{}' : text,
-      };
+    return this.#drafts.map(({ id, name, extra, arguments: { text } }) => {
+      const args = isBlank(text) ? '{}' : text;
+      return { part: { type: 'tool', callId: ids.next(id), name, arguments: args }, extra };
     });
   }
 
@@ -122,7 +124,7 @@ export class ToolCallDrafts {
     const known = this.#known(piece);
     if (known !== undefined && !beginsAnother(known, piece)) return known;
     const isLeftOut = this.#drafts.length === MAX_CALLS;
-    const empty = { id: '', name: '', announced: false };
+    const empty = { id: '', name: '', extra: '', announced: false };
     const draft: Draft = { ...empty, arguments: new GrowingJson(), index: piece.index, isLeftOut };
     if (!isLeftOut) this.#drafts.push(draft);
     this.#latest = draft;
@@ -141,13 +143,14 @@ export class ToolCallDrafts {
   }
 }
 
-function pieceOf({ index, id, function: called }: CallDelta): Piece {
+function pieceOf({ index, id, function: called, extra_content: extra }: CallDelta): Piece {
   const { name, arguments: args } = fields(called);
   return {
     index: typeof index === 'number' ? index : undefined,
     id: stringOf(id),
     name: stringOf(name),
     arguments: textOfArguments(args),
+    extra: typeof extra === 'object' && extra !== null ? shallow(textOfArguments(extra)) : '',
   };
 }
 

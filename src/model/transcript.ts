@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Round, roundsOf } from './history.ts';
+import { type Opens, type Round, roundsOf } from './history.ts';
 import type { ModelMessage, ModelRequest } from './model.ts';
 
 /** Nobody who writes into a conversation knows it: what it stands before is a hash of ours. */
@@ -11,6 +11,15 @@ export function imageMark(hash: string): string {
   return `${MARK}${hash}`;
 }
 
+export interface TranscriptOptions<Message> {
+  /** What is done to the newest messages, for one request only. */
+  readonly atEnd?: (messages: Message[]) => Message[];
+  /** Which reasoning is sent back; all that is signed where undefined. */
+  readonly opens?: Opens;
+  /** The name of the list in the request: `messages` where undefined. */
+  readonly list?: string;
+}
+
 /**
  * Writes conversations as the JSON of one wire format, each part of one once: a request at turn 2,000 writes what is new
  * since turn 1,999. What stands before the last answer is over, and its bytes are kept with its last message for as long as
@@ -20,18 +29,22 @@ export function imageMark(hash: string): string {
 export class Transcript<Message extends object> {
   readonly #wire: (round: Round) => Message[];
   readonly #atEnd: (messages: Message[]) => Message[];
+  readonly #opens: Opens | undefined;
+  readonly #opening: string;
   readonly #over = new WeakMap<ModelMessage, GrowingList>();
 
-  /** `wire`: a round's messages. `atEnd`: what is done to the newest ones, for this request only. */
+  /** `wire`: a round's messages. */
   constructor(
     wire: (round: Round) => Message[],
-    atEnd: (messages: Message[]) => Message[] = (messages) => messages,
+    { atEnd = (messages) => messages, opens, list = 'messages' }: TranscriptOptions<Message> = {},
   ) {
     this.#wire = wire;
     this.#atEnd = atEnd;
+    this.#opens = opens;
+    this.#opening = `,"${list}":[`;
   }
 
-  /** A request's JSON in UTF-8, in pieces: its settings, and `messages`, a list that begins with `first`. */
+  /** A request's JSON in UTF-8, in pieces: its settings, and the list of messages, which begins with `first`. */
   requestOf(
     settings: object,
     { messages, images = NO_IMAGES }: Pick<ModelRequest, 'messages' | 'images'>,
@@ -44,7 +57,7 @@ export class Transcript<Message extends object> {
       this.#listBefore(messages, answer).pieces(images),
       listOf(inner(newest)).pieces(images),
     ].filter(([start]) => start !== undefined && start.length > 0);
-    const opening = Buffer.from(`${JSON.stringify(settings).slice(0, -1)},"messages":[`);
+    const opening = Buffer.from(JSON.stringify(settings).slice(0, -1) + this.#opening);
     return [opening, ...lists.flatMap((list, index) => (index === 0 ? list : [COMMA, ...list])), CLOSING];
   }
 
@@ -64,7 +77,7 @@ export class Transcript<Message extends object> {
   }
 
   #wired(messages: readonly ModelMessage[]): Message[] {
-    return roundsOf(messages).flatMap(this.#wire);
+    return roundsOf(messages, this.#opens).flatMap(this.#wire);
   }
 }
 

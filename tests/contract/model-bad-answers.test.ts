@@ -143,7 +143,7 @@ describe('a block of Messages', () => {
   test('whose arguments are nested too deep for JSON is no answer', async () => {
     let input: unknown = 1;
     for (let level = 0; level < 50_000; level += 1) input = [input];
-    const events = await collectFrom(new AnthropicAnswer('m-1'), [begin(0, call({ input }))]);
+    const events = await collectFrom(new AnthropicAnswer('m-1', 'messages '), [begin(0, call({ input }))]);
     expect(failureOf(events)).toMatchObject({ code: 'stream_cut' });
   });
 });
@@ -257,7 +257,7 @@ function expectStorable(answer: ModelAnswer): void {
 describe.each([
   {
     ...{ name: 'messages', events: messageEvents, ends: [{ type: 'message_stop' }] },
-    create: () => new AnthropicAnswer('m-1'),
+    create: () => new AnthropicAnswer('m-1', 'messages '),
   },
   {
     ...{
@@ -265,7 +265,7 @@ describe.each([
       events: chunks,
       ends: [{ choices: [{ delta: {}, finish_reason: 'stop' }] }],
     },
-    create: () => new ChatAnswer('m-1'),
+    create: () => new ChatAnswer('m-1', 'chat '),
   },
 ])('of whatever comes as $name', ({ events: pieces, ends, create }) => {
   const list = fc.array(pieces, { maxLength: 12 });

@@ -1,9 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import type { Part } from '../../src/core/entry.ts';
-import type { ModelMessage } from '../../src/model/model.ts';
+import { sealOf } from '../../src/model/history.ts';
+import type { ModelEvent, ModelMessage } from '../../src/model/model.ts';
 import { raw, say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
-import { answerOf, closers, collect, eventStream, failureOf, kitOf, requestOf } from './model-harness.ts';
-import { anthropic, chat } from './model-kinds.ts';
+import {
+  answerOf,
+  closers,
+  collect,
+  eventStream,
+  failureOf,
+  kitOf,
+  requestOf,
+  serve,
+} from './model-harness.ts';
+import { anthropic, chat, type Kind } from './model-kinds.ts';
 
 /** Chat Completions servers as they really are, and blocks of Messages that the scripted model has no words for. */
 const [atChat, atAnthropic] = [kitOf(chat), kitOf(anthropic)];
@@ -245,24 +255,30 @@ describe('reasoning', () => {
     }
   });
 
-  async function sentParts(parts: Part[]) {
+  async function sentParts(signed: (seal: { chat: string; messages: string }) => Part[]) {
+    const server = await serve(() => say('ok'));
+    const sealFor = (wire: string, { provider }: Kind) => sealOf(wire, { provider, endpoint: server.url });
+    const parts = signed({ chat: sealFor('chat', chat), messages: sealFor('messages', anthropic) });
     const messages: ModelMessage[] = [
       { role: 'user', text: 'Hello' },
       { role: 'assistant', parts: [...parts, { type: 'text', text: 'ok' }] },
       { role: 'user', text: 'Go on' },
     ];
-    const asChat = await atChat.answerTo(() => say('ok'), requestOf({ messages }));
-    const asMessages = await atAnthropic.answerTo(() => say('ok'), requestOf({ messages }));
-    return [asChat.server.requests[0]?.body.messages[2], asMessages.server.requests[0]?.body.messages[1]];
+    for (const { modelAt } of [atChat, atAnthropic])
+      answerOf(await collect(modelAt(server), requestOf({ messages })));
+    return [server.requests[0]?.body.messages[2], server.requests[1]?.body.messages[1]];
   }
 
   test('what one provider signed is not sent to the other', async () => {
-    const [chat, message] = await sentParts([
-      { type: 'reasoning', text: 'signed', signature: 'proof' },
-      { type: 'reasoning', text: 'compatible', signature: 'reasoning_content' },
+    const [completion, message] = await sentParts((seal) => [
+      { type: 'reasoning', text: 'signed', signature: `${seal.messages}proof` },
+      { type: 'reasoning', text: 'compatible', signature: `${seal.chat}reasoning_content` },
+      { type: 'reasoning', text: 'of another host', signature: 'messages anthropic@other.example proof' },
+      { type: 'reasoning', text: 'of another name', signature: seal.messages.replace('anthropic', 'b') },
+      { type: 'reasoning', text: 'of nobody', signature: 'proof' },
       { type: 'reasoning', text: 'neither' },
     ]);
-    expect(chat).toEqual({ role: 'assistant', content: 'ok', reasoning_content: 'compatible' });
+    expect(completion).toEqual({ role: 'assistant', content: 'ok', reasoning_content: 'compatible' });
     expect(message.content).toEqual([
       { type: 'thinking', thinking: 'signed', signature: 'proof' },
       { type: 'text', text: 'ok' },
@@ -296,10 +312,59 @@ describe('reasoning', () => {
     const answer = answerOf(seen);
     expect(answer.usage).toEqual({ input: 3, output: 9, cached: 0, reasoning: 0 });
     expect(answer.parts.filter((part) => part.type === 'text')).toEqual([{ type: 'text', text: 'ok' }]);
-    const [, message] = await sentParts(answer.parts.filter((part) => part.type === 'reasoning'));
+    const [, message] = await sentParts((seal) =>
+      answer.parts.flatMap((part) =>
+        part.type === 'reasoning'
+          ? [{ ...part, signature: part.signature?.replace(/^messages \S+ /, seal.messages) ?? '' }]
+          : [],
+      ),
+    );
     expect(message.content.slice(0, 2)).toEqual([
       { type: 'redacted_thinking', data: 'ENC' },
       { type: 'thinking', thinking: 'Hm', signature: 'late' },
     ]);
+  });
+
+  const proven = (events: readonly ModelEvent[]): ModelMessage[] => [
+    { role: 'user', text: 'Hello' },
+    { role: 'assistant', parts: answerOf(events).parts },
+    { role: 'tool', callId: 'c1', text: 'a.txt', isError: false },
+  ];
+
+  /** An answer, and the assistant's message that goes back to the same server, and to another. */
+  async function backAndForth(deltas: readonly Fields[]) {
+    const body = frames([...deltas.map((delta) => chunk(delta)), chunk({}, 'tool_calls')]);
+    const ask = { role: 'user' as const, text: 'Hello' };
+    const server = await serve(({ answers }) => (answers === 0 ? raw(eventStream(body)) : say('ok')));
+    const first = await collect(atChat.modelAt(server), requestOf({ messages: [ask] }));
+    answerOf(await collect(atChat.modelAt(server), requestOf({ messages: proven(first) })));
+    const other = await atChat.answerTo(() => say('ok'), requestOf({ messages: proven(first) }));
+    answerOf(other.events);
+    return [server.requests[1]?.body.messages[2], other.server.requests[0]?.body.messages[2]];
+  }
+
+  test('details in pieces are put together and go back to whoever sent them', async () => {
+    const detail = (more: Fields) => ({ reasoning_details: [{ index: 0, format: 'x', ...more }] });
+    const [back, elsewhere] = await backAndForth([
+      { reasoning: 'Hm', ...detail({ type: 'reasoning.text', text: 'Hm' }) },
+      { reasoning: '.', ...detail({ type: 'reasoning.text', text: '.', signature: 'sig' }) },
+      detail({ type: 'reasoning.encrypted', data: 'EN' }),
+      detail({ type: 'reasoning.encrypted', data: 'C', id: 'r1' }),
+      { reasoning_details: [null, 7, {}] },
+      { tool_calls: [{ index: 0, id: 'c1', function: { name: 'ls', arguments: '{}' } }] },
+    ]);
+    expect(back.reasoning_details).toEqual([
+      { index: 0, format: 'x', type: 'reasoning.text', text: 'Hm.', signature: 'sig' },
+      { index: 0, format: 'x', type: 'reasoning.encrypted', data: 'ENC', id: 'r1' },
+    ]);
+    expect(elsewhere).not.toHaveProperty('reasoning_details');
+  });
+
+  test('what Gemini says beside a call goes back beside it', async () => {
+    const extra_content = { google: { thought_signature: 'ENC' } };
+    const called = { index: 0, id: 'c1', type: 'function', function: { name: 'ls', arguments: '{}' } };
+    const [back, elsewhere] = await backAndForth([{ tool_calls: [{ ...called, extra_content }] }]);
+    expect(back.tool_calls).toMatchObject([{ id: 'c1', extra_content }]);
+    expect(elsewhere.tool_calls[0]).not.toHaveProperty('extra_content');
   });
 });

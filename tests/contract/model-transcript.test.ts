@@ -86,7 +86,7 @@ describe('a transcript', () => {
 
   test('keeps what is done at the end out of what is kept', () => {
     const mark = (messages: object[]) => messages.map((message) => ({ ...message, last: true }));
-    const transcript = new Transcript((round) => [{ role: round.role }], mark);
+    const transcript = new Transcript((round) => [{ role: round.role }], { atEnd: mark });
     const said = { kind: 'user' as const, parts: [{ type: 'text' as const, text: 'Go.' }] };
     const answer = { kind: 'assistant' as const, parts: said.parts, stopReason: 'stop' as const };
     const entries: Entry[] = [said, answer, said, answer, said].map((made, index) => ({

@@ -1,5 +1,6 @@
 import { type Dispatcher, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { ModelOptions } from '../../src/model/connection.ts';
 import type { ModelMessage } from '../../src/model/model.ts';
 import { call, raw, say, stop, think, usage } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, KEY, kitOf, rawBody, requestOf, serve, textIn } from './model-harness.ts';
@@ -190,19 +191,21 @@ describe('at the providers’ own addresses', () => {
   afterEach(() => setGlobalDispatcher(before));
 
   /** Sends what goes to a provider's own host to the scripted model. */
-  async function redirected({ provider, create }: Kind) {
-    const server = await serve(() => say('ok'));
+  async function redirected({ provider, create }: Kind, options: Partial<ModelOptions> = {}) {
+    const server = await serve(() => say('ok'), { apiKey: KEY });
     const hosts: string[] = [];
+    const paths: string[] = [];
     const redirect = (dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] => {
       return (options, handler) => {
         hosts.push(new URL(String(options.origin)).host);
+        paths.push(String(options.path));
         return dispatch({ ...options, origin: server.url }, handler);
       };
     };
     setGlobalDispatcher(before.compose(redirect));
-    const model = create({ provider, model: 'm-1', apiKey: KEY });
+    const model = create({ provider, model: 'm-1', apiKey: KEY, ...options });
     answerOf(await collect(model, requestOf({ temperature: 1, maxTokens: 99 })));
-    return { hosts, request: server.requests[0] };
+    return { hosts, paths, request: server.requests[0] };
   }
 
   test('OpenAI gets max_completion_tokens', async () => {
@@ -210,6 +213,18 @@ describe('at the providers’ own addresses', () => {
     expect(hosts).toEqual(['api.openai.com']);
     expect(request?.body).toMatchObject({ max_completion_tokens: 99, temperature: 1 });
     expect(request?.body).not.toHaveProperty('max_tokens');
+  });
+
+  test.each([
+    ['', '/openai/v1/chat/completions'],
+    ['?api-version=2024-10-21', '/openai/deployments/m-1/chat/completions?api-version=2024-10-21'],
+  ])('Azure with "%s" gets its key under its own name at %s', async (query, path) => {
+    const baseUrl = `https://team.openai.azure.com${query}`;
+    const { paths, request } = await redirected(chat, { baseUrl });
+    expect(paths).toEqual([path]);
+    expect(request?.headers).toMatchObject({ 'api-key': KEY });
+    expect(request?.headers).not.toHaveProperty('authorization');
+    expect(request?.body).toMatchObject({ max_completion_tokens: 99 });
   });
 
   test('Anthropic gets no temperature and its key once', async () => {

@@ -133,7 +133,10 @@ class State {
   #isAllowed({ headers }: IncomingMessage): boolean {
     const { apiKey } = this.#options;
     return (
-      apiKey === undefined || headers.authorization === `Bearer ${apiKey}` || headers['x-api-key'] === apiKey
+      apiKey === undefined ||
+      [headers.authorization?.replace('Bearer ', ''), headers['x-api-key'], headers['api-key']].includes(
+        apiKey,
+      )
     );
   }
 

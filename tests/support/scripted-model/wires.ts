@@ -23,7 +23,7 @@ export interface Wire {
 
 export const WIRES: Readonly<Record<Protocol, Wire>> = {
   chat: {
-    path: /^\/v1\/chat\/completions$/,
+    path: /^(\/openai)?\/(v1|deployments\/[^/]+)\/chat\/completions$/,
     refusal: chatRefusal,
     read: readChat,
     images: chatImages,

@@ -1,0 +1,84 @@
+/** What OpenAI's own servers, at OpenAI and in Azure, want otherwise than those that are only compatible with them. */
+import { createHash } from 'node:crypto';
+import type { ModelSettings } from '../core/provider.ts';
+
+/** Microsoft's names for the hosts of its cloud that have OpenAI's API. */
+const AZURE = /\.(openai\.azure|services\.ai\.azure|cognitiveservices\.azure)\.(com|us|cn)$/;
+
+function hostnameOf(baseUrl: string): string {
+  return URL.parse(baseUrl)?.hostname ?? '';
+}
+
+export function isAzure(baseUrl: string): boolean {
+  return AZURE.test(hostnameOf(baseUrl));
+}
+
+/** Azure has other models too, under other paths. */
+export function isOpenAi(baseUrl: string): boolean {
+  const hostname = hostnameOf(baseUrl);
+  if (hostname === 'api.openai.com' || hostname.endsWith('.api.openai.com')) return true;
+  return isAzure(baseUrl) && (URL.parse(baseUrl)?.pathname ?? '').startsWith('/openai/');
+}
+
+/**
+ * The address that a method's path is put behind: it may be given as its host, its base, or the whole address of the method.
+ * What stands behind `?` stays. In Azure a host alone is the API's version 1, and with `?api-version=` a deployment that is
+ * named like the model.
+ */
+export function methodBase(given: string, method: string, model: string): string {
+  const url = URL.parse(given);
+  if (url === null) return given;
+  const path = url.pathname.replace(/\/+$/, '');
+  const base = path.endsWith(method) ? path.slice(0, -method.length) : path;
+  url.pathname = isAzure(given) && /^(\/openai)?$/.test(base) ? azurePath(url, model) : base || '/v1';
+  return url.href;
+}
+
+function azurePath(url: URL, model: string): string {
+  const isOld = url.searchParams.has('api-version');
+  return isOld ? `/openai/deployments/${encodeURIComponent(model)}` : '/openai/v1';
+}
+
+/** Azure knows a key by a header of its own. */
+export function bearer(apiKey: string | undefined, baseUrl: string): Record<string, string> {
+  if (apiKey === undefined) return {};
+  return isAzure(baseUrl) ? { 'api-key': apiKey } : { authorization: `Bearer ${apiKey}` };
+}
+
+/** Families that reason before they answer; they refuse a temperature. `gpt-5-chat` and its like only chat. */
+const REASONS = /^(o\d|gpt-([5-9]|\d\d)|codex)(?!.*-chat)/;
+
+export function reasons(model: string): boolean {
+  return REASONS.test(model.toLowerCase());
+}
+
+/** What is known of the model comes before what its name says. */
+export function takesTemperature(
+  model: string,
+  { settings = {}, baseUrl }: { readonly settings?: ModelSettings | undefined; readonly baseUrl: string },
+): boolean {
+  return settings.temperature ?? !(isOpenAi(baseUrl) && reasons(model));
+}
+
+/** Longest id of a call that the APIs of OpenAI take. */
+export const MAX_CHAT_ID = 40;
+export const MAX_RESPONSES_ID = 64;
+/** Mistral's own API takes ids of this length only. */
+const MISTRAL_ID = 9;
+
+/** How the id of a call is sent by Chat Completions: as it came, but where we know that it would be refused. */
+export function chatIds(baseUrl: string): (id: string) => string {
+  if (isOpenAi(baseUrl)) return (id) => shortId(id, MAX_CHAT_ID);
+  if (hostnameOf(baseUrl) !== 'api.mistral.ai') return (id) => id;
+  return (id) => (/^[a-zA-Z0-9]{9}$/.test(id) ? id : hashed(id, MISTRAL_ID));
+}
+
+/** The id, or what stands for one that is too long or has characters of another provider: the same at each turn. */
+export function shortId(id: string, max = MAX_RESPONSES_ID): string {
+  const isFine = id.length <= max && /^[a-zA-Z0-9_-]+$/.test(id);
+  return isFine ? id : `call_${hashed(id, 32)}`;
+}
+
+function hashed(id: string, length: number): string {
+  return createHash('sha256').update(id).digest('hex').slice(0, length);
+}
