@@ -113,7 +113,7 @@ const ALLOWED: readonly {
   // Whether a search lacks something is asked of what would be refused for it.
   { from: /^src\/doctor\//, to: /^src\/tools\/web-search\.ts$/ },
   // The words for a provider's settings; nothing is read from the environment here.
-  { from: /^src\/model\/(providers|model-settings)\.ts$/, to: /^src\/config\.ts$/, type: true },
+  { from: /^src\/model\/(providers|model-settings|catalog)\.ts$/, to: /^src\/config\.ts$/, type: true },
 ];
 
 function mayImport(file: string, imported: Import): boolean {

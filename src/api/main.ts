@@ -7,7 +7,7 @@ import { type Config, repositoryPolicy } from '../config.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import { sayUnknownTools } from '../core/tool-names.ts';
 import type { Log } from '../log.ts';
-import { createModels, type Models } from '../model/providers.ts';
+import { createModels, type ModelRegistry } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { configuredTools } from '../tools/configured.ts';
@@ -75,7 +75,7 @@ export async function checkTask(config: Config, { model, agent, workspace }: Cre
   }
 }
 
-function modelsOf({ providers, model, aliases, models }: Config): Models {
+function modelsOf({ providers, model, aliases, models }: Config): ModelRegistry {
   return createModels(providers, { model, aliases, models });
 }
 

@@ -165,18 +165,6 @@ export const Message = z
   .meta({ id: 'Message', description: 'Said to a task in hand; its next turn takes it into the log.' });
 export type Message = z.infer<typeof Message>;
 
-export const Models = z
-  .object({
-    data: z.array(
-      z.object({
-        provider: z.string(),
-        defaultModel: z.string().nullable().meta({ description: '`provider/model`' }),
-      }),
-    ),
-    default: z.string().nullable().meta({ description: 'the model of a task that names none' }),
-  })
-  .meta({ id: 'Models' });
-
 export const Worker = z
   .object({
     id: z.string(),

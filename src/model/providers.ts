@@ -3,6 +3,7 @@ import { UserError } from '../core/errors.ts';
 import type { ProviderKind } from '../core/provider.ts';
 import { type Aliases, followAliases, throughAlias } from './aliases.ts';
 import { createAnthropicModel } from './anthropic.ts';
+import { Catalog, type CatalogProvider } from './catalog.ts';
 import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
@@ -43,6 +44,12 @@ export interface Models {
   list(): ProviderInfo[];
 }
 
+/** With what can be told of them. */
+export interface ModelRegistry extends Models {
+  /** The providers with their models; `ask`: what they say themselves too, within a few seconds. Never throws. */
+  catalog(options: { readonly ask: boolean }): Promise<CatalogProvider[]>;
+}
+
 type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes' | 'images'>;
 
 interface Naming {
@@ -58,9 +65,12 @@ interface Naming {
 export function createModels(
   providers: ProvidersConfig,
   { model: named, aliases = {}, models: said, ...limits }: Naming & ModelLimits = {},
-): Models {
+): ModelRegistry {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
+  const defaultOf = (provider: string) =>
+    KINDS[kindOf(provider, configured.get(provider) ?? {})]?.defaultModel;
+  const catalog = new Catalog(configured, { said, defaultOf });
   return {
     resolve(name) {
       if (configured.size === 0) throw noProvider();
@@ -73,6 +83,7 @@ export function createModels(
       return made;
     },
     list: () => [...configured].map(([provider, config]) => infoOf(provider, config)),
+    catalog: (options) => catalog.list(options),
   };
 }
 
