@@ -1,15 +1,14 @@
 /** What can be used, what was used, and who works. */
 import { z } from 'zod';
 import { toPublicId } from '../core/id.ts';
+import { showModels } from '../model/shown-models.ts';
 import { readWorkers } from '../store/views-approvals.ts';
 import { readUsage } from '../store/views-tasks.ts';
 import type { ApiDeps } from './deps.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showWorker } from './show.ts';
-import { showModels } from './show-models.ts';
-import { PageQuery, page, TeamUsage, Worker } from './wire.ts';
-import { Models, ModelsQuery } from './wire-models.ts';
+import { Models, ModelsQuery, PageQuery, page, TeamUsage, Worker } from './wire.ts';
 
 const Paged = z.strictObject(PageQuery.shape);
 
@@ -21,7 +20,10 @@ export function catalogRoutes(deps: ApiDeps): Route[] {
       summary: 'The providers that are configured here, and their models.',
       query: ModelsQuery,
       success: { status: 200, description: 'Providers with their models, and the default.', schema: Models },
-      handle: async ({ query }) => ({ status: 200, body: await showModels(deps.models, query) }),
+      handle: async ({ query }) => ({
+        status: 200,
+        body: await showModels(deps.models, query.ask === 'true'),
+      }),
     }),
     route({
       method: 'get',

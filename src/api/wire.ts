@@ -9,6 +9,7 @@ import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
 export { AlwaysRule, Approval, ResolveApproval, RevokedRule, Rule } from './wire-approvals.ts';
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
+export { ModelPrices, Models, ModelsQuery, OfferedModel } from './wire-models.ts';
 export {
   CHANGES_MEDIA,
   Change,

@@ -33,6 +33,13 @@ export interface CatalogProvider {
 /** What a provider said is believed for that long: whoever may read it must not be able to have it asked without end. */
 export const ASKED_MS = 60_000;
 
+export interface CatalogQuery {
+  /** Whether the providers are asked too which models they have. */
+  readonly ask: boolean;
+  /** One of them. */
+  readonly only?: string;
+}
+
 export interface CatalogOptions {
   /** What is said of models, whoever has them. */
   readonly said?: SaidOfModels | undefined;
@@ -53,9 +60,9 @@ export class Catalog {
     this.#options = options;
   }
 
-  /** All of them at once; `ask`: the providers too, where they can say. Never throws. */
-  async list({ ask }: { readonly ask: boolean }): Promise<CatalogProvider[]> {
-    const names = [...this.#providers.keys()];
+  /** All of them at once. Never throws. */
+  async list({ ask, only }: CatalogQuery): Promise<CatalogProvider[]> {
+    const names = [...this.#providers.keys()].filter((name) => only === undefined || name === only);
     return Promise.all(names.map((name) => this.#provider(name, ask)));
   }
 

@@ -3,7 +3,7 @@ import { UserError } from '../core/errors.ts';
 import type { ProviderKind } from '../core/provider.ts';
 import { type Aliases, followAliases, throughAlias } from './aliases.ts';
 import { createAnthropicModel } from './anthropic.ts';
-import { Catalog, type CatalogProvider } from './catalog.ts';
+import { Catalog, type CatalogProvider, type CatalogQuery } from './catalog.ts';
 import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
@@ -46,8 +46,8 @@ export interface Models {
 
 /** With what can be told of them. */
 export interface ModelRegistry extends Models {
-  /** The providers with their models; `ask`: what they say themselves too, within a few seconds. Never throws. */
-  catalog(options: { readonly ask: boolean }): Promise<CatalogProvider[]>;
+  /** The providers with their models, within a few seconds where they are asked. Never throws. */
+  catalog(query: CatalogQuery): Promise<CatalogProvider[]>;
 }
 
 type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes' | 'images'>;
@@ -83,7 +83,7 @@ export function createModels(
       return made;
     },
     list: () => [...configured].map(([provider, config]) => infoOf(provider, config)),
-    catalog: (options) => catalog.list(options),
+    catalog: (query) => catalog.list(query),
   };
 }
 
