@@ -31,30 +31,47 @@ export interface Settings {
 const OWNER_ONLY = 0o600;
 const SECRETS = /^(apiKey|headers|credentials|databaseUrl|databaseDirectUrl|redisUrl)$/;
 
+/** How often a change begins again because somebody else was faster. */
+const ATTEMPTS = 5;
+
 /**
- * Reads, changes and writes it as a whole: who reads it sees the old one or the new one. With a key in it, it is its owner's alone.
- * Throws `UserError` where it cannot be read, is no YAML, or cannot be written.
+ * Reads, changes and writes it as a whole: who reads it sees the old one or the new one, and a change that somebody else made
+ * meanwhile is not lost. With a key in it, it is its owner's alone. Throws `UserError` where it cannot be read, is no YAML, or cannot
+ * be written.
  */
 export function changeUserFile(file: string, change: (settings: Settings) => void): void {
   // A link stays one: people keep such files elsewhere.
   const target = existsSync(file) ? realpathSync(file) : file;
-  // Says what is wrong with it, in the words of every other command.
-  readYamlFile(target);
   const yaml = createRequire(import.meta.url)('yaml') as typeof import('yaml');
-  const document = yaml.parseDocument(existsSync(target) ? readFileSync(target, 'utf8') : '');
-  change(settingsIn(document, yaml));
-  const text = document.toString({ lineWidth: 0 });
-  if (Buffer.byteLength(text) > MAX_SETTINGS_BYTES) throw tooLarge(file);
-  const before = statSync(target, { throwIfNoEntry: false });
-  const mode = before === undefined || holdsSecret(document, yaml) ? OWNER_ONLY : before.mode & 0o777;
-  try {
-    replace(target, text, mode);
-  } catch (error) {
-    throw new UserError(
-      'config_not_written',
-      `${file} cannot be written (${messageOf(error)}): nothing was changed.`,
-    );
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const before = textOf(target);
+    const { text, mode } = changed(target, before, { change, yaml });
+    if (Buffer.byteLength(text) > MAX_SETTINGS_BYTES) throw tooLarge(file);
+    try {
+      if (replace(target, { text, mode, before })) return;
+    } catch (error) {
+      throw notWritten(file, messageOf(error));
+    }
   }
+  throw notWritten(file, 'others change it all the time');
+}
+
+function changed(
+  target: string,
+  before: string | undefined,
+  { change, yaml }: { readonly change: (settings: Settings) => void; readonly yaml: typeof import('yaml') },
+): { readonly text: string; readonly mode: number } {
+  // Says what is wrong with it in the words of every other command.
+  readYamlFile(target);
+  const document = yaml.parseDocument(before ?? '');
+  change(settingsIn(document, yaml));
+  const stats = statSync(target, { throwIfNoEntry: false });
+  const mode = stats === undefined || holdsSecret(document, yaml) ? OWNER_ONLY : stats.mode & 0o777;
+  return { text: document.toString({ lineWidth: 0 }), mode };
+}
+
+function textOf(target: string): string | undefined {
+  return existsSync(target) ? readFileSync(target, 'utf8') : undefined;
 }
 
 function settingsIn(document: Document, yaml: typeof import('yaml')): Settings {
@@ -65,6 +82,12 @@ function settingsIn(document: Document, yaml: typeof import('yaml')): Settings {
       return yaml.isNode(found) ? found.toJS(document) : found;
     },
     set: (path, value) => {
+      const there = document.getIn(path, true);
+      // What stands beside it in its line stays.
+      if (yaml.isScalar(there) && typeof value !== 'object') {
+        there.value = value;
+        return;
+      }
       for (let length = 0; length < path.length; length += 1) makeMap(document, path.slice(0, length), yaml);
       document.setIn(path, document.createNode(value));
     },
@@ -94,7 +117,15 @@ function holdsSecret(document: Document, yaml: typeof import('yaml')): boolean {
   return found;
 }
 
-function replace(target: string, text: string, mode: number): void {
+/** False where it is no longer what it was. */
+function replace(
+  target: string,
+  {
+    text,
+    mode,
+    before,
+  }: { readonly text: string; readonly mode: number; readonly before: string | undefined },
+): boolean {
   mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
   const written = `${target}.${process.pid}.new`;
   try {
@@ -105,10 +136,16 @@ function replace(target: string, text: string, mode: number): void {
     } finally {
       closeSync(file);
     }
+    if (textOf(target) !== before) return false;
     renameSync(written, target);
+    return true;
   } finally {
     rmSync(written, { force: true });
   }
+}
+
+function notWritten(file: string, why: string): UserError {
+  return new UserError('config_not_written', `${file} cannot be written (${why}): nothing was changed.`);
 }
 
 function tooLarge(file: string): UserError {

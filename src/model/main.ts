@@ -6,7 +6,7 @@ import { kindOf } from './kinds.ts';
 import { offersOf, WELL_KNOWN } from './makers.ts';
 import { createModels, type ModelRegistry } from './providers.ts';
 import { type ShownModels, showModels } from './shown-models.ts';
-import { type Tried, tryProvider } from './try-provider.ts';
+import { failed, type Tried, tryProvider } from './try-provider.ts';
 
 export interface ProviderHere {
   readonly provider: string;
@@ -56,12 +56,17 @@ export async function tryProviders(config: Config, named: string | undefined): P
 }
 
 async function tryOne(registry: ModelRegistry, provider: string, model: string | undefined): Promise<Tried> {
-  const list = async () => (await registry.catalog({ ask: true, only: provider }))[0];
-  return tryProvider(provider, {
-    model: model === undefined ? undefined : `${provider}/${model}`,
-    resolve: (name) => registry.resolve(name),
-    list,
-  });
+  try {
+    return await tryProvider(provider, {
+      model: model === undefined ? undefined : `${provider}/${model}`,
+      resolve: (name) => registry.resolve(name),
+      list: async () => (await registry.catalog({ ask: true, only: provider }))[0],
+    });
+  } catch (error) {
+    // One that cannot be used as it is configured says nothing of the others.
+    if (!(error instanceof UserError)) throw error;
+    return { ...failed(provider, null), code: error.code, message: error.message };
+  }
 }
 
 /** The configured model where it is this provider's, else the provider's own. */

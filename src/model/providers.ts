@@ -98,11 +98,13 @@ function make(
   const { create } = kindNamed(provider, configured);
   const config = configured.get(provider) ?? {};
   if (kindOf(provider, config) === 'chat' && !given(config.baseUrl)) throw noAddress(provider);
+  const settings = settingsOf(provider, config, { model, models });
   return withinSettings(
     create({
       ...connectionOf(provider, model, config),
       ...limits,
-      settings: settingsOf(provider, config, { model, models }),
+      images: limits.images !== false && settings.images !== false,
+      settings,
       timeouts: timeoutsOf(provider, config, timeouts),
     }),
   );

@@ -119,6 +119,7 @@ function answered(
   return { provider, model, ok: true, code: null, message, latencyMs, answeredAs: as };
 }
 
-function failed(provider: string, model: string | null): Tried {
+/** Not tried, and not yet said why. */
+export function failed(provider: string, model: string | null): Tried {
   return { provider, model, ok: false, code: null, message: '', latencyMs: null, answeredAs: null };
 }

@@ -153,6 +153,30 @@ describe('providers add', () => {
     expect((statSync(kept).mode & 0o777).toString(8)).toBe('600');
   });
 
+  test('what another wrote meanwhile is not lost, and what stands in a line stays there', () => {
+    write('# Only this.\n');
+    let others = 0;
+    changeUserFile(file, (change) => {
+      others += 1;
+      if (others < 3) write(`# Only this.\nport: ${others} # free\n`);
+      change.set(['model'], 'a/b');
+    });
+    expect(read()).toBe('# Only this.\nport: 2 # free\nmodel: a/b\n');
+    changeUserFile(file, (change) => change.set(['port'], 7));
+    expect(read()).toBe('# Only this.\nport: 7 # free\nmodel: a/b\n');
+    const racing = () =>
+      changeUserFile(file, (change) => {
+        others += 1;
+        write(`port: ${others}\n`);
+        change.set(['port'], 1);
+      });
+    expect(racing).toThrow(`${file} cannot be written (others change it all the time): nothing was changed.`);
+    expect(() => changeUserFile(file, (change) => change.set(['model'], 'm'.repeat(256 * 1024)))).toThrow(
+      'bytes that it may have',
+    );
+    expect(readdirSync(dirname(file))).toEqual(['config.yaml']);
+  });
+
   test('a profile has providers of its own', async () => {
     write('profiles:\n  home:\n    model: a/b\n');
     await capybara('providers:add', 'lmstudio', '--profile', 'home');
@@ -351,6 +375,15 @@ describe('providers test', () => {
     const server = await model(error(400, { message }));
     providers(['work', { baseUrl: server.baseUrl }]);
     expect((await capybara('providers:test', 'work/m')).stdout).toMatch(/^✓ work: work\/m answered in/);
+  });
+
+  test('one that cannot be used as it is configured says so, and the others are tried', async () => {
+    const server = await model();
+    providers(['bare', { kind: 'chat' }], ['work', { baseUrl: server.baseUrl, models: { m: {} } }]);
+    const { stdout, code } = await capybara('providers:test');
+    expect(stdout).toContain('✗ bare: Provider bare ');
+    expect(stdout).toContain('✓ work: work/m answered in');
+    expect(code).toBe(1);
   });
 
   test('where no provider is, it says how to add one', async () => {

@@ -144,6 +144,10 @@ test('a model knows what is kept of it and what is said of it, and is asked for 
     { models: { 'claude-sonnet-4-5': { outputTokens: 10, contextTokens: 99, temperature: false } } },
   );
   const model = models.resolve('claude-sonnet-4-5-20250929');
+  expect(models.resolve('claude-haiku-4-5').takesImages).toBe(true);
+  expect(createModels({ anthropic: gateway }, { images: false }).resolve('m').takesImages).toBe(false);
+  const blind = { models: { m: { images: false } }, images: true };
+  expect(createModels({ anthropic: gateway }, blind).resolve('m').takesImages).toBe(false);
   expect(model.info).toEqual({ contextTokens: 99, outputTokens: 9, images: true, temperature: false });
   await collect(model, requestOf({ temperature: 0.5, maxTokens: 100 }));
   await collect(models.resolve('m'), requestOf({ temperature: 0.5, maxTokens: 100 }));
