@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Backends, openBackends } from '../src/backends.ts';
 import { type Config, loadConfig } from '../src/config.ts';
 import { createLog } from '../src/log.ts';
-import { createModels, type Models } from '../src/model/providers.ts';
+import { createModels, type ModelRegistry } from '../src/model/providers.ts';
 import { bashTool } from '../src/tools/bash.ts';
 import { createRegistry } from '../src/tools/registry.ts';
 import { defineTool } from '../src/tools/tool.ts';
@@ -15,7 +15,7 @@ export interface Parts {
   readonly config: Config;
   readonly log: ReturnType<typeof createLog>;
   readonly backends: Backends;
-  readonly models: Models;
+  readonly models: ModelRegistry;
 }
 
 export function openParts(): Parts {

@@ -33,6 +33,7 @@ import {
 import { put } from './config/tree.ts';
 import { UserError } from './core/errors.ts';
 import type { ConfiguredRule } from './core/permission.ts';
+import type { ModelSettings } from './core/provider.ts';
 import { type RepositoryPolicy, readBeginning } from './core/repository.ts';
 
 export interface Config {
@@ -55,8 +56,8 @@ export interface Config {
   readonly model?: string;
   readonly temperature?: number;
   readonly maxTokens?: number;
-  /** How long a model may take to begin its answer, and to go on with it. */
-  readonly modelFirstTokenSeconds: number;
+  /** How long a model may take to begin its answer (a minute where left out, five on this machine), and to go on with it. */
+  readonly modelFirstTokenSeconds?: number;
   readonly modelIdleSeconds: number;
   /** Requests in a row that may fail before the task does. */
   readonly modelTries: number;
@@ -87,6 +88,8 @@ export interface Config {
   readonly providers: ProvidersConfig;
   /** Names for `provider/model`. */
   readonly aliases: Readonly<Record<string, string>>;
+  /** What is known of models, whoever offers them, by their names without a provider. */
+  readonly models: Readonly<Record<string, ModelSettings>>;
   /** Agents that are configured, or configured otherwise than they are built in. */
   readonly agents: Readonly<Record<string, AgentConfig>>;
 }

@@ -102,10 +102,10 @@ const ALLOWED: readonly {
 }[] = [
   // The shapes on the wire are what client and server share.
   { from: /^src\/cli\//, to: /^src\/api\/wire\.ts$/ },
-  // `up`, `run`, `api`, `worker`, `migrate`, `verify` and `doctor` start programs; they load them when they do.
+  // `up`, `run`, `api`, `worker`, `migrate`, `verify`, `doctor`, `models` and `providers` start programs; they load them when they do.
   {
     from: /^src\/cli\//,
-    to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor)\/main|store\/(migrate|bootstrap))\.ts$/,
+    to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor|model)\/main|store\/(migrate|bootstrap))\.ts$/,
     lazy: true,
   },
   // What is sent of a directory is a snapshot of it, taken by what the server takes its own with.
@@ -113,7 +113,7 @@ const ALLOWED: readonly {
   // Whether a search lacks something is asked of what would be refused for it.
   { from: /^src\/doctor\//, to: /^src\/tools\/web-search\.ts$/ },
   // The words for a provider's settings; nothing is read from the environment here.
-  { from: /^src\/model\/providers\.ts$/, to: /^src\/config\.ts$/, type: true },
+  { from: /^src\/model\/(providers|model-settings|catalog|main)\.ts$/, to: /^src\/config\.ts$/, type: true },
 ];
 
 function mayImport(file: string, imported: Import): boolean {
@@ -208,6 +208,7 @@ const IMPURE =
 const CONSTRUCTORS =
   /^(openDatabase|openBackends|create(Postgres|Redis)(QueueBackend|Bus)|createModels|create\w+Sandbox|createRegistry|createAgents|startWorker|createApi|startPostgres|startCapybara|compose(Api|Worker))$/;
 const MAIN_FILES = [
+  'src/model/main.ts',
   ...['src/backends.ts', 'src/api/main.ts', 'src/worker/main.ts', 'src/embedded/capybara.ts'],
   // The proof puts its own connections and its Postgres together.
   ...['src/verify/main.ts', 'src/verify/postgres.ts'],

@@ -1,15 +1,14 @@
 /** What can be used, what was used, and who works. */
 import { z } from 'zod';
-import { UserError } from '../core/errors.ts';
 import { toPublicId } from '../core/id.ts';
-import type { Models as ConfiguredModels } from '../model/providers.ts';
+import { showModels } from '../model/shown-models.ts';
 import { readWorkers } from '../store/views-approvals.ts';
 import { readUsage } from '../store/views-tasks.ts';
 import type { ApiDeps } from './deps.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showWorker } from './show.ts';
-import { Models, PageQuery, page, TeamUsage, Worker } from './wire.ts';
+import { Models, ModelsQuery, PageQuery, page, TeamUsage, Worker } from './wire.ts';
 
 const Paged = z.strictObject(PageQuery.shape);
 
@@ -18,9 +17,13 @@ export function catalogRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models',
-      summary: 'The providers that are configured here.',
-      success: { status: 200, description: 'Providers, and the default model.', schema: Models },
-      handle: async () => ({ status: 200, body: showModels(deps.models) }),
+      summary: 'The providers that are configured here, and their models.',
+      query: ModelsQuery,
+      success: { status: 200, description: 'Providers with their models, and the default.', schema: Models },
+      handle: async ({ query }) => ({
+        status: 200,
+        body: await showModels(deps.models, query.ask === 'true'),
+      }),
     }),
     route({
       method: 'get',
@@ -42,24 +45,6 @@ export function catalogRoutes(deps: ApiDeps): Route[] {
       }),
     }),
   ];
-}
-
-/** Addresses are left out: an operator may have put a password into one. */
-function showModels(models: ConfiguredModels): z.infer<typeof Models> {
-  const data = models
-    .list()
-    .map(({ provider, defaultModel }) => ({ provider, defaultModel: defaultModel ?? null }));
-  return { data, default: defaultOf(models) };
-}
-
-function defaultOf(models: ConfiguredModels): string | null {
-  try {
-    return models.resolve().name;
-  } catch (error) {
-    // No provider, or none that is the default: then each task has to name its model.
-    if (error instanceof UserError) return null;
-    throw error;
-  }
 }
 
 async function workers({ db }: ApiDeps, call: Call<z.infer<typeof Paged>, unknown>): Promise<Reply> {

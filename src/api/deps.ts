@@ -5,7 +5,7 @@ import type { ConfiguredRule } from '../core/permission.ts';
 import type { Mode, Profile } from '../core/profile.ts';
 import type { RepositoryPolicy } from '../core/repository.ts';
 import type { Log } from '../log.ts';
-import type { Models } from '../model/providers.ts';
+import type { ModelRegistry } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
 import type { Wake } from '../store/turns.ts';
@@ -29,7 +29,7 @@ export interface ApiDeps {
   readonly db: Database;
   readonly queue: TurnQueue;
   readonly bus: Bus;
-  readonly models: Models;
+  readonly models: ModelRegistry;
   /** Throws `UserError` (`unknown_agent`). */
   readonly resolveProfile: (request: ProfileRequest) => Profile;
   /** Whether a task may work in a directory of this machine: never, anywhere, or below these absolute paths. */

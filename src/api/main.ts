@@ -7,7 +7,7 @@ import { type Config, repositoryPolicy } from '../config.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import { sayUnknownTools } from '../core/tool-names.ts';
 import type { Log } from '../log.ts';
-import { createModels } from '../model/providers.ts';
+import { createModels, type ModelRegistry } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { configuredTools } from '../tools/configured.ts';
@@ -60,9 +60,7 @@ export async function runApi(
  * whoever would have to start one first.
  */
 export async function checkTask(config: Config, { model, agent, workspace }: CreateTask): Promise<void> {
-  const resolved = createModels(config.providers, { model: config.model, aliases: config.aliases }).resolve(
-    model,
-  );
+  const resolved = modelsOf(config).resolve(model);
   agentsOf(config, []).resolve({ model: resolved.name, agent });
   if (workspace?.kind === 'local') {
     const root = await checkLocalPath(workspace.path, config);
@@ -75,6 +73,10 @@ export async function checkTask(config: Config, { model, agent, workspace }: Cre
     checkRepository(source.url, repositoryPolicy(config, { own: true }));
     readRef(source.ref);
   }
+}
+
+function modelsOf({ providers, model, aliases, models }: Config): ModelRegistry {
+  return createModels(providers, { model, aliases, models });
 }
 
 function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
@@ -107,7 +109,7 @@ export function composeApi(
     ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),
-    models: createModels(config.providers, { model: config.model, aliases: config.aliases }),
+    models: modelsOf(config),
     resolveProfile: agentsOf(config, moreTools).resolve,
     repositories: repositoryPolicy(config, { own: allowLocal === true }),
   });

@@ -9,6 +9,7 @@ import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
 export { AlwaysRule, Approval, ResolveApproval, RevokedRule, Rule } from './wire-approvals.ts';
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
+export { ModelPrices, Models, ModelsQuery, OfferedModel } from './wire-models.ts';
 export {
   CHANGES_MEDIA,
   Change,
@@ -164,18 +165,6 @@ export const Message = z
   .object({ sessionId: z.string(), taskId: z.string(), text: z.string() })
   .meta({ id: 'Message', description: 'Said to a task in hand; its next turn takes it into the log.' });
 export type Message = z.infer<typeof Message>;
-
-export const Models = z
-  .object({
-    data: z.array(
-      z.object({
-        provider: z.string(),
-        defaultModel: z.string().nullable().meta({ description: '`provider/model`' }),
-      }),
-    ),
-    default: z.string().nullable().meta({ description: 'the model of a task that names none' }),
-  })
-  .meta({ id: 'Models' });
 
 export const Worker = z
   .object({

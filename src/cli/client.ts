@@ -8,6 +8,7 @@ import {
   type ForkSession,
   MergedSession,
   type MergeSession,
+  Models,
   PACK_MEDIA,
   page,
   type ResolveApproval,
@@ -111,6 +112,11 @@ export class Client {
 
   async approvals(query: Query = {}): Promise<Page<Approval>> {
     return this.#send('GET', `/v1/approvals${search(query)}`, page(Approval));
+  }
+
+  /** `ask`: "true" where the providers are to say it too. */
+  async models(query: Query = {}): Promise<Models> {
+    return this.#send('GET', `/v1/models${search(query)}`, Models);
   }
 
   async rules(query: Query = {}): Promise<Page<Rule>> {

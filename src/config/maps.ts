@@ -11,6 +11,9 @@ export const MAX_NAMES = 200;
 /** Longest text in one: an agent's prompt. */
 export const MAX_MAP_TEXT = 64 * 1024;
 
+/** The longest that a model may take to begin an answer, or be silent in it. */
+export const MAX_MODEL_SECONDS = 300;
+
 /** How Oracle's cloud is signed in to. */
 export const OCI_AUTHS = ['api_key', 'security_token', 'instance_principal', 'resource_principal'] as const;
 
@@ -23,15 +26,21 @@ const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/);
 const headerValue = z.string().regex(/^[\x20-\x7e]{0,4096}$/);
 const count = z.int().min(1);
 const dollars = z.number().min(0);
+const seconds = z.int().min(1).max(MAX_MODEL_SECONDS);
 const httpUrl = line.refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''));
 /** `provider/model`, a model's name where one provider is configured, or an alias. */
 const modelName = z.string().regex(/^\S{1,256}$/);
 
-const Prices = z.strictObject({
+const price = {
   input: dollars,
   output: dollars,
   cachedInput: dollars.optional(),
   cacheWrite: dollars.optional(),
+};
+const Prices = z.strictObject({
+  ...price,
+  /** Of requests whose input is longer than `above`. */
+  long: z.strictObject({ above: count, ...price }).optional(),
 });
 
 /** What is known of one model, beside or instead of what the kept data says. */
@@ -58,6 +67,9 @@ const Provider = z.strictObject({
   requestsPerMinute: count.optional(),
   tokensPerMinute: count.optional(),
   models: z.record(modelName, ModelSettings).optional(),
+  /** How long its models may take to begin an answer, and be silent in it. */
+  firstTokenSeconds: seconds.optional(),
+  idleSeconds: seconds.optional(),
   /** For `oci`. */
   auth: z.enum(OCI_AUTHS).optional(),
   region: line.optional(),
@@ -99,14 +111,15 @@ const Agent = z.strictObject({
   limits: Limits.optional(),
 });
 
-function map<Item extends z.ZodType>(item: Item) {
-  const few = z.record(name, item).refine((found) => Object.keys(found).length <= MAX_NAMES);
+function map<Item extends z.ZodType>(item: Item, key: z.ZodString = name) {
+  const few = z.record(key, item).refine((found) => Object.keys(found).length <= MAX_NAMES);
   return z.preprocess(parseJson, few);
 }
 
 export const MAPS = {
   providers: map(Provider),
   aliases: map(modelName),
+  models: map(ModelSettings, modelName),
   agents: map(Agent),
 };
 export type MapKey = keyof typeof MAPS;
@@ -121,6 +134,10 @@ export const MAP_METAS = {
   aliases: {
     env: 'CAPYBARA_ALIASES',
     expected: `a map of at most ${MAX_NAMES} names of models, {"name": "provider/model"}`,
+  },
+  models: {
+    env: 'CAPYBARA_MODELS',
+    expected: `a map of what is known of at most ${MAX_NAMES} models, {"name": {"contextTokens": …}}`,
   },
   agents: {
     env: 'CAPYBARA_AGENTS',

@@ -16,7 +16,7 @@ import {
   SANDBOX,
 } from './command-settings.ts';
 import { KEEP } from './keep.ts';
-import { MAP_METAS, MAPS, type MapKey, wrongInMap } from './maps.ts';
+import { MAP_METAS, MAPS, MAX_MODEL_SECONDS, type MapKey, wrongInMap } from './maps.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
@@ -27,12 +27,9 @@ export const MAX_PORT = 65_535;
 export const MAX_CONCURRENCY = 1_000;
 /** Longest text of one setting, in characters. */
 export const MAX_SETTING_LENGTH = 4_096;
-/** Node's own fetch gives up after that long without headers, or without a piece of the body: more would have no effect. */
-export const MAX_MODEL_SECONDS = 300;
+export { MAX_MODEL_SECONDS } from './maps.ts';
 /** With longer and longer pauses, at most a minute each: about a quarter of an hour. */
 export const MAX_MODEL_TRIES = 20;
-/** A model on one's own machine reads a long prompt for minutes; a server that is gone is noticed sooner, by its connection. */
-export const DEFAULT_FIRST_TOKEN_SECONDS = 300;
 export const DEFAULT_IDLE_SECONDS = 60;
 export const DEFAULT_MODEL_TRIES = 3;
 /** A text in the JSON of the store may have 256. */
@@ -183,9 +180,7 @@ export const SETTINGS = z.object({
     .register(metas, { env: 'CAPYBARA_TEMPERATURE', project: true, expected: 'a number from 0 to 2' })
     .optional(),
   maxTokens: whole('CAPYBARA_MAX_TOKENS', 1, Number.MAX_SAFE_INTEGER, { project: true }).optional(),
-  modelFirstTokenSeconds: whole('CAPYBARA_MODEL_FIRST_TOKEN_SECONDS', 1, MAX_MODEL_SECONDS).default(
-    DEFAULT_FIRST_TOKEN_SECONDS,
-  ),
+  modelFirstTokenSeconds: whole('CAPYBARA_MODEL_FIRST_TOKEN_SECONDS', 1, MAX_MODEL_SECONDS).optional(),
   modelIdleSeconds: whole('CAPYBARA_MODEL_IDLE_SECONDS', 1, MAX_MODEL_SECONDS).default(DEFAULT_IDLE_SECONDS),
   modelTries: whole('CAPYBARA_MODEL_TRIES', 1, MAX_MODEL_TRIES).default(DEFAULT_MODEL_TRIES),
   modelAnswerMib: whole('CAPYBARA_MODEL_ANSWER_MIB', 1, MAX_ANSWER_MIB).default(DEFAULT_ANSWER_MIB),
@@ -225,6 +220,7 @@ export const SETTINGS = z.object({
   // Before what stands in it under a key of its own.
   providers: MAPS.providers.register(metas, MAP_METAS.providers).default({}),
   aliases: MAPS.aliases.register(metas, MAP_METAS.aliases).default({}),
+  models: MAPS.models.register(metas, MAP_METAS.models).default({}),
   agents: MAPS.agents.register(metas, MAP_METAS.agents).default({}),
   'providers.anthropic.apiKey': secret('ANTHROPIC_API_KEY').optional(),
   'providers.anthropic.baseUrl': address('ANTHROPIC_BASE_URL', HTTP).optional(),

@@ -10,6 +10,23 @@ export interface Prices {
   readonly output: number;
   readonly cachedInput?: number | undefined;
   readonly cacheWrite?: number | undefined;
+  /** Instead of these, of all of a request whose input has more than `above` tokens. */
+  readonly long?: LongPrices | undefined;
+}
+
+export interface LongPrices {
+  readonly above: number;
+  readonly input: number;
+  readonly output: number;
+  readonly cachedInput?: number | undefined;
+  readonly cacheWrite?: number | undefined;
+}
+
+/** What a request with so many tokens of input, cached ones among them, is paid for with. */
+export function pricesFor({ long, ...prices }: Prices, inputTokens: number): Omit<Prices, 'long'> {
+  if (long === undefined || inputTokens <= long.above) return prices;
+  const { above: _, ...ofLong } = long;
+  return ofLong;
 }
 
 /** What is known of a model. */

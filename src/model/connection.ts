@@ -32,7 +32,9 @@ export interface Timeouts {
   readonly idleMs: number;
 }
 
-export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 300_000, idleMs: 60_000 };
+export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 60_000, idleMs: 60_000 };
+/** On one's own machine a model may first have to be loaded, and reads a long prompt for minutes. */
+export const LOCAL_FIRST_TOKEN_MS = 300_000;
 
 /** Text, reasoning and arguments of one answer, in UTF-8: several times what any model can write in one go. */
 export const DEFAULT_ANSWER_BYTES = 16 * 1024 * 1024;

@@ -103,9 +103,15 @@ function quota(report: Report, origin: Origin): Failure {
   };
 }
 
-/** The environment variable that holds a provider's key. */
+const KEY_VARIABLES = new Map([
+  ['anthropic', 'ANTHROPIC_API_KEY'],
+  ['openai', 'OPENAI_API_KEY'],
+  ['env', 'CAPYBARA_MODEL_API_KEY'],
+]);
+
+/** Where a person sets a provider's key: a variable, or for those that have none their settings. */
 export function keyVariableOf(providerName: string): string {
-  return providerName === 'env' ? 'CAPYBARA_MODEL_API_KEY' : `${providerName.toUpperCase()}_API_KEY`;
+  return KEY_VARIABLES.get(providerName) ?? `providers.${providerName}.apiKey`;
 }
 
 function refusedKey(status: number, origin: Origin): Failure {

@@ -1,12 +1,15 @@
 import type { ProviderConfig, ProvidersConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { ProviderKind } from '../core/provider.ts';
+import { type Aliases, followAliases, throughAlias } from './aliases.ts';
 import { createAnthropicModel } from './anthropic.ts';
+import { Catalog, type CatalogProvider, type CatalogQuery } from './catalog.ts';
 import { createChatModel } from './chat.ts';
 import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
-import { knownModel } from './known-models.ts';
 import type { Model } from './model.ts';
+import { type SaidOfModels, settingsOf, timeoutsOf } from './model-settings.ts';
+import { withinSettings } from './within.ts';
 
 interface Kind {
   readonly create: (options: ModelOptions) => Model;
@@ -34,10 +37,17 @@ export interface ProviderInfo {
 export interface Models {
   /**
    * The model of a name: `provider/model`, or a model name alone where one provider is configured (with a slash in it only
-   * at an address of the user's own), or the default where undefined. Throws a `UserError`: `no_provider`, `no_model` or `unknown_model`.
+   * at an address of the user's own), an alias for either, or the default where undefined. Throws a `UserError`: `no_provider`,
+   * `no_model`, `unknown_model` or `alias_cycle`.
    */
   resolve(name?: string): Model;
   list(): ProviderInfo[];
+}
+
+/** With what can be told of them. */
+export interface ModelRegistry extends Models {
+  /** The providers with their models, within a few seconds where they are asked. Never throws. */
+  catalog(query: CatalogQuery): Promise<CatalogProvider[]>;
 }
 
 type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes' | 'images'>;
@@ -45,30 +55,59 @@ type ModelLimits = Pick<ModelOptions, 'timeouts' | 'answerBytes' | 'images'>;
 interface Naming {
   /** The configured model. */
   readonly model?: string | undefined;
-  /** Names for `provider/model`. */
-  readonly aliases?: Readonly<Record<string, string>>;
+  /** Names for `provider/model`, or for each other. */
+  readonly aliases?: Aliases;
+  /** What is known of models, beside the kept data. */
+  readonly models?: SaidOfModels | undefined;
 }
 
 /** The models that can be used with the configured providers. */
 export function createModels(
   providers: ProvidersConfig,
-  { model: named, aliases = {}, ...limits }: Naming & ModelLimits = {},
-): Models {
+  { model: named, aliases = {}, models: said, ...limits }: Naming & ModelLimits = {},
+): ModelRegistry {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
+  const defaultOf = (provider: string) =>
+    KINDS[kindOf(provider, configured.get(provider) ?? {})]?.defaultModel;
+  const catalog = new Catalog(configured, { said, defaultOf });
   return {
     resolve(name) {
       if (configured.size === 0) throw noProvider();
-      const asked = given(name) ?? given(named);
-      const [provider, model] = pick(configured, aliases[asked ?? ''] ?? asked);
+      const asked = given(name) ?? given(named) ?? '';
+      const target = followAliases(aliases, asked);
+      const [provider, model] = throughAlias(asked, target, () => pick(configured, target || undefined));
       const key = `${provider}/${model}`;
-      const options = { ...optionsOf(provider, model, configured), ...limits };
-      const made = models.get(key) ?? kindNamed(provider, configured).create(options);
+      const made = models.get(key) ?? make([provider, model], configured, { ...limits, models: said });
       models.set(key, made);
       return made;
     },
     list: () => [...configured].map(([provider, config]) => infoOf(provider, config)),
+    catalog: (query) => catalog.list(query),
   };
+}
+
+/** What holds for all models that are made. */
+type Shared = ModelLimits & Pick<Naming, 'models'>;
+
+function make(
+  [provider, model]: readonly [string, string],
+  configured: Configured,
+  { timeouts, models, ...limits }: Shared,
+): Model {
+  const { create } = kindNamed(provider, configured);
+  const config = configured.get(provider) ?? {};
+  if (kindOf(provider, config) === 'chat' && !given(config.baseUrl)) throw noAddress(provider);
+  const settings = settingsOf(provider, config, { model, models });
+  return withinSettings(
+    create({
+      ...connectionOf(provider, model, config),
+      ...limits,
+      images: limits.images !== false && settings.images !== false,
+      settings,
+      timeouts: timeoutsOf(provider, config, timeouts),
+    }),
+  );
 }
 
 type Configured = ReadonlyMap<string, ProviderConfig>;
@@ -125,9 +164,8 @@ function onlyOne(configured: Configured): string | undefined {
   return configured.size === 1 ? [...configured.keys()][0] : undefined;
 }
 
-function optionsOf(provider: string, model: string, configured: Configured): ModelOptions {
-  const config = configured.get(provider) ?? {};
-  const { apiKey, baseUrl, headers, models = {} } = config;
+function connectionOf(provider: string, model: string, config: ProviderConfig): ModelOptions {
+  const { apiKey, baseUrl, headers } = config;
   const [key, address] = [given(apiKey), given(baseUrl)];
   return {
     provider,
@@ -135,7 +173,6 @@ function optionsOf(provider: string, model: string, configured: Configured): Mod
     ...(key ? { apiKey: key } : {}),
     ...(address ? { baseUrl: address } : {}),
     ...(headers === undefined ? {} : { headers }),
-    settings: { ...knownModel(kindOf(provider, config), model), ...models[model] },
   };
 }
 
@@ -159,6 +196,14 @@ function noProvider(): UserError {
     'no_provider',
     'No model provider is configured: set ANTHROPIC_API_KEY, OPENAI_API_KEY, or CAPYBARA_MODEL_ENDPOINT (with ' +
       'CAPYBARA_MODEL_API_KEY if it wants a key), and CAPYBARA_MODEL to the model to use.',
+  );
+}
+
+function noAddress(provider: string): UserError {
+  const setting = provider === 'env' ? 'CAPYBARA_MODEL_ENDPOINT' : `providers.${provider}.baseUrl`;
+  return new UserError(
+    'provider_incomplete',
+    `Provider ${provider} has no address: set ${setting} to its URL.`,
   );
 }
 

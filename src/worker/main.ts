@@ -82,6 +82,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       models: createModels(config.providers, {
         model: config.model,
         aliases: config.aliases,
+        models: config.models,
         ...limitsOf(config),
       }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
@@ -177,6 +178,9 @@ const MIB = 1024 * 1024;
 const DAY_MS = 24 * 60 * 60_000;
 
 function limitsOf({ modelFirstTokenSeconds, modelIdleSeconds, modelAnswerMib, modelImages: images }: Config) {
-  const timeouts = { firstTokenMs: modelFirstTokenSeconds * 1_000, idleMs: modelIdleSeconds * 1_000 };
+  const timeouts = {
+    ...(modelFirstTokenSeconds === undefined ? {} : { firstTokenMs: modelFirstTokenSeconds * 1_000 }),
+    idleMs: modelIdleSeconds * 1_000,
+  };
   return { timeouts, images, answerBytes: modelAnswerMib * MIB };
 }

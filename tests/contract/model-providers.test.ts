@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { UserError } from '../../src/core/errors.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { say } from '../support/scripted-model/scripted-model.ts';
-import { answerOf, collect, serve } from './model-harness.ts';
+import { answerOf, collect, requestOf, serve } from './model-harness.ts';
 
 const anthropic = { apiKey: 'key-a' };
 const openai = { apiKey: 'key-o' };
@@ -96,6 +96,66 @@ test('a provider with models of its own has a default; an endpoint has none', ()
   expect(error.code).toBe('no_model');
   expect(error.message).toContain('set CAPYBARA_MODEL or pass --model');
   expect(refusal(() => createModels({ anthropic, openai }).resolve()).code).toBe('no_model');
+});
+
+test('an alias stands for a model, or for another alias, also where it is what is configured', () => {
+  const aliases = { fast: ' quick ', quick: 'openai/gpt-small', constructor: 'env/m' };
+  const models = createModels({ openai, env }, { aliases, model: 'fast' });
+  expect(models.resolve('quick').name).toBe('openai/gpt-small');
+  expect(models.resolve('fast').name).toBe('openai/gpt-small');
+  expect(models.resolve().name).toBe('openai/gpt-small');
+  expect(models.resolve('constructor').name).toBe('env/m');
+  expect(refusal(() => createModels({ openai, env }).resolve('toString')).code).toBe('unknown_model');
+});
+
+test('an alias that leads in a circle, or to nothing, is refused with its way', () => {
+  const aliases = { a: 'b', b: 'c', c: 'b', self: 'self', lost: 'other/m', empty: 'openai/' };
+  const models = createModels({ openai, env }, { aliases });
+  const circle = refusal(() => models.resolve('a'));
+  expect(circle.code).toBe('alias_cycle');
+  expect(circle.message).toContain('The alias a names no model, it leads in a circle (a → b → c → b):');
+  expect(refusal(() => models.resolve('self')).message).toContain('(self → self)');
+  const lost = refusal(() => models.resolve('lost'));
+  expect(lost.code).toBe('unknown_model');
+  expect(lost.message).toBe(
+    'The alias lost stands for other/m. Model "other/m" names no configured provider (found: openai, env): write it as ' +
+      'provider/model.',
+  );
+  expect(refusal(() => models.resolve('empty')).code).toBe('no_model');
+});
+
+test('a provider on this machine needs no key, and one without an address is not taken for OpenAI', () => {
+  const models = createModels({ home: { baseUrl: 'http://localhost:1234/v1' } });
+  expect(models.resolve('qwen').name).toBe('home/qwen');
+  for (const [name, setting] of [
+    ['work', 'providers.work.baseUrl'],
+    ['env', 'CAPYBARA_MODEL_ENDPOINT'],
+  ] as const) {
+    const error = refusal(() => createModels({ [name]: { apiKey: 'k', kind: 'chat' } }).resolve('m'));
+    expect(error.message).toBe(`Provider ${name} has no address: set ${setting} to its URL.`);
+  }
+});
+
+test('a model knows what is kept of it and what is said of it, and is asked for no more', async () => {
+  const server = await serve(() => say('ok'));
+  const gateway = { apiKey: 'k', baseUrl: server.url, models: { 'claude-sonnet-4-5': { outputTokens: 9 } } };
+  const models = createModels(
+    { anthropic: gateway },
+    { models: { 'claude-sonnet-4-5': { outputTokens: 10, contextTokens: 99, temperature: false } } },
+  );
+  const model = models.resolve('claude-sonnet-4-5-20250929');
+  expect(models.resolve('claude-haiku-4-5').takesImages).toBe(true);
+  expect(createModels({ anthropic: gateway }, { images: false }).resolve('m').takesImages).toBe(false);
+  const blind = { models: { m: { images: false } }, images: true };
+  expect(createModels({ anthropic: gateway }, blind).resolve('m').takesImages).toBe(false);
+  expect(model.info).toEqual({ contextTokens: 99, outputTokens: 9, images: true, temperature: false });
+  await collect(model, requestOf({ temperature: 0.5, maxTokens: 100 }));
+  await collect(models.resolve('m'), requestOf({ temperature: 0.5, maxTokens: 100 }));
+  const asked = server.requests.map(({ body }) => [body.max_tokens, body.temperature]);
+  expect(asked).toEqual([
+    [9, undefined],
+    [100, 0.5],
+  ]);
 });
 
 test('the configured providers are listed without their keys', () => {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { MAX_NAMES } from '../../src/config/maps.ts';
+import { MAX_MODEL_SECONDS, MAX_NAMES } from '../../src/config/maps.ts';
 import { type LoadOptions, loadConfig } from '../../src/config.ts';
 
 let home: string;
@@ -88,7 +88,7 @@ test('a name that several places define is taken from the first, whole; the othe
 
 test('nothing is set where nothing is said, and one load does not change another', () => {
   expect(load({ env: { OPENAI_API_KEY: 'one' } }).config.providers).toEqual({ openai: { apiKey: 'one' } });
-  expect(load().config).toMatchObject({ providers: {}, aliases: {}, agents: {} });
+  expect(load().config).toMatchObject({ providers: {}, aliases: {}, models: {}, agents: {} });
 });
 
 test.each([
@@ -109,6 +109,28 @@ test('a provider that nobody knows says who answers there', () => {
   expect(() => load()).toThrow(
     `providers.opnai (${userFile}, line 4) must have a kind or a baseUrl; only anthropic, openai, env need none.`,
   );
+});
+
+test('what is said of models has their names, with what belongs to them', () => {
+  writeFileSync(
+    userFile,
+    'models:\n  org/small-1.5: {contextTokens: 9, prices: {input: 1, output: 2, long: {above: 5, input: 2, output: 3}}}\n',
+  );
+  const prices = { input: 1, output: 2, long: { above: 5, input: 2, output: 3 } };
+  expect(load().config.models).toEqual({ 'org/small-1.5': { contextTokens: 9, prices } });
+  expect(() => load({ env: { CAPYBARA_MODELS: '{"a": {"contextTokens": 0}}' } })).toThrow(
+    'models.a.contextTokens is wrong',
+  );
+});
+
+test('a provider’s own waiting times are from a second to five minutes', () => {
+  const of = (firstTokenSeconds: number) => ({
+    env: { CAPYBARA_PROVIDERS: JSON.stringify({ openai: { firstTokenSeconds, idleSeconds: 300 } }) },
+  });
+  for (const seconds of [1, MAX_MODEL_SECONDS])
+    expect(load(of(seconds)).config.providers.openai?.firstTokenSeconds).toBe(seconds);
+  for (const seconds of [0, MAX_MODEL_SECONDS + 1, 1.5])
+    expect(() => load(of(seconds))).toThrow('providers.openai.firstTokenSeconds is wrong');
 });
 
 test('has so many names and no more', () => {

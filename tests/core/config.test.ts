@@ -68,6 +68,7 @@ describe('precedence', () => {
     expect(load().config).toEqual({
       agents: {},
       aliases: {},
+      models: {},
       port: 7070,
       dataDir: join(home, '.local', 'share', 'capybara'),
       uploadMib: 1024,
@@ -79,7 +80,6 @@ describe('precedence', () => {
         freeMib: 512,
       },
       background: { processes: 8, lifetimeSeconds: 3_600, idleSeconds: 900, bufferKib: 1_024 },
-      modelFirstTokenSeconds: 300,
       modelIdleSeconds: 60,
       modelTries: 3,
       modelAnswerMib: 16,
@@ -195,6 +195,7 @@ describe('precedence', () => {
     expect(config).toEqual({
       agents: {},
       aliases: {},
+      models: {},
       databaseUrl: 'postgres://u:p@h/d',
       databaseDirectUrl: 'postgresql://u:p@h/e',
       redisUrl: 'rediss://h',

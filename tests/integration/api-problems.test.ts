@@ -159,6 +159,7 @@ describe('when something is wrong here', () => {
   test('an unexpected error is 500 with an id that is in the log, and tells nothing else', async () => {
     const models = {
       list: () => [],
+      catalog: async () => [],
       resolve: () => {
         throw new TypeError('secret inner words');
       },
@@ -181,6 +182,7 @@ describe('when something is wrong here', () => {
   test('a full disk is 507, and a line in the log', async () => {
     const models = {
       list: () => [],
+      catalog: async () => [],
       resolve: () => {
         throw Object.assign(new Error('EDQUOT: write /secret'), { code: 'EDQUOT' });
       },

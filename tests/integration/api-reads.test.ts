@@ -9,7 +9,6 @@ import {
   Event,
   type FilePart,
   Message,
-  Models,
   page,
   Rule,
   Session,
@@ -18,6 +17,7 @@ import {
   ToolCall,
   Worker,
 } from '../../src/api/wire.ts';
+import { Models } from '../../src/api/wire-models.ts';
 import { newId } from '../../src/clock.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { createModels } from '../../src/model/providers.ts';
@@ -25,6 +25,7 @@ import { putImage, putOutput } from '../../src/store/outputs.ts';
 import { type NewCall, parkTurn, settleTurn } from '../../src/store/turns.ts';
 import { expireApproval } from '../../src/store/workers.ts';
 import { jpegOf, pngOf } from '../support/images.ts';
+import { say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
 import { aCall, HandWorker, type Person, startTestApi, type TestApi, USAGE, uuid } from './api-harness.ts';
 
 let it: TestApi;
@@ -523,7 +524,38 @@ describe('what can be used, what was used, who works', () => {
     expect(Models.parse(json).default).toBeNull();
     expect(text).not.toContain('secret');
     await other.close();
-    expect((await it.ask('GET', '/v1/models')).json).toMatchObject({ default: 'openai/m' });
+    const { json: mine } = await it.ask('GET', '/v1/models');
+    expect(mine).toMatchObject({
+      default: 'openai/m',
+      data: [{ provider: 'openai', kind: 'openai', problem: null }],
+    });
+    expect(mine.data[0].models).toContainEqual({
+      ...{ model: 'openai/gpt-5.5', contextTokens: 1_050_000, outputTokens: 128_000 },
+      ...{ images: true, temperature: false, prices: expect.objectContaining({ input: 5 }), from: ['kept'] },
+    });
+    expect((await it.ask('GET', '/v1/models?ask=maybe')).status).toBe(400);
+  });
+
+  test('models: what the providers themselves say, where they are asked', async () => {
+    const server = await startScriptedModel({ script: () => say('x'), apiKey: 'k', models: ['a', 'b'] });
+    const models = createModels({
+      work: { baseUrl: server.baseUrl, apiKey: 'k', models: { a: { contextTokens: 9 } } },
+      wrong: { baseUrl: server.baseUrl, apiKey: 'planted' },
+    });
+    const other = await startTestApi(() => ({ models }));
+    const { json, text } = await other.ask('GET', '/v1/models?ask=true');
+    const [work, wrong] = Models.parse(json).data;
+    expect(work?.models.map(({ model, contextTokens, from }) => [model, contextTokens, from])).toEqual([
+      ['work/a', 9, ['settings', 'provider']],
+      ['work/b', null, ['provider']],
+    ]);
+    expect(wrong).toMatchObject({
+      models: [],
+      problem: 'The key for provider wrong was refused (401): check providers.wrong.apiKey.',
+    });
+    expect(text).not.toContain('planted');
+    await other.close();
+    await server.close();
   });
 
   test('usage: the team’s own, per model', async () => {

@@ -15,7 +15,7 @@ describe('an error of Capybara’s own', () => {
     const model: Model = {
       name: 'env/broken',
       takesImages: false,
-    info: {},
+      info: {},
       async *stream() {
         await before();
         yield* [];
