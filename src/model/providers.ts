@@ -7,6 +7,7 @@ import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
 import { knownModel } from './known-models.ts';
 import type { Model } from './model.ts';
+import { createOllamaModel } from './ollama.ts';
 
 interface Kind {
   readonly create: (options: ModelOptions) => Model;
@@ -19,7 +20,7 @@ const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   anthropic: { create: createAnthropicModel, defaultModel: 'claude-opus-5-5' },
   openai: { create: createChatModel, defaultModel: 'gpt-5.5' },
   chat: { create: createChatModel },
-  ollama: { create: createChatModel },
+  ollama: { create: createOllamaModel },
 };
 
 export interface ProviderInfo {

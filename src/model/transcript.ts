@@ -11,6 +11,9 @@ export function imageMark(hash: string): string {
   return `${MARK}${hash}`;
 }
 
+/** A round's messages. A round of the user's stands behind the answer that it belongs to. */
+type Wire<Message> = (round: Round, index: number, rounds: readonly Round[]) => Message[];
+
 /**
  * Writes conversations as the JSON of one wire format, each part of one once: a request at turn 2,000 writes what is new
  * since turn 1,999. What stands before the last answer is over, and its bytes are kept with its last message for as long as
@@ -18,15 +21,12 @@ export function imageMark(hash: string): string {
  * kept by their hash only: their bytes belong to the request.
  */
 export class Transcript<Message extends object> {
-  readonly #wire: (round: Round) => Message[];
+  readonly #wire: Wire<Message>;
   readonly #atEnd: (messages: Message[]) => Message[];
   readonly #over = new WeakMap<ModelMessage, GrowingList>();
 
-  /** `wire`: a round's messages. `atEnd`: what is done to the newest ones, for this request only. */
-  constructor(
-    wire: (round: Round) => Message[],
-    atEnd: (messages: Message[]) => Message[] = (messages) => messages,
-  ) {
+  /** `atEnd`: what is done to the newest messages, for this request only. */
+  constructor(wire: Wire<Message>, atEnd: (messages: Message[]) => Message[] = (messages) => messages) {
     this.#wire = wire;
     this.#atEnd = atEnd;
   }
