@@ -108,6 +108,9 @@ const ALLOWED: readonly {
     to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor|model)\/main|store\/(migrate|bootstrap))\.ts$/,
     lazy: true,
   },
+  // An Ollama is part of the machine that the CLI runs on: it finds it, and sees to what is installed there.
+  { from: /^src\/cli\//, to: /^src\/model\/ollama-(admin|choice|discovery)\.ts$/, lazy: true },
+  { from: /^src\/doctor\//, to: /^src\/model\/ollama-(admin|choice|discovery)\.ts$/ },
   // What is sent of a directory is a snapshot of it, taken by what the server takes its own with.
   { from: /^src\/cli\//, to: /^src\/workspace\/uploads\/sent-directory\.ts$/, lazy: true },
   // Whether a search lacks something is asked of what would be refused for it.

@@ -36,8 +36,8 @@ export interface ConnectOptions {
   readonly start: boolean | 'kept' | 'answering';
   /** The port of one that is started; the configured one where not given. `kept` and `answering` take a free one. */
   readonly port?: number;
-  /** Called before one is started: throws what would make it of no use. */
-  readonly check?: () => Promise<void>;
+  /** Called before one is started, with its settings: throws what would make it of no use. */
+  readonly check?: (config: Config) => Promise<void>;
   /** Told, in a sentence, when another embedded Capybara serves than before. */
   readonly onChange?: (sentence: string) => void;
 }
@@ -71,7 +71,7 @@ function configured(server: Server): Connection {
 
 class EmbeddedConnection implements Connection {
   readonly client = new Client(() => this.#server);
-  readonly #config: Config;
+  #config: Config;
   readonly #options: ConnectOptions;
   #server: Server = { url: 'http://127.0.0.1' };
   #sandbox: Connection['sandbox'];
@@ -141,12 +141,13 @@ class EmbeddedConnection implements Connection {
   /** `false` where another process got ahead. */
   async #start(): Promise<boolean> {
     if (!this.#mayStart()) return false;
-    await this.#options.check?.();
+    const { start } = this.#options;
+    const works = start !== 'answering';
+    if (works) await this.#findModels();
+    await this.#options.check?.(this.#config);
     const { startCapybara } = await import('../embedded/capybara.ts');
     const log = await this.#log();
-    const { start } = this.#options;
     const port = start === true ? this.#options.port : 0;
-    const works = start !== 'answering';
     let early: string | undefined;
     const onFailed = (reason: string) => {
       early = reason;
@@ -168,6 +169,14 @@ class EmbeddedConnection implements Connection {
     this.#sandbox = this.#own.sandbox.name;
     if (early !== undefined) this.#fail(early, log);
     return true;
+  }
+
+  /** One that works needs a model: where no provider is configured, the Ollama of this machine is one. */
+  async #findModels(): Promise<void> {
+    const { withFoundOllama } = await import('../model/ollama-discovery.ts');
+    const { settings, said } = await withFoundOllama(this.#config);
+    this.#config = settings;
+    if (said !== undefined) this.#options.onChange?.(said);
   }
 
   /** Stops what is left of this process's own: its streams end with it, and whoever follows one asks to recover. */

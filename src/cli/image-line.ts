@@ -11,7 +11,7 @@ export function imageLine({ name, width, height, bytes }: FilePart): string {
 /** Units of a thousand. */
 const UNITS = ['kB', 'MB', 'GB'];
 
-function sizeOf(bytes: number): string {
+export function sizeOf(bytes: number): string {
   let size = bytes;
   let unit = 'bytes';
   for (const next of UNITS) {

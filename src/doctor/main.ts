@@ -10,6 +10,7 @@ import { decideSandbox, sandboxSentence } from '../sandbox/choose.ts';
 import { findGroupPlace, groupsSentence } from '../sandbox/group-place.ts';
 import type { Profile } from '../sandbox/view.ts';
 import { type Check, directory, reasonOf } from './check.ts';
+import { ollamas } from './ollama.ts';
 import { permissionRules } from './rules.ts';
 import { server } from './server.ts';
 import { sharedSnapshots } from './shared-snapshots.ts';
@@ -32,6 +33,7 @@ export async function examine(config: Config): Promise<Check[]> {
     }),
     ...(config.url === undefined ? [] : [server(config)]),
     ...webSearch(config),
+    ...(await Promise.all(ollamas(config))).flat(),
     ...permissionRules(config, process.cwd()),
     ...(config.snapshots === undefined ? [] : [sharedSnapshots(config.snapshots)]),
     ...(config.databaseUrl === undefined ? [] : [postgres('Postgres', config.databaseUrl)]),

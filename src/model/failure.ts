@@ -266,14 +266,14 @@ export const MAX_QUOTED = 300;
 /** Keys and headers shorter than this are placeholders like `x`, and removing them would only garble the text. */
 const MIN_SECRET = 4;
 
-/** One line, no secrets, no end, not too long. */
-function tidy(text: string, origin: Origin): string {
+/** One line, nothing that a terminal obeys, no secrets, no end, not too long. */
+export function tidy(text: string, origin: Origin): string {
   const secrets = (origin.secrets ?? []).filter((secret) => secret.length >= MIN_SECRET);
   const known = secrets.reduce((said, secret) => said.replaceAll(secret, '[key]'), text);
   const clean = known
     .replace(/\b(Bearer\s+)\S+/gi, '$1[key]')
     .replace(/\b(sk|pk|xai|gsk)-[\w*-]{6,}/gi, '[key]')
-    .replace(/\s+/g, ' ')
+    .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim();
   const short = clean.length > MAX_QUOTED ? `${clean.slice(0, MAX_QUOTED)}…` : clean;
   return short.replace(/[.\s]+$/, '');

@@ -1,11 +1,11 @@
 /**
- * The `fetch` of both SDKs. Not the platform's: that copies a body several times before it sends it, which a request of turn
+ * The `fetch` of the SDKs. Not the platform's: that copies a body several times before it sends it, which a request of turn
  * 2,000 would feel, and gives up after five minutes of silence whatever the limit is.
  */
 import { Readable } from 'node:stream';
 import { type Dispatcher, request } from 'undici';
 import { shownUrl } from './connection.ts';
-import { eventsOf, isJsonType, MAX_JSON_BYTES } from './json-answer.ts';
+import { type Begins, isJsonType, MAX_JSON_BYTES, streamIn } from './json-answer.ts';
 import { BadEndpoint } from './report.ts';
 
 /** What `guardedFetch` is told beside the address and the headers. */
@@ -16,6 +16,8 @@ interface Exchange {
   readonly headers: Readonly<Record<string, string>>;
   /** Told how many bytes of the answer came; not of an error's. */
   readonly onBytes: (bytes: number) => void;
+  /** How what is called JSON begins if it is what was asked for; as an event stream where left out. */
+  readonly begins?: Begins;
 }
 
 const EXCHANGE = Symbol('exchange');
@@ -47,7 +49,7 @@ export const guardedFetch: typeof fetch = async (input, init = {}) => {
   const wrong = wrongAnswer(status, type, encoded);
   if (wrong !== undefined) return refused(body, wrong);
   const pieces = piecesOf(body, exchange.onBytes);
-  return new Response(isJsonType(type) ? await eventsOf(pieces) : pieces, options);
+  return new Response(isJsonType(type) ? await streamIn(pieces, exchange.begins) : pieces, options);
 };
 
 /** Why a success cannot be an answer. Nobody asked for an encoding: none is undone here. */

@@ -12,13 +12,19 @@ export function isJsonType(contentType: string): boolean {
   return /^\s*application\/([\w.-]+\+)?json\b/i.test(contentType);
 }
 
-/** The body, if it is an event stream after all. Throws `JsonError` or `BadEndpoint` where it is not. */
-export async function eventsOf(body: ReadableStream<Uint8Array>): Promise<ReadableStream<Uint8Array>> {
+/** Whether a body begins as it should; undefined while that cannot be told. */
+export type Begins = (text: string) => boolean | undefined;
+
+/** The body, if it is a stream after all. Throws `JsonError` or `BadEndpoint` where it is not. */
+export async function streamIn(
+  body: ReadableStream<Uint8Array>,
+  begins: Begins = beginsEvent,
+): Promise<ReadableStream<Uint8Array>> {
   const reader = body.getReader();
   const held: Uint8Array[] = [];
-  while (textOf(held).trim() === '' && sizeOf(held) <= MAX_JSON_BYTES)
+  while (begins(textOf(held)) === undefined && sizeOf(held) <= MAX_JSON_BYTES)
     if (!(await readInto(held, reader))) break;
-  if (startsEvent(textOf(held))) return rejoined(held, reader);
+  if (begins(textOf(held)) === true) return rejoined(held, reader);
   while (sizeOf(held) <= MAX_JSON_BYTES) if (!(await readInto(held, reader))) break;
   const isWhole = sizeOf(held) <= MAX_JSON_BYTES;
   if (!isWhole) await reader.cancel();
@@ -40,8 +46,9 @@ function sizeOf(held: readonly Uint8Array[]): number {
 }
 
 /** A line of an event stream is a comment, or begins with `data`, `event`, `id` or `retry`; no JSON text does. */
-function startsEvent(text: string): boolean {
-  return /^[:deir]/.test(text.trim());
+function beginsEvent(text: string): boolean | undefined {
+  const said = text.trim();
+  return said === '' ? undefined : /^[:deir]/.test(said);
 }
 
 function rejoined(

@@ -9,6 +9,7 @@ import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
 import { type SaidOfModels, settingsOf, timeoutsOf } from './model-settings.ts';
+import { createOllamaModel } from './ollama.ts';
 import { withinSettings } from './within.ts';
 
 interface Kind {
@@ -22,7 +23,7 @@ const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   anthropic: { create: createAnthropicModel, defaultModel: 'claude-opus-5-5' },
   openai: { create: createChatModel, defaultModel: 'gpt-5.5' },
   chat: { create: createChatModel },
-  ollama: { create: createChatModel },
+  ollama: { create: createOllamaModel },
 };
 
 export interface ProviderInfo {

@@ -1,10 +1,12 @@
-/** An error that a provider reported inside a stream in a form that its SDK does not recognise. */
+/** An error that a provider reported in a form that its SDK does not recognise. `headers`: where it was the whole response. */
 export class ReportedError extends Error {
   override readonly name = 'ReportedError';
   readonly status: number;
-  constructor(status: number, message: string) {
+  readonly headers: Headers | undefined;
+  constructor(status: number, message: string, headers?: Headers) {
     super(message);
     this.status = status;
+    this.headers = headers;
   }
 }
 
@@ -33,6 +35,16 @@ export class JsonError extends Error {
 /** Thrown where a piece of an answer is JSON, but not what the API knows. `message` completes "The stream … held". */
 export class MalformedAnswer extends Error {
   override readonly name = 'MalformedAnswer';
+}
+
+/** An error that a provider reported as JSON in the middle of an answer. */
+export class StreamError extends Error {
+  override readonly name = 'StreamError';
+  readonly error: unknown;
+  constructor(error: unknown) {
+    super('an error inside the stream');
+    this.error = error;
+  }
 }
 
 /** What a provider said about an error, from either SDK's error classes (which share these fields) or ours. */

@@ -20,6 +20,9 @@ export interface TranscriptOptions<Message> {
   readonly list?: string;
 }
 
+/** A round's messages. A round of the user's stands behind the answer that it belongs to. */
+type Wire<Message> = (round: Round, index: number, rounds: readonly Round[]) => Message[];
+
 /**
  * Writes conversations as the JSON of one wire format, each part of one once: a request at turn 2,000 writes what is new
  * since turn 1,999. What stands before the last answer is over, and its bytes are kept with its last message for as long as
@@ -27,7 +30,7 @@ export interface TranscriptOptions<Message> {
  * kept by their hash only: their bytes belong to the request.
  */
 export class Transcript<Message extends object> {
-  readonly #wire: (round: Round) => Message[];
+  readonly #wire: Wire<Message>;
   readonly #atEnd: (messages: Message[]) => Message[];
   readonly #opens: Opens | undefined;
   readonly #opening: string;
@@ -35,7 +38,7 @@ export class Transcript<Message extends object> {
 
   /** `wire`: a round's messages. */
   constructor(
-    wire: (round: Round) => Message[],
+    wire: Wire<Message>,
     { atEnd = (messages) => messages, opens, list = 'messages' }: TranscriptOptions<Message> = {},
   ) {
     this.#wire = wire;

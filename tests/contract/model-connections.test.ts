@@ -78,7 +78,7 @@ describe.each(kinds)('$provider', (each) => {
       raw(async (response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' });
         for (let n = 0; n < 8; n += 1) {
-          response.write(': still here\n\n');
+          response.write(each.keepAlive);
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
         response.write(whole);
@@ -139,6 +139,8 @@ describe.each(kinds)('$provider', (each) => {
       ANTHROPIC_API_KEY: 'trap',
       ANTHROPIC_AUTH_TOKEN: 'trap',
       ANTHROPIC_LOG: 'debug',
+      OLLAMA_API_KEY: 'trap',
+      OLLAMA_HOST: 'http://127.0.0.1:1',
     };
     const written: unknown[] = [];
     const restore = trapEnvironment(traps, written);

@@ -7,6 +7,7 @@ import { createAnthropicModel } from '../../src/model/anthropic.ts';
 import { createChatModel } from '../../src/model/chat.ts';
 import type { ModelOptions } from '../../src/model/connection.ts';
 import type { Model } from '../../src/model/model.ts';
+import { createOllamaModel } from '../../src/model/ollama.ts';
 
 export type Fields = Record<string, unknown>;
 // biome-ignore lint/suspicious/noExplicitAny: a parsed body, which comes from the code under test
@@ -58,6 +59,10 @@ export interface Kind {
   readonly endMark: string;
   /** Bytes that begin a piece, and are no JSON. */
   readonly broken: string;
+  /** Bytes that keep a connection alive, and say nothing. */
+  readonly keepAlive: string;
+  /** What its wire has no words for. */
+  readonly lacks: readonly ('cached' | 'reasoning' | 'refusal' | 'status of errors inside the stream')[];
   /** Pieces that hold just this. `head` begins an answer and a call with the id `id` and the name `ls`. */
   readonly pieces: {
     readonly head: readonly Fields[];
@@ -81,6 +86,8 @@ export function sseFrames(events: readonly Fields[]): string {
 }
 
 const SSE = {
+  keepAlive: ': still here\n\n',
+  lacks: [],
   frames: sseFrames,
   contentType: 'text/event-stream',
   frameEnd: '\n\n',
@@ -208,4 +215,60 @@ export const anthropic: Kind = {
   },
 };
 
-export const kinds: readonly Kind[] = [chat, anthropic];
+const piece = (message: Fields): Fields => ({ message, done: false });
+const done = (message: Fields, counts: Fields = {}): Fields => ({
+  ...{ model: 'm-1', message, done: true, done_reason: 'stop', ...counts },
+});
+
+export const ollama: Kind = {
+  provider: 'ollama',
+  create: createOllamaModel,
+  kind: 'ollama',
+  path: '/api/chat',
+  baseUrl: (url) => url,
+  ends: ['', '/', '/v1', '/v1/', '/v1/chat/completions', '/api', '/api/', '/api/chat'],
+  plainBody: { model: 'm-1', messages: [{ role: 'user', content: 'x' }] },
+  limitsIn: ({ options }) => ({ temperature: options.temperature, maxTokens: options.num_predict }),
+  optional: ['tools', 'format', 'think', 'options.temperature', 'options.num_predict'],
+  defaultMaxTokens: undefined,
+  sentId: (id) => id,
+  reasoningIn: ({ messages }) => messages.find(isAssistant).thinking,
+  reasoning: 'Hm.',
+  argumentsIn: ({ messages }) =>
+    messages.find((each: Body) => each.tool_calls !== undefined).tool_calls[0].function.arguments,
+  newestIn: ({ messages }) => behindAnswer(messages, isAssistant),
+  imagesOf: (callId, text, images) => [
+    { role: 'tool', content: text, tool_call_id: callId, tool_name: 'look' },
+    ...(images.length === 0
+      ? []
+      : [
+          {
+            role: 'user',
+            content: `${images.length === 1 ? 'An image' : `${images.length} images`} returned by the tool call ${callId}, not sent by the user.`,
+            images: images.map(({ base64 }) => base64),
+          },
+        ]),
+  ],
+  overflow: 'the input length exceeds the context length',
+  frames: (events) => events.map((event) => `${JSON.stringify(event)}\n`).join(''),
+  contentType: 'application/x-ndjson',
+  frameEnd: '\n',
+  errorFrame: (json) => `${json}\n`,
+  endMark: '"done":true',
+  broken: '{"message": \n',
+  keepAlive: '\n',
+  lacks: ['cached', 'reasoning', 'refusal', 'status of errors inside the stream'],
+  pieces: {
+    head: [piece({ tool_calls: [{ id: 'id', function: { name: 'ls' } }] })],
+    tail: [done({})],
+    text: (content) => piece({ content }),
+    reasoning: (thinking) => piece({ thinking }),
+    arguments: (text) => piece({ tool_calls: [{ function: { arguments: text } }] }),
+    nothing: piece({}),
+    call: (index, id, name, args) =>
+      piece({ tool_calls: [{ id, function: { index, name, arguments: args } }] }),
+    counted: (count) => [done({ content: 'ok' }, { prompt_eval_count: count, eval_count: count })],
+  },
+};
+
+export const kinds: readonly Kind[] = [chat, anthropic, ollama];

@@ -108,7 +108,7 @@ describe.each(kinds)('an answer of $provider that does not end', (each) => {
   test.each([
     ['pieces of nothing', each.frames(Array(500).fill(pieces.nothing))],
     ['a line without an end', `data: ${'x'.repeat(10_000)}`],
-    ['comments', ': still there\n\n'.repeat(700)],
+    ['what keeps a connection alive', each.keepAlive.repeat(10_000)],
     ['calls', ''],
   ])('is closed where it is %s', async (_, piece) => {
     const closed = Promise.withResolvers<void>();

@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core';
+import type { Config } from '../../config.ts';
 import { CapybaraCommand } from '../command.ts';
 import { settingsOf, taskFlags } from '../task-flags.ts';
 
@@ -40,7 +41,8 @@ export default class Run extends CapybaraCommand {
     const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
     const warning = ruleWarning(loaded.config, request);
     if (warning !== undefined) onChange(warning);
-    const check = async () => (await import('../../api/main.ts')).checkTask(loaded.config, request.body);
+    const check = async (config: Config) =>
+      (await import('../../api/main.ts')).checkTask(config, request.body);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     process.exitCode = await this.withInterrupts((interrupts) =>
       this.withConnection(loaded, { start: true, ...port, check, onChange }, (connection) =>

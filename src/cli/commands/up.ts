@@ -20,12 +20,15 @@ export default class Up extends CapybaraCommand {
   override async run(): Promise<void> {
     const { flags } = await this.parse(Up);
     const given = { port: flags.port, dataDir: flags['data-dir'] };
-    const { config } = await this.settings(flags, given, { trustWorkingDirectory: false });
-    const [{ runUntilStopped }, { startCapybara }, { readServerInfo }] = await Promise.all([
-      import('../serve.ts'),
-      import('../../embedded/capybara.ts'),
-      import('../../embedded/data-dir.ts'),
-    ]);
+    const configured = await this.settings(flags, given, { trustWorkingDirectory: false });
+    const [{ runUntilStopped }, { startCapybara }, { readServerInfo }, { withFoundOllama }] =
+      await Promise.all([
+        import('../serve.ts'),
+        import('../../embedded/capybara.ts'),
+        import('../../embedded/data-dir.ts'),
+        import('../../model/ollama-discovery.ts'),
+      ]);
+    const { settings: config, said } = await withFoundOllama(configured.config);
     const onInterrupt = () => process.stderr.write('Stopping; press Ctrl-C again to end at once.\n');
     await runUntilStopped({ config, level: 'warn', onInterrupt }, async ({ log, fail }) => {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
@@ -43,6 +46,7 @@ export default class Up extends CapybaraCommand {
         `  data directory  ${config.dataDir}`,
         `  key for the API ${apiKeyFile}`,
         `  commands        ${confined}: ${sandbox.reason}`,
+        ...(said === undefined ? [] : [`  models          ${said}`]),
         'Try, in a repository: capybara run "explain what this project does"',
       ];
       this.answer(

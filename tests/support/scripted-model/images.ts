@@ -44,6 +44,12 @@ const SIGNATURES: readonly (readonly [mediaType: string, hex: RegExp])[] = [
   ['image/webp', /^52494646.{8}57454250/],
 ];
 
+/** The type of an image, by how it begins; empty where it is none. */
+export function signedType(base64: string): string {
+  const hex = Buffer.from(base64.slice(0, 64), 'base64').toString('hex', 0, 16);
+  return SIGNATURES.find(([, signature]) => signature.test(hex))?.[0] ?? '';
+}
+
 /** What Anthropic takes of one image, as base64. */
 const MOST_BASE64 = 5 * 1024 * 1024;
 

@@ -2,6 +2,7 @@ import { chatWriter } from './chat-completions.ts';
 import { chatRefusal, messagesRefusal } from './check.ts';
 import { chatImages, messagesImages, type ScriptedImage } from './images.ts';
 import { messagesWriter } from './messages.ts';
+import { ollamaImages, ollamaRefusal, ollamaWriter, readOllama } from './ollama.ts';
 import { type Body, type Protocol, readChat, readMessages, type WireBody } from './request.ts';
 import type { Exchange, Writer } from './writer.ts';
 
@@ -38,6 +39,15 @@ export const WIRES: Readonly<Record<Protocol, Wire>> = {
     images: messagesImages,
     writer: messagesWriter,
     callPrefix: 'toolu_',
+    conversation: (body) => body.messages,
+  },
+  ollama: {
+    path: /^\/api\/chat$/,
+    refusal: ollamaRefusal,
+    read: readOllama,
+    images: ollamaImages,
+    writer: ollamaWriter,
+    callPrefix: 'call_',
     conversation: (body) => body.messages,
   },
 };

@@ -24,6 +24,7 @@ export interface Exchange {
 
 /** The body of an error response, as the real servers write it. */
 export function errorBody(protocol: Protocol, status: number, message: string): unknown {
+  if (protocol === 'ollama') return { error: message };
   if (protocol === 'messages') {
     const type = ANTHROPIC_TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error');
     return { type: 'error', error: { type, message }, request_id: 'req_scripted' };
