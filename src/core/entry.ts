@@ -91,6 +91,8 @@ export interface Noted {
   readonly seen?: readonly SeenFile[];
   /** Ignored files and directories (`build/`) that were there then, where they are others than before. No snapshot holds them. */
   readonly ignored?: readonly string[];
+  /** Instructions of directories below the root that the notice tells: their paths from there. */
+  readonly instructions?: readonly string[];
 }
 
 /** A path from the workspace's root, and the version that was shown or made; without one the file is gone. */

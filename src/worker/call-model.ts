@@ -11,6 +11,7 @@ import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.
 import { describeCutOff } from '../tools/background-news.ts';
 import { projectContext } from '../workspace/context.ts';
 import { afterFailure } from './end-turn.ts';
+import { instructionNotices } from './instructions.ts';
 import { judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import { lostNotices } from './lost-files.ts';
@@ -38,7 +39,8 @@ export async function callModel(shell: Shell, run: Run, notice?: string): Promis
   const { cutOff } = run.background;
   const lost = cutOff.length === 0 ? [] : [noticeOf(describeCutOff(cutOff))];
   const gone = await lostNotices(shell, run);
-  const before = [...(await contextNotices(shell, run)), ...gone, ...lost, ...told];
+  const nested = await instructionNotices(shell, run);
+  const before = [...(await contextNotices(shell, run)), ...gone, ...nested, ...lost, ...told];
   return ask(shell, run, { before, cutOff });
 }
 
