@@ -146,8 +146,8 @@ export function standing<E extends { readonly kind: string; readonly to?: number
 }
 
 /** The text of an entry's text parts, joined. */
-export function textOf(parts: readonly (Part | UserPart)[]): string {
-  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+export function textOf(parts: readonly { readonly type: string; readonly text?: string }[]): string {
+  return parts.map(({ type, text = '' }) => (type === 'text' ? text : '')).join('');
 }
 
 /** The images among them. */
