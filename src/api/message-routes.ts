@@ -1,10 +1,12 @@
 /** `POST /v1/sessions/:id/messages`: saying something to a task in hand. */
+import { isDeepStrictEqual } from 'node:util';
 import { newId } from '../clock.ts';
-import { textOf } from '../core/entry.ts';
+import { textOf, type UserPart } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
 import { storableText } from '../store/json.ts';
 import { postMessage } from '../store/tasks.ts';
 import { readMessage, unfinishedTask } from '../store/views-tasks.ts';
+import { saidParts } from './attachments.ts';
 import type { ApiDeps } from './deps.ts';
 import { derivedId } from './derived-id.ts';
 import { conflict } from './problem.ts';
@@ -12,7 +14,7 @@ import { checkPrompt } from './prompt.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { sessionOf } from './session-routes.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
-import { Message, PostMessage } from './wire.ts';
+import { MAX_ATTACHED_BODY_BYTES, Message, PostMessage } from './wire.ts';
 
 export function messageRoutes(deps: ApiDeps): Route[] {
   return [
@@ -23,13 +25,14 @@ export function messageRoutes(deps: ApiDeps): Route[] {
       id: 'session',
       headers: IdempotencyHeaders,
       body: PostMessage,
+      bodyBytes: MAX_ATTACHED_BODY_BYTES,
       success: {
         status: 201,
         description: 'Committed: the next turn takes it into the log.',
         schema: Message,
       },
       problems: {
-        400: ['empty_prompt'],
+        400: ['empty_prompt', 'bad_attachment'],
         404: ['not_found'],
         409: ['no_running_task', 'idempotency_conflict'],
         413: ['prompt_too_large'],
@@ -39,7 +42,7 @@ export function messageRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
-type MessageCall = Call<unknown, { readonly text: string }>;
+type MessageCall = Call<unknown, PostMessage>;
 
 async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
   const { caller, body, request } = call;
@@ -48,27 +51,34 @@ async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
   const id = key === undefined ? newId(deps.clock) : derivedId(sessionId, key);
   const earlier = key === undefined ? undefined : await readMessage(deps.db, { sessionId, id });
-  if (earlier !== undefined) return repeated(sessionId, body.text, earlier);
+  const parts = await saidParts(deps, body.text, body.attachments);
+  if (earlier !== undefined) return repeated(sessionId, parts, earlier);
 
   const taskId = await unfinishedTask(deps.db, sessionId);
-  const parts = [{ type: 'text' as const, text: body.text }];
   const posted =
     taskId !== undefined && (await postMessage(deps.db, { teamId: caller.teamId, taskId, id, parts }));
   if (!posted || posted.outcome === 'ended' || posted.outcome === 'not_found') throw noRunningTask(sessionId);
   const first = posted.outcome === 'repeated' ? await readMessage(deps.db, { sessionId, id }) : undefined;
-  return first === undefined ? said(sessionId, taskId, body.text) : repeated(sessionId, body.text, first);
+  return first === undefined ? said(sessionId, taskId, body.text) : repeated(sessionId, parts, first);
 }
 
 function repeated(
   sessionId: string,
-  text: string,
+  parts: readonly UserPart[],
   earlier: NonNullable<Awaited<ReturnType<typeof readMessage>>>,
 ): Reply {
-  if (textOf(earlier.parts) === storableText(text)) return said(sessionId, earlier.taskId, text);
+  const [text, hashes] = saidIn(parts);
+  const [before, hashesBefore] = saidIn(earlier.parts);
+  if (before === storableText(text) && isDeepStrictEqual(hashes, hashesBefore))
+    return said(sessionId, earlier.taskId, text);
   throw conflict(
     'idempotency_conflict',
     'This Idempotency-Key was used for another message: send a new one with each new message.',
   );
+}
+
+function saidIn(parts: readonly UserPart[]): [text: string, files: readonly string[]] {
+  return [textOf(parts), parts.flatMap((part) => (part.type === 'file' ? [part.hash] : []))];
 }
 
 function said(sessionId: string, taskId: string, text: string): Reply {

@@ -130,13 +130,15 @@ interface BodyError {
   readonly type?: unknown;
   readonly code?: unknown;
   readonly message?: unknown;
+  /** Bytes that were accepted. */
+  readonly limit?: number;
 }
 
 /** What zlib says of a body that does not unpack: gzip and deflate (`Z_`), br (`ERR__ERROR_`), zstd. */
 const UNPACKING_CODE = /^(Z_DATA_ERROR$|Z_BUF_ERROR$|Z_NEED_DICT$|ERR__ERROR_|ZSTD_error_)/;
 
 /** What body-parser throws. */
-function bodyProblem({ type, code, message }: BodyError): ApiProblem | undefined {
+function bodyProblem({ type, code, message, limit = MAX_BODY_BYTES }: BodyError): ApiProblem | undefined {
   if (typeof code === 'string' && UNPACKING_CODE.test(code)) {
     return badRequest(
       'malformed_json',
@@ -147,7 +149,7 @@ function bodyProblem({ type, code, message }: BodyError): ApiProblem | undefined
     case 'entity.parse.failed':
       return badRequest('malformed_json', `The request body is not JSON: ${String(message).slice(0, 200)}.`);
     case 'entity.too.large':
-      return tooLarge(`The request body has more than the ${MAX_BODY_BYTES} bytes that are accepted.`);
+      return tooLarge(`The request body has more than the ${limit} bytes that are accepted.`);
     case 'charset.unsupported':
     case 'encoding.unsupported':
       return unsupportedMedia(

@@ -45,6 +45,8 @@ export interface Route {
   readonly query?: z.ZodType;
   readonly headers?: z.ZodObject;
   readonly body?: z.ZodType;
+  /** What it may have; `MAX_BODY_BYTES` where left out. */
+  readonly bodyBytes?: number;
   /** The media type of a body that is no JSON: its handler reads it as it comes. */
   readonly stream?: string;
   readonly success: Success;
@@ -71,11 +73,11 @@ export interface ServeOptions {
 
 /** Adds the routes to an app, then 405 for other methods on their paths and 404 for everything else. */
 export function serve(app: Express, routes: readonly Route[], { authenticate }: ServeOptions): void {
-  const readJson = express.json({ limit: MAX_BODY_BYTES, type: ['application/json', '+json'] });
+  const readJson = (limit: number) => express.json({ limit, type: ['application/json', '+json'] });
   for (const each of routes) {
     const before = [
       ...(each.open ? [] : [authenticate]),
-      ...(each.body ? [requireJson, readJson] : []),
+      ...(each.body ? [requireJson, readJson(each.bodyBytes ?? MAX_BODY_BYTES)] : []),
       ...(each.stream ? [requireMedia(each.stream)] : []),
     ];
     app[each.method](each.path, ...before, handlerOf(each));

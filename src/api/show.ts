@@ -1,5 +1,5 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
-import { type Part, type ResultPart, textOf } from '../core/entry.ts';
+import { type Part, textOf, type UserPart } from '../core/entry.ts';
 import { type IdKind, toPublicId } from '../core/id.ts';
 import type { Beside, FoundSource, GitSource, NamedRoot, Source } from '../core/workspace.ts';
 import type { RuleRow } from '../store/rules.ts';
@@ -151,7 +151,7 @@ export function showEntry(row: EntryRow): Entry {
 }
 
 /** A provider's proof of its reasoning is between it and us. */
-function showPart(part: Part | ResultPart, toolCallId: string | null): Entry['parts'][number] {
+function showPart(part: Part | UserPart, toolCallId: string | null): Entry['parts'][number] {
   if (part.type === 'reasoning') return { type: 'reasoning', text: part.text };
   if (part.type !== 'file') return part;
   return { ...part, outputId: toolCallId === null ? null : toPublicId('output', toolCallId) };

@@ -14,6 +14,7 @@ import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '
 import { readSessionFiles } from '../store/views-files.ts';
 import { findIdempotent } from '../store/views-tasks.ts';
 import { checkBeside, checkLocalPath } from '../workspace/kinds.ts';
+import { saidParts } from './attachments.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
@@ -46,7 +47,7 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
     teamId,
     userId,
     session,
-    task: newTask(deps, body, profile),
+    task: newTask(deps, body, { profile, parts: await saidParts(deps, body.prompt, body.attachments) }),
     ...(key === undefined ? {} : { idempotency: { key, requestHash } }),
   });
   return committed(deps, outcome, body);
@@ -126,13 +127,17 @@ function profileOf(
   });
 }
 
-function newTask({ clock }: ApiDeps, body: CreateTask, profile: Profile): NewTask {
+function newTask(
+  { clock }: ApiDeps,
+  body: CreateTask,
+  { profile, parts }: Pick<NewTask, 'profile' | 'parts'>,
+): NewTask {
   const { limits = {} } = body;
   return {
     id: newId(clock),
     turnId: newId(clock),
     messageId: newId(clock),
-    parts: [{ type: 'text', text: body.prompt }],
+    parts,
     profile,
     profileHash: createHash('sha256').update(JSON.stringify(profile)).digest('hex'),
     limits: {

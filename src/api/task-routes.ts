@@ -9,7 +9,7 @@ import { badRequest, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showAccepted, showTask } from './show.ts';
 import { submitTask } from './submit-task.ts';
-import { CreateTask, PageQuery, page, Task, TaskStatus } from './wire.ts';
+import { CreateTask, MAX_ATTACHED_BODY_BYTES, PageQuery, page, Task, TaskStatus } from './wire.ts';
 
 /** Longest `Idempotency-Key`, in characters. */
 export const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
@@ -37,9 +37,13 @@ export function taskRoutes(deps: ApiDeps): Route[] {
       summary: 'Give a session, or a new one, a task.',
       headers: IdempotencyHeaders,
       body: CreateTask,
+      bodyBytes: MAX_ATTACHED_BODY_BYTES,
       success: { status: 201, description: 'The task as it was accepted, committed.', schema: Task },
       problems: {
-        400: ['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider', 'bad_workspace'],
+        400: [
+          ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
+          ...['bad_workspace', 'bad_attachment'],
+        ],
         403: ['local_workspace'],
         404: ['not_found'],
         409: ['idempotency_conflict', 'session_archived', 'files_elsewhere'],

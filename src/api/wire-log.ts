@@ -6,18 +6,24 @@ const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 export const FilePart = z
   .object({
     type: z.literal('file'),
-    mediaType: z.enum(['image/png', 'image/jpeg', 'image/gif', 'image/webp']),
+    mediaType: z.enum([
+      ...['image/png', 'image/jpeg', 'image/gif', 'image/webp'],
+      ...['application/pdf', 'text/plain'],
+    ] as const),
     name: z.string(),
     bytes: z.int(),
-    width: z.int().meta({ description: 'in pixels' }),
-    height: z.int().meta({ description: 'in pixels' }),
+    width: z.int().optional().meta({ description: 'of an image, in pixels' }),
+    height: z.int().optional().meta({ description: 'of an image, in pixels' }),
     hash: z.string().meta({ description: 'SHA-256 of the bytes, hexadecimal' }),
     outputId: z.string().nullable().meta({
       description:
-        "what `GET /v1/outputs/:id` takes, with `part`: the part's place, from 0; null in a notice, which only names it",
+        "what `GET /v1/outputs/:id` takes, with `part`: the part's place, from 0; null in a notice or a message, which only name it",
     }),
   })
-  .meta({ id: 'FilePart', description: 'An image that a tool call returned.' });
+  .meta({
+    id: 'FilePart',
+    description: 'An image that a tool call returned, or a file that a person attached.',
+  });
 export type FilePart = z.infer<typeof FilePart>;
 
 const WirePart = z.discriminatedUnion('type', [

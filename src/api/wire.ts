@@ -3,7 +3,9 @@
  * more than `core`, so that the CLI may load it.
  */
 import { z } from 'zod';
+import { MAX_ATTACHED_BYTES } from '../core/attachments.ts';
 import { EVENT_TYPES } from '../core/event.ts';
+import { Attachments } from './wire-attachments.ts';
 import { ForkPoint } from './wire-takeover.ts';
 import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
@@ -27,6 +29,8 @@ export * from './wire-workspace.ts';
 export const MAX_PROMPT_BYTES = 1024 * 1024;
 /** Largest request body, in bytes: a prompt at its limit with every character escaped. */
 export const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** Where files may be attached. */
+export const MAX_ATTACHED_BODY_BYTES = MAX_BODY_BYTES + MAX_ATTACHED_BYTES;
 /** Longest time that `limits.seconds` may give a task: a year. */
 export const MAX_SECONDS = 366 * 24 * 60 * 60;
 /** Longest name of an agent or a model, in characters. */
@@ -80,6 +84,7 @@ export const CreateTask = z
     mode: Mode.optional(),
     temperature: z.number().min(0).max(2).optional(),
     maxTokens: z.int().min(1).optional(),
+    attachments: Attachments.optional(),
     limits: LimitsInput.optional(),
     metadata: Metadata.optional(),
   })
@@ -160,7 +165,10 @@ export const Event = z
   .meta({ id: 'Event' });
 export type Event = z.infer<typeof Event>;
 
-export const PostMessage = z.strictObject({ text: z.string() }).meta({ id: 'PostMessage' });
+export const PostMessage = z
+  .strictObject({ text: z.string(), attachments: Attachments.optional() })
+  .meta({ id: 'PostMessage' });
+export type PostMessage = z.infer<typeof PostMessage>;
 export const Message = z
   .object({ sessionId: z.string(), taskId: z.string(), text: z.string() })
   .meta({ id: 'Message', description: 'Said to a task in hand; its next turn takes it into the log.' });

@@ -3,9 +3,11 @@ import { oneLine } from './untrusted-text.ts';
 
 const NAME_LENGTH = 72;
 
-/** `[image: shot.png, 800×600, 123 kB]`. */
+/** `[image: shot.png, 800×600, 123 kB]`; of what is no image, `[file: …]`. */
 export function imageLine({ name, width, height, bytes }: FilePart): string {
-  return `[image: ${oneLine(name, NAME_LENGTH)}, ${width}×${height}, ${sizeOf(bytes)}]`;
+  const isImage = width !== undefined && height !== undefined;
+  const size = isImage ? `${width}×${height}, ${sizeOf(bytes)}` : sizeOf(bytes);
+  return `[${isImage ? 'image' : 'file'}: ${oneLine(name, NAME_LENGTH)}, ${size}]`;
 }
 
 /** Units of a thousand. */

@@ -35,6 +35,12 @@ export const taskFlags = {
     multiple: true,
     multipleNonGreedy: true,
   }),
+  attach: Flags.string({
+    description: 'A file to send with the prompt: an image, a PDF or a text. May be given several times.',
+    helpValue: 'FILE',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
   continue: Flags.boolean({ description: 'Go on with the last session of this directory.' }),
   session: Flags.string({
     description: 'Go on with this session: ses_…, its beginning, or "last".',

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { type CreateTask, LimitsInput, MAX_PROMPT_BYTES, type Session, type Task } from '../api/wire.ts';
 import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
+import { readAttached } from './attached-files.ts';
 import type { Client } from './client.ts';
 import { realDirectory, repositoryIn } from './named-place.ts';
 import { type RootPlace, readBeside, readRoots, type SentRoot } from './root-flags.ts';
@@ -17,6 +18,7 @@ export interface TaskFlags {
   readonly continue: boolean;
   readonly session?: string | undefined;
   readonly root?: readonly string[] | undefined;
+  readonly attach?: readonly string[] | undefined;
 }
 
 /** The prompt, from the argument or, for `-`, from `input`. Throws `UserError` where it is empty or too long. */
@@ -86,6 +88,7 @@ export function readTask(
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(limits && { limits }),
+    ...(flags.attach !== undefined && { attachments: readAttached(flags.attach, cwd) }),
   };
   if (flags.root !== undefined) return withRoots(body, flags.root, { flags, config, cwd });
   if (flags.session !== undefined) return { body, session: sessionOf(flags, flags.session) };

@@ -3,12 +3,17 @@
  * that providers' caches hit. What was made of a log once is used again as it grows, the very same objects, so that whoever
  * writes them for the wire knows them again.
  */
-import type { Entry, FilePart, Part } from './entry.ts';
-import { filesOf, standing, textOf } from './entry.ts';
-import { type ShownImages, shownImages } from './images.ts';
+import type { Entry, FilePart, Part, UserPart } from './entry.ts';
+import { documentsOf, filesOf, standing, textOf } from './entry.ts';
+import { type ShownImages, shownImages, showsImages } from './images.ts';
 
 export type ContextMessage =
-  | { readonly role: 'user'; readonly text: string }
+  | {
+      readonly role: 'user';
+      readonly text: string;
+      /** Shown before the text. */
+      readonly images?: readonly FilePart[];
+    }
   | { readonly role: 'assistant'; readonly parts: readonly Part[] }
   | {
       readonly role: 'tool';
@@ -89,7 +94,7 @@ function messagesMade({ entries, from, end }: Span, images: ShownImages): Contex
   for (let index = from; index < end; index++) {
     const entry = entries[index] as Entry;
     if (entry.kind === 'user' || entry.kind === 'notice' || entry.kind === 'revert') {
-      messages.push({ role: 'user', text: textOf(entry.parts) });
+      messages.push({ role: 'user', ...saidOf(entry, images) });
     } else if (entry.kind === 'assistant' && entry.parts.length > 0) {
       let next = index + 1;
       while (next < end && entries[next]?.kind !== 'assistant') next += 1;
@@ -102,6 +107,18 @@ function messagesMade({ entries, from, end }: Span, images: ShownImages): Contex
   return messages;
 }
 
+function saidOf(entry: Exclude<Entry, AssistantEntry | ResultEntry>, images: ShownImages) {
+  const said = showsImages(entry) ? shownOf(entry.parts, images) : { text: textOf(entry.parts) };
+  const attached = entry.kind === 'user' ? attachedTo(entry.parts) : '';
+  return attached === '' ? said : { ...said, text: `${said.text}\n\n${attached}` };
+}
+
+/** Names, for the images have none of their own, and the texts follow. */
+function attachedTo(parts: readonly UserPart[]): string {
+  const files = [...filesOf(parts), ...documentsOf(parts)].map(({ name }) => JSON.stringify(name));
+  return files.length === 0 ? '' : `(Attached: ${files.join(', ')}.)`;
+}
+
 /** The results of an answer's calls, one each: `behind` is what stands between it and the next answer. */
 function resultsOf(answer: AssistantEntry, behind: readonly Entry[], images: ShownImages): ContextMessage[] {
   const results = new Map<string, ResultEntry>();
@@ -110,12 +127,12 @@ function resultsOf(answer: AssistantEntry, behind: readonly Entry[], images: Sho
     if (part.type !== 'tool') return [];
     const result = results.get(part.callId);
     const isError = result?.status !== 'succeeded';
-    const said = result === undefined ? { text: NO_RESULT } : resultOf(result, images);
+    const said = result === undefined ? { text: NO_RESULT } : shownOf(result.parts, images);
     return [{ role: 'tool' as const, callId: part.callId, isError, ...said }];
   });
 }
 
-function resultOf({ parts }: ResultEntry, { shown, dropped }: ShownImages) {
+function shownOf(parts: readonly UserPart[], { shown, dropped }: ShownImages) {
   const text = textOf(parts);
   const files = filesOf(parts);
   const images = files.filter((file) => shown.has(file));

@@ -8,6 +8,9 @@ export type Part = TextPart | ReasoningPart | ToolPart;
 /** One piece of what a call returned, or of a notice. */
 export type ResultPart = TextPart | FilePart;
 
+/** One piece of what a person said: words, and files that they attached. */
+export type UserPart = ResultPart | DocumentPart;
+
 export interface TextPart {
   readonly type: 'text';
   readonly text: string;
@@ -28,7 +31,7 @@ export interface ToolPart {
   readonly arguments: string;
 }
 
-/** An image that a call returned. Its bytes are stored once, by content; here stands what leads to them. */
+/** An image that a call returned, or a person attached. Its bytes are stored once, by content; here stands what leads to them. */
 export interface FilePart {
   readonly type: 'file';
   readonly mediaType: 'image/png' | 'image/jpeg' | 'image/gif' | 'image/webp';
@@ -42,6 +45,16 @@ export interface FilePart {
   readonly height: number;
 }
 
+/** A file that a person attached, and that is no image: its text is told in a notice behind it. Stored as images are. */
+export interface DocumentPart {
+  readonly type: 'file';
+  readonly mediaType: 'application/pdf' | 'text/plain';
+  /** SHA-256 of the bytes, hexadecimal. */
+  readonly hash: string;
+  readonly name: string;
+  readonly bytes: number;
+}
+
 /** Why the model stopped: the providers' words, normalised. */
 export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
 
@@ -49,7 +62,8 @@ export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
  * One item of the log. `position` counts from 1 within the session, without gaps.
  *
  * - `user`: a prompt or a steering message.
- * - `notice`: said by Capybara, not by a person: project context, a warning. With images: those that the provider refused.
+ * - `notice`: said by Capybara, not by a person: project context, a warning. With images: those that the person mentioned, as
+ *   `noted` says, or else those that the provider refused.
  * - `revert`: a person took the log back: from here on what stands between position `to` and it is left out.
  * - `assistant`: a model answer.
  * - `tool_result`: what a call returned; `callId` names the `tool` part that asked.
@@ -57,7 +71,7 @@ export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
  * `noted`: what Capybara keeps with it, and the model does not see.
  */
 export type Entry =
-  | { readonly kind: 'user'; readonly position: number; readonly parts: readonly TextPart[] }
+  | { readonly kind: 'user'; readonly position: number; readonly parts: readonly UserPart[] }
   | {
       readonly kind: 'notice';
       readonly position: number;
@@ -91,6 +105,10 @@ export interface Noted {
   readonly seen?: readonly SeenFile[];
   /** Ignored files and directories (`build/`) that were there then, where they are others than before. No snapshot holds them. */
   readonly ignored?: readonly string[];
+  /** Instructions of directories below the root that the notice tells: their paths from there. */
+  readonly instructions?: readonly string[];
+  /** Files and directories that a person mentioned, and the notice shows: as they were named. */
+  readonly mentioned?: readonly string[];
 }
 
 /** A path from the workspace's root, and the version that was shown or made; without one the file is gone. */
@@ -128,10 +146,19 @@ export function standing<E extends { readonly kind: string; readonly to?: number
 }
 
 /** The text of an entry's text parts, joined. */
-export function textOf(parts: readonly (Part | FilePart)[]): string {
-  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+export function textOf(parts: readonly { readonly type: string; readonly text?: string }[]): string {
+  return parts.map(({ type, text = '' }) => (type === 'text' ? text : '')).join('');
 }
 
-export function filesOf(parts: readonly (Part | FilePart)[]): FilePart[] {
-  return parts.filter((part) => part.type === 'file');
+/** The images among them. */
+export function filesOf(parts: readonly (Part | UserPart)[]): FilePart[] {
+  return parts.filter(isImage);
+}
+
+export function documentsOf(parts: readonly (Part | UserPart)[]): DocumentPart[] {
+  return parts.filter((part) => part.type === 'file' && !isImage(part)) as DocumentPart[];
+}
+
+export function isImage(part: Part | UserPart): part is FilePart {
+  return part.type === 'file' && 'width' in part;
 }

@@ -1,5 +1,5 @@
 /** Which images of a log a model is shown: like the rest of a request, a pure function of the log. */
-import type { Entry, FilePart } from './entry.ts';
+import { type Entry, type FilePart, filesOf, isImage } from './entry.ts';
 import type { Failure } from './errors.ts';
 
 export interface ImageLimits {
@@ -36,11 +36,11 @@ export interface ShownImages {
 export function shownImages(entries: readonly Entry[], limits: ImageLimits = IMAGE_LIMITS): ShownImages {
   let shown: FilePart[] = [];
   let seen = 0;
-  for (const { kind, parts } of entries) {
-    if (kind === 'notice' && parts.some(isFile)) shown = [];
-    if (kind !== 'tool_result') continue;
-    for (const part of parts) {
-      if (!isFile(part)) continue;
+  for (const entry of entries) {
+    if (entry.kind === 'notice' && entry.noted?.mentioned === undefined && entry.parts.some(isImage))
+      shown = [];
+    if (!showsImages(entry)) continue;
+    for (const part of filesOf(entry.parts)) {
       seen += 1;
       shown.push(part);
       if (isTooMuch(shown, limits)) shown = newest(shown, limits);
@@ -49,8 +49,10 @@ export function shownImages(entries: readonly Entry[], limits: ImageLimits = IMA
   return { shown: new Set(shown), dropped: seen - shown.length };
 }
 
-function isFile(part: Entry['parts'][number] | FilePart): part is FilePart {
-  return part.type === 'file';
+/** Those of another notice are what the provider refused. */
+export function showsImages(entry: Entry): boolean {
+  if (entry.kind === 'notice') return entry.noted?.mentioned !== undefined;
+  return entry.kind === 'tool_result' || entry.kind === 'user';
 }
 
 function isTooMuch(images: readonly FilePart[], { perRequest, requestBytes }: ImageLimits): boolean {

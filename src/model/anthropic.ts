@@ -172,7 +172,11 @@ function userBlocks(round: Extract<Round, { role: 'user' }>): Block[] {
       ...(result.isError && result.images === undefined ? { is_error: true } : {}),
     }),
   );
-  return [...results, ...round.texts.map((text): Block => ({ type: 'text', text }))];
+  return [
+    ...results,
+    ...round.images.map(wireImage),
+    ...round.texts.map((text): Block => ({ type: 'text', text })),
+  ];
 }
 
 function resultContent({ text, images = [] }: ToolResult): ResultContent {

@@ -146,14 +146,23 @@ function wireMessages(round: Round, wire: Wire): Message[] {
     ({ callId, text }): Message => ({ role: 'tool', tool_call_id: wire.idOf(callId), content: text }),
   );
   // One message for all that follows: the templates of many open models want users and assistants to take turns.
-  const images = round.results.flatMap((result) =>
+  const ofTools = round.results.flatMap((result) =>
     wireImages({ ...result, callId: wire.idOf(result.callId) }),
   );
+  const images = [...ofTools, ...sentImages(round)];
   const texts = round.texts.join('\n\n');
   if (images.length === 0)
     return [...results, ...(texts === '' ? [] : [{ role: 'user' as const, content: texts }])];
   const content: Content[] = texts === '' ? images : [...images, { type: 'text', text: texts }];
   return [...results, { role: 'user', content }];
+}
+
+/** They are told apart from those of calls, where there are both. */
+function sentImages({ results, images }: Extract<Round, { role: 'user' }>): Content[] {
+  if (images.length === 0) return [];
+  const isMixed = results.some((result) => (result.images ?? []).length > 0);
+  const what: Content[] = isMixed ? [{ type: 'text', text: 'Sent by the user:' }] : [];
+  return [...what, ...images.map(wireImage)];
 }
 
 /** A tool's message can hold none: they follow, and say whose they are. */

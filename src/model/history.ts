@@ -1,4 +1,4 @@
-import type { Part, ToolPart } from '../core/entry.ts';
+import type { FilePart, Part, ToolPart } from '../core/entry.ts';
 import { hostOf, type Origin } from './connection.ts';
 import type { ModelMessage } from './model.ts';
 
@@ -11,8 +11,14 @@ export type ToolResult = Extract<ModelMessage, { role: 'tool' }>;
 /** A log in the order that the providers demand: answers and what was said to them take turns. */
 export type Round =
   | { readonly role: 'assistant'; readonly parts: readonly Part[] }
-  /** Results come before texts: they have to follow the answer that asked for them. */
-  | { readonly role: 'user'; readonly results: readonly ToolResult[]; readonly texts: readonly string[] };
+  /** Results come before images and texts: they have to follow the answer that asked for them. */
+  | {
+      readonly role: 'user';
+      readonly results: readonly ToolResult[];
+      /** Those of the person. */
+      readonly images: readonly FilePart[];
+      readonly texts: readonly string[];
+    };
 
 /** Whether a provider is sent reasoning with this signature. */
 export type Opens = (signature: string) => boolean;
@@ -30,7 +36,9 @@ export function roundsOf(messages: readonly ModelMessage[], opens: Opens = () =>
     rounds.push(next);
   }
   return rounds.filter((round) =>
-    round.role === 'assistant' ? round.parts.length > 0 : round.results.length + round.texts.length > 0,
+    round.role === 'assistant'
+      ? round.parts.length > 0
+      : round.results.length + round.images.length + round.texts.length > 0,
   );
 }
 
@@ -42,9 +50,14 @@ function joined(last: Round | undefined, message: ModelMessage, opens: Opens): R
       parts: [...before, ...message.parts.filter((part) => isSendable(part, opens))],
     };
   }
-  const { results, texts } = last?.role === 'user' ? last : { results: [], texts: [] };
-  if (message.role === 'tool') return { role: 'user', results: [...results, message], texts };
-  return { role: 'user', results, texts: isBlank(message.text) ? texts : [...texts, message.text] };
+  const { results, images, texts } = last?.role === 'user' ? last : { results: [], images: [], texts: [] };
+  if (message.role === 'tool') return { role: 'user', results: [...results, message], images, texts };
+  return {
+    role: 'user',
+    results,
+    images: [...images, ...(message.images ?? [])],
+    texts: isBlank(message.text) ? texts : [...texts, message.text],
+  };
 }
 
 function isSendable(part: Part, opens: Opens): boolean {

@@ -97,11 +97,16 @@ function wireMessages(round: Round, index: number, rounds: readonly Round[]): Me
   );
   // One message for all that follows: the templates of many open models want users and assistants to take turns.
   const shown = round.results.filter(({ images = [] }) => images.length > 0);
-  const content = [...shown.map(whose), ...round.texts].join('\n\n');
-  if (content === '') return results;
-  const images = shown.flatMap((result) => (result.images ?? []).map(wireImage));
+  const isMixed = shown.length > 0 && round.images.length > 0;
+  const content = [...shown.map(whose), ...(isMixed ? [SENT] : []), ...round.texts].join('\n\n');
+  const files = [...shown.flatMap(({ images = [] }) => images), ...round.images];
+  const images = files.map(wireImage);
+  if (content === '' && images.length === 0) return results;
   return [...results, { role: 'user', content, ...(images.length === 0 ? {} : { images }) }];
 }
+
+/** Behind what tools returned. */
+const SENT = 'The images behind those were sent by the user.';
 
 /** Older servers know a result by its tool. */
 function nameOf(callId: string, before: Round | undefined): string {

@@ -114,7 +114,7 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
   ],
   [
     'an image that the log names is stored',
-    `SELECT e.session_id AS id, part->>'hash' AS found FROM entry e, jsonb_array_elements(e.parts) part
+    `SELECT e.session_id AS id, part->>'hash' AS found FROM entry e LEFT JOIN message m ON m.id = e.message_id, jsonb_array_elements(coalesce(e.parts, m.parts)) part
       WHERE part->>'type' = 'file' AND NOT EXISTS (SELECT 1 FROM output o WHERE o.hash = decode(part->>'hash', 'hex'))`,
   ],
   [

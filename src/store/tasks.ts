@@ -1,5 +1,5 @@
 /** The transitions of a task that its people start. Ids are UUIDs, minted by the caller, so that each may be repeated. */
-import type { TextPart } from '../core/entry.ts';
+import type { UserPart } from '../core/entry.ts';
 import type { Profile } from '../core/profile.ts';
 import type { Source, UploadSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
@@ -9,7 +9,7 @@ export interface NewTask {
   readonly id: string;
   readonly turnId: string;
   readonly messageId: string;
-  readonly parts: readonly TextPart[];
+  readonly parts: readonly UserPart[];
   readonly profile: Profile;
   /** SHA-256 of the profile's JSON, hexadecimal. */
   readonly profileHash: string;
@@ -125,7 +125,7 @@ export function postMessage(
     readonly teamId: string;
     readonly taskId: string;
     readonly id: string;
-    readonly parts: readonly TextPart[];
+    readonly parts: readonly UserPart[];
   },
 ): Promise<{ outcome: 'posted' | 'repeated' | 'not_found' | 'ended' }> {
   return db.transition('post_message', message.teamId, message.taskId, message.id, message.parts);

@@ -1,5 +1,5 @@
 /** Tasks as the API shows them. */
-import type { TextPart } from '../core/entry.ts';
+import type { UserPart } from '../core/entry.ts';
 import type { Profile } from '../core/profile.ts';
 import type { Database } from './database.ts';
 import { cut, type Rows } from './views.ts';
@@ -19,7 +19,7 @@ export interface TaskRow {
   readonly status: string;
   readonly waitingOn: string | null;
   readonly cancelRequested: boolean;
-  readonly prompt: readonly TextPart[];
+  readonly prompt: readonly UserPart[];
   readonly profile: Profile;
   readonly turnLimit: number;
   readonly treeTurnLimit: number;
@@ -130,8 +130,8 @@ export async function readLastEnded(db: Database, sessionId: string): Promise<En
 export async function readMessage(
   db: Database,
   message: { readonly sessionId: string; readonly id: string },
-): Promise<{ readonly taskId: string; readonly parts: readonly TextPart[] } | undefined> {
-  const [row] = await db.sql<{ taskId: string; parts: readonly TextPart[] }>`
+): Promise<{ readonly taskId: string; readonly parts: readonly UserPart[] } | undefined> {
+  const [row] = await db.sql<{ taskId: string; parts: readonly UserPart[] }>`
     SELECT task_id AS "taskId", parts FROM message WHERE id = ${message.id} AND session_id = ${message.sessionId}`;
   return row;
 }

@@ -17,6 +17,7 @@ import { lostNotices } from './lost-files.ts';
 import type { Run } from './run.ts';
 import { close, readAtOnce } from './run-tools.ts';
 import type { Progress } from './run-turn.ts';
+import { saidNotices } from './said-notices.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
 
 type Notices = RecordedAnswer['before'];
@@ -38,7 +39,8 @@ export async function callModel(shell: Shell, run: Run, notice?: string): Promis
   const { cutOff } = run.background;
   const lost = cutOff.length === 0 ? [] : [noticeOf(describeCutOff(cutOff))];
   const gone = await lostNotices(shell, run);
-  const before = [...(await contextNotices(shell, run)), ...gone, ...lost, ...told];
+  const context = await contextNotices(shell, run);
+  const before = [...context, ...(await saidNotices(shell, run)), ...gone, ...lost, ...told];
   return ask(shell, run, { before, cutOff });
 }
 
@@ -64,7 +66,7 @@ async function ask(shell: Shell, run: Run, told: Told): Promise<Progress> {
 
 /** One bad image would fail the session for ever. Undefined: they are not what failed, or a part of an answer was paid for. */
 function withoutImages({ messages }: ModelRequest, failure: Broken): Notices[number] | undefined {
-  const files = messages.flatMap((message) => (message.role === 'tool' ? (message.images ?? []) : []));
+  const files = messages.flatMap((message) => (message.role === 'assistant' ? [] : (message.images ?? [])));
   if (files.length === 0 || failure.begun || !mayBeForImages(failure)) return undefined;
   const text = refusedImages(files, failure);
   return { kind: 'notice', parts: [{ type: 'text', text }, ...files] };

@@ -63,7 +63,7 @@ export class ImageCache {
 
 function hashesIn(messages: readonly ContextMessage[]): string[] {
   return messages.flatMap((message) =>
-    message.role === 'tool' ? (message.images ?? []).map(({ hash }) => hash) : [],
+    message.role === 'assistant' ? [] : (message.images ?? []).map(({ hash }) => hash),
   );
 }
 

@@ -249,6 +249,6 @@ async function shown(
 }
 
 /** Before the commit of the entry that names it. */
-async function stored(shell: Shell, { bytes, ...image }: ToolImage): Promise<FilePart> {
+export async function stored(shell: Shell, { bytes, ...image }: ToolImage): Promise<FilePart> {
   return { type: 'file', ...image, bytes: bytes.length, hash: await shell.images.put(shell.db, bytes) };
 }

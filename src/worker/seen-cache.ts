@@ -9,11 +9,14 @@ export interface KnownFiles {
   versionOf: SeenFiles['versionOf'];
   /** Ignored ones that are there, but for what was done to them meanwhile by nobody who tells. */
   readonly ignored: readonly string[];
+  /** Whether the instructions with this path were told. */
+  readonly isTold: (path: string) => boolean;
 }
 
 /** What a part of a log, up to its entry `last`, comes to. */
 interface Known {
   readonly seen: SeenFiles;
+  readonly told: Set<string>;
   ignored: readonly string[];
   length: number;
   last: Entry | undefined;
@@ -41,21 +44,25 @@ export class SeenCache {
   of(sessionId: string, { entries, told }: SeenLog): KnownFiles {
     const before = this.#upTo(sessionId, entries, told);
     const since = new Map<string, string | undefined>();
+    const toldSince = new Set<string>();
     let { ignored } = before;
-    for (const { seen, ignored: others } of entries.slice(told).map(notedIn)) {
+    for (const { seen, ignored: others, instructions } of entries.slice(told).map(notedIn)) {
       for (const [path, version] of seen ?? []) since.set(path, version);
+      for (const path of instructions ?? []) toldSince.add(path);
       ignored = others ?? ignored;
     }
     const versionOf = (path: string) => (since.has(path) ? since.get(path) : before.seen.versionOf(path));
-    return { versionOf, ignored };
+    const isTold = (path: string) => toldSince.has(path) || before.told.has(path);
+    return { versionOf, ignored, isTold };
   }
 
   #upTo(sessionId: string, entries: readonly Entry[], length: number): Known {
     const last = this.#sessions.get(sessionId);
     const known = last !== undefined && goesOn(last, entries, length) ? last : fresh();
     const more = entries.slice(known.length, length);
-    for (const { seen, ignored } of (known.length === 0 ? standing(more) : more).map(notedIn)) {
+    for (const { seen, ignored, instructions } of (known.length === 0 ? standing(more) : more).map(notedIn)) {
       for (const [path, version] of seen ?? []) known.seen.note(path, version);
+      for (const path of instructions ?? []) known.told.add(path);
       known.ignored = ignored ?? known.ignored;
     }
     known.length = length;
@@ -75,7 +82,7 @@ export class SeenCache {
 }
 
 function fresh(): Known {
-  return { seen: createSeenFiles(), ignored: [], length: 0, last: undefined };
+  return { seen: createSeenFiles(), told: new Set(), ignored: [], length: 0, last: undefined };
 }
 
 /** Whether the log begins with what is known, and nothing of that was taken back since. */

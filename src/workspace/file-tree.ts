@@ -1,4 +1,5 @@
-import { runRipgrep, type SearchEnd } from './ripgrep.ts';
+import { LISTING_TIMEOUT_MS, type Listing, listFiles, MAX_LISTED_FILES } from './context/listing.ts';
+import type { SearchEnd } from './ripgrep.ts';
 import type { Workspace } from './workspace.ts';
 
 export interface TreeLimits {
@@ -11,7 +12,10 @@ export interface TreeLimits {
   readonly timeoutMs?: number;
 }
 
-export const TREE_DEFAULTS = { maxEntries: 200, maxDepth: 4, maxFiles: 50_000, timeoutMs: 5_000 } as const;
+export const TREE_DEFAULTS = {
+  ...{ maxEntries: 200, maxDepth: 4 },
+  ...{ maxFiles: MAX_LISTED_FILES, timeoutMs: LISTING_TIMEOUT_MS },
+} as const;
 
 interface Directory {
   files: number;
@@ -23,22 +27,15 @@ interface Directory {
  * under each directory that is not spelled out.
  */
 export async function fileTree(workspace: Workspace, limits: TreeLimits = {}): Promise<string> {
-  const { maxEntries, maxDepth, maxFiles, timeoutMs } = { ...TREE_DEFAULTS, ...limits };
+  return treeOf(await listFiles(workspace, { ...TREE_DEFAULTS, ...limits }), limits);
+}
+
+export function treeOf({ paths, end }: Listing, limits: TreeLimits = {}): string {
+  const { maxEntries, maxDepth } = { ...TREE_DEFAULTS, ...limits };
   const root: Directory = { files: 0, children: new Map() };
-  const end = await runRipgrep({
-    workspace,
-    within: workspace.root,
-    args: ['--files', '--null'],
-    separator: '\0',
-    onRecord: (path) => {
-      if (root.files >= maxFiles) return false;
-      add(root, path.split('/'));
-      return true;
-    },
-    timeoutMs,
-    signal: new AbortController().signal,
-  });
-  if (root.files === 0 && end.type !== 'failed') return '(no files)';
+  for (const path of paths) add(root, path.split('/'));
+  if (root.files === 0)
+    return end.type === 'failed' ? `(cannot be read: ${visible(end.message)})` : '(no files)';
   const lines = render(root, deepest(root, maxEntries, maxDepth));
   const shown = lines.slice(0, maxEntries);
   const rest = lines.length - shown.length;

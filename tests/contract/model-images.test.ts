@@ -87,6 +87,28 @@ describe.each(kinds)('$provider', (each) => {
     ]);
   });
 
+  test('is sent those of the person before their words, apart from those of a result', async () => {
+    const first = { role: 'user' as const, text: 'Look.', images: [image('image/gif')] };
+    const then = { role: 'user' as const, text: 'And this?', images: [image('image/webp')] };
+    const request = await sentFor([first, asked('a'), seen('a', 'image/png'), then]);
+    expect(request?.images.map(({ mediaType }) => mediaType)).toEqual([
+      'image/gif',
+      'image/png',
+      'image/webp',
+    ]);
+    const types = (content: { type: string; text?: string }[]) =>
+      content.map(({ type, text }) => text ?? type);
+    if (each !== chat && provider !== 'anthropic') return;
+    const [opening] = request?.body.messages.filter(({ role }: { role: string }) => role === 'user') ?? [];
+    expect(types(opening.content)).toEqual([provider === 'anthropic' ? 'image' : 'image_url', 'Look.']);
+    const newest = each.newestIn(request?.body).at(-1)?.content;
+    if (provider === 'anthropic') expect(types(newest)).toEqual(['tool_result', 'image', 'And this?']);
+    else {
+      const whose = 'Returned by the tool call a, not sent by the user:';
+      expect(types(newest)).toEqual([whose, 'image_url', 'Sent by the user:', 'image_url', 'And this?']);
+    }
+  });
+
   test('is sent what it was sent before where there are none', async () => {
     const plain = [{ role: 'user' as const, text: 'Go.' }, asked('a'), seen('a')];
     expect(each.newestIn((await sentFor(plain))?.body)).toEqual(each.imagesOf('a', 'seen a', []));

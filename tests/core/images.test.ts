@@ -214,3 +214,45 @@ describe('a failure that may be for the images', () => {
     );
   });
 });
+
+describe('the images that a person sent', () => {
+  const user = (...files: FilePart[]): NewEntry => ({ kind: 'user', parts: [text('Look'), ...files] });
+  const mentioned = (...files: FilePart[]): NewEntry => ({
+    kind: 'notice',
+    parts: [text('refused'), ...files],
+    noted: { mentioned: ['a'] },
+  });
+
+  test('are shown like those of calls, and so are those that they mentioned', () => {
+    const entries = log(user(image('1')), mentioned(image('2')), answer, result(image('3')));
+    expect(names(entries)).toEqual(['1', '2', '3']);
+    expect(messagesOf(entries)).toEqual([
+      { role: 'user', text: 'Look\n\n(Attached: "1".)', images: [image('1')] },
+      { role: 'user', text: 'refused', images: [image('2')] },
+      { role: 'assistant', parts: answer.parts },
+      { role: 'tool', callId: 'a', isError: false, text: 'seen', images: [image('3')] },
+    ]);
+  });
+
+  test('are told of where the provider refused them, or the model takes none', () => {
+    const [refused] = messagesOf(log(user(image('1')), refusal(image('1'))));
+    expect(refused).toMatchObject({ text: expect.stringContaining('(Not shown any more') });
+    expect(refused).not.toHaveProperty('images');
+    const [plain] = messagesOf(log(user(image('1'))), { images: false });
+    expect(plain).toMatchObject({ text: expect.stringContaining('takes no images') });
+  });
+
+  test('stand beside documents, which are named', () => {
+    const document = {
+      type: 'file',
+      mediaType: 'text/plain',
+      hash: '0'.repeat(64),
+      name: 'b.txt',
+      bytes: 1,
+    } as const;
+    const entries = log({ kind: 'user', parts: [text('Look'), document, image('1')] });
+    expect(messagesOf(entries)).toEqual([
+      { role: 'user', text: 'Look\n\n(Attached: "1", "b.txt".)', images: [image('1')] },
+    ]);
+  });
+});

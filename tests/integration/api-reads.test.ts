@@ -19,6 +19,7 @@ import {
 } from '../../src/api/wire.ts';
 import { Models } from '../../src/api/wire-models.ts';
 import { newId } from '../../src/clock.ts';
+import type { FilePart as ImagePart } from '../../src/core/entry.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { putImage, putOutput } from '../../src/store/outputs.ts';
@@ -279,7 +280,7 @@ describe('an image that a call returned', () => {
   test('that a notice only names has nothing to download', async () => {
     const { sessionId: other } = await it.submit({ prompt: 'Look' });
     const held = await worker.claim(uuid('session', other));
-    const { outputId: _, ...file } = filesShown()[0] as FilePart;
+    const { outputId: _, ...file } = filesShown()[0] as FilePart & ImagePart;
     const parts = [{ type: 'text' as const, text: 'refused' }, file];
     await worker.answer(held, { before: [{ kind: 'notice', parts }] });
     const { json } = await it.ask('GET', `/v1/sessions/${other}/entries`);

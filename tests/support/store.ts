@@ -2,9 +2,11 @@
  * Builders for tests against the store: a database of its own with a team and a user, tasks brought to where a test needs
  * them by the transitions themselves, whole-row comparison, and the invariants that hold after every commit.
  */
+
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 import { newId } from '../../src/clock.ts';
+import type { UserPart } from '../../src/core/entry.ts';
 import type { Profile } from '../../src/core/profile.ts';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
@@ -92,6 +94,7 @@ export interface Wanted {
   readonly sessionId?: string;
   readonly limits?: Partial<Submission['task']['limits']>;
   readonly text?: string;
+  readonly attached?: readonly UserPart[];
   readonly prompt?: string;
   readonly idempotency?: Submission['idempotency'];
 }
@@ -110,7 +113,7 @@ export function submissionOf({ teamId, userId }: Store, wanted: Wanted = {}): Su
       id: newId(),
       turnId: newId(),
       messageId: newId(),
-      parts: [{ type: 'text', text: wanted.text ?? 'Mend the test.' }],
+      parts: [{ type: 'text', text: wanted.text ?? 'Mend the test.' }, ...(wanted.attached ?? [])],
       profile,
       profileHash: createHash('sha256').update(JSON.stringify(profile)).digest('hex'),
       limits: { turns: 70, treeTurns: 1000, tokens: null, seconds: null, ...wanted.limits },

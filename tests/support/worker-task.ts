@@ -1,4 +1,5 @@
 /** What a test submits, and what it gets. */
+import type { UserPart } from '../../src/core/entry.ts';
 import type { Permissions, Profile } from '../../src/core/profile.ts';
 import type { Beside, NamedRoot } from '../../src/core/workspace.ts';
 import type { Submission } from '../../src/store/tasks.ts';
@@ -11,6 +12,7 @@ export interface WantedGit {
 
 export interface Wanted {
   readonly prompt?: string;
+  readonly attached?: readonly UserPart[];
   readonly script?: Script;
   readonly mode?: Profile['mode'];
   /** Rules, so that a call is asked about wherever it runs. */

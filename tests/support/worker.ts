@@ -182,12 +182,12 @@ class TestWorld {
 
   submit = async (wanted: Wanted = {}): Promise<Task> => {
     const { teamId, userId, scripts } = this.#parts;
-    const { prompt = 'Go.', mode = 'auto', limits = {}, sessionId } = wanted;
+    const { prompt = 'Go.', mode = 'auto', limits = {}, attached = [], sessionId } = wanted;
     const repository = typeof wanted.git === 'function' ? wanted.git(this.dir) : wanted.git;
     const path = wanted.local ? await mkdtemp(join(this.dir, 'user-')) : wanted.path;
     const plain = submissionOf(
       { ...this, teamId, userId },
-      { text: prompt, limits, ...(sessionId === undefined ? {} : { sessionId }) },
+      { text: prompt, attached, limits, ...(sessionId === undefined ? {} : { sessionId }) },
     );
     const profile: Profile = {
       ...{ agent: 'test', prompt: PROFILE.prompt, model: 'env/scripted', mode },
