@@ -158,3 +158,6 @@ const LEAST_SPREAD_MS = 1_000;
 export function waitForPause(pauseMs: number, random: number): number {
   return Math.ceil(pauseMs + random * Math.max(LEAST_SPREAD_MS, pauseMs * SPREAD));
 }
+
+/** How a failure is called that is none: the turn waits until its provider's key has room for its request. */
+export const WAITS_FOR_LIMIT = 'provider_limit';

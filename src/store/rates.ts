@@ -11,7 +11,8 @@ export interface Bucket {
 }
 
 export type TakeOutcome =
-  | { readonly outcome: 'taken' | 'fenced' }
+  | { readonly outcome: 'taken' }
+  | { readonly outcome: 'fenced' }
   | {
       readonly outcome: 'waits';
       readonly ms: number;

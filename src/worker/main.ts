@@ -5,6 +5,7 @@ import { type Config, commandEnvironment, repositoryPolicy } from '../config.ts'
 import { messageOf } from '../core/errors.ts';
 import { DEFAULT_RETRY } from '../core/retry.ts';
 import { type Log, silentLog } from '../log.ts';
+import { allowancesOf } from '../model/allowance.ts';
 import { createModels } from '../model/providers.ts';
 import { createBubblewrapSandbox } from '../sandbox/bubblewrap.ts';
 import { decideSandbox, type SandboxChoice, sandboxSentence } from '../sandbox/choose.ts';
@@ -85,6 +86,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
         ...limitsOf(config),
       }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
+      allowances: allowancesOf(config.providers),
       tools: createRegistry([...configuredTools(builtinTools(config), config.tools), ...moreTools]),
       dataDir: config.dataDir,
       sharedSnapshots: config.snapshots,

@@ -1,4 +1,4 @@
--- take_request: turn `running` → with its share of what a provider's key allows, or a place in the line for it.
+-- take_request: turn `running` → with a share of its provider key's limits, or a place in line.
 --
 -- Guard: the attempt holds the turn. p_bucket: {name, requestsPerMinute?, tokensPerMinute?}. All workers share the row, which is
 -- locked for this statement and not for the request. A share is one request, and the tokens that are reserved for it (at most
