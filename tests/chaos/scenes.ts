@@ -335,7 +335,15 @@ const LIMITED: Scene = {
   points: [...around('take_request').flatMap((point) => [`${point}#1`, `${point}#2`]), 'after retry_turn#1'],
   before: async ({ world }) => {
     await world.db.sql`
-      INSERT INTO rate_bucket (name, requests_full_at) VALUES ('env', clock_timestamp() + interval '62 s')`;
+      INSERT INTO rate_bucket (name, requests_full_at) VALUES ('env', clock_timestamp() + interval '1 h')`;
+  },
+  meanwhile: async ({ world, task }) => {
+    await world.until(
+      'it waits, or has gone on',
+      async () => !['queued', 'running'].includes((await world.task(task.taskId)).status),
+    );
+    await world.db.sql`UPDATE rate_bucket SET requests_full_at = clock_timestamp()`;
+    await world.db.sql`UPDATE turn SET due_at = clock_timestamp() WHERE status = 'ready'`;
   },
   expected: (undisturbed, at) =>
     at.has('after retry_turn#1')

@@ -23,7 +23,7 @@ BEGIN
      SET answer_position = v_written.stands_at, takeovers = 0, retries = 0, open_waits = v_written.waits, tokens_reserved = 0,
          tokens_to_resend = v_written.tokens
    WHERE id = v_turn.id;
-  PERFORM note_request(p_attempt, p_answer->'note') WHERE p_answer ? 'note';
+  IF p_answer ? 'note' THEN PERFORM note_request(p_attempt, p_answer->'note'); END IF;
   RETURN jsonb_build_object('outcome', 'recorded', 'answerPosition', v_written.stands_at,
     'seq', append_events(v_turn.root_id, v_written.events, v_written.tokens, -v_turn.tokens_reserved));
 END $$;

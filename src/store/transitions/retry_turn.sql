@@ -37,7 +37,7 @@ BEGIN
       || event_of('task.waiting', v_turn.session_id, v_turn.task_id, NULL, jsonb_build_object('on', 'retry', 'dueAt', v_due))
       || state_event(v_turn.session_id, v_turn.task_id, 'waiting');
   END IF;
-  PERFORM note_request(p_attempt, p_retry->'note') WHERE p_retry ? 'note';
+  IF p_retry ? 'note' THEN PERFORM note_request(p_attempt, p_retry->'note'); END IF;
   RETURN jsonb_build_object('outcome', CASE WHEN v_ended IS NULL THEN 'retrying' ELSE 'ended' END,
     'wake', wake_of((v_ended->>'next')::uuid), 'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
 END $$;

@@ -65,7 +65,7 @@ BEGIN
     v_events := v_events || (v_ended->'events');
     v_wake := wake_of((v_ended->>'next')::uuid);
   END IF;
-  PERFORM note_request(p_attempt, v_note) WHERE v_note IS NOT NULL;
+  IF v_note IS NOT NULL THEN PERFORM note_request(p_attempt, v_note); END IF;
   RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', coalesce(p_end->>'status', v_task.status), 'wake', v_wake,
     'seq', append_events(v_turn.root_id, v_events, v_used, -v_reserved));
 END $$;

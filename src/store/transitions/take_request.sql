@@ -128,11 +128,14 @@ $$;
 
 -- What everyone should know before they ask a provider; null where there is nothing, as there mostly is. A strike is forgotten
 -- after an hour.
-CREATE FUNCTION provider_troubles() RETURNS jsonb LANGUAGE sql STABLE AS $$
-  SELECT jsonb_agg(trouble) FROM (
-    SELECT jsonb_build_object('name', name, 'strikes', strikes, 'coolMs', ms_until(until), 'pauseMs', 0) AS trouble
-      FROM model_health WHERE until > clock_timestamp() - interval '1 h'
-    UNION ALL
-    SELECT jsonb_build_object('name', name, 'strikes', 0, 'coolMs', 0, 'pauseMs', ms_until(paused_until))
-      FROM rate_bucket WHERE paused_until > clock_timestamp()) found
-$$;
+-- Each claim asks: in this language its plan is kept.
+CREATE FUNCTION provider_troubles() RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (
+    SELECT jsonb_agg(trouble) FROM (
+      SELECT jsonb_build_object('name', name, 'strikes', strikes, 'coolMs', ms_until(until), 'pauseMs', 0) AS trouble
+        FROM model_health WHERE until > clock_timestamp() - interval '1 h'
+      UNION ALL
+      SELECT jsonb_build_object('name', name, 'strikes', 0, 'coolMs', 0, 'pauseMs', ms_until(paused_until))
+        FROM rate_bucket WHERE paused_until > clock_timestamp()) found);
+END $$;
