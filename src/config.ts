@@ -61,6 +61,8 @@ export interface Config {
   readonly modelIdleSeconds: number;
   /** Requests in a row that may fail before the task does. */
   readonly modelTries: number;
+  /** How long a model that was given up is not asked at first, where another can answer. */
+  readonly modelCoolDownSeconds: number;
   /** Text, reasoning and arguments that one answer may have; what goes on beyond is not read. */
   readonly modelAnswerMib: number;
   /** Whether models are shown images. */

@@ -1,6 +1,7 @@
 /** What will wake a task, in a sentence for a person; where that is a person, with the command to type. */
 import { durationText } from '../core/duration.ts';
 import { toPublicId } from '../core/id.ts';
+import { WAITS_FOR_LIMIT } from '../core/router.ts';
 import type { EndedTask } from '../store/views-tasks.ts';
 import type { WaitingTask } from '../store/witnesses.ts';
 
@@ -60,6 +61,12 @@ function earlier({ evidence: { ahead }, via }: Of<'earlier'>): string {
 function due(evidence: Of<'due'>['evidence']): string {
   const when = evidence.dueInSeconds > 0 ? `in ${duration(evidence.dueInSeconds)}` : 'now';
   const failure = failureOf(evidence);
+  if (failure?.code === WAITS_FOR_LIMIT)
+    return withWorkers(
+      evidence,
+      `${failure.message.replace(/\.$/, '')}: turn ${evidence.turn} goes on ${when}`,
+      '.',
+    );
   const why = failure === null ? '' : `; the last try failed: ${withCode(failure)}`;
   return withWorkers(evidence, `Turn ${evidence.turn} is tried again ${when}${why}`, '.');
 }
@@ -68,7 +75,10 @@ function due(evidence: Of<'due'>['evidence']): string {
 export function failureOf(
   evidence: Of<'due'>['evidence'],
 ): { readonly code: string; readonly message: string } | null {
-  if (evidence.after !== 'lost') return evidence.failure;
+  if (evidence.after !== 'lost') {
+    const { failure } = evidence;
+    return failure && { code: failure.code, message: failure.message };
+  }
   const times = evidence.losses === 1 ? '' : ` ${evidence.losses} times in a row`;
   return { code: 'worker_lost', message: `its worker was lost${times}` };
 }

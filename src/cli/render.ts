@@ -4,6 +4,7 @@
  */
 import type { Entry, Event } from '../api/wire.ts';
 import { textOf } from '../core/entry.ts';
+import { WAITS_FOR_LIMIT } from '../core/router.ts';
 import { failureSummary, interruptionSummary } from './call-summary.ts';
 import { imageLine } from './image-line.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
@@ -176,6 +177,8 @@ function saidFailure(data: Event['data']): string {
 }
 
 function again({ at, data }: Event): string {
+  if (typeof data.fallback === 'string') return `going on with ${data.fallback}`;
   const ms = Date.parse(String(data.dueAt)) - Date.parse(at);
-  return ms > 0 ? `trying again in ${Math.ceil(ms / 1000)} s` : 'trying again';
+  const what = data.code === WAITS_FOR_LIMIT ? 'going on' : 'trying again';
+  return ms > 0 ? `${what} in ${Math.ceil(ms / 1000)} s` : what;
 }

@@ -32,6 +32,9 @@ export { MAX_MODEL_SECONDS } from './maps.ts';
 export const MAX_MODEL_TRIES = 20;
 export const DEFAULT_IDLE_SECONDS = 60;
 export const DEFAULT_MODEL_TRIES = 3;
+/** As long as a model that was given up often is left alone at most: longer, nobody would see that it is back. */
+export const MAX_COOL_DOWN_SECONDS = 600;
+export const DEFAULT_COOL_DOWN_SECONDS = 30;
 /** A text in the JSON of the store may have 256. */
 export const MAX_ANSWER_MIB = 64;
 /** Several times what any model can write in one go. */
@@ -183,6 +186,9 @@ export const SETTINGS = z.object({
   modelFirstTokenSeconds: whole('CAPYBARA_MODEL_FIRST_TOKEN_SECONDS', 1, MAX_MODEL_SECONDS).optional(),
   modelIdleSeconds: whole('CAPYBARA_MODEL_IDLE_SECONDS', 1, MAX_MODEL_SECONDS).default(DEFAULT_IDLE_SECONDS),
   modelTries: whole('CAPYBARA_MODEL_TRIES', 1, MAX_MODEL_TRIES).default(DEFAULT_MODEL_TRIES),
+  modelCoolDownSeconds: whole('CAPYBARA_MODEL_COOL_DOWN_SECONDS', 1, MAX_COOL_DOWN_SECONDS).default(
+    DEFAULT_COOL_DOWN_SECONDS,
+  ),
   modelAnswerMib: whole('CAPYBARA_MODEL_ANSWER_MIB', 1, MAX_ANSWER_MIB).default(DEFAULT_ANSWER_MIB),
   modelImages: flag('CAPYBARA_MODEL_IMAGES').default(true),
   permissions: rules.register(metas, RULES).optional(),

@@ -15,9 +15,11 @@ import type {
 } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
+import type { Route } from '../core/router.ts';
 import type { TaskEnd } from '../core/turn.ts';
 import type { FoundRoots, FoundSource, Source, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
+import type { NamedTrouble, RequestNote } from './rates.ts';
 
 /** A turn's wake-up, to be added to the queue after the commit. */
 export interface Wake {
@@ -36,8 +38,12 @@ export interface ClaimedTurn {
   readonly attemptId: string;
   readonly answerPosition: number | null;
   readonly openWaits: number;
-  /** Model requests that failed since the last answer. */
+  /** Requests to the route's model that failed since the last answer. */
   readonly retries: number;
+  /** Null: none failed. */
+  readonly route: Route | null;
+  /** What was wrong with models when the turn was claimed; null: nothing. */
+  readonly troubles: readonly NamedTrouble[] | null;
   /** Workers that were lost since the last durable step. */
   readonly takeovers: number;
   readonly profileHash: string;
@@ -112,6 +118,7 @@ export interface RecordedAnswer {
   readonly calls: readonly NewCall[];
   /** Background commands of whose end `before` tells. */
   readonly ended?: readonly EndedProcess[];
+  readonly note?: RequestNote;
 }
 
 export interface EndedProcess {
@@ -221,7 +228,7 @@ export type SettleOutcome =
 export type TurnEnd = { readonly kind: 'continue' } | ({ readonly kind: 'finish' } & FinishedTask);
 
 /** `spent`: the model request that failed may have been charged for. */
-export type FinishedTask = TaskEnd & { readonly spent?: boolean };
+export type FinishedTask = TaskEnd & { readonly spent?: boolean; readonly note?: RequestNote };
 
 export interface Settlement {
   readonly results: readonly CallResult[];
@@ -253,9 +260,14 @@ export function parkTurn(
 
 export interface Retry {
   readonly delayMs: number;
-  readonly failure: Pick<Failure, 'code' | 'message'>;
+  /** `fallback`: the model that is asked instead. */
+  readonly failure: Pick<Failure, 'code' | 'message'> & { readonly fallback?: string };
   /** The provider may have charged for the request. */
   readonly spent: boolean;
+  /** What they are now, where that is not one more than they were. */
+  readonly retries?: number;
+  readonly route?: Route;
+  readonly note?: RequestNote;
 }
 
 export function retryTurn(

@@ -10,10 +10,11 @@ import type { BackgroundProcess } from '../sandbox/background-process.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
 import { describeCutOff } from '../tools/background-news.ts';
 import { projectContext } from '../workspace/context.ts';
-import { afterFailure } from './end-turn.ts';
+import { afterFailure } from './after-failure.ts';
 import { judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import { lostNotices } from './lost-files.ts';
+import { chooseWhomToAsk, noteOfAnswer } from './route.ts';
 import type { Run } from './run.ts';
 import { close, readAtOnce } from './run-tools.ts';
 import type { Progress } from './run-turn.ts';
@@ -35,6 +36,7 @@ interface Broken extends FailedRequest {
 
 /** `notice`: what the model is told before it answers, beside what it asks for. */
 export async function callModel(shell: Shell, run: Run, notice?: string): Promise<Progress> {
+  if ((await chooseWhomToAsk(shell, run)) === 'ended') return 'ended';
   const told = notice === undefined ? [] : [noticeOf(notice)];
   const { cutOff } = run.background;
   const lost = cutOff.length === 0 ? [] : [noticeOf(describeCutOff(cutOff))];
@@ -90,7 +92,7 @@ function noticeOf(text: string): Notices[number] {
 
 async function requestOf(shell: Shell, run: Run, before: Notices): Promise<ModelRequest> {
   const { profile, turn } = run;
-  const { takesImages } = shell.models.resolve(profile.model);
+  const { takesImages } = shell.models.resolve(run.model);
   const first = run.entries.length + 1;
   const notices = before.map((notice, index) => ({ ...notice, position: first + index }));
   const messages = messagesOf([...run.entries, ...notices], { images: takesImages });
@@ -106,7 +108,7 @@ async function requestOf(shell: Shell, run: Run, before: Notices): Promise<Model
 }
 
 async function streamAnswer(shell: Shell, run: Run, request: ModelRequest): Promise<Streamed | Broken> {
-  const model = shell.models.resolve(run.profile.model);
+  const model = shell.models.resolve(run.model);
   const text = liveAnswer(shell, run, 'text');
   const reasoning = liveAnswer(shell, run, 'reasoning');
   const began = performance.now();
@@ -162,7 +164,8 @@ async function commitAnswer(
   const recorded = {
     ...{ before, parts, stopReason },
     ...(cutOff.length === 0 ? {} : { ended: cutOff.map((process) => process.ended()) }),
-    usage: { model: run.profile.model, ...usage, latencyMs, firstTokenMs },
+    usage: { model: run.model, ...usage, latencyMs, firstTokenMs },
+    ...noteOfAnswer(shell, run, usage),
     calls: judged.map((each) => ({
       ...newRow(run, each),
       ...(each.call === atOnce ? { status: 'started' as const } : {}),

@@ -2,7 +2,6 @@
 import { newId } from '../clock.ts';
 import type { Failure } from '../core/errors.ts';
 import { type RetryPolicy, retryDelay } from '../core/retry.ts';
-import type { FailedRequest } from '../model/model.ts';
 import { readCalls, readStanding } from '../store/session-log.ts';
 import {
   type FinishedTask,
@@ -81,10 +80,6 @@ export async function park(shell: Shell, run: Run): Promise<Progress> {
   if (answer !== undefined) run.reread(await readCalls(shell.db, run.turn.id, answer));
   if (standing?.cancelRequested) run.stop('cancel');
   return 'go_on';
-}
-
-export function afterFailure(shell: Shell, run: Run, failure: FailedRequest): Promise<Progress> {
-  return retryOrFail(shell, run, { failure, spent: failure.mayHaveCost, policy: shell.retry });
 }
 
 /** What failed may pass: the turn waits as a row and is tried again, or the task fails with the reason. */

@@ -4,7 +4,9 @@ import { type Backends, openBackends } from '../backends.ts';
 import { type Config, commandEnvironment, repositoryPolicy } from '../config.ts';
 import { messageOf } from '../core/errors.ts';
 import { DEFAULT_RETRY } from '../core/retry.ts';
+import { DEFAULT_COOL_DOWN } from '../core/router.ts';
 import { type Log, silentLog } from '../log.ts';
+import { allowancesOf } from '../model/allowance.ts';
 import { createModels } from '../model/providers.ts';
 import { createBubblewrapSandbox } from '../sandbox/bubblewrap.ts';
 import { decideSandbox, type SandboxChoice, sandboxSentence } from '../sandbox/choose.ts';
@@ -86,6 +88,8 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
         ...limitsOf(config),
       }),
       retry: { ...DEFAULT_RETRY, tries: config.modelTries },
+      coolDown: { ...DEFAULT_COOL_DOWN, firstMs: config.modelCoolDownSeconds * 1_000 },
+      allowances: allowancesOf(config.providers),
       tools: createRegistry([...configuredTools(builtinTools(config), config.tools), ...moreTools]),
       dataDir: config.dataDir,
       sharedSnapshots: config.snapshots,

@@ -52,6 +52,10 @@ export class Run {
   /** Results that no commit has yet. */
   pending: CallResult[] = [];
   pendingSince = 0;
+  /** Whom the turn's request goes to, in full. */
+  model: string;
+  /** The request has taken a share of what its provider's key allows. */
+  hasShare = false;
   answerPosition: number | null;
   /** The session's next turn, where this worker goes on with it by itself. */
   next: Wake | undefined;
@@ -76,6 +80,7 @@ export class Run {
     this.held = { turnId: state.turn.id, attemptId: state.turn.attemptId };
     this.#profile = narrowed(state.profile, foundIn(state.turn)?.rules ?? []);
     this.background = state.background;
+    this.model = state.profile.model;
     this.answerPosition = state.turn.answerPosition;
     this.#entries = state.entries;
     this.told = state.entries.length;

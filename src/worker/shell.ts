@@ -3,7 +3,9 @@ import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock.ts';
 import { messageOf } from '../core/errors.ts';
 import type { RetryPolicy } from '../core/retry.ts';
+import type { CoolDown } from '../core/router.ts';
 import type { Log } from '../log.ts';
+import type { Allowances } from '../model/allowance.ts';
 import type { Models } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
@@ -30,6 +32,10 @@ export interface Shell {
   readonly clock: Clock;
   readonly dataDir: string;
   readonly retry: RetryPolicy;
+  /** For how long a model that was given up is not asked, where another can answer. */
+  readonly coolDown: CoolDown;
+  /** What all workers together may ask of each provider. */
+  readonly allowances: Allowances;
   /** For repositories that cannot be cloned just now. */
   readonly cloneRetry: RetryPolicy;
   /** See `TAKEOVER_BACKOFF_MS`. */

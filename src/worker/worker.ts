@@ -5,7 +5,9 @@ import type { Bus } from '../bus/bus.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { messageOf } from '../core/errors.ts';
 import { DEFAULT_CLONE_RETRY, DEFAULT_RETRY, type RetryPolicy, TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
+import { type CoolDown, DEFAULT_COOL_DOWN } from '../core/router.ts';
 import type { Log } from '../log.ts';
+import type { Allowances } from '../model/allowance.ts';
 import type { Models } from '../model/providers.ts';
 import type { QueueBackend, TurnConsumer, TurnJob } from '../queue/queue.ts';
 import type { BackgroundLimits } from '../sandbox/background-process.ts';
@@ -56,6 +58,9 @@ export interface WorkerOptions {
   readonly lease?: Partial<LeaseTiming>;
   readonly sweep?: Partial<SweepTiming>;
   readonly retry?: RetryPolicy;
+  readonly coolDown?: CoolDown;
+  /** What a provider's key allows, by the provider's name; as much as it answers where left out. */
+  readonly allowances?: Allowances;
   /** Where repositories may be cloned from, and what one may take. */
   readonly repositories?: Partial<RepositorySettings> | undefined;
   readonly cloneRetry?: RetryPolicy;
@@ -129,6 +134,8 @@ class LiveWorker implements RunningWorker {
       cloneRetry = DEFAULT_CLONE_RETRY,
       takeoverBackoffMs = TAKEOVER_BACKOFF_MS,
       readGraceMs = READ_GRACE_MS,
+      coolDown = DEFAULT_COOL_DOWN,
+      allowances = {},
     } = options;
     this.#snapshots = openSnapshots({
       directory: join(dataDir, 'snapshots'),
@@ -141,7 +148,13 @@ class LiveWorker implements RunningWorker {
     this.#shell = {
       db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, takeoverBackoffMs, readGraceMs },
-      ...{ retry, cloneRetry, provision: provisioner(this.#snapshots, checkouts, options.repositories) },
+      ...{
+        retry,
+        coolDown,
+        allowances,
+        cloneRetry,
+        provision: provisioner(this.#snapshots, checkouts, options.repositories),
+      },
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),

@@ -136,6 +136,7 @@ async function begin(world: World, scene: Scene, points: ChildSettings['points']
     lease: SHORT_LEASE,
     sweep: scene.sweep ?? PATIENT_SWEEP,
     readGraceMs: scene.readGraceMs ?? 0,
+    ...(scene.allowances === undefined ? {} : { allowances: scene.allowances }),
   };
   const child = await world.startChild(options, { points: points ?? {} });
   const others = scene.meanwhile?.({ ...played, child });

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { UNKNOWN_OUTCOME } from '../../src/core/turn.ts';
+import type { Allowances } from '../../src/model/allowance.ts';
 import { DEFAULT_BACKGROUND, lostProcess } from '../../src/sandbox/background-process.ts';
 import { describeCutOff } from '../../src/tools/background-news.ts';
 import { bareOf, commit, git } from '../support/git-server.ts';
@@ -21,6 +22,8 @@ export interface Scene {
   readonly sweep?: { readonly everyMs: number; readonly unclaimedMs: number };
   /** Of that worker. Without it, an answer with calls is always committed before they have ended. */
   readonly readGraceMs?: number;
+  /** Of that worker: what its providers' keys allow. */
+  readonly allowances?: Allowances;
   /** What happened before that worker starts, the task being there. */
   readonly before?: (played: Played) => Promise<void>;
   /** What others do while it runs, and after it. */
@@ -324,6 +327,30 @@ const RETRIED: Scene = {
       : { ...undisturbed, events: undisturbed.events.filter((type) => !RETRY_EVENTS.includes(type)) },
 };
 
+/** Its provider's key has no room for the request yet: it takes a place in line, and then its share. A peer knows no limits. */
+const LIMITED: Scene = {
+  name: 'a request that waits for its provider’s key',
+  wanted: { script: () => [say('Whole.'), COUNTED] },
+  allowances: { env: { key: '', countsCached: true, requestsPerMinute: 600 } },
+  points: [...around('take_request').flatMap((point) => [`${point}#1`, `${point}#2`]), 'after retry_turn#1'],
+  before: async ({ world }) => {
+    await world.db.sql`
+      INSERT INTO rate_bucket (name, requests_full_at) VALUES ('env', clock_timestamp() + interval '1 h')`;
+  },
+  meanwhile: async ({ world, task }) => {
+    await world.until(
+      'it waits, or has gone on',
+      async () => !['queued', 'running'].includes((await world.task(task.taskId)).status),
+    );
+    await world.db.sql`UPDATE rate_bucket SET requests_full_at = clock_timestamp()`;
+    await world.db.sql`UPDATE turn SET due_at = clock_timestamp() WHERE status = 'ready'`;
+  },
+  expected: (undisturbed, at) =>
+    at.has('after retry_turn#1')
+      ? undisturbed
+      : { ...undisturbed, events: undisturbed.events.filter((type) => !RETRY_EVENTS.includes(type)) },
+};
+
 const RETRY_EVENTS = ['turn.retried', 'task.waiting', 'task.resumed'];
 
 /** A command goes on from turn to turn; without its worker it is lost, and the model is told before it answers next. */
@@ -385,5 +412,6 @@ export const SCENES: readonly Scene[] = [
   EXPIRED,
   UNANSWERED,
   RETRIED,
+  LIMITED,
   SERVING,
 ];

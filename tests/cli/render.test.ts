@@ -245,6 +245,18 @@ describe('what else happens', () => {
       [3, 'turn.retried', { code: 'x', message: '', dueAt: null }],
       '↻ no reason was given (x); trying again\n',
     ],
+    [
+      [
+        3,
+        'turn.retried',
+        { code: 'provider_auth', message: 'No.', fallback: 'b/two', dueAt: '2026-01-02T03:04:10.000Z' },
+      ],
+      '↻ No (provider_auth); going on with b/two\n',
+    ],
+    [
+      [3, 'turn.retried', { code: 'provider_limit', message: 'Full.', dueAt: '2026-01-02T03:04:10.000Z' }],
+      '↻ Full (provider_limit); going on in 5 s\n',
+    ],
     [[3, 'turn.recovered'], '↻ its worker was lost: another one goes on\n'],
     [[3, 'task.waiting', { on: 'children' }], '… waiting on children\n'],
     [[3, 'task.waiting', { on: 'retry' }], ''],

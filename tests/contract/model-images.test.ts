@@ -152,9 +152,10 @@ describe.each(kinds)('$provider', (each) => {
       [create(options), create({ ...options, images: false })].map(({ takesImages }) => takesImages),
     ).toEqual([true, false]);
     expect(
-      createModels({ [provider]: { apiKey: 'k', kind: each.kind } }, { images: false }).resolve(
-        `${provider}/m`,
-      ),
+      createModels(
+        { [provider]: { apiKey: 'k', kind: each.kind, baseUrl: 'http://127.0.0.1:1' } },
+        { images: false },
+      ).resolve(`${provider}/m`),
     ).toMatchObject({
       takesImages: false,
     });

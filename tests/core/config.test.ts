@@ -82,6 +82,7 @@ describe('precedence', () => {
       background: { processes: 8, lifetimeSeconds: 3_600, idleSeconds: 900, bufferKib: 1_024 },
       modelIdleSeconds: 60,
       modelTries: 3,
+      modelCoolDownSeconds: 30,
       modelAnswerMib: 16,
       modelImages: true,
       offline: false,
@@ -159,6 +160,7 @@ describe('precedence', () => {
         CAPYBARA_MODEL_FIRST_TOKEN_SECONDS: '120',
         CAPYBARA_MODEL_IDLE_SECONDS: '9',
         CAPYBARA_MODEL_TRIES: '5',
+        CAPYBARA_MODEL_COOL_DOWN_SECONDS: '8',
         CAPYBARA_MODEL_ANSWER_MIB: '7',
         CAPYBARA_MODEL_IMAGES: '0',
         CAPYBARA_PERMISSIONS: '{"bash(git push *)": "ask", "plan/read_file(.env)": "deny"}',
@@ -235,6 +237,7 @@ describe('precedence', () => {
       modelFirstTokenSeconds: 120,
       modelIdleSeconds: 9,
       modelTries: 5,
+      modelCoolDownSeconds: 8,
       modelAnswerMib: 7,
       modelImages: false,
       permissions: [
@@ -503,6 +506,7 @@ describe('wrong values', () => {
     ['CAPYBARA_MODEL_FIRST_TOKEN_SECONDS', 'modelFirstTokenSeconds', 300],
     ['CAPYBARA_MODEL_IDLE_SECONDS', 'modelIdleSeconds', 300],
     ['CAPYBARA_MODEL_TRIES', 'modelTries', 20],
+    ['CAPYBARA_MODEL_COOL_DOWN_SECONDS', 'modelCoolDownSeconds', 600],
     ['CAPYBARA_MODEL_ANSWER_MIB', 'modelAnswerMib', 64],
   ] as const)('%s is from 1 to its most', (name, key, most) => {
     for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } }).config[key]).toBe(value);

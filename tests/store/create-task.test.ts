@@ -119,6 +119,7 @@ describe('create_task', () => {
             open_waits: 0,
             takeovers: 0,
             retries: 0,
+            route: null,
             tokens_to_resend: 0,
             tokens_reserved: 0,
             created_at: 'time',

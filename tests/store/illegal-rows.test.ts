@@ -4,6 +4,7 @@ import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
+import { takeRequest } from '../../src/store/rates.ts';
 import { revertSession } from '../../src/store/revisions.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
 import { settleTurn } from '../../src/store/turns.ts';
@@ -154,6 +155,13 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['attempt_outcome', 'open attempt', 'ended_at = now()'],
   ['attempt_outcome', 'open attempt', `outcome = 'lost'`],
   ['attempt_outcome', 'done attempt', 'outcome = NULL'],
+  ['attempt_taken', 'open attempt', 'bucket = NULL'],
+  ['attempt_taken', 'open attempt', 'tokens_taken = NULL'],
+  ['attempt_taken', 'open attempt', 'tokens_taken = -1'],
+  ['rate_bucket_limits', 'bucket', 'requests_per_minute = 0'],
+  ['rate_bucket_limits', 'bucket', 'tokens_per_minute = 0'],
+  ['rate_line_tokens', 'line', 'tokens = -1'],
+  ['model_health_strikes', 'health', 'strikes = 0'],
   ['tree_accounts', 'tree', 'turns = -1'],
   ['tree_accounts', 'tree', 'tokens_used = -1'],
   ['tree_accounts', 'tree', 'tokens_reserved = -1'],
@@ -206,6 +214,8 @@ describe('Postgres refuses every illegal row', () => {
   beforeAll(async () => {
     const queued = await submit(store);
     const held = await running(store);
+    await takeRequest(store.db, held, { name: 'env@0', requestsPerMinute: 1, tokensPerMinute: 1 });
+    await takeRequest(store.db, await running(store), { name: 'env@0', requestsPerMinute: 1 });
     const waiting = await parked(store);
     const ruleId = newId();
     const ruled = await parked(store);
@@ -219,7 +229,8 @@ describe('Postgres refuses every illegal row', () => {
     const processes = { started: [{ id: newId(), number: 1, command: 'serve' }] };
     const results = [resultOf(call, { processes })];
     await settleTurn(store.db, done, { results, end, nextTurnId: queued.taskId });
-    const failure = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
+    const note = { cooled: { name: 'env@0', ms: 1_000 } };
+    const failure = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.', note } as const;
     await settleTurn(store.db, failed, { results: [], end: failure, nextTurnId: queued.taskId });
     const revert = { teamId, userId, sessionId: done.sessionId, id: newId(), to: 1, snapshot: null };
     await revertSession(store.db, { ...revert, parts: [{ type: 'text', text: 'Back.' }] });
@@ -239,6 +250,11 @@ describe('Postgres refuses every illegal row', () => {
       'done turn': `turn WHERE id = '${done.turnId}'`,
       'open attempt': `attempt WHERE id = '${held.attemptId}'`,
       'done attempt': `attempt WHERE id = '${done.attemptId}'`,
+      ...{
+        bucket: 'rate_bucket WHERE true',
+        line: 'rate_line WHERE true',
+        health: 'model_health WHERE true',
+      },
       'background command': `background_process WHERE session_id = '${done.sessionId}'`,
       'user entry': entry(1),
       'assistant entry': entry(2),

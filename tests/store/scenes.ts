@@ -5,12 +5,14 @@
 import { newId } from '../../src/clock.ts';
 import type { Database } from '../../src/store/database.ts';
 import { forkSession } from '../../src/store/forks.ts';
+import { takeRequest } from '../../src/store/rates.ts';
 import { mergeSession, revertSession } from '../../src/store/revisions.ts';
 import { cancelTask, createTask, postMessage, resolveApproval } from '../../src/store/tasks.ts';
 import {
   claimTurn,
   handBackTurn,
   parkTurn,
+  type Retry,
   recordAnswer,
   recordResults,
   retryTurn,
@@ -73,11 +75,26 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
     const withAnswer = { answer: answerOf(), results: [], end, nextTurnId: newId() };
     await lose(store.db, held.workerId);
+    const bucket = { name: 'env@0', requestsPerMinute: 60, tokensPerMinute: 1_000 };
+    const late = { name: 'env@1', requestsPerMinute: 60 };
+    await store.db.sql`
+      INSERT INTO rate_bucket (name, requests_full_at) VALUES ('env@1', clock_timestamp() + interval '2 min')
+      ON CONFLICT (name) DO UPDATE SET requests_full_at = excluded.requests_full_at`;
+    const name = 'env@0';
+    const note = { taken: 7, healed: [name], cooled: { name, ms: 1_000 }, paused: { name, ms: 1_000 } };
     return {
+      take_request: (db) => takeRequest(db, held, bucket),
+      'take_request that waits': (db) => takeRequest(db, held, late),
+      'record_answer with a note': (db) => recordAnswer(db, held, { ...answerOf(), note }),
       record_answer: (db) => recordAnswer(db, held, asking),
       'record_answer without calls': (db) => recordAnswer(db, held, answerOf()),
       'settle_turn with its answer': (db) => settleTurn(db, held, withAnswer),
       retry_turn: retryOf(held, true),
+      'retry_turn with a note': retryOf(held, false, {
+        note: { ...note, healed: [] },
+        retries: 0,
+        route: ROUTE,
+      }),
       ...endings(held),
       ...fromOutside(store, held),
     };
@@ -171,9 +188,11 @@ interface Holding {
   readonly attemptId: string;
 }
 
-function retryOf(held: Holding, spent: boolean): Act {
+const ROUTE = { model: 'b/two', passed: ['a/one'] };
+
+function retryOf(held: Holding, spent: boolean, more: Partial<Retry> = {}): Act {
   const failure = { code: 'overloaded', message: 'Busy.' };
-  const retry = { delayMs: 60_000, failure, spent, nextTurnId: newId() };
+  const retry = { delayMs: 60_000, failure, spent, nextTurnId: newId(), ...more };
   return (db) => retryTurn(db, held, retry);
 }
 

@@ -30,6 +30,7 @@ const SCALARS: Readonly<Record<string, string>> = {
   Bytes: 'bytea',
   'String @db.Uuid': 'uuid',
   'DateTime @db.Timestamptz(3)': 'timestamp(3) with time zone',
+  'DateTime @db.Timestamptz(6)': 'timestamp(6) with time zone',
 };
 
 function parseModels(text: string): Model[] {

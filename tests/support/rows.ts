@@ -16,6 +16,9 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   usage: ['attempt_id'],
   profile: ['hash'],
   output: ['hash'],
+  rate_bucket: ['name'],
+  rate_line: ['turn_id'],
+  model_health: ['name'],
 };
 
 export async function snapshotRows(db: Database): Promise<Rows> {

@@ -300,5 +300,5 @@ export async function lose(db: Database, workerId: string): Promise<void> {
 export async function forgetSessions(db: Database): Promise<void> {
   await db.sql`
     TRUNCATE event, tree, usage, approval, permission_rule, background_process, tool_call, revision, entry, message, attempt, turn, task, session, workspace,
-             idempotency_key, profile`;
+             idempotency_key, profile, rate_bucket, rate_line, model_health`;
 }

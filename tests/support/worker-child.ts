@@ -25,7 +25,14 @@ export interface ChildSettings {
   readonly dataDir: string;
   readonly options: Pick<
     WorkerOptions,
-    'lease' | 'sweep' | 'retry' | 'takeoverBackoffMs' | 'readGraceMs' | 'cloneRetry' | 'repositories'
+    | 'lease'
+    | 'sweep'
+    | 'retry'
+    | 'takeoverBackoffMs'
+    | 'readGraceMs'
+    | 'cloneRetry'
+    | 'repositories'
+    | 'allowances'
   >;
   /** Confines commands by bubblewrap, as on one's own machine, or by this engine. */
   readonly confined?: true | DockerEngine;

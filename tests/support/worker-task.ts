@@ -1,6 +1,6 @@
 /** What a test submits, and what it gets. */
 import type { UserPart } from '../../src/core/entry.ts';
-import type { Permissions, Profile } from '../../src/core/profile.ts';
+import type { Permissions, Profile, Router } from '../../src/core/profile.ts';
 import type { Beside, NamedRoot } from '../../src/core/workspace.ts';
 import type { Submission } from '../../src/store/tasks.ts';
 import type { Script } from './scripted-model/scripted-model.ts';
@@ -17,6 +17,9 @@ export interface Wanted {
   readonly mode?: Profile['mode'];
   /** Rules, so that a call is asked about wherever it runs. */
   readonly permissions?: Permissions;
+  readonly model?: string;
+  /** What else may answer. */
+  readonly router?: Router;
   readonly tools?: readonly string[];
   readonly limits?: Partial<Submission['task']['limits']>;
   readonly sessionId?: string;

@@ -85,6 +85,8 @@ export async function openWorld({ redis }: QueueKind) {
     async rest() {
       await world.stopWorkers();
       expect(await checkWitnesses(db)).toEqual([]);
+      // What one test has taught of providers binds no other.
+      await db.sql`TRUNCATE rate_bucket, rate_line, model_health`;
       expect(model.refusals).toEqual([]);
     },
     async close() {
@@ -190,7 +192,8 @@ class TestWorld {
       { text: prompt, attached, limits, ...(sessionId === undefined ? {} : { sessionId }) },
     );
     const profile: Profile = {
-      ...{ agent: 'test', prompt: PROFILE.prompt, model: 'env/scripted', mode },
+      ...{ agent: 'test', prompt: PROFILE.prompt, model: wanted.model ?? 'env/scripted', mode },
+      ...(wanted.router === undefined ? {} : { router: wanted.router }),
       tools: wanted.tools ?? workerTools(() => {}).map((tool) => tool.name),
       ...(wanted.permissions === undefined ? {} : { permissions: wanted.permissions }),
     };

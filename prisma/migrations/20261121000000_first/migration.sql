@@ -155,6 +155,7 @@ CREATE TABLE "turn" (
     "open_waits" INTEGER NOT NULL DEFAULT 0,
     "takeovers" INTEGER NOT NULL DEFAULT 0,
     "retries" INTEGER NOT NULL DEFAULT 0,
+    "route" JSONB,
     "tokens_to_resend" BIGINT NOT NULL DEFAULT 0,
     "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
@@ -171,6 +172,8 @@ CREATE TABLE "attempt" (
     "worker_id" UUID NOT NULL,
     "outcome" TEXT,
     "failure" JSONB,
+    "bucket" TEXT,
+    "tokens_taken" BIGINT,
     "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "ended_at" TIMESTAMPTZ(3),
 
@@ -359,6 +362,39 @@ CREATE TABLE "usage" (
     CONSTRAINT "usage_pkey" PRIMARY KEY ("attempt_id")
 );
 
+-- CreateTable
+CREATE TABLE "rate_bucket" (
+    "name" TEXT NOT NULL,
+    "requests_per_minute" INTEGER,
+    "tokens_per_minute" INTEGER,
+    "requests_full_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+    "tokens_full_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+    "paused_until" TIMESTAMPTZ(3),
+
+    CONSTRAINT "rate_bucket_pkey" PRIMARY KEY ("name")
+);
+
+-- CreateTable
+CREATE TABLE "rate_line" (
+    "turn_id" UUID NOT NULL,
+    "bucket" TEXT NOT NULL,
+    "since" TIMESTAMPTZ(6) NOT NULL,
+    "due_at" TIMESTAMPTZ(6) NOT NULL,
+    "tokens" BIGINT NOT NULL,
+    "attempt_id" UUID NOT NULL,
+
+    CONSTRAINT "rate_line_pkey" PRIMARY KEY ("turn_id")
+);
+
+-- CreateTable
+CREATE TABLE "model_health" (
+    "name" TEXT NOT NULL,
+    "strikes" INTEGER NOT NULL,
+    "until" TIMESTAMPTZ(3) NOT NULL,
+
+    CONSTRAINT "model_health_pkey" PRIMARY KEY ("name")
+);
+
 -- CreateIndex
 CREATE UNIQUE INDEX "team_name_key" ON "team"("name");
 
@@ -424,6 +460,9 @@ CREATE UNIQUE INDEX "permission_rule_approval_id_key" ON "permission_rule"("appr
 
 -- CreateIndex
 CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");
+
+-- CreateIndex
+CREATE INDEX "rate_line_bucket_since_idx" ON "rate_line"("bucket", "since");
 
 -- AddForeignKey
 ALTER TABLE "user" ADD CONSTRAINT "user_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
@@ -592,6 +631,11 @@ ALTER TABLE "permission_rule"
 
 ALTER TABLE "usage" ADD CONSTRAINT "usage_outcome" CHECK (outcome IN ('recorded', 'unknown'));
 
+ALTER TABLE "attempt" ADD CONSTRAINT "attempt_taken" CHECK ((bucket IS NULL) = (tokens_taken IS NULL) AND tokens_taken >= 0);
+ALTER TABLE "rate_bucket" ADD CONSTRAINT "rate_bucket_limits" CHECK (requests_per_minute > 0 AND tokens_per_minute > 0);
+ALTER TABLE "rate_line" ADD CONSTRAINT "rate_line_tokens" CHECK (tokens >= 0);
+ALTER TABLE "model_health" ADD CONSTRAINT "model_health_strikes" CHECK (strikes > 0);
+
 -- A session is worked on by one turn at a time.
 CREATE UNIQUE INDEX "turn_one_unfinished" ON "turn" (session_id) WHERE status IN ('ready', 'queued', 'running', 'parked');
 
@@ -614,5 +658,6 @@ ALTER TABLE "tree" SET (fillfactor = 50);
 ALTER TABLE "turn" SET (fillfactor = 60);
 ALTER TABLE "task" SET (fillfactor = 60);
 ALTER TABLE "worker" SET (fillfactor = 50);
+ALTER TABLE "rate_bucket" SET (fillfactor = 50);
 ALTER TABLE "attempt" SET (fillfactor = 80);
 ALTER TABLE "tool_call" SET (fillfactor = 80);

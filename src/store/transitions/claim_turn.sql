@@ -157,6 +157,7 @@ BEGIN
         'id', p_turn.id, 'sessionId', p_turn.session_id, 'taskId', p_turn.task_id, 'rootId', p_turn.root_id,
         'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
         'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries, 'takeovers', p_turn.takeovers,
+        'route', p_turn.route, 'troubles', provider_troubles(),
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
         'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
         'lastProcess', (SELECT max(number) FROM background_process WHERE session_id = p_turn.session_id),

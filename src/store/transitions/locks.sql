@@ -1,4 +1,5 @@
--- The lock order (PROTOCOL 7): session, task, turn, tool call, approval, and last the tree, in append_events.
+-- The lock order (PROTOCOL 7): session, task, turn, tool call, approval, what all sessions know of providers (rate_bucket,
+-- model_health), and last the tree, in append_events.
 -- FOR NO KEY UPDATE only: a foreign key's check (KEY SHARE) must not wait for it.
 
 -- lock_turn_and_task: locks a turn with its session and task, top down: rows are locked in the order in which OF names them.

@@ -5,8 +5,8 @@
 -- cancelled meanwhile may still record what it paid for.
 -- p_answer: {before: [{kind, parts, noted?}], parts, stopReason, usage: {model, input, output, cached, reasoning, latencyMs,
 --   firstTokenMs}, calls: [{id, ordinal, callId, name, effect, status: 'requested' | 'started' | 'awaiting_approval',
---   denial?, approvalId?, always?: {kind, value}, approvalSeconds?}], ended?: [{id, end}]}; `started` only for calls that change
---   something and run at once; ended: background commands of whose end `before` tells.
+--   denial?, approvalId?, always?: {kind, value}, approvalSeconds?}], ended?: [{id, end}], note?}; `started` only for calls that change
+--   something and run at once; ended: background commands of whose end `before` tells; note: see note_request.
 -- Returns: {outcome: 'recorded' | 'repeated', answerPosition, seq} | {outcome: 'fenced'}
 -- Races: the connection drops during COMMIT: the repeat finds the answer there and returns the first outcome.
 CREATE FUNCTION record_answer(p_turn uuid, p_attempt uuid, p_answer jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -23,6 +23,7 @@ BEGIN
      SET answer_position = v_written.stands_at, takeovers = 0, retries = 0, open_waits = v_written.waits, tokens_reserved = 0,
          tokens_to_resend = v_written.tokens
    WHERE id = v_turn.id;
+  IF p_answer ? 'note' THEN PERFORM note_request(p_attempt, p_answer->'note'); END IF;
   RETURN jsonb_build_object('outcome', 'recorded', 'answerPosition', v_written.stands_at,
     'seq', append_events(v_turn.root_id, v_written.events, v_written.tokens, -v_turn.tokens_reserved));
 END $$;

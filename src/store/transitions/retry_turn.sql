@@ -1,8 +1,9 @@
 -- retry_turn: turn `running` → `ready` with a due time, task `running` → `waiting` on `retry`. The model request failed in
 -- a way that may pass. No slot, connection or timer waits: the due time is a row, by the database's clock.
 --
--- Guard: the attempt holds the turn. p_retry: {delayMs, failure, spent}; spent: the provider may have charged for the
--- request, so the reservation is booked as spent; else it is released.
+-- Guard: the attempt holds the turn. p_retry: {delayMs, failure, spent, retries?, route?, note?}; spent: the provider may have
+-- charged for the request, so the reservation is booked as spent; else it is released. retries: what they are now, where that is
+-- not one more; route: whom they went to; note: see note_request.
 -- Returns: {outcome: 'retrying', seq} | {outcome: 'ended', wake?, seq} where the task was cancelled meanwhile
 --          | {outcome: 'repeated', wake?} | {outcome: 'fenced'}
 -- Races: cancel locks the session first, as this does: it ends a turn that is `ready`, and leaves a mark on a running one.
@@ -27,12 +28,16 @@ BEGIN
     v_ended := end_turn_and_task(v_turn, '{"status": "cancelled"}', p_next_turn);
     v_events := v_ended->'events';
   ELSE
-    UPDATE turn SET status = 'ready', attempt_id = NULL, tokens_reserved = 0, due_at = v_due, retries = retries + 1 WHERE id = p_turn;
+    UPDATE turn
+       SET status = 'ready', attempt_id = NULL, tokens_reserved = 0, due_at = v_due,
+           retries = coalesce((p_retry->>'retries')::int, retries + 1), route = coalesce(p_retry->'route', route)
+     WHERE id = p_turn;
     UPDATE task SET status = 'waiting', waiting_on = 'retry' WHERE id = v_turn.task_id;
     v_events := turn_event('turn.retried', v_turn, v_failure || jsonb_build_object('dueAt', v_due))
       || event_of('task.waiting', v_turn.session_id, v_turn.task_id, NULL, jsonb_build_object('on', 'retry', 'dueAt', v_due))
       || state_event(v_turn.session_id, v_turn.task_id, 'waiting');
   END IF;
+  IF p_retry ? 'note' THEN PERFORM note_request(p_attempt, p_retry->'note'); END IF;
   RETURN jsonb_build_object('outcome', CASE WHEN v_ended IS NULL THEN 'retrying' ELSE 'ended' END,
     'wake', wake_of((v_ended->>'next')::uuid), 'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
 END $$;

@@ -2,7 +2,7 @@
 -- With p_answer, as record_answer takes it, also the turn's answer, where nothing took time between the two.
 --
 -- Guard: the attempt holds the turn; it has its answer and every call is closed, or the task does not go on.
--- p_end: {kind: 'continue'} | {kind: 'finish', status, code?, message?, resultPosition?, spent?}. The task's cancel mark overrides
+-- p_end: {kind: 'continue'} | {kind: 'finish', status, code?, message?, resultPosition?, spent?, note?}. The task's cancel mark overrides
 -- both; untaken messages turn a success into one more turn; the turn limit turns one more turn into a failure. A request that
 -- was broken off, by cancel or deadline, or that failed and may have been charged for (spent), is booked as spent: nobody
 -- knows what it cost.
@@ -21,6 +21,7 @@ DECLARE
   v_spent boolean := coalesce((p_end->>'spent')::boolean, false);
   v_used bigint := 0;
   v_reserved bigint := v_turn.tokens_reserved;
+  v_note jsonb := p_end->'note';
   v_written record;
 BEGIN
   IF v_turn.attempt_id IS DISTINCT FROM p_attempt THEN
@@ -32,6 +33,7 @@ BEGIN
 
   IF p_answer IS NOT NULL AND v_turn.answer_position IS NULL THEN
     v_written := write_answer(v_turn, p_attempt, p_answer);
+    v_note := p_answer->'note';
     v_turn.answer_position := v_written.stands_at;
     v_turn.tokens_to_resend := v_written.tokens;
     v_turn.takeovers := 0;
@@ -63,6 +65,7 @@ BEGIN
     v_events := v_events || (v_ended->'events');
     v_wake := wake_of((v_ended->>'next')::uuid);
   END IF;
+  IF v_note IS NOT NULL THEN PERFORM note_request(p_attempt, v_note); END IF;
   RETURN jsonb_build_object('outcome', 'settled', 'taskStatus', coalesce(p_end->>'status', v_task.status), 'wake', v_wake,
     'seq', append_events(v_turn.root_id, v_events, v_used, -v_reserved));
 END $$;
