@@ -229,7 +229,7 @@ describe('a provider’s key', () => {
     }
     expect(late.flatMap(asked)).toEqual([]);
     expect(await why(late[2] as Task)).toMatch(
-      /^Provider env is asked for 3 requests a minute at most, and 2 other turns are before this one: turn 1 goes on in \d+ s\.$/,
+      /^Provider env is asked for 3 requests a minute at most, and 2 other turns are before this one: turn 1 goes on in (1 min )?\d+ s\.$/,
     );
     expect(await retried(late[0] as Task)).toMatchObject([{ code: 'provider_limit' }]);
     for (const [index, task] of late.entries()) {
