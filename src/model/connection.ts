@@ -79,15 +79,20 @@ const FRAMING = /^(connection|content-length|expect|host|keep-alive|te|trailer|t
  * another form of it.
  */
 export function sentHeaders(
-  { headers = {} }: ModelOptions,
+  options: Pick<ModelOptions, 'headers'>,
   trace: Parameters<typeof traceHeaders>[0],
   keyHeaders: Readonly<Record<string, string>>,
 ): Record<string, string> {
+  return { ...keyHeaders, ...configuredHeaders(options), ...traceHeaders(trace) };
+}
+
+/** Throws `BadEndpoint` where one of them is the connection's own. */
+export function configuredHeaders({ headers = {} }: Pick<ModelOptions, 'headers'>): Record<string, string> {
   const configured = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);
   const framing = configured.find(([name]) => FRAMING.test(name));
   if (framing !== undefined)
     throw new BadEndpoint(`is given the header ${framing[0]}`, 'leave it out of the headers');
-  return { ...keyHeaders, ...Object.fromEntries(configured), ...traceHeaders(trace) };
+  return Object.fromEntries(configured);
 }
 
 /** Headers by which a gateway, or a test's scripted model, tells sessions and turns apart. */

@@ -3,8 +3,9 @@ import { request } from 'undici';
 import { systemClock } from '../clock.ts';
 import type { Failure } from '../core/errors.ts';
 import type { ModelSettings, ProviderKind } from '../core/provider.ts';
-import { type ModelOptions, type Origin, originOf } from './connection.ts';
+import { configuredHeaders, hostOf, type ModelOptions, type Origin, originOf } from './connection.ts';
 import { toFailure } from './failure.ts';
+import { bearer, isAzure } from './openai-servers.ts';
 import { BadEndpoint, fields, stringOf } from './report.ts';
 
 /** How long a provider may take to say it. */
@@ -66,7 +67,7 @@ export async function listModels(provider: ListedProvider, timeoutMs = LIST_TIME
   const origin = originOf({ ...provider, model: '' }, provider.baseUrl ?? way?.baseUrl ?? '');
   if (way === undefined) return { problem: noList(origin, `one of kind ${provider.kind} has none`) };
   try {
-    const { status, headers, text } = await get(urlOf(provider, way), headersOf(provider, way), timeoutMs);
+    const { status, headers, text } = await get(listUrl(provider), headersOf(provider, way), timeoutMs);
     if (status === 404 || status === 405)
       return { problem: noList(origin, `${origin.endpoint} has none, ${status}`) };
     if (status >= 300 && status < 400) throw new BadEndpoint('answered with a redirect');
@@ -77,24 +78,37 @@ export async function listModels(provider: ListedProvider, timeoutMs = LIST_TIME
   }
 }
 
-function urlOf({ baseUrl }: ListedProvider, way: Way): URL {
+/** Where a provider of that kind lists its models. */
+export function listUrl({ baseUrl, kind }: Pick<ListedProvider, 'baseUrl' | 'kind'>): URL {
+  const way = WAYS[kind] ?? CHAT;
   const url = new URL(baseUrl?.trim() || way.baseUrl);
   [url.username, url.password, url.hash] = ['', '', ''];
   const [path = '', query] = way.path.split('?');
-  const base = url.pathname.replace(/\/+$/, '').replace(way.endings, '') || way.bare;
+  const given = url.pathname.replace(/\/+$/, '').replace(way.endings, '');
+  const base = isAzure(url.href) ? azureBase(given, url) : given || way.bare;
   url.pathname = `${base}${path}`;
   for (const [name, value] of new URLSearchParams(query)) url.searchParams.set(name, value);
   return url;
 }
 
-function headersOf({ apiKey, headers, kind }: ListedProvider, way: Way): Record<string, string> {
-  const key = apiKey?.trim();
+/** In Azure a list is beside the deployments, which have the names that count there. */
+function azureBase(given: string, url: URL): string {
+  if (/^(\/openai)?(\/deployments\/.*)?$/.test(given))
+    return url.searchParams.has('api-version') ? '/openai' : '/openai/v1';
+  return given;
+}
+
+/** As requests for answers have them: what is configured comes before what the key makes. */
+function headersOf(provider: ListedProvider, way: Way): Record<string, string> {
+  const { baseUrl = way.baseUrl, apiKey, kind } = provider;
+  const key = apiKey?.trim() || undefined;
+  const isOlder = kind === 'anthropic' && hostOf(baseUrl) !== hostOf(way.baseUrl);
   return {
     accept: 'application/json',
     ...way.headers,
-    ...headers,
-    ...(key ? { authorization: `Bearer ${key}` } : {}),
-    ...(key && kind === 'anthropic' ? { 'x-api-key': key } : {}),
+    ...bearer(key, baseUrl),
+    ...(key !== undefined && isOlder ? { 'x-api-key': key } : {}),
+    ...configuredHeaders(provider),
   };
 }
 

@@ -4,6 +4,7 @@ import { UserError } from '../core/errors.ts';
 import { PROVIDER_KINDS, type ProviderKind } from '../core/provider.ts';
 import { kindOf } from './kinds.ts';
 import { offersOf, WELL_KNOWN } from './makers.ts';
+import { withFoundOllama } from './ollama-discovery.ts';
 import { createModels, type ModelRegistry } from './providers.ts';
 import { type ShownModels, showModels } from './shown-models.ts';
 import { failed, type Tried, tryProvider } from './try-provider.ts';
@@ -18,8 +19,9 @@ export interface ProviderHere {
   readonly defaultModel: string | null;
 }
 
-/** Those that are configured here. */
-export function providersHere(config: Config): ProviderHere[] {
+/** Those that are configured here, or the Ollama of this machine where none is, as everywhere in this file. */
+export async function providersHere(given: Config): Promise<ProviderHere[]> {
+  const { settings: config } = await withFoundOllama(given);
   const registry = registryOf(config);
   return registry.list().map(({ provider, kind, baseUrl, defaultModel }) => {
     const settings = config.providers[provider] ?? {};
@@ -37,12 +39,14 @@ export function providersHere(config: Config): ProviderHere[] {
 
 /** Their models; what they say themselves, too. */
 export async function modelsHere(config: Config): Promise<ShownModels> {
-  return showModels(registryOf(config), true);
+  const { settings } = await withFoundOllama(config);
+  return showModels(registryOf(settings), true);
 }
 
 /** Asks one of them, or each, for a tiny answer. Throws `UserError` where there is none, or none of that name. */
 export async function tryProviders(config: Config, named: string | undefined): Promise<Tried[]> {
-  const registry = registryOf(config);
+  const { settings } = await withFoundOllama(config);
+  const registry = registryOf(settings);
   const providers = registry.list().map(({ provider }) => provider);
   const [name, model] = split(named);
   if (providers.length === 0) throw noProvider();
@@ -87,7 +91,8 @@ function configuredModel(registry: ModelRegistry): string | undefined {
 }
 
 /** A provider that can be used with a model: throws the `UserError` that a task with it would be refused with. */
-export function chosenModel(config: Config, named: string): string {
+export async function chosenModel(given: Config, named: string): Promise<string> {
+  const { settings: config } = await withFoundOllama(given);
   const registry = registryOf(config);
   const [name = '', model] = split(named);
   const found = registry.list().find(({ provider }) => provider === name);

@@ -7,6 +7,7 @@ import {
   type Listed,
   type ListedProvider,
   listModels,
+  listUrl,
   MAX_LIST_BYTES,
   MAX_LISTED_MODELS,
 } from '../../src/model/list-models.ts';
@@ -74,6 +75,30 @@ describe('the address and the headers', () => {
     expect(request?.url).toBe(url);
     expect(request?.headers).toMatchObject({ authorization: 'Bearer key-1', 'x-team': 'a' });
     expect(request?.headers['x-api-key']).toBe(kind === 'anthropic' ? 'key-1' : undefined);
+  });
+
+  test.each([
+    ['https://x.openai.azure.com', 'https://x.openai.azure.com/openai/v1/models'],
+    ['https://x.openai.azure.com/openai/v1/', 'https://x.openai.azure.com/openai/v1/models'],
+    [
+      'https://x.openai.azure.com/openai/deployments/mine/chat/completions?api-version=1',
+      'https://x.openai.azure.com/openai/models?api-version=1',
+    ],
+  ])('in Azure %s is asked at %s', (baseUrl, url) => {
+    expect(listUrl({ kind: 'chat', baseUrl }).href).toBe(url);
+  });
+
+  test('a configured header comes before what the key makes, and one of the connection’s own is refused', async () => {
+    const headers = { Authorization: 'Token planted-own', 'X-Team': 'a' };
+    const { request } = await listed(json({ data: [] }), { apiKey: 'key-1', headers });
+    expect(request?.headers).toMatchObject({ authorization: 'Token planted-own', 'x-team': 'a' });
+    const { answer } = await listed(json({ error: { message: 'no planted-own' } }, 400), { headers });
+    expect(problemOf(answer).message).toContain('no [key]');
+    const framed = await listed(json({ data: [] }), { headers: { Host: 'x' } });
+    expect(problemOf(framed.answer).message).toContain(
+      'is given the header host: leave it out of the headers.',
+    );
+    expect(framed.request).toBeUndefined();
   });
 
   test('without a key none is sent, and not the one in an address', async () => {

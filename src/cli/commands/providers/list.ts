@@ -26,7 +26,7 @@ export default class ProvidersList extends CapybaraCommand {
       return;
     }
     const { providersHere } = await import('../../../model/main.ts');
-    const providers = providersHere(loaded.config);
+    const providers = await providersHere(loaded.config);
     const rows = providers.map(({ provider, kind, baseUrl, key, defaultModel }) => [
       ...[provider, kind, baseUrl ?? 'its own', key, defaultModel ?? '-'],
     ]);

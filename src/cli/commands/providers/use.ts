@@ -24,7 +24,7 @@ export default class ProvidersUse extends CapybaraCommand {
       import('../../../model/main.ts'),
     ]);
     settings.refuseForServer(loaded.config);
-    const model = chosenModel(loaded.config, args.name);
+    const model = await chosenModel(loaded.config, args.name);
     const place = settings.settingsPlace(flags.profile);
     settings.useModel(place, model);
     const overruled = settings.overruling(loaded, model);
