@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import type { ModelSettings } from '../core/provider.ts';
 
+export const OPENAI_URL = 'https://api.openai.com/v1';
+
 /** Microsoft's names for the hosts of its cloud that have OpenAI's API. */
 const AZURE = /\.(openai\.azure|services\.ai\.azure|cognitiveservices\.azure)\.(com|us|cn)$/;
 
@@ -50,6 +52,13 @@ const REASONS = /^(o\d|gpt-([5-9]|\d\d)|codex)(?!.*-chat)/;
 
 export function reasons(model: string): boolean {
   return REASONS.test(model.toLowerCase());
+}
+
+/** Older families refuse to be asked for the reasoning that they do not have. */
+const OLDER = /^(gpt-[34]|chatgpt-)/;
+
+export function encryptsReasoning(model: string): boolean {
+  return !OLDER.test(model.toLowerCase());
 }
 
 /** What is known of the model comes before what its name says. */
