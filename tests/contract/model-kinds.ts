@@ -6,6 +6,7 @@ import type { ProviderKind } from '../../src/core/provider.ts';
 import { createAnthropicModel } from '../../src/model/anthropic.ts';
 import { createChatModel } from '../../src/model/chat.ts';
 import type { ModelOptions } from '../../src/model/connection.ts';
+import { wireId } from '../../src/model/history.ts';
 import type { Model } from '../../src/model/model.ts';
 import { createOllamaModel } from '../../src/model/ollama.ts';
 import { createOpenAiModel } from '../../src/model/openai.ts';
@@ -174,7 +175,7 @@ export const anthropic: Kind = {
   limitsIn: ({ temperature, max_tokens }) => ({ temperature, maxTokens: max_tokens }),
   optional: ['temperature', 'tools', 'system'],
   defaultMaxTokens: 4096,
-  sentId: (id) => id.replace(/[^\w-]/g, '_'),
+  sentId: wireId,
   reasoningIn: ({ messages }) => messages.find(isAssistant).content[0],
   reasoning: { type: 'thinking', thinking: 'Hm.', signature: 'proof' },
   argumentsIn: ({ messages }) => messages[1].content[0].input,
