@@ -112,15 +112,22 @@ function wireItems(round: Round, seal: string): Item[] {
       output: outputOf(result),
     }),
   );
-  return [...results, ...round.texts.map((content): Item => ({ role: 'user', content }))];
+  return [...results, ...userItems(round)];
+}
+
+/** What a person says: each text by itself, but for what stands behind images. */
+function userItems({ images, texts }: Extract<Round, { role: 'user' }>): Item[] {
+  if (images.length === 0) return texts.map((content) => ({ role: 'user', content }));
+  const said = texts.map((text) => ({ type: 'input_text' as const, text }));
+  return [{ role: 'user', content: [...images.map(wireImage), ...said] }];
 }
 
 function outputOf({ text, images = [] }: ToolResult): Output {
   return images.length === 0 ? text : [{ type: 'input_text', text }, ...images.map(wireImage)];
 }
 
-function wireImage({ mediaType, hash }: FilePart): OpenAI.Responses.ResponseInputImageContent {
-  return { type: 'input_image', image_url: `data:${mediaType};base64,${imageMark(hash)}` };
+function wireImage({ mediaType, hash }: FilePart): OpenAI.Responses.ResponseInputImage {
+  return { type: 'input_image', detail: 'auto', image_url: `data:${mediaType};base64,${imageMark(hash)}` };
 }
 
 /** Reasoning stands before the message or call that it led to; what led to nothing, of an answer that was cut, is refused. */

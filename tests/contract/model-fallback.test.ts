@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ModelMessage } from '../../src/model/model.ts';
 import { call, say, think } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, kitOf, requestOf, serve } from './model-harness.ts';
-import { kinds } from './model-kinds.ts';
+import { kinds, ollama } from './model-kinds.ts';
 
 /** A session that one provider began and another goes on with. */
 const pairs = kinds.flatMap((from) => kinds.map((to) => ({ from, to })));
@@ -13,7 +13,7 @@ describe.each(pairs)('what $from.provider answered, sent to $to.provider', ({ fr
       think('Secretly.', 'planted-proof'),
       say('Looking.'),
       call('ls', { path: 'a' }),
-      call('no such.tool', 'not json', `functions.x:0${'y'.repeat(80)}`),
+      call('no such.tool', { a: 1 }, `functions.x:0${'y'.repeat(80)}`),
     ]);
     const { parts } = answerOf(events);
     const results = parts.flatMap((part): ModelMessage[] =>
@@ -31,8 +31,9 @@ describe.each(pairs)('what $from.provider answered, sent to $to.provider', ({ fr
     answerOf(await collect(kitOf(to).modelAt(server), requestOf({ messages })));
     expect(server.refusals).toEqual([]);
     const [request] = server.requests;
-    // Another server of the same kind is another as well.
-    expect(JSON.stringify(request?.body)).not.toMatch(/planted-proof|Secretly/);
+    // Another server of the same kind is another as well; Ollama's thinking is words, that any may read.
+    const told = from === ollama && to === ollama ? /planted-proof/ : /planted-proof|Secretly/;
+    expect(JSON.stringify(request?.body)).not.toMatch(told);
     expect(request?.messages.find(({ role }) => role === 'assistant')).toMatchObject({ text: 'Looking.' });
     expect(request?.answers).toBe(1);
     const ids = results.map((result) => (result.role === 'tool' ? to.sentId(result.callId) : ''));

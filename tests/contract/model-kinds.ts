@@ -251,7 +251,7 @@ export const openai: Kind = {
   newestIn: ({ input }) => behindAnswer(input, isOutput),
   imagesOf: (call_id, text, images) => {
     const shown = images.map(({ mediaType, base64 }) => ({
-      ...{ type: 'input_image', image_url: `data:${mediaType};base64,${base64}` },
+      ...{ type: 'input_image', detail: 'auto', image_url: `data:${mediaType};base64,${base64}` },
     }));
     const output = images.length === 0 ? text : [{ type: 'input_text', text }, ...shown];
     return [{ type: 'function_call_output', call_id, output }];
