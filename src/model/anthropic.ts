@@ -27,7 +27,7 @@ import { imageMark, JSON_BODY, Transcript } from './transcript.ts';
 
 type Message = Anthropic.MessageParam;
 type Block = Anthropic.ContentBlockParam;
-type Cacheable = Anthropic.TextBlockParam | Anthropic.ToolResultBlockParam;
+type Cacheable = Anthropic.TextBlockParam | Anthropic.ToolUseBlockParam | Anthropic.ToolResultBlockParam;
 type ResultContent = NonNullable<Anthropic.ToolResultBlockParam['content']>;
 
 const ANTHROPIC_URL = 'https://api.anthropic.com';
@@ -141,8 +141,24 @@ function cached<B extends Cacheable>(block: B): B {
   return { ...block, cache_control: { type: 'ephemeral' } };
 }
 
-/** A cache breakpoint at the end: the next turn reads everything before it from the cache. */
+/** Blocks before a breakpoint among which Anthropic looks for an earlier one. */
+const LOOKBACK = 20;
+
+/**
+ * A cache breakpoint at the end: the next turn reads everything before it from the cache. Where an answer and its results are
+ * so many blocks that the breakpoint of the turn before is out of sight, the answer's beginning has one as well.
+ */
 function cachedToTheEnd(messages: Message[]): Message[] {
+  const blocks = messages.reduce((sum, { content }) => sum + content.length, 0);
+  const [answer, ...rest] = endMarked(messages);
+  if (blocks < LOOKBACK || answer?.role !== 'assistant' || !Array.isArray(answer.content))
+    return endMarked(messages);
+  const first = answer.content.findIndex(({ type }) => type === 'text' || type === 'tool_use');
+  const content = answer.content.map((block, at) => (at === first ? cached(block as Cacheable) : block));
+  return [{ role: 'assistant', content }, ...rest];
+}
+
+function endMarked(messages: Message[]): Message[] {
   const last = messages.at(-1);
   if (last?.role !== 'user' || !Array.isArray(last.content)) return messages;
   const block = last.content.at(-1);

@@ -8,7 +8,7 @@ import {
   originOf,
   sentHeaders,
 } from './connection.ts';
-import { exchanging, guardedFetch } from './guarded-fetch.ts';
+import { exchanging } from './guarded-fetch.ts';
 import {
   argumentsOf,
   EXTRA_CONTENT,
@@ -21,7 +21,8 @@ import {
   wireName,
 } from './history.ts';
 import type { Model, ModelRequest } from './model.ts';
-import { bearer, chatIds, isOpenAi, methodBase, takesTemperature } from './openai-servers.ts';
+import { createOpenAiClient } from './openai-client.ts';
+import { bearer, chatIds, isOpenAi, methodBase, OPENAI_URL, takesTemperature } from './openai-servers.ts';
 import { streamAnswer } from './stream.ts';
 import { imageMark, JSON_BODY, Transcript } from './transcript.ts';
 
@@ -29,14 +30,12 @@ type Settings = Omit<OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming
 type Message = OpenAI.Chat.Completions.ChatCompletionMessageParam;
 type Content = OpenAI.Chat.Completions.ChatCompletionContentPart;
 
-const OPENAI_URL = 'https://api.openai.com/v1';
-
 /** A model behind the Chat Completions API, at OpenAI or at any endpoint that speaks it. */
 export function createChatModel(options: ModelOptions): Model {
   const baseUrl = methodBase(options.baseUrl?.trim() || OPENAI_URL, '/chat/completions', options.model);
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const origin = originOf(options, baseUrl);
-  let client: ReturnType<typeof createClient> | undefined;
+  let client: ReturnType<typeof createOpenAiClient> | undefined;
   const wire = { seal: sealOf('chat', origin), idOf: chatIds(baseUrl) };
   const transcript = new Transcript((round) => wireMessages(round, wire), {
     opens: (signature) => signature.startsWith(wire.seal),
@@ -58,7 +57,7 @@ export function createChatModel(options: ModelOptions): Model {
           answerBytes: options.answerBytes ?? DEFAULT_ANSWER_BYTES,
           collector: new ChatAnswer(options.model, wire.seal),
           open: async (abort, onBytes) => {
-            client ??= createClient(baseUrl);
+            client ??= createOpenAiClient(baseUrl);
             const sdk = await client;
             const headers = sentHeaders(options, request.trace, bearer(origin.apiKey, baseUrl));
             const body = bodyOf(request, options.model, wiring);
@@ -75,25 +74,6 @@ export function createChatModel(options: ModelOptions): Model {
         signal,
       ),
   };
-}
-
-/**
- * Made when it is first needed: an SDK takes long to load. Everything is passed explicitly, because what is left out the SDK
- * reads from the environment. The key travels in each request's headers, so the client never holds it.
- */
-async function createClient(baseURL: string): Promise<OpenAI> {
-  const { default: Client } = await import('openai');
-  return new Client({
-    apiKey: 'sent-as-header',
-    adminAPIKey: null,
-    organization: null,
-    project: null,
-    webhookSecret: null,
-    baseURL,
-    maxRetries: 0,
-    logLevel: 'off',
-    fetch: guardedFetch,
-  });
 }
 
 interface Wiring {

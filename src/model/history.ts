@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FilePart, Part, ToolPart } from '../core/entry.ts';
 import { hostOf, type Origin } from './connection.ts';
 import type { ModelMessage } from './model.ts';
@@ -108,9 +109,21 @@ export function wireName(name: string): string {
   return name.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, MAX_NAME_LENGTH) || 'unnamed';
 }
 
-/** Ids that another provider gave may hold characters that Anthropic refuses. */
+/** Longest id of a call that Anthropic and OpenAI's Responses take. */
+export const MAX_SENT_ID = 64;
+
+/** Ids that another provider gave may hold characters that Anthropic refuses, or too many. */
 export function wireId(callId: string): string {
-  return callId.replace(/[^a-zA-Z0-9_-]/g, '_');
+  return callId.length > MAX_SENT_ID ? hashedId(callId) : callId.replace(/[^a-zA-Z0-9_-]/g, '_');
+}
+
+/** What stands for an id that cannot be sent: the same at each turn, and no other id's. */
+export function hashedId(callId: string): string {
+  return `call_${digest(callId).slice(0, 32)}`;
+}
+
+export function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 /** Levels of objects and lists in a call's arguments: writing much deeper JSON overflows the stack, in every later turn. */

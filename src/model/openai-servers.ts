@@ -1,6 +1,8 @@
 /** What OpenAI's own servers, at OpenAI and in Azure, want otherwise than those that are only compatible with them. */
-import { createHash } from 'node:crypto';
 import type { ModelSettings } from '../core/provider.ts';
+import { digest, hashedId, MAX_SENT_ID } from './history.ts';
+
+export const OPENAI_URL = 'https://api.openai.com/v1';
 
 /** Microsoft's names for the hosts of its cloud that have OpenAI's API. */
 const AZURE = /\.(openai\.azure|services\.ai\.azure|cognitiveservices\.azure)\.(com|us|cn)$/;
@@ -52,6 +54,13 @@ export function reasons(model: string): boolean {
   return REASONS.test(model.toLowerCase());
 }
 
+/** Older families refuse to be asked for the reasoning that they do not have. */
+const OLDER = /^(gpt-[34]|chatgpt-)/;
+
+export function encryptsReasoning(model: string): boolean {
+  return !OLDER.test(model.toLowerCase());
+}
+
 /** What is known of the model comes before what its name says. */
 export function takesTemperature(
   model: string,
@@ -60,9 +69,8 @@ export function takesTemperature(
   return settings.temperature ?? !(isOpenAi(baseUrl) && reasons(model));
 }
 
-/** Longest id of a call that the APIs of OpenAI take. */
+/** Longest id of a call that Chat Completions takes at OpenAI. */
 export const MAX_CHAT_ID = 40;
-export const MAX_RESPONSES_ID = 64;
 /** Mistral's own API takes ids of this length only. */
 const MISTRAL_ID = 9;
 
@@ -70,15 +78,10 @@ const MISTRAL_ID = 9;
 export function chatIds(baseUrl: string): (id: string) => string {
   if (isOpenAi(baseUrl)) return (id) => shortId(id, MAX_CHAT_ID);
   if (hostnameOf(baseUrl) !== 'api.mistral.ai') return (id) => id;
-  return (id) => (/^[a-zA-Z0-9]{9}$/.test(id) ? id : hashed(id, MISTRAL_ID));
+  return (id) => (/^[a-zA-Z0-9]{9}$/.test(id) ? id : digest(id).slice(0, MISTRAL_ID));
 }
 
-/** The id, or what stands for one that is too long or has characters of another provider: the same at each turn. */
-export function shortId(id: string, max = MAX_RESPONSES_ID): string {
-  const isFine = id.length <= max && /^[a-zA-Z0-9_-]+$/.test(id);
-  return isFine ? id : `call_${hashed(id, 32)}`;
-}
-
-function hashed(id: string, length: number): string {
-  return createHash('sha256').update(id).digest('hex').slice(0, length);
+/** The id, or what stands for one that is too long or has characters of another provider. */
+export function shortId(id: string, max = MAX_SENT_ID): string {
+  return id.length <= max && /^[a-zA-Z0-9_-]+$/.test(id) ? id : hashedId(id);
 }

@@ -10,6 +10,7 @@ import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
 import { type SaidOfModels, settingsOf, timeoutsOf } from './model-settings.ts';
 import { createOllamaModel } from './ollama.ts';
+import { createOpenAiModel } from './openai.ts';
 import { withinSettings } from './within.ts';
 
 interface Kind {
@@ -21,7 +22,7 @@ interface Kind {
 /** Kinds that are not here yet are refused by name. */
 const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   anthropic: { create: createAnthropicModel, defaultModel: 'claude-opus-5-5' },
-  openai: { create: createChatModel, defaultModel: 'gpt-5.5' },
+  openai: { create: createOpenAiModel, defaultModel: 'gpt-5.5' },
   chat: { create: createChatModel },
   ollama: { create: createOllamaModel },
 };

@@ -32,6 +32,16 @@ export class JsonError extends Error {
   }
 }
 
+/** An error object that a provider reported inside a stream, where its SDK takes it for one of the answer's events. */
+export class ReportedBody extends Error {
+  override readonly name = 'ReportedBody';
+  readonly error: unknown;
+  constructor(error: unknown) {
+    super('an error inside the stream');
+    this.error = error;
+  }
+}
+
 /** Thrown where a piece of an answer is JSON, but not what the API knows. `message` completes "The stream … held". */
 export class MalformedAnswer extends Error {
   override readonly name = 'MalformedAnswer';
@@ -66,12 +76,7 @@ export function reportOf(error: unknown): Report {
   const spoken = [inner.message, inner.detail, body.error, outer.error].find(
     (value) => typeof value === 'string',
   );
-  const status = [
-    outer.status,
-    Number(wordOf(inner.code)),
-    STATUS_OF_CODE[code],
-    STATUS_OF_CODE[wordOf(inner.type)],
-  ];
+  const status = [outer.status, Number(wordOf(inner.code)), statusOf(code), statusOf(wordOf(inner.type))];
   return {
     status: status.find((value): value is number => typeof value === 'number' && value >= 400 && value < 600),
     body: outer.error !== undefined && outer.error !== null,
@@ -95,8 +100,19 @@ function wordOf(value: unknown): string {
 }
 
 /** The status that a provider's word for an error would have had, where the error comes inside a stream. */
+function statusOf(code: string): number | undefined {
+  // OpenAI has a dozen words for an image that it does not take.
+  return STATUS_OF_CODE[code] ?? (/image/.test(code) ? 400 : undefined);
+}
+
 const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   invalid_request_error: 400,
+  invalid_prompt: 400,
+  context_length_exceeded: 400,
+  data_residency_mismatch: 400,
+  bio_policy: 400,
+  cyber_policy: 400,
+  misalignment_policy_violation: 400,
   authentication_error: 401,
   invalid_api_key: 401,
   billing_error: 402,
@@ -106,6 +122,7 @@ const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   request_too_large: 413,
   rate_limit_error: 429,
   rate_limit_exceeded: 429,
+  insufficient_quota: 429,
   api_error: 500,
   server_error: 500,
   timeout_error: 504,

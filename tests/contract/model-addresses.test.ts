@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { MAX_SENT_ID, wireId } from '../../src/model/history.ts';
 import {
   bearer,
   chatIds,
   isOpenAi,
   MAX_CHAT_ID,
-  MAX_RESPONSES_ID,
   methodBase,
   shortId,
   takesTemperature,
@@ -79,9 +79,11 @@ describe('the id of a call', () => {
     expect(own(more)).toBe(own(more));
     expect(own(`${more}y`)).not.toBe(own(more));
     expect(chatIds('https://gateway.example/v1')(more)).toBe(more);
-    expect(shortId('x'.repeat(MAX_RESPONSES_ID))).toHaveLength(MAX_RESPONSES_ID);
-    expect(shortId('x'.repeat(MAX_RESPONSES_ID + 1))).toHaveLength(37);
+    expect(shortId('x'.repeat(MAX_SENT_ID))).toHaveLength(MAX_SENT_ID);
+    expect(shortId('x'.repeat(MAX_SENT_ID + 1))).toHaveLength(37);
     expect(shortId('functions.ls:0')).toMatch(/^call_/);
+    expect(wireId('.'.repeat(MAX_SENT_ID))).toBe('_'.repeat(MAX_SENT_ID));
+    expect(wireId('.'.repeat(MAX_SENT_ID + 1))).toHaveLength(37);
   });
 
   test('has nine letters and digits at Mistral', () => {

@@ -6,6 +6,7 @@ import { DEFAULT_ANSWER_BYTES } from '../../src/model/connection.ts';
 import { GrowingJson } from '../../src/model/growing-json.ts';
 import type { ModelAnswer, ModelEvent, ModelMessage } from '../../src/model/model.ts';
 import { OllamaAnswer } from '../../src/model/ollama-answer.ts';
+import { OpenAiAnswer } from '../../src/model/openai-answer.ts';
 import { type Collector, streamAnswer } from '../../src/model/stream.ts';
 import { MAX_ID_LENGTH } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
@@ -259,6 +260,52 @@ const ollamaPieces: fc.Arbitrary<unknown> = fc.oneof(
   odd,
 );
 
+const parts = fc.array(
+  fc.record({ type: or('output_text', 'refusal', 'summary_text'), text, refusal: text }),
+  {
+    maxLength: 2,
+  },
+);
+const items: fc.Arbitrary<unknown> = fc.oneof(
+  fc.record({ type: fc.constant('message'), content: fc.oneof(parts, odd), phase: or('commentary') }),
+  fc.record({
+    ...{ type: fc.constant('reasoning'), id: or('rs_1'), encrypted_content: or('ENC') },
+    summary: fc.oneof(parts, odd),
+  }),
+  fc.record({
+    ...{ type: fc.constant('function_call'), call_id: or('c1', 'c.1', 'c_1'), name: or('ls') },
+    arguments: or('{"a":1}', {}),
+  }),
+  fc.record({ type: or('web_search_call') }),
+);
+const ITEM_EVENTS = ['response.output_item.added', 'response.output_item.done'] as const;
+const DELTAS = ['output_text', 'refusal', 'reasoning_summary_text', 'function_call_arguments'] as const;
+const responseEvents: fc.Arbitrary<unknown> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ type: fc.constantFrom(...ITEM_EVENTS), output_index: index, item: items }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      ...{ type: fc.constantFrom(...DELTAS.map((name) => `response.${name}.delta`)), delta: text },
+      ...{ output_index: index, summary_index: index },
+    }),
+  },
+  fc.record({ type: fc.constantFrom(...ITEM_EVENTS), output_index: index, item: odd }),
+  fc.record({
+    type: fc.constantFrom('response.completed', 'response.incomplete', 'response.created'),
+    response: fc.oneof(
+      fc.record({
+        ...{ model: or('m-2'), output: fc.oneof(fc.array(items, { maxLength: 3 }), odd) },
+        ...{ usage: or({ input_tokens: '9' }), incomplete_details: or({ reason: 'max_output_tokens' }) },
+      }),
+      odd,
+    ),
+  }),
+  odd,
+);
+
 function expectStorable(answer: ModelAnswer): void {
   const ids = new Set<string>();
   for (const part of answer.parts) {
@@ -288,6 +335,10 @@ describe.each([
   {
     ...{ name: 'lines of Ollama', events: ollamaPieces, ends: [{ done: true, done_reason: 'stop' }] },
     create: () => new OllamaAnswer('m-1'),
+  },
+  {
+    ...{ name: 'responses', events: responseEvents, ends: [{ type: 'response.completed', response: {} }] },
+    create: () => new OpenAiAnswer('m-1', 'responses '),
   },
 ])('of whatever comes as $name', ({ events: pieces, ends, create }) => {
   const list = fc.array(pieces, { maxLength: 12 });

@@ -8,7 +8,7 @@ import { imageMark, Transcript } from '../../src/model/transcript.ts';
 import { gifOf, jpegOf, pngOf, WEBP } from '../support/images.ts';
 import { say } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, failureOf, kitOf, requestOf } from './model-harness.ts';
-import { chat, kinds } from './model-kinds.ts';
+import { chat, kinds, openai } from './model-kinds.ts';
 
 const BYTES = {
   'image/png': pngOf(),
@@ -98,6 +98,13 @@ describe.each(kinds)('$provider', (each) => {
     ]);
     const types = (content: { type: string; text?: string }[]) =>
       content.map(({ type, text }) => text ?? type);
+    if (each === openai) {
+      const { input } = request?.body ?? {};
+      expect([input[0], input.at(-1)].map(({ content }) => types(content))).toEqual([
+        ['input_image', 'Look.'],
+        ['input_image', 'And this?'],
+      ]);
+    }
     if (each !== chat && provider !== 'anthropic') return;
     const [opening] = request?.body.messages.filter(({ role }: { role: string }) => role === 'user') ?? [];
     expect(types(opening.content)).toEqual([provider === 'anthropic' ? 'image' : 'image_url', 'Look.']);

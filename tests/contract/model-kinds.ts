@@ -6,8 +6,11 @@ import type { ProviderKind } from '../../src/core/provider.ts';
 import { createAnthropicModel } from '../../src/model/anthropic.ts';
 import { createChatModel } from '../../src/model/chat.ts';
 import type { ModelOptions } from '../../src/model/connection.ts';
+import { wireId } from '../../src/model/history.ts';
 import type { Model } from '../../src/model/model.ts';
 import { createOllamaModel } from '../../src/model/ollama.ts';
+import { createOpenAiModel } from '../../src/model/openai.ts';
+import { shortId } from '../../src/model/openai-servers.ts';
 
 export type Fields = Record<string, unknown>;
 // biome-ignore lint/suspicious/noExplicitAny: a parsed body, which comes from the code under test
@@ -172,7 +175,7 @@ export const anthropic: Kind = {
   limitsIn: ({ temperature, max_tokens }) => ({ temperature, maxTokens: max_tokens }),
   optional: ['temperature', 'tools', 'system'],
   defaultMaxTokens: 4096,
-  sentId: (id) => id.replace(/[^\w-]/g, '_'),
+  sentId: wireId,
   reasoningIn: ({ messages }) => messages.find(isAssistant).content[0],
   reasoning: { type: 'thinking', thinking: 'Hm.', signature: 'proof' },
   argumentsIn: ({ messages }) => messages[1].content[0].input,
@@ -212,6 +215,69 @@ export const anthropic: Kind = {
         { type: 'message_stop' },
       ];
     },
+  },
+};
+
+const item = (output_index: number, given: Fields): Fields => ({
+  ...{ type: 'response.output_item.added', output_index, item: given },
+});
+const deltaOf = (type: string, output_index: number, delta: string): Fields => ({
+  ...{ type: `response.${type}.delta`, output_index, delta },
+});
+const whole = (more: Fields = {}): Fields => ({
+  type: 'response.completed',
+  response: { output: [], ...more },
+});
+const isOutput = ({ type, role }: Body) => type === 'function_call' || role === 'assistant';
+
+export const openai: Kind = {
+  provider: 'openai',
+  kind: 'openai',
+  create: createOpenAiModel,
+  path: '/v1/responses',
+  baseUrl: (url) => `${url}/v1`,
+  ends: ['', '/', '/v1', '/v1/', '/v1/responses', '/v1/chat/completions'],
+  plainBody: { model: 'm-1', stream: true, input: [{ role: 'user', content: 'x' }] },
+  limitsIn: ({ temperature, max_output_tokens }) => ({ temperature, maxTokens: max_output_tokens }),
+  optional: ['temperature', 'tools', 'max_output_tokens', 'instructions'],
+  defaultMaxTokens: undefined,
+  sentId: shortId,
+  reasoningIn: ({ input }) => input.find(({ type }: Body) => type === 'reasoning'),
+  reasoning: {
+    ...{ type: 'reasoning', id: 'rs_1_0', encrypted_content: 'proof' },
+    summary: [{ type: 'summary_text', text: 'Hm.' }],
+  },
+  argumentsIn: ({ input }) => JSON.parse(input.find(({ type }: Body) => type === 'function_call').arguments),
+  newestIn: ({ input }) => behindAnswer(input, isOutput),
+  imagesOf: (call_id, text, images) => {
+    const shown = images.map(({ mediaType, base64 }) => ({
+      ...{ type: 'input_image', detail: 'auto', image_url: `data:${mediaType};base64,${base64}` },
+    }));
+    const output = images.length === 0 ? text : [{ type: 'input_text', text }, ...shown];
+    return [{ type: 'function_call_output', call_id, output }];
+  },
+  overflow: 'Your input exceeds the context window of this model.',
+  ...SSE,
+  endMark: 'event: response.completed',
+  broken: 'event: response.created\ndata: {"type": \n\n',
+  pieces: {
+    head: [
+      item(0, { type: 'message', content: [] }),
+      item(1, { type: 'reasoning', summary: [] }),
+      item(2, { type: 'function_call', call_id: 'id', name: 'ls', arguments: '' }),
+    ],
+    tail: [whole()],
+    text: (text) => deltaOf('output_text', 0, text),
+    reasoning: (text) => deltaOf('reasoning_summary_text', 1, text),
+    arguments: (text) => deltaOf('function_call_arguments', 2, text),
+    nothing: { type: 'response.in_progress' },
+    call: (at, call_id, name, args) =>
+      item(at, { type: 'function_call', call_id, name, arguments: JSON.stringify(args) }),
+    counted: (count) => [
+      item(0, { type: 'message', content: [] }),
+      deltaOf('output_text', 0, 'ok'),
+      whole({ usage: { input_tokens: count, output_tokens: count } }),
+    ],
   },
 };
 
@@ -271,4 +337,4 @@ export const ollama: Kind = {
   },
 };
 
-export const kinds: readonly Kind[] = [chat, anthropic, ollama];
+export const kinds: readonly Kind[] = [openai, chat, anthropic, ollama];

@@ -4,6 +4,8 @@ import { chatImages, messagesImages, type ScriptedImage } from './images.ts';
 import { messagesWriter } from './messages.ts';
 import { ollamaImages, ollamaRefusal, ollamaWriter, readOllama } from './ollama.ts';
 import { type Body, type Protocol, readChat, readMessages, type WireBody } from './request.ts';
+import { responsesWriter } from './responses.ts';
+import { readResponses, responsesImages, responsesRefusal } from './responses-body.ts';
 import type { Exchange, Writer } from './writer.ts';
 
 /** All that the server knows of one protocol; `errorBody` in `writer.ts` is the other thing that a new one needs. */
@@ -49,6 +51,15 @@ export const WIRES: Readonly<Record<Protocol, Wire>> = {
     writer: ollamaWriter,
     callPrefix: 'call_',
     conversation: (body) => body.messages,
+  },
+  responses: {
+    path: /^(\/openai)?\/v1\/responses$/,
+    refusal: responsesRefusal,
+    read: readResponses,
+    images: responsesImages,
+    writer: responsesWriter,
+    callPrefix: 'call_',
+    conversation: (body) => body.input,
   },
 };
 
