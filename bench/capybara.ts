@@ -5,10 +5,12 @@
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { createAgents } from '../src/agents/agents.ts';
 import { createApi } from '../src/api/app.ts';
 import { listen } from '../src/api/server.ts';
 import { systemClock } from '../src/clock.ts';
 import { ensureEmbeddedKey } from '../src/store/bootstrap.ts';
+import { createRegistry } from '../src/tools/registry.ts';
 import { openSnapshots } from '../src/workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../src/workspace/uploads/limits.ts';
 import { openUploads } from '../src/workspace/uploads/uploads.ts';
@@ -22,7 +24,7 @@ await ensureEmbeddedKey(db, apiKey);
 
 const worker = process.argv[2] === 'api' ? undefined : await startBenchWorker(parts);
 const queue = backends.queue.queue();
-const resolveProfile = (request: { readonly model: string }) => ({
+const resolve = (request: { readonly model: string }) => ({
   agent: 'build',
   prompt: 'You are measured.',
   tools: ['noop', 'bash'],
@@ -33,7 +35,8 @@ const directory = join(config.dataDir, 'snapshots');
 const snapshots = openSnapshots({ directory });
 const uploads = openUploads({ directory, limits: uploadLimits(config.uploadMib) });
 const api = createApi({
-  ...{ db, queue, bus, models, log, snapshots, uploads, resolveProfile, dataDir: config.dataDir },
+  ...{ db, queue, bus, models, log, snapshots, uploads, dataDir: config.dataDir },
+  agents: { ...createAgents(createRegistry([])), resolve },
   allowLocal: false,
   repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,

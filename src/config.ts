@@ -21,6 +21,7 @@ import {
   variableLayer,
 } from './config/layers.ts';
 import { type AgentConfig, MAP_KEYS, type MapKey, type ProviderSettings } from './config/maps.ts';
+import { withPrompts } from './config/prompt-files.ts';
 import {
   KEY_SENT_TO,
   metaOf,
@@ -213,7 +214,7 @@ function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
   const values: Partial<Record<SettingKey, string>> = {};
   const tree: Record<string, unknown> = { webSearch: {}, providers: {} };
   for (const key of SETTING_KEYS) {
-    const found = foundOf(key, layers);
+    const found = foundOf(key, layers, place);
     const source = found?.source ?? { kind: 'default', name: key, where: 'default' };
     const value = effective(key, found ?? { raw: undefined, source }, place);
     sources[key] = source;
@@ -230,11 +231,14 @@ function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
 }
 
 /** Of a map, the names of all layers, each from the first that has it. */
-function foundOf(key: SettingKey, layers: readonly Layer[]): Found | undefined {
+function foundOf(key: SettingKey, layers: readonly Layer[], place: Place): Found | undefined {
   const found = layers.flatMap((layer) => layer.get(key) ?? []);
   const [first] = found;
   if (first === undefined || !MAP_KEYS.includes(key as MapKey)) return first;
-  const maps = found.map(({ raw, source }) => parseSetting(key, raw, source) as object);
+  const maps = found.map(({ raw, source }) => {
+    const map = parseSetting(key, raw, source) as Readonly<Record<string, object>>;
+    return key === 'agents' ? withPrompts(map, source, place.cwd) : map;
+  });
   return { raw: Object.assign({}, ...maps.toReversed()), source: first.source };
 }
 

@@ -1,26 +1,57 @@
-/** Agents: named profiles, each with its prompt in a file beside this one. */
-import { readFileSync } from 'node:fs';
+/** Agents: named profiles. Some are built in; settings change them, and add others that are like one of them. */
+import {
+  agentNamed,
+  BUILT_IN_AGENTS,
+  type BuiltInAgent,
+  DEFAULT_AGENT,
+  sayUnknownAgent,
+} from '../core/agent-names.ts';
 import { UserError } from '../core/errors.ts';
+import { nearest } from '../core/nearest.ts';
 import { type ConfiguredRule, rulesOf } from '../core/permission.ts';
-import type { Mode, Profile } from '../core/profile.ts';
+import { DEFAULT_TEMPERATURE, type Mode, type Profile, type Router } from '../core/profile.ts';
+import { TOOL_NAMES } from '../core/tool-names.ts';
 import type { Registry } from '../tools/registry.ts';
-
-interface Agent {
-  readonly prompt: string;
-  readonly mode: Mode;
-  /** Whether its tools may change anything. */
-  readonly writes: boolean;
-}
+import { BUILT_IN, type BuiltIn } from './built-in.ts';
 
 export interface ProfileRequest {
   readonly agent?: string | undefined;
   /** `provider/model`, resolved. */
   readonly model: string;
+  /** What else may answer, resolved. */
+  readonly router?: Router | undefined;
+  /** Whether the model takes a temperature; it does where left out. */
+  readonly takesTemperature?: boolean | undefined;
   readonly mode?: Mode | undefined;
   readonly temperature?: number | undefined;
   readonly maxTokens?: number | undefined;
   /** The rules of the project that it works in, which only narrow. */
   readonly restrictions?: readonly ConfiguredRule[] | undefined;
+}
+
+/** What settings say of one agent. */
+export interface AgentOptions {
+  readonly prompt?: string | undefined;
+  /** The built-in one that it is like; `build` where left out. */
+  readonly like?: string | undefined;
+  readonly model?: string | undefined;
+  readonly fallbacks?: readonly { readonly model: string; readonly weight: number }[] | undefined;
+  readonly strategy?: Router['strategy'] | undefined;
+  /** Of those that it may have, the only ones that it is shown. */
+  readonly tools?: readonly string[] | undefined;
+  readonly mode?: Mode | undefined;
+  readonly temperature?: number | undefined;
+  readonly maxTokens?: number | undefined;
+  readonly limits?: AgentLimits | undefined;
+}
+
+/** Of its tasks, where they say nothing themselves. */
+export interface AgentLimits {
+  readonly turns?: number | undefined;
+  readonly treeTurns?: number | undefined;
+  readonly tokens?: number | undefined;
+  readonly usd?: number | undefined;
+  readonly seconds?: number | undefined;
 }
 
 /** What is configured for all agents. A rule may be for one of them. */
@@ -29,45 +60,119 @@ export interface AgentSettings {
   readonly allowedPaths?: readonly string[] | undefined;
   /** Seconds that a person has to answer. */
   readonly approvalSeconds?: number | undefined;
+  readonly agents?: Readonly<Record<string, AgentOptions>> | undefined;
+}
+
+/** An agent as it can be asked for. */
+export interface Agent extends BuiltIn, Pick<AgentOptions, 'model' | 'fallbacks' | 'strategy'> {
+  readonly name: string;
+  /** Names of its tools. */
+  readonly tools: readonly string[];
+  readonly temperature?: number | undefined;
+  readonly maxTokens?: number | undefined;
+  readonly limits: AgentLimits;
 }
 
 export interface Agents {
   readonly names: readonly string[];
+  /** The one of a name; the default one where undefined. Throws `UserError` `unknown_agent`. */
+  find(name?: string): Agent;
   /** Throws `UserError` `unknown_agent`. */
   resolve(request: ProfileRequest): Profile;
 }
 
-const DEFAULT_AGENT = 'build';
-
-const AGENTS: ReadonlyMap<string, Agent> = new Map([
-  ['build', { prompt: readPrompt('build'), mode: 'safe', writes: true }],
-  ['plan', { prompt: readPrompt('plan'), mode: 'plan', writes: false }],
-]);
-
+/** Throws `UserError` where what is configured names agents or tools that there are none of. */
 export function createAgents(tools: Registry, settings: AgentSettings = {}): Agents {
-  const names = [...AGENTS.keys()];
-  return {
-    names,
-    resolve: ({ agent: name = DEFAULT_AGENT, model, mode, temperature, maxTokens, restrictions }) => {
-      const agent = AGENTS.get(name);
-      if (agent === undefined) {
-        throw new UserError('unknown_agent', `There is no agent '${name}'; there are ${names.join(', ')}.`);
-      }
-      const allowed = tools.tools.filter((tool) => agent.writes || tool.effect === 'read');
-      const shown = allowed.filter(
-        ({ needs }) => needs === undefined || allowed.some((each) => each.name === needs),
+  const configured = byName(settings.agents ?? {});
+  const names = [...new Set([...BUILT_IN_AGENTS, ...configured.keys()])];
+  const agents = new Map(names.map((name) => [name, made(name, configured.get(name) ?? {}, tools)]));
+  const find = (name: string = DEFAULT_AGENT): Agent => {
+    const found = agents.get(agentNamed(name));
+    if (found !== undefined) return found;
+    throw new UserError('unknown_agent', `${sayUnknownAgent(name, names)}.`);
+  };
+  return { names, find, resolve: (request) => profileOf(find(request.agent), request, settings) };
+}
+
+function byName(given: Readonly<Record<string, AgentOptions>>): Map<string, AgentOptions> {
+  const named = new Map<string, AgentOptions>();
+  for (const [name, options] of Object.entries(given)) {
+    const own = agentNamed(name);
+    if (named.has(own))
+      throw new UserError(
+        'config_invalid',
+        `agents.${own} has two names, and both are configured: leave one out.`,
       );
-      return {
-        agent: name,
-        prompt: agent.prompt,
-        tools: shown.map((tool) => tool.name),
-        model,
-        mode: agent.writes ? (mode ?? agent.mode) : agent.mode,
-        ...(temperature === undefined ? {} : { temperature }),
-        ...(maxTokens === undefined ? {} : { maxTokens }),
-        ...permissionsOf(name, settings, restrictions),
-      };
-    },
+    named.set(own, options);
+  }
+  return named;
+}
+
+function made(name: string, options: AgentOptions, tools: Registry): Agent {
+  const { like, prompt, mode, model, fallbacks, strategy, temperature, maxTokens, limits = {} } = options;
+  const own = BUILT_IN[name as BuiltInAgent];
+  const base = like === undefined ? (own ?? BUILT_IN[DEFAULT_AGENT]) : builtInNamed(name, like);
+  const writes = base.writes && (own?.writes ?? true);
+  return {
+    name,
+    about: own?.about ?? `like ${like ?? DEFAULT_AGENT}`,
+    prompt: prompt?.trimEnd() ?? base.prompt,
+    writes,
+    mode: writes ? (mode ?? base.mode) : 'plan',
+    tools: toolsOf(name, { writes, only: options.tools }, tools),
+    ...{ model, fallbacks, strategy, temperature, maxTokens, limits },
+  };
+}
+
+function builtInNamed(name: string, like: string): BuiltIn {
+  const found = BUILT_IN[agentNamed(like) as BuiltInAgent];
+  if (found !== undefined) return found;
+  const near = nearest(like, BUILT_IN_AGENTS);
+  throw new UserError(
+    'config_invalid',
+    `agents.${name}.like must be an agent that is built in (${BUILT_IN_AGENTS.join(', ')}); found ${JSON.stringify(like)}, the nearest one is "${near}".`,
+  );
+}
+
+interface Choice {
+  readonly writes: boolean;
+  readonly only: readonly string[] | undefined;
+}
+
+/** One that needs another is left out without it. */
+function toolsOf(agent: string, { writes, only }: Choice, { tools }: Registry): string[] {
+  const all = tools.map(({ name }) => name);
+  // A setting may have switched it off, or a server not have said its tools yet.
+  const unknown = only?.find(
+    (name) => !all.includes(name) && !TOOL_NAMES.includes(name) && !name.includes('__'),
+  );
+  if (unknown !== undefined)
+    throw new UserError(
+      'config_invalid',
+      `agents.${agent}.tools names ${JSON.stringify(unknown)}, and there is no such tool; the nearest one is "${nearest(unknown, [...all, ...TOOL_NAMES])}".`,
+    );
+  const allowed = tools.filter(
+    ({ name, effect }) => (writes || effect === 'read') && (only === undefined || only.includes(name)),
+  );
+  return allowed
+    .filter(({ needs }) => needs === undefined || allowed.some(({ name }) => name === needs))
+    .map(({ name }) => name);
+}
+
+function profileOf(agent: Agent, request: ProfileRequest, settings: AgentSettings): Profile {
+  const { model, router, takesTemperature = true, mode, restrictions } = request;
+  const temperature = request.temperature ?? agent.temperature ?? DEFAULT_TEMPERATURE;
+  const maxTokens = request.maxTokens ?? agent.maxTokens;
+  return {
+    agent: agent.name,
+    prompt: agent.prompt,
+    tools: agent.tools,
+    model,
+    ...(router === undefined ? {} : { router }),
+    mode: agent.writes ? (mode ?? agent.mode) : 'plan',
+    ...(takesTemperature ? { temperature } : {}),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...permissionsOf(agent.name, settings, restrictions),
   };
 }
 
@@ -86,8 +191,4 @@ function permissionsOf(
     ...(approvalSeconds === undefined ? {} : { approvalSeconds }),
   };
   return Object.keys(permissions).length === 0 ? {} : { permissions };
-}
-
-function readPrompt(name: string): string {
-  return readFileSync(new URL(`./${name}.md`, import.meta.url), 'utf8').trimEnd();
 }

@@ -2,6 +2,7 @@ import express, { type Express } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
 import { createKeyFinder } from '../store/keys.ts';
+import { agentRoutes } from './agent-routes.ts';
 import { approvalRoutes } from './approval-routes.ts';
 import { requireKey } from './auth.ts';
 import { catalogRoutes } from './catalog-routes.ts';
@@ -23,7 +24,7 @@ import { taskRoutes } from './task-routes.ts';
 import { whyRoutes } from './why-routes.ts';
 import { workspaceRoutes } from './workspace-routes.ts';
 
-export type { ApiDeps, ProfileRequest } from './deps.ts';
+export type { ApiDeps } from './deps.ts';
 
 /** The HTTP API, to be given to `listen`. */
 export interface Api extends Express {
@@ -61,6 +62,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...revertRoutes(deps),
     ...mergeRoutes(deps),
     ...catalogRoutes(deps),
+    ...agentRoutes(deps),
     ...healthRoutes(deps),
   ];
   return [...routes, documentRoute(() => [...routes, documentRoute(() => [])])];

@@ -1,8 +1,7 @@
+import type { Agents } from '../agents/agents.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock.ts';
 import { messageOf } from '../core/errors.ts';
-import type { ConfiguredRule } from '../core/permission.ts';
-import type { Mode, Profile } from '../core/profile.ts';
 import type { RepositoryPolicy } from '../core/repository.ts';
 import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../model/providers.ts';
@@ -12,26 +11,13 @@ import type { Wake } from '../store/turns.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Uploads } from '../workspace/uploads/uploads.ts';
 
-/** What a task asks its agent to be: the agent's own defaults where it says nothing. */
-export interface ProfileRequest {
-  readonly agent?: string;
-  /** `provider/model`, resolved. */
-  readonly model: string;
-  readonly mode?: Mode;
-  readonly temperature?: number;
-  readonly maxTokens?: number;
-  /** The rules of the project that it works in, which only narrow. */
-  readonly restrictions?: readonly ConfiguredRule[];
-}
-
 /** What the API is built from. Everything in it outlives the API and is closed by whoever made it. */
 export interface ApiDeps {
   readonly db: Database;
   readonly queue: TurnQueue;
   readonly bus: Bus;
   readonly models: ModelRegistry;
-  /** Throws `UserError` (`unknown_agent`). */
-  readonly resolveProfile: (request: ProfileRequest) => Profile;
+  readonly agents: Agents;
   /** Whether a task may work in a directory of this machine: never, anywhere, or below these absolute paths. */
   readonly allowLocal: boolean | readonly string[];
   /** From where repositories may be cloned. */

@@ -4,6 +4,8 @@ import { type Agents, createAgents } from '../agents/agents.ts';
 import { type Backends, openBackends } from '../backends.ts';
 import { systemClock } from '../clock.ts';
 import { type Config, repositoryPolicy } from '../config.ts';
+import { sayRuleOfUnknownAgent } from '../core/agent-names.ts';
+import { UserError } from '../core/errors.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import { sayUnknownTools } from '../core/tool-names.ts';
 import type { Log } from '../log.ts';
@@ -18,6 +20,7 @@ import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../workspace/uploads/limits.ts';
 import { openUploads } from '../workspace/uploads/uploads.ts';
 import { type Api, type ApiDeps, createApi } from './app.ts';
+import { profileOf } from './profile-of.ts';
 import { listen } from './server.ts';
 import type { CreateTask } from './wire.ts';
 
@@ -59,9 +62,9 @@ export async function runApi(
  * Throws the `UserError` that an API of this configuration, which takes local workspaces, would refuse a task with: for
  * whoever would have to start one first.
  */
-export async function checkTask(config: Config, { model, agent, workspace }: CreateTask): Promise<void> {
-  const resolved = modelsOf(config).resolve(model);
-  agentsOf(config, []).resolve({ model: resolved.name, agent });
+export async function checkTask(config: Config, body: CreateTask): Promise<void> {
+  const { workspace } = body;
+  profileOf({ models: modelsOf(config), agents: agentsOf(config, []) }, body);
   if (workspace?.kind === 'local') {
     const root = await checkLocalPath(workspace.path, config);
     const beside = Object.entries(workspace.roots ?? {}).map(([name, { path }]) => ({ name, path }));
@@ -81,12 +84,15 @@ function modelsOf({ providers, model, aliases, models }: Config): ModelRegistry 
 
 function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
   const { tools, permissions, approvals } = config;
+  const unbound = sayRuleOfUnknownAgent(permissions ?? [], Object.keys(config.agents));
+  if (unbound !== undefined) throw new UserError('config_invalid', `permissions: ${unbound}.`);
   const registry = createRegistry([...configuredTools(builtinTools(config), tools), ...moreTools]);
   const { allowedPaths } = tools;
   return createAgents(registry, {
     rules: permissions,
     allowedPaths,
     approvalSeconds: approvals?.expireAfter,
+    agents: config.agents,
   });
 }
 
@@ -110,7 +116,7 @@ export function composeApi(
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),
     models: modelsOf(config),
-    resolveProfile: agentsOf(config, moreTools).resolve,
+    agents: agentsOf(config, moreTools),
     repositories: repositoryPolicy(config, { own: allowLocal === true }),
   });
   const close = async () => {

@@ -6,7 +6,7 @@ import { newId } from '../clock.ts';
 import { projectRules } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
 import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
-import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
+import { DEFAULT_LIMITS } from '../core/profile.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import type { LocalSource } from '../core/workspace.ts';
 import type { Caller } from '../store/keys.ts';
@@ -18,6 +18,7 @@ import { saidParts } from './attachments.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
+import { profileOf } from './profile-of.ts';
 import { checkPrompt, titleOf } from './prompt.ts';
 import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
 import type { CreateTask } from './wire.ts';
@@ -111,28 +112,12 @@ async function rulesOfProject(
   return source && 'beside' in source ? [...own, ...rulesBeside(source)] : own;
 }
 
-function profileOf(
-  { models, resolveProfile }: ApiDeps,
-  body: CreateTask,
-  restrictions: readonly ConfiguredRule[],
-): Profile {
-  const { agent, mode, temperature, maxTokens } = body;
-  return resolveProfile({
-    model: models.resolve(body.model).name,
-    ...(agent === undefined ? {} : { agent }),
-    ...(mode === undefined ? {} : { mode }),
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(maxTokens === undefined ? {} : { maxTokens }),
-    ...(restrictions.length === 0 ? {} : { restrictions }),
-  });
-}
-
 function newTask(
-  { clock }: ApiDeps,
+  { clock, agents }: ApiDeps,
   body: CreateTask,
   { profile, parts }: Pick<NewTask, 'profile' | 'parts'>,
 ): NewTask {
-  const { limits = {} } = body;
+  const limits = { ...agents.find(body.agent).limits, ...body.limits };
   return {
     id: newId(clock),
     turnId: newId(clock),

@@ -9,6 +9,7 @@ import { Attachments } from './wire-attachments.ts';
 import { ForkPoint } from './wire-takeover.ts';
 import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
+export { Agents, TaskProfile } from './wire-agents.ts';
 export { AlwaysRule, Approval, ResolveApproval, RevokedRule, Rule } from './wire-approvals.ts';
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
 export { ModelPrices, Models, ModelsQuery, OfferedModel } from './wire-models.ts';

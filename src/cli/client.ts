@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import {
+  Agents,
   Approval,
   CHANGES_MEDIA,
   type CreateTask,
@@ -121,6 +122,10 @@ export class Client {
 
   async rules(query: Query = {}): Promise<Page<Rule>> {
     return this.#send('GET', `/v1/rules${search(query)}`, page(Rule));
+  }
+
+  async agents(): Promise<Agents> {
+    return this.#send('GET', '/v1/agents', Agents);
   }
 
   async revokeRule(id: string): Promise<z.infer<typeof RevokedRule>> {

@@ -1,12 +1,22 @@
 import { type Config, projectRules } from '../config.ts';
+import { sayRuleOfUnknownAgent } from '../core/agent-names.ts';
 import { sayUnknownTools } from '../core/tool-names.ts';
 import type { TaskRequest } from './task-input.ts';
 
 /** A sentence about rules for a task that bind nothing: a server's own it tells itself, when it starts. */
-export function ruleWarning({ url, permissions = [] }: Config, request: TaskRequest): string | undefined {
+export function ruleWarning(
+  { url, agents, permissions = [] }: Config,
+  request: TaskRequest,
+): string | undefined {
   const ofProjects = directoriesOf(request).flatMap(projectRules);
-  const sentence = sayUnknownTools([...(url === undefined ? permissions : []), ...ofProjects]);
-  return sentence && `${sentence}.`;
+  const all = [...(url === undefined ? permissions : []), ...ofProjects];
+  const names = url === undefined ? Object.keys(agents) : undefined;
+  const sentences = [
+    sayUnknownTools(all),
+    // Which agents a server has, it knows.
+    names === undefined ? undefined : sayRuleOfUnknownAgent(ofProjects, names),
+  ].filter((sentence) => sentence !== undefined);
+  return sentences.length === 0 ? undefined : `${sentences.join('. ')}.`;
 }
 
 /** Those whose projects may say what their tasks must ask. */

@@ -10,9 +10,8 @@ export const taskFlags = {
   model: Flags.string({ description: 'The model it thinks with.', helpValue: 'PROVIDER/MODEL' }),
   mode: Flags.string({
     description:
-      'How permission is asked: safe (before what is dangerous), plan (nothing is changed), auto (never).',
+      'How permission is asked: safe (before what is dangerous), plan (nothing is changed), auto (never). As its agent has it where left out.',
     options: ['safe', 'plan', 'auto'],
-    default: 'safe',
   }),
   temperature: Flags.string({ description: 'From 0 to 2.', helpValue: 'NUMBER' }),
   'max-tokens': Flags.string({ description: 'Tokens that one answer may have.', helpValue: 'NUMBER' }),

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { type CreateTask, LimitsInput, MAX_PROMPT_BYTES, type Session, type Task } from '../api/wire.ts';
 import type { Config } from '../config.ts';
+import { DEFAULT_AGENT } from '../core/agent-names.ts';
 import { UserError } from '../core/errors.ts';
 import { readAttached } from './attached-files.ts';
 import type { Client } from './client.ts';
@@ -12,7 +13,10 @@ import { lastSent, rememberSession, type SentPlace } from './sent-record.ts';
 
 export interface TaskFlags {
   readonly agent?: string | undefined;
-  readonly mode: string;
+  readonly model?: string | undefined;
+  readonly mode?: string | undefined;
+  readonly temperature?: string | undefined;
+  readonly 'max-tokens'?: string | undefined;
   readonly limit?: readonly string[] | undefined;
   readonly workspace?: string | undefined;
   readonly continue: boolean;
@@ -78,13 +82,13 @@ export function readTask(
   prompt: string,
   { flags, config, cwd }: { flags: TaskFlags; config: Config; cwd: string },
 ): TaskRequest {
-  const { model, temperature, maxTokens } = config;
+  const { model, temperature, maxTokens } = wishesOf(flags, config);
   const limits = parseLimits(flags.limit ?? []);
   const body = {
     prompt,
     ...(flags.agent !== undefined && { agent: flags.agent }),
     ...(model !== undefined && { model }),
-    mode: flags.mode as NonNullable<CreateTask['mode']>,
+    ...(flags.mode !== undefined && { mode: flags.mode as NonNullable<CreateTask['mode']> }),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(limits && { limits }),
@@ -109,6 +113,16 @@ export function readTask(
   const sends = placeOf(config, directory);
   if (flags.continue) return { body, continues: directory, ...(sends && { sends }) };
   return sends ? { body, sends } : { body: { ...body, workspace: { kind: 'local', path: directory } } };
+}
+
+/** What the agent's own settings say comes before what is set for all tasks, and after what this one is given. */
+function wishesOf(flags: TaskFlags, config: Config): Pick<Config, 'model' | 'temperature' | 'maxTokens'> {
+  const agent = config.agents[flags.agent ?? DEFAULT_AGENT] ?? {};
+  const given = { model: flags.model, temperature: flags.temperature, maxTokens: flags['max-tokens'] };
+  const kept = (['model', 'temperature', 'maxTokens'] as const).filter(
+    (name) => agent[name] === undefined || given[name] !== undefined,
+  );
+  return Object.fromEntries(kept.map((name) => [name, config[name]]));
 }
 
 /** Copies of the roots; or, with a directory that is worked on itself, what may be read beside it. */

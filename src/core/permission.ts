@@ -2,6 +2,7 @@
  * Whether a call may run: one pure decision over the mode, the rules and what the call names. Whoever asks has parsed commands
  * and resolved paths before; nothing here looks at a file.
  */
+import { agentNamed } from './agent-names.ts';
 import type { Effect } from './entry.ts';
 import { type Match, matchGlob } from './glob.ts';
 import type { Mode, Permissions } from './profile.ts';
@@ -222,7 +223,7 @@ export interface ConfiguredRule extends Rule {
 /** Those of an agent, and those of all. */
 export function rulesOf(agent: string, rules: readonly ConfiguredRule[]): Rule[] {
   return rules
-    .filter((rule) => rule.agent === undefined || rule.agent === agent)
+    .filter((rule) => rule.agent === undefined || agentNamed(rule.agent) === agent)
     .map(({ agent: _, ...rule }) => rule);
 }
 

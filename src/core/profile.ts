@@ -66,5 +66,8 @@ export function narrowed(profile: Profile, rules: readonly ConfiguredRule[]): Pr
 /** How permission is asked: before what changes anything, never with nothing changed, or never. */
 export type Mode = 'safe' | 'plan' | 'auto';
 
+/** Where nobody says another, of models that take one. */
+export const DEFAULT_TEMPERATURE = 0.7;
+
 /** Limits where nothing else is asked for. */
 export const DEFAULT_LIMITS = { turns: 70, treeTurns: 1000 } as const;

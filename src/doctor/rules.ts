@@ -1,11 +1,15 @@
 import { type Config, PROJECT_CONFIG, projectRules } from '../config.ts';
+import { sayRuleOfUnknownAgent } from '../core/agent-names.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
 import { sayUnknownTools } from '../core/tool-names.ts';
 import type { Check } from './check.ts';
 
 /** Whether what agents may do is said of tools that there are: by the settings, and by the project in `directory`. */
-export function permissionRules({ permissions = [] }: Config, directory: string): Check[] {
+export function permissionRules({ permissions = [], agents }: Config, directory: string): Check[] {
+  const names = Object.keys(agents);
   return [
+    ...agentsOf('agents of permissions', permissions, names),
+    ...agentsOf('agents of the project', projectRules(directory), names),
     ...toolsOf(
       'permissions',
       permissions,
@@ -17,6 +21,11 @@ export function permissionRules({ permissions = [] }: Config, directory: string)
       `mend their names in its ${PROJECT_CONFIG}`,
     ),
   ];
+}
+
+function agentsOf(name: string, rules: readonly ConfiguredRule[], names: readonly string[]): Check[] {
+  const found = sayRuleOfUnknownAgent(rules, names);
+  return found === undefined ? [] : [{ name, state: 'wrong', found }];
 }
 
 function toolsOf(name: string, rules: readonly ConfiguredRule[], cure: string): Check[] {

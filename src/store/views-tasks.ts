@@ -21,6 +21,8 @@ export interface TaskRow {
   readonly cancelRequested: boolean;
   readonly prompt: readonly UserPart[];
   readonly profile: Profile;
+  /** In hexadecimal. */
+  readonly profileHash: string;
   readonly turnLimit: number;
   readonly treeTurnLimit: number;
   readonly tokenLimit: number | null;
@@ -65,6 +67,7 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
   const rows = await db.sql<TaskRow & Record<string, unknown>>`
     SELECT t.id, t.session_id AS "sessionId", t.status, t.waiting_on AS "waitingOn",
            t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, p.body AS profile,
+           encode(t.profile_hash, 'hex') AS "profileHash",
            t.turn_limit AS "turnLimit", t.tree_turn_limit AS "treeTurnLimit", t.token_limit::float8 AS "tokenLimit",
            t.seconds_limit AS "secondsLimit", coalesce(b.number, 0) AS turns, e.parts AS result,
            t.error_code AS "errorCode", t.error_message AS "errorMessage", coalesce(u.usage, '[]') AS usage,

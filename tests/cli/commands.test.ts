@@ -412,7 +412,7 @@ describe('run, submit and tail', () => {
     expect(stdout).toContain('✓ Done in 12 s, 2 turns\n');
     expect(code).toBe(0);
     const { body } = api.received[0] ?? {};
-    expect(body).toEqual({ prompt: 'do it', model: 'a/b', mode: 'safe', workspace: { kind: 'empty' } });
+    expect(body).toEqual({ prompt: 'do it', model: 'a/b', workspace: { kind: 'empty' } });
   });
 
   test('submit prints the id', async () => {
@@ -545,14 +545,36 @@ describe('a server', () => {
   });
 });
 
+test('agents list', async () => {
+  const agents = {
+    data: [
+      {
+        ...{ name: 'review', about: 'says what must be mended', model: null, mode: 'plan', writes: false },
+        ...{ tools: ['grep', 'read_file'], promptHash: 'a1' },
+      },
+      {
+        ...{ name: 'mine', about: 'like build', model: 'a/b', mode: 'auto', writes: true },
+        ...{ tools: ['bash'], promptHash: 'b2' },
+      },
+    ],
+  };
+  api.on('GET /v1/agents', () => agents);
+  expect((await capybara('agents:list')).stdout).toBe(
+    'NAME    WRITES  MODE  MODEL      TOOLS  WHAT IT IS FOR\n' +
+      'review  no      plan  (default)  2      says what must be mended\n' +
+      'mine    yes     auto  a/b        1      like build\n',
+  );
+  expect(JSON.parse((await capybara('agents:list', '--json')).stdout)).toEqual(agents);
+});
+
 test('every command has a summary, an example and the global flags', async () => {
   const files = readdirSync(COMMANDS, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),
   );
   const ids = files.map((file) => file.slice(0, -'.ts'.length).replaceAll('/', ':')).toSorted();
   expect(ids.join(' ')).toBe(
-    'api apply approvals:allow approvals:deny approvals:list config:show diff doctor migrate models:delete models:list models:pull providers:add providers:list ' +
-      'providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
+    'agents:list api apply approvals:allow approvals:deny approvals:list config:show diff doctor migrate models:delete ' +
+      'models:list models:pull providers:add providers:list providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
       'sessions:fork sessions:list sessions:merge sessions:show sessions:turns submit tail tasks:cancel tasks:list tasks:show up verify why worker',
   );
   for (const id of ids) {

@@ -87,7 +87,7 @@ export async function startTestApi(
     ...{ db, queue, bus, dataDir, snapshots, uploads, allowLocal: true },
     repositories: { own: true, online: true, allowed: [] },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
-    resolveProfile: createAgents(createRegistry(builtinTools())).resolve,
+    agents: createAgents(createRegistry(builtinTools())),
     log: silentLog,
     clock: systemClock,
   };

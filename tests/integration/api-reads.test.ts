@@ -559,6 +559,30 @@ describe('what can be used, what was used, who works', () => {
     await server.close();
   });
 
+  test('agents, and what the one of a task is told, to its team alone', async () => {
+    const stranger = await it.addPerson('strangers', 'Sam');
+    const agents = await it.ask('GET', '/v1/agents');
+    const review = agents.json.data.find(({ name }: { name: string }) => name === 'review');
+    expect(review).toMatchObject({
+      model: null,
+      mode: 'plan',
+      writes: false,
+      promptHash: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    const { id, sessionId } = await it.submit({ agent: 'review' });
+    const { json: profile } = await it.ask('GET', `/v1/tasks/${id}/profile`);
+    expect(profile).toMatchObject({
+      ...{ agent: 'review', mode: 'plan', model: 'openai/m', tools: review.tools, temperature: 0.7 },
+      ...{ maxTokens: null, promptHash: review.promptHash },
+      prompt: expect.stringContaining('You are a reviewing agent of Capybara.'),
+    });
+    await worker.finish(uuid('session', sessionId));
+    const { json: events } = await it.ask('GET', `/v1/sessions/${sessionId}/events`);
+    const started = events.data.filter(({ type }: { type: string }) => type === 'turn.started');
+    expect(started.map(({ data }: { data: object }) => data)).toMatchObject([{ profile: profile.hash }]);
+    expect((await it.ask('GET', `/v1/tasks/${id}/profile`, { key: stranger.apiKey })).status).toBe(404);
+  });
+
   test('usage: the team’s own, per model', async () => {
     const person = await it.addPerson('spending', 'Sam');
     const usage = async () =>

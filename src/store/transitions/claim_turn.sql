@@ -71,7 +71,8 @@ BEGIN
      WHERE id = v_task.id
     RETURNING * INTO v_task;
   END IF;
-  v_events := v_events || turn_event('turn.started', v_turn, jsonb_build_object('attemptId', p_attempt))
+  v_events := v_events || turn_event('turn.started', v_turn, jsonb_build_object(
+      'attemptId', p_attempt, 'profile', encode(v_task.profile_hash, 'hex')))
     || state_event(v_turn.session_id, v_task.id, CASE WHEN v_turn.answer_position IS NULL THEN 'thinking' ELSE 'executing' END);
   RETURN claimed_turn('claimed', v_turn, v_task, p_known) || jsonb_build_object('takenIn', v_taken,
     'seq', append_events(v_turn.root_id, v_events, 0, v_reserve, v_first,

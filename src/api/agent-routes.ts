@@ -1,0 +1,61 @@
+/** Which agents there are, and what the one of a task was told. */
+import { createHash } from 'node:crypto';
+import type { Agent } from '../agents/agents.ts';
+import { toPublicId } from '../core/id.ts';
+import { readTask } from '../store/views-tasks.ts';
+import type { ApiDeps } from './deps.ts';
+import { notFound } from './problem.ts';
+import { type Route, route } from './route.ts';
+import { Agents, TaskProfile } from './wire.ts';
+
+export function agentRoutes(deps: ApiDeps): Route[] {
+  const { agents, db } = deps;
+  return [
+    route({
+      method: 'get',
+      path: '/v1/agents',
+      summary: 'The agents that tasks can name.',
+      success: { status: 200, description: 'Those that are built in, then the others.', schema: Agents },
+      handle: async () => ({
+        status: 200,
+        body: { data: agents.names.map((name) => showAgent(agents.find(name))) },
+      }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/tasks/:id/profile',
+      summary: 'The agent of a task, as each of its turns has it.',
+      id: 'task',
+      success: { status: 200, description: 'Its prompt and what it may use.', schema: TaskProfile },
+      problems: { 404: ['not_found'] },
+      handle: async ({ caller, id }) => {
+        const row = await readTask(db, { teamId: caller.teamId, id });
+        if (row === undefined) throw notFound(`task ${toPublicId('task', id)}`);
+        const { agent, prompt, tools, model, mode, temperature = null, maxTokens = null } = row.profile;
+        const promptHash = hashOf(prompt);
+        return {
+          status: 200,
+          body: {
+            hash: row.profileHash,
+            agent,
+            prompt,
+            promptHash,
+            tools: [...tools],
+            model,
+            mode,
+            temperature,
+            maxTokens,
+          },
+        };
+      },
+    }),
+  ];
+}
+
+function showAgent({ name, about, model, mode, writes, tools, prompt }: Agent) {
+  return { name, about, model: model ?? null, mode, writes, tools: [...tools], promptHash: hashOf(prompt) };
+}
+
+function hashOf(prompt: string): string {
+  return createHash('sha256').update(prompt).digest('hex');
+}
