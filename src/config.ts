@@ -84,6 +84,8 @@ export interface Config {
   readonly git: GitConfig;
   /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), and uploads. */
   readonly keep: { readonly filesDays: number; readonly uploadsDays: number };
+  /** Tokens that the map of a project's source may take at the beginning of a session; 0: there is none. */
+  readonly projectMap: { readonly tokens: number };
   readonly background: BackgroundConfig;
   readonly webFetch: WebFetchConfig;
   /** Without a provider the web is not searched. */

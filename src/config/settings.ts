@@ -17,6 +17,7 @@ import {
 } from './command-settings.ts';
 import { KEEP } from './keep.ts';
 import { MAP_METAS, MAPS, MAX_MODEL_SECONDS, type MapKey, wrongInMap } from './maps.ts';
+import { PROJECT_MAP } from './project-map.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
@@ -212,6 +213,7 @@ export const SETTINGS = z.object({
   'git.mib': whole(GIT.mib.env, 1, GIT.mib.most).default(GIT.mib.usual),
   'git.seconds': whole(GIT.seconds.env, 1, GIT.seconds.most).default(GIT.seconds.usual),
   'git.cacheMib': limit(GIT.cacheMib),
+  'projectMap.tokens': limit(PROJECT_MAP.tokens),
   'keep.filesDays': limit(KEEP.filesDays),
   'keep.uploadsDays': limit(KEEP.uploadsDays),
   'webFetch.ports': ports('CAPYBARA_WEB_FETCH_PORTS').default([]),

@@ -5,7 +5,7 @@ import type { Rule } from './permission.ts';
 /** Those that come with Capybara, also where a setting switches them off. */
 export const TOOL_NAMES: readonly string[] = [
   ...['read_file', 'write_file', 'edit_file', 'search_replace', 'apply_patch', 'list_dir', 'glob', 'grep'],
-  ...['bash', 'bash_poll', 'bash_input', 'bash_kill', 'bash_online', 'read_output'],
+  ...['bash', 'bash_poll', 'bash_input', 'bash_kill', 'bash_online', 'read_output', 'repo_map'],
   ...['vcs_status', 'vcs_diff', 'vcs_log', 'vcs_branch', 'vcs_commit', 'vcs_apply', 'vcs_submit'],
   ...['web_fetch', 'web_search'],
 ];

@@ -9,6 +9,7 @@ import { grepTool } from './grep.ts';
 import { listDirTool } from './list-dir.ts';
 import { readFileTool } from './read-file.ts';
 import { readOutputTool } from './read-output.ts';
+import { repoMapTool } from './repo-map.ts';
 import { searchReplaceTool } from './search-replace.ts';
 import type { Tool } from './tool.ts';
 import { vcsApplyTool } from './vcs-apply.ts';
@@ -42,6 +43,7 @@ export function builtinTools(settings: BuiltinTools = {}): readonly Tool[] {
     ...backgroundTools,
     ...(hosts.length > 0 ? [bashOnlineTool(hosts)] : []),
     readOutputTool,
+    repoMapTool,
     vcsStatusTool,
     vcsDiffTool,
     vcsLogTool,

@@ -1,7 +1,7 @@
 /** Asks the model, shows the answer as it comes, and commits it once, whole, with its usage and its judged calls. */
 import { newId } from '../clock.ts';
 import { messagesOf } from '../core/context.ts';
-import { standing, type ToolPart } from '../core/entry.ts';
+import { standing, type ToolPart, textOf } from '../core/entry.ts';
 import { mayBeForImages, refusedImages } from '../core/images.ts';
 import type { Always } from '../core/permission.ts';
 import { type Call, startsByCommit } from '../core/turn.ts';
@@ -82,8 +82,15 @@ async function contextNotices(shell: Shell, run: Run): Promise<Notices> {
   const text = await projectContext(await run.workspace(shell.openWorkspace), {
     platform: process.platform,
     date: new Date(shell.clock()).toISOString().slice(0, 10),
+    ...mapOf(shell, run),
   });
   return [noticeOf(text)];
+}
+
+/** Of the source, around what the person asks for. */
+function mapOf({ mapTokens }: Shell, { entries }: Run) {
+  const focus = entries.flatMap((entry) => (entry.kind === 'user' ? [textOf(entry.parts)] : [])).join('\n');
+  return mapTokens === 0 ? {} : { map: { tokens: mapTokens, focus } };
 }
 
 function noticeOf(text: string): Notices[number] {

@@ -97,6 +97,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       version: VERSION,
       concurrency: config.concurrency,
       background: limitsOfBackground(config.background),
+      mapTokens: config.projectMap.tokens,
       keep: { filesMs: config.keep.filesDays * DAY_MS, uploadsMs: config.keep.uploadsDays * DAY_MS },
     });
     return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };

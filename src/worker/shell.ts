@@ -42,6 +42,8 @@ export interface Shell {
   readonly takeoverBackoffMs: readonly number[];
   /** See `WorkerOptions.readGraceMs`. */
   readonly readGraceMs: number;
+  /** See `WorkerOptions.mapTokens`. */
+  readonly mapTokens: number;
   readonly logs: LogCache;
   readonly profiles: ProfileCache;
   readonly images: ImageCache;

@@ -70,6 +70,8 @@ export interface WorkerOptions {
   readonly drainGraceMs?: number;
   /** Calls that merely read and end this soon share their answer's commit; until then the answer has none. 0: none. */
   readonly readGraceMs?: number;
+  /** Tokens that the map of a project's source may take at the beginning of a session; none is made where left out. */
+  readonly mapTokens?: number;
   /** Of commands that go on in the background. */
   readonly background?: Partial<BackgroundLimits>;
   /** How long what nobody uses is kept. */
@@ -136,6 +138,7 @@ class LiveWorker implements RunningWorker {
       readGraceMs = READ_GRACE_MS,
       coolDown = DEFAULT_COOL_DOWN,
       allowances = {},
+      mapTokens = 0,
     } = options;
     this.#snapshots = openSnapshots({
       directory: join(dataDir, 'snapshots'),
@@ -147,14 +150,9 @@ class LiveWorker implements RunningWorker {
     );
     this.#shell = {
       db: patient(db, this.#hurry.signal),
-      ...{ bus, models, tools, sandbox, log, dataDir, clock, takeoverBackoffMs, readGraceMs },
-      ...{
-        retry,
-        coolDown,
-        allowances,
-        cloneRetry,
-        provision: provisioner(this.#snapshots, checkouts, options.repositories),
-      },
+      ...{ bus, models, tools, sandbox, log, dataDir, clock, takeoverBackoffMs, readGraceMs, mapTokens },
+      ...{ retry, coolDown, allowances, cloneRetry },
+      provision: provisioner(this.#snapshots, checkouts, options.repositories),
       queue: options.backend.queue(),
       logs: new LogCache(),
       profiles: new ProfileCache(),

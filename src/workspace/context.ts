@@ -6,6 +6,7 @@ import { projectLines } from './context/project.ts';
 import { README_LIMIT_BYTES, readmesIn } from './context/readme.ts';
 import { TREE_DEFAULTS, type TreeLimits, treeOf, visible } from './file-tree.ts';
 import type { GitOptions } from './git-command.ts';
+import { repoMap } from './map/repo-map.ts';
 import { holderOf } from './named-roots.ts';
 import { FileError, type NamedFile, readStart } from './text-file.ts';
 import { versionControl } from './version-control.ts';
@@ -23,6 +24,8 @@ export interface ContextOptions {
   readonly date: string;
   readonly git?: GitOptions;
   readonly tree?: TreeLimits;
+  /** What the work is about, and what its map may take; left out, there is none. */
+  readonly map?: { readonly tokens: number; readonly focus: string };
 }
 
 /**
@@ -35,10 +38,11 @@ export async function projectContext(workspace: Workspace, options: ContextOptio
     listFiles(workspace, { ...TREE_DEFAULTS, ...options.tree }).catch(unlisted),
     projectInstructions(workspace),
   ]);
-  const [written, project, readmes] = await Promise.all([
+  const [written, project, readmes, map] = await Promise.all([
     languages(workspace.root, listing.paths),
     projectLines(listing.paths, (path, most) => wholeText(workspace, path, most)),
     startsOf(workspace, readmesIn(listing.paths, directoriesOf(workspace)), README_LIMIT_BYTES),
+    options.map === undefined ? undefined : repoMap(workspace, listing.paths, options.map),
   ]);
   return [
     'The project, as it was when the session began.',
@@ -56,9 +60,12 @@ export async function projectContext(workspace: Workspace, options: ContextOptio
     ...(project.length === 0
       ? []
       : ['', untrusted('build files: what they say the project is', project.join('\n'))]),
+    ...(map === undefined ? [] : ['', untrusted(MAP_SOURCE, map)]),
     ...[...readmes, ...instructions].flatMap(({ name, text }) => ['', untrusted(visible(name), text)]),
   ].join('\n');
 }
+
+const MAP_SOURCE = 'map of the source: what other files name most, or the task does; repo_map shows more';
 
 function unlisted(error: unknown): Listing {
   return { paths: [], end: { type: 'failed', message: messageOf(error) } };

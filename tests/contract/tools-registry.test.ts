@@ -57,6 +57,7 @@ describe('createRegistry', () => {
       ['list_dir', 'read'],
       ['read_file', 'read'],
       ['read_output', 'read'],
+      ['repo_map', 'read'],
       ['search_replace', 'workspace'],
       ['vcs_apply', 'workspace'],
       ['vcs_branch', 'external'],

@@ -89,6 +89,7 @@ describe('precedence', () => {
       debug: false,
       noColor: false,
       git: { mib: 1024, seconds: 600, cacheMib: 10_240 },
+      projectMap: { tokens: 2_000 },
       keep: { filesDays: 14, uploadsDays: 30 },
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
@@ -185,6 +186,7 @@ describe('precedence', () => {
         CAPYBARA_GIT_CACHE_MIB: '16777216',
         CAPYBARA_KEEP_FILES_DAYS: '1',
         CAPYBARA_KEEP_UPLOADS_DAYS: '3650',
+        CAPYBARA_PROJECT_MAP_TOKENS: '0',
         CAPYBARA_WEB_FETCH_PORTS: '8080, 8443',
         CAPYBARA_WEB_FETCH_SECONDS: '9',
         CAPYBARA_WEB_FETCH_MIB: '2',
@@ -257,6 +259,7 @@ describe('precedence', () => {
         ...{ allow: ['https://git.internal', 'file:///srv/git'], credentials: 'github.com=ghp_t=' },
         ...{ sshKey: '/etc/key', mib: 8, seconds: 90, cacheMib: 16_777_216 },
       },
+      projectMap: { tokens: 0 },
       keep: { filesDays: 1, uploadsDays: 3_650 },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
@@ -517,6 +520,13 @@ describe('wrong values', () => {
         `${name} (environment) must be a whole number from 1 to ${most}; found "${value}".`,
       );
     }
+  });
+
+  test('the map of a project takes from none to its most', () => {
+    const env = (tokens: number) => ({ env: { CAPYBARA_PROJECT_MAP_TOKENS: `${tokens}` } });
+    for (const tokens of [0, 20_000]) expect(load(env(tokens)).config.projectMap).toEqual({ tokens });
+    for (const tokens of [-1, 20_001])
+      expect(failure(env(tokens))).toContain(`must be a whole number from 0 to 20000; found "${tokens}"`);
   });
 
   test('settings of the web say what they expect', () => {
