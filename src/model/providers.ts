@@ -9,6 +9,7 @@ import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
 import { type SaidOfModels, settingsOf, timeoutsOf } from './model-settings.ts';
+import { createOciModel } from './oci.ts';
 import { createOllamaModel } from './ollama.ts';
 import { createOpenAiModel } from './openai.ts';
 import { withinSettings } from './within.ts';
@@ -25,6 +26,7 @@ const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   openai: { create: createOpenAiModel, defaultModel: 'gpt-5.5' },
   chat: { create: createChatModel },
   ollama: { create: createOllamaModel },
+  oci: { create: createOciModel },
 };
 
 export interface ProviderInfo {
@@ -175,6 +177,7 @@ function connectionOf(provider: string, model: string, config: ProviderConfig): 
     ...(key ? { apiKey: key } : {}),
     ...(address ? { baseUrl: address } : {}),
     ...(headers === undefined ? {} : { headers }),
+    oci: config,
   };
 }
 
