@@ -24,6 +24,14 @@ export interface ModelOptions {
   readonly settings?: ModelSettings;
   /** For Oracle's cloud. */
   readonly oci?: OciOptions;
+  /** For what was recorded. */
+  readonly replay?: ReplayOptions;
+}
+
+export interface ReplayOptions {
+  readonly file?: string | undefined;
+  /** Whether a request that differs from the recorded one ends the turn; else it is answered all the same. */
+  readonly strict?: boolean | undefined;
 }
 
 export type OciAuth = 'api_key' | 'security_token' | 'instance_principal' | 'resource_principal';

@@ -16,7 +16,7 @@ import { streamAnswer } from './stream.ts';
 
 export function createOciModel(options: ModelOptions): Model {
   const name = ociModelOf(options.model);
-  const format = formatOf(name, options.model);
+  const format = formatOf(name, options);
   const service = new OciService(options);
   const info = { ...knownOf(name), ...options.settings };
   return {
@@ -40,10 +40,10 @@ export function createOciModel(options: ModelOptions): Model {
   };
 }
 
-function formatOf(name: OciModelName, model: string): OciFormat {
+function formatOf(name: OciModelName, { provider, model }: ModelOptions): OciFormat {
   return name.format === 'COHERE'
-    ? createCohereFormat({ name, model })
-    : createMessageFormat({ name, model });
+    ? createCohereFormat({ name, provider, model })
+    : createMessageFormat({ name, provider, model });
 }
 
 function knownOf(name: OciModelName): Model['info'] {

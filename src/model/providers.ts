@@ -10,6 +10,7 @@ import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
 import { type SaidOfModels, settingsOf, timeoutsOf } from './model-settings.ts';
 import { createOciModel } from './oci.ts';
+import { createReplayModel } from './replay.ts';
 import { createOllamaModel } from './ollama.ts';
 import { createOpenAiModel } from './openai.ts';
 import { withinSettings } from './within.ts';
@@ -27,6 +28,7 @@ const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   chat: { create: createChatModel },
   ollama: { create: createOllamaModel },
   oci: { create: createOciModel },
+  replay: { create: createReplayModel, defaultModel: 'recording' },
 };
 
 export interface ProviderInfo {
@@ -178,6 +180,7 @@ function connectionOf(provider: string, model: string, config: ProviderConfig): 
     ...(address ? { baseUrl: address } : {}),
     ...(headers === undefined ? {} : { headers }),
     oci: config,
+    replay: config,
   };
 }
 

@@ -62,7 +62,7 @@ describe('the generic format', () => {
     expect(textIn(events, 'text')).toBe('Hello.');
     expect(answerOf(events)).toEqual({
       parts: [
-        { type: 'reasoning', text: 'Hm.', signature: 'reasoning_content' },
+        { type: 'reasoning', text: 'Hm.', signature: 'oci oracle@meta reasoning_content' },
         { type: 'text', text: 'Hello.' },
       ],
       stopReason: 'stop',
