@@ -51,7 +51,9 @@ interface Halves {
 }
 
 function halvesOf(messages: readonly ModelMessage[]): Halves {
-  const last = messages.findLastIndex((message) => message.role === 'assistant' && roundsOf([message], NO_REASONING)[0]);
+  const last = messages.findLastIndex(
+    (message) => message.role === 'assistant' && roundsOf([message], NO_REASONING)[0],
+  );
   const [answer] = roundsOf(messages.slice(last, last + 1), NO_REASONING);
   const [now] = roundsOf(messages.slice(last + 1));
   return {

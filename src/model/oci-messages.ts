@@ -136,7 +136,9 @@ function assistantMessages(parts: readonly Part[], words: Sealed): Message[] {
 
 function reasoningOf(parts: readonly Part[], words: Sealed): ReturnType<Words['reasoning']> {
   const thought = parts
-    .map((part) => (part.type === 'reasoning' && opened(part.signature, words.seal) === REASONING_CONTENT ? part.text : ''))
+    .map((part) =>
+      part.type === 'reasoning' && opened(part.signature, words.seal) === REASONING_CONTENT ? part.text : '',
+    )
     .join('');
   return thought === '' ? {} : words.reasoning(thought);
 }

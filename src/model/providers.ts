@@ -65,18 +65,20 @@ interface Naming {
   readonly aliases?: Aliases;
   /** What is known of models, beside the kept data. */
   readonly models?: SaidOfModels | undefined;
+  /** Capybara's data directory, where lists of models are kept. */
+  readonly dataDir?: string;
 }
 
 /** The models that can be used with the configured providers. */
 export function createModels(
   providers: ProvidersConfig,
-  { model: named, aliases = {}, models: said, ...limits }: Naming & ModelLimits = {},
+  { model: named, aliases = {}, models: said, dataDir, ...limits }: Naming & ModelLimits = {},
 ): ModelRegistry {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
   const defaultOf = (provider: string) =>
     KINDS[kindOf(provider, configured.get(provider) ?? {})]?.defaultModel;
-  const catalog = new Catalog(configured, { said, defaultOf });
+  const catalog = new Catalog(configured, { said, defaultOf, dataDir });
   return {
     resolve(name) {
       if (configured.size === 0) throw noProvider();

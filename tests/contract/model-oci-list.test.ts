@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { listOciModels, MAX_OCI_LIST_PAGES, OCI_LIST_TTL_MS } from '../../src/model/oci-models.ts';
+import { createModels } from '../../src/model/providers.ts';
 import { PROFILE, profileAt, refuse, type SeenRequest, serveOci, TENANCY } from '../support/oci-server.ts';
 
 type Answer = Parameters<typeof serveOci>[0];
@@ -68,6 +69,19 @@ test('what is kept holds no secret, and what cannot be read of it is asked for a
   await writeFile(file, '{"format": 2}');
   expect(await list(NOW)).toEqual(FOUND);
   expect(server.requests).toHaveLength(4);
+});
+
+test('the catalog of models has what the service says, from the list that is kept', async () => {
+  const { server, dataDir } = await lister(pages);
+  const oracle = { kind: 'oci' as const, baseUrl: server.url, ociConfig: await profileAt(PROFILE) };
+  for (let capybaras = 0; capybaras < 2; capybaras += 1) {
+    const [listed] = await createModels({ oracle }, { dataDir }).catalog({ ask: true });
+    expect(listed?.models.map(({ model }) => model)).toEqual([
+      'oracle/cohere.command-a-03-2025',
+      'oracle/xai.grok-4',
+    ]);
+  }
+  expect(server.requests).toHaveLength(2);
 });
 
 test('a list without an end is left', async () => {
