@@ -10,9 +10,9 @@ import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
 import { type SaidOfModels, settingsOf, timeoutsOf } from './model-settings.ts';
 import { createOciModel } from './oci.ts';
-import { createReplayModel } from './replay.ts';
 import { createOllamaModel } from './ollama.ts';
 import { createOpenAiModel } from './openai.ts';
+import { createReplayModel } from './replay.ts';
 import { withinSettings } from './within.ts';
 
 interface Kind {
