@@ -78,8 +78,8 @@ export async function checkTask(config: Config, body: CreateTask): Promise<void>
   }
 }
 
-function modelsOf({ providers, model, aliases, models }: Config): ModelRegistry {
-  return createModels(providers, { model, aliases, models });
+function modelsOf({ providers, model, aliases, models, dataDir }: Config): ModelRegistry {
+  return createModels(providers, { model, aliases, models, dataDir });
 }
 
 function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {

@@ -51,10 +51,19 @@ export async function submitTask(
   return untilReachable({ connection, signal: new AbortController().signal }, send);
 }
 
+export interface RunOptions extends WatchOptions {
+  /** Told of the task when it was followed to its end. */
+  readonly onEnd?: (task: Task) => Promise<void>;
+}
+
 /** Submits a task and follows it. */
-export async function runTask(request: TaskRequest, options: WatchOptions): Promise<number> {
+export async function runTask(request: TaskRequest, options: RunOptions): Promise<number> {
   const task = await submitted(request, options);
-  if (task !== undefined) return watchTask(task, { sent: request.sends, ...options });
+  if (task !== undefined) {
+    const code = await watchTask(task, { sent: request.sends, ...options });
+    if (code !== EXIT.left) await options.onEnd?.(task);
+    return code;
+  }
   options.terminal.err('Stopped before the task was sent: nothing was begun.\n');
   return EXIT.left;
 }

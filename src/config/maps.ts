@@ -76,8 +76,9 @@ const Provider = z.strictObject({
   compartment: line.optional(),
   ociConfig: line.optional(),
   ociProfile: line.optional(),
-  /** For `replay`: what was recorded. */
+  /** For `replay`: what was recorded, and whether what differs from it ends the turn. */
   file: line.optional(),
+  strict: z.boolean().optional(),
 });
 
 const Limits = z.strictObject({

@@ -8,6 +8,7 @@ import { knownModel, namesOf, saidOf } from './known-models.ts';
 import { LIST_TIMEOUT_MS, type Listed, type ListedModel, listModels } from './list-models.ts';
 import { offersOf } from './makers.ts';
 import type { SaidOfModels } from './model-settings.ts';
+import { listOciModels } from './oci-models.ts';
 
 /** What a person says in settings, what its provider says, what is kept of it: the first counts. */
 export const SOURCES = ['settings', 'provider', 'kept'] as const;
@@ -45,6 +46,8 @@ export interface CatalogOptions {
   readonly said?: SaidOfModels | undefined;
   /** A provider's own default. */
   readonly defaultOf?: (provider: string) => string | undefined;
+  /** Where lists are kept that are good for longer. */
+  readonly dataDir?: string | undefined;
   readonly timeoutMs?: number;
   readonly askedMs?: number;
   readonly clock?: () => number;
@@ -115,8 +118,16 @@ export class Catalog {
     const { timeoutMs = LIST_TIMEOUT_MS, askedMs = ASKED_MS, clock = systemClock } = this.#options;
     const before = this.#asked.get(name);
     if (before !== undefined && clock() - before.at < askedMs) return before.listed;
+    const asked = this.#ask(name, config, timeoutMs);
+    this.#asked.set(name, { at: clock(), listed: asked });
+    return asked;
+  }
+
+  #ask(name: string, config: ProviderConfig, timeoutMs: number): Promise<Listed> {
     const { apiKey, baseUrl, headers } = config;
-    const asked = listModels(
+    const { dataDir } = this.#options;
+    if (kindOf(name, config) === 'oci' && dataDir !== undefined) return ociListed(name, config, dataDir);
+    return listModels(
       {
         ...{ provider: name, kind: kindOf(name, config) },
         ...(apiKey === undefined ? {} : { apiKey }),
@@ -125,7 +136,12 @@ export class Catalog {
       },
       timeoutMs,
     );
-    this.#asked.set(name, { at: clock(), listed: asked });
-    return asked;
   }
+}
+
+async function ociListed(provider: string, config: ProviderConfig, dataDir: string): Promise<Listed> {
+  const { baseUrl } = config;
+  const options = { provider, model: '', ...(baseUrl === undefined ? {} : { baseUrl }), oci: config };
+  const listed = await listOciModels(options, { dataDir });
+  return 'problem' in listed ? listed : { models: listed.models.map(({ name }) => ({ name, info: {} })) };
 }

@@ -22,6 +22,33 @@ export interface ModelOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** What is known of the model. */
   readonly settings?: ModelSettings;
+  /** For Oracle's cloud. */
+  readonly oci?: OciOptions;
+  /** For what was recorded. */
+  readonly replay?: ReplayOptions;
+}
+
+export interface ReplayOptions {
+  readonly file?: string | undefined;
+  /** Whether a request that differs from the recorded one ends the turn; else it is answered all the same. */
+  readonly strict?: boolean | undefined;
+}
+
+export type OciAuth = 'api_key' | 'security_token' | 'instance_principal' | 'resource_principal';
+
+export interface OciOptions {
+  /** By the profile where undefined: a security token where it names one, else its API key. */
+  readonly auth?: OciAuth | undefined;
+  /** The profile's, or the instance's, where undefined. */
+  readonly region?: string | undefined;
+  /** The profile's tenancy where undefined. */
+  readonly compartment?: string | undefined;
+  /** The file of profiles. */
+  readonly ociConfig?: string | undefined;
+  readonly ociProfile?: string | undefined;
+  /** Where an instance learns who it is, and gets its token: Oracle's own addresses where undefined. */
+  readonly metadataUrl?: string | undefined;
+  readonly federationUrl?: string | undefined;
 }
 
 /** Milliseconds. */

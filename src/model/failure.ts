@@ -1,6 +1,14 @@
 import { type Failure, messageOf } from '../core/errors.ts';
 import type { Origin } from './connection.ts';
-import { BadEndpoint, fields, JsonError, MalformedAnswer, type Report, reportOf } from './report.ts';
+import {
+  BadEndpoint,
+  fields,
+  JsonError,
+  KnownFailure,
+  MalformedAnswer,
+  type Report,
+  reportOf,
+} from './report.ts';
 
 /** `connecting` until the response's headers are here. */
 export type Stage = 'connecting' | 'streaming';
@@ -10,6 +18,8 @@ export type Stage = 'connecting' | 'streaming';
  * that is a date.
  */
 export function toFailure(error: unknown, origin: Origin, context: { stage: Stage; now: number }): Failure {
+  const known = causesOf(error).find((link) => link instanceof KnownFailure);
+  if (known !== undefined) return known.failure;
   const inJson = causesOf(error).find((link) => link instanceof JsonError);
   const report = reportOf(inJson ?? error);
   if (report.status !== undefined) return failureOfStatus(report, report.status, origin, context.now);

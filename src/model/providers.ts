@@ -9,8 +9,10 @@ import type { ModelOptions } from './connection.ts';
 import { kindOf } from './kinds.ts';
 import type { Model } from './model.ts';
 import { type SaidOfModels, settingsOf, timeoutsOf } from './model-settings.ts';
+import { createOciModel } from './oci.ts';
 import { createOllamaModel } from './ollama.ts';
 import { createOpenAiModel } from './openai.ts';
+import { createReplayModel } from './replay.ts';
 import { withinSettings } from './within.ts';
 
 interface Kind {
@@ -25,6 +27,8 @@ const KINDS: Readonly<Partial<Record<ProviderKind, Kind>>> = {
   openai: { create: createOpenAiModel, defaultModel: 'gpt-5.5' },
   chat: { create: createChatModel },
   ollama: { create: createOllamaModel },
+  oci: { create: createOciModel },
+  replay: { create: createReplayModel, defaultModel: 'recording' },
 };
 
 export interface ProviderInfo {
@@ -61,18 +65,20 @@ interface Naming {
   readonly aliases?: Aliases;
   /** What is known of models, beside the kept data. */
   readonly models?: SaidOfModels | undefined;
+  /** Capybara's data directory, where lists of models are kept. */
+  readonly dataDir?: string;
 }
 
 /** The models that can be used with the configured providers. */
 export function createModels(
   providers: ProvidersConfig,
-  { model: named, aliases = {}, models: said, ...limits }: Naming & ModelLimits = {},
+  { model: named, aliases = {}, models: said, dataDir, ...limits }: Naming & ModelLimits = {},
 ): ModelRegistry {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
   const defaultOf = (provider: string) =>
     KINDS[kindOf(provider, configured.get(provider) ?? {})]?.defaultModel;
-  const catalog = new Catalog(configured, { said, defaultOf });
+  const catalog = new Catalog(configured, { said, defaultOf, dataDir });
   return {
     resolve(name) {
       if (configured.size === 0) throw noProvider();
@@ -175,6 +181,8 @@ function connectionOf(provider: string, model: string, config: ProviderConfig): 
     ...(key ? { apiKey: key } : {}),
     ...(address ? { baseUrl: address } : {}),
     ...(headers === undefined ? {} : { headers }),
+    oci: config,
+    replay: config,
   };
 }
 

@@ -1,3 +1,5 @@
+import type { Failure } from '../core/errors.ts';
+
 /** An error that a provider reported in a form that its SDK does not recognise. `headers`: where it was the whole response. */
 export class ReportedError extends Error {
   override readonly name = 'ReportedError';
@@ -19,6 +21,16 @@ export class BadEndpoint extends Error {
     super(found);
     this.found = found;
     this.remedy = remedy;
+  }
+}
+
+/** Thrown where it is known already what failure it is: of signing in, or of a request that was never sent. */
+export class KnownFailure extends Error {
+  override readonly name = 'KnownFailure';
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
   }
 }
 

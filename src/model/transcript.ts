@@ -50,6 +50,15 @@ export class Transcript<Message extends object> {
   /** A request's JSON in UTF-8, in pieces: its settings, and the list of messages, which begins with `first`. */
   requestOf(
     settings: object,
+    request: Pick<ModelRequest, 'messages' | 'images'>,
+    first: readonly object[] = [],
+  ): readonly Uint8Array[] {
+    const opening = Buffer.from(JSON.stringify(settings).slice(0, -1) + this.#opening);
+    return [opening, ...this.listOf(request, first), CLOSING];
+  }
+
+  /** The list alone, without its brackets. */
+  listOf(
     { messages, images = NO_IMAGES }: Pick<ModelRequest, 'messages' | 'images'>,
     first: readonly object[] = [],
   ): readonly Uint8Array[] {
@@ -60,8 +69,7 @@ export class Transcript<Message extends object> {
       this.#listBefore(messages, answer).pieces(images),
       listOf(inner(newest)).pieces(images),
     ].filter(([start]) => start !== undefined && start.length > 0);
-    const opening = Buffer.from(JSON.stringify(settings).slice(0, -1) + this.#opening);
-    return [opening, ...lists.flatMap((list, index) => (index === 0 ? list : [COMMA, ...list])), CLOSING];
+    return lists.flatMap((list, index) => (index === 0 ? list : [COMMA, ...list]));
   }
 
   /** The messages before `end`, where a round begins. One list per conversation is kept: the longest. */

@@ -575,7 +575,7 @@ test('every command has a summary, an example and the global flags', async () =>
   expect(ids.join(' ')).toBe(
     'agents:list api apply approvals:allow approvals:deny approvals:list config:show diff doctor migrate models:delete ' +
       'models:list models:pull providers:add providers:list providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
-      'sessions:fork sessions:list sessions:merge sessions:show sessions:turns submit tail tasks:cancel tasks:list tasks:show up verify why worker',
+      'sessions:export sessions:fork sessions:list sessions:merge sessions:show sessions:turns submit tail tasks:cancel tasks:list tasks:show up verify why worker',
   );
   for (const id of ids) {
     const command = await load(id);

@@ -179,6 +179,33 @@ test('sessions turns numbers the answers, and marks what was taken back', async 
   );
 });
 
+test('sessions export records the answers that stand, page by page', async () => {
+  const entries = [
+    assistant(1, 'One.'),
+    assistant(2, 'Two.'),
+    { ...assistant(3, 'Back.'), kind: 'revert', to: 1 },
+    assistant(4, 'Three.'),
+  ];
+  api.on(`GET /v1/sessions/${SESSION_ID}/entries`, ({ query }) =>
+    query.cursor === undefined
+      ? { data: entries.slice(0, 2), nextCursor: '2' }
+      : { data: entries.slice(2), nextCursor: null },
+  );
+  const file = join(place, 'session.json');
+  const { stdout } = await capybara('sessions:export', SESSION_ID, '--recording', file);
+  expect(stdout).toBe(`Recorded 2 answers of ${SESSION_ID} in ${file}.\n`);
+  const { format, version, turns } = JSON.parse(readFileSync(file, 'utf8'));
+  expect({ format, version }).toEqual({ format: 'capybara-recording', version: 1 });
+  expect(turns.map(({ answers }: { answers: number }) => answers)).toEqual([0, 1]);
+  expect(turns.map(({ answer }: { answer: { parts: unknown } }) => answer.parts)).toEqual([
+    [{ type: 'text', text: 'One.' }],
+    [{ type: 'text', text: 'Three.' }],
+  ]);
+  const nowhere = await capybara('sessions:export', SESSION_ID, '--recording', join(place, 'none', 'x'));
+  expect(nowhere).toMatchObject({ code: 1, stdout: '' });
+  expect(nowhere.stderr).toContain('The recording cannot be written: ENOENT');
+});
+
 test('diff writes a bundle where it is told to', async () => {
   api.on(`GET /v1/sessions/${SESSION_ID}/bundle`, (_, response) => void response.end('# v2 git bundle\n'));
   const file = join(place, 'out.bundle');

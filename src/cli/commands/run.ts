@@ -23,6 +23,11 @@ export default class Run extends CapybaraCommand {
   };
   static override flags = {
     ...taskFlags,
+    record: Flags.string({
+      description:
+        'Write what the model answered in this session to a file that a provider of kind replay plays.',
+      helpValue: 'FILE',
+    }),
     stream: Flags.boolean({ description: 'Show the work as it goes on.', default: true, allowNo: true }),
   };
 
@@ -53,6 +58,12 @@ export default class Run extends CapybaraCommand {
           json: flags.json,
           interrupts,
           directory: process.cwd(),
+          onEnd: async ({ sessionId }) => {
+            if (flags.record === undefined) return;
+            const { writeRecording } = await import('../recording.ts');
+            const answers = await writeRecording(connection.client, sessionId, flags.record);
+            onChange(`Recorded ${answers} answers in ${flags.record}.`);
+          },
         }),
       ),
     );

@@ -1,0 +1,54 @@
+/** Writes what a session's model answered, to be played again by a provider of kind replay. */
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import type { Entry as WireEntry } from '../api/wire.ts';
+import type { Entry, Part, ResultPart, TextPart } from '../core/entry.ts';
+import { messageOf, UserError } from '../core/errors.ts';
+import { recordingOf } from '../core/recording.ts';
+import type { Client } from './client.ts';
+
+const PAGE_SIZE = 200;
+
+/** Returns how many answers it holds. Throws `UserError` where the file cannot be written. */
+export async function writeRecording(client: Client, sessionId: string, file: string): Promise<number> {
+  const recording = recordingOf((await entriesOf(client, sessionId)).map(entryOf), (text) =>
+    createHash('sha256').update(text).digest('hex'),
+  );
+  try {
+    await writeFile(file, `${JSON.stringify(recording, null, 1)}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw new UserError('cannot_write', `The recording cannot be written: ${messageOf(error)}.`, 1);
+  }
+  return recording.turns.length;
+}
+
+async function entriesOf(client: Client, sessionId: string): Promise<WireEntry[]> {
+  const found: WireEntry[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await client.entries(sessionId, { limit: PAGE_SIZE, cursor });
+    found.push(...page.data);
+    cursor = page.nextCursor ?? undefined;
+  } while (cursor !== undefined);
+  return found;
+}
+
+function entryOf(entry: WireEntry): Entry {
+  const { position } = entry;
+  const parts = entry.parts as unknown;
+  switch (entry.kind) {
+    case 'assistant':
+      return { kind: 'assistant', position, parts: parts as Part[], stopReason: entry.stopReason ?? 'stop' };
+    case 'tool_result':
+      return {
+        ...{ kind: 'tool_result', position, parts: parts as ResultPart[] },
+        ...{ callId: entry.callId ?? '', status: entry.status ?? 'succeeded' },
+      };
+    case 'revert':
+      return { kind: 'revert', position, parts: parts as TextPart[], to: entry.to ?? 0 };
+    case 'user':
+      return { kind: 'user', position, parts: parts as TextPart[] };
+    case 'notice':
+      return { kind: 'notice', position, parts: parts as ResultPart[] };
+  }
+}
