@@ -6,7 +6,7 @@ import { newId } from '../clock.ts';
 import { projectRules } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
 import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
-import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
+import type { Profile } from '../core/profile.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import type { LocalSource } from '../core/workspace.ts';
 import type { Caller } from '../store/keys.ts';
@@ -19,6 +19,7 @@ import { type ApiDeps, announce } from './deps.ts';
 import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
 import { checkPrompt, titleOf } from './prompt.ts';
+import { accountsOf } from './task-limits.ts';
 import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
 import type { CreateTask } from './wire.ts';
 
@@ -128,11 +129,10 @@ function profileOf(
 }
 
 function newTask(
-  { clock }: ApiDeps,
+  { clock, models }: ApiDeps,
   body: CreateTask,
   { profile, parts }: Pick<NewTask, 'profile' | 'parts'>,
 ): NewTask {
-  const { limits = {} } = body;
   return {
     id: newId(clock),
     turnId: newId(clock),
@@ -140,12 +140,7 @@ function newTask(
     parts,
     profile,
     profileHash: createHash('sha256').update(JSON.stringify(profile)).digest('hex'),
-    limits: {
-      turns: limits.turns ?? DEFAULT_LIMITS.turns,
-      treeTurns: limits.treeTurns ?? DEFAULT_LIMITS.treeTurns,
-      tokens: limits.tokens ?? null,
-      seconds: limits.seconds ?? null,
-    },
+    ...accountsOf(models, body, profile),
     metadata: body.metadata ?? {},
   };
 }

@@ -66,5 +66,9 @@ export function narrowed(profile: Profile, rules: readonly ConfiguredRule[]): Pr
 /** How permission is asked: before what changes anything, never with nothing changed, or never. */
 export type Mode = 'safe' | 'plan' | 'auto';
 
+/** At a limit a task ends `failed`, or waits until somebody raises it. */
+export const ON_LIMIT = ['fail', 'park'] as const;
+export type OnLimit = (typeof ON_LIMIT)[number];
+
 /** Limits where nothing else is asked for. */
 export const DEFAULT_LIMITS = { turns: 70, treeTurns: 1000 } as const;

@@ -15,6 +15,7 @@ import type {
 } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
+import type { Prices } from '../core/provider.ts';
 import type { Route } from '../core/router.ts';
 import type { TaskEnd } from '../core/turn.ts';
 import type { FoundRoots, FoundSource, Source, WorkspaceKind } from '../core/workspace.ts';
@@ -51,11 +52,25 @@ export interface ClaimedTurn {
   readonly cancelRequested: boolean;
   /** Until the task's deadline, in seconds; null without one. */
   readonly secondsLeft: number | null;
+  readonly reserved: Reserved;
   readonly workspace: WorkspaceRow;
   /** The highest number that a background command of the session has had; null: it had none. */
   readonly lastProcess: number | null;
   /** Background commands whose end the model was not told; null: none. */
   readonly processes: readonly OpenProcess[] | null;
+}
+
+/** What a claim has reserved for the turn's request, and by what. */
+export interface Reserved {
+  /** Its task has a limit of tokens or money: nothing is sent that was not reserved. */
+  readonly isLimited: boolean;
+  /** For the request and its answer together. */
+  readonly tokens: number;
+  /** Of what the request before this one sent and got, and what came of it: all of that is sent again. */
+  readonly resent: number;
+  /** Tokens that the answer may have; null: the task does not say. */
+  readonly answer: number | null;
+  readonly prices: Prices | null;
 }
 
 export interface OpenProcess {
@@ -111,7 +126,12 @@ export interface RecordedAnswer {
     readonly input: number;
     readonly output: number;
     readonly cached: number;
+    readonly cacheWritten?: number;
     readonly reasoning: number;
+    /** The provider counted nothing: these are our own counts. */
+    readonly estimated?: boolean;
+    /** What the model costs now; left out or null: nobody knows. */
+    readonly prices?: Prices | null;
     readonly latencyMs: number;
     readonly firstTokenMs: number | null;
   };
@@ -160,13 +180,17 @@ export type ClaimOutcome =
     }
   | { readonly outcome: 'moved_on' | 'worker_lost' }
   | { readonly outcome: 'pinned'; readonly workerId: string; readonly rootId: string }
-  | ({ readonly outcome: 'ended'; readonly rootId: string; readonly wake: Wake | null } & Committed);
+  | ({
+      readonly outcome: 'ended' | 'parked';
+      readonly rootId: string;
+      readonly wake: Wake | null;
+    } & Committed);
 
 export interface Claim {
   readonly turnId: string;
   readonly attemptId: string;
   readonly workerId: string;
-  /** Tokens the answer may have, reserved before the request is sent. */
+  /** Tokens that are reserved for an answer, where its task does not say. */
   readonly reserve: number;
   readonly nextTurnId: string;
   /** Position up to which this worker has the session's log. */
@@ -225,7 +249,9 @@ export type SettleOutcome =
   | { readonly outcome: 'fenced' };
 
 /** What follows a turn: one more, or the task's end. */
-export type TurnEnd = { readonly kind: 'continue' } | ({ readonly kind: 'finish' } & FinishedTask);
+export type TurnEnd =
+  /** `added`: tokens that the turn's results take in the next request. */
+  { readonly kind: 'continue'; readonly added?: number } | ({ readonly kind: 'finish' } & FinishedTask);
 
 /** `spent`: the model request that failed may have been charged for. */
 export type FinishedTask = TaskEnd & { readonly spent?: boolean; readonly note?: RequestNote };

@@ -11,6 +11,7 @@ import {
   anApproval,
   aSession,
   assistant,
+  aCount,
   aTask,
   doneTask,
   event,
@@ -113,7 +114,8 @@ describe('a task that ends', () => {
     stream((response) => sendEvents(response, LOG));
     const usage = {
       ...doneTask().usage,
-      byModel: [{ model: 'openai/m', input: 12345, output: 67, cached: 6172, reasoning: 8 }],
+      byModel: [aCount({ input: 12345, output: 67, cached: 6172, reasoning: 8, usd: '0.019375' })],
+      usd: '0.019375',
       toolCalls: 3,
       toolFailures: 1,
     };
