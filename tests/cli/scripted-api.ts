@@ -206,7 +206,7 @@ export function anApproval(change: Partial<Approval> = {}): Approval {
 }
 
 /** An unfinished task that a person has to answer for. */
-export function aWaiting(change: Partial<Extract<WhyTask, { kind: 'calls' }>> = {}): WhyTask {
+export function aWaiting(change: Partial<WhyTask> = {}): WhyTask {
   const { id, tool, arguments: json } = anApproval();
   return {
     taskId: TASK_ID,
@@ -217,7 +217,7 @@ export function aWaiting(change: Partial<Extract<WhyTask, { kind: 'calls' }>> = 
     evidence: { turn: 1, approvals: [{ id, tool, arguments: json, askedAt: AT, expiresAt: null }] },
     sentence: `A person must allow or deny ${tool}: \`capybara approvals allow ${id}\` (or deny).`,
     ...change,
-  };
+  } as WhyTask;
 }
 
 export function aWhy(tasks: WhyTask[], change: Partial<Why> = {}): Why {
