@@ -3,6 +3,19 @@ import type { Prices } from '../core/provider.ts';
 import type { Database } from './database.ts';
 import type { Held, Wake } from './turns.ts';
 
+/** What a claim has reserved for the turn's request, and by what. */
+export interface Reserved {
+  /** Its task has a limit of tokens or money: nothing is sent that was not reserved. */
+  readonly isLimited: boolean;
+  /** For the request and its answer together. */
+  readonly tokens: number;
+  /** Of what the request before this one sent and got, and what came of it: all of that is sent again. */
+  readonly resent: number;
+  /** Tokens that the answer may have; null: the task does not say. */
+  readonly answer: number | null;
+  readonly prices: Prices | null;
+}
+
 /** What a request and its answer may use; null: nobody knows what they cost. */
 export interface Need {
   readonly input: number;

@@ -19,6 +19,7 @@ import type { Prices } from '../core/provider.ts';
 import type { Route } from '../core/router.ts';
 import type { TaskEnd } from '../core/turn.ts';
 import type { FoundRoots, FoundSource, Source, WorkspaceKind } from '../core/workspace.ts';
+import type { Reserved } from './accounts.ts';
 import type { Database } from './database.ts';
 import type { NamedTrouble, RequestNote } from './rates.ts';
 
@@ -58,19 +59,6 @@ export interface ClaimedTurn {
   readonly lastProcess: number | null;
   /** Background commands whose end the model was not told; null: none. */
   readonly processes: readonly OpenProcess[] | null;
-}
-
-/** What a claim has reserved for the turn's request, and by what. */
-export interface Reserved {
-  /** Its task has a limit of tokens or money: nothing is sent that was not reserved. */
-  readonly isLimited: boolean;
-  /** For the request and its answer together. */
-  readonly tokens: number;
-  /** Of what the request before this one sent and got, and what came of it: all of that is sent again. */
-  readonly resent: number;
-  /** Tokens that the answer may have; null: the task does not say. */
-  readonly answer: number | null;
-  readonly prices: Prices | null;
 }
 
 export interface OpenProcess {

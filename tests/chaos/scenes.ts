@@ -355,7 +355,7 @@ const LIMITED: Scene = {
 const RETRY_EVENTS = ['turn.retried', 'task.waiting', 'task.resumed'];
 
 /** Under a limit of tokens the first request is reserved whole before it is sent, which its claim could not foresee. */
-const LIMITED: Scene = {
+const RESERVED: Scene = {
   name: 'a request that needs more than its claim foresaw',
   wanted: { limits: { tokens: 1_000_000 }, script: sequence([[say('Done.'), COUNTED]]) },
   points: around('reserve_more').map(first),
@@ -421,5 +421,6 @@ export const SCENES: readonly Scene[] = [
   UNANSWERED,
   RETRIED,
   LIMITED,
+  RESERVED,
   SERVING,
 ];
