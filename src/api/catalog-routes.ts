@@ -3,12 +3,12 @@ import { z } from 'zod';
 import { toPublicId } from '../core/id.ts';
 import { showModels } from '../model/shown-models.ts';
 import { readWorkers } from '../store/views-approvals.ts';
-import { readUsage } from '../store/views-tasks.ts';
 import type { ApiDeps } from './deps.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showWorker } from './show.ts';
-import { Models, ModelsQuery, PageQuery, page, TeamUsage, Worker } from './wire.ts';
+import { usageRoute } from './usage-route.ts';
+import { Models, ModelsQuery, PageQuery, page, Worker } from './wire.ts';
 
 const Paged = z.strictObject(PageQuery.shape);
 
@@ -34,16 +34,7 @@ export function catalogRoutes(deps: ApiDeps): Route[] {
       problems: { 400: ['invalid_cursor'] },
       handle: (call) => workers(deps, call),
     }),
-    route({
-      method: 'get',
-      path: '/v1/usage',
-      summary: 'What the team has used.',
-      success: { status: 200, description: 'Tokens and requests per model.', schema: TeamUsage },
-      handle: async ({ caller }) => ({
-        status: 200,
-        body: { byModel: await readUsage(deps.db, caller.teamId) },
-      }),
-    }),
+    usageRoute(deps),
   ];
 }
 

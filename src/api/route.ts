@@ -34,7 +34,7 @@ export interface Success {
 }
 
 export interface Route {
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'patch' | 'delete';
   /** Express's spelling: `/v1/tasks/:id`. */
   readonly path: string;
   readonly summary: string;

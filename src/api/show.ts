@@ -6,7 +6,8 @@ import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
 import type { EventRow } from '../store/views-events.ts';
 import type { EntryRow, SessionRow, ToolCallRow } from '../store/views-sessions.ts';
-import type { TaskRow, TokenCount } from '../store/views-tasks.ts';
+import type { TaskRow } from '../store/views-tasks.ts';
+import { showTaskUsage } from './show-usage.ts';
 import type {
   AlwaysRule,
   Approval,
@@ -17,7 +18,6 @@ import type {
   SessionRoot,
   Task,
   ToolCall,
-  Usage,
 } from './wire.ts';
 
 export function showTask(row: TaskRow): Task {
@@ -36,12 +36,14 @@ export function showTask(row: TaskRow): Task {
       turns: row.turnLimit,
       treeTurns: row.treeTurnLimit,
       tokens: row.tokenLimit,
+      usd: row.usdLimit,
       seconds: row.secondsLimit,
+      onLimit: row.onLimit,
     },
     turns: row.turns,
     result: result === null ? null : { text: textOf(result as readonly Part[]) },
     error: errorCode === null ? null : { code: errorCode, message: errorMessage ?? '' },
-    usage: showUsage(row),
+    usage: showTaskUsage(row),
     metadata: row.metadata,
     createdAt: row.createdAt.toISOString(),
     startedAt: row.startedAt?.toISOString() ?? null,
@@ -69,20 +71,6 @@ export function showAccepted(row: TaskRow): Task {
     startedAt: null,
     endedAt: null,
   });
-}
-
-function showUsage({ usage, toolCalls, toolFailures }: TaskRow): Usage {
-  const sum = (count: (model: TokenCount) => number) => usage.reduce((total, each) => total + count(each), 0);
-  return {
-    input: sum(({ input }) => input),
-    output: sum(({ output }) => output),
-    cached: sum(({ cached }) => cached),
-    reasoning: sum(({ reasoning }) => reasoning),
-    requests: sum(({ requests }) => requests),
-    byModel: usage.map(({ requests: _, ...tokens }) => tokens),
-    toolCalls,
-    toolFailures,
-  };
 }
 
 export function showSession(row: SessionRow): Session {

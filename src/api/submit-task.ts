@@ -6,7 +6,6 @@ import { newId } from '../clock.ts';
 import { projectRules } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
 import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
-import { DEFAULT_LIMITS } from '../core/profile.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import type { LocalSource } from '../core/workspace.ts';
 import type { Caller } from '../store/keys.ts';
@@ -20,8 +19,9 @@ import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
 import { profileOf } from './profile-of.ts';
 import { checkPrompt, titleOf } from './prompt.ts';
+import { accountsOf } from './task-limits.ts';
 import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
-import type { CreateTask } from './wire.ts';
+import { type CreateTask, LimitsInput } from './wire.ts';
 
 export interface TaskRequest {
   readonly caller: Caller;
@@ -113,11 +113,11 @@ async function rulesOfProject(
 }
 
 function newTask(
-  { clock, agents }: ApiDeps,
+  { clock, models, agents }: ApiDeps,
   body: CreateTask,
   { profile, parts }: Pick<NewTask, 'profile' | 'parts'>,
 ): NewTask {
-  const limits = { ...agents.find(body.agent).limits, ...body.limits };
+  const limits = { ...LimitsInput.parse(agents.find(body.agent).limits), ...body.limits };
   return {
     id: newId(clock),
     turnId: newId(clock),
@@ -125,12 +125,7 @@ function newTask(
     parts,
     profile,
     profileHash: createHash('sha256').update(JSON.stringify(profile)).digest('hex'),
-    limits: {
-      turns: limits.turns ?? DEFAULT_LIMITS.turns,
-      treeTurns: limits.treeTurns ?? DEFAULT_LIMITS.treeTurns,
-      tokens: limits.tokens ?? null,
-      seconds: limits.seconds ?? null,
-    },
+    ...accountsOf(models, limits, profile),
     metadata: body.metadata ?? {},
   };
 }

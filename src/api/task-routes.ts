@@ -9,7 +9,8 @@ import { badRequest, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showAccepted, showTask } from './show.ts';
 import { submitTask } from './submit-task.ts';
-import { CreateTask, MAX_ATTACHED_BODY_BYTES, PageQuery, page, Task, TaskStatus } from './wire.ts';
+import { raiseTaskLimits } from './task-limits.ts';
+import { CreateTask, MAX_ATTACHED_BODY_BYTES, PageQuery, PatchTask, page, Task, TaskStatus } from './wire.ts';
 
 /** Longest `Idempotency-Key`, in characters. */
 export const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
@@ -42,7 +43,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
       problems: {
         400: [
           ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
-          ...['bad_workspace', 'bad_attachment'],
+          ...['bad_workspace', 'bad_attachment', 'price_unknown'],
         ],
         403: ['local_workspace'],
         404: ['not_found'],
@@ -71,6 +72,19 @@ export function taskRoutes(deps: ApiDeps): Route[] {
         status: 200,
         body: showTask(await taskOf(deps, caller.teamId, id)),
       }),
+    }),
+    route({
+      method: 'patch',
+      path: '/v1/tasks/:id',
+      summary: 'Raise limits of a task; one that waits for that goes on.',
+      id: 'task',
+      body: PatchTask,
+      success: { status: 200, description: 'The task, with its limits.', schema: Task },
+      problems: { 400: ['limit_not_higher'], 404: ['not_found'], 409: ['task_ended'] },
+      handle: async (call) => {
+        await raiseTaskLimits(deps, call);
+        return { status: 200, body: showTask(await taskOf(deps, call.caller.teamId, call.id)) };
+      },
     }),
     route({
       method: 'post',

@@ -80,6 +80,8 @@ function showWaiting(row: WaitingTask): WhyTask {
       }));
       return { ...task, kind: row.kind, evidence: { turn: row.evidence.turn, approvals } };
     }
+    case 'budget':
+      return { ...task, kind: row.kind, evidence: row.evidence };
     case 'broken':
       return { ...task, kind: row.kind, evidence: { ...row.evidence, found: [...row.evidence.found] } };
   }

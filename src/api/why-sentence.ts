@@ -28,6 +28,8 @@ export function sentenceOf(task: WaitingTask): string {
       return lease(task.evidence);
     case 'calls':
       return calls(task.evidence);
+    case 'budget':
+      return budget(task);
     case 'broken':
       return broken(task);
   }
@@ -120,6 +122,34 @@ function deadline(approvals: Of<'calls'>['evidence']['approvals']): string {
   if (left.length === 0) return '';
   const first = Math.max(0, Math.min(...left));
   return ` Without an answer ${approvals.length === 1 ? 'it' : 'the first of them'} is denied in ${duration(first)}.`;
+}
+
+const RAISED_BY = {
+  turns: 'turns',
+  tree_turns: 'treeTurns',
+  tokens: 'tokens',
+  usd: 'usd',
+  seconds: 'seconds',
+} as const;
+
+function budget({ taskId: id, evidence: { turn, limit, used, allowed } }: Of<'budget'>): string {
+  const how = `Raise it with \`capybara tasks resume ${taskId(id)} --limit ${RAISED_BY[limit]}=N\`.`;
+  return `Turn ${turn} waits for a higher limit: ${spent(limit, String(used), String(allowed))}. ${how}`;
+}
+
+function spent(limit: Of<'budget'>['evidence']['limit'], used: string, allowed: string): string {
+  switch (limit) {
+    case 'turns':
+      return `the task has used ${used} of its ${allowed} turns`;
+    case 'tree_turns':
+      return `the session has used ${used} of its ${allowed} turns`;
+    case 'tokens':
+      return `the session has used ${used} of its ${allowed} tokens, and the next turn might need more than are left`;
+    case 'usd':
+      return `the session has spent $${used} of its $${allowed}, and the next turn might cost more than is left`;
+    case 'seconds':
+      return `${duration(Number(used))} of the ${duration(Number(allowed))} that the task may take have passed`;
+  }
 }
 
 function broken(task: Of<'broken'>): string {

@@ -64,6 +64,12 @@ export const WhyTask = z
         }),
       ),
     }),
+    waiting('budget', {
+      turn: z.int(),
+      limit: z.enum(['turns', 'tree_turns', 'tokens', 'usd', 'seconds']),
+      used: z.union([z.number(), z.string()]).meta({ description: 'US dollars as a decimal number in text' }),
+      allowed: z.union([z.number(), z.string()]),
+    }),
     waiting('broken', {
       fault: z.enum(WITNESS_FAULTS).meta({
         description:

@@ -5,10 +5,22 @@
 import { z } from 'zod';
 import { MAX_ATTACHED_BYTES } from '../core/attachments.ts';
 import { EVENT_TYPES } from '../core/event.ts';
+import { LimitsInput, TaskLimits, TaskUsage } from './wire-accounts.ts';
 import { Attachments } from './wire-attachments.ts';
 import { ForkPoint } from './wire-takeover.ts';
 import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
+export {
+  LimitsInput,
+  MAX_SECONDS,
+  MAX_USD,
+  OnLimit,
+  PatchTask,
+  TeamUsage,
+  USAGE_BY,
+  type UsageBy,
+  UsageRow,
+} from './wire-accounts.ts';
 export { Agents, TaskProfile } from './wire-agents.ts';
 export { AlwaysRule, Approval, ResolveApproval, RevokedRule, Rule } from './wire-approvals.ts';
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
@@ -32,8 +44,6 @@ export const MAX_PROMPT_BYTES = 1024 * 1024;
 export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** Where files may be attached. */
 export const MAX_ATTACHED_BODY_BYTES = MAX_BODY_BYTES + MAX_ATTACHED_BYTES;
-/** Longest time that `limits.seconds` may give a task: a year. */
-export const MAX_SECONDS = 366 * 24 * 60 * 60;
 /** Longest name of an agent or a model, in characters. */
 export const MAX_NAME_LENGTH = 200;
 /** `metadata` of a task: pairs, and characters of a name and of a value. */
@@ -42,18 +52,6 @@ export const MAX_METADATA_NAME_LENGTH = 100;
 export const MAX_METADATA_VALUE_LENGTH = 2_000;
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
-
-export const LimitsInput = z
-  .strictObject({
-    turns: z.int().min(1).max(100_000).optional(),
-    treeTurns: z.int().min(1).max(1_000_000).optional(),
-    tokens: z.int().min(1).optional(),
-    seconds: z.int().min(1).max(MAX_SECONDS).optional(),
-  })
-  .meta({
-    id: 'Limits',
-    description: 'Hard limits of a task. Reaching one ends it `failed`, code `limit_<name>`.',
-  });
 
 export const Mode = z.enum(['safe', 'plan', 'auto']).meta({ id: 'Mode' });
 
@@ -92,21 +90,8 @@ export const CreateTask = z
   .meta({ id: 'CreateTask' });
 export type CreateTask = z.infer<typeof CreateTask>;
 
-export const Usage = z
-  .object({
-    input: z.int(),
-    output: z.int(),
-    cached: z.int(),
-    reasoning: z.int(),
-    requests: z.int().meta({ description: 'model answers that were recorded' }),
-    byModel: z.array(
-      z.object({ model: z.string(), input: z.int(), output: z.int(), cached: z.int(), reasoning: z.int() }),
-    ),
-    toolCalls: z.int().meta({ description: 'calls that ended' }),
-    toolFailures: z.int().meta({ description: 'calls that ended, and did not succeed' }),
-  })
-  .meta({ id: 'Usage', description: 'Tokens as the providers counted them, and tool calls.' });
-export type Usage = z.infer<typeof Usage>;
+export const Usage = TaskUsage;
+export type Usage = z.infer<typeof TaskUsage>;
 
 export const TaskStatus = z.enum(['queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled']);
 export const Task = z
@@ -114,22 +99,17 @@ export const Task = z
     id: z.string(),
     sessionId: z.string(),
     status: TaskStatus,
-    waitingOn: z.enum(['approval', 'retry']).nullable(),
+    waitingOn: z.enum(['approval', 'retry', 'budget']).nullable(),
     cancelRequested: z.boolean(),
     prompt: z.string(),
     agent: z.string(),
     model: z.string(),
     mode: Mode,
-    limits: z.object({
-      turns: z.int(),
-      treeTurns: z.int(),
-      tokens: z.int().nullable(),
-      seconds: z.int().nullable(),
-    }),
+    limits: TaskLimits,
     turns: z.int().meta({ description: 'turns begun so far' }),
     result: z.object({ text: z.string() }).nullable(),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
-    usage: Usage,
+    usage: TaskUsage,
     metadata: z.record(z.string(), z.string()),
     createdAt: timestamp,
     startedAt: timestamp.nullable(),
@@ -184,21 +164,6 @@ export const Worker = z
     leaseExpiresAt: timestamp,
   })
   .meta({ id: 'Worker', description: 'A worker process that has not ended.' });
-
-export const TeamUsage = z
-  .object({
-    byModel: z.array(
-      z.object({
-        model: z.string(),
-        input: z.int(),
-        output: z.int(),
-        cached: z.int(),
-        reasoning: z.int(),
-        requests: z.int(),
-      }),
-    ),
-  })
-  .meta({ id: 'TeamUsage', description: 'What the team has used since it began, per model.' });
 
 /** RFC 9457, with a stable `code`. */
 export const Problem = z

@@ -11,6 +11,7 @@ import {
   type MergeSession,
   Models,
   PACK_MEDIA,
+  type PatchTask,
   page,
   type ResolveApproval,
   Reverted,
@@ -19,6 +20,7 @@ import {
   Rule,
   Session,
   Task,
+  TeamUsage,
   ToolCall,
   type UploadQuery,
   Why,
@@ -66,6 +68,14 @@ export class Client {
 
   async cancelTask(id: string): Promise<Task> {
     return this.#send('POST', `/v1/tasks/${encodeURIComponent(id)}/cancel`, Task);
+  }
+
+  async raiseLimits(id: string, limits: z.infer<typeof PatchTask>['limits']): Promise<Task> {
+    return this.#send('PATCH', `/v1/tasks/${encodeURIComponent(id)}`, Task, { body: { limits } });
+  }
+
+  async usage(query: Query = {}): Promise<TeamUsage> {
+    return this.#send('GET', `/v1/usage${search(query)}`, TeamUsage);
   }
 
   async session(id: string): Promise<Session> {

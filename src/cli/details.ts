@@ -1,5 +1,6 @@
 import type { Session, Task } from '../api/wire.ts';
-import { usageLines, withCode } from './summary.ts';
+import { dollars, sumUsd } from '../core/money.ts';
+import { number, usageLines, withCode } from './summary.ts';
 import { fields, table } from './table.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
 
@@ -20,6 +21,7 @@ export function taskText(task: Task): string {
     ['model', oneLine(task.model, LINE)],
     ['mode', task.mode],
     ['turns', `${task.turns} of ${task.limits.turns}`],
+    ...limitPairs(task),
     ['created', task.createdAt],
     ['ended', task.endedAt ?? '-'],
     ['prompt', oneLine(task.prompt, LINE)],
@@ -28,6 +30,29 @@ export function taskText(task: Task): string {
   for (const line of usageLines(task.usage)) pairs.push(['usage', line]);
   const result = task.result ? `\n${neutralised(task.result.text)}\n` : '';
   return fields(pairs) + result;
+}
+
+/** The other limits that it has. */
+function limitPairs({ limits }: Task): [string, string][] {
+  const { tokens, usd, seconds, onLimit } = limits;
+  const given = [
+    ...(tokens === null ? [] : [`${number(tokens)} tokens`]),
+    ...(usd === null ? [] : [`$${usd}`]),
+    ...(seconds === null ? [] : [`${number(seconds)} seconds`]),
+    ...(onLimit === 'park' ? ['waits there'] : []),
+  ];
+  return given.length === 0 ? [] : [['limits', given.join(', ')]];
+}
+
+/** What its tasks used together. */
+function usedBy(tasks: readonly Task[]): string {
+  const sum = (of: (usage: Task['usage']) => number) => tasks.reduce((all, { usage }) => all + of(usage), 0);
+  const usd = sumUsd(tasks.map(({ usage }) => usage.usd));
+  const unpriced = sum((usage) => usage.unpriced);
+  const unknown = unpriced === 0 ? [] : [`${number(unpriced)} requests of unknown price`];
+  const money = [...(usd === null ? [] : [dollars(usd)]), ...unknown];
+  const tokens = `${number(sum(({ input }) => input))} tokens in, ${number(sum(({ output }) => output))} out`;
+  return [tokens, money.join(' and ')].filter((text) => text !== '').join(', ');
 }
 
 /** What `sessions show` says. */
@@ -43,6 +68,7 @@ export function sessionText(session: Session, tasks: readonly Task[]): string {
   if (session.forkedFrom !== null)
     pairs.push(['forked from', `${session.forkedFrom.sessionId}, behind entry ${session.forkedFrom.entry}`]);
   if (session.archivedAt !== null) pairs.push(['archived', session.archivedAt]);
+  if (tasks.some(({ usage }) => usage.requests > 0)) pairs.push(['used', usedBy(tasks)]);
   const rows = tasks.map(({ id, status, turns, prompt }) => [id, status, String(turns), prompt]);
   return `${fields(pairs)}\n${table(['TASK', 'STATUS', 'TURNS', 'PROMPT'], rows)}`;
 }

@@ -22,6 +22,8 @@ export interface FollowOptions {
 export type FollowEnd =
   | { readonly kind: 'ended'; readonly task: Task }
   | { readonly kind: 'person_needed'; readonly approvals: readonly Approval[] }
+  /** It waits until somebody raises a limit; `sentence` says which. */
+  | { readonly kind: 'at_limit'; readonly sentence: string }
   /** `signal` aborted; the task goes on. */
   | { readonly kind: 'left' };
 
@@ -56,6 +58,8 @@ async function followFrames(options: FollowOptions): Promise<FollowEnd> {
     if (ENDS.has(frame.event.type)) {
       return { kind: 'ended', task: await untilReachable(options, () => client.task(task.id)) };
     }
+    const sentence = await limitSentence(options, frame.event);
+    if (sentence !== undefined) return { kind: 'at_limit', sentence };
     if (frame.event.type === 'approval.requested') asked.add(String(frame.event.data.approvalId));
     const isWaiting = frame.event.type === 'task.waiting' && frame.event.data.on === 'approval';
     const open = isWaiting ? await untilReachable(options, () => openApprovals(client, task.id)) : [];
@@ -66,6 +70,14 @@ async function followFrames(options: FollowOptions): Promise<FollowEnd> {
     if (undecided.length > 0) return { kind: 'person_needed', approvals: undecided };
   }
   return { kind: 'left' };
+}
+
+/** Of an event that says so, where it still waits: the replay of an old wait is none. */
+async function limitSentence(options: FollowOptions, { type, data }: Event): Promise<string | undefined> {
+  if (type !== 'task.waiting' || data.on !== 'budget') return undefined;
+  const { connection, task } = options;
+  const { tasks } = await untilReachable(options, () => connection.client.why(task.sessionId));
+  return tasks.find(({ taskId, kind }) => taskId === task.id && kind === 'budget')?.sentence;
 }
 
 function createShow(options: FollowOptions): (frame: Frame) => Promise<void> {

@@ -109,6 +109,9 @@ async function finish(end: FollowEnd, task: Pick<Task, 'id'>, options: WatchOpti
     case 'person_needed':
       for (const approval of end.approvals) tellApproval(approval, options);
       return EXIT.personNeeded;
+    case 'at_limit':
+      options.terminal.err(`${end.sentence}\n`);
+      return EXIT.limit;
     case 'left':
       await leave(task.id, options);
       return EXIT.left;

@@ -1,5 +1,6 @@
 import type { Task, Usage } from '../api/wire.ts';
 import { durationText } from '../core/duration.ts';
+import { dollars } from '../core/money.ts';
 import type { Style } from './terminal.ts';
 import { plural } from './tool-lines.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
@@ -35,16 +36,30 @@ export function withCode(message: string, code: string): string {
   return `${sentence} (${oneLine(code, MESSAGE_LENGTH)})`;
 }
 
-/** Tokens per model, cached share, tool success rate. */
+/** Tokens per model, cached share, money, what was broken off, tool success rate. */
 export function usageLines(usage: Usage): string[] {
-  const models = usage.byModel.map(({ model, input, output, cached, reasoning }) => {
+  const models = usage.byModel.map((each) => {
+    const { model, input, output, cached, reasoning } = each;
     const thought = reasoning > 0 ? ` (${number(reasoning)} reasoning)` : '';
-    return `${neutralised(model)}: ${number(input)} tokens in (${percent(cached, input)} cached), ${number(output)} out${thought}`;
+    return `${neutralised(model)}: ${number(input)} tokens in (${percent(cached, input)} cached), ${number(output)} out${thought}, ${priceOf(each)}`;
   });
-  const { toolCalls, toolFailures } = usage;
+  const { toolCalls, toolFailures, brokenOff } = usage;
+  const lost = brokenOff.requests === 0 ? [] : [brokenOffLine(brokenOff)];
   const good = toolCalls - toolFailures;
   const tools = `tools: ${good} of ${toolCalls} ${plural(toolCalls, 'call')} succeeded (${percent(good, toolCalls)})`;
-  return toolCalls === 0 ? models : [...models, tools];
+  return [...models, ...lost, ...(toolCalls === 0 ? [] : [tools])];
+}
+
+function priceOf({ usd, unpriced }: Pick<Usage, 'usd' | 'unpriced'>): string {
+  if (usd === null) return 'price unknown';
+  return unpriced === 0 ? dollars(usd) : `${dollars(usd)} and ${number(unpriced)} requests of unknown price`;
+}
+
+/** They count against limits, since nobody heard what they cost. */
+export function brokenOffLine({ requests, tokens, usd }: Usage['brokenOff']): string {
+  const money = usd === null ? '' : `, ${dollars(usd)},`;
+  const were = requests === 1 ? 'was' : 'were';
+  return `${number(requests)} ${plural(requests, 'request')} ${were} broken off: up to ${number(tokens)} tokens${money} may have been charged`;
 }
 
 /** The names of limits, as `--limit` knows them, by what a task that reached one ends with. */
@@ -52,6 +67,7 @@ const LIMITS: Readonly<Record<string, string>> = {
   limit_turns: 'turns',
   limit_tree_turns: 'treeTurns',
   limit_tokens: 'tokens',
+  limit_usd: 'usd',
   limit_seconds: 'seconds',
 };
 
@@ -71,7 +87,7 @@ export function number(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-function percent(part: number, whole: number): string {
+export function percent(part: number, whole: number): string {
   return whole === 0 ? '0 %' : `${Math.round((100 * part) / whole)} %`;
 }
 

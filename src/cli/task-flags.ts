@@ -16,10 +16,16 @@ export const taskFlags = {
   temperature: Flags.string({ description: 'From 0 to 2.', helpValue: 'NUMBER' }),
   'max-tokens': Flags.string({ description: 'Tokens that one answer may have.', helpValue: 'NUMBER' }),
   limit: Flags.string({
-    description: 'A hard limit: turns, treeTurns, tokens or seconds. May be given several times.',
+    description:
+      'A hard limit: turns, treeTurns, tokens, usd or seconds. May be given several times. Under one of tokens or usd no answer gets more than --max-tokens (4096 where that says nothing).',
     helpValue: 'NAME=VALUE',
     multiple: true,
     multipleNonGreedy: true,
+  }),
+  'on-limit': Flags.string({
+    description:
+      'What happens at a limit: the task fails, or waits until `capybara tasks resume` raises it (park).',
+    options: ['fail', 'park'],
   }),
   workspace: Flags.string({
     description:

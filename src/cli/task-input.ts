@@ -18,6 +18,7 @@ export interface TaskFlags {
   readonly temperature?: string | undefined;
   readonly 'max-tokens'?: string | undefined;
   readonly limit?: readonly string[] | undefined;
+  readonly 'on-limit'?: string | undefined;
   readonly workspace?: string | undefined;
   readonly continue: boolean;
   readonly session?: string | undefined;
@@ -83,7 +84,7 @@ export function readTask(
   { flags, config, cwd }: { flags: TaskFlags; config: Config; cwd: string },
 ): TaskRequest {
   const { model, temperature, maxTokens } = wishesOf(flags, config);
-  const limits = parseLimits(flags.limit ?? []);
+  const limits = limitsOf(flags);
   const body = {
     prompt,
     ...(flags.agent !== undefined && { agent: flags.agent }),
@@ -206,24 +207,33 @@ function lastSentSession(place: SentPlace): string {
   );
 }
 
-/** `['turns=5', 'seconds=60']` → `{turns: 5, seconds: 60}`. */
-export function parseLimits(given: readonly string[]): CreateTask['limits'] {
+function limitsOf({ limit = [], 'on-limit': onLimit }: TaskFlags): CreateTask['limits'] {
+  if (onLimit === undefined) return parseLimits(limit);
+  return { ...parseLimits(limit), onLimit: onLimit as 'fail' | 'park' };
+}
+
+/** `['turns=5', 'usd=2.5']` → `{turns: 5, usd: '2.5'}`. */
+export function parseLimits(
+  given: readonly string[],
+): Omit<NonNullable<CreateTask['limits']>, 'onLimit'> | undefined {
   if (given.length === 0) return undefined;
   return Object.fromEntries(given.map(parseLimit));
 }
 
-function parseLimit(text: string): [string, number] {
-  const [, name = '', digits = ''] = /^(\w+)=(\d+)$/.exec(text) ?? [];
-  const names = Object.keys(LimitsInput.shape);
+function parseLimit(text: string): [string, number | string] {
+  const [, name = '', digits = ''] = /^(\w+)=(\d+|(?<=^usd=)\d*\.\d+)$/.exec(text) ?? [];
+  const names = Object.keys(LimitsInput.shape).filter((each) => each !== 'onLimit');
   if (!names.includes(name)) {
-    const expected = `NAME=VALUE with a name of ${names.join(', ')} and a whole number`;
+    const expected = `NAME=VALUE with a name of ${names.join(', ')} and a whole number, for usd also one such as 2.50`;
     throw new UserError(
       'limit_invalid',
       `--limit ${JSON.stringify(text)} is not a limit: expected ${expected}.`,
     );
   }
-  if (LimitsInput.safeParse({ [name]: Number(digits) }).success) return [name, Number(digits)];
-  const message = `--limit ${text} is out of range: ${name} must be 1 or more, and no more than the server allows.`;
+  const value = name === 'usd' ? digits.replace(/^\./, '0.') : Number(digits);
+  if (LimitsInput.safeParse({ [name]: value }).success) return [name, value];
+  const least = name === 'usd' ? 'more than 0, to a millionth' : '1 or more';
+  const message = `--limit ${text} is out of range: ${name} must be ${least}, and no more than the server allows.`;
   throw new UserError('limit_invalid', message);
 }
 

@@ -82,11 +82,11 @@ const Provider = z.strictObject({
 });
 
 const Limits = z.strictObject({
-  turns: count.optional(),
-  treeTurns: count.optional(),
+  turns: count.max(100_000).optional(),
+  treeTurns: count.max(1_000_000).optional(),
   tokens: count.optional(),
-  usd: dollars.optional(),
-  seconds: count.optional(),
+  usd: z.number().min(0.000_001).max(1_000_000).optional(),
+  seconds: count.max(366 * 24 * 60 * 60).optional(),
 });
 
 /** A model that an agent may be answered by, and its share where they are balanced. */

@@ -29,6 +29,7 @@ export const EVENT_TYPES = [
   'agent.state_changed',
   'workspace.snapshotted',
   'limit.reached',
+  'limit.raised',
   'usage.recorded',
 ] as const;
 

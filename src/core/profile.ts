@@ -69,5 +69,9 @@ export type Mode = 'safe' | 'plan' | 'auto';
 /** Where nobody says another, of models that take one. */
 export const DEFAULT_TEMPERATURE = 0.7;
 
+/** At a limit a task ends `failed`, or waits until somebody raises it. */
+export const ON_LIMIT = ['fail', 'park'] as const;
+export type OnLimit = (typeof ON_LIMIT)[number];
+
 /** Limits where nothing else is asked for. */
 export const DEFAULT_LIMITS = { turns: 70, treeTurns: 1000 } as const;

@@ -1,8 +1,8 @@
 /**
  * What can wake an unfinished task (PROTOCOL, wake witnesses): an earlier task of its session, admission of a turn that may
- * begin, a due time, a job in the queue, the lease of the worker that has the turn, or the answers to calls that wait.
+ * begin, a due time, a job in the queue, the lease of the worker that has the turn, the answers to calls that wait, or a person who raises a limit.
  */
-export const WITNESS_KINDS = ['earlier', 'admission', 'due', 'queued', 'lease', 'calls'] as const;
+export const WITNESS_KINDS = ['earlier', 'admission', 'due', 'queued', 'lease', 'calls', 'budget'] as const;
 export type WitnessKind = (typeof WITNESS_KINDS)[number];
 
 /**

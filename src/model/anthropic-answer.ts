@@ -207,10 +207,12 @@ function stopReasonOf(reason: string, hasCalls: boolean): StopReason {
 
 function usageOf(usage: WireUsage): TokenUsage {
   const cached = tokens(usage.cache_read_input_tokens);
+  const cacheWritten = tokens(usage.cache_creation_input_tokens);
   return {
-    input: tokens(tokens(usage.input_tokens) + cached + tokens(usage.cache_creation_input_tokens)),
+    input: tokens(tokens(usage.input_tokens) + cached + cacheWritten),
     output: tokens(usage.output_tokens),
     cached,
+    ...(cacheWritten > 0 ? { cacheWritten } : {}),
     reasoning: tokens(fields(usage.output_tokens_details).thinking_tokens),
   };
 }

@@ -65,10 +65,11 @@ export interface ModelAnswer {
   readonly model: string;
 }
 
-/** Tokens as the provider counted them. `cached` is the share of `input` read from a cache; `reasoning` of `output`. */
+/** Tokens as the provider counted them. `cached` is the share of `input` read from a cache, `cacheWritten` written to one; `reasoning` of `output`. */
 export interface TokenUsage {
   readonly input: number;
   readonly output: number;
   readonly cached: number;
+  readonly cacheWritten?: number;
   readonly reasoning: number;
 }

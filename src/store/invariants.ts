@@ -36,7 +36,7 @@ const OPEN_TURN = `status IN ('ready', 'queued', 'running', 'parked')`;
 
 /** By tree, what its turns have reserved for the requests that they are about to make. */
 const RESERVED = `
-  SELECT u.root_id, sum(u.tokens_reserved) AS tokens FROM turn u GROUP BY u.root_id`;
+  SELECT u.root_id, sum(u.tokens_reserved) AS tokens, sum(u.usd_reserved) AS usd FROM turn u WHERE u.status = 'running' GROUP BY u.root_id`;
 
 /** By tree, how many of its turns a worker has begun. */
 const BEGUN = `
@@ -84,6 +84,17 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
     'the tree has reserved what its turns have',
     `SELECT tree.root_id AS id, tree.tokens_reserved AS found FROM tree LEFT JOIN (${RESERVED}) own ON own.root_id = tree.root_id
       WHERE tree.tokens_reserved <> coalesce(own.tokens, 0)`,
+  ],
+  [
+    'the tree has reserved the money that its turns have',
+    `SELECT tree.root_id AS id, tree.usd_reserved AS found FROM tree LEFT JOIN (${RESERVED}) own ON own.root_id = tree.root_id
+      WHERE tree.usd_reserved <> coalesce(own.usd, 0)`,
+  ],
+  [
+    'the tree has spent what its usage says',
+    `SELECT tree.root_id AS id, tree.usd_used AS found FROM tree
+       LEFT JOIN (SELECT root_id, sum(usd) AS usd FROM usage GROUP BY root_id) own ON own.root_id = tree.root_id
+      WHERE tree.usd_used <> coalesce(own.usd, 0)`,
   ],
   [
     'the tree has used what its usage says',

@@ -1,6 +1,7 @@
 /** The transitions of a task that its people start. Ids are UUIDs, minted by the caller, so that each may be repeated. */
 import type { UserPart } from '../core/entry.ts';
-import type { Profile } from '../core/profile.ts';
+import type { OnLimit, Profile } from '../core/profile.ts';
+import type { Prices } from '../core/provider.ts';
 import type { Source, UploadSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 import type { Wake } from './turns.ts';
@@ -17,8 +18,13 @@ export interface NewTask {
     readonly turns: number;
     readonly treeTurns: number;
     readonly tokens: number | null;
+    /** A decimal number of US dollars; only with prices to reserve by. */
+    readonly usd?: string | null;
     readonly seconds: number | null;
+    readonly onLimit?: OnLimit;
   };
+  /** What is reserved for each of its requests: `prices` of the dearest model that may answer, where those of all are known. */
+  readonly reserve?: { readonly answer: number | null; readonly prices: Prices | null };
   readonly metadata: Readonly<Record<string, string>>;
 }
 

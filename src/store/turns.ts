@@ -15,9 +15,11 @@ import type {
 } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
 import type { Always } from '../core/permission.ts';
+import type { Prices } from '../core/provider.ts';
 import type { Route } from '../core/router.ts';
 import type { TaskEnd } from '../core/turn.ts';
 import type { FoundRoots, FoundSource, Source, WorkspaceKind } from '../core/workspace.ts';
+import type { Reserved } from './accounts.ts';
 import type { Database } from './database.ts';
 import type { NamedTrouble, RequestNote } from './rates.ts';
 
@@ -51,6 +53,7 @@ export interface ClaimedTurn {
   readonly cancelRequested: boolean;
   /** Until the task's deadline, in seconds; null without one. */
   readonly secondsLeft: number | null;
+  readonly reserved: Reserved;
   readonly workspace: WorkspaceRow;
   /** The highest number that a background command of the session has had; null: it had none. */
   readonly lastProcess: number | null;
@@ -111,7 +114,12 @@ export interface RecordedAnswer {
     readonly input: number;
     readonly output: number;
     readonly cached: number;
+    readonly cacheWritten?: number;
     readonly reasoning: number;
+    /** The provider counted nothing: these are our own counts. */
+    readonly estimated?: boolean;
+    /** What the model costs now; left out or null: nobody knows. */
+    readonly prices?: Prices | null;
     readonly latencyMs: number;
     readonly firstTokenMs: number | null;
   };
@@ -160,13 +168,17 @@ export type ClaimOutcome =
     }
   | { readonly outcome: 'moved_on' | 'worker_lost' }
   | { readonly outcome: 'pinned'; readonly workerId: string; readonly rootId: string }
-  | ({ readonly outcome: 'ended'; readonly rootId: string; readonly wake: Wake | null } & Committed);
+  | ({
+      readonly outcome: 'ended' | 'parked';
+      readonly rootId: string;
+      readonly wake: Wake | null;
+    } & Committed);
 
 export interface Claim {
   readonly turnId: string;
   readonly attemptId: string;
   readonly workerId: string;
-  /** Tokens the answer may have, reserved before the request is sent. */
+  /** Tokens that are reserved for an answer, where its task does not say. */
   readonly reserve: number;
   readonly nextTurnId: string;
   /** Position up to which this worker has the session's log. */
@@ -225,7 +237,9 @@ export type SettleOutcome =
   | { readonly outcome: 'fenced' };
 
 /** What follows a turn: one more, or the task's end. */
-export type TurnEnd = { readonly kind: 'continue' } | ({ readonly kind: 'finish' } & FinishedTask);
+export type TurnEnd =
+  /** `added`: tokens that the turn's results take in the next request. */
+  { readonly kind: 'continue'; readonly added?: number } | ({ readonly kind: 'finish' } & FinishedTask);
 
 /** `spent`: the model request that failed may have been charged for. */
 export type FinishedTask = TaskEnd & { readonly spent?: boolean; readonly note?: RequestNote };

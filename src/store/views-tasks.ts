@@ -1,17 +1,9 @@
 /** Tasks as the API shows them. */
 import type { UserPart } from '../core/entry.ts';
-import type { Profile } from '../core/profile.ts';
+import type { OnLimit, Profile } from '../core/profile.ts';
 import type { Database } from './database.ts';
+import { readTaskUsage, type TaskUsageRow } from './usage.ts';
 import { cut, type Rows } from './views.ts';
-
-export interface TokenCount {
-  readonly model: string;
-  readonly input: number;
-  readonly output: number;
-  readonly cached: number;
-  readonly reasoning: number;
-  readonly requests: number;
-}
 
 export interface TaskRow {
   readonly id: string;
@@ -26,15 +18,17 @@ export interface TaskRow {
   readonly turnLimit: number;
   readonly treeTurnLimit: number;
   readonly tokenLimit: number | null;
+  /** US dollars, a decimal number. */
+  readonly usdLimit: string | null;
   readonly secondsLimit: number | null;
+  readonly onLimit: OnLimit;
   /** Turns that a worker has begun. */
   readonly turns: number;
   /** The answer that ended the task. */
   readonly result: readonly { readonly type: string; readonly text?: string }[] | null;
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
-  /** One per model, the first used first. */
-  readonly usage: readonly TokenCount[];
+  readonly usage: readonly TaskUsageRow[];
   readonly toolCalls: number;
   /** Calls that ended neither well nor by a person's or a rule's no. */
   readonly toolFailures: number;
@@ -64,13 +58,13 @@ export async function readTask(
 /** The newest first. */
 export async function readTasks(db: Database, filter: TaskFilter, limit: number): Promise<Rows<TaskRow>> {
   const { teamId, id = null, sessionId = null, status = null, before = null } = filter;
-  const rows = await db.sql<TaskRow & Record<string, unknown>>`
+  const rows = await db.sql<Omit<TaskRow, 'usage'> & Record<string, unknown>>`
     SELECT t.id, t.session_id AS "sessionId", t.status, t.waiting_on AS "waitingOn",
            t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, p.body AS profile,
            encode(t.profile_hash, 'hex') AS "profileHash",
            t.turn_limit AS "turnLimit", t.tree_turn_limit AS "treeTurnLimit", t.token_limit::float8 AS "tokenLimit",
-           t.seconds_limit AS "secondsLimit", coalesce(b.number, 0) AS turns, e.parts AS result,
-           t.error_code AS "errorCode", t.error_message AS "errorMessage", coalesce(u.usage, '[]') AS usage,
+           trim_scale(t.usd_limit)::text AS "usdLimit", t.seconds_limit AS "secondsLimit", t.on_limit AS "onLimit", coalesce(b.number, 0) AS turns, e.parts AS result,
+           t.error_code AS "errorCode", t.error_message AS "errorMessage",
            c.calls AS "toolCalls", c.failures AS "toolFailures", t.metadata,
            t.created_at AS "createdAt", t.started_at AS "startedAt", t.ended_at AS "endedAt"
       FROM task t
@@ -80,11 +74,6 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
       LEFT JOIN LATERAL (
         SELECT number FROM turn WHERE task_id = t.id AND EXISTS (SELECT 1 FROM attempt WHERE turn_id = turn.id)
          ORDER BY number DESC LIMIT 1) b ON true
-      LEFT JOIN LATERAL (
-        SELECT jsonb_agg(to_jsonb(per_model) - 'first' ORDER BY first) AS usage
-          FROM (SELECT model, sum(input) AS input, sum(output) AS output, sum(cached) AS cached,
-                       sum(reasoning) AS reasoning, count(*) AS requests, min(created_at) AS first
-                  FROM usage WHERE task_id = t.id AND outcome = 'recorded' GROUP BY model) per_model) u ON true
       CROSS JOIN LATERAL (
         SELECT (count(*) FILTER (WHERE c.ended_at IS NOT NULL))::int AS calls,
                (count(*) FILTER (WHERE c.status IN ('failed', 'denied', 'interrupted', 'unknown')))::int AS failures
@@ -93,7 +82,12 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
        AND (${sessionId}::uuid IS NULL OR t.session_id = ${sessionId}) AND (${status}::text IS NULL OR t.status = ${status})
        AND (${before}::uuid IS NULL OR t.id < ${before})
      ORDER BY t.id DESC LIMIT ${limit + 1}`;
-  return cut(rows, limit);
+  const usage = await readTaskUsage(
+    db,
+    rows.map(({ id }) => id),
+  );
+  const used = rows.map((row) => ({ ...row, usage: usage.get(row.id) ?? [] }));
+  return cut(used, limit);
 }
 
 /** The task that an idempotency key made, and the hash (hexadecimal) of what was asked. */
@@ -137,13 +131,4 @@ export async function readMessage(
   const [row] = await db.sql<{ taskId: string; parts: readonly UserPart[] }>`
     SELECT task_id AS "taskId", parts FROM message WHERE id = ${message.id} AND session_id = ${message.sessionId}`;
   return row;
-}
-
-/** What the team has used, per model. */
-export async function readUsage(db: Database, teamId: string): Promise<TokenCount[]> {
-  return db.sql<TokenCount & Record<string, unknown>>`
-    SELECT u.model, sum(u.input)::float8 AS input, sum(u.output)::float8 AS output, sum(u.cached)::float8 AS cached,
-           sum(u.reasoning)::float8 AS reasoning, count(*)::float8 AS requests
-      FROM usage u JOIN session s ON s.id = u.session_id
-     WHERE s.team_id = ${teamId} AND u.outcome = 'recorded' GROUP BY u.model ORDER BY u.model`;
 }

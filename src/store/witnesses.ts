@@ -35,6 +35,14 @@ const ARGUMENTS = `(
      WHERE e.session_id = u.session_id AND e.position = u.answer_position AND part->>'type' = 'tool'
      ORDER BY place OFFSET c.ordinal LIMIT 1)`;
 
+/** Of the limit that a turn is parked at, what is used of it, and how far it goes: numbers, money as text. */
+const USED = `CASE u.at_limit
+    WHEN 'turns' THEN to_jsonb(u.number - 1) WHEN 'tree_turns' THEN to_jsonb(tree.turns) WHEN 'tokens' THEN to_jsonb(tree.tokens_used)
+    WHEN 'usd' THEN to_jsonb(trim_scale(tree.usd_used)::text) ELSE to_jsonb(${seconds('clock_timestamp() - t.started_at')}) END`;
+const ALLOWED = `CASE u.at_limit
+    WHEN 'turns' THEN to_jsonb(t.turn_limit) WHEN 'tree_turns' THEN to_jsonb(t.tree_turn_limit) WHEN 'tokens' THEN to_jsonb(t.token_limit)
+    WHEN 'usd' THEN to_jsonb(trim_scale(t.usd_limit)::text) ELSE to_jsonb(t.seconds_limit) END`;
+
 /**
  * Each kind, as a query of `task_id, via, evidence` with a row per witness, over `unfinished` (tasks) and `open_turn` (their
  * unfinished turns). `via`: the tasks whose end is waited for.
@@ -73,7 +81,11 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
                  'expiresAt', a.expires_at, 'expiresInSeconds', ${seconds('a.expires_at - clock_timestamp()')}) ORDER BY c.ordinal) AS approvals
           FROM approval a LEFT JOIN tool_call c ON c.id = a.tool_call_id
          WHERE a.task_id = u.task_id AND a.turn_id = u.id AND a.status = 'open') open
-     WHERE u.status = 'parked' AND u.open_waits > 0 AND u.open_waits = open.waits`,
+     WHERE u.status = 'parked' AND u.at_limit IS NULL AND u.open_waits > 0 AND u.open_waits = open.waits`,
+  budget: `
+    SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'limit', u.at_limit, 'used', ${USED}, 'allowed', ${ALLOWED})
+      FROM open_turn u JOIN task t ON t.id = u.task_id JOIN tree ON tree.root_id = u.root_id
+     WHERE u.status = 'parked' AND u.at_limit IS NOT NULL`,
 };
 
 /**
@@ -152,6 +164,7 @@ export type WaitingTask = Unfinished &
       }
     | { readonly kind: 'lease'; readonly evidence: LeaseEvidence }
     | { readonly kind: 'calls'; readonly evidence: CallsEvidence }
+    | { readonly kind: 'budget'; readonly evidence: BudgetEvidence }
     | {
         readonly kind: 'broken';
         readonly evidence: { readonly fault: WitnessFault; readonly found: readonly WitnessKind[] };
@@ -173,6 +186,14 @@ interface LeaseEvidence extends OfTurn {
   readonly workerId: string;
   readonly leaseSecondsLeft: number;
   readonly cancelRequested: boolean;
+}
+
+interface BudgetEvidence {
+  readonly turn: number;
+  readonly limit: 'turns' | 'tree_turns' | 'tokens' | 'usd' | 'seconds';
+  /** A decimal number as text where it is money. */
+  readonly used: number | string;
+  readonly allowed: number | string;
 }
 
 interface CallsEvidence {

@@ -100,7 +100,7 @@ export function rewakeTurn(db: Database, wake: Wake): Promise<number | null> {
 /** Tasks past their deadline that no worker runs. */
 export async function expiredTasks(db: Database, limit: number): Promise<string[]> {
   const rows = await db.sql<{ id: string }>`
-    SELECT t.id FROM task t WHERE t.ended_at IS NULL AND t.deadline_at < clock_timestamp()
+    SELECT t.id FROM task t WHERE t.ended_at IS NULL AND t.deadline_at < clock_timestamp() AND t.on_limit = 'fail'
        AND EXISTS (SELECT 1 FROM turn WHERE task_id = t.id AND status IN ('ready', 'queued', 'parked')) LIMIT ${limit}`;
   return rows.map((row) => row.id);
 }

@@ -10,6 +10,7 @@ import type { BackgroundProcess } from '../sandbox/background-process.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
 import { describeCutOff } from '../tools/background-news.ts';
 import { projectContext } from '../workspace/context.ts';
+import { usageOf, withinLimits } from './accounts.ts';
 import { afterFailure } from './after-failure.ts';
 import { judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
@@ -54,11 +55,12 @@ interface Told {
 
 async function ask(shell: Shell, run: Run, told: Told): Promise<Progress> {
   const { before, cutOff } = told;
-  const request = await requestOf(shell, run, before);
+  const request = await withinLimits(shell, run, { request: await requestOf(shell, run, before), before });
+  if (request === undefined) return 'ended';
   // A worker that was stopped and comes back must not pay for an answer to a turn that went on without it.
   if (!(await isSafe(shell, run))) return 'go_on';
   const streamed = await streamAnswer(shell, run, request);
-  if (!('kind' in streamed)) return commitAnswer(shell, run, { ...told, ...streamed });
+  if (!('kind' in streamed)) return commitAnswer(shell, run, { ...told, ...streamed, request });
   const without = withoutImages(request, streamed);
   // The notice says which they were, so that the same log leaves them out again, in this request and in all that follow.
   return without === undefined
@@ -159,20 +161,20 @@ function liveAnswer(shell: Shell, run: Run, channel: 'text' | 'reasoning'): Live
 async function commitAnswer(
   shell: Shell,
   run: Run,
-  streamed: Streamed & { before: Notices; cutOff: readonly BackgroundProcess[] },
+  streamed: Streamed & Told & { readonly request: ModelRequest },
 ): Promise<Progress> {
   const { answer, before, cutOff, latencyMs, firstTokenMs } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
   const judged = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
   const calls = judged.map(({ call }) => call);
   const atOnce = startsAtOnce(calls, run.managed);
-  const { parts, stopReason, usage } = answer;
+  const { parts, stopReason } = answer;
   const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
   const recorded = {
     ...{ before, parts, stopReason },
     ...(cutOff.length === 0 ? {} : { ended: cutOff.map((process) => process.ended()) }),
-    usage: { model: run.model, ...usage, latencyMs, firstTokenMs },
-    ...noteOfAnswer(shell, run, usage),
+    usage: { ...usageOf(shell, run, streamed), latencyMs, firstTokenMs },
+    ...noteOfAnswer(shell, run, answer.usage),
     calls: judged.map((each) => ({
       ...newRow(run, each),
       ...(each.call === atOnce ? { status: 'started' as const } : {}),

@@ -1,6 +1,7 @@
 /** The ways an attempt ends: each one transition, then the announcement of what it committed. */
 import { newId } from '../clock.ts';
 import type { Failure } from '../core/errors.ts';
+import { entriesTokens } from '../core/request-size.ts';
 import { type RetryPolicy, retryDelay } from '../core/retry.ts';
 import { readCalls, readStanding } from '../store/session-log.ts';
 import {
@@ -35,7 +36,7 @@ export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Prog
   const results = run.takePending();
   const outcome = await settleTurn(shell.db, run.held, {
     ...run.takeUncommitted(),
-    ...{ results, end, nextTurnId: newId() },
+    ...{ results, end: withAdded(run, end), nextTurnId: newId() },
   });
   if (outcome.outcome === 'fenced') return 'ended';
   const { wake, taskStatus } = outcome;
@@ -45,6 +46,12 @@ export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Prog
   await shell.background.left(run.turn, !goesOn);
   await announce(shell, run.turn.rootId, goesOn ? { ...outcome, wake: null } : outcome);
   return 'ended';
+}
+
+/** What came of the answer goes with it into the next request, for which that much is reserved. */
+function withAdded({ entries, answerPosition }: Run, end: TurnEnd): TurnEnd {
+  if (end.kind !== 'continue' || answerPosition === null) return end;
+  return { ...end, added: entriesTokens(entries.slice(answerPosition)) };
 }
 
 export function finish(shell: Shell, run: Run, end: FinishedTask): Promise<Progress> {

@@ -11,6 +11,7 @@ import { DatabaseUnavailable } from '../store/database.ts';
 import { readCalls } from '../store/session-log.ts';
 import { type ClaimedTurn, claimTurn, type Held } from '../store/turns.ts';
 import { takeOverTurn } from '../store/workers.ts';
+import { RESERVED_OUTPUT } from './accounts.ts';
 import { callModel } from './call-model.ts';
 import { finish, handBack, park, settle, tryAgain } from './end-turn.ts';
 import type { Told } from './log-cache.ts';
@@ -24,8 +25,6 @@ import { announce, type Shell } from './shell.ts';
 /** Whether the run goes on, or this attempt is over. */
 export type Progress = 'go_on' | 'ended';
 
-/** Output tokens reserved for an answer whose length nobody limited. */
-const RESERVED_OUTPUT = 4_096;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Only a worker that stops waits no longer for Postgres (`patient` in worker.ts). It gives up nothing: it cannot. */
 const STOPPED_WITHOUT_POSTGRES =
@@ -52,7 +51,7 @@ async function lookAt(shell: Shell, job: TurnJob): Promise<TurnJob | undefined> 
       nextTurnId: newId(),
       ...{ known, leaseMs: shell.leaseMs },
     });
-    if (claim.outcome === 'ended') await announce(shell, claim.rootId, claim);
+    if (claim.outcome === 'ended' || claim.outcome === 'parked') await announce(shell, claim.rootId, claim);
     if (claim.outcome === 'pinned') pointTo(shell, claim, job);
     if (claim.outcome !== 'claimed' && claim.outcome !== 'repeated') return undefined;
     await announce(shell, claim.turn.rootId, { seq: claim.seq });

@@ -178,7 +178,7 @@ async function outcomeOf(world: World, task: Task): Promise<Outcome> {
     SELECT u.number AS turn, c.call_id AS "callId", c.name, c.status, encode(c.output_hash, 'hex') AS output
       FROM tool_call c JOIN turn u ON u.id = c.turn_id WHERE c.session_id = ${sessionId} ORDER BY u.number, c.ordinal`;
   const usage = await db.sql`
-    SELECT u.number AS turn, g.model, g.input, g.output, g.cached, g.reasoning FROM usage g JOIN turn u ON u.id = g.turn_id
+    SELECT u.number AS turn, g.model, g.input, g.output, g.cached, g.reasoning, trim_scale(g.usd)::text AS usd FROM usage g JOIN turn u ON u.id = g.turn_id
      WHERE g.session_id = ${sessionId} AND g.outcome = 'recorded' ORDER BY u.number`;
   const events = await db.sql<{
     type: string;

@@ -89,6 +89,7 @@ const asks: Wanted = {
 const WHOLE_TASK: Scene = {
   name: 'a task of three turns',
   wanted: {
+    accounts: { answer: null, prices: { input: 3, output: 15 } },
     script: sequence([
       [call('look', { text: 'short' }, 'look_1'), call('look', { text: LONG }, 'look_2'), COUNTED],
       [call('tell', { text: 'first' }, 'tell_1'), call('tell', { text: 'second' }, 'tell_2'), COUNTED],
@@ -353,6 +354,13 @@ const LIMITED: Scene = {
 
 const RETRY_EVENTS = ['turn.retried', 'task.waiting', 'task.resumed'];
 
+/** Under a limit of tokens the first request is reserved whole before it is sent, which its claim could not foresee. */
+const RESERVED: Scene = {
+  name: 'a request that needs more than its claim foresaw',
+  wanted: { limits: { tokens: 1_000_000 }, script: sequence([[say('Done.'), COUNTED]]) },
+  points: around('reserve_more').map(first),
+};
+
 /** A command goes on from turn to turn; without its worker it is lost, and the model is told before it answers next. */
 const SERVING: Scene = {
   name: 'a command in the background',
@@ -413,5 +421,6 @@ export const SCENES: readonly Scene[] = [
   UNANSWERED,
   RETRIED,
   LIMITED,
+  RESERVED,
   SERVING,
 ];

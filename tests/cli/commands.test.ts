@@ -100,6 +100,23 @@ describe('tasks', () => {
     expect(JSON.parse((await capybara('tasks:list', '--json')).stdout)).toEqual(page());
   });
 
+  test('resume raises limits', async () => {
+    const limits = {
+      turns: 70,
+      treeTurns: 1000,
+      tokens: null,
+      usd: '5',
+      seconds: null,
+      onLimit: 'park',
+    } as const;
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
+    api.on(`PATCH /v1/tasks/${TASK_ID}`, () => aTask({ limits }));
+    const { stdout } = await capybara('tasks:resume', TASK_ID, '--limit', 'usd=5', '--limit', 'turns=80');
+    expect(stdout).toBe(`${TASK_ID} has its new limits: follow it with capybara tail ${TASK_ID}\n`);
+    expect(api.received.at(-1)?.body).toEqual({ limits: { usd: '5', turns: 80 } });
+    expect((await capybara('tasks:resume', TASK_ID)).code).toBe(2);
+  });
+
   test('show by id, by beginning, by session and by last', async () => {
     api.on('GET /v1/tasks', ({ query }) =>
       query.limit === '1' ? page(doneTask()) : page(aTask({ id: 'task_33' }), doneTask()),
@@ -575,7 +592,7 @@ test('every command has a summary, an example and the global flags', async () =>
   expect(ids.join(' ')).toBe(
     'agents:list api apply approvals:allow approvals:deny approvals:list config:show diff doctor migrate models:delete ' +
       'models:list models:pull providers:add providers:list providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
-      'sessions:export sessions:fork sessions:list sessions:merge sessions:show sessions:turns submit tail tasks:cancel tasks:list tasks:show up verify why worker',
+      'sessions:export sessions:fork sessions:list sessions:merge sessions:show sessions:turns submit tail tasks:cancel tasks:list tasks:resume tasks:show up usage verify why worker',
   );
   for (const id of ids) {
     const command = await load(id);

@@ -8,10 +8,13 @@ import { runTask, submitTask, type WatchOptions, watchTask } from '../../src/cli
 import { createStyle, type Terminal } from '../../src/cli/terminal.ts';
 import { loadConfig } from '../../src/config.ts';
 import {
+  aCount,
   anApproval,
   aSession,
   assistant,
   aTask,
+  aWaiting,
+  aWhy,
   doneTask,
   event,
   openStream,
@@ -108,12 +111,34 @@ const LOG: Event[] = [
   event(6, 'task.succeeded', {}, 2),
 ];
 
+describe('a task that waits at a limit', () => {
+  const waits = event(1, 'task.waiting', { on: 'budget' });
+  const sentence = 'Turn 2 waits for a higher limit.';
+  const evidence = { turn: 2, limit: 'usd', used: '1', allowed: '1' } as const;
+
+  test('is left there with the sentence that says what to do', async () => {
+    api.on(`GET /v1/sessions/${SESSION_ID}/why`, () =>
+      aWhy([aWaiting({ kind: 'budget', sentence, evidence })]),
+    );
+    stream((response) => sendEvents(response, [waits]));
+    expect(await watch()).toBe(5);
+    expect(err).toBe(`${sentence}\n`);
+  });
+
+  test('is followed on where it waits no more', async () => {
+    api.on(`GET /v1/sessions/${SESSION_ID}/why`, () => aWhy([]));
+    stream((response) => sendEvents(response, [waits, event(2, 'task.succeeded')]));
+    expect(await watch()).toBe(0);
+  });
+});
+
 describe('a task that ends', () => {
   test('is shown to its end, with what it used and what comes next', async () => {
     stream((response) => sendEvents(response, LOG));
     const usage = {
       ...doneTask().usage,
-      byModel: [{ model: 'openai/m', input: 12345, output: 67, cached: 6172, reasoning: 8 }],
+      byModel: [aCount({ input: 12345, output: 67, cached: 6172, reasoning: 8, usd: '0.019375' })],
+      usd: '0.019375',
       toolCalls: 3,
       toolFailures: 1,
     };
@@ -128,7 +153,7 @@ describe('a task that ends', () => {
         'All done.',
         '',
         '✓ Done in 12 s, 2 turns',
-        '  openai/m: 12,345 tokens in (50 % cached), 67 out (8 reasoning)',
+        '  openai/m: 12,345 tokens in (50 % cached), 67 out (8 reasoning), $0.0194',
         '  tools: 2 of 3 calls succeeded (67 %)',
         'Next: capybara run --continue "…"',
         '',

@@ -92,12 +92,22 @@ const NO_USAGE: Task['usage'] = {
   input: 0,
   output: 0,
   cached: 0,
+  cacheWritten: 0,
   reasoning: 0,
   requests: 0,
+  usd: null,
+  unpriced: 0,
+  brokenOff: { requests: 0, tokens: 0, usd: null },
   byModel: [],
   toolCalls: 0,
   toolFailures: 0,
 };
+
+/** What a model has used. */
+export function aCount(change: Partial<Task['usage']['byModel'][number]> = {}) {
+  const { brokenOff: _, byModel: __, toolCalls: ___, toolFailures: ____, ...nothing } = NO_USAGE;
+  return { model: 'openai/m', ...nothing, requests: 1, ...change };
+}
 
 export function aTask(change: Partial<Task> = {}): Task {
   return {
@@ -110,7 +120,7 @@ export function aTask(change: Partial<Task> = {}): Task {
     agent: 'build',
     model: 'openai/m',
     mode: 'auto',
-    limits: { turns: 70, treeTurns: 1000, tokens: null, seconds: null },
+    limits: { turns: 70, treeTurns: 1000, tokens: null, usd: null, seconds: null, onLimit: 'fail' },
     turns: 1,
     result: null,
     error: null,
@@ -196,7 +206,7 @@ export function anApproval(change: Partial<Approval> = {}): Approval {
 }
 
 /** An unfinished task that a person has to answer for. */
-export function aWaiting(change: Partial<Extract<WhyTask, { kind: 'calls' }>> = {}): WhyTask {
+export function aWaiting(change: Partial<WhyTask> = {}): WhyTask {
   const { id, tool, arguments: json } = anApproval();
   return {
     taskId: TASK_ID,
@@ -207,7 +217,7 @@ export function aWaiting(change: Partial<Extract<WhyTask, { kind: 'calls' }>> = 
     evidence: { turn: 1, approvals: [{ id, tool, arguments: json, askedAt: AT, expiresAt: null }] },
     sentence: `A person must allow or deny ${tool}: \`capybara approvals allow ${id}\` (or deny).`,
     ...change,
-  };
+  } as WhyTask;
 }
 
 export function aWhy(tasks: WhyTask[], change: Partial<Why> = {}): Why {

@@ -361,7 +361,9 @@ describe('the task', () => {
   });
 
   test('may have the highest limit', () => {
-    expect(parseLimits(['turns=100000'])).toEqual({ turns: 100_000 });
+    expect(parseLimits(['turns=100000', 'usd=2.50', 'usd=.5'])).toEqual({ turns: 100_000, usd: '0.5' });
+    expect(() => parseLimits(['turns=1.5'])).toThrow('is not a limit');
+    expect(() => parseLimits(['usd=0.0000001'])).toThrow('usd must be more than 0, to a millionth');
     expect(parseLimits([])).toBeUndefined();
   });
 });

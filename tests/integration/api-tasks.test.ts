@@ -54,12 +54,22 @@ describe('a task that is accepted', () => {
       agent: 'build',
       model: 'openai/m',
       mode: 'safe',
-      limits: { turns: 70, treeTurns: 1000, tokens: null, seconds: null },
+      limits: { turns: 70, treeTurns: 1000, tokens: null, usd: null, seconds: null, onLimit: 'fail' },
       turns: 0,
       result: null,
       error: null,
       usage: {
-        ...{ input: 0, output: 0, cached: 0, reasoning: 0, requests: 0 },
+        ...{
+          input: 0,
+          output: 0,
+          cached: 0,
+          cacheWritten: 0,
+          reasoning: 0,
+          requests: 0,
+          usd: null,
+          unpriced: 0,
+        },
+        brokenOff: { requests: 0, tokens: 0, usd: null },
         ...{ byModel: [], toolCalls: 0, toolFailures: 0 },
       },
       metadata: { ticket: '7' },
@@ -101,7 +111,14 @@ describe('a task that is accepted', () => {
       status: 'succeeded',
       turns: 1,
       result: { text: 'All done.' },
-      usage: { input: 100, output: 20, cached: 60, reasoning: 5, requests: 1, byModel: [USAGE] },
+      usage: {
+        input: 100,
+        output: 20,
+        cached: 60,
+        reasoning: 5,
+        requests: 1,
+        byModel: [{ ...USAGE, requests: 1, usd: null, unpriced: 1 }],
+      },
     });
     expect(task.startedAt).not.toBeNull();
     expect(task.endedAt).not.toBeNull();

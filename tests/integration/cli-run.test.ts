@@ -60,7 +60,7 @@ The greeting
 is mended.
 
 ✓ Done in N s, 4 turns
-  ${name}: 4,000 tokens in (50 % cached), 40 out
+  ${name}: 4,000 tokens in (50 % cached), 40 out, price unknown
   tools: 3 of 4 calls succeeded (75 %)
 Next: capybara run --continue "…"
 `;

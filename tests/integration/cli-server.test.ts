@@ -101,7 +101,7 @@ test('api and worker start, and take a task from a client', async () => {
       'Noted.',
       '',
       '✓ Done in N s, 2 turns',
-      '  env/scripted: 20 tokens in (0 % cached), 2 out',
+      '  env/scripted: 20 tokens in (0 % cached), 2 out, price unknown',
       '  tools: 1 of 1 call succeeded (100 %)',
       'Next: capybara diff ses_…\n',
     ].join('\n'),

@@ -78,7 +78,7 @@ describe('run', () => {
     const { code, stdout, stderr } = await inRepository('run', 'say hello', '--no-stream');
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'Hello.\n' });
     expect(normalised(stderr)).toBe(
-      '\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
+      '\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out, price unknown\nNext: capybara run --continue "…"\n',
     );
   });
 
@@ -155,7 +155,7 @@ test('what was submitted is tailed, listed and shown', async () => {
   const tail = await inRepository('tail', 'last');
   expect(tail).toMatchObject({ code: 0, stderr: '' });
   expect(normalised(tail.stdout)).toBe(
-    'task_… · env/scripted · mode safe · unconfined\nHello.\n\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out\nNext: capybara run --continue "…"\n',
+    'task_… · env/scripted · mode safe · unconfined\nHello.\n\n✓ Done in N s, 1 turn\n  env/scripted: 10 tokens in (0 % cached), 1 out, price unknown\nNext: capybara run --continue "…"\n',
   );
   const list = await inRepository('tasks', 'list', '--limit', '1');
   expect(normalised(list.stdout).replaceAll(/ +/g, ' ')).toBe(
@@ -173,7 +173,7 @@ test('what was submitted is tailed, listed and shown', async () => {
       'created  TIME',
       'ended    TIME',
       'prompt   say hello',
-      'usage    env/scripted: 10 tokens in (0 % cached), 1 out',
+      'usage    env/scripted: 10 tokens in (0 % cached), 1 out, price unknown',
       '',
       'Hello.\n',
     ].join('\n'),

@@ -115,7 +115,7 @@ describe('record_answer', () => {
     const call = { callId: 'call_0', ordinal: 0, name: 'bash' };
     expect(events).toEqual([
       { type: 'message.completed', data: { position: 2 } },
-      { type: 'usage.recorded', data: answerOf().usage },
+      { type: 'usage.recorded', data: { ...answerOf().usage, usd: null } },
       { type: 'tool.requested', data: call },
       { type: 'approval.requested', data: { ...call, tool: 'bash', approvalId: expect.any(String) } },
     ]);

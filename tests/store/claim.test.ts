@@ -54,6 +54,7 @@ describe('claim_turn', () => {
         profileHash: submissionOf(store).task.profileHash,
         turnLimit: 70,
         cancelRequested: false,
+        reserved: { isLimited: false, tokens: 500, resent: 0, answer: null, prices: null },
         secondsLeft: expect.closeTo(60, 0),
         workspace: {
           ...{ id: expect.any(String), kind: 'local', path: '/srv/project', source: null },

@@ -88,7 +88,9 @@ describe('create_task', () => {
             turn_limit: 70,
             tree_turn_limit: 1000,
             token_limit: 900,
+            usd_limit: null,
             seconds_limit: 60,
+            ...{ on_limit: 'fail', answer_tokens: null, prices: null },
             deadline_at: null,
             cancel_requested_at: null,
             result_position: null,
@@ -100,7 +102,19 @@ describe('create_task', () => {
           },
         },
       ],
-      tree: [{ '+': { root_id: session.id, last_seq: 2, turns: 0, tokens_used: 0, tokens_reserved: 0 } }],
+      tree: [
+        {
+          '+': {
+            root_id: session.id,
+            last_seq: 2,
+            turns: 0,
+            tokens_used: 0,
+            tokens_reserved: 0,
+            usd_used: 0,
+            usd_reserved: 0,
+          },
+        },
+      ],
       turn: [
         {
           '+': {
@@ -122,6 +136,8 @@ describe('create_task', () => {
             route: null,
             tokens_to_resend: 0,
             tokens_reserved: 0,
+            usd_reserved: 0,
+            at_limit: null,
             created_at: 'time',
             started_at: null,
             ended_at: null,

@@ -3,14 +3,17 @@ import type { z } from 'zod';
 import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
+import type { OnLimit } from '../../src/core/profile.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
 import { takeRequest } from '../../src/store/rates.ts';
 import { revertSession } from '../../src/store/revisions.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
 import { settleTurn } from '../../src/store/turns.ts';
+import type { WaitingTask } from '../../src/store/witnesses.ts';
 import { answered, callOf, parked, resultOf, running, submit, useStore } from '../support/store.ts';
 
 const store = useStore();
+type WaitingAt = Extract<WaitingTask, { kind: 'budget' }>['evidence'];
 
 /** A union of TypeScript as a value: a name too many or too few does not compile. */
 type All<Union extends string> = Readonly<Record<Union, true>>;
@@ -40,7 +43,11 @@ const TASK: All<z.infer<typeof TaskStatus>> = {
   failed: true,
   cancelled: true,
 };
-const WAITING: All<NonNullable<z.infer<typeof Task>['waitingOn']>> = { approval: true, retry: true };
+const WAITING: All<NonNullable<z.infer<typeof Task>['waitingOn']>> = {
+  approval: true,
+  retry: true,
+  budget: true,
+};
 const APPROVAL: All<z.infer<typeof Approval>['status']> = {
   open: true,
   allowed: true,
@@ -67,7 +74,16 @@ const ATTEMPT: All<string> = {
   cancelled: true,
   failed: true,
 };
-const USAGE: All<string> = { recorded: true, unknown: true };
+const USAGE: All<string> = { recorded: true, estimated: true, unknown: true };
+/** At which a turn may be parked. */
+const LIMIT: All<WaitingAt['limit']> = {
+  turns: true,
+  tree_turns: true,
+  tokens: true,
+  usd: true,
+  seconds: true,
+};
+const ON_LIMIT: All<OnLimit> = { fail: true, park: true };
 
 test.each<[string, string, All<string>]>([
   ['entry', 'entry_kind', { ...KIND, ...STOP, ...CLOSED }],
@@ -77,7 +93,8 @@ test.each<[string, string, All<string>]>([
   ['task', 'task_status', TASK],
   ['task', 'task_waiting_on', { ...WAITING, waiting: true }],
   ['approval', 'approval_status', APPROVAL],
-  ['turn', 'turn_state', TURN],
+  ['turn', 'turn_state', { ...TURN, ...LIMIT }],
+  ['task', 'task_on_limit', ON_LIMIT],
   ['attempt', 'attempt_outcome', ATTEMPT],
   ['usage', 'usage_outcome', USAGE],
 ])('the states that %s allows by %s are those of TypeScript', async (_table, constraint, union) => {
@@ -123,6 +140,10 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['task_limits', 'queued task', 'tree_turn_limit = 0'],
   ['task_limits', 'queued task', 'token_limit = 0'],
   ['task_limits', 'queued task', 'seconds_limit = -1'],
+  ['task_limits', 'queued task', `usd_limit = 0, prices = '{}'`],
+  ['task_accounts', 'queued task', 'usd_limit = 1'],
+  ['task_accounts', 'queued task', 'answer_tokens = 0'],
+  ['task_on_limit', 'queued task', `on_limit = 'ask'`],
   ['task_result', 'queued task', 'result_position = 1'],
   ['turn_state', 'queued turn', `status = 'waiting'`],
   ['turn_state', 'queued turn', 'due_at = now()'],
@@ -145,6 +166,11 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['turn_state', 'running turn', 'tokens_reserved = -1'],
   ['turn_state', 'queued turn', 'tokens_reserved = 1'],
   ['turn_state', 'done turn', 'tokens_reserved = 1'],
+  ['turn_state', 'running turn', 'usd_reserved = -0.000001'],
+  ['turn_state', 'queued turn', 'usd_reserved = 0.000001'],
+  ['turn_state', 'queued turn', `at_limit = 'usd'`],
+  ['turn_state', 'running turn', `at_limit = 'usd'`],
+  ['turn_state', 'parked turn', `at_limit = 'patience'`],
   ['turn_state', 'running turn', 'started_at = NULL'],
   ['turn_state', 'parked turn', 'started_at = NULL'],
   ['turn_state', 'done turn', 'started_at = NULL'],
@@ -165,6 +191,8 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['tree_accounts', 'tree', 'turns = -1'],
   ['tree_accounts', 'tree', 'tokens_used = -1'],
   ['tree_accounts', 'tree', 'tokens_reserved = -1'],
+  ['tree_accounts', 'tree', 'usd_used = -0.000001'],
+  ['tree_accounts', 'tree', 'usd_reserved = -0.000001'],
   ['entry_kind', 'user entry', `kind = 'system'`],
   ['entry_kind', 'user entry', `parts = '[]'`],
   ['entry_kind', 'user entry', 'message_id = NULL'],
@@ -205,6 +233,9 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['permission_rule_scope', 'rule', 'root_id = team_id'],
   ['permission_rule_revoked', 'rule', 'revoked_at = now()'],
   ['usage_outcome', 'usage', `outcome = 'guessed'`],
+  ['usage_usd', 'usage', 'usd = 0'],
+  ['usage_usd', 'usage', `prices = '{}'`],
+  ['usage_usd', 'usage', `usd = -0.000001, prices = '{}'`],
 ];
 
 describe('Postgres refuses every illegal row', () => {

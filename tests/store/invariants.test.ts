@@ -75,6 +75,14 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
     'the tree has used what its usage says',
     () => 'UPDATE tree SET tokens_used = tokens_used + 1 WHERE tokens_used = 0',
   ],
+  [
+    'the tree has reserved the money that its turns have',
+    () => 'UPDATE tree SET usd_reserved = usd_reserved + 0.000001 WHERE tokens_reserved = 0',
+  ],
+  [
+    'the tree has spent what its usage says',
+    () => 'UPDATE tree SET usd_used = usd_used + 0.000001 WHERE tokens_used = 0',
+  ],
   ['the tree has counted the turns that began', () => 'UPDATE tree SET turns = 1 WHERE turns = 0'],
   ['events have no gap', () => 'DELETE FROM event WHERE seq = 2'],
   ['the log has no gap', () => `DELETE FROM entry WHERE kind = 'assistant'`],

@@ -35,7 +35,9 @@ const SAID_OTHERWISE: Readonly<Record<string, Readonly<Record<string, string>>>>
   cancel_task: { cancelled: 'ended' },
   take_over_turn: { taken_over: 'skipped' },
   expire_task: { ended: 'skipped' },
-  claim_turn: { ended: 'moved_on' },
+  claim_turn: { ended: 'moved_on', parked: 'moved_on' },
+  reserve_more: { ended: 'fenced', parked: 'fenced' },
+  'reserve_more beyond them': { parked: 'fenced' },
   'claim_turn by another worker': { ended: 'moved_on' },
 };
 

@@ -3,6 +3,7 @@
  * drive them against each other, or lose their replies.
  */
 import { newId } from '../../src/clock.ts';
+import { raiseLimits, reserveMore } from '../../src/store/accounts.ts';
 import type { Database } from '../../src/store/database.ts';
 import { forkSession } from '../../src/store/forks.ts';
 import { takeRequest } from '../../src/store/rates.ts';
@@ -95,6 +96,7 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
         retries: 0,
         route: ROUTE,
       }),
+      reserve_more: reservingOf(held, 60),
       ...endings(held),
       ...fromOutside(store, held),
     };
@@ -119,6 +121,34 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
       ...endings(held),
       ...fromOutside(store, held),
     };
+  },
+
+  'running, of a task that waits at its limits': async (store) => {
+    const held = await running(store, {
+      reserve: 50,
+      limits: { tokens: 55, seconds: 60, onLimit: 'park' },
+    });
+    const end = { kind: 'finish', status: 'failed', code: 'limit_seconds', message: 'Late.' } as const;
+    const late = { results: [], end, nextTurnId: newId() };
+    return {
+      'reserve_more within them': reservingOf(held, 55),
+      'reserve_more beyond them': reservingOf(held, 56),
+      'settle_turn at its deadline': (db) => settleTurn(db, held, late),
+      ...fromOutside(store, held),
+    };
+  },
+
+  'queued, over a limit that its task waits at': async (store) => {
+    const task = await submit(store, { limits: { tokens: 5, onLimit: 'park' } });
+    const wanted = claimOf(task.turnId, await addWorker(store.db), 50);
+    return { claim_turn: (db) => claimTurn(db, wanted), ...fromOutside(store, task) };
+  },
+
+  'parked at a limit': async (store) => {
+    const task = await submit(store, { limits: { tokens: 5, onLimit: 'park' } });
+    const wanted = claimOf(task.turnId, await addWorker(store.db), 50);
+    await claimTurn(store.db, wanted);
+    return { claim_turn: (db) => claimTurn(db, wanted), ...fromOutside(store, task) };
   },
 
   parked: (store) => waiting(store, false),
@@ -196,6 +226,11 @@ function retryOf(held: Holding, spent: boolean, more: Partial<Retry> = {}): Act 
   return (db) => retryTurn(db, held, retry);
 }
 
+function reservingOf(held: Holding, input: number): Act {
+  const need = { input, output: 0, prices: { input: 1, output: 2 }, nextTurnId: newId() };
+  return (db) => reserveMore(db, held, need);
+}
+
 /** How an attempt ends, by its holder or by a sweeper. */
 function endings(held: Holding): Acts {
   const [failed, handed, taken] = [newId(), newId(), newId()];
@@ -237,5 +272,6 @@ function fromOutside(store: Store, { taskId, sessionId }: { taskId: string; sess
       postMessage(db, { teamId, taskId, id: messageId, parts: [{ type: 'text', text: 'And?' }] }),
     cancel_task: (db) => cancelTask(db, { teamId, taskId, nextTurnId: cancelled }),
     expire_task: (db) => expireTask(db, taskId, expired),
+    raise_limits: (db) => raiseLimits(db, { teamId, taskId, limits: { turns: 80, tokens: null } }),
   };
 }

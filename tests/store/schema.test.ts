@@ -26,6 +26,7 @@ const SCALARS: Readonly<Record<string, string>> = {
   String: 'text',
   Int: 'integer',
   BigInt: 'bigint',
+  'Decimal @db.Decimal(24, 12)': 'numeric(24,12)',
   Json: 'jsonb',
   Bytes: 'bytea',
   'String @db.Uuid': 'uuid',
@@ -45,7 +46,7 @@ function parseModels(text: string): Model[] {
 
 function parseField(line: string): Field {
   const [, name = '', type = '', mark = '', rest = ''] = /^(\w+)\s+(\w+)(\[\]|\?)?\s*(.*)$/.exec(line) ?? [];
-  const native = /@db\.\S+/.exec(rest)?.[0];
+  const native = /@db\.\w+(\(.*?\))?/.exec(rest)?.[0];
   return {
     name,
     column: /@map\("(\w+)"\)/.exec(rest)?.[1] ?? name,

@@ -93,6 +93,8 @@ export interface Wanted {
   /** Without it the task gets a session of its own. */
   readonly sessionId?: string;
   readonly limits?: Partial<Submission['task']['limits']>;
+  /** What its requests are reserved by; nobody knows what they cost where left out. */
+  readonly accounts?: Submission['task']['reserve'];
   readonly text?: string;
   readonly attached?: readonly UserPart[];
   readonly prompt?: string;
@@ -117,6 +119,7 @@ export function submissionOf({ teamId, userId }: Store, wanted: Wanted = {}): Su
       profile,
       profileHash: createHash('sha256').update(JSON.stringify(profile)).digest('hex'),
       limits: { turns: 70, treeTurns: 1000, tokens: null, seconds: null, ...wanted.limits },
+      ...(wanted.accounts === undefined ? {} : { reserve: wanted.accounts }),
       metadata: {},
     },
     ...(wanted.idempotency === undefined ? {} : { idempotency: wanted.idempotency }),

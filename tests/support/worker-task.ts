@@ -22,6 +22,8 @@ export interface Wanted {
   readonly router?: Router;
   readonly tools?: readonly string[];
   readonly limits?: Partial<Submission['task']['limits']>;
+  /** What its requests are reserved by, and cost where their model says nothing. */
+  readonly accounts?: Submission['task']['reserve'];
   readonly sessionId?: string;
   /** A directory of the test's, instead of an empty one. */
   readonly path?: string;

@@ -218,7 +218,10 @@ class TestWorld {
     const outcome = await createTask(this.db, {
       ...plain,
       session: session as Submission['session'],
-      task: { ...plain.task, profile, profileHash },
+      task: {
+        ...{ ...plain.task, profile, profileHash },
+        ...(wanted.accounts === undefined ? {} : { reserve: wanted.accounts }),
+      },
     });
     if (outcome.outcome !== 'created') throw new Error(`not created: ${outcome.outcome}`);
     if (outcome.wake && wanted.unwoken !== true) await this.queue.wake(outcome.wake);

@@ -106,6 +106,8 @@ CREATE TABLE "tree" (
     "turns" INTEGER NOT NULL DEFAULT 0,
     "tokens_used" BIGINT NOT NULL DEFAULT 0,
     "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
+    "usd_used" DECIMAL(24,12) NOT NULL DEFAULT 0,
+    "usd_reserved" DECIMAL(24,12) NOT NULL DEFAULT 0,
 
     CONSTRAINT "tree_pkey" PRIMARY KEY ("root_id")
 );
@@ -124,7 +126,11 @@ CREATE TABLE "task" (
     "turn_limit" INTEGER NOT NULL,
     "tree_turn_limit" INTEGER NOT NULL,
     "token_limit" BIGINT,
+    "usd_limit" DECIMAL(24,12),
     "seconds_limit" INTEGER,
+    "on_limit" TEXT NOT NULL DEFAULT 'fail',
+    "answer_tokens" INTEGER,
+    "prices" JSONB,
     "deadline_at" TIMESTAMPTZ(3),
     "cancel_requested_at" TIMESTAMPTZ(3),
     "result_position" INTEGER,
@@ -158,6 +164,8 @@ CREATE TABLE "turn" (
     "route" JSONB,
     "tokens_to_resend" BIGINT NOT NULL DEFAULT 0,
     "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
+    "usd_reserved" DECIMAL(24,12) NOT NULL DEFAULT 0,
+    "at_limit" TEXT,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "started_at" TIMESTAMPTZ(3),
     "ended_at" TIMESTAMPTZ(3),
@@ -345,6 +353,7 @@ CREATE TABLE "event" (
 -- CreateTable
 CREATE TABLE "usage" (
     "attempt_id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
     "root_id" UUID NOT NULL,
     "session_id" UUID NOT NULL,
     "task_id" UUID NOT NULL,
@@ -354,7 +363,10 @@ CREATE TABLE "usage" (
     "input" INTEGER NOT NULL,
     "output" INTEGER NOT NULL,
     "cached" INTEGER NOT NULL,
+    "cache_written" INTEGER NOT NULL DEFAULT 0,
     "reasoning" INTEGER NOT NULL,
+    "usd" DECIMAL(24,12),
+    "prices" JSONB,
     "latency_ms" INTEGER,
     "first_token_ms" INTEGER,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
@@ -464,6 +476,9 @@ CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");
 -- CreateIndex
 CREATE INDEX "rate_line_bucket_since_idx" ON "rate_line"("bucket", "since");
 
+-- CreateIndex
+CREATE INDEX "usage_team_id_created_at_idx" ON "usage"("team_id", "created_at");
+
 -- AddForeignKey
 ALTER TABLE "user" ADD CONSTRAINT "user_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
@@ -540,37 +555,43 @@ ALTER TABLE "session" ADD CONSTRAINT "session_forked" CHECK ((forked_from IS NUL
 ALTER TABLE "task"
   ADD CONSTRAINT "task_status" CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled')),
   ADD CONSTRAINT "task_waiting_on" CHECK (
-    CASE WHEN status = 'waiting' THEN waiting_on IS NOT NULL AND waiting_on IN ('approval', 'retry') ELSE waiting_on IS NULL END
+    CASE WHEN status = 'waiting' THEN waiting_on IS NOT NULL AND waiting_on IN ('approval', 'retry', 'budget') ELSE waiting_on IS NULL END
   ),
   ADD CONSTRAINT "task_ended" CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
   ADD CONSTRAINT "task_started" CHECK (status NOT IN ('running', 'waiting', 'succeeded') OR started_at IS NOT NULL),
   ADD CONSTRAINT "task_error" CHECK ((status = 'failed') = (error_code IS NOT NULL) AND (error_code IS NULL) = (error_message IS NULL)),
   ADD CONSTRAINT "task_result" CHECK (result_position IS NULL OR status = 'succeeded'),
-  ADD CONSTRAINT "task_limits" CHECK (turn_limit > 0 AND tree_turn_limit > 0 AND token_limit > 0 AND seconds_limit > 0);
+  ADD CONSTRAINT "task_limits" CHECK (turn_limit > 0 AND tree_turn_limit > 0 AND token_limit > 0 AND usd_limit > 0 AND seconds_limit > 0),
+  ADD CONSTRAINT "task_on_limit" CHECK (on_limit IN ('fail', 'park')),
+  ADD CONSTRAINT "task_accounts" CHECK (answer_tokens > 0 AND (usd_limit IS NULL OR prices IS NOT NULL));
 
 -- A turn is written in every transition, and Postgres reads a CHECK's text anew for every statement: a call costs it least.
 CREATE FUNCTION turn_is_legal(t "turn") RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  IF t.number < 1 OR least(t.takeovers, t.retries, t.open_waits, t.tokens_to_resend, t.tokens_reserved) < 0 THEN
+  IF t.number < 1 OR least(t.takeovers, t.retries, t.open_waits, t.tokens_to_resend, t.tokens_reserved, t.usd_reserved) < 0 THEN
+    RETURN false;
+  END IF;
+  IF t.status <> 'running' AND (t.tokens_reserved > 0 OR t.usd_reserved > 0) THEN RETURN false; END IF;
+  IF t.at_limit IS NOT NULL AND (t.status <> 'parked' OR t.at_limit <> ALL ('{turns,tree_turns,tokens,usd,seconds}')) THEN
     RETURN false;
   END IF;
   CASE t.status
     WHEN 'running' THEN
       RETURN t.attempt_id IS NOT NULL AND t.started_at IS NOT NULL AND t.ended_at IS NULL AND t.due_at IS NULL
-         AND (t.tokens_reserved = 0 OR t.answer_position IS NULL);
+         AND (t.answer_position IS NULL OR (t.tokens_reserved = 0 AND t.usd_reserved = 0));
     WHEN 'ready' THEN
-      RETURN t.attempt_id IS NULL AND t.ended_at IS NULL AND t.tokens_reserved = 0;
+      RETURN t.attempt_id IS NULL AND t.ended_at IS NULL;
     WHEN 'queued' THEN
-      RETURN t.attempt_id IS NULL AND t.ended_at IS NULL AND t.tokens_reserved = 0 AND t.due_at IS NULL
+      RETURN t.attempt_id IS NULL AND t.ended_at IS NULL AND t.due_at IS NULL
          AND t.wake > 0 AND t.checked_at IS NOT NULL;
     WHEN 'parked' THEN
-      RETURN t.attempt_id IS NULL AND t.ended_at IS NULL AND t.tokens_reserved = 0 AND t.due_at IS NULL
-         AND t.open_waits > 0 AND t.started_at IS NOT NULL;
+      RETURN t.attempt_id IS NULL AND t.ended_at IS NULL AND t.due_at IS NULL
+         AND (t.at_limit IS NOT NULL OR (t.open_waits > 0 AND t.started_at IS NOT NULL));
     WHEN 'done' THEN
-      RETURN t.attempt_id IS NULL AND t.ended_at IS NOT NULL AND t.tokens_reserved = 0 AND t.due_at IS NULL
+      RETURN t.attempt_id IS NULL AND t.ended_at IS NOT NULL AND t.due_at IS NULL
          AND t.open_waits = 0 AND t.started_at IS NOT NULL AND t.answer_position IS NOT NULL;
     WHEN 'failed', 'cancelled' THEN
-      RETURN t.attempt_id IS NULL AND t.ended_at IS NOT NULL AND t.tokens_reserved = 0 AND t.due_at IS NULL AND t.open_waits = 0;
+      RETURN t.attempt_id IS NULL AND t.ended_at IS NOT NULL AND t.due_at IS NULL AND t.open_waits = 0;
     ELSE
       RETURN false;
   END CASE;
@@ -582,7 +603,9 @@ ALTER TABLE "attempt" ADD CONSTRAINT "attempt_outcome" CHECK (
        ELSE outcome IS NOT NULL AND outcome = ANY ('{settled,parked,retry,drained,lost,cancelled,failed}') END
 );
 
-ALTER TABLE "tree" ADD CONSTRAINT "tree_accounts" CHECK (turns >= 0 AND tokens_used >= 0 AND tokens_reserved >= 0);
+ALTER TABLE "tree" ADD CONSTRAINT "tree_accounts" CHECK (
+  turns >= 0 AND tokens_used >= 0 AND tokens_reserved >= 0 AND usd_used >= 0 AND usd_reserved >= 0
+);
 
 ALTER TABLE "entry" ADD CONSTRAINT "entry_kind" CHECK (
   (parts IS NULL) <> (message_id IS NULL)
@@ -629,7 +652,9 @@ ALTER TABLE "permission_rule"
   ADD CONSTRAINT "permission_rule_kind" CHECK (kind IN ('command', 'path', 'arguments')),
   ADD CONSTRAINT "permission_rule_revoked" CHECK ((revoked_by IS NULL) = (revoked_at IS NULL));
 
-ALTER TABLE "usage" ADD CONSTRAINT "usage_outcome" CHECK (outcome IN ('recorded', 'unknown'));
+ALTER TABLE "usage"
+  ADD CONSTRAINT "usage_outcome" CHECK (outcome IN ('recorded', 'estimated', 'unknown')),
+  ADD CONSTRAINT "usage_usd" CHECK (usd >= 0 AND (usd IS NULL) = (prices IS NULL));
 
 ALTER TABLE "attempt" ADD CONSTRAINT "attempt_taken" CHECK ((bucket IS NULL) = (tokens_taken IS NULL) AND tokens_taken >= 0);
 ALTER TABLE "rate_bucket" ADD CONSTRAINT "rate_bucket_limits" CHECK (requests_per_minute > 0 AND tokens_per_minute > 0);

@@ -1,19 +1,22 @@
--- append_events: gives a tree's new events their sequence numbers, and books turns and tokens on the tree's accounts.
+-- append_events: gives a tree's new events their sequence numbers, and books turns, tokens and money on the tree's accounts.
 --
 -- Locks the tree row, so it comes last in every transition: whoever holds it commits next, which is what makes the
--- sequence gapless to every reader. p_turn_limit, p_token_limit: what turns and tokens may come to. A caller that looked
+-- sequence gapless to every reader. p_turn_limit, p_token_limit, p_usd_limit: what they may come to. A caller that looked
 -- before, without a lock, and finds them passed now is refused with 40001: when it is repeated, it sees why.
 CREATE FUNCTION append_events(p_root uuid, p_events jsonb, p_used bigint DEFAULT 0, p_reserved bigint DEFAULT 0,
-                              p_turns int DEFAULT 0, p_turn_limit int DEFAULT NULL, p_token_limit bigint DEFAULT NULL)
+                              p_turns int DEFAULT 0, p_turn_limit int DEFAULT NULL, p_token_limit bigint DEFAULT NULL,
+                              p_usd numeric DEFAULT 0, p_usd_reserved numeric DEFAULT 0, p_usd_limit numeric DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   v_count int := jsonb_array_length(p_events);
   v_last bigint;
 BEGIN
   UPDATE tree
-     SET last_seq = last_seq + v_count, turns = turns + p_turns, tokens_used = tokens_used + p_used, tokens_reserved = tokens_reserved + p_reserved
+     SET last_seq = last_seq + v_count, turns = turns + p_turns, tokens_used = tokens_used + p_used, tokens_reserved = tokens_reserved + p_reserved,
+         usd_used = usd_used + p_usd, usd_reserved = usd_reserved + p_usd_reserved
    WHERE root_id = p_root AND (p_turn_limit IS NULL OR turns + p_turns <= p_turn_limit)
      AND (p_token_limit IS NULL OR tokens_used + tokens_reserved + p_used + p_reserved <= p_token_limit)
+     AND (p_usd_limit IS NULL OR usd_used + usd_reserved + p_usd + p_usd_reserved <= p_usd_limit)
   RETURNING last_seq INTO v_last;
   IF NOT FOUND THEN RAISE EXCEPTION 'tree % has reached a limit', p_root USING ERRCODE = 'serialization_failure'; END IF;
 

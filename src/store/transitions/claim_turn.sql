@@ -1,15 +1,15 @@
 -- claim_turn: turn `queued` → `running`, under a new attempt; task `queued | waiting` → `running`.
 --
 -- Guard: the turn is `queued` (any wake number: a job is only a wake-up), the limits allow one more turn, the worker's
--- lease is alive. Takes the task's waiting messages into the log while the turn has no answer. Reserves tokens on the tree
--- for the request to come: what the task's last one used, and p_reserve for the new answer.
+-- lease is alive. Takes the task's waiting messages into the log while the turn has no answer. Reserves tokens and money on the
+-- tree for the request to come: what the turn before made of it, and for the answer as many as its task says, else p_reserve.
 -- Pinned: another worker that is alive runs commands of the session in the background, and the turn is for that one. Of a worker
 -- that is not, they are lost with it: they are nobody's from now on, and this one tells the model.
 -- p_lease_ms: a lease; nobody's has run out before Postgres has been up for so long.
 -- p_known: the worker knows the session's log up to this position. entries: what it does not know, where that is not much.
 -- Returns: {outcome: 'claimed' | 'repeated', turn: {...}, takenIn, seq, entries: [...] | null}
 --          | {outcome: 'moved_on' | 'worker_lost'} | {outcome: 'pinned', workerId, rootId}
---          | {outcome: 'ended', rootId, wake?, seq}: a limit was reached and the task failed.
+--          | {outcome: 'ended' | 'parked', rootId, wake?, seq}: a limit was reached, and the task failed, or waits on `budget`.
 -- Races: two workers with the same job: the second waits for the turn's lock and finds it running. Its worker's lease
 -- expires meanwhile: the attempt is open under an ended worker, which the next sweep finds. A repeat that comes after
 -- its attempt was taken over has moved on.
@@ -20,7 +20,9 @@ DECLARE
   v_turn turn := v_locked.turn;
   v_task task := v_locked.task;
   v_limit text;
+  v_answer bigint;
   v_reserve bigint := 0;
+  v_usd numeric := 0;
   v_first int;
   v_taken int := 0;
   v_pinned uuid;
@@ -41,9 +43,13 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'pinned', 'workerId', v_pinned, 'rootId', v_turn.root_id);
   END IF;
 
-  IF v_turn.answer_position IS NULL THEN v_reserve := least(p_reserve + v_turn.tokens_to_resend, 2147483647); END IF;
-  v_limit := limit_reached(v_turn, v_task, v_reserve);
-  IF v_limit IS NOT NULL THEN RETURN fail_at_limit(v_turn, v_limit, p_next_turn); END IF;
+  IF v_turn.answer_position IS NULL THEN
+    v_answer := coalesce(v_task.answer_tokens, p_reserve);
+    v_reserve := least(v_answer + v_turn.tokens_to_resend, 2147483647);
+    v_usd := coalesce(most_it_costs(v_task.prices, v_turn.tokens_to_resend, v_answer), 0);
+  END IF;
+  v_limit := limit_reached(v_turn, v_task, v_reserve, v_usd);
+  IF v_limit IS NOT NULL THEN RETURN stop_at_limit(v_turn, v_task, v_limit, p_next_turn); END IF;
   INSERT INTO attempt (id, turn_id, worker_id)
   SELECT p_attempt, p_turn, id FROM worker WHERE id = p_worker AND ended_at IS NULL AND lease_expires_at > clock_timestamp()
   ON CONFLICT DO NOTHING;
@@ -59,7 +65,7 @@ BEGIN
   IF v_turn.answer_position IS NULL THEN v_taken := take_in_messages(v_turn); END IF;
   v_first := CASE WHEN v_turn.started_at IS NULL THEN 1 ELSE 0 END;
   UPDATE turn
-     SET status = 'running', attempt_id = p_attempt, tokens_reserved = v_reserve, checked_at = NULL,
+     SET status = 'running', attempt_id = p_attempt, tokens_reserved = v_reserve, usd_reserved = v_usd, checked_at = NULL,
          started_at = coalesce(started_at, clock_timestamp())
    WHERE id = p_turn
   RETURNING * INTO v_turn;
@@ -77,7 +83,8 @@ BEGIN
   RETURN claimed_turn('claimed', v_turn, v_task, p_known) || jsonb_build_object('takenIn', v_taken,
     'seq', append_events(v_turn.root_id, v_events, 0, v_reserve, v_first,
                          CASE v_first WHEN 1 THEN v_task.tree_turn_limit END,
-                         CASE WHEN v_turn.answer_position IS NULL THEN v_task.token_limit END));
+                         CASE WHEN v_turn.answer_position IS NULL THEN v_task.token_limit END, 0, v_usd,
+                         CASE WHEN v_turn.answer_position IS NULL THEN v_task.usd_limit END));
 END $$;
 
 -- The worker, other than p_worker, that is alive and runs background commands of the session; null: nobody.
@@ -87,45 +94,6 @@ CREATE FUNCTION pinned_to(p_session uuid, p_worker uuid, p_lease_ms int) RETURNS
      AND (w.lease_expires_at > clock_timestamp()
           OR pg_postmaster_start_time() + make_interval(secs => p_lease_ms / 1000.0) > clock_timestamp())
    LIMIT 1
-$$;
-
--- Names the limit that forbids one more turn and its tokens. The tree is not locked yet: append_events looks again when it
--- books them. A turn is counted once, however many attempts it takes.
-CREATE FUNCTION limit_reached(p_turn turn, p_task task, p_reserve bigint) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-  v_tree tree;
-BEGIN
-  IF p_task.deadline_at < clock_timestamp() THEN RETURN 'seconds'; END IF;
-  IF p_turn.number > p_task.turn_limit THEN RETURN 'turns'; END IF;
-  SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id;
-  IF p_turn.started_at IS NULL AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
-  -- A turn that has its answer spends none: what was paid for is finished.
-  IF p_turn.answer_position IS NULL AND v_tree.tokens_used + v_tree.tokens_reserved + p_reserve > p_task.token_limit THEN
-    RETURN 'tokens';
-  END IF;
-  RETURN NULL;
-END $$;
-
-CREATE FUNCTION fail_at_limit(p_turn turn, p_limit text, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE
-  v_ended jsonb := end_turn_and_task(p_turn, limit_end(p_turn.task_id, p_limit), p_next_turn);
-BEGIN
-  RETURN jsonb_build_object('outcome', 'ended', 'rootId', p_turn.root_id,
-    'seq', append_events(p_turn.root_id, v_ended->'events'), 'wake', wake_of((v_ended->>'next')::uuid));
-END $$;
-
-CREATE FUNCTION all_turns(p_limit int) RETURNS text LANGUAGE sql AS $$
-  SELECT CASE p_limit WHEN 1 THEN 'its one turn' ELSE format('all of its %s turns', p_limit) END
-$$;
-
--- How a task ends that reached a limit: {status, code, message}, the same words wherever it is noticed.
-CREATE FUNCTION limit_end(p_task uuid, p_limit text) RETURNS jsonb LANGUAGE sql AS $$
-  SELECT jsonb_build_object('status', 'failed', 'code', 'limit_' || p_limit, 'message', CASE p_limit
-    WHEN 'turns' THEN format('The task used %s. Give the next one a higher limit with --limit turns=N.', all_turns(turn_limit))
-    WHEN 'tree_turns' THEN format('The session used %s. Give the next task a higher limit with --limit treeTurns=N.', all_turns(tree_turn_limit))
-    WHEN 'tokens' THEN format('The session has used %s of its %s tokens, and the next turn might need more than are left. Give the next task a higher limit with --limit tokens=N.', tree.tokens_used, token_limit)
-    ELSE format('The task reached its limit of %s seconds. Give the next one a higher limit with --limit seconds=N.', seconds_limit) END)
-  FROM task JOIN tree USING (root_id) WHERE id = p_task
 $$;
 
 CREATE FUNCTION take_in_messages(p_turn turn) RETURNS int LANGUAGE plpgsql AS $$
@@ -165,6 +133,8 @@ BEGIN
         'processes', (SELECT jsonb_agg(jsonb_build_object('id', id, 'number', number, 'command', command,
                                                           'isHere', worker_id IS NOT NULL) ORDER BY number)
                         FROM background_process WHERE session_id = p_turn.session_id AND ended_at IS NULL),
+        'reserved', jsonb_build_object('isLimited', p_task.token_limit IS NOT NULL OR p_task.usd_limit IS NOT NULL,
+          'tokens', p_turn.tokens_reserved, 'resent', p_turn.tokens_to_resend, 'answer', p_task.answer_tokens, 'prices', p_task.prices),
         'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
         'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE WHEN w.kind <> 'upload' THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id,

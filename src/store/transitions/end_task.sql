@@ -44,7 +44,8 @@ DECLARE
   v_events jsonb := interrupt_calls(p_turn);
   v_ended jsonb;
 BEGIN
-  UPDATE turn SET status = v_status, attempt_id = NULL, tokens_reserved = 0, due_at = NULL, open_waits = 0, ended_at = clock_timestamp()
+  UPDATE turn SET status = v_status, attempt_id = NULL, tokens_reserved = 0, usd_reserved = 0, at_limit = NULL, due_at = NULL, open_waits = 0,
+                  ended_at = clock_timestamp()
    WHERE id = p_turn.id;
   v_events := v_events || turn_event('turn.' || v_status, p_turn);
   v_ended := end_task(p_turn.task_id, p_end, p_next_turn);

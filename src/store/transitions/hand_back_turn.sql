@@ -13,7 +13,7 @@ DECLARE
   v_turn turn := lock_turn(p_turn);
   v_events jsonb;
   v_ended jsonb;
-  v_used bigint := CASE WHEN p_spent THEN v_turn.tokens_reserved ELSE 0 END;
+  v_used record;
 BEGIN
   IF v_turn.status IS DISTINCT FROM 'running' OR v_turn.attempt_id <> p_attempt THEN
     IF EXISTS (SELECT 1 FROM attempt WHERE id = p_attempt AND outcome IN ('drained', 'cancelled')) THEN
@@ -28,11 +28,12 @@ BEGIN
     v_events := v_events || (v_ended->'events');
   ELSE
     PERFORM end_attempt(p_attempt, 'drained');
-    UPDATE turn SET status = 'queued', attempt_id = NULL, tokens_reserved = 0, wake = wake + 1, checked_at = clock_timestamp() WHERE id = p_turn;
+    UPDATE turn SET status = 'queued', attempt_id = NULL, tokens_reserved = 0, usd_reserved = 0, wake = wake + 1, checked_at = clock_timestamp() WHERE id = p_turn;
     UPDATE background_process SET worker_id = NULL WHERE session_id = v_turn.session_id AND ended_at IS NULL;
   END IF;
-  PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
+  v_used := book_unknown_usage(v_turn, p_attempt, p_spent);
   RETURN jsonb_build_object('outcome', 'handed_back', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
-    'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
+    'seq', append_events(v_turn.root_id, v_events, v_used.tokens, -v_turn.tokens_reserved,
+                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
 END $$;

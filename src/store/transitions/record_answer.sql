@@ -3,8 +3,8 @@
 --
 -- Guard: the attempt holds the turn and the turn has no answer yet. The turn is not advanced, so a task that was
 -- cancelled meanwhile may still record what it paid for.
--- p_answer: {before: [{kind, parts, noted?}], parts, stopReason, usage: {model, input, output, cached, reasoning, latencyMs,
---   firstTokenMs}, calls: [{id, ordinal, callId, name, effect, status: 'requested' | 'started' | 'awaiting_approval',
+-- p_answer: {before: [{kind, parts, noted?}], parts, stopReason, usage: {model, input, output, cached, cacheWritten?, reasoning, latencyMs,
+--   firstTokenMs, estimated?, prices?: the provider's of now}, calls: [{id, ordinal, callId, name, effect, status: 'requested' | 'started' | 'awaiting_approval',
 --   denial?, approvalId?, always?: {kind, value}, approvalSeconds?}], ended?: [{id, end}], note?}; `started` only for calls that change
 --   something and run at once; ended: background commands of whose end `before` tells; note: see note_request.
 -- Returns: {outcome: 'recorded' | 'repeated', answerPosition, seq} | {outcome: 'fenced'}
@@ -20,20 +20,24 @@ BEGIN
   END IF;
   v_written := write_answer(v_turn, p_attempt, p_answer);
   UPDATE turn
-     SET answer_position = v_written.stands_at, takeovers = 0, retries = 0, open_waits = v_written.waits, tokens_reserved = 0,
+     SET answer_position = v_written.stands_at, takeovers = 0, retries = 0, open_waits = v_written.waits, tokens_reserved = 0, usd_reserved = 0,
          tokens_to_resend = v_written.tokens
    WHERE id = v_turn.id;
   IF p_answer ? 'note' THEN PERFORM note_request(p_attempt, p_answer->'note'); END IF;
   RETURN jsonb_build_object('outcome', 'recorded', 'answerPosition', v_written.stands_at,
-    'seq', append_events(v_turn.root_id, v_written.events, v_written.tokens, -v_turn.tokens_reserved));
+    'seq', append_events(v_turn.root_id, v_written.events, v_written.tokens, -v_turn.tokens_reserved,
+                         p_usd => v_written.usd, p_usd_reserved => -v_turn.usd_reserved));
 END $$;
 
 -- write_answer: everything that an answer leads to but the turn's own row and the tree's, which the caller writes. Returns
--- where it stands in the log, how many of its calls await a person, what it used, and the events.
-CREATE FUNCTION write_answer(p_turn turn, p_attempt uuid, p_answer jsonb, OUT stands_at int, OUT waits int, OUT tokens bigint, OUT events jsonb)
+-- where it stands in the log, how many of its calls await a person, what it used and cost (0 where nobody knows), and the events.
+CREATE FUNCTION write_answer(p_turn turn, p_attempt uuid, p_answer jsonb, OUT stands_at int, OUT waits int, OUT tokens bigint,
+                             OUT usd numeric, OUT events jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
   v_usage jsonb := p_answer->'usage';
+  v_prices jsonb := nullif(v_usage->'prices', 'null');
+  v_cost numeric := cost_of(v_prices, v_usage);
   v_calls jsonb := p_answer->'calls';
 BEGIN
   IF p_answer->'before' <> '[]' THEN
@@ -48,13 +52,16 @@ BEGIN
   RETURNING position INTO stands_at;
   waits := CASE WHEN v_calls = '[]' THEN 0 ELSE open_calls(p_turn, v_calls) END;
   tokens := (v_usage->>'input')::bigint + (v_usage->>'output')::bigint;
-  INSERT INTO usage (attempt_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning,
-                     latency_ms, first_token_ms)
-  VALUES (p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'recorded', v_usage->>'model',
-          (v_usage->>'input')::int, (v_usage->>'output')::int, (v_usage->>'cached')::int, (v_usage->>'reasoning')::int,
-          round((v_usage->>'latencyMs')::numeric), round((v_usage->>'firstTokenMs')::numeric));
+  usd := coalesce(v_cost, 0);
+  INSERT INTO usage (attempt_id, team_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, cache_written,
+                     reasoning, usd, prices, latency_ms, first_token_ms)
+  SELECT p_attempt, team_id, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id,
+         CASE WHEN (v_usage->>'estimated')::boolean THEN 'estimated' ELSE 'recorded' END, v_usage->>'model',
+         (v_usage->>'input')::int, (v_usage->>'output')::int, (v_usage->>'cached')::int, coalesce((v_usage->>'cacheWritten')::int, 0),
+         (v_usage->>'reasoning')::int, v_cost, v_prices, round((v_usage->>'latencyMs')::numeric), round((v_usage->>'firstTokenMs')::numeric)
+    FROM task WHERE id = p_turn.task_id;
   events := turn_event('message.completed', p_turn, jsonb_build_object('position', stands_at))
-    || turn_event('usage.recorded', p_turn, v_usage) || call_events(p_turn, v_calls);
+    || turn_event('usage.recorded', p_turn, (v_usage - 'prices') || jsonb_build_object('usd', trim_scale(v_cost)::text)) || call_events(p_turn, v_calls);
 END $$;
 
 -- Writes the calls of an answer, with an approval for each that awaits one. Returns how many do.

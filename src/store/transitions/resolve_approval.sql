@@ -76,14 +76,16 @@ END $$;
 -- Closes an open approval: its call may be run, or reported with p_denial; its turn waits for one fewer. The caller holds all of them.
 -- Returns the sequence number of the event.
 CREATE FUNCTION close_approval(p_approval approval, p_turn turn, p_status text, p_denial text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  v_wakes boolean := p_turn.status = 'parked' AND p_turn.open_waits = 1 AND p_turn.at_limit IS NULL;
 BEGIN
   UPDATE approval SET status = p_status, resolved_at = clock_timestamp() WHERE id = p_approval.id;
   UPDATE tool_call SET status = 'requested', denial = p_denial WHERE id = p_approval.tool_call_id;
   UPDATE turn
      SET open_waits = open_waits - 1,
-         status = CASE WHEN status = 'parked' AND open_waits = 1 THEN 'queued' ELSE status END,
-         wake = CASE WHEN status = 'parked' AND open_waits = 1 THEN wake + 1 ELSE wake END,
-         checked_at = CASE WHEN status = 'parked' AND open_waits = 1 THEN clock_timestamp() ELSE checked_at END
+         status = CASE WHEN v_wakes THEN 'queued' ELSE status END,
+         wake = CASE WHEN v_wakes THEN wake + 1 ELSE wake END,
+         checked_at = CASE WHEN v_wakes THEN clock_timestamp() ELSE checked_at END
    WHERE id = p_turn.id;
   RETURN append_events(p_turn.root_id, turn_event('approval.resolved', p_turn,
     jsonb_build_object('approvalId', p_approval.id, 'decision', p_status)));

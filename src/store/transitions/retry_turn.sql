@@ -13,7 +13,7 @@ DECLARE
   v_turn turn := lock_turn(p_turn);
   v_failure jsonb := p_retry->'failure';
   v_due timestamptz := clock_timestamp() + make_interval(secs => (p_retry->>'delayMs')::float8 / 1000);
-  v_used bigint;
+  v_used record;
   v_events jsonb;
   v_ended jsonb;
 BEGIN
@@ -22,14 +22,13 @@ BEGIN
       THEN 'repeated' ELSE 'fenced' END, 'wake', wake_of(p_next_turn));
   END IF;
   PERFORM end_attempt(p_attempt, 'retry', v_failure);
-  v_used := CASE WHEN (p_retry->>'spent')::boolean THEN v_turn.tokens_reserved ELSE 0 END;
-  PERFORM book_unknown_usage(v_turn, p_attempt, v_used);
+  v_used := book_unknown_usage(v_turn, p_attempt, (p_retry->>'spent')::boolean);
   IF (SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = v_turn.task_id) THEN
     v_ended := end_turn_and_task(v_turn, '{"status": "cancelled"}', p_next_turn);
     v_events := v_ended->'events';
   ELSE
     UPDATE turn
-       SET status = 'ready', attempt_id = NULL, tokens_reserved = 0, due_at = v_due,
+       SET status = 'ready', attempt_id = NULL, tokens_reserved = 0, usd_reserved = 0, due_at = v_due,
            retries = coalesce((p_retry->>'retries')::int, retries + 1), route = coalesce(p_retry->'route', route)
      WHERE id = p_turn;
     UPDATE task SET status = 'waiting', waiting_on = 'retry' WHERE id = v_turn.task_id;
@@ -39,5 +38,6 @@ BEGIN
   END IF;
   IF p_retry ? 'note' THEN PERFORM note_request(p_attempt, p_retry->'note'); END IF;
   RETURN jsonb_build_object('outcome', CASE WHEN v_ended IS NULL THEN 'retrying' ELSE 'ended' END,
-    'wake', wake_of((v_ended->>'next')::uuid), 'seq', append_events(v_turn.root_id, v_events, v_used, -v_turn.tokens_reserved));
+    'wake', wake_of((v_ended->>'next')::uuid), 'seq', append_events(v_turn.root_id, v_events, v_used.tokens, -v_turn.tokens_reserved,
+                                                              p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
 END $$;

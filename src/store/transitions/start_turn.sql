@@ -21,10 +21,19 @@ END $$;
 -- the session's first unfinished one. The caller holds the session's lock. Returns the new turn's wake-up.
 CREATE FUNCTION continue_task(p_turn turn, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM next_turn_of(p_turn, p_next_turn);
+  RETURN jsonb_build_object('turnId', p_next_turn, 'wake', 1);
+END $$;
+
+CREATE FUNCTION next_turn_of(p_turn turn, p_next_turn uuid) RETURNS turn LANGUAGE plpgsql AS $$
+DECLARE
+  v_next turn;
+BEGIN
   INSERT INTO turn (id, session_id, task_id, root_id, number, status, wake, checked_at, tokens_to_resend)
   VALUES (p_next_turn, p_turn.session_id, p_turn.task_id, p_turn.root_id, p_turn.number + 1, 'queued', 1, clock_timestamp(),
-          p_turn.tokens_to_resend);
-  RETURN jsonb_build_object('turnId', p_next_turn, 'wake', 1);
+          p_turn.tokens_to_resend)
+  RETURNING * INTO v_next;
+  RETURN v_next;
 END $$;
 
 -- The wake-up that a turn's job carries: {turnId, wake} while the turn is `queued`, else null.

@@ -15,6 +15,7 @@ DECLARE
   v_events jsonb;
   v_ended jsonb;
   v_delay int;
+  v_used record;
 BEGIN
   PERFORM 1 FROM session WHERE id = (SELECT session_id FROM turn WHERE id = p_turn) FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'skipped'); END IF;
@@ -24,7 +25,7 @@ BEGIN
   END IF;
 
   PERFORM end_attempt(p_attempt, 'lost');
-  PERFORM book_unknown_usage(v_turn, p_attempt, v_turn.tokens_reserved);
+  v_used := book_unknown_usage(v_turn, p_attempt, true);
   v_events := turn_event('turn.recovered', v_turn, jsonb_build_object('attemptId', p_attempt, 'takeovers', v_turn.takeovers + 1));
   v_delay := p_backoff_ms[v_turn.takeovers + 1];
   IF (SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = v_turn.task_id) THEN
@@ -35,7 +36,7 @@ BEGIN
       v_turn.number, v_turn.takeovers + 1)), p_next_turn);
   ELSE
     UPDATE turn
-       SET attempt_id = NULL, tokens_reserved = 0, takeovers = takeovers + 1,
+       SET attempt_id = NULL, tokens_reserved = 0, usd_reserved = 0, takeovers = takeovers + 1,
            status = CASE v_delay WHEN 0 THEN 'queued' ELSE 'ready' END,
            wake = CASE v_delay WHEN 0 THEN wake + 1 ELSE wake END,
            checked_at = CASE v_delay WHEN 0 THEN clock_timestamp() END,
@@ -44,18 +45,12 @@ BEGIN
   END IF;
   RETURN jsonb_build_object('outcome', 'taken_over', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
-    'seq', append_events(v_turn.root_id, v_events || coalesce(v_ended->'events', '[]'), v_turn.tokens_reserved,
-                         -v_turn.tokens_reserved));
+    'seq', append_events(v_turn.root_id, v_events || coalesce(v_ended->'events', '[]'), v_used.tokens, -v_turn.tokens_reserved,
+                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
 END $$;
 
 CREATE FUNCTION attempt_is_lost(p_attempt uuid) RETURNS boolean LANGUAGE sql AS $$
   SELECT w.ended_at IS NOT NULL OR w.lease_expires_at < clock_timestamp()
     FROM attempt a JOIN worker w ON w.id = a.worker_id
    WHERE a.id = p_attempt AND a.ended_at IS NULL
-$$;
-
-CREATE FUNCTION book_unknown_usage(p_turn turn, p_attempt uuid, p_tokens bigint) RETURNS void LANGUAGE sql AS $$
-  INSERT INTO usage (attempt_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning)
-  SELECT p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'unknown', '', p_tokens, 0, 0, 0
-   WHERE p_tokens > 0
 $$;

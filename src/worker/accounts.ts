@@ -1,0 +1,67 @@
+/** What a request may use, reserved before it is sent, and what it used, committed with its answer. */
+import { newId } from '../clock.ts';
+import { standing } from '../core/entry.ts';
+import { isDearer, requestTokens, textTokens } from '../core/request-size.ts';
+import type { ModelAnswer, ModelRequest } from '../model/model.ts';
+import { reserveMore } from '../store/accounts.ts';
+import type { RecordedAnswer } from '../store/turns.ts';
+import type { Run } from './run.ts';
+import { announce, type Shell } from './shell.ts';
+
+/** Tokens that are reserved for an answer whose length nobody limited; under a limit of tokens or money no answer gets more. */
+export const RESERVED_OUTPUT = 4_096;
+
+type Notices = RecordedAnswer['before'];
+
+/**
+ * The request as it may be sent: under a limit of tokens or money everything that it may use is reserved first, which takes a commit
+ * only where the claim foresaw less. Undefined: it is over a limit, or the turn is another's.
+ */
+export async function withinLimits(
+  shell: Shell,
+  run: Run,
+  { request, before }: { readonly request: ModelRequest; readonly before: Notices },
+): Promise<ModelRequest | undefined> {
+  const { reserved } = run.turn;
+  if (!reserved.isLimited) return request;
+  const output = request.maxTokens ?? reserved.answer ?? RESERVED_OUTPUT;
+  const capped = { ...request, maxTokens: output };
+  const input = sizeOf(run, request, before);
+  const prices = pricesOf(shell, run);
+  const isForeseen = input + output <= reserved.tokens;
+  if (isForeseen && (prices === null || !isDearer(prices, reserved.prices))) return capped;
+  const need = { input, output, prices, nextTurnId: newId() };
+  const outcome = await reserveMore(shell.db, run.held, need);
+  if (outcome.outcome === 'reserved') return capped;
+  if (outcome.outcome !== 'fenced') {
+    await shell.background.left(run.turn, true);
+    await announce(shell, outcome.rootId, outcome);
+  }
+  return undefined;
+}
+
+/** What an answer is booked as. A provider that counts nothing must not make it free: then our own counts stand for its. */
+export function usageOf(
+  shell: Shell,
+  run: Run,
+  answered: { readonly request: ModelRequest; readonly before: Notices; readonly answer: ModelAnswer },
+): Omit<RecordedAnswer['usage'], 'latencyMs' | 'firstTokenMs'> {
+  const { answer, request, before } = answered;
+  const said = { model: run.model, prices: pricesOf(shell, run) };
+  if (answer.usage.input > 0 || answer.usage.output > 0) return { ...said, ...answer.usage };
+  const counted = {
+    input: sizeOf(run, request, before),
+    output: textTokens(JSON.stringify(answer.parts)),
+  };
+  return { ...said, ...answer.usage, ...counted, estimated: true };
+}
+
+/** The model's of now; those of the task's submission where it has none any more. */
+function pricesOf(shell: Shell, { model, turn }: Run) {
+  return shell.models.resolve(model).info.prices ?? turn.reserved.prices;
+}
+
+function sizeOf(run: Run, request: ModelRequest, before: Notices): number {
+  const entries = [...standing(run.entries), ...before];
+  return requestTokens(request, { resent: run.turn.reserved.resent, entries });
+}

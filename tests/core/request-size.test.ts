@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import type { Entry } from '../../src/core/entry.ts';
+import { dearestOf, isDearer, requestTokens } from '../../src/core/request-size.ts';
+
+const said = (position: number, text: string): Entry => ({
+  kind: 'user',
+  position,
+  parts: [{ type: 'text', text }],
+});
+const answer = (position: number): Entry => ({
+  ...{ kind: 'assistant', position, stopReason: 'stop' },
+  parts: [{ type: 'text', text: 'x'.repeat(400) }],
+});
+const request = { system: 'x'.repeat(40), tools: [] };
+
+test('a first request is counted whole', () => {
+  expect(requestTokens(request, { resent: 0, entries: [said(1, 'x'.repeat(80))] })).toBe(10 + 1 + 20);
+});
+
+test('of one that goes on only what nobody has counted', () => {
+  const entries = [said(1, 'x'.repeat(4_000)), answer(2), said(3, 'x'.repeat(8))];
+  expect(requestTokens(request, { resent: 1_234, entries })).toBe(1_236);
+});
+
+test('the dearest of several models is what is reserved by; unknown where one of them is', () => {
+  const [one, other] = [
+    { input: 3, output: 10 },
+    { input: 1, output: 15, cacheWrite: 4 },
+  ];
+  expect(dearestOf([one])).toEqual(one);
+  expect(dearestOf([one, other])).toEqual({ input: 4, output: 15 });
+  expect(dearestOf([one, undefined])).toBeNull();
+  expect([isDearer(one, other), isDearer(other, one), isDearer(one, one), isDearer(one, null)]).toEqual([
+    ...[false, true, false, true],
+  ]);
+});
