@@ -63,7 +63,7 @@ describe('run begins nothing', () => {
       'an agent that is none',
       ['run', 'x', '--agent', 'nobody'],
       MODEL,
-      /^There is no agent 'nobody'; there are build, plan\.$/,
+      /^There is no agent "nobody" \(the nearest one is "\w+"\); there are build, .*\.$/,
     ],
     [
       'a workspace that is none',
