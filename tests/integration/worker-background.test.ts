@@ -157,11 +157,12 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
       ]),
     });
     await world.taskEnds(task);
+    // First: it says why it ended where it did not by itself.
+    expect(await notices(task)).toEqual([]);
     const said = await results(task);
     expect(said.join('\n')).toContain('over\n');
     expect(said.join('\n')).toContain('(bg_1 has ended: exit code 3)');
     expect(said.at(-1)).toBe('made\n');
-    expect(await notices(task)).toEqual([]);
     expect((await processes(task)).map(({ end }) => end)).toEqual(['exit 3']);
   });
 
@@ -201,7 +202,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     },
   );
 
-  test.each([
+  once.each([
     ['killed', 'SIGKILL'],
     ['stopped', 'SIGTERM'],
     ['paused for longer than its lease', 'SIGSTOP'],
@@ -259,7 +260,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     await nothingRuns(task);
   });
 
-  test('of a task that is cancelled while it waits for a person ends with it', async () => {
+  once('of a task that is cancelled while it waits for a person ends with it', async () => {
     await world.startWorker();
     const task = await world.submit({
       ...asking,
@@ -274,7 +275,7 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect(await world.taskEnds(next)).toMatchObject({ status: 'succeeded' });
   });
 
-  test.each(['endless_read', 'endless_change'])(
+  once.each(['endless_read', 'endless_change'])(
     'ends first where its task is cancelled in %s, and then its files are recorded',
     async (name) => {
       await world.startWorker();

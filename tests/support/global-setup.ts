@@ -2,7 +2,7 @@
  * Once per run: one Postgres in a temporary directory, and in it a database with Capybara's schema that every test file
  * copies (`database.ts`).
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -28,10 +28,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const runTmpDir = join(runDir, 't');
   mkdirSync(runTmpDir);
   chmodSync(runTmpDir, 0o1777);
-  const postgres = await startPostgres({ dataDir: join(runDir, 'data'), log: () => {}, fsync: false });
+  const dataDir = mkdtempSync(join(placeOfPostgres(runDir), `${DATA}${process.pid}-`));
+  const postgres = await startPostgres({ dataDir, log: () => {}, fsync: false });
   const tearDown = async () => {
     await postgres.stop();
-    rmSync(runDir, { recursive: true, force: true });
+    for (const path of [dataDir, runDir]) rmSync(path, { recursive: true, force: true });
   };
   try {
     await createTemplate(postgres.url);
@@ -42,6 +43,26 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('postgresUrl', postgres.url);
   project.provide('runTmpDir', runTmpDir);
   return tearDown;
+}
+
+const IN_MEMORY = '/dev/shm';
+const ROOM_BYTES = 4 * 1024 ** 3;
+/** Before the pid of the run that it belongs to. */
+const DATA = 'capybara-test-postgres-';
+
+/** In memory where there is room: to copy a database on a disk takes longer than most of what is tested in it. */
+function placeOfPostgres(runDir: string): string {
+  if (!existsSync(IN_MEMORY)) return runDir;
+  for (const name of readdirSync(IN_MEMORY).filter(isLeftOver))
+    rmSync(join(IN_MEMORY, name), { recursive: true, force: true });
+  const { bavail, bsize } = statfsSync(IN_MEMORY);
+  return bavail * bsize < ROOM_BYTES ? runDir : IN_MEMORY;
+}
+
+/** Of a run that was killed: memory is not to fill up with those. */
+function isLeftOver(name: string): boolean {
+  const [, pid] = name.startsWith(DATA) ? (/-(\d+)-[^-]*$/.exec(name) ?? []) : [];
+  return pid !== undefined && !existsSync(`/proc/${pid}`);
 }
 
 async function createTemplate(url: string): Promise<void> {

@@ -6,12 +6,20 @@ const LONG = [
   'chaos/pause-points',
   'chaos/verify',
   'integration/worker-background',
-  'chaos/kill-up',
-  'integration/worker-confined',
   'integration/package',
-  'store/races',
+  'contract/sandbox',
+  'integration/cli-lifecycle',
+  'integration/worker-confined',
+  'chaos/kill-up',
+  'integration/cli-roots',
+  'contract/sandbox-escape',
   'store/repeats',
   'store/lock-order',
+  'store/races',
+  'contract/snapshots-prune',
+  'contract/uploads-hostile',
+  'contract/vcs',
+  'integration/postgres-trouble',
 ];
 
 export class LongFirst extends BaseSequencer {

@@ -50,10 +50,10 @@ interface Look extends z.infer<typeof Mark> {
 export function pruneStore(git: ShadowGit, live: readonly string[], graceMs: number): void {
   const mark = readMark(git) ?? look(git, { live }, graceMs);
   if (timeAt(git.directory) - mark.at < graceMs) return;
-  const clean = sweep(git, mark, live);
+  const { clean, made } = sweep(git, mark, live);
   clearLeftovers(git, graceMs);
   git.joinPacks();
-  look(git, { live, clean }, graceMs);
+  look(git, { live, clean, made }, graceMs);
 }
 
 /** Whether it may be time to, as this host's clock says. */
@@ -109,14 +109,21 @@ function isInUse(directory: string, graceMs: number): boolean {
   return entriesOf(packs).some((name) => name.endsWith('.pack') && now - timeOf(join(packs, name)) < graceMs);
 }
 
-interface Seen {
-  readonly live: readonly string[];
-  readonly clean?: readonly string[];
+interface Swept {
+  /** The packs of which nothing will have to go while the same is live. */
+  readonly clean: readonly string[];
+  /** Written just now, of what was in packs that were old at the look before: it is as old as those. */
+  readonly made?: string | undefined;
 }
 
-function look(git: ShadowGit, { live, clean = [] }: Seen, graceMs: number): Look {
+interface Seen extends Partial<Swept> {
+  readonly live: readonly string[];
+}
+
+function look(git: ShadowGit, { live, clean = [], made }: Seen, graceMs: number): Look {
   const now = timeAt(git.directory);
-  const packs = packsOf(git).filter((name) => now - timeOf(join(git.packs, `${name}.pack`)) >= graceMs);
+  const isOld = (name: string) => name === made || now - timeOf(join(git.packs, `${name}.pack`)) >= graceMs;
+  const packs = packsOf(git).filter(isOld);
   const path = join(git.directory, MARK);
   const temporary = `${path}.${randomBytes(6).toString('hex')}.new`;
   writeFileSync(temporary, JSON.stringify({ packs, live, clean }), { mode: 0o600 });
@@ -134,13 +141,12 @@ function readMark({ directory }: ShadowGit): Look | undefined {
   }
 }
 
-/** Returns the packs of which nothing will have to go while the same is live. */
-function sweep(git: ShadowGit, mark: Look, live: readonly string[]): readonly string[] {
+function sweep(git: ShadowGit, mark: Look, live: readonly string[]): Swept {
   const there = new Set(packsOf(git));
   const isAsBefore = new Set(mark.live).symmetricDifference(new Set(live)).size === 0;
   const clean = isAsBefore ? mark.clean.filter((name) => there.has(name)) : [];
   const looked = mark.packs.filter((name) => there.has(name) && !clean.includes(name));
-  if (looked.length === 0) return clean;
+  if (looked.length === 0) return { clean };
   const held = git.heldBy([...mark.live, ...live]);
   const heldByYoung = git.heldBy(youngIn(git, mark, there));
   const worn: { readonly name: string; readonly kept: readonly string[] }[] = [];
@@ -150,8 +156,9 @@ function sweep(git: ShadowGit, mark: Look, live: readonly string[]): readonly st
     const kept = hashes.filter((hash) => held.has(hash) || heldByYoung.has(hash));
     if (kept.length < hashes.length) worn.push({ name, kept });
   }
-  replace(git, worn);
-  return isAsBefore ? clean : [];
+  const made = replace(git, worn);
+  // One of that name that was there before may be a young snapshot's.
+  return { clean: isAsBefore ? clean : [], made: there.has(made ?? '') ? undefined : made };
 }
 
 /**
@@ -163,17 +170,18 @@ function youngIn({ packs }: ShadowGit, mark: Look, there: ReadonlySet<string>): 
   return young.flatMap((name) => namesInIndex(readFileSync(join(packs, `${name}.idx`))));
 }
 
-/** Those without anything that stays go first: a new pack may need their room. */
+/** Those without anything that stays go first: the new pack, whose name is returned, may need their room. */
 function replace(
   git: ShadowGit,
   worn: readonly { readonly name: string; readonly kept: readonly string[] }[],
-): void {
+): string | undefined {
   for (const { name, kept } of worn) if (kept.length === 0) removePack(git, name);
   const mixed = worn.filter(({ kept }) => kept.length > 0);
-  if (mixed.length === 0) return;
+  if (mixed.length === 0) return undefined;
   const made = git.pack(new Set(mixed.flatMap(({ kept }) => kept)));
   syncDirectory(git.packs);
   for (const { name } of mixed) if (name !== made) removePack(git, name);
+  return made;
 }
 
 /** First the pack: whoever finds one without an index makes the index again. */
