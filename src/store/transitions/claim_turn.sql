@@ -57,7 +57,7 @@ BEGIN
      WHERE session_id = v_turn.session_id AND ended_at IS NULL AND worker_id <> p_worker;
   END IF;
   IF v_turn.answer_position IS NULL THEN v_taken := take_in_messages(v_turn); END IF;
-  v_first := CASE WHEN v_turn.started_at IS NULL THEN 1 ELSE 0 END;
+  v_first := CASE WHEN v_turn.started_at IS NULL AND v_turn.kind = 'answer' THEN 1 ELSE 0 END;
   UPDATE turn
      SET status = 'running', attempt_id = p_attempt, tokens_reserved = v_reserve, checked_at = NULL,
          started_at = coalesce(started_at, clock_timestamp())
@@ -96,9 +96,9 @@ DECLARE
   v_tree tree;
 BEGIN
   IF p_task.deadline_at < clock_timestamp() THEN RETURN 'seconds'; END IF;
-  IF p_turn.number > p_task.turn_limit THEN RETURN 'turns'; END IF;
+  IF p_turn.number - p_turn.uncounted > p_task.turn_limit THEN RETURN 'turns'; END IF;
   SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id;
-  IF p_turn.started_at IS NULL AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
+  IF p_turn.started_at IS NULL AND p_turn.kind = 'answer' AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
   -- A turn that has its answer spends none: what was paid for is finished.
   IF p_turn.answer_position IS NULL AND v_tree.tokens_used + v_tree.tokens_reserved + p_reserve > p_task.token_limit THEN
     RETURN 'tokens';
@@ -149,7 +149,7 @@ END $$;
 
 -- lastProcess: the highest number that a background command of the session has had; processes: those that are open. Null: none.
 -- entries: the session's log behind p_known, in order, up to 64 of them. Null: there are more, or the worker knows less than a fork
--- shares with its source; to be read in a statement of their own (read_entries).
+-- shares with its source; to be read in a statement of their own (read_log).
 CREATE FUNCTION claimed_turn(p_outcome text, p_turn turn, p_task task, p_known int) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   RETURN (
@@ -159,6 +159,7 @@ BEGIN
         'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
         'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries, 'takeovers', p_turn.takeovers,
         'route', p_turn.route, 'troubles', provider_troubles(),
+        'kind', p_turn.kind, 'uncounted', p_turn.uncounted, 'overflows', p_turn.overflows,
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
         'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
         'lastProcess', (SELECT max(number) FROM background_process WHERE session_id = p_turn.session_id),

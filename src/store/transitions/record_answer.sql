@@ -43,18 +43,25 @@ BEGIN
       FROM jsonb_array_elements(p_answer->'before') WITH ORDINALITY AS b(body, ordinal);
     IF p_answer ? 'ended' THEN PERFORM end_processes(p_turn, p_answer->'ended'); END IF;
   END IF;
-  INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, stop_reason)
-  VALUES (p_turn.session_id, next_position(p_turn.session_id), p_turn.task_id, p_turn.id, 'assistant', p_answer->'parts', p_answer->>'stopReason')
+  INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, stop_reason, noted)
+  VALUES (p_turn.session_id, next_position(p_turn.session_id), p_turn.task_id, p_turn.id, 'assistant', p_answer->'parts', p_answer->>'stopReason',
+          jsonb_build_object('input', v_usage->'input'))
   RETURNING position INTO stands_at;
   waits := CASE WHEN v_calls = '[]' THEN 0 ELSE open_calls(p_turn, v_calls) END;
-  tokens := (v_usage->>'input')::bigint + (v_usage->>'output')::bigint;
-  INSERT INTO usage (attempt_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning,
-                     latency_ms, first_token_ms)
-  VALUES (p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'recorded', v_usage->>'model',
-          (v_usage->>'input')::int, (v_usage->>'output')::int, (v_usage->>'cached')::int, (v_usage->>'reasoning')::int,
-          round((v_usage->>'latencyMs')::numeric), round((v_usage->>'firstTokenMs')::numeric));
+  tokens := write_usage(p_turn, p_attempt, v_usage);
   events := turn_event('message.completed', p_turn, jsonb_build_object('position', stands_at))
     || turn_event('usage.recorded', p_turn, v_usage) || call_events(p_turn, v_calls);
+END $$;
+
+-- Writes what a request that was answered has used. Returns its tokens.
+CREATE FUNCTION write_usage(p_turn turn, p_attempt uuid, p_usage jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO usage (attempt_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning,
+                     latency_ms, first_token_ms)
+  VALUES (p_attempt, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'recorded', p_usage->>'model',
+          (p_usage->>'input')::int, (p_usage->>'output')::int, (p_usage->>'cached')::int, (p_usage->>'reasoning')::int,
+          round((p_usage->>'latencyMs')::numeric), round((p_usage->>'firstTokenMs')::numeric));
+  RETURN (p_usage->>'input')::bigint + (p_usage->>'output')::bigint;
 END $$;
 
 -- Writes the calls of an answer, with an approval for each that awaits one. Returns how many do.
