@@ -25,7 +25,7 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('outcome', 'fenced');
   END IF;
-  IF v_turn.answer_position IS NOT NULL THEN RAISE EXCEPTION 'turn % cannot make the log shorter: it has an answer', p_turn; END IF;
+  IF v_turn.answer_position IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'fenced'); END IF;
 
   INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, replaces)
   VALUES (v_turn.session_id, next_position(v_turn.session_id), v_turn.task_id, p_turn, p_compaction->>'kind', p_compaction->'parts',
