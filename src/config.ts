@@ -34,6 +34,7 @@ import {
 import { put } from './config/tree.ts';
 import { UserError } from './core/errors.ts';
 import type { ConfiguredRule } from './core/permission.ts';
+import type { ContextPolicy } from './core/profile.ts';
 import type { ModelSettings } from './core/provider.ts';
 import { type RepositoryPolicy, readBeginning } from './core/repository.ts';
 
@@ -83,6 +84,8 @@ export interface Config {
   readonly commands: CommandsConfig;
   readonly git: GitConfig;
   /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), and uploads. */
+  /** How much of a session's log a request holds. */
+  readonly context: ContextPolicy;
   readonly keep: { readonly filesDays: number; readonly uploadsDays: number };
   /** Tokens that the map of a project's source may take at the beginning of a session; 0: there is none. */
   readonly projectMap: { readonly tokens: number };

@@ -9,7 +9,13 @@ import {
 import { UserError } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
 import { type ConfiguredRule, rulesOf } from '../core/permission.ts';
-import { DEFAULT_TEMPERATURE, type Mode, type Profile, type Router } from '../core/profile.ts';
+import {
+  type ContextPolicy,
+  DEFAULT_TEMPERATURE,
+  type Mode,
+  type Profile,
+  type Router,
+} from '../core/profile.ts';
 import { TOOL_NAMES } from '../core/tool-names.ts';
 import type { Registry } from '../tools/registry.ts';
 import { BUILT_IN, type BuiltIn } from './built-in.ts';
@@ -60,6 +66,8 @@ export interface AgentSettings {
   readonly allowedPaths?: readonly string[] | undefined;
   /** Seconds that a person has to answer. */
   readonly approvalSeconds?: number | undefined;
+  /** How much of a log a request holds. */
+  readonly context?: ContextPolicy | undefined;
   readonly agents?: Readonly<Record<string, AgentOptions>> | undefined;
 }
 
@@ -172,6 +180,7 @@ function profileOf(agent: Agent, request: ProfileRequest, settings: AgentSetting
     mode: agent.writes ? (mode ?? agent.mode) : 'plan',
     ...(takesTemperature ? { temperature } : {}),
     ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(settings.context === undefined ? {} : { context: settings.context }),
     ...permissionsOf(agent.name, settings, restrictions),
   };
 }

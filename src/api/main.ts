@@ -93,6 +93,7 @@ function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
     allowedPaths,
     approvalSeconds: approvals?.expireAfter,
     agents: config.agents,
+    context: config.context,
   });
 }
 

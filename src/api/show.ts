@@ -134,6 +134,7 @@ export function showEntry(row: EntryRow): Entry {
     ...(row.callId === null ? {} : { callId: row.callId }),
     ...(row.status === null ? {} : { status: row.status as NonNullable<Entry['status']> }),
     ...(row.revertsTo === null ? {} : { to: row.revertsTo }),
+    ...(row.replaces === null ? {} : { replaces: row.replaces }),
     at: row.at.toISOString(),
   };
 }

@@ -36,7 +36,7 @@ const closedCallStatuses = ['succeeded', 'failed', 'denied', 'interrupted', 'unk
 export const Entry = z
   .object({
     position: z.int(),
-    kind: z.enum(['user', 'notice', 'revert', 'assistant', 'tool_result']),
+    kind: z.enum(['user', 'notice', 'revert', 'assistant', 'tool_result', 'pruning', 'compaction']),
     taskId: z.string().nullable(),
     turn: z.int().nullable(),
     parts: z.array(WirePart),
@@ -44,6 +44,14 @@ export const Entry = z
     callId: z.string().optional(),
     status: z.enum(closedCallStatuses).optional(),
     to: z.int().optional().meta({ description: 'of a revert: what stands between is left out from then on' }),
+    replaces: z
+      .union([z.object({ results: z.array(z.int()).readonly() }), z.object({ after: z.int(), to: z.int() })])
+      .optional()
+      .meta({
+        description:
+          'of a pruning: positions of the results that the model is only told of from then on; of a compaction: its text stands for ' +
+          'what is behind `after`, up to `to`',
+      }),
     at: timestamp,
   })
   .meta({ id: 'Entry' });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import type { Entry as WireEntry } from '../api/wire.ts';
-import type { Entry, Part, ResultPart, TextPart } from '../core/entry.ts';
+import type { Entry, Part, Pruned, Replaced, ResultPart, TextPart } from '../core/entry.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { recordingOf } from '../core/recording.ts';
 import type { Client } from './client.ts';
@@ -50,5 +50,14 @@ function entryOf(entry: WireEntry): Entry {
       return { kind: 'user', position, parts: parts as TextPart[] };
     case 'notice':
       return { kind: 'notice', position, parts: parts as ResultPart[] };
+    case 'pruning':
+      return { kind: 'pruning', position, parts: parts as TextPart[], replaces: entry.replaces as Pruned };
+    case 'compaction':
+      return {
+        kind: 'compaction',
+        position,
+        parts: parts as TextPart[],
+        replaces: entry.replaces as Replaced,
+      };
   }
 }

@@ -118,6 +118,8 @@ export class Transcript {
         return this.#note(`${saidFailure(data)}; ${again(event)}`, '↻');
       case 'turn.recovered':
         return this.#note('its worker was lost: another one goes on', '↻');
+      case 'context.compacted':
+        return this.#note(shortened(data));
       case 'task.waiting':
         return data.on === 'approval' || data.on === 'retry'
           ? ''
@@ -174,6 +176,12 @@ function saidFailure(data: Event['data']): string {
   const message =
     typeof data.message === 'string' && data.message !== '' ? data.message : 'no reason was given';
   return typeof data.code === 'string' ? withCode(message, data.code) : message;
+}
+
+function shortened({ kind, before, after }: Event['data']): string {
+  const how = kind === 'pruning' ? 'old output was taken out' : 'a summary stands for what came before';
+  const [from, to] = [before, after].map((tokens) => Number(tokens).toLocaleString('en-US'));
+  return `the conversation had become long: ${how} (${from} → ${to} tokens)`;
 }
 
 function again({ at, data }: Event): string {

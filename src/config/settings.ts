@@ -15,6 +15,7 @@ import {
   type Limit,
   SANDBOX,
 } from './command-settings.ts';
+import { CONTEXT } from './context-settings.ts';
 import { KEEP } from './keep.ts';
 import { MAP_METAS, MAPS, MAX_MODEL_SECONDS, type MapKey, wrongInMap } from './maps.ts';
 import { PROJECT_MAP } from './project-map.ts';
@@ -214,6 +215,10 @@ export const SETTINGS = z.object({
   'git.seconds': whole(GIT.seconds.env, 1, GIT.seconds.most).default(GIT.seconds.usual),
   'git.cacheMib': limit(GIT.cacheMib),
   'projectMap.tokens': limit(PROJECT_MAP.tokens),
+  'context.strategy': CONTEXT.strategy.schema.register(metas, CONTEXT.strategy.meta).default('compact'),
+  'context.maxTokens': limit(CONTEXT.maxTokens),
+  'context.maxMessages': CONTEXT.maxMessages.schema.register(metas, CONTEXT.maxMessages.meta).default(50),
+  'context.compactAt': CONTEXT.compactAt.schema.register(metas, CONTEXT.compactAt.meta).default(0.8),
   'keep.filesDays': limit(KEEP.filesDays),
   'keep.uploadsDays': limit(KEEP.uploadsDays),
   'webFetch.ports': ports('CAPYBARA_WEB_FETCH_PORTS').default([]),

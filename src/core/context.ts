@@ -4,8 +4,9 @@
  * writes them for the wire knows them again.
  */
 import type { Entry, FilePart, Part, UserPart } from './entry.ts';
-import { documentsOf, filesOf, standing, textOf } from './entry.ts';
+import { documentsOf, filesOf, textOf } from './entry.ts';
 import { type ShownImages, shownImages, showsImages } from './images.ts';
+import { PRUNED, SUMMARY_FOLLOWS, type View, viewOf } from './view.ts';
 
 export type ContextMessage =
   | {
@@ -38,22 +39,36 @@ export interface ContextOptions {
   readonly images?: boolean;
 }
 
+/** The log as messages, as `messagesIn` makes them of what stands of it. */
+export function messagesOf(log: readonly Entry[], options: ContextOptions = {}): ContextMessage[] {
+  return messagesIn(viewOf(log), options);
+}
+
 /**
- * The log as messages that every provider accepts: each answer's calls are followed by exactly one result each, in the
- * answer's order, whatever was interrupted in between; an answer without content is left out, and so is what a person took back.
+ * What a request is made of, as messages that every provider accepts: each answer's calls are followed by exactly one result
+ * each, in the answer's order, whatever was interrupted in between; an answer without content is left out.
  */
-export function messagesOf(log: readonly Entry[], { images = true }: ContextOptions = {}): ContextMessage[] {
-  const entries = standing(log);
+export function messagesIn(view: View, { images = true }: ContextOptions = {}): ContextMessage[] {
+  const { entries } = view;
   const answer = entries.findLastIndex(({ kind }) => kind === 'assistant');
-  const shown = images ? shownImages(entries) : NONE;
+  const shown = { ...(images ? imagesIn(view) : NONE), view };
   const newest = { entries, from: Math.max(answer, 0), end: entries.length };
   return [...messagesBefore(entries, answer, shown), ...messagesMade(newest, shown)];
 }
 
 const NONE: ShownImages = { shown: new Set(), dropped: Number.POSITIVE_INFINITY };
 
-/** Messages as they are with so many images dropped: with more, they are made anew. */
-interface Made {
+function imagesIn({ entries, pruned }: View): ShownImages {
+  return shownImages(pruned.size === 0 ? entries : entries.filter(({ position }) => !pruned.has(position)));
+}
+
+/** What messages are made with, beside their entries. */
+interface Shown extends ShownImages {
+  readonly view: View;
+}
+
+/** Messages as they are in such a view, with so many images dropped: in another, or with more, they are made anew. */
+interface Made extends Pick<View, 'first' | 'changed'> {
   readonly messages: ContextMessage[];
   readonly dropped: number;
 }
@@ -62,23 +77,21 @@ interface Made {
 const MADE = new WeakMap<Entry, Made>();
 
 /** Nothing that comes can change what stands before an answer, but for its images: not the results of an earlier one either. */
-function messagesBefore(
-  entries: readonly Entry[],
-  answer: number,
-  images: ShownImages,
-): readonly ContextMessage[] {
+function messagesBefore(entries: readonly Entry[], answer: number, shown: Shown): readonly ContextMessage[] {
+  const { dropped, view } = shown;
+  const { first, changed } = view;
   const last = entries[answer - 1];
   if (last === undefined) return [];
   let known = answer - 1;
   while (known >= 0 && !MADE.has(entries[known] as Entry)) known -= 1;
   const before = entries[known];
   const made = before && MADE.get(before);
-  const isSame = made?.dropped === images.dropped;
+  const isSame = made?.dropped === dropped && made.first === first && made.changed === changed;
   const messages = isSame ? made.messages : [];
   const span = { entries, from: isSame ? known + 1 : 0, end: answer };
-  for (const message of messagesMade(span, images)) messages.push(message);
+  for (const message of messagesMade(span, shown)) messages.push(message);
   if (before !== undefined) MADE.delete(before);
-  MADE.set(last, { messages, dropped: images.dropped });
+  MADE.set(last, { messages, dropped, first, changed });
   return messages;
 }
 
@@ -89,18 +102,20 @@ interface Span {
   readonly end: number;
 }
 
-function messagesMade({ entries, from, end }: Span, images: ShownImages): ContextMessage[] {
+function messagesMade({ entries, from, end }: Span, shown: Shown): ContextMessage[] {
   const messages: ContextMessage[] = [];
   for (let index = from; index < end; index++) {
     const entry = entries[index] as Entry;
     if (entry.kind === 'user' || entry.kind === 'notice' || entry.kind === 'revert') {
-      messages.push({ role: 'user', ...saidOf(entry, images) });
+      messages.push({ role: 'user', ...saidOf(entry, shown) });
+    } else if (entry.kind === 'compaction') {
+      messages.push({ role: 'user', text: `${SUMMARY_FOLLOWS}\n\n${textOf(entry.parts)}` });
     } else if (entry.kind === 'assistant' && entry.parts.length > 0) {
       let next = index + 1;
       while (next < end && entries[next]?.kind !== 'assistant') next += 1;
       messages.push(
         { role: 'assistant', parts: entry.parts },
-        ...resultsOf(entry, entries.slice(index + 1, next), images),
+        ...resultsOf(entry, entries.slice(index + 1, next), shown),
       );
     }
   }
@@ -120,16 +135,20 @@ function attachedTo(parts: readonly UserPart[]): string {
 }
 
 /** The results of an answer's calls, one each: `behind` is what stands between it and the next answer. */
-function resultsOf(answer: AssistantEntry, behind: readonly Entry[], images: ShownImages): ContextMessage[] {
+function resultsOf(answer: AssistantEntry, behind: readonly Entry[], shown: Shown): ContextMessage[] {
   const results = new Map<string, ResultEntry>();
   for (const entry of behind) if (entry.kind === 'tool_result') results.set(entry.callId, entry);
   return answer.parts.flatMap((part) => {
     if (part.type !== 'tool') return [];
     const result = results.get(part.callId);
     const isError = result?.status !== 'succeeded';
-    const said = result === undefined ? { text: NO_RESULT } : shownOf(result.parts, images);
+    const said = result === undefined ? { text: NO_RESULT } : resultOf(result, shown);
     return [{ role: 'tool' as const, callId: part.callId, isError, ...said }];
   });
+}
+
+function resultOf({ parts, position }: ResultEntry, shown: Shown) {
+  return shown.view.pruned.has(position) ? { text: PRUNED } : shownOf(parts, shown);
 }
 
 function shownOf(parts: readonly UserPart[], { shown, dropped }: ShownImages) {

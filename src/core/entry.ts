@@ -67,6 +67,8 @@ export type StopReason = 'stop' | 'tool_calls' | 'length' | 'refusal';
  * - `revert`: a person took the log back: from here on what stands between position `to` and it is left out.
  * - `assistant`: a model answer.
  * - `tool_result`: what a call returned; `callId` names the `tool` part that asked.
+ * - `pruning`: from here on the model is only told of what the results at these positions said.
+ * - `compaction`: from here on its text stands for what is behind position `after`, up to `to`.
  *
  * `noted`: what Capybara keeps with it, and the model does not see.
  */
@@ -89,6 +91,7 @@ export type Entry =
       readonly position: number;
       readonly parts: readonly Part[];
       readonly stopReason: StopReason;
+      readonly noted?: Noted;
     }
   | {
       readonly kind: 'tool_result';
@@ -97,10 +100,35 @@ export type Entry =
       readonly callId: string;
       readonly status: ClosedCallStatus;
       readonly noted?: Noted;
+    }
+  | {
+      readonly kind: 'pruning';
+      readonly position: number;
+      readonly parts: readonly TextPart[];
+      readonly replaces: Pruned;
+    }
+  | {
+      readonly kind: 'compaction';
+      readonly position: number;
+      readonly parts: readonly TextPart[];
+      readonly replaces: Replaced;
     };
 
-/** What the agent knows of its workspace's files from an entry on. */
+/** Positions of results. */
+export interface Pruned {
+  readonly results: readonly number[];
+}
+
+/** What stands behind `after`, up to and with `to`. */
+export interface Replaced {
+  readonly after: number;
+  readonly to: number;
+}
+
+/** What Capybara keeps with an entry: what the agent knows of its workspace's files from there on, and what it cost. */
 export interface Noted {
+  /** Of an answer: the tokens of the request that led to it, as the provider counted them. */
+  readonly input?: number;
   /** Files that the call showed it, or made, in that order. */
   readonly seen?: readonly SeenFile[];
   /** Ignored files and directories (`build/`) that were there then, where they are others than before. No snapshot holds them. */

@@ -27,6 +27,7 @@ export const EVENT_TYPES = [
   'approval.requested',
   'approval.resolved',
   'agent.state_changed',
+  'context.compacted',
   'workspace.snapshotted',
   'limit.reached',
   'limit.raised',

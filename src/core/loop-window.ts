@@ -31,10 +31,12 @@ export function newestTurns(
 ): LoopTurn[] {
   const turns: LoopTurn[] = [];
   const results = new Map<string, ResultEntry>();
-  const oldest = Math.max(0, entries.length - limits.entries);
+  let oldest = Math.max(0, entries.length - limits.entries);
   for (let index = entries.length - 1; index >= oldest && turns.length < limits.turns; index--) {
     const entry = entries[index] as Entry;
     if (entry.kind === 'user' || entry.kind === 'revert') break;
+    // What a summary stands for the model no longer sees, and a worker need not have read.
+    if (entry.kind === 'compaction') oldest = Math.max(oldest, entry.replaces.to);
     if (entry.kind === 'tool_result') results.set(entry.callId, entry);
     if (entry.kind !== 'assistant') continue;
     const turn = turnOf(entry, results);

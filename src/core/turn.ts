@@ -4,6 +4,8 @@
  * A worker loops over `next` and performs what it says. A worker that takes over after a crash reads the same log and so
  * gets the same answer: the log is the checkpoint, and there is no other state.
  */
+import { type Compaction, nextCompaction } from './compaction.ts';
+import type { ContextLimits } from './context-size.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry } from './entry.ts';
 import { textOf } from './entry.ts';
 import { type LoopLimits, loopIn, loopMessage, loopNotice } from './loop.ts';
@@ -40,21 +42,27 @@ export interface TurnLog {
   /** Where the turn's answer stands in it, once there is one. */
   readonly answerPosition: number | null;
   readonly calls: readonly Call[];
+  /** The request of the turn before it was too long: this one makes the log shorter. */
+  readonly overflowed?: boolean;
   /** Set when someone, or the clock, has ended the task meanwhile. */
   readonly stop?: 'cancelled' | 'limit_seconds';
 }
 
 export interface TurnLimits {
-  /** This turn's number within its task, from 1. */
+  /** This turn's number within its task, from 1, of those that count. */
   readonly turn: number;
   readonly turnLimit: number;
   readonly secondsLimit?: number;
   readonly loop?: LoopLimits;
+  /** Left out where the log is too short for them to matter. */
+  readonly context?: ContextLimits;
 }
 
 export type Step =
   /** Ask the model: the turn has no answer. `notice`: what it must be told first; it is committed with the answer. */
   | { readonly do: 'callModel'; readonly notice?: string }
+  /** Make the log shorter before the model is asked: a turn of its own. */
+  | { readonly do: 'compact'; readonly compaction: Compaction }
   /** Run these calls: together where there are several. Those that change something are committed as started first. */
   | { readonly do: 'runTools'; readonly calls: readonly Call[] }
   /** Close these calls without running them, with what the model must be told. */
@@ -94,7 +102,10 @@ export function next(log: TurnLog, limits: TurnLimits): Step {
   return { do: 'endTurn' };
 }
 
-function ask({ entries }: TurnLog, limits: TurnLimits): Step {
+function ask({ entries, overflowed = false }: TurnLog, limits: TurnLimits): Step {
+  const compaction = limits.context && nextCompaction(entries, limits.context, { overflowed });
+  if (compaction !== undefined) return { do: 'compact', compaction };
+  if (overflowed) return { do: 'finish', end: TOO_LONG };
   const loop = loopIn(entries, limits.loop);
   return loop === undefined
     ? { do: 'callModel' }
@@ -152,6 +163,14 @@ function stopped(stop: 'cancelled' | 'limit_seconds', limits: TurnLimits): TaskE
     message: `The task reached its time limit${seconds}. Give the next one a higher limit with --limit seconds=N.`,
   };
 }
+
+const TOO_LONG: TaskEnd = {
+  status: 'failed',
+  code: 'context_overflow',
+  message:
+    'The conversation is too long for its model, and there is nothing in it that a summary could stand for. Ask for less at ' +
+    'once, or use a model with a larger window.',
+};
 
 function turnsUsed(limit: number): TaskEnd {
   return {

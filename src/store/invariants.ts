@@ -38,9 +38,10 @@ const OPEN_TURN = `status IN ('ready', 'queued', 'running', 'parked')`;
 const RESERVED = `
   SELECT u.root_id, sum(u.tokens_reserved) AS tokens, sum(u.usd_reserved) AS usd FROM turn u WHERE u.status = 'running' GROUP BY u.root_id`;
 
-/** By tree, how many of its turns a worker has begun. */
+/** By tree, how many of its turns a worker has begun, but for those that made the log shorter. */
 const BEGUN = `
-  SELECT u.root_id, count(*) AS turns FROM turn u WHERE EXISTS (SELECT 1 FROM attempt a WHERE a.turn_id = u.id) GROUP BY u.root_id`;
+  SELECT u.root_id, count(*) AS turns FROM turn u
+   WHERE u.kind = 'answer' AND EXISTS (SELECT 1 FROM attempt a WHERE a.turn_id = u.id) GROUP BY u.root_id`;
 
 /** What must hold, and a query of `id, found` for where it does not. $1 is null: all trees. $2: `leaseMs`. */
 export const INVARIANTS: readonly (readonly [string, string])[] = [
@@ -116,6 +117,11 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
     'the log has no gap',
     `SELECT s.id, max(e.position) AS found FROM entry e JOIN session s ON s.id = e.session_id
       GROUP BY s.id HAVING count(*) <> max(e.position) - coalesce(s.forked_at, 0) OR min(e.position) <> coalesce(s.forked_at, 0) + 1`,
+  ],
+  [
+    'what made the log shorter is an entry of its turn',
+    `SELECT u.id, count(e.position) AS found FROM turn u LEFT JOIN entry e ON e.turn_id = u.id AND e.kind IN ('pruning', 'compaction')
+      WHERE u.status = 'done' GROUP BY u.id, u.kind HAVING count(e.position) <> CASE u.kind WHEN 'compaction' THEN 1 ELSE 0 END`,
   ],
   [
     'a fork begins within what it was forked from',

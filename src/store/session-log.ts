@@ -10,6 +10,15 @@ export async function readEntries(db: Database, sessionId: string, position: num
   return rows.map((row) => row.entry);
 }
 
+/**
+ * As `readEntries`, for whoever does not know the log: of what its newest summary stands for without the parts, but of what the user
+ * said.
+ */
+export async function readLog(db: Database, sessionId: string, position: number): Promise<Entry[]> {
+  const rows = await db.rows<{ entry: Entry }>('read_log', sessionId, position);
+  return rows.map((row) => row.entry);
+}
+
 /** A part of a session's log: the positions behind `after`, up to `last` (null: to its end), are that session's own entries. */
 export interface LogPart {
   readonly sessionId: string;

@@ -37,6 +37,12 @@ export interface ClaimedTurn {
   readonly rootId: string;
   readonly teamId: string;
   readonly number: number;
+  /** `compaction`: it makes the log shorter, since the request of the one before it was too long. */
+  readonly kind: 'answer' | 'compaction';
+  /** Turns of the task up to this one that its limit does not count. */
+  readonly uncounted: number;
+  /** Requests in a row that were too long. */
+  readonly overflows: number;
   readonly attemptId: string;
   readonly answerPosition: number | null;
   readonly openWaits: number;

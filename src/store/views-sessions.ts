@@ -1,5 +1,5 @@
 /** Sessions, their logs and their tool calls as the API shows them. */
-import type { Part, ResultPart } from '../core/entry.ts';
+import type { Part, Pruned, Replaced, ResultPart } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
 import type { Source, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
@@ -94,6 +94,7 @@ export interface EntryRow {
   readonly toolCallId: string | null;
   readonly status: string | null;
   readonly revertsTo: number | null;
+  readonly replaces: Pruned | Replaced | null;
   readonly at: Date;
 }
 
@@ -115,7 +116,7 @@ export async function readEntryPage(
 function readPart(db: Database, { sessionId, after, last }: LogPart, limit: number): Promise<EntryRow[]> {
   return db.sql<EntryRow & Record<string, unknown>>`
     SELECT e.position, e.kind, e.task_id AS "taskId", u.number AS turn, coalesce(e.parts, m.parts) AS parts,
-           e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.reverts_to AS "revertsTo", e.created_at AS at,
+           e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.reverts_to AS "revertsTo", e.replaces, e.created_at AS at,
            c.id AS "toolCallId"
       FROM entry e LEFT JOIN turn u ON u.id = e.turn_id LEFT JOIN message m ON m.id = e.message_id
       LEFT JOIN tool_call c ON c.turn_id = e.turn_id AND c.result_position = e.position

@@ -72,8 +72,8 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
       JOIN LATERAL (SELECT parts FROM message WHERE task_id = t.id ORDER BY created_at, id LIMIT 1) m ON true
       LEFT JOIN entry e ON e.session_id = t.session_id AND e.position = t.result_position
       LEFT JOIN LATERAL (
-        SELECT number FROM turn WHERE task_id = t.id AND EXISTS (SELECT 1 FROM attempt WHERE turn_id = turn.id)
-         ORDER BY number DESC LIMIT 1) b ON true
+        SELECT number - uncounted AS number FROM turn WHERE task_id = t.id AND EXISTS (SELECT 1 FROM attempt WHERE turn_id = turn.id)
+         ORDER BY turn.number DESC LIMIT 1) b ON true
       CROSS JOIN LATERAL (
         SELECT (count(*) FILTER (WHERE c.ended_at IS NOT NULL))::int AS calls,
                (count(*) FILTER (WHERE c.status IN ('failed', 'denied', 'interrupted', 'unknown')))::int AS failures

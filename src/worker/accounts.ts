@@ -40,14 +40,18 @@ export async function withinLimits(
   return undefined;
 }
 
+interface Answered {
+  readonly request: ModelRequest;
+  readonly before: Notices;
+  readonly answer: ModelAnswer;
+  readonly latencyMs: number;
+  readonly firstTokenMs: number | null;
+}
+
 /** What an answer is booked as. A provider that counts nothing must not make it free: then our own counts stand for its. */
-export function usageOf(
-  shell: Shell,
-  run: Run,
-  answered: { readonly request: ModelRequest; readonly before: Notices; readonly answer: ModelAnswer },
-): Omit<RecordedAnswer['usage'], 'latencyMs' | 'firstTokenMs'> {
-  const { answer, request, before } = answered;
-  const said = { model: run.model, prices: pricesOf(shell, run) };
+export function usageOf(shell: Shell, run: Run, answered: Answered): RecordedAnswer['usage'] {
+  const { answer, request, before, latencyMs, firstTokenMs } = answered;
+  const said = { model: run.model, prices: pricesOf(shell, run), latencyMs, firstTokenMs };
   if (answer.usage.input > 0 || answer.usage.output > 0) return { ...said, ...answer.usage };
   const counted = {
     input: sizeOf(run, request, before),

@@ -4,6 +4,7 @@ import { type AfterFailure, coolDownAfter, afterFailure as decide } from '../cor
 import type { FailedRequest } from '../model/model.ts';
 import type { RequestNote } from '../store/rates.ts';
 import { finish, handBack, tryAgain } from './end-turn.ts';
+import { afterOverflow, isOverflow, stillTooLong } from './overflow.ts';
 import { namesOf, outlookOf, troubleOf } from './route.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
@@ -13,6 +14,7 @@ export async function afterFailure(shell: Shell, run: Run, failure: FailedReques
   const { code, message, mayHaveCost: spent } = failure;
   if (run.stopped === 'drain') return handBack(shell, run, spent);
   if (run.stopped !== undefined) return 'go_on';
+  if (isOverflow(failure) && run.turn.overflows === 0) return afterOverflow(shell, run, failure);
   const { model } = run;
   const retries = triesOf(run);
   const outlook = outlookOf(shell, run);
@@ -36,7 +38,7 @@ export async function afterFailure(shell: Shell, run: Run, failure: FailedReques
       return finish(shell, run, {
         status: 'failed',
         code,
-        message: withPassed(message, passed),
+        message: withPassed(isOverflow(failure) ? stillTooLong(message) : message, passed),
         spent,
         ...note,
       });

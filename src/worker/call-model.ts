@@ -1,6 +1,7 @@
 /** Asks the model, shows the answer as it comes, and commits it once, whole, with its usage and its judged calls. */
 import { newId } from '../clock.ts';
-import { messagesOf } from '../core/context.ts';
+import { contextOf } from '../core/compaction.ts';
+import { type ContextMessage, messagesIn } from '../core/context.ts';
 import { standing, type ToolPart, textOf } from '../core/entry.ts';
 import { mayBeForImages, refusedImages } from '../core/images.ts';
 import type { Always } from '../core/permission.ts';
@@ -24,13 +25,13 @@ import { announce, isSafe, type Shell } from './shell.ts';
 
 type Notices = RecordedAnswer['before'];
 
-interface Streamed {
+export interface Streamed {
   readonly answer: ModelAnswer;
   readonly latencyMs: number;
   readonly firstTokenMs: number | null;
 }
 
-interface Broken extends FailedRequest {
+export interface Broken extends FailedRequest {
   /** Something of an answer had come. */
   readonly begun: boolean;
 }
@@ -100,11 +101,19 @@ function noticeOf(text: string): Notices[number] {
 }
 
 async function requestOf(shell: Shell, run: Run, before: Notices): Promise<ModelRequest> {
-  const { profile, turn } = run;
   const { takesImages } = shell.models.resolve(run.model);
   const first = run.entries.length + 1;
   const notices = before.map((notice, index) => ({ ...notice, position: first + index }));
-  const messages = messagesOf([...run.entries, ...notices], { images: takesImages });
+  const view = contextOf([...run.entries, ...notices], run.context);
+  return requestWith(shell, run, messagesIn(view, { images: takesImages }));
+}
+
+/** What the agent is asked with these messages. */
+export async function requestWith(
+  shell: Shell,
+  { profile, turn }: Run,
+  messages: readonly ContextMessage[],
+): Promise<ModelRequest> {
   return {
     system: profile.prompt,
     messages,
@@ -116,7 +125,12 @@ async function requestOf(shell: Shell, run: Run, before: Notices): Promise<Model
   };
 }
 
-async function streamAnswer(shell: Shell, run: Run, request: ModelRequest): Promise<Streamed | Broken> {
+/** `isShown`: people see it as it comes. */
+export async function streamAnswer(
+  shell: Shell,
+  run: Run,
+  { isShown = true, ...request }: ModelRequest & { readonly isShown?: boolean },
+): Promise<Streamed | Broken> {
   const model = shell.models.resolve(run.model);
   const text = liveAnswer(shell, run, 'text');
   const reasoning = liveAnswer(shell, run, 'reasoning');
@@ -126,8 +140,8 @@ async function streamAnswer(shell: Shell, run: Run, request: ModelRequest): Prom
   try {
     for await (const event of model.stream(request, run.signal)) {
       firstTokenMs ??= Math.round(performance.now() - began);
-      if (event.type === 'text') text.add(event.delta);
-      if (event.type === 'reasoning') reasoning.add(event.delta);
+      if (event.type === 'text' && isShown) text.add(event.delta);
+      if (event.type === 'reasoning' && isShown) reasoning.add(event.delta);
       if (event.type === 'failed') return { ...event.failure, begun };
       begun = true;
       if (event.type === 'finished') {
@@ -163,7 +177,7 @@ async function commitAnswer(
   run: Run,
   streamed: Streamed & Told & { readonly request: ModelRequest },
 ): Promise<Progress> {
-  const { answer, before, cutOff, latencyMs, firstTokenMs } = streamed;
+  const { answer, before, cutOff } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
   const judged = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
   const calls = judged.map(({ call }) => call);
@@ -173,7 +187,7 @@ async function commitAnswer(
   const recorded = {
     ...{ before, parts, stopReason },
     ...(cutOff.length === 0 ? {} : { ended: cutOff.map((process) => process.ended()) }),
-    usage: { ...usageOf(shell, run, streamed), latencyMs, firstTokenMs },
+    usage: usageOf(shell, run, streamed),
     ...noteOfAnswer(shell, run, answer.usage),
     calls: judged.map((each) => ({
       ...newRow(run, each),

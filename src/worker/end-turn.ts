@@ -13,6 +13,7 @@ import {
   retryTurn,
   settleTurn,
   type TurnEnd,
+  type Wake,
 } from '../store/turns.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
@@ -23,7 +24,7 @@ import { announce, type Shell } from './shell.ts';
  * Before the commit that ends an attempt. Commands in the background go on, unless the session's next turn is not to be this
  * worker's; what they did to the files until now is recorded.
  */
-async function leave(shell: Shell, run: Run, isOver: boolean): Promise<void> {
+export async function leave(shell: Shell, run: Run, isOver: boolean): Promise<void> {
   const { stopped } = run;
   if (stopped !== undefined || isOver)
     await run.background.stop(stopped === 'drain' || stopped === 'lost' ? stopped : 'task');
@@ -38,7 +39,17 @@ export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Prog
     ...run.takeUncommitted(),
     ...{ results, end: withAdded(run, end), nextTurnId: newId() },
   });
-  if (outcome.outcome === 'fenced') return 'ended';
+  return outcome.outcome === 'fenced' ? 'ended' : settled(shell, run, outcome);
+}
+
+interface Settled {
+  readonly taskStatus: string;
+  readonly wake: Wake | null;
+  readonly seq?: number;
+}
+
+/** After the commit that ended the turn and began the next, if there is one. */
+export async function settled(shell: Shell, run: Run, outcome: Settled): Promise<Progress> {
   const { wake, taskStatus } = outcome;
   if (wake !== null) shell.logs.expect(wake.turnId, run.turn.sessionId);
   const goesOn = run.background.open.length > 0 && run.stopped === undefined && taskStatus === 'running';

@@ -1,6 +1,6 @@
 import type { Entry } from '../core/entry.ts';
 import type { Database } from '../store/database.ts';
-import { readEntries } from '../store/session-log.ts';
+import { readLog } from '../store/session-log.ts';
 
 /** Sessions, and what their logs take together, that a worker remembers. */
 export interface CacheLimits {
@@ -19,11 +19,14 @@ export interface Told {
 interface KnownLog {
   readonly entries: Entry[];
   bytes: number;
+  /** Where the newest summary stands that was read, without what it stands for; 0: all is known. */
+  summary: number;
 }
 
 /**
  * The logs of the sessions this worker had last. A log is append-only and only what Postgres told is kept, so what is here
- * is never wrong, only short: each turn learns what came since. That keeps the cost of turn 2,000 at that of turn 10.
+ * is never wrong, only short: each turn learns what came since. That keeps the cost of turn 2,000 at that of turn 10. Of a log that
+ * is read, what a summary stands for comes without its parts, until a person goes back to before that summary.
  */
 export class LogCache {
   readonly #logs = new Map<string, KnownLog>();
@@ -57,15 +60,25 @@ export class LogCache {
     const { entries } = log;
     const joins = told !== undefined && told.after <= entries.length;
     // Two attempts of one session may learn at once: each entry is taken once, in its place.
-    for (const entry of joins ? told.entries : await readEntries(db, sessionId, entries.length)) {
-      if (entries.length === entry.position - 1) this.#add(sessionId, log, entry);
+    const added = joins ? told.entries : await readLog(db, sessionId, entries.length);
+    for (const entry of added) if (entries.length === entry.position - 1) this.#add(sessionId, log, entry);
+    if (added.some((entry) => entry.kind === 'revert' && entry.to < log.summary)) {
+      this.#forget(sessionId);
+      return this.read(db, sessionId);
     }
+    const summary = joins ? undefined : added.findLast(({ kind }) => kind === 'compaction');
+    log.summary = Math.max(log.summary, summary?.position ?? 0);
     this.#trim();
     return [...entries];
   }
 
+  #forget(sessionId: string): void {
+    this.#bytes -= this.#logs.get(sessionId)?.bytes ?? 0;
+    this.#logs.delete(sessionId);
+  }
+
   #newest(sessionId: string): KnownLog {
-    const log = this.#logs.get(sessionId) ?? { entries: [], bytes: 0 };
+    const log = this.#logs.get(sessionId) ?? { entries: [], bytes: 0, summary: 0 };
     this.#logs.delete(sessionId);
     this.#logs.set(sessionId, log);
     return log;

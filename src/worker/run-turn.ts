@@ -13,6 +13,8 @@ import { type ClaimedTurn, claimTurn, type Held } from '../store/turns.ts';
 import { takeOverTurn } from '../store/workers.ts';
 import { RESERVED_OUTPUT } from './accounts.ts';
 import { callModel } from './call-model.ts';
+import { compact } from './compact.ts';
+import { contextLimits } from './context-limits.ts';
 import { finish, handBack, park, settle, tryAgain } from './end-turn.ts';
 import type { Told } from './log-cache.ts';
 import { provision } from './provision.ts';
@@ -97,6 +99,7 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<TurnJob | und
   try {
     let progress = await provision(shell, run);
     if (progress === 'go_on') await afterLoss(shell, run);
+    if (progress === 'go_on') run.context = await contextLimits(shell, run);
     while (progress === 'go_on') progress = await perform(shell, run);
   } catch (error) {
     const retry = run.stopped === undefined ? retryFor(error) : undefined;
@@ -137,6 +140,8 @@ async function perform(shell: Shell, run: Run): Promise<Progress> {
   switch (step.do) {
     case 'callModel':
       return callModel(shell, run, step.notice);
+    case 'compact':
+      return compact(shell, run, step.compaction);
     case 'runTools':
       return runTools(shell, run, step.calls);
     case 'report':
@@ -156,7 +161,7 @@ async function perform(shell: Shell, run: Run): Promise<Progress> {
  */
 function isWork(run: Run, step: Step): boolean {
   if (step.do === 'runTools') return !step.calls.some((call) => run.started.has(call.id));
-  return step.do === 'callModel';
+  return step.do === 'callModel' || step.do === 'compact';
 }
 
 function stopAtDeadline(run: Run): NodeJS.Timeout | undefined {

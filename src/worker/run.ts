@@ -1,4 +1,5 @@
 /** One attempt at a turn, while this process holds it. */
+import type { ContextLimits } from '../core/context-size.ts';
 import type { Entry, NewEntry } from '../core/entry.ts';
 import { narrowed, type Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
@@ -59,6 +60,8 @@ export class Run {
   answerPosition: number | null;
   /** The session's next turn, where this worker goes on with it by itself. */
   next: Wake | undefined;
+  /** What the request may have, where the log is long enough for that to matter. */
+  context: ContextLimits | undefined;
   /** Reads that were begun before the answer's commit, by their call: none runs twice for that. */
   readonly reading = new Map<string, Promise<CallResult | undefined>>();
   /** The answer, where nothing is left to do but to settle: it shares that commit. */
@@ -144,12 +147,17 @@ export class Run {
       entries: this.#entries,
       answerPosition: this.answerPosition,
       calls: this.#calls,
+      ...(this.turn.kind === 'compaction' ? { overflowed: true } : {}),
       ...(stop === undefined ? {} : { stop }),
     };
   }
 
   limits(): TurnLimits {
-    return { turn: this.turn.number, turnLimit: this.turn.turnLimit };
+    const { number, uncounted, turnLimit } = this.turn;
+    return {
+      ...{ turn: number - uncounted, turnLimit },
+      ...(this.context === undefined ? {} : { context: this.context }),
+    };
   }
 
   get entries(): readonly Entry[] {

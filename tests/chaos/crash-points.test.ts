@@ -22,6 +22,7 @@ describe('crash points', () => {
   /** The points at which a turn's steps are performed; `report` only decides what the next commit says. */
   const PERFORMED_BY: Readonly<Record<Step['do'], readonly string[]>> = {
     callModel: ['callModel', 'record_answer'],
+    compact: ['callModel', 'compact_turn'],
     runTools: ['runTools', 'record_results'],
     report: [],
     askApproval: ['park_turn'],

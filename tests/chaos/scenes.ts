@@ -2,12 +2,23 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { SUMMARY_REQUEST } from '../../src/core/compaction.ts';
+import { DEFAULT_CONTEXT } from '../../src/core/profile.ts';
 import { UNKNOWN_OUTCOME } from '../../src/core/turn.ts';
+import { SUMMARY_FOLLOWS } from '../../src/core/view.ts';
 import type { Allowances } from '../../src/model/allowance.ts';
 import { DEFAULT_BACKGROUND, lostProcess } from '../../src/sandbox/background-process.ts';
 import { describeCutOff } from '../../src/tools/background-news.ts';
 import { bareOf, commit, git } from '../support/git-server.ts';
-import { call, error, hang, say, sequence, usage } from '../support/scripted-model/scripted-model.ts';
+import {
+  call,
+  error,
+  hang,
+  type ScriptedRequest,
+  say,
+  sequence,
+  usage,
+} from '../support/scripted-model/scripted-model.ts';
 import type { Wanted } from '../support/worker.ts';
 import type { Outcome, Played } from './play.ts';
 
@@ -288,6 +299,66 @@ const SUSPECTED: Scene = {
   },
 };
 
+const ROOM = { ...DEFAULT_CONTEXT, maxTokens: 3_000 };
+/** Half of the room, in what is asked for and what comes back. */
+const MUCH = 'a line that is read\n'.repeat(180);
+const isForSummary = ({ messages }: ScriptedRequest) => {
+  const last = messages.at(-1);
+  return last?.role === 'user' && last.text.includes(SUMMARY_REQUEST.slice(0, 40));
+};
+
+/** A summary is paid for once, but for the one that was in flight. */
+const COMPACTED: Scene = {
+  name: 'a log that has become too long',
+  points: [
+    'during callModel#3',
+    'after callModel#3',
+    ...around('compact_turn').map(first),
+    'before callModel#4',
+  ],
+  wanted: {
+    ...{ context: ROOM, tools: ['look'] },
+    script: (request) => {
+      if (isForSummary(request)) return [say('# Goal\nGo.'), COUNTED];
+      const isTold = request.messages.some(
+        (message) => 'text' in message && message.text.includes(SUMMARY_FOLLOWS),
+      );
+      if (isTold) return [say('Done.'), COUNTED];
+      return [call('look', { text: MUCH }, `look_${request.answers}`), COUNTED];
+    },
+  },
+  expected: (undisturbed, at) => ({
+    ...undisturbed,
+    requests: undisturbed.requests.map(
+      (count, index) =>
+        count + (index === 2 && at.within('during callModel#3', 'before compact_turn#1') ? 1 : 0),
+    ),
+  }),
+};
+
+/** The turn whose request was too long ends once, and one that makes the log shorter follows. */
+const OVERFLOWED: Scene = {
+  name: 'a request that is too long for its model',
+  points: [...around('overflow_turn').map(first), ...around('compact_turn').map(first)],
+  wanted: {
+    tools: ['look'],
+    script: (request) => {
+      if (isForSummary(request)) return [say('# Goal\nGo.'), COUNTED];
+      if (JSON.stringify(request.messages).includes(SUMMARY_FOLLOWS)) return [say('Done.'), COUNTED];
+      if (request.answers === 2) return error(400, { message: 'prompt is too long' });
+      return [call('look', { text: MUCH }, `look_${request.answers}`), COUNTED];
+    },
+  },
+  expected: (undisturbed, at) => ({
+    ...undisturbed,
+    requests: undisturbed.requests.map((count, index) => {
+      const isFailed = index === 2 && !at.has('after overflow_turn#1');
+      const isSummary = index === 3 && at.has('before compact_turn#1') && !at.has('after compact_turn#1');
+      return count + (isFailed || isSummary ? 1 : 0);
+    }),
+  }),
+};
+
 const UNWOKEN: Scene = {
   name: 'a task whose job was lost',
   wanted: { unwoken: true, script: sequence([[say('Done.'), COUNTED]]) },
@@ -423,4 +494,6 @@ export const SCENES: readonly Scene[] = [
   LIMITED,
   RESERVED,
   SERVING,
+  COMPACTED,
+  OVERFLOWED,
 ];

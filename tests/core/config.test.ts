@@ -90,6 +90,7 @@ describe('precedence', () => {
       noColor: false,
       git: { mib: 1024, seconds: 600, cacheMib: 10_240 },
       projectMap: { tokens: 2_000 },
+      context: { strategy: 'compact', maxTokens: 100_000, maxMessages: 50, compactAt: 0.8 },
       keep: { filesDays: 14, uploadsDays: 30 },
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
@@ -184,6 +185,10 @@ describe('precedence', () => {
         CAPYBARA_GIT_MIB: '8',
         CAPYBARA_GIT_SECONDS: '90',
         CAPYBARA_GIT_CACHE_MIB: '16777216',
+        CAPYBARA_CONTEXT_STRATEGY: 'window',
+        CAPYBARA_CONTEXT_MAX_TOKENS: '32000',
+        CAPYBARA_CONTEXT_MAX_MESSAGES: 'none',
+        CAPYBARA_CONTEXT_COMPACT_AT: '0.5',
         CAPYBARA_KEEP_FILES_DAYS: '1',
         CAPYBARA_KEEP_UPLOADS_DAYS: '3650',
         CAPYBARA_PROJECT_MAP_TOKENS: '0',
@@ -260,6 +265,7 @@ describe('precedence', () => {
         ...{ sshKey: '/etc/key', mib: 8, seconds: 90, cacheMib: 16_777_216 },
       },
       projectMap: { tokens: 0 },
+      context: { strategy: 'window', maxTokens: 32_000, maxMessages: null, compactAt: 0.5 },
       keep: { filesDays: 1, uploadsDays: 3_650 },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
@@ -503,6 +509,21 @@ describe('wrong values', () => {
     expect(failure({ flags: { model: `${longest}m` } })).toContain(
       'must be a text of at most 4096 characters',
     );
+  });
+
+  test.each([
+    [
+      'CAPYBARA_CONTEXT_MAX_TOKENS',
+      ['1000', '10000000'],
+      ['999', '10000001', 'none'],
+      'from 1000 to 10000000',
+    ],
+    ['CAPYBARA_CONTEXT_MAX_MESSAGES', ['2', '100000', 'none', 'null'], ['1', '100001', '2.5'], 'or "none"'],
+    ['CAPYBARA_CONTEXT_COMPACT_AT', ['0.3', '0.95'], ['0.29', '0.96', '80'], 'from 0.3 to 0.95'],
+    ['CAPYBARA_CONTEXT_STRATEGY', ['compact', 'window'], ['all'], '"compact" or "window"'],
+  ])('%s is one of %j, none of %j', (name, right, wrong, expected) => {
+    for (const value of right) expect(load({ env: { [name]: value } })).toBeDefined();
+    for (const value of wrong) expect(failure({ env: { [name]: value } })).toContain(expected);
   });
 
   test.each([

@@ -52,6 +52,7 @@ describe('record_answer', () => {
       stop_reason: null,
       call_id: null,
       status: null,
+      replaces: null,
       reverts_to: null,
       created_at: 'time',
     };
@@ -76,7 +77,16 @@ describe('record_answer', () => {
       ],
       entry: [
         { '+': { ...entry, position: 2, ...context } },
-        { '+': { ...entry, position: 3, kind: 'assistant', parts: answer.parts, stop_reason: 'tool_calls' } },
+        {
+          '+': {
+            ...entry,
+            position: 3,
+            kind: 'assistant',
+            parts: answer.parts,
+            stop_reason: 'tool_calls',
+            noted: { input: 10 },
+          },
+        },
       ],
       event: [
         'message.completed',
@@ -199,7 +209,10 @@ describe('what a worker reads', () => {
     await recordResults(store.db, held, { results: [resultOf(call)], start: [] });
     const log: Entry[] = [
       { kind: 'user', position: 1, parts: [{ type: 'text', text: 'Mend the test.' }] },
-      { kind: 'assistant', position: 2, parts: answerOf([call]).parts, stopReason: 'tool_calls' },
+      {
+        ...{ kind: 'assistant', position: 2, parts: answerOf([call]).parts, stopReason: 'tool_calls' },
+        noted: { input: 10 },
+      },
       {
         kind: 'tool_result',
         position: 3,

@@ -5,12 +5,23 @@ import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
 import type { OnLimit } from '../../src/core/profile.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
+import { compactTurn } from '../../src/store/compaction.ts';
 import { takeRequest } from '../../src/store/rates.ts';
 import { revertSession } from '../../src/store/revisions.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
 import { settleTurn } from '../../src/store/turns.ts';
 import type { WaitingTask } from '../../src/store/witnesses.ts';
-import { answered, callOf, parked, resultOf, running, submit, useStore } from '../support/store.ts';
+import {
+  answered,
+  callOf,
+  parked,
+  pruningOf,
+  resultOf,
+  running,
+  submit,
+  summaryOf,
+  useStore,
+} from '../support/store.ts';
 
 const store = useStore();
 type WaitingAt = Extract<WaitingTask, { kind: 'budget' }>['evidence'];
@@ -32,6 +43,8 @@ const KIND: All<Entry['kind']> = {
   revert: true,
   assistant: true,
   tool_result: true,
+  pruning: true,
+  compaction: true,
 };
 const STOP: All<StopReason> = { stop: true, tool_calls: true, length: true, refusal: true };
 const WORKSPACE: All<WorkspaceKind> = { local: true, git: true, upload: true, empty: true, roots: true };
@@ -158,7 +171,13 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['turn_state', 'done turn', 'open_waits = 1'],
   ['turn_state', 'queued turn', 'ended_at = now()'],
   ['turn_state', 'done turn', 'ended_at = NULL'],
-  ['turn_state', 'done turn', 'answer_position = NULL'],
+  ['turn_kind', 'done turn', 'answer_position = NULL'],
+  ['turn_kind', 'queued turn', `kind = 'chat'`],
+  ['turn_kind', 'queued turn', `kind = 'compaction'`],
+  ['turn_kind', 'done turn', `kind = 'compaction', uncounted = 1`],
+  ['turn_kind', 'queued turn', 'uncounted = -1'],
+  ['turn_kind', 'queued turn', 'uncounted = 2'],
+  ['turn_state', 'queued turn', 'overflows = -1'],
   ['turn_state', 'queued turn', 'number = 0'],
   ['turn_state', 'queued turn', 'takeovers = -1'],
   ['turn_state', 'queued turn', 'retries = -1'],
@@ -206,7 +225,15 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['entry_kind', 'result entry', `status = 'started'`],
   ['entry_kind', 'assistant entry', 'task_id = NULL, turn_id = NULL'],
   ['entry_kind', 'assistant entry', 'turn_id = NULL'],
-  ['entry_kind', 'assistant entry', `noted = '{}'`],
+  ['entry_kind', 'user entry', `noted = '{}'`],
+  ['entry_replaces', 'assistant entry', `replaces = '{}'`],
+  ['entry_replaces', 'compaction entry', 'replaces = NULL'],
+  ['entry_replaces', 'compaction entry', `replaces = '{"after": 0}'`],
+  ['entry_replaces', 'compaction entry', `replaces = '{"after": 2, "to": 1}'`],
+  ['entry_replaces', 'compaction entry', `replaces = '{"after": -1, "to": 1}'`],
+  ['entry_replaces', 'compaction entry', `replaces = '{"after": 0, "to": 2}'`],
+  ['entry_replaces', 'pruning entry', 'replaces = NULL'],
+  ['entry_replaces', 'pruning entry', `replaces = '{"results": 1}'`],
   ['entry_kind', 'user entry', 'reverts_to = 0'],
   ['entry_kind', 'revert entry', 'reverts_to = NULL'],
   ['entry_kind', 'revert entry', 'reverts_to = -1'],
@@ -263,6 +290,9 @@ describe('Postgres refuses every illegal row', () => {
     const note = { cooled: { name: 'env@0', ms: 1_000 } };
     const failure = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.', note } as const;
     await settleTurn(store.db, failed, { results: [], end: failure, nextTurnId: queued.taskId });
+    const [shortened, pruned] = [await running(store), await running(store)];
+    await compactTurn(store.db, shortened, { ...summaryOf(), nextTurnId: newId() });
+    await compactTurn(store.db, pruned, { ...pruningOf(), nextTurnId: newId() });
     const revert = { teamId, userId, sessionId: done.sessionId, id: newId(), to: 1, snapshot: null };
     await revertSession(store.db, { ...revert, parts: [{ type: 'text', text: 'Back.' }] });
     const entry = (position: number) =>
@@ -291,6 +321,8 @@ describe('Postgres refuses every illegal row', () => {
       'assistant entry': entry(2),
       'result entry': entry(3),
       'revert entry': entry(4),
+      'compaction entry': `entry WHERE session_id = '${shortened.sessionId}' AND kind = 'compaction'`,
+      'pruning entry': `entry WHERE session_id = '${pruned.sessionId}' AND kind = 'pruning'`,
       revision: `revision WHERE id = '${revert.id}'`,
       'awaiting call': `tool_call WHERE id = '${waiting.call.id}'`,
       'done call': `tool_call WHERE id = '${call.id}'`,

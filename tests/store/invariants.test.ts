@@ -116,6 +116,11 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
     'a closed call has its result in the log',
     () => 'UPDATE tool_call SET result_position = 1 WHERE ended_at IS NOT NULL',
   ],
+  [
+    'what made the log shorter is an entry of its turn',
+    ({ done }) => `
+      UPDATE turn SET kind = 'compaction', uncounted = 1, answer_position = NULL WHERE task_id = '${done.taskId}'`,
+  ],
   ['a turn has as many results as closed calls', () => `DELETE FROM entry WHERE kind = 'tool_result'`],
   [
     'the open background commands of a session are on one worker, and of the task that is at work',

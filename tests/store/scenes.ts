@@ -4,6 +4,7 @@
  */
 import { newId } from '../../src/clock.ts';
 import { raiseLimits, reserveMore } from '../../src/store/accounts.ts';
+import { compactTurn, overflowTurn } from '../../src/store/compaction.ts';
 import type { Database } from '../../src/store/database.ts';
 import { forkSession } from '../../src/store/forks.ts';
 import { takeRequest } from '../../src/store/rates.ts';
@@ -30,12 +31,14 @@ import {
   lose,
   mergeOf,
   parked,
+  pruningOf,
   resultOf,
   revertOf,
   running,
   type Store,
   submissionOf,
   submit,
+  summaryOf,
 } from '../support/store.ts';
 
 /** Runs one transition with ids that were minted before, so that calling it again is a repeat. */
@@ -74,6 +77,7 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     const held = await running(store, { reserve: 50 });
     const asking = answerOf([callOf('awaiting_approval')]);
     const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
+    const [pruned, summarised, overflowed] = [newId(), newId(), newId()];
     const withAnswer = { answer: answerOf(), results: [], end, nextTurnId: newId() };
     await lose(store.db, held.workerId);
     const bucket = { name: 'env@0', requestsPerMinute: 60, tokensPerMinute: 1_000 };
@@ -90,6 +94,16 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
       record_answer: (db) => recordAnswer(db, held, asking),
       'record_answer without calls': (db) => recordAnswer(db, held, answerOf()),
       'settle_turn with its answer': (db) => settleTurn(db, held, withAnswer),
+      compact_turn: (db) => compactTurn(db, held, { ...pruningOf(), nextTurnId: pruned }),
+      'compact_turn with a summary': (db) =>
+        compactTurn(db, held, { ...summaryOf(), nextTurnId: summarised }),
+      overflow_turn: (db) =>
+        overflowTurn(db, held, {
+          code: 'context_overflow',
+          message: 'Too long.',
+          spent: true,
+          nextTurnId: overflowed,
+        }),
       retry_turn: retryOf(held, true),
       'retry_turn with a note': retryOf(held, false, {
         note: { ...note, healed: [] },

@@ -165,6 +165,7 @@ test('every partial index is one that the sweeper, a guard or `why` needs, and a
     'approval_open',
     'attempt_open',
     'background_process_open',
+    'entry_changes',
     'message_untaken',
     'permission_rule_live',
     'task_deadline',

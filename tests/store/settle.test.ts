@@ -60,6 +60,7 @@ describe('settle_turn', () => {
             noted: { seen: [['a', 'v']] },
             message_id: null,
             stop_reason: null,
+            replaces: null,
             reverts_to: null,
             call_id: call.callId,
             status: 'succeeded',

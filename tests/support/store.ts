@@ -9,6 +9,7 @@ import { newId } from '../../src/clock.ts';
 import type { UserPart } from '../../src/core/entry.ts';
 import type { Profile } from '../../src/core/profile.ts';
 import { silentLog } from '../../src/log.ts';
+import type { CompactedLog } from '../../src/store/compaction.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import type { Fork } from '../../src/store/forks.ts';
 import type { Merge, Revert } from '../../src/store/revisions.ts';
@@ -292,6 +293,18 @@ export function resultOf(call: NewCall, more: Partial<CallResult> = {}): CallRes
     durationMs: 7,
     ...more,
   };
+}
+
+/** A log that is made shorter by taking out its first entry's output. */
+export function pruningOf(): CompactedLog {
+  return { entry: { kind: 'pruning', parts: [], replaces: { results: [1] } }, before: 900, after: 400 };
+}
+
+/** A log whose first entry a summary stands for. */
+export function summaryOf(): CompactedLog {
+  const parts = [{ type: 'text' as const, text: 'A summary.' }];
+  const entry = { kind: 'compaction' as const, parts, replaces: { after: 0, to: 1 } };
+  return { entry, before: 900, after: 300, usage: answerOf().usage };
 }
 
 /** Ends the worker, as a sweeper does that saw its process gone. */

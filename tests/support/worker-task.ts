@@ -1,6 +1,6 @@
 /** What a test submits, and what it gets. */
 import type { UserPart } from '../../src/core/entry.ts';
-import type { Permissions, Profile, Router } from '../../src/core/profile.ts';
+import type { ContextPolicy, Permissions, Profile, Router } from '../../src/core/profile.ts';
 import type { Beside, NamedRoot } from '../../src/core/workspace.ts';
 import type { Submission } from '../../src/store/tasks.ts';
 import type { Script } from './scripted-model/scripted-model.ts';
@@ -21,6 +21,7 @@ export interface Wanted {
   /** What else may answer. */
   readonly router?: Router;
   readonly tools?: readonly string[];
+  readonly context?: ContextPolicy;
   readonly limits?: Partial<Submission['task']['limits']>;
   /** What its requests are reserved by, and cost where their model says nothing. */
   readonly accounts?: Submission['task']['reserve'];

@@ -196,6 +196,7 @@ class TestWorld {
       ...(wanted.router === undefined ? {} : { router: wanted.router }),
       tools: wanted.tools ?? workerTools(() => {}).map((tool) => tool.name),
       ...(wanted.permissions === undefined ? {} : { permissions: wanted.permissions }),
+      ...(wanted.context === undefined ? {} : { context: wanted.context }),
     };
     const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
     const { roots, beside } = wanted;

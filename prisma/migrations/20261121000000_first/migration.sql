@@ -151,6 +151,9 @@ CREATE TABLE "turn" (
     "task_id" UUID NOT NULL,
     "root_id" UUID NOT NULL,
     "number" INTEGER NOT NULL,
+    "kind" TEXT NOT NULL DEFAULT 'answer',
+    "uncounted" INTEGER NOT NULL DEFAULT 0,
+    "overflows" INTEGER NOT NULL DEFAULT 0,
     "format" INTEGER NOT NULL DEFAULT 1,
     "status" TEXT NOT NULL,
     "due_at" TIMESTAMPTZ(3),
@@ -224,6 +227,7 @@ CREATE TABLE "entry" (
     "kind" TEXT NOT NULL,
     "parts" JSONB,
     "noted" JSONB,
+    "replaces" JSONB,
     "message_id" UUID,
     "stop_reason" TEXT,
     "call_id" TEXT,
@@ -568,7 +572,7 @@ ALTER TABLE "task"
 -- A turn is written in every transition, and Postgres reads a CHECK's text anew for every statement: a call costs it least.
 CREATE FUNCTION turn_is_legal(t "turn") RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  IF t.number < 1 OR least(t.takeovers, t.retries, t.open_waits, t.tokens_to_resend, t.tokens_reserved, t.usd_reserved) < 0 THEN
+  IF t.number < 1 OR least(t.takeovers, t.retries, t.open_waits, t.tokens_to_resend, t.tokens_reserved, t.usd_reserved, t.overflows) < 0 THEN
     RETURN false;
   END IF;
   IF t.status <> 'running' AND (t.tokens_reserved > 0 OR t.usd_reserved > 0) THEN RETURN false; END IF;
@@ -589,14 +593,19 @@ BEGIN
          AND (t.at_limit IS NOT NULL OR (t.open_waits > 0 AND t.started_at IS NOT NULL));
     WHEN 'done' THEN
       RETURN t.attempt_id IS NULL AND t.ended_at IS NOT NULL AND t.due_at IS NULL
-         AND t.open_waits = 0 AND t.started_at IS NOT NULL AND t.answer_position IS NOT NULL;
+         AND t.open_waits = 0 AND t.started_at IS NOT NULL;
     WHEN 'failed', 'cancelled' THEN
       RETURN t.attempt_id IS NULL AND t.ended_at IS NOT NULL AND t.due_at IS NULL AND t.open_waits = 0;
     ELSE
       RETURN false;
   END CASE;
 END $$;
-ALTER TABLE "turn" ADD CONSTRAINT "turn_state" CHECK (turn_is_legal("turn"));
+ALTER TABLE "turn"
+  ADD CONSTRAINT "turn_state" CHECK (turn_is_legal("turn")),
+  ADD CONSTRAINT "turn_kind" CHECK (
+    CASE kind WHEN 'answer' THEN (status <> 'done' OR answer_position IS NOT NULL) AND uncounted BETWEEN 0 AND number
+         WHEN 'compaction' THEN answer_position IS NULL AND uncounted BETWEEN 1 AND number ELSE false END
+  );
 
 ALTER TABLE "attempt" ADD CONSTRAINT "attempt_outcome" CHECK (
   CASE WHEN ended_at IS NULL THEN outcome IS NULL
@@ -612,15 +621,24 @@ ALTER TABLE "entry" ADD CONSTRAINT "entry_kind" CHECK (
   AND (kind = 'assistant') = (stop_reason IS NOT NULL) AND (kind = 'tool_result') = (call_id IS NOT NULL)
   AND (call_id IS NULL) = (status IS NULL)
   AND (task_id IS NULL) = (turn_id IS NULL) AND (turn_id IS NOT NULL OR kind IN ('notice', 'revert'))
-  AND (noted IS NULL OR kind IN ('tool_result', 'notice'))
+  AND (noted IS NULL OR kind IN ('tool_result', 'notice', 'assistant'))
   AND (reverts_to IS NOT NULL) = (kind = 'revert') AND (reverts_to IS NULL OR reverts_to BETWEEN 0 AND position - 1)
   AND CASE kind
         WHEN 'tool_result' THEN message_id IS NULL AND status = ANY ('{succeeded,failed,denied,interrupted,unknown}')
         WHEN 'assistant' THEN message_id IS NULL AND stop_reason = ANY ('{stop,tool_calls,length,refusal}')
         WHEN 'notice' THEN message_id IS NULL
         WHEN 'revert' THEN message_id IS NULL AND turn_id IS NULL
+        WHEN 'pruning' THEN message_id IS NULL
+        WHEN 'compaction' THEN message_id IS NULL
         ELSE kind = 'user'
       END
+);
+
+ALTER TABLE "entry" ADD CONSTRAINT "entry_replaces" CHECK (
+  CASE kind WHEN 'pruning' THEN coalesce(jsonb_typeof(replaces->'results') = 'array', false)
+       WHEN 'compaction' THEN coalesce((replaces->>'after')::int BETWEEN 0 AND (replaces->>'to')::int
+                                       AND (replaces->>'to')::int < position, false)
+       ELSE replaces IS NULL END
 );
 
 ALTER TABLE "revision" ADD CONSTRAINT "revision_kind" CHECK (
@@ -672,6 +690,8 @@ CREATE INDEX "worker_live" ON "worker" (lease_expires_at) WHERE ended_at IS NULL
 CREATE INDEX "task_deadline" ON "task" (deadline_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_unfinished" ON "task" (session_id, ordinal) WHERE ended_at IS NULL;
 CREATE INDEX "task_unfinished_tree" ON "task" (root_id) WHERE ended_at IS NULL;
+-- What a worker that reads a log looks for first: from where on it needs the whole of it.
+CREATE INDEX "entry_changes" ON "entry" (session_id, position) WHERE kind IN ('compaction', 'revert');
 CREATE INDEX "message_untaken" ON "message" (task_id) WHERE taken_position IS NULL;
 CREATE INDEX "background_process_open" ON "background_process" (session_id) WHERE ended_at IS NULL;
 CREATE INDEX "approval_open" ON "approval" (task_id) WHERE status = 'open';

@@ -74,9 +74,9 @@ DECLARE
   v_tree tree;
 BEGIN
   IF p_task.deadline_at < clock_timestamp() THEN RETURN 'seconds'; END IF;
-  IF p_turn.number > p_task.turn_limit THEN RETURN 'turns'; END IF;
+  IF p_turn.number - p_turn.uncounted > p_task.turn_limit THEN RETURN 'turns'; END IF;
   SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id;
-  IF p_turn.started_at IS NULL AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
+  IF p_turn.started_at IS NULL AND p_turn.kind = 'answer' AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
   -- A turn that has its answer spends none: what was paid for is finished.
   IF p_turn.answer_position IS NOT NULL THEN RETURN NULL; END IF;
   IF v_tree.tokens_used + v_tree.tokens_reserved + p_tokens > p_task.token_limit THEN RETURN 'tokens'; END IF;

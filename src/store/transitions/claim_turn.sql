@@ -63,7 +63,7 @@ BEGIN
      WHERE session_id = v_turn.session_id AND ended_at IS NULL AND worker_id <> p_worker;
   END IF;
   IF v_turn.answer_position IS NULL THEN v_taken := take_in_messages(v_turn); END IF;
-  v_first := CASE WHEN v_turn.started_at IS NULL THEN 1 ELSE 0 END;
+  v_first := CASE WHEN v_turn.started_at IS NULL AND v_turn.kind = 'answer' THEN 1 ELSE 0 END;
   UPDATE turn
      SET status = 'running', attempt_id = p_attempt, tokens_reserved = v_reserve, usd_reserved = v_usd, checked_at = NULL,
          started_at = coalesce(started_at, clock_timestamp())
@@ -117,7 +117,7 @@ END $$;
 
 -- lastProcess: the highest number that a background command of the session has had; processes: those that are open. Null: none.
 -- entries: the session's log behind p_known, in order, up to 64 of them. Null: there are more, or the worker knows less than a fork
--- shares with its source; to be read in a statement of their own (read_entries).
+-- shares with its source; to be read in a statement of their own (read_log).
 CREATE FUNCTION claimed_turn(p_outcome text, p_turn turn, p_task task, p_known int) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   RETURN (
@@ -127,6 +127,7 @@ BEGIN
         'teamId', p_task.team_id, 'number', p_turn.number, 'attemptId', p_turn.attempt_id,
         'answerPosition', p_turn.answer_position, 'openWaits', p_turn.open_waits, 'retries', p_turn.retries, 'takeovers', p_turn.takeovers,
         'route', p_turn.route, 'troubles', provider_troubles(),
+        'kind', p_turn.kind, 'uncounted', p_turn.uncounted, 'overflows', p_turn.overflows,
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
         'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
         'lastProcess', (SELECT max(number) FROM background_process WHERE session_id = p_turn.session_id),

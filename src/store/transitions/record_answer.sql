@@ -35,9 +35,7 @@ CREATE FUNCTION write_answer(p_turn turn, p_attempt uuid, p_answer jsonb, OUT st
                              OUT usd numeric, OUT events jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
-  v_usage jsonb := p_answer->'usage';
-  v_prices jsonb := nullif(v_usage->'prices', 'null');
-  v_cost numeric := cost_of(v_prices, v_usage);
+  v_used record;
   v_calls jsonb := p_answer->'calls';
 BEGIN
   IF p_answer->'before' <> '[]' THEN
@@ -47,21 +45,35 @@ BEGIN
       FROM jsonb_array_elements(p_answer->'before') WITH ORDINALITY AS b(body, ordinal);
     IF p_answer ? 'ended' THEN PERFORM end_processes(p_turn, p_answer->'ended'); END IF;
   END IF;
-  INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, stop_reason)
-  VALUES (p_turn.session_id, next_position(p_turn.session_id), p_turn.task_id, p_turn.id, 'assistant', p_answer->'parts', p_answer->>'stopReason')
+  INSERT INTO entry (session_id, position, task_id, turn_id, kind, parts, stop_reason, noted)
+  VALUES (p_turn.session_id, next_position(p_turn.session_id), p_turn.task_id, p_turn.id, 'assistant', p_answer->'parts', p_answer->>'stopReason',
+          jsonb_build_object('input', p_answer->'usage'->'input'))
   RETURNING position INTO stands_at;
   waits := CASE WHEN v_calls = '[]' THEN 0 ELSE open_calls(p_turn, v_calls) END;
-  tokens := (v_usage->>'input')::bigint + (v_usage->>'output')::bigint;
+  v_used := write_usage(p_turn, p_attempt, p_answer->'usage');
+  tokens := v_used.tokens;
+  usd := v_used.usd;
+  events := turn_event('message.completed', p_turn, jsonb_build_object('position', stands_at))
+    || v_used.event || call_events(p_turn, v_calls);
+END $$;
+
+-- Writes what a request that was answered has used. Returns its tokens, what it cost (0 where nobody knows), and the event.
+CREATE FUNCTION write_usage(p_turn turn, p_attempt uuid, p_usage jsonb, OUT tokens bigint, OUT usd numeric, OUT event jsonb)
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_prices jsonb := nullif(p_usage->'prices', 'null');
+  v_cost numeric := cost_of(v_prices, p_usage);
+BEGIN
+  tokens := (p_usage->>'input')::bigint + (p_usage->>'output')::bigint;
   usd := coalesce(v_cost, 0);
+  event := turn_event('usage.recorded', p_turn, (p_usage - 'prices') || jsonb_build_object('usd', trim_scale(v_cost)::text));
   INSERT INTO usage (attempt_id, team_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, cache_written,
                      reasoning, usd, prices, latency_ms, first_token_ms)
   SELECT p_attempt, team_id, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id,
-         CASE WHEN (v_usage->>'estimated')::boolean THEN 'estimated' ELSE 'recorded' END, v_usage->>'model',
-         (v_usage->>'input')::int, (v_usage->>'output')::int, (v_usage->>'cached')::int, coalesce((v_usage->>'cacheWritten')::int, 0),
-         (v_usage->>'reasoning')::int, v_cost, v_prices, round((v_usage->>'latencyMs')::numeric), round((v_usage->>'firstTokenMs')::numeric)
+         CASE WHEN (p_usage->>'estimated')::boolean THEN 'estimated' ELSE 'recorded' END, p_usage->>'model',
+         (p_usage->>'input')::int, (p_usage->>'output')::int, (p_usage->>'cached')::int, coalesce((p_usage->>'cacheWritten')::int, 0),
+         (p_usage->>'reasoning')::int, v_cost, v_prices, round((p_usage->>'latencyMs')::numeric), round((p_usage->>'firstTokenMs')::numeric)
     FROM task WHERE id = p_turn.task_id;
-  events := turn_event('message.completed', p_turn, jsonb_build_object('position', stands_at))
-    || turn_event('usage.recorded', p_turn, (v_usage - 'prices') || jsonb_build_object('usd', trim_scale(v_cost)::text)) || call_events(p_turn, v_calls);
 END $$;
 
 -- Writes the calls of an answer, with an approval for each that awaits one. Returns how many do.

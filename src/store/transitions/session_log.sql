@@ -2,11 +2,14 @@
 -- never copied. Positions go on from those, so that one number means one entry in either.
 
 -- own_entries: SELECT of what a session itself has behind a position, up to one (null: to its end), in order, as the model's
--- context and `next` read it.
-CREATE FUNCTION own_entries(p_session uuid, p_position int, p_last int) RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
+-- context and `next` read it. Of what stands behind p_after, up to p_to, without the parts: a summary stands for them. What the user
+-- said is told anyway.
+CREATE FUNCTION own_entries(p_session uuid, p_position int, p_last int, p_after int DEFAULT NULL, p_to int DEFAULT NULL)
+RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
   SELECT e.position, jsonb_strip_nulls(jsonb_build_object('kind', e.kind, 'position', e.position,
-           'parts', coalesce(e.parts, m.parts), 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status, 'to', e.reverts_to,
-           'noted', e.noted))
+           'parts', CASE WHEN e.position > p_after AND e.position <= p_to AND e.kind IN ('assistant', 'tool_result', 'notice') THEN '[]'
+                         ELSE coalesce(e.parts, m.parts) END, 'stopReason', e.stop_reason, 'callId', e.call_id, 'status', e.status, 'to', e.reverts_to,
+           'noted', e.noted, 'replaces', e.replaces))
     FROM entry e LEFT JOIN message m ON m.id = e.message_id
    WHERE e.session_id = p_session AND e.position > p_position AND (p_last IS NULL OR e.position <= p_last) ORDER BY e.position
 $$;
@@ -25,6 +28,23 @@ $$;
 CREATE FUNCTION read_entries(p_session uuid, p_position int) RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
   SELECT e.position, e.entry
     FROM log_parts(p_session) p CROSS JOIN LATERAL own_entries(p.session_id, greatest(p.after, p_position), p.last) e
+   ORDER BY e.position
+$$;
+
+-- read_log: SELECT of a session's log behind a position, in order, as a worker needs it that does not know it: without the parts of what the
+-- newest summary stands for. Where a person went back to before that summary, it is no more, and all is read.
+CREATE FUNCTION read_log(p_session uuid, p_position int) RETURNS TABLE ("position" int, entry jsonb) LANGUAGE sql STABLE AS $$
+  WITH part AS MATERIALIZED (SELECT * FROM log_parts(p_session)), change AS MATERIALIZED (
+    SELECT e.position, e.kind, e.reverts_to, e.replaces
+      FROM part p JOIN entry e ON e.session_id = p.session_id AND e.position > p.after AND (p.last IS NULL OR e.position <= p.last)
+     WHERE e.kind IN ('compaction', 'revert')
+  ), summary AS (
+    SELECT s.replaces
+      FROM (SELECT position, replaces FROM change WHERE kind = 'compaction' ORDER BY position DESC LIMIT 1) s
+     WHERE NOT EXISTS (SELECT FROM change r WHERE r.kind = 'revert' AND r.position > s.position AND r.reverts_to < s.position))
+  SELECT e.position, e.entry
+    FROM part p LEFT JOIN summary s ON true
+   CROSS JOIN LATERAL own_entries(p.session_id, greatest(p.after, p_position), p.last, (s.replaces->>'after')::int, (s.replaces->>'to')::int) e
    ORDER BY e.position
 $$;
 

@@ -96,7 +96,7 @@ BEGIN
   IF p_open AND p_end->>'status' IS DISTINCT FROM 'failed' AND p_end->>'status' IS DISTINCT FROM 'cancelled' THEN
     RAISE EXCEPTION 'turn % cannot settle: it has open calls or no answer', p_turn.id;
   END IF;
-  IF p_end->>'kind' = 'continue' AND p_turn.number >= p_task.turn_limit THEN
+  IF p_end->>'kind' = 'continue' AND p_turn.number - p_turn.uncounted >= p_task.turn_limit THEN
     RETURN jsonb_build_object('kind', 'finish') || limit_end(p_task.id, 'turns');
   END IF;
   RETURN p_end;

@@ -18,20 +18,23 @@ BEGIN
 END $$;
 
 -- continue_task: nothing → turn `queued`, the next one of the task whose turn has just ended: being at work, that task is
--- the session's first unfinished one. The caller holds the session's lock. Returns the new turn's wake-up.
-CREATE FUNCTION continue_task(p_turn turn, p_next_turn uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- the session's first unfinished one. The caller holds the session's lock. p_overflows: requests in a row that were too long.
+-- Returns the new turn's wake-up.
+CREATE FUNCTION continue_task(p_turn turn, p_next_turn uuid, p_kind text DEFAULT 'answer', p_overflows int DEFAULT 0)
+RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM next_turn_of(p_turn, p_next_turn);
+  PERFORM next_turn_of(p_turn, p_next_turn, p_kind, p_overflows);
   RETURN jsonb_build_object('turnId', p_next_turn, 'wake', 1);
 END $$;
 
-CREATE FUNCTION next_turn_of(p_turn turn, p_next_turn uuid) RETURNS turn LANGUAGE plpgsql AS $$
+CREATE FUNCTION next_turn_of(p_turn turn, p_next_turn uuid, p_kind text DEFAULT 'answer', p_overflows int DEFAULT 0)
+RETURNS turn LANGUAGE plpgsql AS $$
 DECLARE
   v_next turn;
 BEGIN
-  INSERT INTO turn (id, session_id, task_id, root_id, number, status, wake, checked_at, tokens_to_resend)
+  INSERT INTO turn (id, session_id, task_id, root_id, number, status, wake, checked_at, tokens_to_resend, kind, uncounted, overflows)
   VALUES (p_next_turn, p_turn.session_id, p_turn.task_id, p_turn.root_id, p_turn.number + 1, 'queued', 1, clock_timestamp(),
-          p_turn.tokens_to_resend)
+          p_turn.tokens_to_resend, p_kind, p_turn.uncounted + CASE p_kind WHEN 'compaction' THEN 1 ELSE 0 END, p_overflows)
   RETURNING * INTO v_next;
   RETURN v_next;
 END $$;

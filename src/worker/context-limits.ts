@@ -1,0 +1,72 @@
+/** What a run's request may have. Counting takes its time, so that it is left out while a log is far from being too long. */
+import { setImmediate as pause } from 'node:timers/promises';
+import { type ContextLimits, type CountTokens, contextTokens, sizeOf } from '../core/context-size.ts';
+import type { Entry } from '../core/entry.ts';
+import { DEFAULT_CONTEXT } from '../core/profile.ts';
+import { viewOf } from '../core/view.ts';
+import { tokenCounter } from '../model/tokens.ts';
+import type { Registry } from '../tools/registry.ts';
+import type { Run } from './run.ts';
+import type { Shell } from './shell.ts';
+
+/** More than a text has in any language. */
+const TOKENS_PER_CHARACTER = 2;
+/** As long as counting may keep everything else waiting. */
+const LONGEST_COUNT_MS = 10;
+/** What every request begins with, by the profile's hash. */
+const OVERHEADS = new WeakMap<Registry, Map<string, number>>();
+const PROFILES = 1_000;
+
+/** Undefined where the turn has its answer, or its log is too short for them to matter. */
+export async function contextLimits(shell: Shell, run: Run): Promise<ContextLimits | undefined> {
+  if (run.answerPosition !== null || run.stopped !== undefined) return undefined;
+  const { profile, turn } = run;
+  const policy = profile.context ?? DEFAULT_CONTEXT;
+  const { info } = shell.models.resolve(turn.route?.model ?? run.model);
+  const tokens = contextTokens(policy, info, profile.maxTokens);
+  const opening = openingOf(shell, run);
+  const entries = viewOf(run.entries).entries;
+  const characters = opening.length + entries.reduce((sum, entry) => sum + charactersOf(entry), 0);
+  const isShort = characters * TOKENS_PER_CHARACTER < policy.compactAt * tokens;
+  const isFew = policy.strategy === 'compact' || entries.length <= (policy.maxMessages ?? entries.length);
+  if (isShort && isFew && turn.kind === 'answer') return undefined;
+  const count = await tokenCounter();
+  await countAll(entries, count);
+  return { policy, tokens, count, overhead: overheadOf(shell, run, () => count(opening)) };
+}
+
+function openingOf(shell: Shell, { profile }: Run): string {
+  const tools = shell.tools.specs().filter((tool) => profile.tools.includes(tool.name));
+  return `${profile.prompt}\n${JSON.stringify(tools)}`;
+}
+
+function overheadOf({ tools }: Shell, { turn }: Run, count: () => number): number {
+  const known = OVERHEADS.get(tools) ?? new Map<string, number>();
+  OVERHEADS.set(tools, known);
+  if (known.size >= PROFILES) known.clear();
+  const overhead = known.get(turn.profileHash) ?? count();
+  known.set(turn.profileHash, overhead);
+  return overhead;
+}
+
+/** A long log that is new here is not counted in one go: the worker has a lease to renew, and other runs. */
+async function countAll(entries: readonly Entry[], count: CountTokens): Promise<void> {
+  let since = performance.now();
+  for (const entry of entries) {
+    sizeOf(entry, count);
+    if (performance.now() - since < LONGEST_COUNT_MS) continue;
+    await pause();
+    since = performance.now();
+  }
+}
+
+function charactersOf({ parts }: Entry): number {
+  let characters = 0;
+  for (const part of parts) {
+    if (part.type === 'tool') characters += part.name.length + part.arguments.length;
+    else if (part.type !== 'file') characters += part.text.length;
+    // An image counts as its tokens do, whatever its name.
+    else characters += 1_600;
+  }
+  return characters;
+}
