@@ -3,9 +3,11 @@ import { setImmediate as pause } from 'node:timers/promises';
 import { type ContextLimits, type CountTokens, contextTokens, sizeOf } from '../core/context-size.ts';
 import type { Entry } from '../core/entry.ts';
 import { DEFAULT_CONTEXT } from '../core/profile.ts';
+import { chooseModel } from '../core/router.ts';
 import { viewOf } from '../core/view.ts';
 import { tokenCounter } from '../model/tokens.ts';
 import type { Registry } from '../tools/registry.ts';
+import { outlookOf } from './route.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
 
@@ -22,7 +24,7 @@ export async function contextLimits(shell: Shell, run: Run): Promise<ContextLimi
   if (run.answerPosition !== null || run.stopped !== undefined) return undefined;
   const { profile, turn } = run;
   const policy = profile.context ?? DEFAULT_CONTEXT;
-  const { info } = shell.models.resolve(turn.route?.model ?? run.model);
+  const { info } = shell.models.resolve(chooseModel(outlookOf(shell, run)));
   const tokens = contextTokens(policy, info, profile.maxTokens);
   const opening = openingOf(shell, run);
   const entries = viewOf(run.entries).entries;
