@@ -2,6 +2,7 @@ import type { Session, Task } from '../api/wire.ts';
 import { dollars, sumUsd } from '../core/money.ts';
 import { number, usageLines, withCode } from './summary.ts';
 import { fields, table } from './table.ts';
+import { plural } from './tool-lines.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
 
 const LINE = 500;
@@ -49,7 +50,8 @@ function usedBy(tasks: readonly Task[]): string {
   const sum = (of: (usage: Task['usage']) => number) => tasks.reduce((all, { usage }) => all + of(usage), 0);
   const usd = sumUsd(tasks.map(({ usage }) => usage.usd));
   const unpriced = sum((usage) => usage.unpriced);
-  const unknown = unpriced === 0 ? [] : [`${number(unpriced)} requests of unknown price`];
+  const unknown =
+    unpriced === 0 ? [] : [`${number(unpriced)} ${plural(unpriced, 'request')} of unknown price`];
   const money = [...(usd === null ? [] : [dollars(usd)]), ...unknown];
   const tokens = `${number(sum(({ input }) => input))} tokens in, ${number(sum(({ output }) => output))} out`;
   return [tokens, money.join(' and ')].filter((text) => text !== '').join(', ');

@@ -52,7 +52,8 @@ export function usageLines(usage: Usage): string[] {
 
 function priceOf({ usd, unpriced }: Pick<Usage, 'usd' | 'unpriced'>): string {
   if (usd === null) return 'price unknown';
-  return unpriced === 0 ? dollars(usd) : `${dollars(usd)} and ${number(unpriced)} requests of unknown price`;
+  const unknown = `${number(unpriced)} ${plural(unpriced, 'request')} of unknown price`;
+  return unpriced === 0 ? dollars(usd) : `${dollars(usd)} and ${unknown}`;
 }
 
 /** They count against limits, since nobody heard what they cost. */

@@ -76,8 +76,7 @@ export function createModels(
 ): ModelRegistry {
   const configured = configuredOf(providers);
   const models = new Map<string, Model>();
-  const defaultOf = (provider: string) =>
-    KINDS[kindOf(provider, configured.get(provider) ?? {})]?.defaultModel;
+  const defaultOf = (provider: string) => defaultModelOf(provider, configured.get(provider) ?? {});
   const catalog = new Catalog(configured, { said, defaultOf, dataDir });
   return {
     resolve(name) {
@@ -163,7 +162,7 @@ function isAtOwnAddress(provider: string, configured: Configured): boolean {
 function pickDefault(configured: Configured): [string, string] {
   const provider = onlyOne(configured);
   if (provider === undefined) throw noModel(`none of the providers ${listed(configured)} is the default`);
-  const model = kindNamed(provider, configured).defaultModel;
+  const model = defaultModelOf(provider, configured.get(provider) ?? {});
   if (model === undefined) throw noModel('an endpoint of your own has no default model');
   return [provider, model];
 }
@@ -186,8 +185,14 @@ function connectionOf(provider: string, model: string, config: ProviderConfig): 
   };
 }
 
+/** A gateway that stands in for OpenAI, by its variables, has OpenAI's models. */
+function defaultModelOf(provider: string, config: ProviderConfig): string | undefined {
+  const kind = kindOf(provider, config);
+  return KINDS[provider === 'openai' && kind === 'chat' ? 'openai' : kind]?.defaultModel;
+}
+
 function infoOf(provider: string, config: ProviderConfig): ProviderInfo {
-  const defaultModel = KINDS[kindOf(provider, config)]?.defaultModel;
+  const defaultModel = defaultModelOf(provider, config);
   const baseUrl = given(config.baseUrl);
   return {
     provider,

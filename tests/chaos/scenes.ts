@@ -301,7 +301,7 @@ const SUSPECTED: Scene = {
 
 const ROOM = { ...DEFAULT_CONTEXT, maxTokens: 3_000 };
 /** Half of the room, in what is asked for and what comes back. */
-const MUCH = 'a line that is read\n'.repeat(180);
+const MUCH = 'a line that is read\n'.repeat(220);
 const isForSummary = ({ messages }: ScriptedRequest) => {
   const last = messages.at(-1);
   return last?.role === 'user' && last.text.includes(SUMMARY_REQUEST.slice(0, 40));

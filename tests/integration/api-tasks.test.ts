@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MAX_IDEMPOTENCY_KEY_LENGTH } from '../../src/api/task-routes.ts';
 import {
-  MAX_BODY_BYTES,
+  MAX_ATTACHED_BODY_BYTES,
   MAX_METADATA_NAME_LENGTH,
   MAX_METADATA_PAIRS,
   MAX_METADATA_VALUE_LENGTH,
@@ -222,11 +222,11 @@ describe('a prompt', () => {
     expect(json.detail).toContain(String(MAX_PROMPT_BYTES + 1));
   });
 
-  test('of ten megabytes is answered with a problem, not a broken connection', async () => {
-    const { status, json, headers } = await post({ prompt: 'x'.repeat(10 * 1024 * 1024) });
+  test('of more than a body may have is answered with a problem, not a broken connection', async () => {
+    const { status, json, headers } = await post({ prompt: 'x'.repeat(MAX_ATTACHED_BODY_BYTES) });
     expect([status, json.code]).toEqual([413, 'prompt_too_large']);
     expect(headers.get('content-type')).toContain('application/problem+json');
-    expect(json.detail).toContain(String(MAX_BODY_BYTES));
+    expect(json.detail).toContain(String(MAX_ATTACHED_BODY_BYTES));
   });
 });
 

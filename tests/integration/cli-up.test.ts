@@ -188,6 +188,7 @@ test('what was submitted is tailed, listed and shown', async () => {
       'state      completed',
       `workspace  ${repository}`,
       'created    TIME',
+      'used       10 tokens in, 1 out, 1 request of unknown price',
       '',
       `${'TASK'.padEnd(37)}  STATUS     TURNS  PROMPT`,
       `task_…  succeeded  1      say hello\n`,

@@ -31,8 +31,14 @@ export async function snapshotRows(db: Database): Promise<Rows> {
   const { rows } = await db.pool.query<{ name: string; body: Row }>(union.join(' UNION ALL '));
   const snapshot: Record<string, Map<string, Row>> = {};
   for (const { name } of tables) snapshot[name] = new Map();
-  for (const { name, body } of rows) snapshot[name]?.set(keyOf(name, body), body);
+  for (const { name, body } of inOrder(rows)) snapshot[name]?.set(keyOf(name, body), body);
   return snapshot;
+}
+
+/** Rows with an id as they were made, wherever Postgres keeps one that was written again. */
+function inOrder<Found extends { readonly body: Row }>(rows: readonly Found[]): readonly Found[] {
+  const idOf = ({ body }: Found) => String(body.id ?? '');
+  return rows.toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : Number(idOf(a) > idOf(b))));
 }
 
 function keyOf(table: string, row: Row): string {
