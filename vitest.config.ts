@@ -8,8 +8,8 @@ export default defineConfig({
     setupFiles: ['tests/support/leaks.ts'],
     pool: 'forks',
     sequence: { sequencer: LongFirst },
-    // Twice the cores it must do with: much of it waits for leases, and for processes.
-    maxWorkers: 4,
+    // One more than the cores it must do with: much of it waits for leases.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // What is waited for comes; how soon is not for a busy machine to say.
