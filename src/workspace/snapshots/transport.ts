@@ -9,6 +9,7 @@ const LIST_BYTES = 64 * 1024 * 1024;
 const AT_ONCE = 500;
 /** A name's period is one of so many, in turn. */
 const SLOTS = 4;
+const PUSH_TRIES = 10;
 /** How many periods ago a name was written that may go: no clock is a whole period wrong. */
 const OLD = 2;
 
@@ -54,8 +55,20 @@ export class SharedSnapshots {
     const [name, period] = [this.#nameOf(snapshot, 0), this.#period];
     if (this.#pushed.get(snapshot) === period) return;
     if (this.place !== undefined && !existsSync(join(this.#remote, 'HEAD'))) this.place.open();
-    this.#run(['push', '--quiet', '--no-verify', this.#remote, `${snapshot}:${name}`]);
+    this.#pushAs(snapshot, name);
     this.#pushed.set(snapshot, period);
+  }
+
+  /** Whoever packs the names there removes the directory that this one is being made in, where it is empty. */
+  #pushAs(snapshot: string, name: string): void {
+    for (let left = PUSH_TRIES; ; left -= 1) {
+      try {
+        this.#run(['push', '--quiet', '--no-verify', this.#remote, `${snapshot}:${name}`]);
+        return;
+      } catch (error) {
+        if (left === 1 || !/unable to create directory for/.test(String(error))) throw error;
+      }
+    }
   }
 
   fetch(snapshot: string): void {
