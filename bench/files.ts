@@ -40,7 +40,8 @@ function growTree(tree: string, count: number): void {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, textOf(index, 0));
   }
-  const git = (...args: string[]) => execFileSync('git', ['-C', tree, ...args], { stdio: 'ignore' });
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'gc.auto=0', '-C', tree, ...args], { stdio: 'ignore' });
   git('init', '--quiet');
   git('add', '.');
   git('-c', 'user.name=bench', '-c', 'user.email=bench@localhost', 'commit', '--quiet', '--message', 'All');
@@ -121,7 +122,9 @@ async function searchRows(of: {
     scratch: root,
     resolve: async () => root,
   };
-  const context = { workspace, signal: new AbortController().signal } as unknown as ToolContext;
+  // Nothing runs in the background: the search is this process's own.
+  const beside = { sandbox: { confined: true }, background: { isRunning: false } };
+  const context = { workspace, ...beside, signal: new AbortController().signal } as unknown as ToolContext;
   const pairs = [
     {
       name: 'grep',
