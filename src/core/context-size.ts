@@ -34,7 +34,7 @@ export function contextTokens(
 const MESSAGE_TOKENS = 4;
 const PIXELS_PER_TOKEN = 750;
 /** Providers make larger images smaller. */
-const MOST_IMAGE_TOKENS = 1_600;
+export const MOST_IMAGE_TOKENS = 1_600;
 
 export function imageTokens({ width, height }: FilePart): number {
   return Math.min(Math.ceil((width * height) / PIXELS_PER_TOKEN), MOST_IMAGE_TOKENS);

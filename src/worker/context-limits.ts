@@ -1,6 +1,6 @@
 /** What a run's request may have. Counting takes its time, so that it is left out while a log is far from being too long. */
 import { setImmediate as pause } from 'node:timers/promises';
-import { type ContextLimits, type CountTokens, contextTokens, sizeOf } from '../core/context-size.ts';
+import { type ContextLimits, type CountTokens, contextTokens, MOST_IMAGE_TOKENS, sizeOf } from '../core/context-size.ts';
 import type { Entry } from '../core/entry.ts';
 import { DEFAULT_CONTEXT } from '../core/profile.ts';
 import { chooseModel } from '../core/router.ts';
@@ -11,8 +11,8 @@ import { outlookOf } from './route.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
 
-/** More than a text has in any language. */
-const TOKENS_PER_CHARACTER = 2;
+/** More than providers count for what a message takes beside what it says. */
+const MESSAGE_BYTES = 32;
 /** As long as counting may keep everything else waiting. */
 const LONGEST_COUNT_MS = 10;
 /** What every request begins with, by the profile's hash. */
@@ -28,8 +28,8 @@ export async function contextLimits(shell: Shell, run: Run): Promise<ContextLimi
   const tokens = contextTokens(policy, info, profile.maxTokens);
   const opening = openingOf(shell, run);
   const entries = viewOf(run.entries).entries;
-  const characters = opening.length + entries.reduce((sum, entry) => sum + charactersOf(entry), 0);
-  const isShort = characters * TOKENS_PER_CHARACTER < policy.compactAt * tokens;
+  const bytes = Buffer.byteLength(opening) + entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
+  const isShort = bytes < policy.compactAt * tokens;
   const isFew = policy.strategy === 'compact' || entries.length <= (policy.maxMessages ?? entries.length);
   if (isShort && isFew && turn.kind === 'answer') return undefined;
   const count = await tokenCounter();
@@ -62,13 +62,14 @@ async function countAll(entries: readonly Entry[], count: CountTokens): Promise<
   }
 }
 
-function charactersOf({ parts }: Entry): number {
-  let characters = 0;
+/** No provider's tokenizer makes more tokens of a text than it has bytes. */
+function bytesOf({ parts }: Entry): number {
+  let bytes = MESSAGE_BYTES;
   for (const part of parts) {
-    if (part.type === 'tool') characters += part.name.length + part.arguments.length;
-    else if (part.type !== 'file') characters += part.text.length;
+    if (part.type === 'tool') bytes += Buffer.byteLength(part.name) + Buffer.byteLength(part.arguments);
+    else if (part.type !== 'file') bytes += Buffer.byteLength(part.text);
     // An image counts as its tokens do, whatever its name.
-    else characters += 1_600;
+    else bytes += MOST_IMAGE_TOKENS;
   }
-  return characters;
+  return bytes;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SUMMARY_REQUEST } from '../../src/core/compaction.ts';
 import { DEFAULT_CONTEXT } from '../../src/core/profile.ts';
+import { MODEL_MAX_CHARS } from '../../src/core/truncate.ts';
 import { UNKNOWN_OUTCOME } from '../../src/core/turn.ts';
 import { SUMMARY_FOLLOWS } from '../../src/core/view.ts';
 import type { Allowances } from '../../src/model/allowance.ts';
@@ -77,8 +78,9 @@ export class At {
 
 const UNKNOWN = `${UNKNOWN_OUTCOME}\n\nThe workspace's files are as they were before the call.`;
 const LEFT = `${UNKNOWN_OUTCOME}\n\nFiles have changed since before the call, by the call or by the user.`;
-/** More than the model is shown, so that the whole of it is stored. */
-const LONG = 'a line that is read\n'.repeat(2_000);
+const LINE = 'a line that is read\n';
+/** More than the model is shown, so that the whole of it is stored; not so much that tokens are counted, which takes long. */
+const LONG = LINE.repeat(MODEL_MAX_CHARS / LINE.length + 1);
 const SERVE = 'exec sleep 600';
 const SERVING_LOST = describeCutOff([lostProcess({ id: '', number: 1, command: SERVE }, DEFAULT_BACKGROUND)]);
 const COUNTED = usage({ input: 10, output: 5 });
@@ -301,7 +303,7 @@ const SUSPECTED: Scene = {
 
 const ROOM = { ...DEFAULT_CONTEXT, maxTokens: 3_000 };
 /** Half of the room, in what is asked for and what comes back. */
-const MUCH = 'a line that is read\n'.repeat(220);
+const MUCH = LINE.repeat(220);
 const isForSummary = ({ messages }: ScriptedRequest) => {
   const last = messages.at(-1);
   return last?.role === 'user' && last.text.includes(SUMMARY_REQUEST.slice(0, 40));

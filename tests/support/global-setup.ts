@@ -2,13 +2,23 @@
  * Once per run: one Postgres in a temporary directory, and in it a database with Capybara's schema that every test file
  * copies (`database.ts`).
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { TestProject } from 'vitest/node';
 import { startPostgres } from '../../src/embedded/postgres.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { bundle } from './bundle.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -16,6 +26,8 @@ declare module 'vitest' {
     readonly postgresUrl: string;
     /** For temporary files: each test file gets a directory below it. */
     readonly runTmpDir: string;
+    /** `worker-child.mjs`. */
+    readonly programsDir: string;
   }
 }
 
@@ -35,13 +47,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     for (const path of [dataDir, runDir]) rmSync(path, { recursive: true, force: true });
   };
   try {
-    await createTemplate(postgres.url);
+    await Promise.all([createTemplate(postgres.url), bundlePrograms(runDir)]);
   } catch (error) {
     await tearDown();
     throw error;
   }
   project.provide('postgresUrl', postgres.url);
   project.provide('runTmpDir', runTmpDir);
+  project.provide('programsDir', join(runDir, PROGRAMS));
   return tearDown;
 }
 
@@ -63,6 +76,13 @@ function placeOfPostgres(runDir: string): string {
 function isLeftOver(name: string): boolean {
   const [, pid] = name.startsWith(DATA) ? (/-(\d+)-[^-]*$/.exec(name) ?? []) : [];
   return pid !== undefined && !existsSync(`/proc/${pid}`);
+}
+
+const PROGRAMS = 'programs';
+
+async function bundlePrograms(runDir: string): Promise<void> {
+  symlinkSync(join(import.meta.dirname, '../../node_modules'), join(runDir, 'node_modules'));
+  await bundle({ 'worker-child': join(import.meta.dirname, 'worker-child.ts') }, join(runDir, PROGRAMS));
 }
 
 async function createTemplate(url: string): Promise<void> {

@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { inject } from 'vitest';
 import type { ChildSettings } from './worker-child.ts';
 
-const CHILD = fileURLToPath(new URL('./worker-child.ts', import.meta.url));
 /** For what a test waits for and that always comes. */
 export const PATIENCE_MS = 20_000;
 
@@ -57,7 +57,8 @@ export async function spawnWorker(
   settings: ChildSettings,
   onStop: (stop: () => Promise<void>) => void,
 ): Promise<ChildWorker> {
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(settings)], {
+  const program = join(inject('programsDir'), 'worker-child.mjs');
+  const child = spawn(process.execPath, [program, JSON.stringify(settings)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(child, 'exit').then(() => {});
