@@ -12,6 +12,7 @@ import { type ConfiguredRule, rulesOf } from '../core/permission.ts';
 import {
   type ContextPolicy,
   DEFAULT_TEMPERATURE,
+  type Effort,
   type Mode,
   type Profile,
   type Router,
@@ -48,6 +49,7 @@ export interface AgentOptions {
   readonly mode?: Mode | undefined;
   readonly temperature?: number | undefined;
   readonly maxTokens?: number | undefined;
+  readonly effort?: Effort | undefined;
   readonly limits?: AgentLimits | undefined;
 }
 
@@ -72,7 +74,7 @@ export interface AgentSettings {
 }
 
 /** An agent as it can be asked for. */
-export interface Agent extends BuiltIn, Pick<AgentOptions, 'model' | 'fallbacks' | 'strategy'> {
+export interface Agent extends BuiltIn, Pick<AgentOptions, 'model' | 'fallbacks' | 'strategy' | 'effort'> {
   readonly name: string;
   /** Names of its tools. */
   readonly tools: readonly string[];
@@ -117,7 +119,18 @@ function byName(given: Readonly<Record<string, AgentOptions>>): Map<string, Agen
 }
 
 function made(name: string, options: AgentOptions, tools: Registry): Agent {
-  const { like, prompt, mode, model, fallbacks, strategy, temperature, maxTokens, limits = {} } = options;
+  const {
+    like,
+    prompt,
+    mode,
+    model,
+    fallbacks,
+    strategy,
+    temperature,
+    maxTokens,
+    effort,
+    limits = {},
+  } = options;
   const own = BUILT_IN[name as BuiltInAgent];
   const base = like === undefined ? (own ?? BUILT_IN[DEFAULT_AGENT]) : builtInNamed(name, like);
   const writes = base.writes && (own?.writes ?? true);
@@ -128,7 +141,7 @@ function made(name: string, options: AgentOptions, tools: Registry): Agent {
     writes,
     mode: writes ? (mode ?? base.mode) : 'plan',
     tools: toolsOf(name, { writes, only: options.tools }, tools),
-    ...{ model, fallbacks, strategy, temperature, maxTokens, limits },
+    ...{ model, fallbacks, strategy, temperature, maxTokens, effort, limits },
   };
 }
 
@@ -180,6 +193,7 @@ function profileOf(agent: Agent, request: ProfileRequest, settings: AgentSetting
     mode: agent.writes ? (mode ?? agent.mode) : 'plan',
     ...(takesTemperature ? { temperature } : {}),
     ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(agent.effort === undefined ? {} : { effort: agent.effort }),
     ...(settings.context === undefined ? {} : { context: settings.context }),
     ...permissionsOf(agent.name, settings, restrictions),
   };

@@ -31,7 +31,16 @@ export function agentRoutes(deps: ApiDeps): Route[] {
       handle: async ({ caller, id }) => {
         const row = await readTask(db, { teamId: caller.teamId, id });
         if (row === undefined) throw notFound(`task ${toPublicId('task', id)}`);
-        const { agent, prompt, tools, model, mode, temperature = null, maxTokens = null } = row.profile;
+        const {
+          agent,
+          prompt,
+          tools,
+          model,
+          mode,
+          temperature = null,
+          maxTokens = null,
+          effort = null,
+        } = row.profile;
         const promptHash = hashOf(prompt);
         return {
           status: 200,
@@ -45,6 +54,7 @@ export function agentRoutes(deps: ApiDeps): Route[] {
             mode,
             temperature,
             maxTokens,
+            effort,
           },
         };
       },
@@ -52,8 +62,13 @@ export function agentRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
-function showAgent({ name, about, model, mode, writes, tools, prompt }: Agent) {
-  return { name, about, model: model ?? null, mode, writes, tools: [...tools], promptHash: hashOf(prompt) };
+function showAgent(agent: Agent) {
+  const { name, about, mode, writes, tools, prompt, fallbacks = [] } = agent;
+  return {
+    ...{ name, about, mode, writes, tools: [...tools], promptHash: hashOf(prompt) },
+    ...{ model: agent.model ?? null, fallbacks: [...fallbacks] },
+    ...{ strategy: agent.strategy ?? null, effort: agent.effort ?? null },
+  };
 }
 
 function hashOf(prompt: string): string {

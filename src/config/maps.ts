@@ -3,6 +3,7 @@
  * variable as JSON. A name that several places define is taken from the first of them, whole.
  */
 import { z } from 'zod';
+import { EFFORTS, STRATEGIES } from '../core/profile.ts';
 import { type ModelSettings as KnownOfModel, PROVIDER_KINDS } from '../core/provider.ts';
 import { parseJson } from './json.ts';
 
@@ -16,8 +17,6 @@ export const MAX_MODEL_SECONDS = 300;
 
 /** How Oracle's cloud is signed in to. */
 export const OCI_AUTHS = ['api_key', 'security_token', 'instance_principal', 'resource_principal'] as const;
-
-export const STRATEGIES = ['single', 'fallback', 'balance'] as const;
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
 const line = z.string().regex(/^[^\p{Cc}]{1,4096}$/u);
@@ -49,6 +48,7 @@ const ModelSettings = z.strictObject({
   outputTokens: count.optional(),
   images: z.boolean().optional(),
   temperature: z.boolean().optional(),
+  effort: z.boolean().optional(),
   prices: Prices.optional(),
 }) satisfies z.ZodType<KnownOfModel>;
 
@@ -109,6 +109,7 @@ const Agent = z.strictObject({
   mode: z.enum(['safe', 'plan', 'auto']).optional(),
   temperature: z.number().min(0).max(2).optional(),
   maxTokens: count.optional(),
+  effort: z.enum(EFFORTS).optional(),
   limits: Limits.optional(),
 });
 

@@ -1,5 +1,5 @@
 /** How large a request is: counted once for each entry, and corrected by what the provider counted. */
-import { type Entry, type FilePart, isImage, type Part, type UserPart } from './entry.ts';
+import { type Entry, type FilePart, isImage, type NewEntry, type Part, type UserPart } from './entry.ts';
 import type { ContextPolicy } from './profile.ts';
 import type { ModelSettings } from './provider.ts';
 import { PRUNED, SUMMARY_FOLLOWS, type View } from './view.ts';
@@ -41,10 +41,10 @@ export function imageTokens({ width, height }: FilePart): number {
 }
 
 /** Entries never change. */
-const COUNTED = new WeakMap<CountTokens, WeakMap<Entry, number>>();
+const COUNTED = new WeakMap<CountTokens, WeakMap<Entry | NewEntry, number>>();
 
 /** Tokens of an entry as it is told where nothing was taken out. */
-export function sizeOf(entry: Entry, count: CountTokens): number {
+export function sizeOf(entry: Entry | NewEntry, count: CountTokens): number {
   let sizes = COUNTED.get(count);
   if (sizes === undefined) {
     sizes = new WeakMap();

@@ -16,12 +16,20 @@ export interface Profile {
   readonly mode: Mode;
   readonly temperature?: number;
   readonly maxTokens?: number;
+  readonly effort?: Effort;
   readonly permissions?: Permissions;
 }
 
+/** How much a model thinks before it answers; the provider's default where left out. Not every model knows every word. */
+export const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const;
+export type Effort = (typeof EFFORTS)[number];
+
+/** How one of several models is chosen. */
+export const STRATEGIES = ['single', 'fallback', 'balance'] as const;
+
 /** `weight`: the primary's share where they are balanced. */
 export interface Router {
-  readonly strategy: 'single' | 'fallback' | 'balance';
+  readonly strategy: (typeof STRATEGIES)[number];
   readonly weight?: number;
   readonly fallbacks: readonly { readonly model: string; readonly weight: number }[];
 }

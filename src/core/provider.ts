@@ -38,5 +38,7 @@ export interface ModelSettings {
   readonly images?: boolean | undefined;
   /** Whether it takes one. */
   readonly temperature?: boolean | undefined;
+  /** Whether it may be told how much to think; it may where left out. */
+  readonly effort?: boolean | undefined;
   readonly prices?: Prices | undefined;
 }

@@ -1,11 +1,13 @@
-/** How many tokens a request will have, before it is sent: what limits reserve. Estimated; the provider's own counts correct it turn by turn. */
-import { type Entry, filesOf, type NewEntry, textOf } from './entry.ts';
+/** How many tokens a request will have, before it is sent: what limits reserve. The provider's own counts correct it turn by turn. */
+import { type CountTokens, sizeOf } from './context-size.ts';
+import type { Entry, NewEntry } from './entry.ts';
 import type { Prices } from './provider.ts';
 
 /** Bytes of text and code that make one token, about. */
 const BYTES_PER_TOKEN = 4;
-/** What an image takes where providers take most. */
-const IMAGE_TOKENS = 1_600;
+
+/** For what nobody is held to: to count takes long. */
+export const estimateTokens: CountTokens = (text) => Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
 
 /** What is counted of a request that nothing was sent of before. */
 export interface Countable {
@@ -13,31 +15,23 @@ export interface Countable {
   readonly tools: readonly unknown[];
 }
 
-/** Of text that somebody else counts, if anybody. */
-export function textTokens(text: string): number {
-  return Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
-}
-
 /** What entries of the log take in a request. */
-export function entriesTokens(entries: readonly (Entry | NewEntry)[]): number {
-  return entries.reduce((sum, entry) => sum + entryTokens(entry), 0);
+export function entriesTokens(entries: readonly (Entry | NewEntry)[], count: CountTokens): number {
+  return entries.reduce((sum, entry) => sum + sizeOf(entry, count), 0);
 }
 
-function entryTokens(entry: Entry | NewEntry): number {
-  if (entry.kind === 'assistant') return textTokens(JSON.stringify(entry.parts));
-  return textTokens(textOf(entry.parts)) + filesOf(entry.parts).length * IMAGE_TOKENS;
+interface Told {
+  /** Tokens of the last request, of its answer and of what came of that, which go again; 0: nothing was sent yet, and all is counted. */
+  readonly resent: number;
+  /** The log, with what stands before the answer. */
+  readonly entries: readonly (Entry | NewEntry)[];
+  readonly count: CountTokens;
 }
 
-/**
- * A request's tokens. `resent`: those of the last one, of its answer and of what came of that, which go again; 0: nothing was sent
- * yet, and all is counted. `entries`: the log, with what stands before the answer.
- */
-export function requestTokens(
-  { system, tools }: Countable,
-  { resent, entries }: { readonly resent: number; readonly entries: readonly (Entry | NewEntry)[] },
-): number {
-  if (resent > 0) return resent + entriesTokens(saidSince(entries));
-  return textTokens(system) + textTokens(JSON.stringify(tools)) + entriesTokens(entries);
+/** A request's tokens. */
+export function requestTokens({ system, tools }: Countable, { resent, entries, count }: Told): number {
+  if (resent > 0) return resent + entriesTokens(saidSince(entries), count);
+  return count(system) + count(JSON.stringify(tools)) + entriesTokens(entries, count);
 }
 
 /** What stands behind the last answer and its results: nobody has counted it. */

@@ -1,5 +1,6 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import type { FilePart, Part } from '../core/entry.ts';
+import type { Effort } from '../core/profile.ts';
 import { AnthropicAnswer, type StreamEvent } from './anthropic-answer.ts';
 import {
   DEFAULT_ANSWER_BYTES,
@@ -132,9 +133,19 @@ function bodyOf(
     ...(isBlank(request.system) ? {} : { system: [cached({ type: 'text', text: request.system })] }),
     ...(request.tools.length > 0 ? { tools: request.tools.map(wireTool) } : {}),
     ...(temperature === undefined ? {} : { temperature }),
+    ...thinkingOf(request.effort),
     stream: true,
   };
   return transcript.requestOf(settings, request);
+}
+
+function thinkingOf(
+  effort: Effort | undefined,
+): Pick<Anthropic.MessageCreateParams, 'thinking' | 'output_config'> {
+  if (effort === undefined) return {};
+  if (effort === 'none') return { thinking: { type: 'disabled' } };
+  const wired = effort === 'minimal' ? 'low' : effort;
+  return { thinking: { type: 'adaptive', display: 'summarized' }, output_config: { effort: wired } };
 }
 
 function cached<B extends Cacheable>(block: B): B {

@@ -88,12 +88,13 @@ function bodyOf(
   model: string,
   { transcript, ...server }: Wiring,
 ): readonly Uint8Array[] {
-  const { temperature, maxTokens } = request;
+  const { temperature, maxTokens, effort } = request;
   const settings: Settings = {
     model,
     ...(request.tools.length > 0 ? { tools: request.tools.map(wireTool) } : {}),
     ...(temperature === undefined || !server.takesTemperature ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : maxTokensOf(maxTokens, server.isOpenAi)),
+    ...(effort === undefined ? {} : { reasoning_effort: effort }),
     stream: true,
     stream_options: { include_usage: true },
   };

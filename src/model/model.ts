@@ -1,6 +1,7 @@
 import type { ContextMessage } from '../core/context.ts';
 import type { Part, StopReason } from '../core/entry.ts';
 import type { Failure } from '../core/errors.ts';
+import type { Effort } from '../core/profile.ts';
 import type { ModelSettings } from '../core/provider.ts';
 
 /**
@@ -30,6 +31,8 @@ export interface ModelRequest {
   readonly temperature?: number;
   /** Tokens the answer may have; the provider's default where undefined (Anthropic: 4,096). */
   readonly maxTokens?: number;
+  /** How much it is to think first; each provider is told in its own words, the nearest that it has. */
+  readonly effort?: Effort;
   /** Sent as headers, so that a gateway (or a test's scripted model) can tell sessions and turns apart. */
   readonly trace: { readonly sessionId: string; readonly taskId: string; readonly turn: number };
 }

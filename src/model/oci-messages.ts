@@ -4,6 +4,7 @@
  */
 import type { models } from 'oci-generativeaiinference';
 import type { FilePart, Part } from '../core/entry.ts';
+import type { Effort } from '../core/profile.ts';
 import { argumentsOf, opened, REASONING_CONTENT, type Round, type ToolResult, wireName } from './history.ts';
 import type { ModelRequest, ToolSpec } from './model.ts';
 import { OciMessageAnswer } from './oci-answer.ts';
@@ -20,14 +21,21 @@ interface Words {
   readonly image: 'IMAGE' | 'IMAGE_URL';
   call(call: { readonly id: string; readonly name: string; readonly arguments: string }): object;
   tool(tool: models.Function): object;
+  effort(effort: Effort): object;
   reasoning(text: string): { readonly content?: object[]; readonly reasoningContent?: string };
 }
+
+const GENERIC_EFFORTS: Readonly<Record<Effort, string>> = {
+  ...{ none: 'MINIMAL', minimal: 'MINIMAL', low: 'LOW', medium: 'MEDIUM' },
+  ...{ high: 'HIGH', xhigh: 'HIGH', max: 'HIGH' },
+};
 
 const GENERIC: Words = {
   apiFormat: 'GENERIC',
   image: 'IMAGE',
   call: (call) => ({ ...call, type: 'FUNCTION' }) satisfies models.FunctionCall,
   tool: (tool) => ({ type: 'FUNCTION', ...tool }) satisfies models.FunctionDefinition,
+  effort: (effort) => ({ reasoningEffort: GENERIC_EFFORTS[effort] }),
   reasoning: (reasoningContent) => ({ reasoningContent }),
 };
 
@@ -36,6 +44,7 @@ const COHERE_V2: Words = {
   image: 'IMAGE_URL',
   call: ({ id, ...called }) => ({ id, type: 'FUNCTION', function: called }),
   tool: (called) => ({ type: 'FUNCTION', function: called }),
+  effort: (effort) => ({ thinking: { type: effort === 'none' ? 'DISABLED' : 'ENABLED' } }),
   reasoning: (thinking) => ({ content: [{ type: 'THINKING', thinking }] }),
 };
 
@@ -56,13 +65,18 @@ export function createMessageFormat(options: FormatOptions): OciFormat {
   };
 }
 
-function settingsOf({ tools, temperature, maxTokens }: ModelRequest, words: Words, vendor: string): object {
+function settingsOf(
+  { tools, temperature, maxTokens, effort }: ModelRequest,
+  words: Words,
+  vendor: string,
+): object {
   return {
     apiFormat: words.apiFormat,
     ...STREAMED,
     ...(tools.length === 0 ? {} : { tools: tools.map((tool) => words.tool(wireTool(tool))) }),
     ...(temperature === undefined ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : maxTokensOf(maxTokens, vendor)),
+    ...(effort === undefined ? {} : words.effort(effort)),
   };
 }
 

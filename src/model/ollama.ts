@@ -1,5 +1,6 @@
-import type { ChatResponse, Message as SdkMessage } from 'ollama';
+import type { ChatRequest, ChatResponse, Message as SdkMessage } from 'ollama';
 import type { FilePart, Part } from '../core/entry.ts';
+import type { Effort } from '../core/profile.ts';
 import {
   DEFAULT_ANSWER_BYTES,
   DEFAULT_TIMEOUTS,
@@ -65,7 +66,10 @@ interface Asked {
  * Its window is asked for in each request, and what does not fit is refused: left alone, Ollama would forget the beginning of the
  * conversation and say nothing.
  */
-function settingsOf({ tools, temperature, maxTokens }: ModelRequest, { model, contextTokens }: Asked) {
+function settingsOf(
+  { tools, temperature, maxTokens, effort }: ModelRequest,
+  { model, contextTokens }: Asked,
+) {
   return {
     model,
     ...(tools.length > 0 ? { tools: tools.map(wireTool) } : {}),
@@ -74,9 +78,16 @@ function settingsOf({ tools, temperature, maxTokens }: ModelRequest, { model, co
       ...(temperature === undefined ? {} : { temperature }),
       ...(maxTokens === undefined ? {} : { num_predict: maxTokens }),
     },
+    ...(effort === undefined ? {} : { think: thinkOf(effort) }),
     ...{ truncate: false, shift: false },
     stream: true,
   };
+}
+
+function thinkOf(effort: Effort): ChatRequest['think'] {
+  if (effort === 'none') return false;
+  if (effort === 'minimal' || effort === 'low') return 'low';
+  return effort === 'medium' ? 'medium' : 'high';
 }
 
 function systemMessages(system: string): Message[] {

@@ -83,13 +83,14 @@ function withoutTemperature({ temperature: _, ...request }: ModelRequest): Model
 }
 
 function settingsOf(request: ModelRequest, model: string): Settings {
-  const { system, tools, temperature, maxTokens, trace } = request;
+  const { system, tools, temperature, maxTokens, effort, trace } = request;
   return {
     model,
     ...(system === '' ? {} : { instructions: system }),
     ...(tools.length > 0 ? { tools: tools.map(wireTool) } : {}),
     ...(temperature === undefined ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : { max_output_tokens: maxTokens }),
+    ...(effort === undefined ? {} : { reasoning: { effort } }),
     ...(encryptsReasoning(model) ? { include: ['reasoning.encrypted_content'] } : {}),
     // Requests of one conversation are led to the server that has its beginning at hand.
     prompt_cache_key: trace.sessionId,

@@ -10,13 +10,14 @@ export function withinSettings(model: Model): Model {
   };
 }
 
-/** Without a temperature where the model refuses one, and with no longer an answer than it can give. */
+/** Without a temperature or an effort where the model refuses one, and with no longer an answer than it can give. */
 export function requestWithin(request: ModelRequest, info: ModelSettings): ModelRequest {
-  const { temperature, maxTokens, ...others } = request;
+  const { temperature, maxTokens, effort, ...others } = request;
   const most = answerTokens(maxTokens, info);
   return {
     ...others,
     ...(temperature === undefined || info.temperature === false ? {} : { temperature }),
+    ...(effort === undefined || info.effort === false ? {} : { effort }),
     ...(most === undefined ? {} : { maxTokens: most }),
   };
 }

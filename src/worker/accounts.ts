@@ -1,8 +1,10 @@
 /** What a request may use, reserved before it is sent, and what it used, committed with its answer. */
 import { newId } from '../clock.ts';
+import type { CountTokens } from '../core/context-size.ts';
 import { standing } from '../core/entry.ts';
-import { isDearer, requestTokens, textTokens } from '../core/request-size.ts';
+import { estimateTokens, isDearer, requestTokens } from '../core/request-size.ts';
 import type { ModelAnswer, ModelRequest } from '../model/model.ts';
+import { tokenCounter } from '../model/tokens.ts';
 import { reserveMore } from '../store/accounts.ts';
 import type { RecordedAnswer } from '../store/turns.ts';
 import type { Run } from './run.ts';
@@ -12,6 +14,11 @@ import { announce, type Shell } from './shell.ts';
 export const RESERVED_OUTPUT = 4_096;
 
 type Notices = RecordedAnswer['before'];
+
+/** Where a limit of tokens or money holds, they are counted. */
+export async function counterOf({ turn }: Run): Promise<CountTokens> {
+  return turn.reserved.isLimited ? tokenCounter() : estimateTokens;
+}
 
 /**
  * The request as it may be sent: under a limit of tokens or money everything that it may use is reserved first, which takes a commit
@@ -26,7 +33,7 @@ export async function withinLimits(
   if (!reserved.isLimited) return request;
   const output = request.maxTokens ?? reserved.answer ?? RESERVED_OUTPUT;
   const capped = { ...request, maxTokens: output };
-  const input = sizeOf(run, request, before);
+  const input = tokensOf(run, { request, before }, await counterOf(run));
   const prices = pricesOf(shell, run);
   const isForeseen = input + output <= reserved.tokens;
   if (isForeseen && (prices === null || !isDearer(prices, reserved.prices))) return capped;
@@ -49,14 +56,12 @@ interface Answered {
 }
 
 /** What an answer is booked as. A provider that counts nothing must not make it free: then our own counts stand for its. */
-export function usageOf(shell: Shell, run: Run, answered: Answered): RecordedAnswer['usage'] {
-  const { answer, request, before, latencyMs, firstTokenMs } = answered;
+export async function usageOf(shell: Shell, run: Run, answered: Answered): Promise<RecordedAnswer['usage']> {
+  const { answer, latencyMs, firstTokenMs } = answered;
   const said = { model: run.model, prices: pricesOf(shell, run), latencyMs, firstTokenMs };
   if (answer.usage.input > 0 || answer.usage.output > 0) return { ...said, ...answer.usage };
-  const counted = {
-    input: sizeOf(run, request, before),
-    output: textTokens(JSON.stringify(answer.parts)),
-  };
+  const count = await tokenCounter();
+  const counted = { input: tokensOf(run, answered, count), output: count(JSON.stringify(answer.parts)) };
   return { ...said, ...answer.usage, ...counted, estimated: true };
 }
 
@@ -65,7 +70,11 @@ function pricesOf(shell: Shell, { model, turn }: Run) {
   return shell.models.resolve(model).info.prices ?? turn.reserved.prices;
 }
 
-function sizeOf(run: Run, request: ModelRequest, before: Notices): number {
+function tokensOf(
+  run: Run,
+  { request, before }: Pick<Answered, 'request' | 'before'>,
+  count: CountTokens,
+): number {
   const entries = [...standing(run.entries), ...before];
-  return requestTokens(request, { resent: run.turn.reserved.resent, entries });
+  return requestTokens(request, { resent: run.turn.reserved.resent, entries, count });
 }

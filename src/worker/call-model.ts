@@ -121,6 +121,7 @@ export async function requestWith(
     tools: shell.tools.specs().filter((tool) => profile.tools.includes(tool.name)),
     ...(profile.temperature === undefined ? {} : { temperature: profile.temperature }),
     ...(profile.maxTokens === undefined ? {} : { maxTokens: profile.maxTokens }),
+    ...(profile.effort === undefined ? {} : { effort: profile.effort }),
     trace: { sessionId: turn.sessionId, taskId: turn.taskId, turn: turn.number },
   };
 }
@@ -187,7 +188,7 @@ async function commitAnswer(
   const recorded = {
     ...{ before, parts, stopReason },
     ...(cutOff.length === 0 ? {} : { ended: cutOff.map((process) => process.ended()) }),
-    usage: usageOf(shell, run, streamed),
+    usage: await usageOf(shell, run, streamed),
     ...noteOfAnswer(shell, run, answer.usage),
     calls: judged.map((each) => ({
       ...newRow(run, each),

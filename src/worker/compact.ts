@@ -39,7 +39,7 @@ export async function compact(shell: Shell, run: Run, compaction: Compaction): P
   const text = summaryWithin(written, summary.tokens, limits.count);
   const replaces = { after: summary.after, to: summary.to };
   return commit(shell, run, {
-    ...{ before, after, usage: usageOf(shell, run, { ...streamed, before: [] }) },
+    ...{ before, after, usage: await usageOf(shell, run, { ...streamed, before: [] }) },
     ...noteOfAnswer(shell, run, streamed.answer.usage),
     entry: { kind: 'compaction', parts: [{ type: 'text', text }], replaces },
   });

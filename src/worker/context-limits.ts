@@ -1,6 +1,12 @@
 /** What a run's request may have. Counting takes its time, so that it is left out while a log is far from being too long. */
 import { setImmediate as pause } from 'node:timers/promises';
-import { type ContextLimits, type CountTokens, contextTokens, MOST_IMAGE_TOKENS, sizeOf } from '../core/context-size.ts';
+import {
+  type ContextLimits,
+  type CountTokens,
+  contextTokens,
+  MOST_IMAGE_TOKENS,
+  sizeOf,
+} from '../core/context-size.ts';
 import type { Entry } from '../core/entry.ts';
 import { DEFAULT_CONTEXT } from '../core/profile.ts';
 import { chooseModel } from '../core/router.ts';

@@ -15,6 +15,7 @@ import {
   type TurnEnd,
   type Wake,
 } from '../store/turns.ts';
+import { counterOf } from './accounts.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
 import { noteMotion } from './session-files.ts';
@@ -37,7 +38,7 @@ export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Prog
   const results = run.takePending();
   const outcome = await settleTurn(shell.db, run.held, {
     ...run.takeUncommitted(),
-    ...{ results, end: withAdded(run, end), nextTurnId: newId() },
+    ...{ results, end: await withAdded(run, end), nextTurnId: newId() },
   });
   return outcome.outcome === 'fenced' ? 'ended' : settled(shell, run, outcome);
 }
@@ -60,9 +61,10 @@ export async function settled(shell: Shell, run: Run, outcome: Settled): Promise
 }
 
 /** What came of the answer goes with it into the next request, for which that much is reserved. */
-function withAdded({ entries, answerPosition }: Run, end: TurnEnd): TurnEnd {
+async function withAdded(run: Run, end: TurnEnd): Promise<TurnEnd> {
+  const { entries, answerPosition } = run;
   if (end.kind !== 'continue' || answerPosition === null) return end;
-  return { ...end, added: entriesTokens(entries.slice(answerPosition)) };
+  return { ...end, added: entriesTokens(entries.slice(answerPosition), await counterOf(run)) };
 }
 
 export function finish(shell: Shell, run: Run, end: FinishedTask): Promise<Progress> {

@@ -563,13 +563,16 @@ describe('a server', () => {
 });
 
 test('agents list', async () => {
+  const plain = { fallbacks: [], strategy: null, effort: null } as const;
   const agents = {
     data: [
       {
+        ...plain,
         ...{ name: 'review', about: 'says what must be mended', model: null, mode: 'plan', writes: false },
         ...{ tools: ['grep', 'read_file'], promptHash: 'a1' },
       },
       {
+        ...{ ...plain, fallbacks: [{ model: 'a/c', weight: 1 }] },
         ...{ name: 'mine', about: 'like build', model: 'a/b', mode: 'auto', writes: true },
         ...{ tools: ['bash'], promptHash: 'b2' },
       },

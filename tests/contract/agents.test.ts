@@ -89,11 +89,11 @@ test('code is build, also in settings and in rules', () => {
 describe('what settings say of one', () => {
   test('is used where the task says nothing, and 0 is a temperature', () => {
     const agents = agentsWith({
-      cold: { prompt: 'Be cold.\n', temperature: 0, maxTokens: 5, tools: ['grep', 'bash'] },
+      cold: { prompt: 'Be cold.\n', temperature: 0, maxTokens: 5, effort: 'low', tools: ['grep', 'bash'] },
     });
     expect(agents.resolve({ agent: 'cold', model: 'a/b' })).toEqual({
       ...{ agent: 'cold', prompt: 'Be cold.', tools: ['bash', 'grep'], model: 'a/b', mode: 'safe' },
-      ...{ temperature: 0, maxTokens: 5 },
+      ...{ temperature: 0, maxTokens: 5, effort: 'low' },
     });
     const asked = agents.resolve({ agent: 'cold', model: 'a/b', temperature: 2, maxTokens: 7, mode: 'auto' });
     expect(asked).toMatchObject({ temperature: 2, maxTokens: 7, mode: 'auto' });

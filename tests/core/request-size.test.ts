@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Entry } from '../../src/core/entry.ts';
-import { dearestOf, isDearer, requestTokens } from '../../src/core/request-size.ts';
+import { dearestOf, estimateTokens, isDearer, requestTokens } from '../../src/core/request-size.ts';
 
 const said = (position: number, text: string): Entry => ({
   kind: 'user',
@@ -11,15 +11,16 @@ const answer = (position: number): Entry => ({
   ...{ kind: 'assistant', position, stopReason: 'stop' },
   parts: [{ type: 'text', text: 'x'.repeat(400) }],
 });
+const count = estimateTokens;
 const request = { system: 'x'.repeat(40), tools: [] };
 
 test('a first request is counted whole', () => {
-  expect(requestTokens(request, { resent: 0, entries: [said(1, 'x'.repeat(80))] })).toBe(10 + 1 + 20);
+  expect(requestTokens(request, { resent: 0, entries: [said(1, 'x'.repeat(80))], count })).toBe(10 + 1 + 4 + 20);
 });
 
 test('of one that goes on only what nobody has counted', () => {
   const entries = [said(1, 'x'.repeat(4_000)), answer(2), said(3, 'x'.repeat(8))];
-  expect(requestTokens(request, { resent: 1_234, entries })).toBe(1_236);
+  expect(requestTokens(request, { resent: 1_234, entries, count })).toBe(1_234 + 4 + 2);
 });
 
 test('the dearest of several models is what is reserved by; unknown where one of them is', () => {

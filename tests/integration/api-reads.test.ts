@@ -564,7 +564,7 @@ describe('what can be used, what was used, who works', () => {
     const agents = await it.ask('GET', '/v1/agents');
     const review = agents.json.data.find(({ name }: { name: string }) => name === 'review');
     expect(review).toMatchObject({
-      model: null,
+      ...{ model: null, fallbacks: [], strategy: null, effort: null },
       mode: 'plan',
       writes: false,
       promptHash: expect.stringMatching(/^[0-9a-f]{64}$/),
@@ -573,7 +573,7 @@ describe('what can be used, what was used, who works', () => {
     const { json: profile } = await it.ask('GET', `/v1/tasks/${id}/profile`);
     expect(profile).toMatchObject({
       ...{ agent: 'review', mode: 'plan', model: 'openai/m', tools: review.tools, temperature: 0.7 },
-      ...{ maxTokens: null, promptHash: review.promptHash },
+      ...{ maxTokens: null, effort: null, promptHash: review.promptHash },
       prompt: expect.stringContaining('You are a reviewing agent of Capybara.'),
     });
     await worker.finish(uuid('session', sessionId));
