@@ -21,16 +21,30 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   model_health: ['name'],
 };
 
-export async function snapshotRows(db: Database): Promise<Rows> {
+/** By the database, whose tables stay as they are. */
+const QUERIES = new WeakMap<
+  Database,
+  Promise<{ readonly tables: readonly string[]; readonly text: string }>
+>();
+
+async function queryOf(db: Database) {
   const tables = await db.sql<{ name: string }>`
     SELECT relname AS name FROM pg_class
      WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT LIKE '\_prisma%' ORDER BY relname`;
   const union = tables.map(
     ({ name }) => `SELECT '${name}' AS name, to_jsonb(r) AS body FROM public."${name}" r`,
   );
-  const { rows } = await db.pool.query<{ name: string; body: Row }>(union.join(' UNION ALL '));
+  return { tables: tables.map(({ name }) => name), text: union.join(' UNION ALL ') };
+}
+
+export async function snapshotRows(db: Database): Promise<Rows> {
+  const query = QUERIES.get(db) ?? queryOf(db);
+  QUERIES.set(db, query);
+  const { tables, text } = await query;
+  // Named, so that it is planned once.
+  const { rows } = await db.pool.query<{ name: string; body: Row }>({ name: 'snapshot_rows', text });
   const snapshot: Record<string, Map<string, Row>> = {};
-  for (const { name } of tables) snapshot[name] = new Map();
+  for (const name of tables) snapshot[name] = new Map();
   for (const { name, body } of inOrder(rows)) snapshot[name]?.set(keyOf(name, body), body);
   return snapshot;
 }
