@@ -20,7 +20,7 @@ function layerOf(path: string): string {
 }
 
 /** Small files that any layer but `core` may use: each holds one thing and decides nothing. */
-const LEAVES = ['core', 'log', 'clock', 'redis', 'postgres', 'public-address'];
+const LEAVES = ['core', 'log', 'clock', 'redis', 'postgres', 'public-address', 'compiled-code'];
 
 interface LayerRule {
   readonly may: readonly string[];
@@ -88,6 +88,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
   log: { may: ['core'], because: 'everything else uses it' },
   redis: { may: ['core', 'log'], because: 'queue and bus share it' },
   postgres: { may: [], because: 'store and queue share it' },
+  'compiled-code': { may: [], because: 'whoever runs a program of Capybara’s own shares it' },
   'public-address': { may: [], because: 'tools and workspace share it' },
   clock: { may: [], because: 'everything else uses it' },
   version: { may: [], because: 'everything else uses it' },

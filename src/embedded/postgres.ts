@@ -13,6 +13,7 @@ import { createServer } from 'node:net';
 import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { keptCode } from '../compiled-code.ts';
 import { UserError } from '../core/errors.ts';
 import { CLUSTER_ENV, type Cluster, openCluster } from './postgres-cluster.ts';
 import type { GuardOrder } from './postgres-guard.ts';
@@ -121,7 +122,7 @@ function spawnGuard(cluster: Cluster, port: number, fsync: boolean): ChildProces
     return spawn(process.execPath, [program, JSON.stringify(order)], {
       detached: true,
       cwd: '/',
-      env: CLUSTER_ENV,
+      env: { ...CLUSTER_ENV, ...keptCode() },
       stdio: ['pipe', 'ignore', 'pipe', directory],
     });
   } finally {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { keptCode } from '../compiled-code.ts';
 import type { Engine } from './containers.ts';
 import type { FinderName } from './processes.ts';
 
@@ -52,7 +53,8 @@ interface Running {
 
 /**
  * Starts the guard, and starts it again should it die before its worker: it then learns anew which groups there are. It is in a
- * session of its own, so Ctrl-C in the worker's terminal does not reach it, and it knows nothing of the worker's environment.
+ * session of its own, so Ctrl-C in the worker's terminal does not reach it, and it knows nothing of the worker's environment
+ * but where compiled code is kept.
  */
 export function startGuard(options: GuardOptions): Guard {
   const groups = new Set<number>();
@@ -109,7 +111,7 @@ function spawnGuard({ marker, lockLimit, leaseMs = 0, finder, groups = '', engin
   const child = spawn(process.execPath, [GUARD_FILE, ...args, ...inContainers], {
     detached: true,
     cwd: '/',
-    env: {},
+    env: { ...keptCode() },
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   const said = Promise.withResolvers<void>();

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { keptCode } from '../compiled-code.ts';
 import type { Answer, Order, Setup, Told } from './runtime-process.ts';
 
 /** From `src` it is TypeScript, from `dist` JavaScript: what this file is, that one is. */
@@ -38,7 +39,7 @@ export async function openWrapper(
     detached: true,
     cwd: place,
     // It looks for the system's own programs by `which`.
-    env: { PATH: `${path}:/usr/bin:/bin`, HOME: place, TMPDIR: place },
+    env: { PATH: `${path}:/usr/bin:/bin`, HOME: place, TMPDIR: place, ...keptCode() },
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   const wrapper = new RuntimeWrapper(child, place, answerMs);

@@ -6,12 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Client } from 'pg';
 import { messageOf } from '../core/errors.ts';
-import { transitionsSchema } from '../store/transitions-schema.ts';
 import type { WorkerIdentity } from '../store/workers.ts';
 import type { LeaseTiming } from './lease.ts';
 
 export interface LeaseThreadData {
   readonly url: string;
+  /** Of the transitions. Told, because to find it out takes longer than all else at the thread's start. */
+  readonly schema: string;
   readonly worker: WorkerIdentity;
   readonly timing: LeaseTiming;
   /** When the main loop last ticked: `process.hrtime` nanoseconds. */
@@ -24,8 +25,7 @@ export type FromLeaseThread =
   | { readonly type: 'unlocked'; readonly error: string }
   | { readonly type: 'ended' };
 
-const { url, worker, timing, ticks } = workerData as LeaseThreadData;
-const schema = transitionsSchema();
+const { url, schema, worker, timing, ticks } = workerData as LeaseThreadData;
 const closing = new AbortController();
 parentPort?.on('message', () => closing.abort());
 

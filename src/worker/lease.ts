@@ -6,6 +6,7 @@ import { extname } from 'node:path';
 import { Worker as Thread } from 'node:worker_threads';
 import { newId } from '../clock.ts';
 import type { Log } from '../log.ts';
+import { transitionsSchema } from '../store/transitions-schema.ts';
 import type { WorkerIdentity } from '../store/workers.ts';
 import { thisProcess } from './identity.ts';
 import type { FromLeaseThread, LeaseThreadData } from './lease-thread.ts';
@@ -67,7 +68,8 @@ export async function takeLease(options: LeaseOptions, closing: AbortSignal): Pr
   const tick = () => Atomics.store(ticks, 0, process.hrtime.bigint());
   tick();
   const ticking = setInterval(tick, TICK_MS);
-  const data: LeaseThreadData = { url: options.url, worker, timing: options.timing, ticks };
+  const schema = transitionsSchema();
+  const data: LeaseThreadData = { url: options.url, schema, worker, timing: options.timing, ticks };
   const thread = new Thread(new URL(`./lease-thread${extname(import.meta.url)}`, import.meta.url), {
     workerData: data,
   });

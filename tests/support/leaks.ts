@@ -12,8 +12,6 @@ const GRACE_MS = 5_000;
 const tmp = join(inject('runTmpDir'), `${process.pid}`);
 mkdirSync(tmp, { recursive: true });
 process.env.TMPDIR = tmp;
-// Shared by the run's processes, of which there are a thousand: to compile is most of what a start costs.
-process.env.NODE_COMPILE_CACHE = join(inject('runTmpDir'), 'node-compile-cache');
 
 /** What a person exported for their own Capybara; `REDIS_URL` says which Redis to test with. */
 for (const name of Object.keys(process.env)) {
