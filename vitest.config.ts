@@ -7,6 +7,8 @@ export default defineConfig({
     globalSetup: ['tests/support/global-setup.ts'],
     setupFiles: ['tests/support/leaks.ts'],
     pool: 'forks',
+    // Their heaps are small, and the cores few.
+    execArgv: ['--single-threaded-gc'],
     sequence: { sequencer: LongFirst },
     // One more than the cores it must do with: much of it waits for leases.
     maxWorkers: 3,

@@ -58,7 +58,7 @@ export async function spawnWorker(
   onStop: (stop: () => Promise<void>) => void,
 ): Promise<ChildWorker> {
   const program = join(inject('programsDir'), 'worker-child.mjs');
-  const child = spawn(process.execPath, [program, JSON.stringify(settings)], {
+  const child = spawn(process.execPath, ['--single-threaded-gc', program, JSON.stringify(settings)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(child, 'exit').then(() => {});
