@@ -15,7 +15,9 @@ const count = estimateTokens;
 const request = { system: 'x'.repeat(40), tools: [] };
 
 test('a first request is counted whole', () => {
-  expect(requestTokens(request, { resent: 0, entries: [said(1, 'x'.repeat(80))], count })).toBe(10 + 1 + 4 + 20);
+  expect(requestTokens(request, { resent: 0, entries: [said(1, 'x'.repeat(80))], count })).toBe(
+    10 + 1 + 4 + 20,
+  );
 });
 
 test('of one that goes on only what nobody has counted', () => {

@@ -14,7 +14,7 @@ const MODEL = { CAPYBARA_MODEL_ENDPOINT: 'http://127.0.0.1:9/v1', CAPYBARA_MODEL
 let place: Place;
 
 beforeEach(() => {
-  place = new Place();
+  place = new Place({}, { isNew: true });
 });
 afterEach(() => place.remove());
 

@@ -10,7 +10,7 @@ import { docker } from '../support/docker.ts';
 import { runtime } from '../support/runtime.ts';
 import { startTestApi } from './api-harness.ts';
 
-const place = new Place();
+const place = new Place({}, { isNew: true });
 afterAll(() => place.remove());
 
 const stateOf = (stdout: string) => {

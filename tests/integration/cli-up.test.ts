@@ -24,7 +24,7 @@ let up: CliProcess;
 let repository: string;
 
 beforeAll(async () => {
-  place = new Place();
+  place = new Place({}, { isNew: true });
   repository = place.repository();
   model = await startScriptedModel({
     script: byPrompt({

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
+import { inject } from 'vitest';
 import type { Script, Step } from './scripted-model/scripted-model.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
@@ -104,10 +105,13 @@ export class Place {
   env: Environment;
   readonly #processes: CliProcess[] = [];
 
-  constructor(env: Environment = {}) {
+  /** `isNew`: nobody has used its data directory yet, so that its Postgres is made first, which takes seconds. */
+  constructor(env: Environment = {}, { isNew = false } = {}) {
     mkdirSync(this.home);
     mkdirSync(this.cwd);
     this.env = env;
+    // With owners: root's Postgres is another user's.
+    if (!isNew) execFileSync('cp', ['-a', inject('usedDataDir'), this.dataDir]);
   }
 
   start(args: readonly string[], { env = {}, cwd = this.cwd, stdin = '', as = {} }: StartOptions = {}) {

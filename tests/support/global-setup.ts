@@ -28,6 +28,8 @@ declare module 'vitest' {
     readonly runTmpDir: string;
     /** `worker-child.mjs`. */
     readonly programsDir: string;
+    /** A data directory whose Postgres was stopped, with Capybara's schema: to be copied. */
+    readonly usedDataDir: string;
   }
 }
 
@@ -49,7 +51,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     for (const path of [dataDir, runDir]) rmSync(path, { recursive: true, force: true });
   };
   try {
-    await Promise.all([createTemplate(postgres.url), bundlePrograms(runDir)]);
+    const used = useDataDir(join(dataDir, 'used'));
+    await Promise.all([createTemplate(postgres.url), bundlePrograms(runDir), used]);
   } catch (error) {
     await tearDown();
     throw error;
@@ -57,6 +60,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('postgresUrl', postgres.url);
   project.provide('runTmpDir', runTmpDir);
   project.provide('programsDir', join(runDir, PROGRAMS));
+  project.provide('usedDataDir', join(dataDir, 'used'));
   return tearDown;
 }
 
@@ -85,6 +89,15 @@ const PROGRAMS = 'programs';
 async function bundlePrograms(runDir: string): Promise<void> {
   symlinkSync(join(import.meta.dirname, '../../node_modules'), join(runDir, 'node_modules'));
   await bundle({ 'worker-child': join(import.meta.dirname, 'worker-child.ts') }, join(runDir, PROGRAMS));
+}
+
+async function useDataDir(dataDir: string): Promise<void> {
+  const postgres = await startPostgres({ dataDir, log: () => {}, fsync: false });
+  try {
+    await migrate(postgres.url, { log: () => {} });
+  } finally {
+    await postgres.stop();
+  }
 }
 
 async function createTemplate(url: string): Promise<void> {
