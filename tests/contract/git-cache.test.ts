@@ -100,7 +100,7 @@ test('one that is stopped by who asked is left at once, with its git', async () 
     return true;
   };
   await expect(world.clone({ signal: stop.signal }, at)).rejects.toThrow('enough');
-  expect(gitsOf(world.app)).toEqual([]);
+  await vi.waitFor(() => expect(gitsOf(world.app)).toEqual([]));
   world.server.behave = () => false;
   expect(await world.clone({}, at)).toBe(world.tip);
 });

@@ -27,12 +27,10 @@ afterEach(async () => expect(await checkWitnesses(store.db)).toEqual([]));
 describe('record_answer', () => {
   test('commits the answer, its usage, its judged calls and its questions together', async () => {
     const held = await running(store, { reserve: 100 });
+    const begun = callOf('started', { ordinal: 0 });
+    const denied = callOf('requested', { ordinal: 1, denial: 'plan mode' });
     const asked = callOf('awaiting_approval', { ordinal: 2 });
-    const calls = [
-      callOf('started', { ordinal: 0 }),
-      callOf('requested', { ordinal: 1, denial: 'plan mode' }),
-      asked,
-    ];
+    const calls = [begun, denied, asked];
     const context = {
       kind: 'notice' as const,
       parts: [{ type: 'text' as const, text: 'The project.' }],
@@ -111,8 +109,8 @@ describe('record_answer', () => {
       { '+': { attempt_id: held.attemptId, outcome: 'recorded', input: 10, output: 5, latency_ms: 12 } },
     ]);
     expect(tool_call).toMatchObject([
-      { '+': { id: calls[0]?.id, status: 'started', started_at: 'time' } },
-      { '+': { id: calls[1]?.id, status: 'requested', denial: 'plan mode', started_at: null } },
+      { '+': { id: begun.id, status: 'started', started_at: 'time' } },
+      { '+': { id: denied.id, status: 'requested', denial: 'plan mode', started_at: null } },
       { '+': { id: asked.id, status: 'awaiting_approval' } },
     ]);
   });

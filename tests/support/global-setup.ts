@@ -87,8 +87,10 @@ function isLeftOver(name: string): boolean {
 const PROGRAMS = 'programs';
 
 async function bundlePrograms(runDir: string): Promise<void> {
-  symlinkSync(join(import.meta.dirname, '../../node_modules'), join(runDir, 'node_modules'));
-  await bundle({ 'worker-child': join(import.meta.dirname, 'worker-child.ts') }, join(runDir, PROGRAMS));
+  const directory = join(runDir, PROGRAMS);
+  mkdirSync(directory);
+  symlinkSync(join(import.meta.dirname, '../../node_modules'), join(directory, 'node_modules'));
+  await bundle({ 'worker-child': join(import.meta.dirname, 'worker-child.ts') }, directory);
 }
 
 async function useDataDir(dataDir: string): Promise<void> {
