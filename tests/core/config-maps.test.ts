@@ -1,5 +1,5 @@
 /** Providers, names of models and agents in settings: maps whose names people choose. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -43,6 +43,19 @@ profiles:
     providers:
       work: {kind: ollama}
 `;
+
+test('the example of the README is one', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const [, yaml = ''] = /```yaml\n([^]*?)```/.exec(readme) ?? [];
+  writeFileSync(userFile, yaml);
+  writeFileSync(join(dirname(userFile), 'docs-prompt.md'), 'Write.');
+  const { config } = load({ env: { WORK_KEY: 'key-of-work' } });
+  expect(config.model).toBe('work/large');
+  expect(config.agents).toMatchObject({
+    build: { fallbacks: [{ model: 'small', weight: 1 }], effort: 'high', limits: { usd: 5 } },
+    docs: { like: 'ask', prompt: 'Write.' },
+  });
+});
 
 test('a map stands in YAML as itself, beside the settings that have keys of their own', () => {
   writeFileSync(userFile, YAML);
