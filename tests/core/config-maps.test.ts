@@ -46,7 +46,7 @@ profiles:
 
 test('the example of the README is one', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const [, yaml = ''] = /```yaml\n([^]*?)```/.exec(readme) ?? [];
+  const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
   writeFileSync(userFile, yaml);
   writeFileSync(join(dirname(userFile), 'docs-prompt.md'), 'Write.');
   const { config } = load({ env: { WORK_KEY: 'key-of-work' } });
