@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,tree,start,files,commands]`: what Capybara costs beside the model, on both
+ * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,tree,start,files,commands,models]`: what Capybara costs beside the model, on both
  * queue backends, with fsync on. Prints a table and writes bench/results/TIME.json. The same work side by side; nothing here
  * is a test.
  */
@@ -15,6 +15,7 @@ import { measureCommands } from './commands.ts';
 import { measureCost } from './cost.ts';
 import { measureFiles } from './files.ts';
 import { describeMachine } from './machine.ts';
+import { measureModels, measureStreams } from './models.ts';
 import { measureStart } from './startup.ts';
 import { measureTails } from './tails.ts';
 import { measureTakeover } from './takeover.ts';
@@ -26,12 +27,14 @@ const FULL = {
   turns: { turns: 500, turnsTogether: 40, submits: 50, inFlight: 200, commands: 200 },
   files: { files: [1_000, 10_000, 50_000], times: 60 },
   commands: 300,
+  models: { answers: 100, entries: 2_000, streams: 200 },
   ...{ longSession: 2_000, kills: 200, tails: 1_000, tailSeconds: 20, treeTurns: 50, starts: 10 },
 };
 const QUICK = {
   turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200, commands: 40 },
   files: { files: [1_000], times: 20 },
   commands: 50,
+  models: { answers: 20, entries: 2_000, streams: 200 },
   ...{ longSession: 500, kills: 10, tails: 1_000, tailSeconds: 5, treeTurns: 10, starts: 2 },
 };
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
@@ -44,6 +47,7 @@ try {
   const rows = await measureBackends();
   if (wanted('files')) rows.push(...(await measureFiles(place, sizes.files)));
   if (wanted('commands')) rows.push(...(await measureCommands(place, sizes.commands)));
+  if (wanted('models')) rows.push(...(await measureModels(sizes.models)));
   if (wanted('start')) rows.push(...(await measureStart(place, sizes.starts)));
   report(rows, { before, after: describeMachine() });
 } finally {
@@ -83,6 +87,7 @@ async function measureOn(
     ...(await part('turns', (under) => measureTurns(under, sizes.turns))),
     ...(await counted(url, () => part('cost', (under) => measureCost(under, url, sizes.longSession)))),
     ...(await part('tails', (under) => measureTails(under, sizes.tails, sizes.tailSeconds))),
+    ...(await part('models', (under) => measureStreams(under, sizes.models.streams))),
     ...(await part('takeover', (under) => measureTakeover(under, url, sizes.kills), 'api')),
   ];
 }

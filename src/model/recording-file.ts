@@ -36,6 +36,7 @@ const Heard = z
 const Turn = z.strictObject({
   answers: z.int().min(0).meta({ description: 'answers that the conversation held before this one' }),
   heard: z.array(Heard).meta({ description: 'what the model was told since the last of them' }),
+  asks: z.literal('summary').optional().meta({ description: 'of a summary of the conversation' }),
   answer: z.strictObject({
     parts: z.array(Part).max(MAX_PARTS),
     stopReason: z.enum(['stop', 'tool_calls', 'length', 'refusal']),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { messagesOf } from '../../src/core/context.ts';
+import { SUMMARY_REQUEST } from '../../src/core/compaction.ts';
+import { type ContextMessage, messagesOf } from '../../src/core/context.ts';
 import type { Entry, Part } from '../../src/core/entry.ts';
 import { placeOf, playedAt, recordingOf } from '../../src/core/recording.ts';
 
@@ -63,6 +64,30 @@ test('the same conversation gets the same answers, an answer of nothing and what
 test('a conversation that was shortened is known again by its calls', () => {
   expect(playedTo([answered(call('c2')), result('c2', 'a.txt')])).toMatchObject({
     ...{ kind: 'same', answer: { parts: [text('Done.')] } },
+  });
+});
+
+test('a summary is told from the answer that follows it, and the nearest one is played where it comes at another time', () => {
+  const before = LOG.map((entry, index) => ({ ...entry, position: index + 1 }));
+  const summary = {
+    kind: 'compaction',
+    position: 12,
+    parts: [text('# Goal')],
+    replaces: { after: 1, to: 11 },
+  } as const;
+  const after = { kind: 'assistant', position: 13, parts: [text('Counted.')], stopReason: 'stop' } as const;
+  const log = [...before, summary, after];
+  const recording = recordingOf(log, hash);
+  const ask = (entries: readonly Entry[], ...more: ContextMessage[]) =>
+    playedAt(recording, placeOf([...messagesOf(entries), ...more], hash));
+  const asked = { role: 'user', text: SUMMARY_REQUEST } as const;
+  expect(recording.turns.filter(({ asks }) => asks === 'summary')).toHaveLength(1);
+  expect(ask(before, asked)).toMatchObject({ kind: 'same', answer: { parts: summary.parts } });
+  expect(ask([...before, summary])).toMatchObject({ kind: 'same', answer: { parts: after.parts } });
+  expect(ask(before.slice(0, 3), asked)).toMatchObject({ kind: 'other', answer: { parts: summary.parts } });
+  expect(playedAt(RECORDING, placeOf([...messagesOf(LOG), asked], hash))).toEqual({
+    kind: 'none',
+    reason: 'holds 0 summaries, and none to a conversation that holds 4 already',
   });
 });
 
