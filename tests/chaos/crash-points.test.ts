@@ -15,7 +15,7 @@ const cases = readings.flatMap((reading) =>
   pointsOf(reading).map((point) => [reading.scene.name, point, reading] as const),
 );
 const TIMEOUT_MS = 60_000;
-/** CAPYBARA_TEST_EVERY_POINT=1 stops at every point of every scene, on both queues. */
+/** CAPYBARA_TEST_EVERY_POINT=1 stops at every point of every scene on both queues, whatever is thought of them. */
 const EVERY_POINT = process.env.CAPYBARA_TEST_EVERY_POINT === '1';
 /** Where a wake-up was taken or comes next: all that a queue has a part in. */
 const OF_THE_QUEUE =
@@ -66,8 +66,6 @@ describe.concurrent.each(kinds.filter(({ kind }) => kind !== 'postgres'))(
 describe.concurrent.each(kinds)('on $kind, a worker that is killed', (kind) => {
   const here = cases.filter(([, point, reading]) => {
     if (EVERY_POINT) return true;
-    // Of the whole task, on the first queue, every one, whatever is thought of them.
-    if (kind.kind === 'postgres' && reading.scene === SCENES[0]) return true;
     return (
       distinctPointsOf(reading).includes(point) && (kind.kind === 'postgres' || OF_THE_QUEUE.test(point))
     );

@@ -19,9 +19,12 @@ const kinds = await queueKinds('pause points on Redis');
 const readings = await readAll(SCENES.filter(({ onlyKilled }) => onlyKilled !== true));
 /** What may still happen after a pause differs between an act that has not begun and the step before it. */
 const ACTS = /^before (runTools|callModel)#/;
+/** CAPYBARA_TEST_EVERY_POINT=1 stops at every point that differs; a step that is fenced once is fenced each time. */
+const EVERY_POINT = process.env.CAPYBARA_TEST_EVERY_POINT === '1';
 const cases = readings.flatMap((reading) =>
   pointsOf(reading)
     .filter((point) => ACTS.test(point) || distinctPointsOf(reading).includes(point))
+    .filter((point, index, all) => EVERY_POINT || ACTS.test(point) || index === firstOf(point, all))
     .map((point) => [reading.scene.name, point, reading] as const),
 );
 /** A pause takes a lease each: on Redis, one of each kind. */
@@ -34,6 +37,12 @@ const ON_REDIS = [
   'after settle_turn#2',
 ];
 const TIMEOUT_MS = 60_000;
+
+/** Where the same step is first. */
+function firstOf(point: string, all: readonly string[]): number {
+  const step = (each: string) => each.replace(/#\d+$/, '');
+  return all.findIndex((each) => step(each) === step(point));
+}
 
 describe.concurrent.each(kinds)('on $kind, a worker that stands still', ({ kind, ...redis }) => {
   const here = cases.filter(
