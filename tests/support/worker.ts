@@ -33,7 +33,7 @@ import { type ChildWorker, Lines, PATIENCE_MS, spawnWorker } from './worker-proc
 import type { Task, TaskRow, Wanted } from './worker-task.ts';
 import { workerTools } from './worker-tools.ts';
 
-const POLL_MS = 15;
+const POLL = { firstMs: 5, growth: 1.25, longestMs: 60 };
 
 /** Waits short enough for a test; a due time stays a row. */
 const QUICK_RETRY = { tries: 3, firstMs: 50, longestMs: 200 };
@@ -243,11 +243,11 @@ class TestWorld {
   /** Looks until it finds something, and returns that. */
   until = async <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> => {
     const giveUpAt = performance.now() + PATIENCE_MS;
-    for (;;) {
+    for (let pause = POLL.firstMs; ; pause = Math.min(pause * POLL.growth, POLL.longestMs)) {
       const found = await look();
       if (found !== undefined && found !== false) return found;
       if (performance.now() > giveUpAt) throw new Error(`waited ${PATIENCE_MS} ms in vain: ${what}`);
-      await delay(POLL_MS);
+      await delay(pause);
     }
   };
 
