@@ -1,9 +1,10 @@
 /** Oracle's generative AI service: where it is, whose compartment is asked for, and what its refusals mean. */
 import type { Failure } from '../core/errors.ts';
 import { type ModelOptions, type OciOptions, type Origin, originOf, shownUrl } from './connection.ts';
+import { tidy } from './failure.ts';
 import { unusable } from './oci-profile.ts';
 import { type Identity, OciSignIn, type Unsigned } from './oci-sign-in.ts';
-import { fields, KnownFailure, stringOf } from './report.ts';
+import { BadEndpoint, fields, KnownFailure, stringOf } from './report.ts';
 
 export const OCI_API_VERSION = '20231130';
 
@@ -44,6 +45,7 @@ export class OciService {
     const compartment = this.#options.compartment ?? identity.tenancy;
     if (compartment === undefined)
       throw unusable(`${identity.shown} has no compartment`, `set compartment of provider ${this.#provider}`);
+    if (URL.parse(root) === null) throw new BadEndpoint('is not a URL');
     return { identity, compartment, base: withVersion(root) };
   }
 
@@ -60,7 +62,7 @@ export class OciService {
     const error = saidIn(text);
     const { status, headers } = response;
     const said = [error.code, error.message].filter((each) => each !== '').join(': ');
-    const shown = `${status}${said === '' ? '' : ` ${said}`}`.replace(/[.\s]+$/, '').slice(0, MAX_SAID);
+    const shown = tidy(`${status}${said === '' ? '' : ` ${said}`}`, this.origin);
     if (status === 401 || status === 403) return new KnownFailure(this.#refusedSignature(identity, shown));
     if (status === 404) return new KnownFailure(this.#notFound(shown));
     if (error.code === 'QuotaExceeded' || error.code === 'LimitExceeded')
@@ -91,9 +93,6 @@ export class OciService {
     return region;
   }
 }
-
-/** Characters of the service's text that a sentence repeats. */
-const MAX_SAID = 300;
 
 const REMEDIES: Readonly<Record<Identity['auth'], string>> = {
   api_key: "check the profile's user, tenancy, fingerprint and key_file, and this machine's clock",

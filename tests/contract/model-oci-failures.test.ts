@@ -25,6 +25,20 @@ test('another API’s error inside a message is told in its words', async () => 
   expect(failureOf(events)).toMatchObject({ code: 'context_overflow' });
 });
 
+test('what a gateway repeats of its headers is not shown, and nothing that a terminal obeys', async () => {
+  for (const status of [401, 403, 404]) {
+    const answer: Answer = (response) => refuse(response, status, 'No', 'not \u001b[2Jplanted-secret');
+    const { events } = await ask('grok', answer, undefined, { headers: { 'x-gateway': 'planted-secret' } });
+    expect(failureOf(events).message).toContain(`(${status} No: not [2J[key])`);
+  }
+});
+
+test('an address that is none is told as one', async () => {
+  const oci = { ociConfig: await profileAt() };
+  const model = createOciModel({ provider: 'oracle', model: 'grok', baseUrl: 'not a url', oci });
+  expect(failureOf(await collect(model))).toMatchObject({ kind: 'terminal', code: 'bad_endpoint' });
+});
+
 test('a server that is not there is a matter of the network', async () => {
   const oci = { ociConfig: await profileAt() };
   const model = createOciModel({ provider: 'oracle', model: 'grok', baseUrl: 'http://127.0.0.1:9', oci });
