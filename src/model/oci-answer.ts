@@ -1,7 +1,7 @@
 import type { Part, StopReason } from '../core/entry.ts';
 import { REASONING_CONTENT } from './history.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
-import { failIfBroken, failIfReported, type OciChunk, usageOf } from './oci-format.ts';
+import { failIfBroken, type OciChunk, usageOf } from './oci-format.ts';
 import { fields, MalformedAnswer, stringOf } from './report.ts';
 import type { Collector } from './stream.ts';
 import { ToolCallDrafts } from './tool-calls.ts';
@@ -32,7 +32,6 @@ export class OciMessageAnswer implements Collector<OciChunk> {
 
   take(given: OciChunk): ModelEvent[] {
     const chunk = fields(given);
-    failIfReported(chunk);
     this.#usage = usageOf(chunk.usage) ?? this.#usage;
     const events = this.#takeMessage(fields(chunk.message));
     const finish = stringOf(chunk.finishReason);

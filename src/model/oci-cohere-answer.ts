@@ -1,6 +1,6 @@
 import type { Part, StopReason, ToolPart } from '../core/entry.ts';
 import type { ModelAnswer, ModelEvent, TokenUsage } from './model.ts';
-import { failIfBroken, failIfReported, type OciChunk, usageOf } from './oci-format.ts';
+import { failIfBroken, type OciChunk, usageOf } from './oci-format.ts';
 import { fields, MalformedAnswer, stringOf } from './report.ts';
 import type { Collector } from './stream.ts';
 import { CallIds, MAX_CALLS, textOfArguments } from './tool-calls.ts';
@@ -35,7 +35,6 @@ export class CohereAnswer implements Collector<OciChunk> {
 
   take(given: OciChunk): ModelEvent[] {
     const chunk = fields(given);
-    failIfReported(chunk);
     this.#usage = usageOf(chunk.usage) ?? this.#usage;
     const finish = stringOf(chunk.finishReason).toUpperCase();
     const events = [...this.#takeText(chunk, finish !== ''), ...this.#takeCalls(chunk, finish !== '')];

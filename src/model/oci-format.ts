@@ -62,12 +62,16 @@ export function usageOf(value: unknown): TokenUsage | undefined {
   };
 }
 
-/** Throws what a message of the stream reports instead of an answer: `{"code": 429, "message": …}`. */
-export function failIfReported(chunk: OciChunk): void {
-  const { code, message, status } = chunk;
-  if (typeof message !== 'string' || (code === undefined && status === undefined)) return;
-  const said = [code, status].map(Number).find((number) => number >= 400 && number < 600);
-  throw new ReportedError(said ?? 502, message);
+/**
+ * The error that a message of the stream is instead of a piece of the answer: `{"code", "message"}` as a refusal has it, with
+ * or without its status, or behind some models another API's `{"error": …}`.
+ */
+export function reportedIn(chunk: unknown): Readonly<Record<string, unknown>> | undefined {
+  const { error, code, status, message } = fields(chunk);
+  if (typeof error === 'string' && error !== '') return { message: error };
+  if (typeof error === 'object' && error !== null) return fields(error);
+  const isPiece = typeof message === 'object' && message !== null;
+  return isPiece || (code ?? status ?? undefined) === undefined ? undefined : { code, status, message };
 }
 
 /** Words of the service for an answer that it could not finish; the first is what a context that is full is called. */

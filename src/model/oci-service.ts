@@ -57,10 +57,23 @@ export class OciService {
   refusal(
     response: { readonly status: number; readonly headers: Headers },
     text: string,
-    { identity }: OciCaller,
+    caller: OciCaller,
   ): object {
-    const error = saidIn(text);
     const { status, headers } = response;
+    return this.#failed({ status, headers, error: saidIn(fields(parsed(text))) }, caller);
+  }
+
+  /** The same for an error inside a stream, which has no status but what it says of one. To be thrown. */
+  reported(said: Readonly<Record<string, unknown>>, caller: OciCaller): object {
+    const error = saidIn(said);
+    const numbers = [said.status, said.code].map((value) =>
+      typeof value === 'string' || typeof value === 'number' ? Number(value) : Number.NaN,
+    );
+    const status = numbers.find((number) => number >= 400 && number < 600) ?? STATUS_OF_CODE[error.code];
+    return this.#failed({ status: status ?? 502, headers: new Headers(), error }, caller);
+  }
+
+  #failed({ status, headers, error }: Refusal, { identity }: OciCaller): object {
     const said = [error.code, error.message].filter((each) => each !== '').join(': ');
     const shown = tidy(`${status}${said === '' ? '' : ` ${said}`}`, this.origin);
     if (status === 401 || status === 403) return new KnownFailure(this.#refusedSignature(identity, shown));
@@ -94,6 +107,24 @@ export class OciService {
   }
 }
 
+interface Refusal {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly error: { readonly code: string; readonly message: string };
+}
+
+/** Of the service's words for errors, where they come without one. */
+const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  ...{ CannotParseRequest: 400, InvalidParameter: 400, MissingParameter: 400 },
+  ...{ LimitExceeded: 400, QuotaExceeded: 400 },
+  NotAuthenticated: 401,
+  ...{ NotAuthorizedOrNotFound: 404, NotFound: 404 },
+  IncorrectState: 409,
+  TooManyRequests: 429,
+  InternalServerError: 500,
+  ServiceUnavailable: 503,
+};
+
 const REMEDIES: Readonly<Record<Identity['auth'], string>> = {
   api_key: "check the profile's user, tenancy, fingerprint and key_file, and this machine's clock",
   security_token: 'run `oci session authenticate`',
@@ -117,8 +148,7 @@ function originThat(origin: Origin, endpoint: () => string): Origin {
 }
 
 /** `{"code", "message"}`; behind some models the message is another's JSON. */
-function saidIn(text: string): { readonly code: string; readonly message: string } {
-  const { code, message } = fields(parsed(text));
+function saidIn({ code, message }: Readonly<Record<string, unknown>>): Refusal['error'] {
   const inner = fields(fields(parsed(stringOf(message))).error);
   return {
     code: stringOf(inner.code) || stringOf(code),

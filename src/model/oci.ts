@@ -7,7 +7,7 @@ import { dataOf } from './event-stream.ts';
 import { exchanging, guardedFetch } from './guarded-fetch.ts';
 import type { Model, ModelRequest } from './model.ts';
 import { createCohereFormat } from './oci-cohere.ts';
-import type { OciChunk, OciFormat } from './oci-format.ts';
+import { type OciChunk, type OciFormat, reportedIn } from './oci-format.ts';
 import { createMessageFormat } from './oci-messages.ts';
 import { type OciModelName, ociModelOf, ociRangeOf, ociSettingsOf, ociTakesImages } from './oci-names.ts';
 import { OciService } from './oci-service.ts';
@@ -94,13 +94,20 @@ async function ask(
     ...exchanging({ body, headers, onBytes }),
   });
   if (response.status >= 400) throw service.refusal(response, await response.text(), caller);
-  return chunksOf(response);
+  return chunksOf(response, (error) => service.reported(error, caller));
 }
 
-async function* chunksOf({ body }: Response): AsyncGenerator<OciChunk> {
+async function* chunksOf(
+  { body }: Response,
+  failureOf: (error: Readonly<Record<string, unknown>>) => object,
+): AsyncGenerator<OciChunk> {
   if (body === null) return;
   for await (const data of dataOf(body)) {
     // Behind some models the end is told in the words of another API.
-    if (data.trim() !== '[DONE]') yield JSON.parse(data);
+    if (data.trim() === '[DONE]') continue;
+    const chunk = JSON.parse(data);
+    const error = reportedIn(chunk);
+    if (error !== undefined) throw failureOf(error);
+    yield chunk;
   }
 }

@@ -39,6 +39,25 @@ test('an address that is none is told as one', async () => {
   expect(failureOf(await collect(model))).toMatchObject({ kind: 'terminal', code: 'bad_endpoint' });
 });
 
+test.each([
+  [{ code: 429, message: 'No.' }, 'rate_limited', 'Provider oracle asks to wait (429): No.'],
+  [{ code: 'TooManyRequests', message: 'No.' }, 'rate_limited', '(429): No.'],
+  [{ status: 503 }, 'provider_unavailable', 'could not answer (503).'],
+  [{ code: { toString: 1, valueOf: 1 }, message: true }, 'provider_unavailable', 'could not answer (502).'],
+  [{ code: 'NotAuthenticated', message: 'No.' }, 'provider_auth', 'refused the signature of profile DEFAULT'],
+  [{ code: 'NotAuthorizedOrNotFound' }, 'model_not_found', 'Model grok was not found'],
+  [{ code: '400', message: '{"error":{"code":"context_length_exceeded"}}' }, 'context_overflow', 'too long'],
+  [{ error: { code: 'x', message: 'Busy.' } }, 'provider_unavailable', '(502): Busy.'],
+  [{ error: 'Busy.' }, 'provider_unavailable', '(502): Busy.'],
+])('%j inside a stream is %s', async (reported, code, said) => {
+  const begun = { message: { content: [{ type: 'TEXT', text: 'Half' }] } };
+  for (const model of ['grok', 'command-a']) {
+    const { events } = await ask(model, (response) => stream(response, [begun, reported]));
+    expect(failureOf(events)).toMatchObject({ code, mayHaveCost: true });
+    expect(failureOf(events).message).toContain(said.replace('grok', model));
+  }
+});
+
 test('a server that is not there is a matter of the network', async () => {
   const oci = { ociConfig: await profileAt() };
   const model = createOciModel({ provider: 'oracle', model: 'grok', baseUrl: 'http://127.0.0.1:9', oci });
