@@ -66,6 +66,8 @@ async function* read<Chunk>(call: Call<Chunk>, watch: Watch): AsyncGenerator<Mod
   try {
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
       watch.rest();
+      // What came already, or waits for nothing, does not end by itself.
+      if (watch.cancelled) return;
       const events = call.collector.take(next.value);
       if (watch.took(call.collector.size)) return;
       yield* events;
@@ -118,11 +120,11 @@ function failedBy<Chunk>(call: Call<Chunk>, watch: Watch, error: unknown): Failu
   return toFailure(error, call.origin, { stage: watch.stage, now });
 }
 
-/** Of a request that was refused or never arrived nothing is charged; of one that was given up on, who knows. */
+/** Of a request that was refused, never arrived or was not sent nothing is charged; of one that was given up on, who knows. */
 function failedRequest(failure: Failure, { begun, stage, sent }: Watch): FailedRequest {
   const hasAnswered = begun || stage === 'streaming';
   const isGivenUp = failure.kind === 'cancelled' || failure.code === 'provider_timeout';
-  return { ...failure, mayHaveCost: hasAnswered || (sent && isGivenUp) };
+  return { ...failure, mayHaveCost: sent && (hasAnswered || isGivenUp) };
 }
 
 /** Bytes that a chunk may have for each that an answer may have: JSON writes some characters as several. */
