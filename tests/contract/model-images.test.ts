@@ -8,7 +8,7 @@ import { imageMark, Transcript } from '../../src/model/transcript.ts';
 import { gifOf, jpegOf, pngOf, WEBP } from '../support/images.ts';
 import { say } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, failureOf, kitOf, requestOf } from './model-harness.ts';
-import { chat, kinds, openai } from './model-kinds.ts';
+import { anthropic, chat, kinds, openai } from './model-kinds.ts';
 
 const BYTES = {
   'image/png': pngOf(),
@@ -167,6 +167,21 @@ describe.each(kinds)('$provider', (each) => {
       takesImages: false,
     });
   });
+});
+
+test('an image of a call that failed is shown to Anthropic, which takes none in what it is told failed', async () => {
+  const failed = { text: 'Failed.', isError: true, images: [image('image/png')] };
+  const messages: ModelMessage[] = [
+    { role: 'user', text: 'Go.' },
+    asked('c1'),
+    { role: 'tool', callId: 'c1', ...failed },
+  ];
+  const { server, events } = await kitOf(anthropic).answerTo(
+    () => say('ok'),
+    requestOf({ messages, images }),
+  );
+  answerOf(events);
+  expect(server.requests[0]?.images).toHaveLength(1);
 });
 
 describe('a transcript', () => {

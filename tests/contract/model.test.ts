@@ -2,7 +2,6 @@ import { type Dispatcher, getGlobalDispatcher, setGlobalDispatcher } from 'undic
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ModelOptions } from '../../src/model/connection.ts';
 import type { ModelMessage } from '../../src/model/model.ts';
-import { pngOf } from '../support/images.ts';
 import { call, raw, say, stop, think, usage } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, KEY, kitOf, rawBody, requestOf, serve, textIn } from './model-harness.ts';
 import { anthropic, chat, type Kind, kinds } from './model-kinds.ts';
@@ -259,32 +258,6 @@ test('an answer of many calls is marked at its beginning too, for what Anthropic
   };
   expect(await marksOf(9)).toEqual([18]);
   expect(await marksOf(10)).toEqual([1, 20]);
-});
-
-test('an image of a call that failed is shown to Anthropic, which takes none in what it is told failed', async () => {
-  const png = pngOf();
-  const hash = 'a'.repeat(64);
-  const shot = {
-    type: 'file',
-    mediaType: 'image/png',
-    hash,
-    name: 'a',
-    bytes: 1,
-    width: 1,
-    height: 1,
-  } as const;
-  const messages: ModelMessage[] = [
-    { role: 'user', text: 'Go.' },
-    { role: 'assistant', parts: [{ type: 'tool', callId: 'c1', name: 'look', arguments: '{}' }] },
-    { role: 'tool', callId: 'c1', text: 'Failed.', isError: true, images: [shot] },
-  ];
-  const images = new Map([[hash, Buffer.from(png.toString('base64'))]]);
-  const { server, events } = await kitOf(anthropic).answerTo(
-    () => say('ok'),
-    requestOf({ messages, images }),
-  );
-  answerOf(events);
-  expect(server.requests[0]?.images).toHaveLength(1);
 });
 
 test('system and the end of the conversation are marked for Anthropic’s prompt cache', async () => {
