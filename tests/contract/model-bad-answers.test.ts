@@ -5,13 +5,15 @@ import { ChatAnswer } from '../../src/model/chat-answer.ts';
 import { DEFAULT_ANSWER_BYTES } from '../../src/model/connection.ts';
 import { GrowingJson } from '../../src/model/growing-json.ts';
 import type { ModelAnswer, ModelEvent, ModelMessage } from '../../src/model/model.ts';
+import { OciMessageAnswer } from '../../src/model/oci-answer.ts';
 import { OllamaAnswer } from '../../src/model/ollama-answer.ts';
 import { OpenAiAnswer } from '../../src/model/openai-answer.ts';
 import { type Collector, streamAnswer } from '../../src/model/stream.ts';
 import { MAX_ID_LENGTH } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, eventStream, failureOf, kitOf, requestOf, serve } from './model-harness.ts';
-import { anthropic, type Fields, kinds } from './model-kinds.ts';
+import type { Fields } from './model-kind.ts';
+import { anthropic, kinds } from './model-kinds.ts';
 
 /** Answers that are JSON and nothing else that can be relied on: whatever comes, the session stays one that can be sent. */
 const atAnthropic = kitOf(anthropic);
@@ -260,6 +262,28 @@ const ollamaPieces: fc.Arbitrary<unknown> = fc.oneof(
   odd,
 );
 
+const ociCalls: fc.Arbitrary<unknown> = fc.record({
+  ...{ id: or('c1', 'c.1', 'c_1'), name: or('ls'), arguments: or('{"a":', '1}') },
+});
+const ociChunks: fc.Arbitrary<unknown> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      message: fc.record({
+        content: fc.oneof(
+          fc.array(fc.record({ type: or('TEXT', 'THINKING'), text, thinking: text }), { maxLength: 2 }),
+          odd,
+        ),
+        ...{ reasoningContent: or('Hm.'), refusal: or('No.') },
+        toolCalls: fc.oneof({ weight: 4, arbitrary: fc.array(ociCalls, { maxLength: 3 }) }, odd),
+      }),
+      ...{ finishReason: or(null), usage: or({ promptTokens: '9', promptTokensDetails: 3 }) },
+    }),
+  },
+  fc.record({ message: odd }),
+  odd,
+);
+
 const parts = fc.array(
   fc.record({ type: or('output_text', 'refusal', 'summary_text'), text, refusal: text }),
   {
@@ -337,6 +361,10 @@ describe.each([
     create: () => new OllamaAnswer('m-1'),
   },
   {
+    ...{ name: 'messages of Oracle’s cloud', events: ociChunks, ends: [{ finishReason: 'stop' }] },
+    create: () => new OciMessageAnswer('m-1', 'oci '),
+  },
+  {
     ...{ name: 'responses', events: responseEvents, ends: [{ type: 'response.completed', response: {} }] },
     create: () => new OpenAiAnswer('m-1', 'responses '),
   },
@@ -366,7 +394,7 @@ describe.each([
         const messages = after(last.answer);
         for (const model of models) answerOf(await collect(model, requestOf({ messages })));
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 });
@@ -378,8 +406,8 @@ test('an error whose words are none is still one failure', async () => {
     for (const each of kinds) {
       const frame = each.errorFrame(nestedJson({ code, type: code, message: code }));
       const { events } = await kitOf(each).answerTo(() => raw(eventStream(frame, each.contentType)));
-      // Ollama's SDK does not write anew what it cannot.
-      const isLost = code === deep && each.kind !== 'ollama';
+      // The SDKs of OpenAI and Anthropic write it anew, and cannot.
+      const isLost = code === deep && !['ollama', 'oci'].includes(each.kind);
       expect(failureOf(events).code).toBe(isLost ? 'model_bug' : 'provider_unavailable');
     }
   }

@@ -141,6 +141,9 @@ describe.each(kinds)('$provider', (each) => {
       ANTHROPIC_LOG: 'debug',
       OLLAMA_API_KEY: 'trap',
       OLLAMA_HOST: 'http://127.0.0.1:1',
+      OCI_CONFIG_FILE: '/trap',
+      OCI_CLI_PROFILE: 'trap',
+      OCI_REGION: 'trap',
     };
     const written: unknown[] = [];
     const restore = trapEnvironment(traps, written);

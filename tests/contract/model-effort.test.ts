@@ -5,7 +5,8 @@ import { requestWithin } from '../../src/model/within.ts';
 import { stream } from '../support/oci-server.ts';
 import { say } from '../support/scripted-model/scripted-model.ts';
 import { kitOf, requestOf } from './model-harness.ts';
-import { type Fields, kinds } from './model-kinds.ts';
+import type { Fields } from './model-kind.ts';
+import { kinds } from './model-kinds.ts';
 import { ask } from './model-oci-harness.ts';
 
 const thinks = (effort: string) => ({
@@ -22,6 +23,10 @@ const WORDS: Readonly<Record<string, Readonly<Partial<Record<Effort, Fields>>>>>
   ollama: {
     ...{ none: { think: false }, minimal: { think: 'low' } },
     ...{ medium: { think: 'medium' }, max: { think: 'high' } },
+  },
+  oci: {
+    none: { chatRequest: { reasoningEffort: 'MINIMAL' } },
+    max: { chatRequest: { reasoningEffort: 'HIGH' } },
   },
 };
 
@@ -41,8 +46,6 @@ describe.each(kinds)('$kind', (each) => {
 });
 
 test.each([
-  ['grok', 'none', { reasoningEffort: 'MINIMAL' }],
-  ['grok', 'max', { reasoningEffort: 'HIGH' }],
   ['command-a-reasoning', 'none', { thinking: { type: 'DISABLED' } }],
   ['command-a-reasoning', 'low', { thinking: { type: 'ENABLED' } }],
 ] as const)('Oracle’s %s is told of %s', async (model, effort, fields) => {

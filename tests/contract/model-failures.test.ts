@@ -57,7 +57,9 @@ describe.each(kinds)('$provider', (each) => {
     expect(failureOf(events)).toMatchObject({ kind: 'terminal', code: 'context_overflow' });
   });
 
-  test('a wrong key is told with the variable that holds it', async () => {
+  const withKey = test.skipIf(each.lacks.includes('key'));
+
+  withKey('a wrong key is told with the variable that holds it', async () => {
     const server = await serve(() => say('ok'), { apiKey: 'another' });
     const { code, message } = failureOf(await collect(modelAt(server)));
     expect(code).toBe('provider_auth');
@@ -69,7 +71,7 @@ describe.each(kinds)('$provider', (each) => {
     );
   });
 
-  test('a key that no header can carry is told without showing it', async () => {
+  withKey('a key that no header can carry is told without showing it', async () => {
     const server = await serve(() => say('ok'));
     const { code, message } = failureOf(await collect(modelAt(server, { apiKey: 'first\nsecond' })));
     expect(code).toBe('provider_auth');

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ModelMessage } from '../../src/model/model.ts';
 import { call, say, think } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, kitOf, requestOf, serve } from './model-harness.ts';
-import { kinds, ollama } from './model-kinds.ts';
+import { kinds } from './model-kinds.ts';
 
 /** A session that one provider began and another goes on with. */
 const pairs = kinds.flatMap((from) => kinds.map((to) => ({ from, to })));
@@ -31,8 +31,9 @@ describe.each(pairs)('what $from.provider answered, sent to $to.provider', ({ fr
     answerOf(await collect(kitOf(to).modelAt(server), requestOf({ messages })));
     expect(server.refusals).toEqual([]);
     const [request] = server.requests;
-    // Another server of the same kind is another as well; Ollama's thinking is words, that any may read.
-    const told = from === ollama && to === ollama ? /planted-proof/ : /planted-proof|Secretly/;
+    // Another server of the same kind is another as well, but where thinking is words that any may read.
+    const isRead = from === to && from.lacks.includes('a seal by its address');
+    const told = isRead ? /planted-proof/ : /planted-proof|Secretly/;
     expect(JSON.stringify(request?.body)).not.toMatch(told);
     expect(request?.messages.find(({ role }) => role === 'assistant')).toMatchObject({ text: 'Looking.' });
     expect(request?.answers).toBe(1);

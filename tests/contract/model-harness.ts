@@ -8,7 +8,7 @@ import {
   type Step,
   startScriptedModel,
 } from '../support/scripted-model/scripted-model.ts';
-import type { Kind } from './model-kinds.ts';
+import type { Kind } from './model-kind.ts';
 
 /** What the contract tests of models share: each kind of provider against a scripted model, one server per test. */
 export const KEY = 'sk-test-0123456789';

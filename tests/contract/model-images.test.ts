@@ -157,7 +157,7 @@ describe.each(kinds)('$provider', (each) => {
     const options = { provider, model: 'm' };
     expect(
       [create(options), create({ ...options, images: false })].map(({ takesImages }) => takesImages),
-    ).toEqual([true, false]);
+    ).toEqual([!each.lacks.includes('images of unknown models'), false]);
     expect(
       createModels(
         { [provider]: { apiKey: 'k', kind: each.kind, baseUrl: 'http://127.0.0.1:1' } },

@@ -5,7 +5,8 @@ import type { ModelMessage } from '../../src/model/model.ts';
 import { MAX_CALLS, ToolCallDrafts } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, eventStream, failureOf, kitOf, requestOf, serve } from './model-harness.ts';
-import { chat, type Fields, kinds } from './model-kinds.ts';
+import type { Fields } from './model-kind.ts';
+import { chat, kinds } from './model-kinds.ts';
 
 /** What is too large for the store or for the stack costs neither the answer nor the requests after it. */
 const MOST = 2_147_483_647;

@@ -10,7 +10,7 @@ import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { OciOptions } from '../../src/model/connection.ts';
 import { createOciModel } from '../../src/model/oci.ts';
 import { ociSdk } from '../../src/model/oci-sdk.ts';
-import { PROFILE, PUBLIC_KEY, pem, profileAt, serveOci, stream, TENANCY } from '../support/oci-server.ts';
+import { ownPublicKey, PROFILE, pem, profileAt, serveOci, stream, TENANCY } from '../support/oci-server.ts';
 import { answerOf, collect, failureOf } from './model-harness.ts';
 
 /** From before the library is loaded: what is held back never comes here. */
@@ -19,7 +19,7 @@ afterEach(() => vi.unstubAllEnvs());
 
 const DONE = [{ message: { content: [{ type: 'TEXT', text: 'ok' }] } }, { finishReason: 'stop' }];
 
-async function signIn(oci: OciOptions, publicKey = () => PUBLIC_KEY) {
+async function signIn(oci: OciOptions, publicKey = ownPublicKey) {
   const server = await serveOci((response) => stream(response, DONE), publicKey);
   const model = createOciModel({ provider: 'oracle', model: 'grok', baseUrl: server.url, oci });
   return { server, events: await collect(model), again: () => collect(model) };

@@ -13,7 +13,8 @@ import {
   requestOf,
   serve,
 } from './model-harness.ts';
-import { anthropic, chat, type Kind } from './model-kinds.ts';
+import type { Kind } from './model-kind.ts';
+import { anthropic, chat } from './model-kinds.ts';
 
 /** Chat Completions servers as they really are, and blocks of Messages that the scripted model has no words for. */
 const [atChat, atAnthropic] = [kitOf(chat), kitOf(anthropic)];

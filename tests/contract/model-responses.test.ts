@@ -11,7 +11,8 @@ import {
   serve,
   textIn,
 } from './model-harness.ts';
-import { type Fields, openai, sseFrames } from './model-kinds.ts';
+import { type Fields, sseFrames } from './model-kind.ts';
+import { openai } from './model-kinds.ts';
 
 /** What the Responses API alone has. */
 const { modelAt, answerTo } = kitOf(openai);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
+import { ociRefusal } from '../support/scripted-model/oci.ts';
 import {
   call,
   hang,
@@ -186,6 +187,37 @@ test.each([
   expect(typeof answer.body.error.message).toBe('string');
   expect(server.requests).toEqual([]);
   expect(server.refusals).toHaveLength(1);
+});
+
+const told = (role: string, text = 'x', more: object = {}) => ({
+  ...{ role, content: [{ type: 'TEXT', text }] },
+  ...more,
+});
+const toolCalls = [{ id: 'c1', type: 'FUNCTION', name: 'ls', arguments: '{}' }];
+
+test.each([
+  [[told('USER')], undefined],
+  [[told('USER'), told('ASSISTANT', '.', { toolCalls }), told('TOOL', 'x', { toolCallId: 'c1' })], undefined],
+  [[told('USER'), told('ASSISTANT', '.', { toolCalls })], 'tool calls without a result: c1'],
+  [[told('ASSISTANT', '.', { toolCalls }), told('USER')], 'tool calls without a result: c1'],
+  [[told('TOOL', 'x', { toolCallId: 'c1' })], 'no tool call c1 before its result'],
+  [[told('USER', ' ')], 'text must not be blank'],
+  [[{ role: 'ASSISTANT', toolCalls }], 'content of ASSISTANT must not be empty'],
+  [[told('user')], 'unknown role: user'],
+  [[{ role: 'TOOL', content: [{ type: 'IMAGE' }] }], 'an image in a message of TOOL'],
+  [[], 'messages must not be empty'],
+])('of %j Oracle’s cloud says %s', (messages, said) => {
+  const servingMode = { servingType: 'ON_DEMAND', modelId: 'm-1' };
+  const chatRequest = { apiFormat: 'GENERIC', isStream: true, messages };
+  const body = { compartmentId: 'c', servingMode, chatRequest };
+  expect(ociRefusal(body)).toBe(said);
+  const tools = [{ type: 'FUNCTION', name: 'ls', parameters: { anyOf: [] } }];
+  const withTools = ociRefusal({ ...body, chatRequest: { ...chatRequest, tools } });
+  expect(withTools).toBe(said ?? 'unsupported in a schema: "anyOf":');
+  expect(ociRefusal({ ...body, compartmentId: undefined })).toBe('compartmentId must not be null');
+  expect(ociRefusal({ ...body, servingMode: { ...servingMode, servingType: 'DEDICATED' } })).toContain(
+    'servingMode',
+  );
 });
 
 function assistantWithCall(name: string) {

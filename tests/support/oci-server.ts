@@ -12,13 +12,24 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
 
-const { privateKey: RSA } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-export const PUBLIC_KEY = createPublicKey(RSA);
+let made: KeyObject | undefined;
+
+/** Made once it is needed, which takes a moment. */
+function privateKey(): KeyObject {
+  made ??= generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  return made;
+}
+
+export function ownPublicKey(): KeyObject {
+  return createPublicKey(privateKey());
+}
 
 export function pem(passphrase?: string): string {
   const options = { type: 'pkcs8', format: 'pem' } as const;
   const cipher = passphrase === undefined ? {} : { cipher: 'aes-256-cbc', passphrase };
-  return RSA.export({ ...options, ...cipher }).toString();
+  return privateKey()
+    .export({ ...options, ...cipher })
+    .toString();
 }
 
 export const TENANCY = 'ocid1.tenancy.oc1..t';
@@ -58,7 +69,7 @@ type Answer = (response: ServerResponse, request: SeenRequest) => void;
 
 export async function serveOci(
   answer: Answer,
-  publicKey: () => KeyObject = () => PUBLIC_KEY,
+  publicKey: () => KeyObject = ownPublicKey,
 ): Promise<OciServer> {
   const requests: SeenRequest[] = [];
   const server = createServer(async (message, response) => {

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ScriptedImage } from './images.ts';
 
 /** What `wires.ts` says more of. */
-export type Protocol = 'chat' | 'messages' | 'responses' | 'ollama';
+export type Protocol = 'chat' | 'messages' | 'responses' | 'ollama' | 'oci';
 
 /** A request for an answer, in the same words for all protocols. */
 export interface ScriptedRequest {

@@ -1,5 +1,5 @@
 /**
- * A model for tests, the demo and the bench: a real HTTP server that speaks the wire protocols of both providers, plays a
+ * A model for tests, the demo and the bench: a real HTTP server that speaks the providers' wire protocols, plays a
  * script, and remembers every request. It knows nothing of Capybara but its `x-capybara-*` headers.
  *
  * ```ts

@@ -93,8 +93,9 @@ class State {
       this.refusals.push({ message, body });
       return refuse(response, protocol, { status: 400, message });
     }
-    if (this.#options.models?.includes(body.model) === false) {
-      return refuse(response, protocol, { status: 404, message: `model: ${body.model} does not exist` });
+    const model = String(WIRES[protocol].model(body));
+    if (this.#options.models?.includes(model) === false) {
+      return refuse(response, protocol, { status: 404, message: `model: ${model} does not exist` });
     }
     await this.#play(this.#record(protocol, request, body), response);
   }
@@ -200,7 +201,8 @@ class State {
 
 function refusalOf(protocol: Protocol, body: Body): string | undefined {
   if (typeof body !== 'object' || body === null) return 'the body is not a JSON object';
-  if (typeof body.model !== 'string' || body.model === '') return 'model: Field required';
+  const model = WIRES[protocol].model(body);
+  if (typeof model !== 'string' || model === '') return 'model: Field required';
   const images = () => WIRES[protocol].images(body).map(imageRefusal);
   return WIRES[protocol].refusal(body) ?? images().find((words) => words !== undefined);
 }

@@ -2,6 +2,7 @@ import { chatWriter } from './chat-completions.ts';
 import { chatRefusal, messagesRefusal } from './check.ts';
 import { chatImages, messagesImages, type ScriptedImage } from './images.ts';
 import { messagesWriter } from './messages.ts';
+import { OciStream, ociImages, ociModel, ociRefusal, readOci } from './oci.ts';
 import { ollamaImages, ollamaRefusal, ollamaWriter, readOllama } from './ollama.ts';
 import { type Body, type Protocol, readChat, readMessages, type WireBody } from './request.ts';
 import { responsesWriter } from './responses.ts';
@@ -12,6 +13,8 @@ import type { Exchange, Writer } from './writer.ts';
 export interface Wire {
   /** Where it is asked for an answer, with POST. */
   readonly path: RegExp;
+  /** The model that a body asks. */
+  readonly model: (body: Body) => unknown;
   /** Why the real API would refuse a body that is an object with a model. */
   readonly refusal: (body: Body) => string | undefined;
   /** What a body says, in the words of every protocol. */
@@ -24,9 +27,12 @@ export interface Wire {
   readonly conversation: (body: Body) => unknown;
 }
 
+const modelOf = (body: Body): unknown => body.model;
+
 export const WIRES: Readonly<Record<Protocol, Wire>> = {
   chat: {
     path: /^(\/openai)?\/(v1|deployments\/[^/]+)\/chat\/completions$/,
+    model: modelOf,
     refusal: chatRefusal,
     read: readChat,
     images: chatImages,
@@ -36,6 +42,7 @@ export const WIRES: Readonly<Record<Protocol, Wire>> = {
   },
   messages: {
     path: /^\/v1\/messages$/,
+    model: modelOf,
     refusal: messagesRefusal,
     read: readMessages,
     images: messagesImages,
@@ -45,6 +52,7 @@ export const WIRES: Readonly<Record<Protocol, Wire>> = {
   },
   ollama: {
     path: /^\/api\/chat$/,
+    model: modelOf,
     refusal: ollamaRefusal,
     read: readOllama,
     images: ollamaImages,
@@ -52,8 +60,19 @@ export const WIRES: Readonly<Record<Protocol, Wire>> = {
     callPrefix: 'call_',
     conversation: (body) => body.messages,
   },
+  oci: {
+    path: /^\/20231130\/actions\/chat$/,
+    model: ociModel,
+    refusal: ociRefusal,
+    read: readOci,
+    images: ociImages,
+    writer: (exchange) => new OciStream(exchange),
+    callPrefix: 'chatcmpl-tool-',
+    conversation: (body) => body.chatRequest.messages,
+  },
   responses: {
     path: /^(\/openai)?\/v1\/responses$/,
+    model: modelOf,
     refusal: responsesRefusal,
     read: readResponses,
     images: responsesImages,

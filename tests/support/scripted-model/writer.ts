@@ -25,6 +25,7 @@ export interface Exchange {
 /** The body of an error response, as the real servers write it. */
 export function errorBody(protocol: Protocol, status: number, message: string): unknown {
   if (protocol === 'ollama') return { error: message };
+  if (protocol === 'oci') return { code: OCI_WORDS[status] ?? OCI_WORDS[status < 500 ? 400 : 500], message };
   if (protocol === 'messages') {
     const type = ANTHROPIC_TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error');
     return { type: 'error', error: { type, message }, request_id: 'req_scripted' };
@@ -43,6 +44,16 @@ const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
   413: 'request_too_large',
   429: 'rate_limit_error',
   529: 'overloaded_error',
+};
+
+const OCI_WORDS: Readonly<Record<number, string>> = {
+  400: 'InvalidParameter',
+  401: 'NotAuthenticated',
+  404: 'NotAuthorizedOrNotFound',
+  409: 'IncorrectState',
+  429: 'TooManyRequests',
+  500: 'InternalServerError',
+  503: 'ServiceUnavailable',
 };
 
 const OPENAI_TYPES: Readonly<Record<number, readonly [string, string | null]>> = {
