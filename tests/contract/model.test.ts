@@ -1,11 +1,24 @@
 import { type Dispatcher, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { Part } from '../../src/core/entry.ts';
 import type { ModelOptions } from '../../src/model/connection.ts';
 import type { ModelMessage } from '../../src/model/model.ts';
 import { call, raw, say, stop, think, usage } from '../support/scripted-model/scripted-model.ts';
-import { answerOf, collect, KEY, kitOf, rawBody, requestOf, serve, textIn } from './model-harness.ts';
+import {
+  answerOf,
+  collect,
+  collectWith,
+  failureOf,
+  KEY,
+  kitOf,
+  rawBody,
+  requestOf,
+  serve,
+  textIn,
+} from './model-harness.ts';
 import type { Kind } from './model-kind.ts';
 import { anthropic, chat, kinds } from './model-kinds.ts';
+import { sources } from './model-sources.ts';
 
 describe.each(kinds)('$provider', (each) => {
   const { provider, create, modelAt, answerTo } = kitOf(each);
@@ -74,15 +87,6 @@ describe.each(kinds)('$provider', (each) => {
   test.each(each.ends)('a base URL that ends in "%s" is understood', async (end) => {
     const server = await serve(() => say('ok'));
     answerOf(await collect(create({ provider, model: 'm-1', baseUrl: server.url + end })));
-  });
-
-  test('reasoning streams as reasoning and is kept apart from the text', async () => {
-    const { events } = await answerTo(() => [think('Let me think about it.', 'proof'), say('Done.')]);
-    expect(textIn(events, 'reasoning')).toBe('Let me think about it.');
-    expect(textIn(events, 'text')).toBe('Done.');
-    const [reasoning, text] = answerOf(events).parts;
-    expect(reasoning).toMatchObject({ type: 'reasoning', text: 'Let me think about it.' });
-    expect(text).toEqual({ type: 'text', text: 'Done.' });
   });
 
   test('reasoning goes back with the answer that it belongs to', async () => {
@@ -189,6 +193,43 @@ describe.each(kinds)('$provider', (each) => {
       }),
     );
     expect(answerOf(await collect(modelAt(server))).parts).toEqual([{ type: 'text', text }]);
+  });
+});
+
+describe.each(sources)('an answer of $name', ({ answering, failing }) => {
+  const parts: Part[] = [
+    { type: 'reasoning', text: 'Let me think about it.' },
+    { type: 'text', text: 'The capybara 🦫 is the largest living rodent, and gets along with everyone.' },
+    { type: 'tool', callId: 'c1', name: 'ls', arguments: '{"path":"src"}' },
+    { type: 'tool', callId: 'c2', name: 'bash', arguments: '{"command":"pwd"}' },
+  ];
+
+  test('comes in pieces and in order, and ends with the whole of it', async () => {
+    const events = await collect(await answering(parts));
+    const told = events.map((event) => (event.type === 'tool' ? event.name : event.type));
+    const order = told.filter((each, at) => each !== told[at - 1]);
+    expect(order).toEqual(['reasoning', 'text', 'ls', 'bash', 'finished']);
+    expect(told.filter((each) => each === 'text').length).toBeGreaterThan(1);
+    const said = (['reasoning', 'text'] as const).map((type) => ({ type, text: textIn(events, type) }));
+    expect(said).toEqual(parts.slice(0, 2));
+    expect(answerOf(events)).toMatchObject({ parts, stopReason: 'tool_calls' });
+  });
+
+  test('ends as cancelled where its signal is aborted, also in its middle', async () => {
+    const model = await answering(parts);
+    expect(await collect(model, requestOf(), AbortSignal.abort())).toMatchObject([
+      { type: 'failed', failure: { kind: 'cancelled', mayHaveCost: false } },
+    ]);
+    const abort = new AbortController();
+    const events = await collectWith(model, { signal: abort.signal, onEvent: () => abort.abort() });
+    expect(failureOf(events)).toMatchObject({ kind: 'cancelled', code: 'cancelled' });
+    expect(events.map(({ type }) => type)).toEqual(['reasoning', 'failed']);
+  });
+
+  test('that fails says so with its only event, and throws nothing', async () => {
+    expect(await collect(await failing())).toMatchObject([
+      { type: 'failed', failure: { mayHaveCost: false } },
+    ]);
   });
 });
 
