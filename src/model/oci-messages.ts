@@ -10,6 +10,7 @@ import type { ModelRequest, ToolSpec } from './model.ts';
 import { OciMessageAnswer } from './oci-answer.ts';
 import { type FormatOptions, framed, type OciFormat, ociSealOf, STREAMED } from './oci-format.ts';
 import { plainSchema } from './oci-schema.ts';
+import { MAX_CHAT_ID, shortId } from './openai-servers.ts';
 import { imageMark, Transcript } from './transcript.ts';
 
 type Message = models.Message & { readonly toolCalls?: object[]; readonly toolCallId?: string };
@@ -52,7 +53,8 @@ export function createMessageFormat(options: FormatOptions): OciFormat {
   const { name, model } = options;
   const seal = ociSealOf(options);
   const words = name.format === 'COHEREV2' ? COHERE_V2 : GENERIC;
-  const transcript = new Transcript((round) => wireMessages(round, { ...words, seal }), {
+  const idOf = name.vendor === 'openai' ? (id: string) => shortId(id, MAX_CHAT_ID) : (id: string) => id;
+  const transcript = new Transcript((round) => wireMessages(round, { ...words, seal, idOf }), {
     opens: (signature) => signature.startsWith(seal),
   });
   return {
@@ -97,13 +99,17 @@ function text(said: string): models.TextContent {
   return { type: 'TEXT', text: said };
 }
 
-type Sealed = Words & { readonly seal: string };
+interface Sealed extends Words {
+  readonly seal: string;
+  /** How the id of a call is sent: as it came, but where another provider's would be refused. */
+  readonly idOf: (callId: string) => string;
+}
 
 function wireMessages(round: Round, words: Sealed): Message[] {
   if (round.role === 'assistant') return assistantMessages(round.parts, words);
   const results = round.results.map(({ callId, text: said }) => ({
     role: 'TOOL',
-    toolCallId: callId,
+    toolCallId: words.idOf(callId),
     content: [text(said === '' ? '(empty)' : said)],
   }));
   const ofTools = round.results.flatMap((result) => wireImages(result, words));
@@ -120,9 +126,9 @@ function sentImages({ results, images }: Extract<Round, { role: 'user' }>, words
 }
 
 /** A tool's message can hold none: they follow, and say whose they are. */
-function wireImages({ callId, images = [] }: ToolResult, words: Words): Content[] {
+function wireImages({ callId, images = [] }: ToolResult, words: Sealed): Content[] {
   if (images.length === 0) return [];
-  const what = `Returned by the tool call ${callId}, not sent by the user:`;
+  const what = `Returned by the tool call ${words.idOf(callId)}, not sent by the user:`;
   return [text(what), ...images.map((image) => wireImage(image, words))];
 }
 
@@ -135,7 +141,9 @@ const NO_TEXT = '.';
 
 function assistantMessages(parts: readonly Part[], words: Sealed): Message[] {
   const said = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
-  const toolCalls = parts.flatMap((part) => (part.type === 'tool' ? [words.call(wireCall(part))] : []));
+  const toolCalls = parts.flatMap((part) =>
+    part.type === 'tool' ? [words.call(wireCall(part, words))] : [],
+  );
   if (said === '' && toolCalls.length === 0) return [];
   const { content = [], ...rest } = reasoningOf(parts, words);
   return [
@@ -157,6 +165,6 @@ function reasoningOf(parts: readonly Part[], words: Sealed): ReturnType<Words['r
   return thought === '' ? {} : words.reasoning(thought);
 }
 
-function wireCall(part: Extract<Part, { type: 'tool' }>) {
-  return { id: part.callId, name: wireName(part.name), arguments: JSON.stringify(argumentsOf(part)) };
+function wireCall(part: Extract<Part, { type: 'tool' }>, { idOf }: Sealed) {
+  return { id: idOf(part.callId), name: wireName(part.name), arguments: JSON.stringify(argumentsOf(part)) };
 }

@@ -132,6 +132,22 @@ describe('the generic format', () => {
     ]);
   });
 
+  test.each([
+    ['openai.gpt-5', /^call_[0-9a-f]{32}$/],
+    ['grok', /^functions/],
+  ])('%s is sent the id of another provider’s call so that it takes it', async (model, expected) => {
+    const callId = `functions.ls:0${'x'.repeat(40)}`;
+    const messages: ModelMessage[] = [
+      { role: 'user', text: 'Look.' },
+      { role: 'assistant', parts: [{ type: 'tool', callId, name: 'ls', arguments: '{}' }] },
+      { role: 'tool', callId, text: 'a.txt', isError: false },
+    ];
+    const { sent } = await ask(model, (response) => stream(response, [DONE]), requestOf({ messages }));
+    const [asked, answered] = sent?.body.chatRequest.messages.slice(-2) ?? [];
+    expect(asked.toolCalls[0].id).toMatch(expected);
+    expect(answered.toolCallId).toBe(asked.toolCalls[0].id);
+  });
+
   test('an endpoint of one’s own is asked by its OCID', async () => {
     const id = 'ocid1.generativeaiendpoint.oc1.us-chicago-1.e';
     const answer: Answer = (response) => stream(response, [says('ok'), DONE]);
