@@ -56,8 +56,9 @@ export function tooLongFailure(origin: Origin, bytes: number): Failure {
 
 function failureOfStatus(report: Report, status: number, origin: Origin, now: number): Failure {
   if (isOverflow(report, status)) return overflow(report, origin);
-  if (status === 402 || report.code === 'insufficient_quota') return quota(report, origin);
+  if (status === 402 || cannotPay(report)) return quota(report, origin);
   if (status === 401 || status === 403) return refusedKey(status, origin);
+  if (status === 400 && KEY_TEXT.test(report.text)) return refusedKey(status, origin);
   if (status === 404) return notFound(report, origin);
   const retryAfterMs = retryAfterOf(report.headers, now);
   const when = retryAfterMs === undefined ? {} : { retryAfterMs };
@@ -104,6 +105,17 @@ function overflow(report: Report, origin: Origin): Failure {
     message: sentence(`The conversation is too long for ${origin.model}`, report, origin),
   };
 }
+
+const QUOTA_CODES = ['insufficient_quota', 'billing_hard_limit_reached', 'billing_not_active'];
+/** Anthropic has no code for it, and says it at 400. */
+const QUOTA_TEXT = /credit balance is too low/i;
+
+function cannotPay({ code, text }: Report): boolean {
+  return QUOTA_CODES.includes(code) || QUOTA_TEXT.test(text);
+}
+
+/** Google and xAI refuse a key at 400, where others say 401. */
+const KEY_TEXT = /\b(API key not valid|(invalid|incorrect) API key|API key (has )?expired)\b/i;
 
 function quota(report: Report, origin: Origin): Failure {
   return {

@@ -66,9 +66,25 @@ test('an overflow is also known by its code', () => {
   expect(failed(error).code).toBe('context_overflow');
 });
 
-test('an account without credit is not worth a retry, whatever its status', () => {
-  const error = { status: 429, error: { message: 'You exceeded your quota.', code: 'insufficient_quota' } };
-  expect(failed(error)).toMatchObject({ kind: 'terminal', code: 'provider_quota' });
+test.each([
+  [429, { message: 'You exceeded your quota.', code: 'insufficient_quota' }],
+  [429, { message: 'Your account is not active.', code: 'billing_not_active' }],
+  [400, { message: 'Billing hard limit has been reached', code: 'billing_hard_limit_reached' }],
+  [400, { type: 'invalid_request_error', message: 'Your credit balance is too low to access the API.' }],
+  [402, { message: 'Insufficient Balance' }],
+])('an account without credit is not worth a retry, whatever its status: %i %j', (status, error) => {
+  expect(failed({ status, error })).toMatchObject({ kind: 'terminal', code: 'provider_quota' });
+});
+
+test.each([
+  'API key not valid. Please pass a valid API key',
+  'Incorrect API key provided: xa***. You can obtain an API key from https://console.example',
+])('a key is refused where "%s" is said at 400', (message) => {
+  expect(failed(refused(400, message))).toEqual({
+    kind: 'terminal',
+    code: 'provider_auth',
+    message: 'The key for provider env was refused (400): check CAPYBARA_MODEL_API_KEY.',
+  });
 });
 
 test('a provider’s text is one line, without keys, and not too long', () => {
