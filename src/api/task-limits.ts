@@ -38,11 +38,10 @@ function answeringModels({ model, router }: Profile): readonly string[] {
 }
 
 function priceUnknown(name: string): ApiProblem {
-  const [provider, ...model] = name.split('/');
   return badRequest(
     'price_unknown',
-    `limits.usd needs to know what each request costs, and the price of ${name} is not known: set providers.${provider}.models."${model.join('/')}".prices ` +
-      '(input and output, in US dollars for a million tokens) in the settings of the server, or limit tokens instead.',
+    `limits.usd needs to know what each request costs, and the price of ${name} is not known: set models."${name}".prices ` +
+      '(input and output, in US dollars for a million tokens) in config.yaml, of the server where there is one, or limit tokens instead.',
   );
 }
 

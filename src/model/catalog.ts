@@ -4,10 +4,10 @@ import type { ProviderConfig } from '../config.ts';
 import type { Failure } from '../core/errors.ts';
 import type { ModelSettings, ProviderKind } from '../core/provider.ts';
 import { kindOf } from './kinds.ts';
-import { knownModel, namesOf, saidOf } from './known-models.ts';
+import { knownModel, namesOf } from './known-models.ts';
 import { LIST_TIMEOUT_MS, type Listed, type ListedModel, listModels } from './list-models.ts';
 import { offersOf } from './makers.ts';
-import type { SaidOfModels } from './model-settings.ts';
+import { type SaidOfModels, saidByPeople } from './model-settings.ts';
 import { listOciModels } from './oci-models.ts';
 
 /** What a person says in settings, what its provider says, what is kept of it: the first counts. */
@@ -85,6 +85,7 @@ export class Catalog {
     const names = new Set([
       ...(own === undefined ? [] : [own]),
       ...Object.keys(config.models ?? {}),
+      ...saidAt(name, this.#options.said ?? {}),
       ...(told?.map((model) => model.name) ?? namesOf(offers.maker)),
     ]);
     const byName = new Map(told?.map((model) => [model.name, model]));
@@ -99,10 +100,7 @@ export class Catalog {
     { model, told }: { readonly model: string; readonly told: ListedModel | undefined },
   ): CatalogModel {
     const provider = shown.slice(0, -model.length - 1);
-    const settings = {
-      ...saidOf(Object.entries(this.#options.said ?? {}), model),
-      ...saidOf(Object.entries(config.models ?? {}), model),
-    };
+    const settings = saidByPeople(provider, config, { model, models: this.#options.said });
     const parts = {
       settings,
       provider: told?.info ?? {},
@@ -137,6 +135,12 @@ export class Catalog {
       timeoutMs,
     );
   }
+}
+
+/** The models of a provider that are named with it. */
+function saidAt(provider: string, said: SaidOfModels): string[] {
+  const prefix = `${provider}/`;
+  return Object.keys(said).flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
 }
 
 async function ociListed(provider: string, config: ProviderConfig, dataDir: string): Promise<Listed> {

@@ -5,18 +5,29 @@ import { LOCAL_FIRST_TOKEN_MS, type Timeouts } from './connection.ts';
 import { knownModel, saidOf } from './known-models.ts';
 import { offersOf } from './makers.ts';
 
-/** What is known of models, by their names, whoever offers them. */
+/** What is known of models, by `provider/model`, or by their names alone, whoever offers them. */
 export type SaidOfModels = Readonly<Record<string, ModelSettings>>;
 
-/** What is said of its provider's model comes before what is said of all models of that name. */
 export function settingsOf(
+  provider: string,
+  config: ProviderConfig,
+  said: { readonly model: string; readonly models?: SaidOfModels | undefined },
+): ModelSettings {
+  return {
+    ...knownModel(offersOf(provider, config), said.model),
+    ...saidByPeople(provider, config, said),
+  };
+}
+
+/** What is said of its provider's model comes before what is said of all models of that name. */
+export function saidByPeople(
   provider: string,
   config: ProviderConfig,
   { model, models = {} }: { readonly model: string; readonly models?: SaidOfModels | undefined },
 ): ModelSettings {
   return {
-    ...knownModel(offersOf(provider, config), model),
     ...saidOf(Object.entries(models), model),
+    ...saidOf(Object.entries(models), `${provider}/${model}`),
     ...saidOf(Object.entries(config.models ?? {}), model),
   };
 }

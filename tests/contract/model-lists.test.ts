@@ -249,10 +249,14 @@ describe('the catalogue', () => {
 
   test('of one that cannot be asked it has what is kept, and why', async () => {
     const config = { baseUrl: 'http://127.0.0.1:1/v1', models: { mine: {} } };
-    const [found] = await new Catalog(new Map([['home', config]])).list({ ask: true });
+    const said = { 'home/ours': { images: false }, 'away/theirs': { images: false } };
+    const [found] = await new Catalog(new Map([['home', config]]), { said }).list({ ask: true });
     expect(found).toMatchObject({
       ...{ provider: 'home', kind: 'chat', isLocal: true, problem: { code: 'provider_unreachable' } },
-      models: [{ model: 'home/mine', from: [] }],
+      models: [
+        { model: 'home/mine', from: [] },
+        { model: 'home/ours', info: { images: false }, from: ['settings'] },
+      ],
     });
   });
 });

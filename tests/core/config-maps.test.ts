@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MAX_MODEL_SECONDS, MAX_NAMES } from '../../src/config/maps.ts';
 import { type LoadOptions, loadConfig } from '../../src/config.ts';
+import { createModels } from '../../src/model/providers.ts';
 
 let home: string;
 let userFile: string;
@@ -55,6 +56,10 @@ test('the example of the README is one', () => {
     build: { fallbacks: [{ model: 'small', weight: 1 }], effort: 'high', limits: { usd: 5 } },
     docs: { like: 'ask', prompt: 'Write.' },
   });
+  const models = createModels(config.providers, config);
+  // The limit of its agent in usd holds for both.
+  const prices = ['work/large', 'small'].map((name) => models.resolve(name).info.prices);
+  expect(prices).toMatchObject([{ input: 3, cacheWrite: 3.75 }, { input: 0 }]);
 });
 
 test('a map stands in YAML as itself, beside the settings that have keys of their own', () => {

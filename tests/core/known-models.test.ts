@@ -114,6 +114,18 @@ describe('what holds for a model', () => {
     expect(settingsOf('openai', config, { model: 'nobody-knows' })).toEqual({});
   });
 
+  test('is said by provider and model, too, before what is said of all of its name', () => {
+    const models = {
+      'work/large': { contextTokens: 1 },
+      large: { contextTokens: 2, outputTokens: 3 },
+      'org/large': { images: false },
+    };
+    const of = (provider: string, model: string) => settingsOf(provider, {}, { model, models });
+    expect(of('work', 'large-2026-01-01')).toEqual({ contextTokens: 1, outputTokens: 3 });
+    expect(of('other', 'large')).toEqual({ contextTokens: 2, outputTokens: 3 });
+    expect(of('other', 'org/large')).toEqual({ images: false });
+  });
+
   test('is said of the longest name that fits', () => {
     const said = [['a', 1] as const, ['a-2024', 2] as const];
     expect(saidOf(said, 'a-2024')).toBe(2);

@@ -57,9 +57,7 @@ describe('a limit of money', () => {
   test('needs a model whose price is known, and says where to set it', async () => {
     const { status, json } = await post({ usd: 1 }, 'openai/m');
     expect([status, json.code]).toEqual([400, 'price_unknown']);
-    expect(json.detail).toContain(
-      'the price of openai/m is not known: set providers.openai.models."m".prices',
-    );
+    expect(json.detail).toContain('the price of openai/m is not known: set models."openai/m".prices');
     expect((await post({ tokens: 1_000 }, 'openai/m')).status).toBe(201);
   });
 });
