@@ -6,8 +6,10 @@ import type { ProviderKind } from '../core/provider.ts';
 const HOST = '127.0.0.1';
 const PORT = 11_434;
 
-/** How long one is looked for: whoever starts Capybara waits no longer for it. */
+/** How long one is looked for: whoever starts Capybara where none is waits no longer. */
 export const DISCOVERY_MS = 300;
+/** How long what listens there may take to say that it is one: a busy machine's is not overlooked. */
+export const ANSWER_MS = 2_000;
 
 export interface FoundOllama {
   readonly baseUrl: string;
@@ -16,18 +18,16 @@ export interface FoundOllama {
   readonly models: readonly string[];
 }
 
-/** Undefined where none answers within `waitMs`. */
+/** Undefined where none listens, or answers within `answerMs`. */
 export async function findOllama({
   port = PORT,
-  waitMs = DISCOVERY_MS,
+  answerMs = ANSWER_MS,
 } = {}): Promise<FoundOllama | undefined> {
-  const until = Date.now() + waitMs;
-  if (!(await listens(port, waitMs))) return undefined;
+  if (!(await listens(port, DISCOVERY_MS))) return undefined;
   const { installedModels, ollamaVersion } = await import('./ollama-admin.ts');
   const target = { provider: 'ollama', baseUrl: `http://${HOST}:${port}` };
-  const left = Math.max(1, until - Date.now());
   try {
-    const asked = [ollamaVersion(target, left), installedModels(target, left)] as const;
+    const asked = [ollamaVersion(target, answerMs), installedModels(target, answerMs)] as const;
     const [version, models] = await Promise.all(asked);
     return { baseUrl: target.baseUrl, version, models: models.map(({ name }) => name) };
   } catch {
@@ -67,7 +67,7 @@ interface Settings {
  */
 export async function withFoundOllama<Given extends Settings>(
   settings: Given,
-  options: { readonly port?: number; readonly waitMs?: number } = {},
+  options: { readonly port?: number; readonly answerMs?: number } = {},
 ): Promise<{ readonly settings: Given; readonly said?: string }> {
   if (settings.offline || hasProvider(settings)) return { settings };
   const found = await findOllama(options);

@@ -10,7 +10,7 @@ import {
   pullModel,
 } from '../../src/model/ollama-admin.ts';
 import { chooseModel } from '../../src/model/ollama-choice.ts';
-import { DISCOVERY_MS, findOllama, withFoundOllama } from '../../src/model/ollama-discovery.ts';
+import { ANSWER_MS, DISCOVERY_MS, findOllama, withFoundOllama } from '../../src/model/ollama-discovery.ts';
 import { LAYER, line, type OllamaServerOptions, startOllama } from '../support/ollama-server.ts';
 
 const closers: (() => Promise<void>)[] = [];
@@ -198,7 +198,7 @@ describe('the Ollama of this machine', () => {
 
   test('becomes the provider where none is configured, and its only model the default', async () => {
     const { server } = await ollama({ models: ['qwen3:8b'] });
-    const { settings, said } = await withFoundOllama(nothing, { port: server.port, waitMs: 5_000 });
+    const { settings, said } = await withFoundOllama(nothing, { port: server.port, answerMs: 5_000 });
     expect(settings).toEqual({
       offline: false,
       providers: { openai: {}, ollama: { kind: 'ollama', baseUrl: server.url } },
@@ -211,7 +211,7 @@ describe('the Ollama of this machine', () => {
 
   test('with several models, or with one that is named, decides for nobody', async () => {
     const { server } = await ollama();
-    const options = { port: server.port, waitMs: 5_000 };
+    const options = { port: server.port, answerMs: 5_000 };
     expect((await withFoundOllama(nothing, options)).settings).not.toHaveProperty('model');
     const named = await withFoundOllama({ ...nothing, model: 'mine' }, options);
     expect(named.settings).toMatchObject({ model: 'mine', providers: { ollama: {} } });
@@ -230,14 +230,20 @@ describe('the Ollama of this machine', () => {
     expect(server.received).toEqual([]);
   });
 
+  test('that takes a moment to answer is not overlooked', async () => {
+    const { server } = await ollama({ answersAfterMs: DISCOVERY_MS + 50 });
+    expect(await findOllama({ port: server.port })).toMatchObject({ version: '0.12.3' });
+  });
+
   test('is not waited for: one that says nothing, or is none, counts as away', async () => {
     const { server } = await ollama({ isSilent: true });
     const began = performance.now();
-    expect(await findOllama({ port: server.port, waitMs: 100 })).toBeUndefined();
+    expect(await findOllama({ port: server.port, answerMs: 100 })).toBeUndefined();
     expect(performance.now() - began).toBeLessThan(5_000);
     expect(DISCOVERY_MS).toBeLessThan(500);
+    expect(ANSWER_MS).toBeLessThan(5_000);
     const other = await ollama({ version: undefined });
-    expect(await findOllama({ port: other.server.port, waitMs: 5_000 })).toBeUndefined();
+    expect(await findOllama({ port: other.server.port, answerMs: 5_000 })).toBeUndefined();
     expect(await findOllama({ port: await freePort() })).toBeUndefined();
   });
 });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export interface OllamaServer {
   readonly url: string;
@@ -25,6 +26,7 @@ export interface OllamaServerOptions {
   readonly version?: unknown;
   /** Writes what a pull tells; the whole of a good one where left out. */
   readonly pull?: (response: ServerResponse) => void | Promise<void>;
+  readonly answersAfterMs?: number;
   /** Says nothing to anyone. */
   readonly isSilent?: boolean;
 }
@@ -49,6 +51,7 @@ export async function startOllama(options: OllamaServerOptions = {}): Promise<Ol
       response.end(value === undefined ? '' : JSON.stringify(value));
     };
     if (isSilent) return;
+    await delay(options.answersAfterMs ?? 0);
     if (asked === 'GET /api/version') return answer(200, { version });
     if (asked === 'GET /api/tags') return answer(200, { models: [...models].map(tagOf) });
     if (asked === 'DELETE /api/delete') {
