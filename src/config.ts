@@ -145,8 +145,8 @@ export interface ToolsConfig {
  */
 export type ProvidersConfig = Readonly<Record<string, ProviderConfig>>;
 
-/** The key of one that names a variable is read by then. */
-export type ProviderConfig = Partial<Omit<ProviderSettings, 'apiKeyVariable'>>;
+/** The key of one that names a variable is read by then; the name stays, to be named where the key is missing or wrong. */
+export type ProviderConfig = Partial<ProviderSettings>;
 
 export { MAX_SETTINGS_BYTES } from './config/files.ts';
 export { PROJECT_CONFIG, projectRules, projectRulesIn, userConfigFile } from './config/layers.ts';
@@ -264,7 +264,8 @@ function withKeys(
   providers: Readonly<Record<string, Partial<ProviderSettings>>>,
   { env }: Place,
 ): ProvidersConfig {
-  const entries = Object.entries(providers).map(([name, { apiKeyVariable: variable, ...provider }]) => {
+  const entries = Object.entries(providers).map(([name, provider]) => {
+    const { apiKeyVariable: variable } = provider;
     const apiKey = provider.apiKey ?? (variable === undefined ? undefined : env[variable]?.trim());
     return [name, apiKey ? { ...provider, apiKey } : provider];
   });

@@ -122,13 +122,14 @@ export class Catalog {
   }
 
   #ask(name: string, config: ProviderConfig, timeoutMs: number): Promise<Listed> {
-    const { apiKey, baseUrl, headers } = config;
+    const { apiKey, apiKeyVariable, baseUrl, headers } = config;
     const { dataDir } = this.#options;
     if (kindOf(name, config) === 'oci' && dataDir !== undefined) return ociListed(name, config, dataDir);
     return listModels(
       {
         ...{ provider: name, kind: kindOf(name, config) },
         ...(apiKey === undefined ? {} : { apiKey }),
+        ...(apiKeyVariable === undefined ? {} : { apiKeyVariable }),
         ...(baseUrl === undefined ? {} : { baseUrl }),
         ...(headers === undefined ? {} : { headers }),
       },

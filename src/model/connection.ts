@@ -11,6 +11,8 @@ export interface ModelOptions {
   readonly model: string;
   /** Optional: many compatible endpoints want none, and then no Authorization header is sent. */
   readonly apiKey?: string;
+  /** The environment variable that the settings say its key is in. */
+  readonly apiKeyVariable?: string;
   /** The provider's own address where undefined. */
   readonly baseUrl?: string;
   readonly timeouts?: Partial<Timeouts>;
@@ -73,17 +75,20 @@ export interface Origin {
   /** Without user, password and query. */
   readonly endpoint: string;
   readonly apiKey?: string;
+  readonly apiKeyVariable?: string;
   /** The key, what is in the configured headers and the address's query: a provider's error text is cleaned of them. */
   readonly secrets?: readonly string[];
 }
 
 export function originOf(options: ModelOptions, baseUrl: string): Origin {
+  const { apiKeyVariable } = options;
   const apiKey = options.apiKey?.trim();
   return {
     provider: options.provider,
     model: options.model,
     endpoint: shownUrl(baseUrl),
     ...(apiKey ? { apiKey } : {}),
+    ...(apiKeyVariable === undefined ? {} : { apiKeyVariable }),
     secrets: secretsOf(options, baseUrl),
   };
 }

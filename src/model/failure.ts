@@ -131,13 +131,16 @@ const KEY_VARIABLES = new Map([
   ['env', 'CAPYBARA_MODEL_API_KEY'],
 ]);
 
-/** Where a person sets a provider's key: a variable, or for those that have none their settings. */
-export function keyVariableOf(providerName: string): string {
-  return KEY_VARIABLES.get(providerName) ?? `providers.${providerName}.apiKey`;
+/** Where a person sets a provider's key: the variable that their settings name, one that we do, or the settings themselves. */
+export function keyVariableOf({
+  provider: name,
+  apiKeyVariable,
+}: Pick<Origin, 'provider' | 'apiKeyVariable'>): string {
+  return apiKeyVariable ?? KEY_VARIABLES.get(name) ?? `providers.${name}.apiKey`;
 }
 
 function refusedKey(status: number, origin: Origin): Failure {
-  const variable = keyVariableOf(origin.provider);
+  const variable = keyVariableOf(origin);
   const message =
     origin.apiKey === undefined
       ? `${provider(origin)} wants a key (${status}): set ${variable}.`
@@ -256,7 +259,7 @@ function badEndpoint(origin: Origin, { found, remedy }: BadEndpoint): Failure {
 }
 
 function unusableKey(origin: Origin): Failure {
-  const variable = keyVariableOf(origin.provider);
+  const variable = keyVariableOf(origin);
   return {
     kind: 'terminal',
     code: 'provider_auth',

@@ -23,7 +23,10 @@ export interface ListedModel {
 export type Listed = { readonly models: readonly ListedModel[] } | { readonly problem: Failure };
 
 /** A provider as it is asked for its models. */
-export type ListedProvider = Pick<ModelOptions, 'provider' | 'apiKey' | 'baseUrl' | 'headers'> & {
+export type ListedProvider = Pick<
+  ModelOptions,
+  'provider' | 'apiKey' | 'apiKeyVariable' | 'baseUrl' | 'headers'
+> & {
   readonly kind: ProviderKind;
 };
 

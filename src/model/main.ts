@@ -26,7 +26,8 @@ export async function providersHere(given: Config): Promise<ProviderHere[]> {
   return registry.list().map(({ provider, kind, baseUrl, defaultModel }) => {
     const settings = config.providers[provider] ?? {};
     const hasKey = settings.apiKey !== undefined;
-    const needsNone = offersOf(provider, settings).isLocal || ['oci', 'replay'].includes(kind);
+    const isFree = offersOf(provider, settings).isLocal || ['oci', 'replay'].includes(kind);
+    const needsNone = isFree && settings.apiKeyVariable === undefined;
     return {
       provider,
       kind,

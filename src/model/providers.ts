@@ -172,12 +172,13 @@ function onlyOne(configured: Configured): string | undefined {
 }
 
 function connectionOf(provider: string, model: string, config: ProviderConfig): ModelOptions {
-  const { apiKey, baseUrl, headers } = config;
+  const { apiKey, apiKeyVariable, baseUrl, headers } = config;
   const [key, address] = [given(apiKey), given(baseUrl)];
   return {
     provider,
     model,
     ...(key ? { apiKey: key } : {}),
+    ...(apiKeyVariable === undefined ? {} : { apiKeyVariable }),
     ...(address ? { baseUrl: address } : {}),
     ...(headers === undefined ? {} : { headers }),
     oci: config,

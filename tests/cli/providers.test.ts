@@ -342,6 +342,7 @@ describe('providers test', () => {
     providers(
       ['key', { baseUrl: server.baseUrl, apiKey: 'sk-planted-other' }],
       ['none', { baseUrl: server.baseUrl }],
+      ['unset', { baseUrl: server.baseUrl, apiKeyVariable: 'CAPYBARA_TEST_UNSET_KEY' }],
       ['gone', { baseUrl: 'http://127.0.0.1:1/v1' }],
       ['page', { baseUrl: other }],
       ['work', { baseUrl: server.baseUrl, apiKey: KEY }],
@@ -355,6 +356,10 @@ describe('providers test', () => {
       '✗ key: The key for provider key was refused (401): check providers.key.apiKey.',
     );
     expect(await said('none')).toBe('✗ none: Provider none wants a key (401): set providers.none.apiKey.');
+    expect(await said('unset')).toBe(
+      '✗ unset: Provider unset wants a key (401): set CAPYBARA_TEST_UNSET_KEY.',
+    );
+    expect((await capybara('providers:list')).stdout).toMatch(/^unset +chat +\S+ +none/m);
     expect(await said('gone/m')).toBe(
       '✗ gone: Provider gone could not be reached at http://127.0.0.1:1/v1 (ECONNREFUSED). Check the address, that it runs, and the network.',
     );
@@ -366,7 +371,9 @@ describe('providers test', () => {
     expect(unknown).toContain('Model m-3 was not found at ');
     expect(unknown).toContain('It has work/m-1, work/m-2: name one of them.');
     const { stderr, code } = await capybara('providers:test', 'nobody');
-    expect(stderr).toContain('There is no provider "nobody" here, there are key, none, gone, page, work');
+    expect(stderr).toContain(
+      'There is no provider "nobody" here, there are key, none, unset, gone, page, work',
+    );
     expect(code).toBe(2);
   });
 

@@ -63,7 +63,7 @@ describe.each(kinds)('$provider', (each) => {
     const server = await serve(() => say('ok'), { apiKey: 'another' });
     const { code, message } = failureOf(await collect(modelAt(server)));
     expect(code).toBe('provider_auth');
-    const variable = keyVariableOf(provider);
+    const variable = keyVariableOf({ provider });
     expect(message).toBe(`The key for provider ${provider} was refused (401): check ${variable}.`);
     const keyless = create({ provider, model: 'm-1', baseUrl: server.url });
     expect(failureOf(await collect(keyless)).message).toBe(

@@ -76,6 +76,15 @@ test.each([
   expect(failed({ status, error })).toMatchObject({ kind: 'terminal', code: 'provider_quota' });
 });
 
+test('a key is told with the variable that the settings name for it', () => {
+  const at = (apiKey: object) =>
+    originOf({ provider: 'work', model: 'm', apiKeyVariable: 'WORK_KEY', ...apiKey }, 'http://h/v1');
+  const said = (apiKey: object) =>
+    toFailure(refused(401, 'no'), at(apiKey), { stage: 'connecting', now: NOW }).message;
+  expect(said({})).toBe('Provider work wants a key (401): set WORK_KEY.');
+  expect(said({ apiKey: KEY })).toBe('The key for provider work was refused (401): check WORK_KEY.');
+});
+
 test.each([
   'API key not valid. Please pass a valid API key',
   'Incorrect API key provided: xa***. You can obtain an API key from https://console.example',

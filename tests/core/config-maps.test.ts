@@ -71,6 +71,7 @@ test('a map stands in YAML as itself, beside the settings that have keys of thei
       kind: 'chat',
       baseUrl: 'https://models.internal/v1',
       apiKey: 'key-of-work',
+      apiKeyVariable: 'WORK_KEY',
       requestsPerMinute: 60,
       models: { 'small/v1.5': { contextTokens: 32_000, prices: { input: 0.5, output: 2 } } },
     },
