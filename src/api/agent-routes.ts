@@ -18,7 +18,7 @@ export function agentRoutes(deps: ApiDeps): Route[] {
       success: { status: 200, description: 'Those that are built in, then the others.', schema: Agents },
       handle: async () => ({
         status: 200,
-        body: { data: agents.names.map((name) => showAgent(agents.find(name))) },
+        body: showAgents(agents),
       }),
     }),
     route({
@@ -60,6 +60,10 @@ export function agentRoutes(deps: ApiDeps): Route[] {
       },
     }),
   ];
+}
+
+export function showAgents(agents: ApiDeps['agents']) {
+  return { data: agents.names.map((name) => showAgent(agents.find(name))) };
 }
 
 function showAgent(agent: Agent) {

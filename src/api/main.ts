@@ -19,6 +19,7 @@ import { checkBeside, checkLocalPath } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../workspace/uploads/limits.ts';
 import { openUploads } from '../workspace/uploads/uploads.ts';
+import { showAgents } from './agent-routes.ts';
 import { type Api, type ApiDeps, createApi } from './app.ts';
 import { profileOf } from './profile-of.ts';
 import { listen } from './server.ts';
@@ -76,6 +77,11 @@ export async function checkTask(config: Config, body: CreateTask): Promise<void>
     checkRepository(source.url, repositoryPolicy(config, { own: true }));
     readRef(source.ref);
   }
+}
+
+/** The agents that an API of this configuration would have: for whoever would have to start one first. */
+export function agentsHere(config: Config): ReturnType<typeof showAgents> {
+  return showAgents(agentsOf(config, []));
 }
 
 function modelsOf({ providers, model, aliases, models, dataDir }: Config): ModelRegistry {

@@ -587,6 +587,20 @@ test('agents list', async () => {
   expect(JSON.parse((await capybara('agents:list', '--json')).stdout)).toEqual(agents);
 });
 
+test('agents list shows those of the settings where nothing has run yet', async () => {
+  const empty = mkdtempSync(join(tmpdir(), 'capybara-empty-'));
+  delete process.env.CAPYBARA_URL;
+  Object.assign(process.env, {
+    CAPYBARA_DATA_DIR: empty,
+    CAPYBARA_AGENTS: '{"docs": {"like": "ask", "model": "a/b"}}',
+  });
+  const { stdout } = await capybara('agents:list');
+  expect(stdout).toMatch(/^build +yes +safe +\(default\) /m);
+  expect(stdout).toMatch(/^docs +no +plan +a\/b .* like ask$/m);
+  expect(readdirSync(empty)).toEqual([]);
+  rmSync(empty, { recursive: true });
+});
+
 test('every command has a summary, an example and the global flags', async () => {
   const files = readdirSync(COMMANDS, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),

@@ -8,12 +8,22 @@ export default class AgentsList extends CapybaraCommand {
     const { flags } = await this.parse(AgentsList);
     const loaded = await this.settings(flags);
     const { table } = await import('../../table.ts');
-    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const agents = await client.agents();
-      const rows = agents.data.map(({ name, about, model, mode, writes, tools }) => [
-        ...[name, writes ? 'yes' : 'no', mode, model ?? '(default)', String(tools.length), about],
-      ]);
-      this.answer(flags, agents, table(['NAME', 'WRITES', 'MODE', 'MODEL', 'TOOLS', 'WHAT IT IS FOR'], rows));
-    });
+    const agents = await this.#agents(loaded);
+    const rows = agents.data.map(({ name, about, model, mode, writes, tools }) => [
+      ...[name, writes ? 'yes' : 'no', mode, model ?? '(default)', String(tools.length), about],
+    ]);
+    this.answer(flags, agents, table(['NAME', 'WRITES', 'MODE', 'MODEL', 'TOOLS', 'WHAT IT IS FOR'], rows));
+  }
+
+  /** Before anything has run here they are those of the settings. */
+  async #agents(loaded: Awaited<ReturnType<CapybaraCommand['settings']>>) {
+    try {
+      return await this.withConnection(loaded, { start: 'answering' }, ({ client }) => client.agents());
+    } catch (error) {
+      const { UserError } = await import('../../../core/errors.ts');
+      if (!(error instanceof UserError) || error.code !== 'no_server') throw error;
+      const { agentsHere } = await import('../../../api/main.ts');
+      return agentsHere(loaded.config);
+    }
   }
 }
