@@ -42,7 +42,7 @@ export interface ProviderInfo {
 
 export interface Models {
   /**
-   * The model of a name: `provider/model`, or a model name alone where one provider is configured (with a slash in it only
+   * The model of a name: `provider/model`, a provider for its own choice, or a model name alone where one provider is configured (with a slash in it only
    * at an address of the user's own), an alias for either, or the default where undefined. Throws a `UserError`: `no_provider`,
    * `no_model`, `unknown_model` or `alias_cycle`.
    */
@@ -141,6 +141,7 @@ function given(text: string | undefined): string | undefined {
 
 function pick(configured: Configured, name: string | undefined): [string, string] {
   if (name === undefined) return pickDefault(configured);
+  if (isProvider(name, configured)) return ownDefault(name, configured);
   const slash = name.indexOf('/');
   const prefix = [...configured.keys()].find((provider) => slash > 0 && provider === name.slice(0, slash));
   const model = prefix === undefined ? name : name.slice(slash + 1);
@@ -151,6 +152,18 @@ function pick(configured: Configured, name: string | undefined): [string, string
   if (provider === undefined) throw unknownModel(name, configured);
   if (model.trim() === '') throw noModel(`the name "${name}" has no model after its provider`);
   return [provider, model.trim()];
+}
+
+/** Of the only provider, one without a default, it may be the name of a model. */
+function isProvider(name: string, configured: Configured): boolean {
+  const config = configured.get(name);
+  return config !== undefined && (configured.size > 1 || defaultModelOf(name, config) !== undefined);
+}
+
+function ownDefault(provider: string, configured: Configured): [string, string] {
+  const model = defaultModelOf(provider, configured.get(provider) ?? {});
+  if (model === undefined) throw noModel(`provider ${provider} has none of its own choice`);
+  return [provider, model];
 }
 
 /** No model of Anthropic or OpenAI themselves has a slash in its name; behind gateways they do. */

@@ -62,6 +62,15 @@ test('with several providers a name without one is refused with their names', ()
   );
 });
 
+test('a provider alone stands for its own choice, and one that has none is told so', () => {
+  const models = createModels({ anthropic, env });
+  expect(models.resolve('anthropic').name).toBe('anthropic/claude-opus-5-5');
+  expect(refusal(() => models.resolve('env')).message).toBe(
+    'No model was named, and provider env has none of its own choice: set CAPYBARA_MODEL or pass --model.',
+  );
+  expect(createModels({ env }).resolve('env').name).toBe('env/env');
+});
+
 test('a provider without a model after it is refused', () => {
   expect(refusal(() => createModels({ openai }).resolve('openai/ ')).code).toBe('no_model');
 });
