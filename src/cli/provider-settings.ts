@@ -1,5 +1,6 @@
 /** What `providers add`, `use` and `remove` write into the user's own settings. */
 import { homedir } from 'node:os';
+import { resolve } from 'node:path';
 import { userConfigFile } from '../config/layers.ts';
 import { MAPS } from '../config/maps.ts';
 import { changeUserFile, type Settings } from '../config/user-file.ts';
@@ -30,6 +31,7 @@ export function refuseForServer({ url }: Pick<Config, 'url'>): void {
 export interface AddedProvider {
   readonly kind?: string | undefined;
   readonly baseUrl?: string | undefined;
+  readonly file?: string | undefined;
   readonly apiKey?: string | undefined;
   readonly apiKeyVariable?: string | undefined;
 }
@@ -42,6 +44,17 @@ export function checkName(name: string): void {
   if (NAME.test(name)) return;
   const message = `${JSON.stringify(name)} is no name of a provider: expected letters, digits, dots, dashes, at most 64.`;
   throw new UserError('provider_name', message);
+}
+
+/** What one of kind replay plays, wherever Capybara runs. Throws `UserError` where it is missing, or nobody would play it. */
+export function recordingOf(kind: string, file: string | undefined): string | undefined {
+  if (kind === 'replay' && file !== undefined) return resolve(file);
+  if (kind !== 'replay' && file === undefined) return undefined;
+  const message =
+    kind === 'replay'
+      ? 'Nothing says what it plays: pass --file FILE, as `capybara run --record FILE` writes it.'
+      : `--file is the recording of a provider of kind replay; this one is of kind ${kind}.`;
+  throw new UserError('recording_file', message);
 }
 
 /** Throws `UserError` where there is one of that name already, unless it may be replaced. */

@@ -1,13 +1,31 @@
 /** Writes what a session's model answered, to be played again by a provider of kind replay. */
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { access, constants, open, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { Entry as WireEntry } from '../api/wire.ts';
 import type { Entry, Part, Pruned, Replaced, ResultPart, TextPart } from '../core/entry.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { recordingOf } from '../core/recording.ts';
 import type { Client } from './client.ts';
+import { plural } from './tool-lines.ts';
 
 const PAGE_SIZE = 200;
+
+/** `1 answer`, `3 answers`. */
+export function answersText(answers: number): string {
+  return `${answers} ${plural(answers, 'answer')}`;
+}
+
+/** Before anything is paid for. Throws `UserError` where the file could not be written in the end. */
+export async function checkWritable(file: string): Promise<void> {
+  try {
+    await access(dirname(resolve(file)), constants.W_OK);
+    if (existsSync(file)) await (await open(file, 'r+')).close();
+  } catch (error) {
+    throw new UserError('cannot_write', `The recording could not be written: ${messageOf(error)}.`);
+  }
+}
 
 /** Returns how many answers it holds. Throws `UserError` where the file cannot be written. */
 export async function writeRecording(client: Client, sessionId: string, file: string): Promise<number> {

@@ -4,10 +4,10 @@ import type { ProviderConfig } from '../config.ts';
 import type { Failure } from '../core/errors.ts';
 import type { ModelSettings, ProviderKind } from '../core/provider.ts';
 import { kindOf } from './kinds.ts';
-import { knownModel, namesOf } from './known-models.ts';
+import { namesOf } from './known-models.ts';
 import { LIST_TIMEOUT_MS, type Listed, type ListedModel, listModels } from './list-models.ts';
 import { offersOf } from './makers.ts';
-import { type SaidOfModels, saidByPeople } from './model-settings.ts';
+import { keptOf, type SaidOfModels, saidByPeople } from './model-settings.ts';
 import { listOciModels } from './oci-models.ts';
 
 /** What a person says in settings, what its provider says, what is kept of it: the first counts. */
@@ -104,7 +104,7 @@ export class Catalog {
     const parts = {
       settings,
       provider: told?.info ?? {},
-      kept: knownModel(offersOf(provider, config), model),
+      kept: keptOf(provider, config, model),
     };
     const from = SOURCES.filter((source) =>
       source === 'provider' ? told !== undefined : Object.keys(parts[source]).length > 0,

@@ -2,6 +2,7 @@
 import type { ProviderConfig } from '../config.ts';
 import type { ModelSettings } from '../core/provider.ts';
 import { LOCAL_FIRST_TOKEN_MS, type Timeouts } from './connection.ts';
+import { kindOf } from './kinds.ts';
 import { knownModel, saidOf } from './known-models.ts';
 import { offersOf } from './makers.ts';
 
@@ -13,10 +14,13 @@ export function settingsOf(
   config: ProviderConfig,
   said: { readonly model: string; readonly models?: SaidOfModels | undefined },
 ): ModelSettings {
-  return {
-    ...knownModel(offersOf(provider, config), said.model),
-    ...saidByPeople(provider, config, said),
-  };
+  return { ...keptOf(provider, config, said.model), ...saidByPeople(provider, config, said) };
+}
+
+/** What was recorded is played for nothing. */
+export function keptOf(provider: string, config: ProviderConfig, model: string): ModelSettings {
+  if (kindOf(provider, config) === 'replay') return { prices: { input: 0, output: 0 } };
+  return knownModel(offersOf(provider, config), model);
 }
 
 /** What is said of its provider's model comes before what is said of all models of that name. */

@@ -17,6 +17,8 @@ export function createReplayModel(options: ModelOptions): Model {
   const path = file.replace(/^~(?=\/|$)/, homedir());
   let recording: Promise<Recording> | undefined;
   const read = async () => {
+    if (path === '')
+      throw failed('bad_recording', `Provider ${options.provider} names no recording: set its file.`);
     recording ??= readRecording(path);
     try {
       return await recording;

@@ -128,9 +128,10 @@ describe('providers add', () => {
     expect(modeOf()).toBe('600');
     await capybara('providers:add', 'mistral', '--no-key');
     await capybara('providers:add', 'home', '--url', 'http://localhost:8080/v1');
+    await capybara('providers:add', 'again', '--file', '/kept/session.json');
     expect(read()).toBe(
       'providers:\n  ollama:\n    baseUrl: http://127.0.0.1:11434\n  mistral:\n    baseUrl: https://api.mistral.ai/v1\n' +
-        '  home:\n    baseUrl: http://localhost:8080/v1\n',
+        '  home:\n    baseUrl: http://localhost:8080/v1\n  again:\n    kind: replay\n    file: /kept/session.json\n',
     );
     const { stdout } = await capybara('providers:list');
     expect(stdout.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
@@ -138,6 +139,7 @@ describe('providers add', () => {
       ['ollama', 'ollama', 'http://127.0.0.1:11434', 'not needed', '-'],
       ['mistral', 'chat', 'https://api.mistral.ai/v1', 'none', '-'],
       ['home', 'chat', 'http://localhost:8080/v1', 'not needed', '-'],
+      ['again', 'replay', 'its own', 'not needed', 'again/recording'],
       [''],
     ]);
   });
@@ -202,6 +204,8 @@ describe('providers add', () => {
       ['openai'],
       'No key was given for openai: pass --key-stdin, --key-variable NAME, or --no-key where it wants none.',
     ],
+    [['again', '--kind', 'replay'], 'Nothing says what it plays: pass --file FILE'],
+    [['openai', '--kind', 'openai', '--file', 'f'], 'this one is of kind openai'],
     [['openai', '--key-variable', '1 x'], 'apiKeyVariable is wrong'],
     [['openai', '--key-stdin', '--no-key'], 'cannot also be provided'],
   ])('%j is refused, and nothing is written', async (argv, said) => {

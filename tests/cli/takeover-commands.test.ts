@@ -1,11 +1,20 @@
 /** `apply`, `revert`, `diff --bundle`, `sessions fork|merge|turns` against a scripted server: what they ask, and what they say. */
-import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Config } from '@oclif/core';
 import { captureOutput } from '@oclif/test';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { streamOf } from '../../src/api/change-stream.ts';
+import { answersText, checkWritable } from '../../src/cli/recording.ts';
 import { ROOT } from '../support/source-code.ts';
 import {
   aSession,
@@ -177,6 +186,16 @@ test('sessions turns numbers the answers, and marks what was taken back', async 
       '2     2026-01-02T03:04:05.000Z  taken back         Two.\n' +
       '3     2026-01-02T03:04:05.000Z                     Three.\n',
   );
+});
+
+test('a recording that could not be written in the end is refused before anything is asked', async () => {
+  const refused = (file: string) => checkWritable(join(place, file)).catch((error: Error) => error.message);
+  expect(await refused('nowhere/session.json')).toMatch(/^The recording could not be written: ENOENT/);
+  mkdirSync(join(place, 'taken'));
+  expect(await refused('taken')).toContain('EISDIR');
+  expect(await refused('session.json')).toBeUndefined();
+  expect(readdirSync(place)).not.toContain('session.json');
+  expect([answersText(1), answersText(2)]).toEqual(['1 answer', '2 answers']);
 });
 
 test('sessions export records the answers that stand, page by page', async () => {

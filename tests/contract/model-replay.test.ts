@@ -82,6 +82,13 @@ test('an aborted one ends as cancelled', async () => {
   ]);
 });
 
+test('without its file it says so', async () => {
+  const nameless = createModels({ again: { kind: 'replay' } }).resolve();
+  expect(failureOf(await collect(nameless, at('Look.'))).message).toBe(
+    'Provider again names no recording: set its file.',
+  );
+});
+
 const turn = { answers: 0, heard: [], answer: { parts: [], stopReason: 'stop' } };
 const withTurns = (turns: number) =>
   JSON.stringify({ format: 'capybara-recording', version: 1, turns: Array(turns).fill(turn) });

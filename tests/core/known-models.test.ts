@@ -126,6 +126,12 @@ describe('what holds for a model', () => {
     expect(of('other', 'org/large')).toEqual({ images: false });
   });
 
+  test('costs nothing where it was recorded', () => {
+    expect(settingsOf('again', { kind: 'replay' }, { model: 'recording' })).toEqual({
+      prices: { input: 0, output: 0 },
+    });
+  });
+
   test('is said of the longest name that fits', () => {
     const said = [['a', 1] as const, ['a-2024', 2] as const];
     expect(saidOf(said, 'a-2024')).toBe(2);

@@ -41,6 +41,8 @@ export default class Run extends CapybaraCommand {
     ]);
     const prompt = await readPrompt(args.prompt, process.stdin);
     const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
+    const { answersText, checkWritable, writeRecording } = await import('../recording.ts');
+    if (flags.record !== undefined) await checkWritable(flags.record);
     const terminal = await this.terminal(loaded);
     const port = loaded.sources.port.kind === 'default' ? { port: 0 } : {};
     const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
@@ -60,9 +62,8 @@ export default class Run extends CapybaraCommand {
           directory: process.cwd(),
           onEnd: async ({ sessionId }) => {
             if (flags.record === undefined) return;
-            const { writeRecording } = await import('../recording.ts');
             const answers = await writeRecording(connection.client, sessionId, flags.record);
-            onChange(`Recorded ${answers} answers in ${flags.record}.`);
+            onChange(`Recorded ${answersText(answers)} in ${flags.record}.`);
           },
         }),
       ),

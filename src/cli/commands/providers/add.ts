@@ -10,6 +10,7 @@ export default class ProvidersAdd extends CapybaraCommand {
     '<%= config.bin %> providers add anthropic',
     '<%= config.bin %> providers add work --url https://models.internal/v1 --key-variable WORK_KEY',
     '<%= config.bin %> providers add home --url http://localhost:1234/v1',
+    '<%= config.bin %> providers add again --file session.json',
   ];
   static override args = {
     name: Args.string({ description: 'What it is called here.', required: true, ignoreStdin: true }),
@@ -19,6 +20,11 @@ export default class ProvidersAdd extends CapybaraCommand {
     kind: Flags.string({
       description: 'How it is spoken to: told from the address where left out.',
       options: ['anthropic', 'openai', 'chat', 'ollama', 'oci', 'replay'],
+    }),
+    file: Flags.string({
+      description: 'The recording that it plays, of `run --record` or `sessions export`.',
+      helpValue: 'FILE',
+      exclusive: ['url'],
     }),
     'key-stdin': Flags.boolean({
       description: 'Read its key from stdin.',
@@ -42,13 +48,16 @@ export default class ProvidersAdd extends CapybaraCommand {
     ]);
     settings.refuseForServer(loaded.config);
     settings.checkName(args.name);
-    const { kind, baseUrl, isLocal } = newProvider(args.name, { kind: flags.kind, baseUrl: flags.url });
+    const named = flags.kind ?? (flags.file === undefined ? undefined : 'replay');
+    const { kind, baseUrl, isLocal } = newProvider(args.name, { kind: named, baseUrl: flags.url });
+    const file = settings.recordingOf(kind, flags.file);
     const needsKey = !isLocal && kind !== 'oci' && kind !== 'replay';
     const key = await this.#key(args.name, flags, needsKey);
     const place = settings.settingsPlace(flags.profile);
     const provider = {
-      kind: flags.kind ?? (baseUrl === undefined ? kindOf(args.name, kind) : undefined),
+      kind: named ?? (baseUrl === undefined ? kindOf(args.name, kind) : undefined),
       baseUrl,
+      file,
       ...key,
     };
     settings.addProvider(place, args.name, { provider, replace: flags.replace });

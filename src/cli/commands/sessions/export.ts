@@ -21,14 +21,14 @@ export default class SessionsExport extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(SessionsExport);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { writeRecording }] = await Promise.all([
+    const [{ findSession }, { answersText, writeRecording }] = await Promise.all([
       import('../../find.ts'),
       import('../../recording.ts'),
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const session = await findSession(client, args.id);
       const answers = await writeRecording(client, session.id, flags.recording);
-      const said = `Recorded ${answers} answers of ${session.id} in ${flags.recording}.\n`;
+      const said = `Recorded ${answersText(answers)} of ${session.id} in ${flags.recording}.\n`;
       this.answer(flags, { sessionId: session.id, file: flags.recording, answers }, said);
     });
   }
