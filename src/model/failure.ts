@@ -1,5 +1,6 @@
 import { type Failure, messageOf } from '../core/errors.ts';
 import type { Origin } from './connection.ts';
+import { remedyOf } from './refused-settings.ts';
 import {
   BadEndpoint,
   fields,
@@ -74,7 +75,7 @@ function refused(report: Report, origin: Origin): Failure {
   return {
     kind: 'terminal',
     code: 'bad_request',
-    message: sentence(`${provider(origin)} refused the request${status}`, report, origin),
+    message: `${sentence(`${provider(origin)} refused the request${status}`, report, origin)}${remedyOf(report, origin)}`,
   };
 }
 

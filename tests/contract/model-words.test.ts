@@ -96,6 +96,21 @@ test.each([
   });
 });
 
+test.each([
+  ["Unsupported value: 'temperature' does not support 0 with this model.", 'temperature'],
+  ['Unrecognized request argument supplied: reasoning_effort', 'effort'],
+  ["Unsupported parameter: 'reasoning.effort' is not supported with this model.", 'effort'],
+])('"%s" is told with the setting that leaves %s out', (message, setting) => {
+  expect(failed(refused(400, message)).message).toMatch(
+    new RegExp(`\\. Where it takes none, say so in config.yaml: models: {env/m-1: {${setting}: false}}\\.$`),
+  );
+});
+
+test.each(['temperature: range: 0..1', 'messages: at least one message is required'])(
+  '"%s" needs no setting of that kind',
+  (message) => expect(failed(refused(400, message)).message).not.toContain('config.yaml'),
+);
+
 test('a provider’s text is one line, without keys, and not too long', () => {
   const { message } = failed(
     refused(400, `key ${KEY} and\n sk-abcdefghijk and Bearer xyz. ${'x'.repeat(MAX_QUOTED)}`),
