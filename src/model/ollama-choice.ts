@@ -2,6 +2,7 @@ import { UserError } from '../core/errors.ts';
 import type { ProviderKind } from '../core/provider.ts';
 import { kindOf } from './kinds.ts';
 import type { OllamaTarget } from './ollama-admin.ts';
+import { hasProvider } from './ollama-discovery.ts';
 
 interface Configured extends Omit<OllamaTarget, 'provider'> {
   readonly kind?: ProviderKind | undefined;
@@ -39,6 +40,12 @@ export function chooseModel(providers: Providers, { name, provider, offline }: A
   const meant = provider ?? all.find((each) => name.startsWith(`${each.provider}/`))?.provider;
   const model = provider === undefined && meant !== undefined ? name.slice(meant.length + 1) : name;
   return { model, target: oneOf(all, meant) };
+}
+
+/** The Ollama of this machine is a provider by itself only where none is configured. */
+export function howToUse(providers: Providers, provider: string): string {
+  const isThere = Object.hasOwn(providers, provider) || !hasProvider({ providers });
+  return isThere ? 'use it with' : `add it with \`capybara providers add ${provider}\`, then use it with`;
 }
 
 function oneOf(all: readonly OllamaTarget[], meant: string | undefined): OllamaTarget {

@@ -9,7 +9,7 @@ import {
   type PullProgress,
   pullModel,
 } from '../../src/model/ollama-admin.ts';
-import { chooseModel } from '../../src/model/ollama-choice.ts';
+import { chooseModel, howToUse } from '../../src/model/ollama-choice.ts';
 import { ANSWER_MS, DISCOVERY_MS, findOllama, withFoundOllama } from '../../src/model/ollama-discovery.ts';
 import { LAYER, line, type OllamaServerOptions, startOllama } from '../support/ollama-server.ts';
 
@@ -191,6 +191,14 @@ describe('which Ollama is meant', () => {
     expect(code(() => chooseModel({}, { name: 'qwen3', offline: true }))).toBe('no_provider');
     expect(code(() => chooseModel({ box }, { name: 'qwen3', offline: true }).model)).toBe('qwen3');
   });
+});
+
+test('a model that was pulled can be used at once where its Ollama is a provider, else once it is one', () => {
+  expect(howToUse({}, 'ollama')).toBe('use it with');
+  expect(howToUse({ openai: {}, ollama: { kind: 'ollama' } }, 'ollama')).toBe('use it with');
+  expect(howToUse({ openai: { apiKey: 'k' } }, 'ollama')).toBe(
+    'add it with `capybara providers add ollama`, then use it with',
+  );
 });
 
 describe('the Ollama of this machine', () => {

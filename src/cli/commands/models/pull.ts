@@ -27,7 +27,7 @@ export default class ModelsPull extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ModelsPull);
     const loaded = await this.settings(flags);
-    const [{ pullModel }, { chooseModel }, { PullProgress }, { EXIT }] = await Promise.all([
+    const [{ pullModel }, { chooseModel, howToUse }, { PullProgress }, { EXIT }] = await Promise.all([
       import('../../../model/ollama-admin.ts'),
       import('../../../model/ollama-choice.ts'),
       import('../../pull-progress.ts'),
@@ -51,6 +51,10 @@ export default class ModelsPull extends CapybaraCommand {
       return;
     }
     const name = `${target.provider}/${model}`;
-    this.answer(flags, { model: name, pulled: true }, `${name} is there: use it with --model ${name}\n`);
+    this.answer(
+      flags,
+      { model: name, pulled: true },
+      `${name} is there: ${howToUse(providers, target.provider)} --model ${name}\n`,
+    );
   }
 }
