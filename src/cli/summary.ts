@@ -79,6 +79,7 @@ function nextLines(task: Task, { canContinue, copy }: Next): string[] {
   }
   if (canContinue && task.status === 'succeeded') return ['Next: capybara run --continue "…"'];
   if (canContinue && limit !== undefined) return [`Next: capybara run --continue --limit ${limit}=N "go on"`];
+  if (task.error?.code === 'model_not_found') return ['Next: capybara models list'];
   const isDiff = task.status === 'succeeded' && copy !== 'unchanged';
   return [`Next: capybara ${isDiff ? `diff ${task.sessionId}` : `tasks show ${task.id}`}`];
 }

@@ -175,9 +175,7 @@ function isAtOwnAddress(provider: string, configured: Configured): boolean {
 function pickDefault(configured: Configured): [string, string] {
   const provider = onlyOne(configured);
   if (provider === undefined) throw noModel(`none of the providers ${listed(configured)} is the default`);
-  const model = defaultModelOf(provider, configured.get(provider) ?? {});
-  if (model === undefined) throw noModel('an endpoint of your own has no default model');
-  return [provider, model];
+  return ownDefault(provider, configured);
 }
 
 function onlyOne(configured: Configured): string | undefined {
@@ -237,7 +235,8 @@ function noAddress(provider: string): UserError {
 }
 
 function noModel(why: string): UserError {
-  return new UserError('no_model', `No model was named, and ${why}: set CAPYBARA_MODEL or pass --model.`);
+  const message = `No model was named, and ${why}: set CAPYBARA_MODEL or pass --model; \`capybara models list\` has what there is.`;
+  return new UserError('no_model', message);
 }
 
 function unknownModel(name: string, configured: Configured): UserError {

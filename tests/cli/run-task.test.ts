@@ -196,6 +196,11 @@ describe('a task that ends', () => {
       `✗ Failed after 12 s, 2 turns: It broke (model_gone)\nNext: capybara tasks show ${TASK_ID}\n`,
     ],
     [
+      'model_not_found',
+      1,
+      '✗ Failed after 12 s, 2 turns: It broke (model_not_found)\nNext: capybara models list\n',
+    ],
+    [
       'limit_turns',
       5,
       '✗ Failed after 12 s, 2 turns: It broke (limit_turns)\nNext: capybara run --continue --limit turns=N "go on"\n',

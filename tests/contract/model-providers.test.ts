@@ -66,7 +66,8 @@ test('a provider alone stands for its own choice, and one that has none is told 
   const models = createModels({ anthropic, env });
   expect(models.resolve('anthropic').name).toBe('anthropic/claude-opus-5-5');
   expect(refusal(() => models.resolve('env')).message).toBe(
-    'No model was named, and provider env has none of its own choice: set CAPYBARA_MODEL or pass --model.',
+    'No model was named, and provider env has none of its own choice: set CAPYBARA_MODEL or pass --model; ' +
+      '`capybara models list` has what there is.',
   );
   expect(createModels({ env }).resolve('env').name).toBe('env/env');
 });

@@ -46,12 +46,18 @@ async function refusal(args: string[], options: StartOptions = {}) {
 describe('run begins nothing', () => {
   test.each<[string, string[], Record<string, string>, RegExp]>([
     ['an empty prompt', ['run', ' '], MODEL, /^The prompt is empty: /],
-    ['no provider', ['run', 'x'], {}, /^No model provider is configured: set ANTHROPIC_API_KEY, /],
+    // Offline: an Ollama of this machine would be one.
+    [
+      'no provider',
+      ['run', 'x'],
+      { CAPYBARA_OFFLINE: '1' },
+      /^No model provider is configured: set ANTHROPIC_API_KEY, /,
+    ],
     [
       'an endpoint without a model',
       ['run', 'x'],
       { CAPYBARA_MODEL_ENDPOINT: 'http://127.0.0.1:9/v1' },
-      /^No model was named, .*: set CAPYBARA_MODEL or pass --model\.$/,
+      /^No model was named, .*: set CAPYBARA_MODEL or pass --model; `capybara models list` has what there is\.$/,
     ],
     [
       'a model of no provider',
