@@ -1,5 +1,6 @@
 import { type Failure, messageOf } from '../core/errors.ts';
 import type { Origin } from './connection.ts';
+import { cannotPay, hasNoModel, isOverflow, refusesKey } from './provider-words.ts';
 import { remedyOf } from './refused-settings.ts';
 import {
   BadEndpoint,
@@ -57,10 +58,9 @@ export function tooLongFailure(origin: Origin, bytes: number): Failure {
 
 function failureOfStatus(report: Report, status: number, origin: Origin, now: number): Failure {
   if (isOverflow(report, status)) return overflow(report, origin);
-  if (status === 402 || cannotPay(report)) return quota(report, origin);
-  if (status === 401 || status === 403) return refusedKey(status, origin);
-  if (status === 400 && KEY_TEXT.test(report.text)) return refusedKey(status, origin);
-  if (status === 404) return notFound(report, origin);
+  if (cannotPay(report, status)) return quota(report, origin);
+  if (refusesKey(report, status)) return refusedKey(report, status, origin);
+  if (hasNoModel(report, status)) return notFound(report, status, origin);
   const retryAfterMs = retryAfterOf(report.headers, now);
   const when = retryAfterMs === undefined ? {} : { retryAfterMs };
   if (status === 408 || status === 409 || status === 429)
@@ -79,26 +79,6 @@ function refused(report: Report, origin: Origin): Failure {
   };
 }
 
-/** How providers say that the conversation does not fit, where they have no code for it. */
-const OVERFLOW_TEXT = new RegExp(
-  [
-    'prompt is too long',
-    'input is too long',
-    'maximum (context|prompt) length',
-    'exceeds? (the )?(available |maximum |model.s )?context (size|length|window|limit)',
-    'context (length|window|size) (exceeded|of .* exceeded|is exceeded)',
-    'input token count .* exceeds',
-    'reduce the length of the (messages|prompt|input)',
-  ].join('|'),
-  'i',
-);
-const OVERFLOW_CODES = ['context_length_exceeded', 'exceed_context_size_error', 'context_window_exceeded'];
-
-function isOverflow(report: Report, status = 400): boolean {
-  if ([401, 403, 404, 429].includes(status)) return false;
-  return status === 413 || OVERFLOW_CODES.includes(report.code) || OVERFLOW_TEXT.test(report.text);
-}
-
 function overflow(report: Report, origin: Origin): Failure {
   return {
     kind: 'terminal',
@@ -107,22 +87,15 @@ function overflow(report: Report, origin: Origin): Failure {
   };
 }
 
-const QUOTA_CODES = ['insufficient_quota', 'billing_hard_limit_reached', 'billing_not_active'];
-/** Anthropic has no code for it, and says it at 400. */
-const QUOTA_TEXT = /credit balance is too low/i;
-
-function cannotPay({ code, text }: Report): boolean {
-  return QUOTA_CODES.includes(code) || QUOTA_TEXT.test(text);
-}
-
-/** Google and xAI refuse a key at 400, where others say 401. */
-const KEY_TEXT = /\b(API key not valid|(invalid|incorrect) API key|API key (has )?expired)\b/i;
-
 function quota(report: Report, origin: Origin): Failure {
   return {
     kind: 'terminal',
     code: 'provider_quota',
-    message: sentence(`The account at ${provider(origin)} cannot pay for the request`, report, origin),
+    message: sentence(
+      `The account at provider ${origin.provider} cannot pay for the request`,
+      report,
+      origin,
+    ),
   };
 }
 
@@ -140,20 +113,27 @@ export function keyVariableOf({
   return apiKeyVariable ?? KEY_VARIABLES.get(name) ?? `providers.${name}.apiKey`;
 }
 
-function refusedKey(status: number, origin: Origin): Failure {
+/** At 403 it is often not the key itself: what is said there is told, too. */
+function refusedKey({ text }: Report, status: number, origin: Origin): Failure {
   const variable = keyVariableOf(origin);
+  const said = status === 403 ? tidy(text, origin) : '';
+  const why = said === '' ? '' : ` (${said})`;
   const message =
     origin.apiKey === undefined
       ? `${provider(origin)} wants a key (${status}): set ${variable}.`
-      : `The key for provider ${origin.provider} was refused (${status}): check ${variable}.`;
+      : `The key for provider ${origin.provider} was refused (${status})${why}: check ${variable}.`;
   return { kind: 'terminal', code: 'provider_auth', message };
 }
 
-function notFound(report: Report, origin: Origin): Failure {
+function notFound(report: Report, status: number, origin: Origin): Failure {
   return {
     kind: 'terminal',
     code: 'model_not_found',
-    message: sentence(`Model ${origin.model} was not found at ${origin.endpoint} (404)`, report, origin),
+    message: sentence(
+      `Model ${origin.model} was not found at ${origin.endpoint} (${status})`,
+      report,
+      origin,
+    ),
   };
 }
 

@@ -111,15 +111,36 @@ function redirectOf(headers: Headers, from: string): BadEndpoint {
 function errorBody(body: Readable, encoded: string): ReadableStream<Uint8Array> | null {
   if (encoded !== 'identity') return unread(body);
   let left = MAX_JSON_BYTES;
+  let list: Uint8Array[] | undefined;
+  let isFirst = true;
   return piecesOf(body).pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
       transform(piece, controller) {
-        controller.enqueue(piece.subarray(0, left));
+        const kept = piece.subarray(0, left);
+        if (isFirst && kept[0] === LIST) list = [];
+        isFirst = false;
+        if (list === undefined) controller.enqueue(kept);
+        else list.push(kept);
         left -= piece.length;
         if (left <= 0) controller.terminate();
       },
+      flush(controller) {
+        if (list !== undefined) controller.enqueue(firstOf(Buffer.concat(list)));
+      },
     }),
   );
+}
+
+const LIST = '['.charCodeAt(0);
+
+/** Google sends its error in a list, of which the SDKs would read nothing. */
+function firstOf(body: Buffer): Uint8Array {
+  try {
+    const [first] = JSON.parse(body.toString()) as unknown[];
+    return Buffer.from(JSON.stringify(first) ?? '');
+  } catch {
+    return body;
+  }
 }
 
 function piecesOf(body: Readable, onBytes: Exchange['onBytes'] = () => {}): ReadableStream<Uint8Array> {

@@ -74,7 +74,8 @@ export async function listModels(provider: ListedProvider, timeoutMs = LIST_TIME
     if (status === 404 || status === 405)
       return { problem: noList(origin, `${origin.endpoint} has none, ${status}`) };
     if (status >= 300 && status < 400) throw new BadEndpoint('answered with a redirect');
-    if (status >= 400) throw { status, headers, error: parsed(text) };
+    // Google sends its error in a list.
+    if (status >= 400) throw { status, headers, error: [parsed(text)].flat()[0] };
     return { models: modelsIn(parsed(text)) };
   } catch (error) {
     return { problem: toFailure(error, origin, { stage: 'connecting', now: systemClock() }) };

@@ -62,6 +62,17 @@ describe.each(kinds)('$provider', (each) => {
     expect(server.requests).toHaveLength(1);
   });
 
+  test('an error in a list is that error', async () => {
+    const { events } = await answerTo(() =>
+      raw((response) => {
+        response.writeHead(400, { 'content-type': 'application/json' });
+        response.write('[{"error": {"mess');
+        response.end('age": "The input token count (1200000) exceeds the maximum", "code": 400}}]');
+      }),
+    );
+    expect(failureOf(events)).toMatchObject({ code: 'context_overflow' });
+  });
+
   test.each([
     ['a whole chat completion', '{"choices":[{"message":{"content":"Hi"}}],"error":null}'],
     ['a whole message', '{"type":"message","content":[{"type":"text","text":"Hi"}]}'],

@@ -156,6 +156,7 @@ describe('what is wrong is told, each in its own words', () => {
       'provider_auth',
       'The key for provider p was refused (401)',
     ],
+    [400, [{ error: { message: 'API key not valid.', code: 400 } }], 'provider_auth', 'was refused (400)'],
     [404, {}, 'models_not_listed', 'Provider p does not list its models (http'],
     [405, {}, 'models_not_listed', 'has none, 405).'],
     [

@@ -72,6 +72,10 @@ test.each([
   [400, { message: 'Billing hard limit has been reached', code: 'billing_hard_limit_reached' }],
   [400, { type: 'invalid_request_error', message: 'Your credit balance is too low to access the API.' }],
   [402, { message: 'Insufficient Balance' }],
+  [403, { message: 'Your newly created team doesn’t have any credits or licenses yet.' }],
+  [403, { message: 'Key limit exceeded (monthly limit).' }],
+  [429, { message: 'Your account is suspended.', type: 'exceeded_current_quota_error' }],
+  [429, { message: 'Insufficient balance or no resource package. Please recharge.', code: '1113' }],
 ])('an account without credit is not worth a retry, whatever its status: %i %j', (status, error) => {
   expect(failed({ status, error })).toMatchObject({ kind: 'terminal', code: 'provider_quota' });
 });
@@ -83,6 +87,30 @@ test('a key is told with the variable that the settings name for it', () => {
     toFailure(refused(401, 'no'), at(apiKey), { stage: 'connecting', now: NOW }).message;
   expect(said({})).toBe('Provider work wants a key (401): set WORK_KEY.');
   expect(said({ apiKey: KEY })).toBe('The key for provider work was refused (401): check WORK_KEY.');
+});
+
+test('of a quota that is a rate it is said to wait', () => {
+  const message = 'You exceeded your current quota, please check your plan and billing details';
+  expect(failed(refused(429, message))).toMatchObject({ kind: 'retryable', code: 'rate_limited' });
+});
+
+test('a key that may not do this is told with what was said of it', () => {
+  expect(failed(refused(403, 'Country, region, or territory not supported')).message).toBe(
+    'The key for provider env was refused (403) (Country, region, or territory not supported): check CAPYBARA_MODEL_API_KEY.',
+  );
+});
+
+test.each([
+  { message: 'm-1 is not a valid model ID', code: 400 },
+  { message: 'Model Not Exist', code: 'invalid_request_error' },
+  { message: 'Invalid model: m-1', type: 'invalid_model', code: '1500' },
+  { message: 'Invalid model name passed in model=m-1', code: '400' },
+  { message: 'Model "m-1" not found.', code: 'model_not_found' },
+])('an unknown model is told at 400, too: %j', (error) => {
+  expect(failed({ status: 400, error })).toMatchObject({
+    ...{ kind: 'terminal', code: 'model_not_found' },
+    message: expect.stringContaining('Model m-1 was not found at https://host.example/v1 (400): '),
+  });
 });
 
 test.each([

@@ -5,7 +5,7 @@ export default class ProvidersAdd extends CapybaraCommand {
   static override summary = 'Add a provider of models to your config.yaml.';
   static override description =
     'anthropic, openai, google, xai, mistral, deepseek, alibaba, groq, cohere, moonshot, zai, openrouter, ollama and lmstudio are known ' +
-    'by name; any other needs --url. The key is typed unseen, comes from stdin, or stays in a variable: never in an argument.';
+    'by name; any other needs --url, or --file. The key is typed unseen, comes from stdin, or stays in a variable: never in an argument.';
   static override examples = [
     '<%= config.bin %> providers add anthropic',
     '<%= config.bin %> providers add work --url https://models.internal/v1 --key-variable WORK_KEY',
