@@ -60,7 +60,7 @@ export class OciService {
     caller: OciCaller,
   ): object {
     const { status, headers } = response;
-    return this.#failed({ status, headers, error: saidIn(fields(parsed(text))) }, caller);
+    return this.#failed({ status, headers, error: saidIn(errorIn(parsed(text))) }, caller);
   }
 
   /** The same for an error inside a stream, which has no status but what it says of one. To be thrown. */
@@ -149,13 +149,19 @@ function originThat(origin: Origin, endpoint: () => string): Origin {
 
 /** `{"code", "message"}`; behind some models the message is another's JSON. */
 function saidIn({ code, message }: Readonly<Record<string, unknown>>): Refusal['error'] {
-  const inner = fields(fields(parsed(stringOf(message))).error);
+  const inner = errorIn(parsed(stringOf(message)));
   return {
     code: stringOf(inner.code) || stringOf(code),
     message: (stringOf(inner.message) || stringOf(message))
       .replace(/ST\$\S+/g, '[token]')
       .replace(/\s+/g, ' '),
   };
+}
+
+/** Others say `{"error": …}`, and Google that in a list. */
+function errorIn(body: unknown): Readonly<Record<string, unknown>> {
+  const said = fields(Array.isArray(body) ? body[0] : body);
+  return typeof said.error === 'object' ? fields(said.error) : said;
 }
 
 function parsed(text: string): unknown {

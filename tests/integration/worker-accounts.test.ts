@@ -74,7 +74,7 @@ describe('what a session costs', () => {
   test('is estimated where the server counts nothing: no answer is free for that', async () => {
     await world.startWorker({ models: models() });
     const script: Script = () => [
-      say('x'.repeat(400)),
+      say('One word after another. '.repeat(30)),
       usage({ input: 0, output: 0, cached: 0, reasoning: 0 }),
     ];
     const task = await world.submit({ script });
