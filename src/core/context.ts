@@ -3,6 +3,7 @@
  * that providers' caches hit. What was made of a log once is used again as it grows, the very same objects, so that whoever
  * writes them for the wire knows them again.
  */
+import { ToldIds } from './call-ids.ts';
 import type { Entry, FilePart, Part, UserPart } from './entry.ts';
 import { documentsOf, filesOf, textOf } from './entry.ts';
 import { type ShownImages, shownImages, showsImages } from './images.ts';
@@ -46,14 +47,16 @@ export function messagesOf(log: readonly Entry[], options: ContextOptions = {}):
 
 /**
  * What a request is made of, as messages that every provider accepts: each answer's calls are followed by exactly one result
- * each, in the answer's order, whatever was interrupted in between; an answer without content is left out.
+ * each, in the answer's order, whatever was interrupted in between, and no two have the same id; an answer without content is
+ * left out.
  */
 export function messagesIn(view: View, { images = true }: ContextOptions = {}): ContextMessage[] {
   const { entries } = view;
   const answer = entries.findLastIndex(({ kind }) => kind === 'assistant');
   const shown = { ...(images ? imagesIn(view) : NONE), view };
   const newest = { entries, from: Math.max(answer, 0), end: entries.length };
-  return [...messagesBefore(entries, answer, shown), ...messagesMade(newest, shown)];
+  const before = messagesBefore(entries, answer, shown);
+  return [...before.messages, ...messagesMade(newest, { ...shown, ids: new ToldIds(before.ids) })];
 }
 
 const NONE: ShownImages = { shown: new Set(), dropped: Number.POSITIVE_INFINITY };
@@ -67,9 +70,14 @@ interface Shown extends ShownImages {
   readonly view: View;
 }
 
+interface Telling extends Shown {
+  readonly ids: ToldIds;
+}
+
 /** Messages as they are in such a view, with so many images dropped: in another, or with more, they are made anew. */
 interface Made extends Pick<View, 'first' | 'changed'> {
   readonly messages: ContextMessage[];
+  readonly ids: ToldIds;
   readonly dropped: number;
 }
 
@@ -77,22 +85,26 @@ interface Made extends Pick<View, 'first' | 'changed'> {
 const MADE = new WeakMap<Entry, Made>();
 
 /** Nothing that comes can change what stands before an answer, but for its images: not the results of an earlier one either. */
-function messagesBefore(entries: readonly Entry[], answer: number, shown: Shown): readonly ContextMessage[] {
+function messagesBefore(
+  entries: readonly Entry[],
+  answer: number,
+  shown: Shown,
+): Pick<Made, 'messages' | 'ids'> {
   const { dropped, view } = shown;
   const { first, changed } = view;
   const last = entries[answer - 1];
-  if (last === undefined) return [];
+  if (last === undefined) return { messages: [], ids: new ToldIds() };
   let known = answer - 1;
   while (known >= 0 && !MADE.has(entries[known] as Entry)) known -= 1;
   const before = entries[known];
   const made = before && MADE.get(before);
   const isSame = made?.dropped === dropped && made.first === first && made.changed === changed;
-  const messages = isSame ? made.messages : [];
+  const { messages, ids } = isSame ? made : { messages: [], ids: new ToldIds() };
   const span = { entries, from: isSame ? known + 1 : 0, end: answer };
-  for (const message of messagesMade(span, shown)) messages.push(message);
+  for (const message of messagesMade(span, { ...shown, ids })) messages.push(message);
   if (before !== undefined) MADE.delete(before);
-  MADE.set(last, { messages, dropped, first, changed });
-  return messages;
+  MADE.set(last, { messages, ids, dropped, first, changed });
+  return { messages, ids };
 }
 
 /** Entries of a log from one, up to, not including, another. */
@@ -102,7 +114,7 @@ interface Span {
   readonly end: number;
 }
 
-function messagesMade({ entries, from, end }: Span, shown: Shown): ContextMessage[] {
+function messagesMade({ entries, from, end }: Span, shown: Telling): ContextMessage[] {
   const messages: ContextMessage[] = [];
   for (let index = from; index < end; index++) {
     const entry = entries[index] as Entry;
@@ -113,10 +125,7 @@ function messagesMade({ entries, from, end }: Span, shown: Shown): ContextMessag
     } else if (entry.kind === 'assistant' && entry.parts.length > 0) {
       let next = index + 1;
       while (next < end && entries[next]?.kind !== 'assistant') next += 1;
-      messages.push(
-        { role: 'assistant', parts: entry.parts },
-        ...resultsOf(entry, entries.slice(index + 1, next), shown),
-      );
+      messages.push(...answerOf(entry, entries.slice(index + 1, next), shown));
     }
   }
   return messages;
@@ -134,17 +143,26 @@ function attachedTo(parts: readonly UserPart[]): string {
   return files.length === 0 ? '' : `(Attached: ${files.join(', ')}.)`;
 }
 
-/** The results of an answer's calls, one each: `behind` is what stands between it and the next answer. */
-function resultsOf(answer: AssistantEntry, behind: readonly Entry[], shown: Shown): ContextMessage[] {
+/** An answer, and the results of its calls, one each: `behind` is what stands between it and the next answer. */
+function answerOf(answer: AssistantEntry, behind: readonly Entry[], shown: Telling): ContextMessage[] {
   const results = new Map<string, ResultEntry>();
   for (const entry of behind) if (entry.kind === 'tool_result') results.set(entry.callId, entry);
-  return answer.parts.flatMap((part) => {
-    if (part.type !== 'tool') return [];
+  const parts = answer.parts.map((part) => toldOf(part, shown.ids));
+  const told = answer.parts.flatMap((part, at) => {
+    const as = parts[at];
+    if (part.type !== 'tool' || as?.type !== 'tool') return [];
     const result = results.get(part.callId);
     const isError = result?.status !== 'succeeded';
     const said = result === undefined ? { text: NO_RESULT } : resultOf(result, shown);
-    return [{ role: 'tool' as const, callId: part.callId, isError, ...said }];
+    return [{ role: 'tool' as const, callId: as.callId, isError, ...said }];
   });
+  return [{ role: 'assistant', parts }, ...told];
+}
+
+function toldOf(part: Part, ids: ToldIds): Part {
+  if (part.type !== 'tool') return part;
+  const callId = ids.next(part.callId);
+  return callId === part.callId ? part : { ...part, callId };
 }
 
 function resultOf({ parts, position }: ResultEntry, shown: Shown) {

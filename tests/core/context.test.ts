@@ -105,14 +105,33 @@ describe('messagesOf', () => {
     ]);
   });
 
-  test('a result belongs to the answer before it, also where an id is used again', () => {
-    const entries = log(answer(tool('a')), result('a', '1'), answer(tool('a')), result('a', '2'));
+  test('a result belongs to the answer before it, also where an id is used again, which is told as another', () => {
+    const entries = log(
+      ...[answer(tool('a')), result('a', '1'), answer(tool('a')), result('a', '2')],
+      ...[answer(tool('a_2'), tool('a')), result('a_2', '3'), result('a', '4')],
+    );
+    const told = (callId: string, text: string) => ({ role: 'tool', callId, text, isError: false });
     expect(messagesOf(entries)).toEqual([
-      { role: 'assistant', parts: [tool('a')] },
-      { role: 'tool', callId: 'a', text: '1', isError: false },
-      { role: 'assistant', parts: [tool('a')] },
-      { role: 'tool', callId: 'a', text: '2', isError: false },
+      ...[{ role: 'assistant', parts: [tool('a')] }, told('a', '1')],
+      ...[{ role: 'assistant', parts: [tool('a_2')] }, told('a_2', '2')],
+      { role: 'assistant', parts: [tool('a_2_2'), tool('a_3')] },
+      ...[told('a_2_2', '3'), told('a_3', '4')],
     ]);
+    // The same where the beginning was told before.
+    const alone = (end: number) => messagesOf(log(...entries.slice(0, end)));
+    for (const end of [1, 2, 3, 4, 5, 6, 7]) expect(messagesOf(entries.slice(0, end))).toEqual(alone(end));
+    expect(messagesOf(entries)).toEqual(alone(7));
+  });
+
+  test('no two calls have the same id, also in the form in which it is sent', () => {
+    const entries = log(
+      answer(tool('a.b'), tool('a_b'), tool('a:b'), tool('')),
+      answer(tool('a.b'), tool('')),
+    );
+    const ids = messagesOf(entries).flatMap((message) =>
+      message.role === 'tool' ? [message.callId.replace(/[^a-z0-9]/g, '_')] : [],
+    );
+    expect(new Set(ids).size).toBe(6);
   });
 
   test('a result that nobody asked for, and an answer with nothing in it, are left out', () => {

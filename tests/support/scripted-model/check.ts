@@ -43,6 +43,7 @@ export function messagesRefusal(body: Body): string | undefined {
   if (!Number.isInteger(body.max_tokens) || body.max_tokens < 1) return 'max_tokens: Field required';
   if (body.messages[0].role !== 'user') return 'messages: first message must use the "user" role';
   let open = new Set<string>();
+  const known = new Set<string>();
   for (const message of body.messages) {
     const blocks = blocksOf(message.content);
     const refusal =
@@ -50,7 +51,8 @@ export function messagesRefusal(body: Body): string | undefined {
     if (refusal !== undefined) return refusal;
     const ids = blocks.filter((block) => block.type === 'tool_use').map((block) => block.id);
     open = new Set(ids);
-    if (open.size < ids.length) return 'tool_use ids must be unique';
+    if (open.size < ids.length || ids.some((id) => known.has(id))) return 'tool_use ids must be unique';
+    for (const id of ids) known.add(id);
   }
   return open.size > 0
     ? `tool_use ids were found without tool_result blocks: ${[...open].join(', ')}`

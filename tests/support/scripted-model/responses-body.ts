@@ -96,12 +96,13 @@ function itemRefusal(item: Body): string | undefined {
 /** Every call has one output behind it, and reasoning stands before what it led to. */
 function orderRefusal(input: Body[]): string | undefined {
   const open = new Set<string>();
+  const known = new Set<string>();
   for (const [at, item] of input.entries()) {
     const next = input[at + 1];
     if (item.type === 'reasoning' && !(next !== undefined && isAnswer(next)))
       return `Item '${item.id}' of type 'reasoning' was provided without its required following item.`;
-    if (item.type === 'function_call' && open.has(item.call_id)) return `Duplicate call_id ${item.call_id}`;
-    if (item.type === 'function_call') open.add(item.call_id);
+    if (item.type === 'function_call' && known.has(item.call_id)) return `Duplicate call_id ${item.call_id}`;
+    if (item.type === 'function_call') for (const calls of [open, known]) calls.add(item.call_id);
     if (item.type === 'function_call_output' && !open.delete(item.call_id))
       return `No tool call found for function call output with call_id ${item.call_id}.`;
   }
