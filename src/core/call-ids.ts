@@ -20,7 +20,9 @@ export class ToldIds {
   }
 
   #timesOf(id: string): number {
-    return this.#times.get(formOf(id)) ?? this.#before?.#timesOf(id) ?? 0;
+    const times = this.#times.get(formOf(id));
+    if (times !== undefined || this.#before === undefined) return times ?? 0;
+    return this.#before.#timesOf(id);
   }
 }
 

@@ -99,7 +99,9 @@ function messagesBefore(
   const before = entries[known];
   const made = before && MADE.get(before);
   const isSame = made?.dropped === dropped && made.first === first && made.changed === changed;
-  const { messages, ids } = isSame ? made : { messages: [], ids: new ToldIds() };
+  const { messages, ids }: Pick<Made, 'messages' | 'ids'> = isSame
+    ? made
+    : { messages: [], ids: new ToldIds() };
   const span = { entries, from: isSame ? known + 1 : 0, end: answer };
   for (const message of messagesMade(span, { ...shown, ids })) messages.push(message);
   if (before !== undefined) MADE.delete(before);

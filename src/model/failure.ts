@@ -34,8 +34,13 @@ export function cancelledFailure(): Failure {
   return { kind: 'cancelled', code: 'cancelled', message: 'The model request was cancelled.' };
 }
 
-export function timeoutFailure(origin: Origin, ms: number, begun: boolean): Failure {
-  const what = begun ? 'sent nothing more for' : 'did not begin to answer within';
+export function timeoutFailure(
+  origin: Origin,
+  ms: number,
+  { begun, isIdling = false }: { readonly begun: boolean; readonly isIdling?: boolean },
+): Failure {
+  const silent = begun ? 'sent nothing more for' : 'did not begin to answer within';
+  const what = isIdling ? 'kept the connection open and said nothing more for' : silent;
   return {
     kind: 'retryable',
     code: 'provider_timeout',

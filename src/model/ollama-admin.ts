@@ -117,7 +117,7 @@ export async function pullModel(
     );
   } catch (error) {
     if (signal?.aborted === true) return 'stopped';
-    if (silence.signal.aborted) throw userError(timeoutFailure(place.origin, idleMs, true));
+    if (silence.signal.aborted) throw userError(timeoutFailure(place.origin, idleMs, { begun: true }));
     throw error instanceof StreamError ? notPulled(model, error, place.origin) : refusal(error, place.origin);
   } finally {
     clearTimeout(timer);

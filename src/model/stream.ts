@@ -41,7 +41,7 @@ export async function* streamAnswer<Chunk>(
   call: Call<Chunk>,
   signal: AbortSignal,
 ): AsyncGenerator<ModelEvent> {
-  const watch = new Watch(signal, call.answerBytes);
+  const watch = new Watch(signal, call);
   let thrown: { error: unknown } | undefined;
   try {
     yield* read(call, watch);
@@ -111,7 +111,8 @@ function endOf<Chunk>(
 }
 
 function failureOf<Chunk>(call: Call<Chunk>, watch: Watch, thrown: { error: unknown } | undefined): Failure {
-  if (watch.timedOutAfter !== undefined) return timeoutFailure(call.origin, watch.timedOutAfter, watch.begun);
+  const { timedOutAfter, begun, isIdling } = watch;
+  if (timedOutAfter !== undefined) return timeoutFailure(call.origin, timedOutAfter, { begun, isIdling });
   return thrown === undefined ? cutFailure(call.origin) : failedBy(call, watch, thrown.error);
 }
 
@@ -129,6 +130,12 @@ function failedRequest(failure: Failure, { begun, stage, sent }: Watch): FailedR
 
 /** Bytes that a chunk may have for each that an answer may have: JSON writes some characters as several. */
 const CHUNK_FACTOR = 2;
+
+/**
+ * How many times as long as silence may last, an answer may be waited for that does not grow, though bytes come: whatever keeps
+ * the connection alive must not keep a turn for ever.
+ */
+export const IDLING_FACTOR = 10;
 
 /**
  * Ends a request when its caller says so, when nothing is heard from the provider for too long, or when there is no end to
@@ -149,15 +156,26 @@ class Watch {
   begun = false;
   cancelled = false;
   timedOutAfter: number | undefined;
+  /** It was not silent, but said nothing. */
+  isIdling = false;
   tooLong = false;
   readonly #answerBytes: number;
+  readonly #longestIdlingMs: number;
   #chunks = 0;
   /** Bytes since the last chunk. */
   #unread = 0;
+  #size = 0;
+  /** Milliseconds of waiting since the answer last grew, but for those since `#since`. */
+  #waited = 0;
+  #since = performance.now();
 
-  constructor(caller: AbortSignal, answerBytes: number) {
+  constructor(
+    caller: AbortSignal,
+    { answerBytes, timeouts }: Pick<Call<unknown>, 'answerBytes' | 'timeouts'>,
+  ) {
     this.#caller = caller;
     this.#answerBytes = answerBytes;
+    this.#longestIdlingMs = Math.max(timeouts.firstTokenMs, timeouts.idleMs) * IDLING_FACTOR;
     if (caller.aborted) this.#onAbort();
     else caller.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -168,6 +186,7 @@ class Watch {
 
   wait(ms: number): void {
     this.rest();
+    this.#since = performance.now();
     this.#timer = setTimeout(() => {
       this.timedOutAfter = ms;
       this.#controller.abort();
@@ -177,6 +196,11 @@ class Watch {
   heard(bytes: number, nextMs: number): void {
     this.begun = true;
     if (this.#timer !== undefined) this.wait(nextMs);
+    if (this.#waited > this.#longestIdlingMs) {
+      this.isIdling = true;
+      this.timedOutAfter = this.#longestIdlingMs;
+      this.#controller.abort();
+    }
     this.#unread += bytes;
     if (this.#unread <= this.#answerBytes * CHUNK_FACTOR) return;
     this.tooLong = true;
@@ -187,11 +211,14 @@ class Watch {
   took(size: number): boolean {
     this.#unread = 0;
     this.#chunks += 1;
+    if (size > this.#size) this.#waited = 0;
+    this.#size = size;
     this.tooLong ||= Math.max(size, this.#chunks) > this.#answerBytes;
     return this.tooLong;
   }
 
   rest(): void {
+    if (this.#timer !== undefined) this.#waited += performance.now() - this.#since;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
+import { ChatAnswer, type Chunk } from '../../src/model/chat-answer.ts';
 import { DEFAULT_ANSWER_BYTES, type ModelOptions } from '../../src/model/connection.ts';
 import type { ModelMessage } from '../../src/model/model.ts';
+import { streamAnswer } from '../../src/model/stream.ts';
 import { MAX_CALLS, ToolCallDrafts } from '../../src/model/tool-calls.ts';
 import { raw, say } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, eventStream, failureOf, kitOf, requestOf, serve } from './model-harness.ts';
@@ -201,4 +203,37 @@ test.each(kinds)('a status that no standard knows is that of $provider, no bug',
     raw((response) => void response.writeHead(999).end('no')),
   );
   expect(failureOf(events)).toMatchObject({ kind: 'retryable', code: 'provider_unavailable' });
+});
+
+test('an answer that does not grow ends, whatever keeps its connection alive; a slow one does not', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const endOf = async (piece: string) => {
+    const collector = new ChatAnswer('m-1', '');
+    async function* chunks(abort: AbortSignal, onBytes: (bytes: number) => void): AsyncGenerator<Chunk> {
+      for (let n = 0; n < 40; n += 1) {
+        await vi.advanceTimersByTimeAsync(500);
+        onBytes(1);
+        abort.throwIfAborted();
+        yield { choices: [{ delta: { content: n % 10 === 0 ? piece : '' } }] } as Chunk;
+      }
+      yield { choices: [{ delta: {}, finish_reason: 'stop' }] } as unknown as Chunk;
+    }
+    const timeouts = { firstTokenMs: 1_000, idleMs: 1_000 };
+    const origin = { provider: 'env', model: 'm-1', endpoint: 'http://host.example' };
+    const open = async (abort: AbortSignal, onBytes: (bytes: number) => void) => chunks(abort, onBytes);
+    const call = { origin, timeouts, answerBytes: 1_000, collector, open };
+    const { signal } = new AbortController();
+    return (await Array.fromAsync(streamAnswer<Chunk>(call, signal))).at(-1);
+  };
+  try {
+    expect(await endOf('x')).toMatchObject({ type: 'finished' });
+    expect(await endOf('')).toMatchObject({
+      failure: {
+        ...{ kind: 'retryable', code: 'provider_timeout', mayHaveCost: true },
+        message: 'Provider env kept the connection open and said nothing more for 10 s.',
+      },
+    });
+  } finally {
+    vi.useRealTimers();
+  }
 });
