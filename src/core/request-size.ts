@@ -1,7 +1,7 @@
 /** How many tokens a request will have, before it is sent: what limits reserve. The provider's own counts correct it turn by turn. */
 import { type CountTokens, sizeOf } from './context-size.ts';
 import type { Entry, NewEntry } from './entry.ts';
-import type { Prices } from './provider.ts';
+import { type Prices, pricesFor } from './provider.ts';
 
 /** Bytes of text and code that make one token, about. */
 const BYTES_PER_TOKEN = 4;
@@ -46,17 +46,27 @@ export function dearestOf(prices: readonly (Prices | undefined)[]): Prices | nul
   if (known.length < prices.length || known.length === 0) return null;
   const [only] = known;
   if (known.length === 1 && only !== undefined) return only;
+  const longs = known.flatMap(({ long }) => (long === undefined ? [] : [long]));
+  const dearest = dearestFlat(known);
+  if (longs.length === 0) return dearest;
+  const above = Math.min(...longs.map((long) => long.above));
+  return { ...dearest, long: { above, ...dearestFlat([dearest, ...longs]) } };
+}
+
+function dearestFlat(prices: readonly Omit<Prices, 'long'>[]): Omit<Prices, 'long'> {
   return {
-    input: Math.max(...known.map(dearestInput)),
-    output: Math.max(...known.map(({ output }) => output)),
+    input: Math.max(...prices.map(dearestInput)),
+    output: Math.max(...prices.map(({ output }) => output)),
   };
 }
 
-/** Whether a request may cost more by these prices than by those that it was reserved by. */
-export function isDearer(prices: Prices, than: Prices | null): boolean {
-  return than === null || dearestInput(prices) > dearestInput(than) || prices.output > than.output;
+/** Whether a request of so many tokens may cost more by these prices than by those that it was reserved by. */
+export function isDearer(prices: Prices, than: Prices | null, input: number): boolean {
+  if (than === null) return true;
+  const [now, before] = [pricesFor(prices, input), pricesFor(than, input)];
+  return dearestInput(now) > dearestInput(before) || now.output > before.output;
 }
 
-function dearestInput({ input, cachedInput = 0, cacheWrite = 0 }: Prices): number {
+function dearestInput({ input, cachedInput = 0, cacheWrite = 0 }: Omit<Prices, 'long'>): number {
   return Math.max(input, cachedInput, cacheWrite);
 }

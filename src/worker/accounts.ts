@@ -36,7 +36,7 @@ export async function withinLimits(
   const input = tokensOf(run, { request, before }, await counterOf(run));
   const prices = pricesOf(shell, run);
   const isForeseen = input + output <= reserved.tokens;
-  if (isForeseen && (prices === null || !isDearer(prices, reserved.prices))) return capped;
+  if (isForeseen && (prices === null || !isDearer(prices, reserved.prices, input))) return capped;
   const need = { input, output, prices, nextTurnId: newId() };
   const outcome = await reserveMore(shell.db, run.held, need);
   if (outcome.outcome === 'reserved') return capped;

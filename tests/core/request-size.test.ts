@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Entry } from '../../src/core/entry.ts';
+import type { Prices } from '../../src/core/provider.ts';
 import { dearestOf, estimateTokens, isDearer, requestTokens } from '../../src/core/request-size.ts';
 
 const said = (position: number, text: string): Entry => ({
@@ -33,7 +34,14 @@ test('the dearest of several models is what is reserved by; unknown where one of
   expect(dearestOf([one])).toEqual(one);
   expect(dearestOf([one, other])).toEqual({ input: 4, output: 15 });
   expect(dearestOf([one, undefined])).toBeNull();
-  expect([isDearer(one, other), isDearer(other, one), isDearer(one, one), isDearer(one, null)]).toEqual([
+  const dearer = (prices: Prices, than: Prices | null) => isDearer(prices, than, 101);
+  expect([dearer(one, other), dearer(other, one), dearer(one, one), dearer(one, null)]).toEqual([
     ...[false, true, false, true],
   ]);
+  const long = { ...one, long: { above: 100, input: 6, output: 12 } };
+  expect(dearestOf([long, other])).toEqual({
+    ...{ input: 4, output: 15 },
+    long: { above: 100, input: 6, output: 15 },
+  });
+  expect([isDearer(long, one, 100), dearer(long, one), dearer(one, long)]).toEqual([false, true, false]);
 });

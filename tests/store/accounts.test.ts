@@ -37,6 +37,7 @@ const store = useStore();
 afterEach(async () => expect(await checkWitnesses(store.db)).toEqual([]));
 
 const PRICES: Prices = { input: 3, output: 15, cachedInput: 0.3, cacheWrite: 3.75 };
+const LONG: Prices = { ...PRICES, long: { above: 100, input: 6, output: 22, cachedInput: 0.6 } };
 const ACCOUNTS = { answer: 1_000, prices: PRICES };
 const failure = { code: 'overloaded', message: 'Busy.' };
 const money = { accounts: ACCOUNTS, limits: { usd: '0.03' } } satisfies Wanted;
@@ -80,6 +81,12 @@ describe('what an answer costs', () => {
       '0.00333',
     ],
     ['no more than its input', { input: 10, cached: 99, cacheWritten: 99, output: 0 }, '0.000003'],
+    ['its tokens, where a request is not long', { input: 100, output: 7, prices: LONG }, '0.000405'],
+    [
+      'more of all of a request that is long',
+      { input: 101, cached: 51, cacheWritten: 20, output: 7, prices: LONG },
+      '0.0004846',
+    ],
     [
       'a part of a micro-dollar, exactly',
       { input: 1, output: 0, prices: { input: 0.075, output: 0 } },
@@ -126,6 +133,16 @@ describe('what an answer costs', () => {
 });
 
 describe('a reservation of money', () => {
+  test('of a long request is made by what that costs', async () => {
+    const held = await running(store, { ...money, accounts: { answer: 10, prices: LONG } });
+    const reserve = (input: number) =>
+      reserveMore(store.db, held, { input, output: 10, prices: LONG, nextTurnId: newId() });
+    await reserve(100);
+    expect(await accounts(held)).toMatchObject({ usdReserved: '0.000525' });
+    await reserve(101);
+    expect(await accounts(held)).toMatchObject({ usdReserved: '0.000826' });
+  });
+
   test('is made by the claim, and replaced by what the answer cost', async () => {
     const held = await running(store, money);
     expect(await accounts(held)).toMatchObject({ tokensReserved: 1_000, usd: '0', usdReserved: FIRST });

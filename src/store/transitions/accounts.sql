@@ -1,24 +1,33 @@
 -- What requests cost (PROTOCOL, claim and reserve). Money is numeric, in US dollars, and nothing else. Prices are {input, output,
--- cachedInput?, cacheWrite?} in dollars for a million tokens; of those that are not known (null) nothing is known of the cost.
+-- cachedInput?, cacheWrite?, long?} in dollars for a million tokens; of those that are not known (null) nothing is known of the cost.
+
+-- What a request with so many tokens of input, cached ones among them, is paid for with: `long`, {above, ...prices}, instead of the others
+-- where it has more.
+CREATE FUNCTION prices_for(p_prices jsonb, p_input bigint) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_input > (p_prices->'long'->>'above')::bigint THEN p_prices->'long' ELSE p_prices END
+$$;
 
 -- What an answer cost. p_usage: {input, output, cached, cacheWritten?}; what was read from a cache or written to it is a share of `input`.
 CREATE FUNCTION cost_of(p_prices jsonb, p_usage jsonb) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  v_input numeric := (p_prices->>'input')::numeric;
   v_sent bigint := (p_usage->>'input')::bigint;
+  v_prices jsonb := prices_for(p_prices, v_sent);
+  v_input numeric := (v_prices->>'input')::numeric;
   v_cached bigint := least((p_usage->>'cached')::bigint, v_sent);
   v_written bigint := least(coalesce((p_usage->>'cacheWritten')::bigint, 0), v_sent - v_cached);
 BEGIN
-  RETURN round(((v_sent - v_cached - v_written) * v_input + v_cached * coalesce((p_prices->>'cachedInput')::numeric, v_input)
-    + v_written * coalesce((p_prices->>'cacheWrite')::numeric, v_input)
-    + (p_usage->>'output')::bigint * (p_prices->>'output')::numeric) * 0.000001, 12);
+  RETURN round(((v_sent - v_cached - v_written) * v_input + v_cached * coalesce((v_prices->>'cachedInput')::numeric, v_input)
+    + v_written * coalesce((v_prices->>'cacheWrite')::numeric, v_input)
+    + (p_usage->>'output')::bigint * (v_prices->>'output')::numeric) * 0.000001, 12);
 END $$;
 
 -- What a request of so many tokens and its answer may cost at most.
 CREATE FUNCTION most_it_costs(p_prices jsonb, p_input bigint, p_output bigint) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  v_prices jsonb := prices_for(p_prices, p_input);
 BEGIN
-  RETURN round((p_input * greatest((p_prices->>'input')::numeric, (p_prices->>'cachedInput')::numeric, (p_prices->>'cacheWrite')::numeric)
-    + p_output * (p_prices->>'output')::numeric) * 0.000001, 12);
+  RETURN round((p_input * greatest((v_prices->>'input')::numeric, (v_prices->>'cachedInput')::numeric, (v_prices->>'cacheWrite')::numeric)
+    + p_output * (v_prices->>'output')::numeric) * 0.000001, 12);
 END $$;
 
 -- Books a request of which nobody heard what it cost: all that was reserved for it, as spent. The caller tells the tree.
