@@ -55,14 +55,22 @@ interface Answered {
   readonly firstTokenMs: number | null;
 }
 
-/** What an answer is booked as. A provider that counts nothing must not make it free: then our own counts stand for its. */
+/**
+ * What an answer is booked as. A provider that leaves out a count must not make that share free: then our own stands for its. No
+ * request is empty; an answer may be.
+ */
 export async function usageOf(shell: Shell, run: Run, answered: Answered): Promise<RecordedAnswer['usage']> {
   const { answer, latencyMs, firstTokenMs } = answered;
-  const said = { model: run.model, prices: pricesOf(shell, run), latencyMs, firstTokenMs };
-  if (answer.usage.input > 0 || answer.usage.output > 0) return { ...said, ...answer.usage };
+  const { input, output } = answer.usage;
+  const said = { model: run.model, prices: pricesOf(shell, run), latencyMs, firstTokenMs, ...answer.usage };
+  if (input > 0 && (output > 0 || answer.parts.length === 0)) return said;
   const count = await tokenCounter();
-  const counted = { input: tokensOf(run, answered, count), output: count(JSON.stringify(answer.parts)) };
-  return { ...said, ...answer.usage, ...counted, estimated: true };
+  return {
+    ...said,
+    input: input || tokensOf(run, answered, count),
+    output: output || (answer.parts.length === 0 ? 0 : count(JSON.stringify(answer.parts))),
+    estimated: true,
+  };
 }
 
 /** The model's of now; those of the task's submission where it has none any more. */

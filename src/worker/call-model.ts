@@ -185,11 +185,11 @@ async function commitAnswer(
   const atOnce = startsAtOnce(calls, run.managed);
   const { parts, stopReason } = answer;
   const entries = [...before, { kind: 'assistant' as const, parts, stopReason }];
+  const usage = await usageOf(shell, run, streamed);
   const recorded = {
-    ...{ before, parts, stopReason },
+    ...{ before, parts, stopReason, usage },
     ...(cutOff.length === 0 ? {} : { ended: cutOff.map((process) => process.ended()) }),
-    usage: await usageOf(shell, run, streamed),
-    ...noteOfAnswer(shell, run, answer.usage),
+    ...noteOfAnswer(shell, run, usage),
     calls: judged.map((each) => ({
       ...newRow(run, each),
       ...(each.call === atOnce ? { status: 'started' as const } : {}),

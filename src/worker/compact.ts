@@ -38,9 +38,10 @@ export async function compact(shell: Shell, run: Run, compaction: Compaction): P
     return afterFailure(shell, run, noSummary(run));
   const text = summaryWithin(written, summary.tokens, limits.count);
   const replaces = { after: summary.after, to: summary.to };
+  const usage = await usageOf(shell, run, { ...streamed, before: [] });
   return commit(shell, run, {
-    ...{ before, after, usage: await usageOf(shell, run, { ...streamed, before: [] }) },
-    ...noteOfAnswer(shell, run, streamed.answer.usage),
+    ...{ before, after, usage },
+    ...noteOfAnswer(shell, run, usage),
     entry: { kind: 'compaction', parts: [{ type: 'text', text }], replaces },
   });
 }
