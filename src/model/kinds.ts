@@ -8,13 +8,16 @@ export interface Detected {
 }
 
 const OLLAMA_PORT = '11434';
-const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+/** As a URL writes them: an IPv4 address is decimal there, within IPv6 hexadecimal. */
+const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/;
 
 /** By the parsed host and port, never by a part of the text. What is no URL is nobody's in particular. */
 export function detectKind(baseUrl: string): Detected {
   const url = URL.parse(baseUrl);
   if (url === null) return { kind: 'chat', isLocal: false };
-  const { hostname, port } = url;
+  const { port } = url;
+  // A name may end with the root's dot.
+  const hostname = url.hostname.replace(/\.$/, '');
   const isLocal = LOOPBACK.test(hostname);
   if (isOf(hostname, 'openai.com')) return { kind: 'openai', isLocal };
   if (isOf(hostname, 'anthropic.com')) return { kind: 'anthropic', isLocal };
