@@ -45,6 +45,7 @@ export function createAnthropicModel(options: ModelOptions): Model {
   const origin = originOf(options, baseUrl);
   let client: ReturnType<typeof createClient> | undefined;
   const seal = sealOf('messages', origin);
+  const query = Object.fromEntries(URL.parse(baseUrl)?.searchParams ?? []);
   const transcript = new Transcript((round) => wireMessages(round, seal), {
     atEnd: cachedToTheEnd,
     opens: (signature) => signature.startsWith(seal),
@@ -73,6 +74,7 @@ export function createAnthropicModel(options: ModelOptions): Model {
               signal: abort,
               headers: JSON_BODY,
               timeout,
+              query,
               fetchOptions: exchanging({ body, headers, onBytes }),
             });
           },
@@ -91,7 +93,7 @@ async function createClient(baseURL: string): Promise<Anthropic> {
   return new Client({
     apiKey: 'sent-as-header',
     webhookKey: null,
-    baseURL,
+    baseURL: bare(baseURL),
     maxRetries: 0,
     logLevel: 'off',
     openTelemetry: false,
@@ -111,6 +113,11 @@ function messagesBaseUrl(given: string | undefined): string {
   if (url === null) return given ?? '';
   url.pathname = url.pathname.replace(/\/+$/, '').replace(/\/v1(\/messages)?$/, '');
   return url.href.replace(/\/$/, '');
+}
+
+/** The SDK would put the path behind what stands behind `?`. */
+function bare(baseUrl: string): string {
+  return baseUrl.replace(/[?#].*$/s, '').replace(/\/$/, '');
 }
 
 interface Wiring {

@@ -98,9 +98,45 @@ function secretsOf({ apiKey, headers = {} }: ModelOptions, baseUrl: string): str
   const url = URL.parse(baseUrl);
   // Of `Bearer KEY` the key alone is a secret as well.
   const words = Object.values(headers).flatMap((value) => [value, value.replace(/^\w+\s+/, '')]);
-  const inUrl = url === null ? [] : [url.username, url.password, ...url.searchParams.values()];
+  const inUrl = url === null ? [] : [...userOf(url), ...url.searchParams.values(), ...rawValues(url)];
   const found = [apiKey ?? '', ...words, ...inUrl].map((text) => text.trim());
-  return [...new Set(found)].filter((text) => text !== '').sort((a, b) => b.length - a.length);
+  // A server may repeat them as they stand in an address.
+  const all = new Set(found.flatMap((text) => [text, encodeURIComponent(text)]));
+  return [...all].filter((text) => text !== '').sort((a, b) => b.length - a.length);
+}
+
+/** User, password, and both as they are sent. */
+function userOf(url: URL): string[] {
+  const { authorization = '' } = userHeaders(url.href);
+  return [
+    url.username,
+    url.password,
+    decoded(url.username),
+    decoded(url.password),
+    authorization.slice(BASIC.length),
+  ];
+}
+
+function rawValues({ search }: URL): string[] {
+  return search.split(/[?&]/).map((pair) => pair.slice(pair.indexOf('=') + 1));
+}
+
+const BASIC = 'Basic ';
+
+/** What the user and password of an address are sent as (RFC 7617), where it has any. */
+export function userHeaders(baseUrl: string): Record<string, string> {
+  const url = URL.parse(baseUrl);
+  if (url === null || url.username + url.password === '') return {};
+  const both = `${decoded(url.username)}:${decoded(url.password)}`;
+  return { authorization: BASIC + Buffer.from(both).toString('base64') };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // It stands there as it is meant.
+  }
 }
 
 /** Those of the connection itself are nobody's to set. */
@@ -108,14 +144,15 @@ const FRAMING = /^(connection|content-length|expect|host|keep-alive|te|trailer|t
 
 /**
  * The headers of one request beside those of its SDK. What is configured comes before what the key makes: a gateway may want
- * another form of it.
+ * another form of it; and a key before what the address says.
  */
 export function sentHeaders(
-  options: Pick<ModelOptions, 'headers'>,
+  options: Pick<ModelOptions, 'headers' | 'baseUrl'>,
   trace: Parameters<typeof traceHeaders>[0],
   keyHeaders: Readonly<Record<string, string>>,
 ): Record<string, string> {
-  return { ...keyHeaders, ...configuredHeaders(options), ...traceHeaders(trace) };
+  const byAddress = userHeaders(options.baseUrl?.trim() ?? '');
+  return { ...byAddress, ...keyHeaders, ...configuredHeaders(options), ...traceHeaders(trace) };
 }
 
 /** Throws `BadEndpoint` where one of them is the connection's own. */

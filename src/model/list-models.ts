@@ -3,7 +3,14 @@ import { request } from 'undici';
 import { systemClock } from '../clock.ts';
 import type { Failure } from '../core/errors.ts';
 import type { ModelSettings, ProviderKind } from '../core/provider.ts';
-import { configuredHeaders, hostOf, type ModelOptions, type Origin, originOf } from './connection.ts';
+import {
+  configuredHeaders,
+  hostOf,
+  type ModelOptions,
+  type Origin,
+  originOf,
+  userHeaders,
+} from './connection.ts';
 import { toFailure } from './failure.ts';
 import { bearer, isAzure } from './openai-servers.ts';
 import { BadEndpoint, fields, stringOf } from './report.ts';
@@ -110,6 +117,7 @@ function headersOf(provider: ListedProvider, way: Way): Record<string, string> {
   return {
     accept: 'application/json',
     ...way.headers,
+    ...userHeaders(baseUrl),
     ...bearer(key, baseUrl),
     ...(key !== undefined && isOlder ? { 'x-api-key': key } : {}),
     ...configuredHeaders(provider),

@@ -2,7 +2,7 @@
 import type { ListResponse, ProgressResponse } from 'ollama';
 import { systemClock } from '../clock.ts';
 import { UserError } from '../core/errors.ts';
-import { type Origin, originOf } from './connection.ts';
+import { type Origin, originOf, userHeaders } from './connection.ts';
 import { tidy, timeoutFailure, toFailure } from './failure.ts';
 import { keyHeaders, ollamaBaseUrl, ollamaCall, streamed } from './ollama-client.ts';
 import { fields, StreamError, stringOf } from './report.ts';
@@ -172,7 +172,7 @@ function placeOf({
   const sent = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]);
   return {
     baseUrl: url,
-    headers: { ...keyHeaders(origin.apiKey), ...Object.fromEntries(sent) },
+    headers: { ...userHeaders(url), ...keyHeaders(origin.apiKey), ...Object.fromEntries(sent) },
     origin,
   };
 }

@@ -45,7 +45,7 @@ export async function ollamaCall(request: OllamaRequest): Promise<OllamaCall> {
   const sdk = new Ollama({
     host: request.baseUrl,
     fetch: async (input, init = {}) => {
-      const answer = await send(String(input), init, request);
+      const answer = await send(withQuery(String(input), request.baseUrl), init, request);
       if (request.lineBytes === undefined || answer.body === null) return answer;
       lines = jsonLines(answer.body, request.lineBytes);
       return new Response(ReadableStream.from(lines.lines));
@@ -76,6 +76,11 @@ async function* ended<Piece>(
     // Not waited for: the server may take its time to end what is whole already.
     void lines?.lines.return(undefined).catch(() => undefined);
   }
+}
+
+/** The SDK leaves out what stands behind `?`, which may be what a gateway wants. */
+function withQuery(url: string, baseUrl: string): string {
+  return url + (URL.parse(baseUrl)?.search ?? '');
 }
 
 async function send(url: string, init: RequestInit, request: OllamaRequest): Promise<Response> {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { error, say } from '../support/scripted-model/scripted-model.ts';
+import { error, raw, say } from '../support/scripted-model/scripted-model.ts';
 import { answerOf, collect, failureOf, KEY, kitOf, serve } from './model-harness.ts';
 import { kinds } from './model-kinds.ts';
 
@@ -23,6 +23,38 @@ describe.each(kinds)('$provider', (each) => {
     answerOf(await collect(modelAt(server, { headers: { Authorization: `Basic ${SECRET}` } })));
     expect(server.requests.at(-1)?.headers.authorization).toBe(`Basic ${SECRET}`);
   });
+
+  // Oracle's requests are signed.
+  test.skipIf(each.kind === 'oci')(
+    'sends user, password and query of its address, or its key, and shows none in a failure',
+    async () => {
+      const words = ['us/er', 'pass word', 'key of query'];
+      const [user, password, query] = words.map(encodeURIComponent);
+      const seen: (string | undefined)[][] = [];
+      const server = await serve(() =>
+        raw((response) => {
+          const { url, headers } = response.req;
+          seen.push([url, headers.authorization]);
+          response.writeHead(400, { 'content-type': 'application/json' });
+          const message = `${url} ${headers.authorization} ${words} ${user} ${password}`;
+          response.end(JSON.stringify({ error: { message } }));
+        }),
+      );
+      const address = each.baseUrl(server.url).replace('://', `://${user}:${password}@`);
+      for (const key of [{}, { apiKey: KEY }]) {
+        const baseUrl = `${address}?key=${query}`;
+        const model = each.create({ provider: each.provider, model: 'm-1', baseUrl, ...key });
+        const { message } = failureOf(await collect(model));
+        for (const secret of [...words, user, password, query, 'dXMvZXI6cGFzcyB3b3Jk'])
+          expect(message).not.toContain(secret);
+      }
+      const url = `${each.path}?key=${query}`;
+      expect(seen).toEqual([
+        [url, 'Basic dXMvZXI6cGFzcyB3b3Jk'],
+        [url, `Bearer ${KEY}`],
+      ]);
+    },
+  );
 
   test('cannot be told apart from another session by a configured header', async () => {
     const { server } = await answerTo(() => say('ok'));

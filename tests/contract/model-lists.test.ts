@@ -101,10 +101,12 @@ describe('the address and the headers', () => {
     expect(framed.request).toBeUndefined();
   });
 
-  test('without a key none is sent, and not the one in an address', async () => {
+  test('without a key none is sent, but for the user of an address that has one', async () => {
     const { url, requests } = await at(json({ data: [] }));
     await listModels({ provider: 'p', kind: 'chat', baseUrl: url.replace('//', '//me:secret@') });
-    expect(requests[0]?.headers.authorization).toBeUndefined();
+    await listModels({ provider: 'p', kind: 'chat', baseUrl: url });
+    const sent = requests.map(({ headers }) => headers.authorization);
+    expect(sent).toEqual(['Basic bWU6c2VjcmV0', undefined]);
   });
 });
 
