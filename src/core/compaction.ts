@@ -119,11 +119,11 @@ function lastPosition({ entries, changed }: View): number {
   return Math.max(changed?.position ?? 0, ...entries.slice(-1).map(({ position }) => position));
 }
 
-/** What was said before the first answer, where it fits. */
+/** What was said before the first answer, as much of it as fits: first what the user asked for, then what it is about. */
 function headOf({ entries }: View, fits: (entries: readonly Entry[]) => boolean): readonly Entry[] {
-  const end = entries.findIndex(({ kind }) => kind === 'assistant' || kind === 'compaction');
-  const head = end === -1 ? [] : entries.slice(0, end);
-  return fits(head) ? head : [];
+  let end = entries.findIndex(({ kind }) => kind === 'assistant' || kind === 'compaction');
+  while (end > 0 && !fits(entries.slice(0, end))) end -= 1;
+  return end === -1 ? [] : entries.slice(0, end);
 }
 
 /** The newest groups that stay as they are: never an earlier summary, nor what that stands for. */

@@ -135,6 +135,18 @@ describe('a session of 500 turns', () => {
       expect(request[0]).toEqual({ role: 'user', text: 'Port the parser to Rust.' });
   });
 
+  test('keeps its first instruction also where what a large project says of itself does not fit beside it', () => {
+    const grown = new Session(limitsOf(8_000)).add(user('Port the parser.'), notice(words(2_000)));
+    for (let turn = 0; turn < 60; turn++) {
+      const said = turn === 20 ? [user('And the lexer.')] : [];
+      grown.turn([answer([tool(`${turn}`)]), result(`${turn}`, words(300)), ...said]);
+    }
+    expect(grown.shortened.some(({ summarised }) => summarised)).toBe(true);
+    for (const request of grown.requests)
+      expect(request[0]).toEqual({ role: 'user', text: 'Port the parser.' });
+    expect(grown.requests.at(-1)).toContainEqual({ role: 'user', text: 'And the lexer.' });
+  });
+
   test('keeps the beginning of each request from the one before it, but where it was made shorter', () => {
     const breaks = session.requests.flatMap((request, turn) => {
       const before = session.requests[turn - 1] ?? [];
