@@ -105,6 +105,15 @@ describe('take_request', () => {
     expect(await take(await again(next), bucket)).toMatchObject({ ms: about(8_000), ahead: 0 });
   });
 
+  test('counts tokens exactly also where so many are allowed that one takes parts of a microsecond', async () => {
+    const bucket = { name: 'env@0', tokensPerMinute: 40_000_000 };
+    const [all, half] = (await Promise.all(
+      [40_000_000, 20_000_000].map((reserve) => running(store, { reserve })),
+    )) as [Running, Running];
+    expect(await take(all, bucket)).toEqual({ outcome: 'taken' });
+    expect(await take(half, bucket)).toMatchObject({ ms: about(30_000) });
+  });
+
   test('lets nobody pass who came later, though they ask first', async () => {
     const [one, other, third, early, late] = (await turns(5)) as [
       Running,

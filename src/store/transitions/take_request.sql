@@ -15,7 +15,8 @@ DECLARE
   v_mine rate_line;
   v_ahead record;
   v_request interval;
-  v_token interval;
+  -- In seconds: an interval has no part of a microsecond, which is what a token takes where many are allowed.
+  v_token float8;
   v_due timestamptz;
 BEGIN
   IF v_turn.id IS NULL THEN RETURN '{"outcome": "fenced"}'; END IF;
@@ -28,20 +29,20 @@ BEGIN
   END IF;
 
   v_request := interval '60 s' / v_bucket.requests_per_minute;
-  v_token := interval '60 s' / v_bucket.tokens_per_minute;
+  v_token := 60 / v_bucket.tokens_per_minute::float8;
   SELECT count(*) AS turns, coalesce(sum(least(l.tokens, v_bucket.tokens_per_minute)), 0)::float8 AS tokens INTO v_ahead
     FROM rate_line l JOIN turn u ON u.id = l.turn_id AND u.ended_at IS NULL
    WHERE l.bucket = v_bucket.name AND l.turn_id <> p_turn AND l.since < coalesce(v_mine.since, v_now) AND l.due_at > v_now - interval '10 s';
   v_due := greatest(v_bucket.paused_until,
     greatest(v_bucket.requests_full_at, v_now) + (v_ahead.turns + 1) * v_request - interval '60 s',
     greatest(v_bucket.tokens_full_at, v_now)
-      + (v_ahead.tokens + least(v_turn.tokens_reserved, v_bucket.tokens_per_minute)) * v_token - interval '60 s');
+      + make_interval(secs => (v_ahead.tokens + least(v_turn.tokens_reserved, v_bucket.tokens_per_minute)) * v_token) - interval '60 s');
   -- A microsecond may be lost in each division.
   IF v_due <= v_now + interval '1 ms' THEN
     UPDATE rate_bucket
        SET requests_full_at = coalesce(greatest(requests_full_at, v_now) + v_request, requests_full_at),
            tokens_full_at = coalesce(
-             greatest(tokens_full_at, v_now) + least(v_turn.tokens_reserved, tokens_per_minute)::float8 * v_token, tokens_full_at)
+             greatest(tokens_full_at, v_now) + make_interval(secs => least(v_turn.tokens_reserved, tokens_per_minute) * v_token), tokens_full_at)
      WHERE name = v_bucket.name;
     UPDATE attempt SET bucket = v_bucket.name, tokens_taken = v_turn.tokens_reserved WHERE id = p_attempt;
     DELETE FROM rate_line WHERE turn_id = p_turn;
@@ -94,8 +95,8 @@ BEGIN
   IF p_note ? 'taken' THEN
     SELECT * INTO v_attempt FROM attempt WHERE id = p_attempt;
     UPDATE rate_bucket
-       SET tokens_full_at = greatest(tokens_full_at, clock_timestamp()) + interval '60 s' / tokens_per_minute
-             * ((p_note->>'taken')::bigint - least(v_attempt.tokens_taken, tokens_per_minute))::float8
+       SET tokens_full_at = greatest(tokens_full_at, clock_timestamp()) + make_interval(secs =>
+             60 / tokens_per_minute::float8 * ((p_note->>'taken')::bigint - least(v_attempt.tokens_taken, tokens_per_minute)))
      WHERE name = v_attempt.bucket AND tokens_per_minute IS NOT NULL;
     UPDATE attempt SET tokens_taken = (p_note->>'taken')::bigint WHERE id = p_attempt AND bucket IS NOT NULL;
   END IF;
