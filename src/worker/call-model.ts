@@ -2,6 +2,7 @@
 import { newId } from '../clock.ts';
 import { contextOf } from '../core/compaction.ts';
 import { type ContextMessage, messagesIn } from '../core/context.ts';
+import { cutReason } from '../core/cut-call.ts';
 import { standing, type ToolPart, textOf } from '../core/entry.ts';
 import { mayBeForImages, refusedImages } from '../core/images.ts';
 import type { Always } from '../core/permission.ts';
@@ -13,7 +14,7 @@ import { describeCutOff } from '../tools/background-news.ts';
 import { projectContext } from '../workspace/context.ts';
 import { usageOf, withinLimits } from './accounts.ts';
 import { afterFailure } from './after-failure.ts';
-import { judgeCall } from './judge-call.ts';
+import { type Judged, judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import { lostNotices } from './lost-files.ts';
 import { chooseWhomToAsk, noteOfAnswer } from './route.ts';
@@ -180,7 +181,9 @@ async function commitAnswer(
 ): Promise<Progress> {
   const { answer, before, cutOff } = streamed;
   const asked = answer.parts.filter((part) => part.type === 'tool');
-  const judged = await Promise.all(asked.map((part, ordinal) => newCall(shell, run, { part, ordinal })));
+  const judged = await Promise.all(
+    asked.map((part, ordinal) => newCall(shell, run, { part, ordinal, cut: cutReason(answer, part) })),
+  );
   const calls = judged.map(({ call }) => call);
   const atOnce = startsAtOnce(calls, run.managed);
   const { parts, stopReason } = answer;
@@ -215,13 +218,16 @@ async function commitAnswer(
 async function newCall(
   shell: Shell,
   run: Run,
-  asked: { readonly part: ToolPart; readonly ordinal: number },
+  asked: { readonly part: ToolPart; readonly ordinal: number; readonly cut: string | undefined },
 ): Promise<JudgedCall> {
   const { callId, name, arguments: args } = asked.part;
   const effect = run.profile.tools.includes(name)
     ? shell.tools.effectOf(name, shell.sandbox.confined)
     : 'read';
-  const judgement = await judgeCall(shell, run, { name, effect, argumentsText: args });
+  const judgement: Judged =
+    asked.cut === undefined
+      ? await judgeCall(shell, run, { name, effect, argumentsText: args })
+      : { decision: 'deny', reason: asked.cut };
   const call: Call = {
     id: newId(),
     ordinal: asked.ordinal,

@@ -166,6 +166,16 @@ describe('a task', () => {
     expect(await world.taskEnds(task)).toMatchObject({ status: 'failed', error_code: code });
   });
 
+  test('does not run a call that an output limit has cut', async () => {
+    await world.startWorker();
+    const cut = [call('look', { text: 'x' }), call('bash', {}), stop('length')];
+    const task = await world.submit({ script: sequence([cut, say('Done.')]) });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(resultsOf(requestsOf(task)[1])).toEqual([
+      ...['x', expect.stringContaining('reached its output limit before this call was complete')],
+    ]);
+  });
+
   test('records what each answer used, and sends reasoning back', async () => {
     await world.startWorker();
     const counts = { input: 1000, output: 20, cached: 900, reasoning: 5 };
