@@ -22,7 +22,15 @@ import {
 } from './history.ts';
 import type { Model, ModelRequest } from './model.ts';
 import { createOpenAiClient } from './openai-client.ts';
-import { bearer, chatIds, isOpenAi, methodBase, OPENAI_URL, takesTemperature } from './openai-servers.ts';
+import {
+  bearer,
+  chatIds,
+  isOpenAi,
+  methodBase,
+  OPENAI_URL,
+  takesTemperature,
+  wantsWordBehindResults,
+} from './openai-servers.ts';
 import { streamAnswer } from './stream.ts';
 import { imageMark, JSON_BODY, Transcript } from './transcript.ts';
 
@@ -36,7 +44,11 @@ export function createChatModel(options: ModelOptions): Model {
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const origin = originOf(options, baseUrl);
   let client: ReturnType<typeof createOpenAiClient> | undefined;
-  const wire = { seal: sealOf('chat', origin), idOf: chatIds(baseUrl) };
+  const wire = {
+    seal: sealOf('chat', origin),
+    idOf: chatIds(baseUrl),
+    behindResults: wantsWordBehindResults(options.model) ? TOOK_RESULTS : [],
+  };
   const transcript = new Transcript((round) => wireMessages(round, wire), {
     opens: (signature) => signature.startsWith(wire.seal),
   });
@@ -119,7 +131,11 @@ function wireTool(tool: ModelRequest['tools'][number]) {
 interface Wire {
   readonly seal: string;
   readonly idOf: (callId: string) => string;
+  /** What stands between results and what a user says. */
+  readonly behindResults: readonly Message[];
 }
+
+const TOOK_RESULTS: readonly Message[] = [{ role: 'assistant', content: 'I have the results.' }];
 
 function wireMessages(round: Round, wire: Wire): Message[] {
   if (round.role === 'assistant') return assistantMessages(round.parts, wire);
@@ -132,10 +148,10 @@ function wireMessages(round: Round, wire: Wire): Message[] {
   );
   const images = [...ofTools, ...sentImages(round)];
   const texts = round.texts.join('\n\n');
-  if (images.length === 0)
-    return [...results, ...(texts === '' ? [] : [{ role: 'user' as const, content: texts }])];
+  if (texts === '' && images.length === 0) return results;
   const content: Content[] = texts === '' ? images : [...images, { type: 'text', text: texts }];
-  return [...results, { role: 'user', content }];
+  const between = results.length === 0 ? [] : wire.behindResults;
+  return [...results, ...between, { role: 'user', content: images.length === 0 ? texts : content }];
 }
 
 /** They are told apart from those of calls, where there are both. */

@@ -74,6 +74,14 @@ export const MAX_CHAT_ID = 40;
 /** Mistral's own API takes ids of this length only. */
 const MISTRAL_ID = 9;
 
+/** Mistral's models, by their names, whoever offers them. */
+const MISTRAL = /(mistral|mixtral|ministral|magistral|codestral|devstral|pixtral)/i;
+
+/** Whether the model has to say something between a tool's result and what a user says: Mistral's refuse the conversation else. */
+export function wantsWordBehindResults(model: string): boolean {
+  return MISTRAL.test(model);
+}
+
 /** How the id of a call is sent by Chat Completions: as it came, but where we know that it would be refused. */
 export function chatIds(baseUrl: string): (id: string) => string {
   if (isOpenAi(baseUrl)) return (id) => shortId(id, MAX_CHAT_ID);

@@ -240,6 +240,24 @@ describe('usage and endings', () => {
   });
 });
 
+test.each([
+  [
+    'mistralai/devstral-2',
+    ['assistant', 'tool', 'assistant', 'user', 'assistant', 'tool', 'assistant', 'user'],
+  ],
+  ['m-1', ['assistant', 'tool', 'user', 'assistant', 'tool', 'user']],
+])('%s is told %j where somebody speaks behind a result', async (name, roles) => {
+  const server = await serve(() => say('ok'));
+  const messages = ['a', 'b'].flatMap((callId): ModelMessage[] => [
+    { role: 'assistant', parts: [{ type: 'tool', callId, name: 'ls', arguments: '{}' }] },
+    { role: 'tool', callId, text: '1', isError: false },
+    { role: 'user', text: 'And?' },
+  ]);
+  const model = atChat.modelAt(server, { model: name });
+  answerOf(await collect(model, requestOf({ system: '', messages })));
+  expect(server.requests[0]?.body.messages.map(({ role }: { role: string }) => role)).toEqual(roles);
+});
+
 describe('reasoning', () => {
   test('reasoning under its other name, or as a part of a list, is reasoning', async () => {
     const listed = [
