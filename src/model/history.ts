@@ -30,26 +30,19 @@ export type Opens = (signature: string) => boolean;
  */
 export function roundsOf(messages: readonly ModelMessage[], opens: Opens = () => true): Round[] {
   const rounds: Round[] = [];
-  for (const message of messages) {
+  for (const message of messages.filter(isSent)) {
     const last = rounds.at(-1);
     const next = joined(last, message, opens);
     if (last !== undefined && last.role === next.role) rounds.pop();
     rounds.push(next);
   }
-  return rounds.filter((round) =>
-    round.role === 'assistant'
-      ? round.parts.length > 0
-      : round.results.length + round.images.length + round.texts.length > 0,
-  );
+  return rounds;
 }
 
 function joined(last: Round | undefined, message: ModelMessage, opens: Opens): Round {
   if (message.role === 'assistant') {
     const before = last?.role === 'assistant' ? last.parts : [];
-    return {
-      role: 'assistant',
-      parts: [...before, ...message.parts.filter((part) => isSendable(part, opens))],
-    };
+    return { role: 'assistant', parts: [...before, ...sentParts(message.parts, opens)] };
   }
   const { results, images, texts } = last?.role === 'user' ? last : { results: [], images: [], texts: [] };
   if (message.role === 'tool') return { role: 'user', results: [...results, message], images, texts };
@@ -59,6 +52,19 @@ function joined(last: Round | undefined, message: ModelMessage, opens: Opens): R
     images: [...images, ...(message.images ?? [])],
     texts: isBlank(message.text) ? texts : [...texts, message.text],
   };
+}
+
+/** What is sent of an answer: no reasoning that led to nothing, as where it was cut. Anthropic and OpenAI refuse that. */
+function sentParts(parts: readonly Part[], opens: Opens): readonly Part[] {
+  const sent = parts.filter((part) => isSendable(part, opens));
+  return sent.slice(0, sent.findLastIndex(({ type }) => type !== 'reasoning') + 1);
+}
+
+/** Whether anything of a message is sent. */
+export function isSent(message: ModelMessage): boolean {
+  if (message.role === 'assistant')
+    return message.parts.some((part) => part.type !== 'reasoning' && isSendable(part, () => false));
+  return message.role === 'tool' || !isBlank(message.text) || (message.images ?? []).length > 0;
 }
 
 function isSendable(part: Part, opens: Opens): boolean {

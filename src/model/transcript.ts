@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Opens, type Round, roundsOf } from './history.ts';
+import { isSent, type Opens, type Round, roundsOf } from './history.ts';
 import type { ModelMessage, ModelRequest } from './model.ts';
 
 /** Nobody who writes into a conversation knows it: what it stands before is a hash of ours. */
@@ -156,13 +156,19 @@ function inner(list: readonly object[]): string {
   return JSON.stringify(list).slice(1, -1);
 }
 
-/** Where the last round of the model's begins; 0 where it has none. */
+/**
+ * Where the last round of the model's begins; 0 where it has none. What is not sent is nobody's: else two rounds of one side would
+ * follow each other, and only where the conversation is written bit by bit.
+ */
 function lastAnswer(messages: readonly ModelMessage[]): number {
-  let index = messages.length - 1;
-  while (index > 0 && !(messages[index]?.role === 'assistant' && messages[index - 1]?.role !== 'assistant')) {
-    index -= 1;
+  let begins: number | undefined;
+  for (let index = messages.length - 1; index >= 0; index -= 1) {
+    const message = messages[index] as ModelMessage;
+    if (!isSent(message)) continue;
+    if (message.role === 'assistant') begins = index;
+    else if (begins !== undefined) return begins;
   }
-  return Math.max(0, index);
+  return 0;
 }
 
 /** Says to the SDKs that a body is written already, and to the server what it is. */

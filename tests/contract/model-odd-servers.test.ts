@@ -304,6 +304,26 @@ describe('reasoning', () => {
     ]);
   });
 
+  test('thinking in which an answer was cut does not go back: nothing may end with it', async () => {
+    const server = await serve(() => say('ok'));
+    const signature = `${sealOf('messages', { provider: 'anthropic', endpoint: server.url })}proof`;
+    const thought: Part = { type: 'reasoning', text: 'Hm.', signature };
+    const messages: ModelMessage[] = [
+      { role: 'user', text: 'Go.' },
+      { role: 'assistant', parts: [thought] },
+      { role: 'user', text: 'And?' },
+      { role: 'assistant', parts: [thought, { type: 'text', text: 'Well.' }, thought] },
+      { role: 'user', text: 'On.' },
+    ];
+    answerOf(await collect(atAnthropic.modelAt(server), requestOf({ messages })));
+    const sent = server.requests[0]?.body.messages as { role: string; content: { type: string }[] }[];
+    expect(sent.map(({ role, content }) => [role, ...content.map(({ type }) => type)])).toEqual([
+      ['user', 'text', 'text'],
+      ['assistant', 'thinking', 'text'],
+      ['user', 'text'],
+    ]);
+  });
+
   test('thinking that Anthropic redacted goes back as it came, and blocks that nobody asked for are ignored', async () => {
     const events = [
       { type: 'message_start', message: { model: 'm-1', usage: { input_tokens: 3, output_tokens: 1 } } },

@@ -49,6 +49,8 @@ export function messagesRefusal(body: Body): string | undefined {
     const refusal =
       blocks.map(blockRefusal).find((text) => text !== undefined) ?? resultRefusal(message, blocks, open);
     if (refusal !== undefined) return refusal;
+    if (message.role === 'assistant' && /thinking$/.test(blocks.at(-1)?.type))
+      return 'The final block in an assistant message cannot be `thinking`.';
     const ids = blocks.filter((block) => block.type === 'tool_use').map((block) => block.id);
     open = new Set(ids);
     if (open.size < ids.length || ids.some((id) => known.has(id))) return 'tool_use ids must be unique';
