@@ -18,17 +18,27 @@ export const MAX_MODEL_SECONDS = 300;
 /** How Oracle's cloud is signed in to. */
 export const OCI_AUTHS = ['api_key', 'security_token', 'instance_principal', 'resource_principal'] as const;
 
-const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
-const line = z.string().regex(/^[^\p{Cc}]{1,4096}$/u);
-const secret = z.string().regex(/^[\x21-\x7e]{1,4096}$/);
-const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/);
-const headerValue = z.string().regex(/^[\x20-\x7e]{0,4096}$/);
+const name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'expected up to 64 letters, digits, points, dashes and underscores',
+  );
+const line = z.string().regex(/^[^\p{Cc}]{1,4096}$/u, 'expected a text of one line');
+const secret = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,4096}$/, 'expected a key of printable ASCII characters without blanks');
+const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, 'expected the name of a header');
+const headerValue = z.string().regex(/^[\x20-\x7e]{0,4096}$/, 'expected printable ASCII characters');
 const count = z.int().min(1);
 const dollars = z.number().min(0);
 const seconds = z.int().min(1).max(MAX_MODEL_SECONDS);
-const httpUrl = line.refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''));
+const httpUrl = line.refine(
+  (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''),
+  'expected an address that begins with http:// or https://, host and port behind it',
+);
 /** `provider/model`, a model's name where one provider is configured, or an alias. */
-const modelName = z.string().regex(/^\S{1,256}$/);
+const modelName = z.string().regex(/^\S{1,256}$/, 'expected the name of a model, without blanks');
 
 const price = {
   input: dollars,

@@ -115,7 +115,8 @@ test.each([
   ['[]', 'must be a map of at most'],
   ['{"a b": {}}', 'providers.a b is wrong'],
   ['{"a": {"kind": "other"}}', 'providers.a.kind is wrong'],
-  ['{"a": {"apiKey": "planted key"}}', 'providers.a.apiKey is wrong'],
+  ['{"a": {"apiKey": "planted key"}}', 'providers.a.apiKey is wrong: expected a key of printable ASCII'],
+  ['{"a": {"baseUrl": "planted:11434"}}', 'providers.a.baseUrl is wrong: expected an address that begins'],
   ['{"a": {"unknown": 1}}', 'providers.a is wrong: Unrecognized key: "unknown"'],
   ['{"a": {"headers": {"x y": "planted"}}}', 'providers.a.headers.x y is wrong'],
 ])('what is wrong in one is named, and never quoted: %s', (raw, said) => {
