@@ -38,6 +38,8 @@ interface WireUsage {
   readonly completion_tokens?: unknown;
   readonly prompt_tokens_details?: unknown;
   readonly prompt_cache_hit_tokens?: unknown;
+  readonly cache_read_input_tokens?: unknown;
+  readonly cache_creation_input_tokens?: unknown;
   readonly completion_tokens_details?: unknown;
 }
 
@@ -158,11 +160,16 @@ function stopReasonOf(finish: string, hasCalls: boolean): StopReason {
   return hasCalls ? 'tool_calls' : 'stop';
 }
 
+/** Gateways to Anthropic also say what was written to a cache; OpenRouter beside the other details, LiteLLM in Anthropic's words. */
 function usageOf(usage: WireUsage): TokenUsage {
+  const details = fields(usage.prompt_tokens_details);
+  const cached = details.cached_tokens ?? usage.prompt_cache_hit_tokens ?? usage.cache_read_input_tokens;
+  const cacheWritten = tokens(details.cache_write_tokens ?? usage.cache_creation_input_tokens);
   return {
     input: tokens(usage.prompt_tokens),
     output: tokens(usage.completion_tokens),
-    cached: tokens(fields(usage.prompt_tokens_details).cached_tokens ?? usage.prompt_cache_hit_tokens),
+    cached: tokens(cached),
+    ...(cacheWritten > 0 ? { cacheWritten } : {}),
     reasoning: tokens(fields(usage.completion_tokens_details).reasoning_tokens),
   };
 }

@@ -182,6 +182,18 @@ describe('usage and endings', () => {
       expect(answerOf(await eventsOf(chunks)).usage).toEqual(counted);
   });
 
+  test.each([
+    { prompt_tokens_details: { cached_tokens: 40, cache_write_tokens: 50 } },
+    { cache_read_input_tokens: 40, cache_creation_input_tokens: 50 },
+  ])('what was read from a cache and written to one is told as %j', async (said) => {
+    const chunks = [chunk({ content: 'ok' }, 'stop', { usage: { prompt_tokens: 100, ...said } })];
+    expect(answerOf(await eventsOf(chunks)).usage).toMatchObject({
+      input: 100,
+      cached: 40,
+      cacheWritten: 50,
+    });
+  });
+
   test('no usage, or a senseless one, counts as zero', async () => {
     const none = { input: 0, output: 0, cached: 0, reasoning: 0 };
     expect(answerOf(await eventsOf([chunk({ content: 'ok' }, 'stop')])).usage).toEqual(none);
