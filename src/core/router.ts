@@ -150,6 +150,19 @@ export function coolDownAfter(
   return { ms, isOfAccount };
 }
 
+/**
+ * A provider that says it is asked too often says so to everyone who uses the key: as long as it asks for, else as long as this
+ * request waits. "At once" is no answer to being asked too often.
+ */
+export function pauseAfter(
+  { code, retryAfterMs = 0 }: Failure,
+  decision: AfterFailure,
+  { firstMs }: RetryPolicy,
+): number | undefined {
+  if (code !== 'rate_limited') return undefined;
+  return retryAfterMs > 0 ? retryAfterMs : decision.do === 'again' ? decision.delayMs : firstMs;
+}
+
 /** Shares of a pause, and its least, over which those who waited come back: not all in the same moment. */
 const SPREAD = 0.25;
 const LEAST_SPREAD_MS = 1_000;

@@ -1,6 +1,6 @@
 /** What follows a model request that failed: the same model again, another one, or the task's end. */
 import type { CoolDown } from '../core/router.ts';
-import { type AfterFailure, coolDownAfter, afterFailure as decide } from '../core/router.ts';
+import { type AfterFailure, coolDownAfter, afterFailure as decide, pauseAfter } from '../core/router.ts';
 import type { FailedRequest } from '../model/model.ts';
 import type { RequestNote } from '../store/rates.ts';
 import { finish, handBack, tryAgain } from './end-turn.ts';
@@ -82,16 +82,10 @@ function noteOf(shell: Shell, run: Run, { failure, decision, coolDown }: Failed)
   const [model, account] = namesOf(shell, run.model);
   const strikes = troubleOf(shell, run, run.model).strikes;
   const cool = decision.do === 'again' ? undefined : coolDownAfter(failure, strikes, coolDown);
-  const pauseMs = pauseAfter(shell, failure, decision);
+  const pauseMs = pauseAfter(failure, decision, shell.retry);
   return {
     ...(run.hasShare && !failure.mayHaveCost ? { taken: 0 } : {}),
     ...(cool === undefined ? {} : { cooled: { name: cool.isOfAccount ? account : model, ms: cool.ms } }),
     ...(pauseMs === undefined ? {} : { paused: { name: account, ms: pauseMs } }),
   };
-}
-
-/** A provider that says it is asked too often says so to everyone who uses the key: as long as it asks for, or the first pause. */
-function pauseAfter(shell: Shell, failure: FailedRequest, decision: AfterFailure): number | undefined {
-  if (failure.code !== 'rate_limited') return undefined;
-  return failure.retryAfterMs ?? (decision.do === 'again' ? decision.delayMs : shell.retry.firstMs);
 }

@@ -10,6 +10,7 @@ import {
   modelsInOrder,
   NO_TROUBLE,
   type Outlook,
+  pauseAfter,
   type Route,
   strategyOf,
   type Trouble,
@@ -220,4 +221,18 @@ describe('a model that was given up cools down', () => {
 test('those who wait for a pause come back over a quarter of it, a second at least', () => {
   expect([waitForPause(100_000, 0), waitForPause(100_000, 0.5)]).toEqual([100_000, 112_500]);
   expect([waitForPause(10, 0), waitForPause(10, 0.5)]).toEqual([10, 510]);
+});
+
+test('a rate limit is a pause for everyone: as long as the provider says, also where it says nothing, or at once', () => {
+  const limited = (retryAfterMs?: number): Failure => ({
+    ...{ kind: 'retryable', code: 'rate_limited', message: 'Wait.' },
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+  const again = { do: 'again', delayMs: 2_300 } as const;
+  const pauses = [7_000, 0, undefined].map((ms) => pauseAfter(limited(ms), again, DEFAULT_RETRY));
+  expect(pauses).toEqual([7_000, 2_300, 2_300]);
+  expect(pauseAfter(limited(0), { do: 'fail' }, DEFAULT_RETRY)).toBe(DEFAULT_RETRY.firstMs);
+  expect(
+    pauseAfter({ ...limited(7_000), code: 'provider_unavailable' }, again, DEFAULT_RETRY),
+  ).toBeUndefined();
 });
