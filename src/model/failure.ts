@@ -26,7 +26,7 @@ export function toFailure(error: unknown, origin: Origin, context: { stage: Stag
   const report = reportOf(inJson ?? error);
   if (report.status !== undefined) return failureOfStatus(report, report.status, origin, context.now);
   if (inJson !== undefined) return refused(report, origin);
-  if (report.body) return unavailable(report, origin);
+  if (report.body) return isOverflow(report) ? overflow(report, origin) : unavailable(report, origin);
   return failureOfTransport(error, origin, context.stage);
 }
 
@@ -66,11 +66,12 @@ function failureOfStatus(report: Report, status: number, origin: Origin, now: nu
   if (cannotPay(report, status)) return quota(report, origin);
   if (refusesKey(report, status)) return refusedKey(report, status, origin);
   if (hasNoModel(report, status)) return notFound(report, status, origin);
-  const retryAfterMs = retryAfterOf(report.headers, now);
+  const retryAfterMs = retryAfterOf(report, now);
   const when = retryAfterMs === undefined ? {} : { retryAfterMs };
-  if (status === 408 || status === 409 || status === 429)
-    return { ...rateLimited(report, status, origin), ...when };
-  if (status >= 500) return { ...unavailable({ ...report, status }, origin), ...when };
+  if (status === 429) return { ...rateLimited(report, status, origin), ...when };
+  // 408 and 409 are of this request alone: nobody else has to wait.
+  if (status >= 500 || status === 408 || status === 409)
+    return { ...unavailable({ ...report, status }, origin), ...when };
   return refused(report, origin);
 }
 
@@ -163,10 +164,13 @@ function unavailable(report: Report, origin: Origin): Failure {
 export const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** RFC 9110 §10.2.3: seconds or a date; `retry-after-ms` is OpenAI's finer one. */
-function retryAfterOf(headers: Headers | undefined, now: number): number | undefined {
+function retryAfterOf({ headers, retrySeconds }: Report, now: number): number | undefined {
   const ms = headers?.get('retry-after-ms') ?? '';
   const after = headers?.get('retry-after') ?? '';
-  const candidates = [numberOf(ms), numberOf(after) * 1000, dateOf(after) - now];
+  const candidates = [
+    ...[numberOf(ms), numberOf(after) * 1000, dateOf(after) - now],
+    numberOf(retrySeconds) * 1000,
+  ];
   const wait = candidates.find((value) => Number.isFinite(value));
   return wait === undefined ? undefined : Math.min(Math.max(0, Math.ceil(wait)), MAX_RETRY_AFTER_MS);
 }

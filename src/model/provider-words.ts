@@ -9,17 +9,33 @@ const OVERFLOW_TEXT = new RegExp(
     'prompt is too long',
     'input is too long',
     'maximum (context|prompt) length',
-    'exceeds? (the )?(available |maximum |model.s )?context (size|length|window|limit)',
-    'context (length|window|size) (exceeded|of .* exceeded|is exceeded)',
+    'exceed(s|ed)? (the )?(available |maximum |max |model.s )?(context|model token) (size|length|window|limit)',
+    'exceeds (the )?maximum (allowed )?(token|input|sequence) (size|length|limit)',
+    'context (length|window|size) (exceeded|exceeds|of .* exceeded|is exceeded|has been exceeded)',
     'input token count .* exceeds',
+    'token count of \\d+ exceeds',
+    'input tokens exceeded',
+    'tokens in the prompt cannot exceed',
+    'too many tokens: size limit exceeded',
+    'longer than the (maximum model|model.s context|maximum context) length',
+    'greater than the context length',
+    'context length of only \\d+',
+    'reached context length of',
+    'range of input length should be',
+    'tokens \\+ .max_new_tokens. must be',
     'reduce the length of the (messages|prompt|input)',
   ].join('|'),
   'i',
 );
-const OVERFLOW_CODES = ['context_length_exceeded', 'exceed_context_size_error', 'context_window_exceeded'];
+const OVERFLOW_CODES = [
+  ...['context_length_exceeded', 'exceed_context_size_error', 'context_window_exceeded'],
+  'model_max_prompt_tokens_exceeded',
+];
+/** Of the answer that is asked for: to shorten the conversation would not help. */
+const ANSWER_TEXT = /max_(completion_)?tokens\b.{0,60}\btoo large/i;
 
 export function isOverflow({ code, text }: Said, status = 400): boolean {
-  if ([401, 403, 404, 429].includes(status)) return false;
+  if ([401, 403, 404, 429].includes(status) || ANSWER_TEXT.test(text)) return false;
   return status === 413 || OVERFLOW_CODES.includes(code) || OVERFLOW_TEXT.test(text);
 }
 
@@ -29,7 +45,7 @@ const QUOTA_CODES = [
 ];
 /** Of Anthropic at 400, xAI and OpenRouter at 403, Z.ai at 429. Google says "check your plan and billing" of a mere rate. */
 const QUOTA_TEXT =
-  /credit balance is too low|any credits|insufficient (balance|credits|funds)|key limit exceeded/i;
+  /credit balance is too low|any credits|reached your specified api usage limits|insufficient (balance|credits|funds)|key limit exceeded/i;
 
 export function cannotPay({ code, text }: Said, status: number): boolean {
   return status === 402 || QUOTA_CODES.includes(code) || QUOTA_TEXT.test(text);
@@ -44,7 +60,7 @@ export function refusesKey({ text }: Said, status: number): boolean {
 
 const MODEL_CODES = ['model_not_found', 'invalid_model'];
 /** Of OpenRouter, DeepSeek, Mistral and LiteLLM at 400. */
-const MODEL_TEXT = /not a valid model|model not exist|invalid model( name|:)/i;
+const MODEL_TEXT = /not a valid model|\bmodel\b.{0,200}\b(not|doesn.t) exist|invalid model( name|:)/i;
 
 export function hasNoModel({ code, text }: Said, status: number): boolean {
   return status === 404 || (status === 400 && (MODEL_CODES.includes(code) || MODEL_TEXT.test(text)));

@@ -77,6 +77,8 @@ export interface Report {
   readonly code: string;
   readonly text: string;
   readonly headers: Headers | undefined;
+  /** How long to wait, in seconds, where the error object says it: Google's says it nowhere else. */
+  readonly retrySeconds: string;
 }
 
 export function reportOf(error: unknown): Report {
@@ -95,7 +97,14 @@ export function reportOf(error: unknown): Report {
     code,
     text: spoken ?? (error instanceof ReportedError ? error.message : ''),
     headers: outer.headers instanceof Headers ? outer.headers : undefined,
+    retrySeconds: retrySecondsIn(inner.details),
   };
+}
+
+/** `google.rpc.RetryInfo`, a duration such as `39s` or `0.5s`. */
+function retrySecondsIn(details: unknown): string {
+  const all = Array.isArray(details) ? details.map((detail) => stringOf(fields(detail).retryDelay)) : [];
+  return all.find((delay) => delay.endsWith('s'))?.slice(0, -1) ?? '';
 }
 
 export function fields(value: unknown): Record<string, unknown> {

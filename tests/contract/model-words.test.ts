@@ -50,12 +50,45 @@ test.each([
   'input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000',
   'The input token count (1200000) exceeds the maximum number of tokens allowed',
   'Please reduce the length of the messages or completion.',
-])('"%s" is a context overflow', (message) => {
-  expect(failed(refused(400, message))).toMatchObject({ kind: 'terminal', code: 'context_overflow' });
+  'The decoder prompt (length 4097) is longer than the maximum model length of 4096.',
+  "The input (12000 tokens) is longer than the model's context length (8192 tokens).",
+  'Trying to keep the first 15857 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough.',
+  'The number of tokens to keep from the initial prompt is greater than the context length.',
+  'Context size has been exceeded.',
+  'Reached context length of 4096 tokens with model (arch: qwen3) that does not currently support mid-generation context overflow.',
+  'prompt too long; exceeded max context length by 4 tokens',
+  'prompt token count of 130000 exceeds the limit of 128000',
+  'invalid params, context window exceeds limit (2013)',
+  'Invalid request: Your request exceeded model token limit: 262144 (requested: 300000)',
+  '`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens',
+  'InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]',
+  'too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 4292.',
+  'too many tokens: size limit exceeded by 11326 tokens. Try using shorter or fewer inputs.',
+  'Input length 140000 exceeds maximum allowed token size 128000',
+])('"%s" is a context overflow, at a status and inside a stream', (message) => {
+  const overflow = { kind: 'terminal', code: 'context_overflow' };
+  expect(failed(refused(400, message))).toMatchObject(overflow);
+  expect(failed({ error: { message } }, 'streaming')).toMatchObject(overflow);
+});
+
+test('how long to wait is also read where only the error object says it, as Google does', () => {
+  const details = [{ reason: 'RATE_LIMIT_EXCEEDED' }, { retryDelay: '39.5s' }];
+  const error = { code: 429, message: 'You exceeded your quota.', details };
+  expect(failed({ status: 429, error, headers: new Headers() })).toEqual({
+    ...{ kind: 'retryable', code: 'rate_limited', retryAfterMs: 39_500 },
+    message: 'Provider env asks to wait (429): You exceeded your quota.',
+  });
 });
 
 test.each([
   [400, 'max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens', 'bad_request'],
+  [
+    400,
+    "'max_tokens' or 'max_completion_tokens' is too large: 100000. This model's maximum context length is 32768 tokens",
+    'bad_request',
+  ],
+  [400, "The requested model 'm-1' does not exist.", 'model_not_found'],
+  [400, 'You have reached your specified API usage limits.', 'provider_quota'],
   [429, 'Request too large: maximum context length per minute', 'rate_limited'],
 ])('%i "%s" is no context overflow', (status, message, code) => {
   expect(failed(refused(status, message)).code).toBe(code);
