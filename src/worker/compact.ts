@@ -1,6 +1,6 @@
 /** Makes a session's log shorter: a turn of its own, committed once, with what the summary cost. */
 import { newId } from '../clock.ts';
-import { type Compaction, summaryRequest, summaryWithin } from '../core/compaction.ts';
+import { type Compaction, SUMMARY_REQUEST, summaryRequest, summaryWithin } from '../core/compaction.ts';
 import type { ContextLimits } from '../core/context-size.ts';
 import { textOf } from '../core/entry.ts';
 import type { ModelRequest } from '../model/model.ts';
@@ -15,6 +15,8 @@ import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
 import { isSafe, type Shell } from './shell.ts';
 
+/** What the conversation ends with for once: counted with it, and in no log. */
+const ASKED = [{ kind: 'notice', parts: [{ type: 'text', text: SUMMARY_REQUEST }] }] as const;
 /** How often a request for a summary is made half as long where the provider says that even that is too long. */
 const HALVINGS = 3;
 
@@ -38,7 +40,7 @@ export async function compact(shell: Shell, run: Run, compaction: Compaction): P
     return afterFailure(shell, run, noSummary(run));
   const text = summaryWithin(written, summary.tokens, limits.count);
   const replaces = { after: summary.after, to: summary.to };
-  const usage = await usageOf(shell, run, { ...streamed, before: [] });
+  const usage = await usageOf(shell, run, { ...streamed, before: ASKED });
   return commit(shell, run, {
     ...{ before, after, usage },
     ...noteOfAnswer(shell, run, usage),
@@ -77,7 +79,7 @@ async function askForSummary(
     const tokens = most / 2 ** halvings;
     const messages = summaryRequest(run.entries, limits, { tokens, images });
     const wanted = await requestWith(shell, run, messages);
-    const request = await withinLimits(shell, run, { request: wanted, before: [] });
+    const request = await withinLimits(shell, run, { request: wanted, before: ASKED });
     if (request === undefined) return undefined;
     const streamed = await streamAnswer(shell, run, { ...request, isShown: false });
     if (!('kind' in streamed)) return { ...streamed, request };

@@ -105,6 +105,24 @@ test('a session that would be several times too long stays within its window, an
   expect(breaks.length).toBeLessThanOrEqual(shortened);
 });
 
+test('what is asked for a summary is counted where the provider counts nothing', async () => {
+  await world.startWorker();
+  const reading = reads({ times: 40, window: 6_000 });
+  const none = usage({ input: 0, output: 0, cached: 0, reasoning: 0 });
+  const task = await world.submit({
+    ...{ ...wanted, limits: { turns: 41 } },
+    script: (request) => (isSummary(request) ? [say('# Goal\nA parser in Rust.'), none] : reading(request)),
+  });
+  await world.taskEnds(task);
+  // Its task knew what the conversation came to before that was asked.
+  const rows = await world.db.sql<{ more: number }>`
+    SELECT g.input - (e.data->>'before')::float8 AS more FROM usage g
+      JOIN event e ON e.root_id = g.root_id AND e.type = 'context.compacted' JOIN turn u ON u.id = g.turn_id AND u.number = e.turn
+     WHERE g.session_id = ${task.sessionId} AND g.outcome = 'estimated'`;
+  expect(rows.length).toBeGreaterThan(0);
+  for (const { more } of rows) expect(Math.abs(more)).toBeLessThan(250);
+});
+
 test('an overflow fails the turn, makes the log shorter, and the answer is asked for once more', async () => {
   await world.startWorker();
   // Nobody told Capybara of so small a window.
