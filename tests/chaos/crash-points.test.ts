@@ -1,6 +1,7 @@
 /**
- * A worker is killed before and after every durable step and act of a turn, on both queues; a peer finishes. What came of
- * the task is what comes of it undisturbed, but for a change of unknown outcome and the one answer that was in flight.
+ * A worker is killed before and after every durable step and act of a turn (on Redis: where the queue has a part); a peer
+ * finishes. What came of the task is what comes of it undisturbed, but for a change of unknown outcome and the one answer that
+ * was in flight.
  */
 import { describe, expect, test } from 'vitest';
 import type { Step } from '../../src/core/turn.ts';
