@@ -5,7 +5,7 @@
 import { chmod, lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Source } from '../core/workspace.ts';
-import { History, NOTHING, type Recorded, remove } from './history.ts';
+import { History, type Moved, NOTHING, type Recorded, remove } from './history.ts';
 import { directoryOf, openLocal, scratchOf, type WorkspaceHost } from './kinds.ts';
 import { rootsIn } from './named-roots.ts';
 import { resolveInside } from './paths.ts';
@@ -31,7 +31,9 @@ export interface CheckoutRow {
 export interface Checkout extends Workspace {
   /** Whether what is on the disk can be thrown away: it is Capybara's own, and its history is recorded. */
   readonly managed: boolean;
-  /** Whether its newest snapshot is this one; null: there is none. */
+  /** Its newest snapshot; null: there is none. */
+  readonly newest: string | null;
+  /** Whether that is this one; null: there is none. */
   isAt(head: string | null): boolean;
   /** A call begins that may change files: what they are is not known until `record`. */
   disturb(): void;
@@ -57,6 +59,12 @@ export interface Checkout extends Workspace {
   isUnchanged(): Promise<boolean>;
   /** Puts the files back to the newest snapshot. Managed workspaces only. */
   undo(): Promise<void>;
+  /**
+   * Makes the files what `merged` says, a snapshot that was made from the newest one, and records them. May be killed and done again.
+   * In a person's own directory only what differs between the two is written, and nothing that was changed meanwhile is lost: such
+   * a file stays, and the recorded snapshot has it, with what `merged` has beside it (`label` names that, as in a merge).
+   */
+  moveTo(merged: string, label?: string): Promise<Moved>;
   /** A call that was left behind may go on changing the files: nobody is to have them after this run. */
   abandon(): void;
   release(): void;
@@ -78,6 +86,9 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
   return {
     ...workspace,
     managed: false,
+    get newest() {
+      return history.head;
+    },
     isAt: (head) => history.head === head,
     disturb: () => {},
     watch: (isBusy) => history.watch(isBusy),
@@ -89,6 +100,7 @@ async function openLocalCheckout(row: CheckoutRow, host: CheckoutHost): Promise<
     unheld: (paths) => history.unheld(paths),
     share: () => history.share(),
     isUnchanged: () => history.isUnchanged(),
+    moveTo: (merged, label) => history.carryOver(merged, label),
     undo: () => Promise.reject(new Error('a local workspace is never put back')),
     abandon: () => {},
     release: () => {},
@@ -158,6 +170,10 @@ class ManagedCheckout implements Checkout {
     return resolveInside(this.root, path, { shown: this.shown });
   }
 
+  get newest(): string | null {
+    return this.#history.head;
+  }
+
   isAt(head: string | null): boolean {
     return this.#history.head === (head ?? NOTHING);
   }
@@ -205,6 +221,16 @@ class ManagedCheckout implements Checkout {
     await this.#openRoot();
     await this.#history.restore();
     if (!this.#isAbandoned) this.#place.settle(head);
+  }
+
+  async moveTo(merged: string): Promise<Moved> {
+    const isThere = this.#place.at === (this.#history.head ?? NOTHING);
+    this.#place.disturb();
+    await this.#openRoot();
+    const { isBusy } = this.#history;
+    const moved = await this.#history.moveTo(merged, isThere);
+    if (!this.#isAbandoned && !isBusy) this.#place.settle(moved.snapshot);
+    return moved;
   }
 
   /** A command may have closed it, or put something else there: nothing is done to where that leads. */

@@ -1,6 +1,12 @@
 import { chmod, lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RootGuard, RootPath, SnapshotStore, WorkspaceFiles } from './snapshots/snapshots.ts';
+import type {
+  MovedFiles,
+  RootGuard,
+  RootPath,
+  SnapshotStore,
+  WorkspaceFiles,
+} from './snapshots/snapshots.ts';
 import type { Root } from './workspace.ts';
 
 export interface Recorded {
@@ -10,6 +16,19 @@ export interface Recorded {
   readonly ignored: readonly string[];
   /** Names in the workspace's directory: what stood there otherwise than its roots allow, and was put back. */
   readonly refused?: readonly string[];
+}
+
+export interface Moved extends Recorded {
+  /** In a person's own directory: what was changed since the newest snapshot, and stays. Empty in a managed workspace. */
+  readonly kept: readonly Kept[];
+  /** The same of version control's own directories, which are the person's. */
+  readonly metadata: readonly string[];
+}
+
+export interface Kept {
+  readonly path: string;
+  /** Where what the snapshot has is, beside it. Undefined: it has nothing there, or it could not be written. */
+  readonly keptAt?: string;
 }
 
 /** Of the one root that a workspace has. */
@@ -73,14 +92,45 @@ export class History {
     const rereads = isBusy || this.#isUnsure;
     const guard = this.#guard === undefined ? {} : { guard: this.#guard };
     const taken = await this.#store.take(this.#files, { ...previous, ...guard, ...named, rereads });
-    const { id: snapshot, refused } = taken;
-    if (refused !== undefined) await this.#store.restore(this.#files, snapshot);
+    if (taken.refused !== undefined) await this.#store.restore(this.#files, taken.id);
     this.#isUnsure = isBusy;
+    return this.#isAt(taken);
+  }
+
+  /** Makes the files what `snapshot` says, which was made from the newest one. `isThere`: they are what that says. */
+  async moveTo(snapshot: string, isThere: boolean): Promise<Moved> {
+    await this.#store.fetch(snapshot);
+    const guard = this.#guard === undefined ? {} : { guard: this.#guard };
+    const request = { from: this.#head ?? NOTHING, to: snapshot, isThere, ...guard };
+    const moved = await this.#store.move(this.#files, request);
+    return { ...this.#isAt(moved), kept: [], metadata: [] };
+  }
+
+  /** The same in a person's own directory, as far as it is what the newest one says: see `SnapshotStore.carry`. */
+  async carryOver(snapshot: string, label?: string): Promise<Moved> {
+    await this.#store.fetch(snapshot);
+    const { isBusy } = this;
+    const rereads = isBusy || this.#isUnsure;
+    const request = {
+      from: this.#head ?? NOTHING,
+      to: snapshot,
+      rereads,
+      ...(label !== undefined && { label }),
+    };
+    const { kept, metadata, ...moved } = await this.#store.carry(this.#files, request);
+    this.#isUnsure = isBusy;
+    return {
+      ...this.#isAt(moved),
+      kept: kept.map(({ root: _, ...each }) => each),
+      metadata: metadata.map(({ path }) => path),
+    };
+  }
+
+  #isAt({ id: snapshot, ignored, refused }: MovedFiles): Recorded {
     const changed = snapshot !== this.#head;
     this.#head = snapshot;
     if (changed) this.#unshared.push(snapshot);
-    const ignored = taken.ignored.map(({ path }) => path);
-    return { snapshot, changed, ignored, ...(refused && { refused }) };
+    return { snapshot, changed, ignored: ignored.map(({ path }) => path), ...(refused && { refused }) };
   }
 
   async unheld(paths: readonly string[]): Promise<readonly string[]> {

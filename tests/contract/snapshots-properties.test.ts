@@ -6,7 +6,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isMetadata } from '../../src/core/metadata-name.ts';
-import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
+import type { FileNode } from '../../src/workspace/snapshots/file-node.ts';
+import { KnownSnapshots } from '../../src/workspace/snapshots/known-snapshots.ts';
+import { openSnapshots, SEARCH_PATH } from '../../src/workspace/snapshots/open-snapshots.ts';
+import { ShadowGit } from '../../src/workspace/snapshots/shadow-git.ts';
 import type { SnapshotStore, Snapshots } from '../../src/workspace/snapshots/snapshots.ts';
 import { at, emptyDirectory, filesAt, readTree, type Tree, trees, writeTree } from './snapshots-harness.ts';
 
@@ -29,6 +32,41 @@ afterAll(async () => {
 const plainTrees = trees.map((tree) =>
   Object.fromEntries(Object.entries(tree).filter(([path]) => !path.includes('.gitignore'))),
 );
+
+it('knows any tree from another and what git says of the two', async () => {
+  const git = new ShadowGit(join(base, 'store', 'properties.git'), {
+    searchPath: SEARCH_PATH,
+    timeoutMs: 60_000,
+  });
+  const known = new KnownSnapshots(git, 60_000);
+  await fc.assert(
+    fc.asyncProperty(plainTrees, plainTrees, async (first, second) => {
+      const root = join(base, 'work');
+      const ids: string[] = [];
+      for (const tree of [first, second]) {
+        emptyDirectory(root);
+        writeTree(root, tree);
+        ids.push((await store.take(filesAt(root))).id);
+      }
+      const [one = '', two = ''] = ids;
+      known.learn(one);
+      const changed = contentOf(known.learn(two, one));
+      known.clear();
+      expect(changed).toEqual(contentOf(known.learn(two)));
+      known.clear();
+    }),
+    { numRuns: 25 },
+  );
+});
+
+/** With what each directory is called. */
+function contentOf(roots: ReadonlyMap<string, FileNode>): unknown {
+  const plain = (node: FileNode): unknown =>
+    node.type === 'directory'
+      ? { ...node, children: new Map([...node.children].map(([name, each]) => [name, plain(each)])) }
+      : node;
+  return [...roots].map(([name, node]) => [name, plain(node)]);
+}
 
 it('restores any tree over any other, byte for byte', async () => {
   await fc.assert(

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CO_AUTHOR, withCoAuthor } from '../../core/co-author.ts';
 import { EMPTY_TREE } from './diff.ts';
 import type { Directory } from './file-node.ts';
-import { headOf } from './merge-metadata.ts';
+import { headOf } from './git-refs.ts';
 import type { ShadowGit } from './shadow-git.ts';
 import { SnapshotError } from './snapshot-error.ts';
 import type { BundleRequest } from './snapshots.ts';

@@ -83,3 +83,14 @@ export function looksTheSame(stats: Stats, look: Look): boolean {
     look.mode === stats.mode
   );
 }
+
+/** Whether two say the same of what is there, with all that is in it. */
+export function sameNode(a: FileNode | undefined, b: FileNode | undefined): boolean {
+  if (a === b) return true;
+  if (a?.type === 'file' && b?.type === 'file') return a.hash === b.hash && a.mode === b.mode;
+  if (a?.type !== 'directory' || b?.type !== 'directory') return false;
+  if (a.trees !== undefined && b.trees !== undefined)
+    return a.trees.files === b.trees.files && a.trees.metadata === b.trees.metadata;
+  if (a.children.size !== b.children.size) return false;
+  return [...a.children].every(([name, child]) => sameNode(child, b.children.get(name)));
+}

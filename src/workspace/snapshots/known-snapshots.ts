@@ -4,11 +4,18 @@ import { keepNewest } from './newest.ts';
 import { PackWriter } from './pack-writer.ts';
 import { readSummary } from './read-summary.ts';
 import type { ShadowGit } from './shadow-git.ts';
+import { changedRoots } from './snapshot-changes.ts';
 import { checkId, missingSnapshot } from './snapshot-error.ts';
 import { readListing, type SnapshotContent, snapshotTrees, writeSnapshot } from './snapshot-tree.ts';
 import type { Summary } from './walked-files.ts';
 
 const CACHED_SUMMARIES = 1_000;
+/** Of one thread: with more objects than this a snapshot is read again whenever it is asked for. */
+const LEARNED_OBJECTS = 100_000;
+const LEARNED_SNAPSHOTS = 8;
+
+/** By directory and snapshot: what snapshots of any lineage hold that were asked for last. */
+const learned = new Map<string, ReadonlyMap<string, Directory>>();
 
 /** What a store is known to hold, so that git need not be asked for it again. */
 export class KnownSnapshots {
@@ -50,7 +57,9 @@ export class KnownSnapshots {
     const unknown = unknownTo(manifest, this.summary(beside).manifest);
     if (unknown.size === 0) return files;
     this.forgetOld();
-    const roots = this.learn(snapshot);
+    // Of its own: what is learned nobody changes.
+    const { roots, hashes } = readListing(this.#listing(snapshot));
+    for (const hash of [...hashes, snapshot]) this.#hashes.add(hash);
     for (const [name, root] of roots) putFound(root, unknown.get(name) ?? []);
     const writer = this.writer();
     try {
@@ -71,13 +80,53 @@ export class KnownSnapshots {
     return summary;
   }
 
-  /** Reads what a snapshot holds. */
-  learn(snapshot: string): Map<string, Directory> {
+  /**
+   * What a snapshot holds: nobody changes that. `near`: another that it has most in common with, of which this is asked next to
+   * nothing where it is known.
+   */
+  learn(snapshot: string, near?: string): ReadonlyMap<string, Directory> {
+    const known = this.#learned(snapshot);
+    if (known !== undefined) return known;
+    const beside = near === undefined ? undefined : this.#learned(near);
+    const { roots, hashes } =
+      beside === undefined
+        ? readListing(this.#listing(snapshot), { isKnown: true })
+        : this.#readChanges(snapshot, { near, roots: beside });
+    for (const hash of [...hashes, snapshot]) this.#hashes.add(hash);
+    if (beside !== undefined || hashes.length <= LEARNED_OBJECTS) this.keep(snapshot, roots);
+    return roots;
+  }
+
+  /** It holds this, and nobody changes that. */
+  keep(snapshot: string, roots: ReadonlyMap<string, Directory>): void {
+    keepNewest(learned, { key: this.#keyOf(snapshot), value: roots, limit: LEARNED_SNAPSHOTS });
+  }
+
+  #learned(snapshot: string): ReadonlyMap<string, Directory> | undefined {
+    // What another that was opened on this store learned says nothing of what is known to be in it now.
+    const roots = this.#hashes.has(snapshot) ? learned.get(this.#keyOf(snapshot)) : undefined;
+    if (roots !== undefined) this.keep(snapshot, roots);
+    return roots;
+  }
+
+  #keyOf(snapshot: string): string {
+    return `${this.#git.directory}\0${snapshot}`;
+  }
+
+  #listing(snapshot: string): Buffer {
     const listing = this.#git.listing(snapshot);
     if (listing === undefined) throw missingSnapshot(snapshot);
-    const { roots, hashes } = readListing(listing);
-    for (const hash of [...hashes, snapshot]) this.#hashes.add(hash);
-    return roots;
+    return listing;
+  }
+
+  #readChanges(
+    snapshot: string,
+    { near, roots }: { readonly near: string | undefined; readonly roots: ReadonlyMap<string, Directory> },
+  ): ReturnType<typeof changedRoots> {
+    const how = ['-r', '-t', '--raw', '--no-abbrev', '--no-renames', '-z'];
+    const diff = this.#git.run(['diff-tree', ...how, `${near}`, snapshot], { mayFail: true });
+    if (diff === undefined) throw missingSnapshot(snapshot);
+    return changedRoots(roots, diff);
   }
 
   /**
@@ -86,13 +135,19 @@ export class KnownSnapshots {
    */
   forgetOld(): void {
     if (performance.now() - this.#since < this.#pruneGraceMs / 2) return;
-    this.#hashes.clear();
+    this.#forget();
     this.#since = performance.now();
   }
 
   clear(): void {
-    this.#hashes.clear();
+    this.#forget();
     this.#summaries.clear();
+  }
+
+  /** What is learned again says again what is in the store. */
+  #forget(): void {
+    this.#hashes.clear();
+    for (const key of learned.keys()) if (key.startsWith(this.#keyOf(''))) learned.delete(key);
   }
 
   #finish(writer: PackWriter): void {

@@ -1,27 +1,32 @@
 import { bundleOf } from './bundle.ts';
 import { PathSet } from './byte-path.ts';
+import { carryFiles } from './carry-roots.ts';
 import { diffRoot } from './diff.ts';
 import type { Directory } from './file-node.ts';
 import { foundFiles, unknownTo } from './found-files.ts';
 import { KnownSnapshots } from './known-snapshots.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
-import { mergeManifests, mergeRoots } from './merge.ts';
-import { adoptSnapshot, composeSnapshot, guarded } from './named-roots.ts';
+import { mergeSnapshots } from './merge.ts';
+import { adoptSnapshot, composeSnapshot, guarded, guardedSnapshot } from './named-roots.ts';
 import { keepNewest } from './newest.ts';
 import { namesOnly, type ObjectSink } from './pack-writer.ts';
 import { writePackOf } from './packing.ts';
 import { readFileOf } from './read-file.ts';
 import { restoreRoot } from './restore.ts';
 import { type GitCommand, ShadowGit } from './shadow-git.ts';
-import { checkId, checkName, missingSnapshot, SnapshotError } from './snapshot-error.ts';
+import { checkId, missingSnapshot, SnapshotError } from './snapshot-error.ts';
 import type { Manifest } from './snapshot-tree.ts';
 import type {
   BundleRequest,
+  CarriedFiles,
+  CarryRequest,
   ChangedVersions,
   ComposedPart,
   DiffOptions,
   Merged,
   MergeRequest,
+  MovedFiles,
+  MoveRequest,
   PackOptions,
   Restored,
   RootDiff,
@@ -31,6 +36,7 @@ import type {
   WorkspaceFiles,
   WorkspaceRoot,
 } from './snapshots.ts';
+import { stepFiles } from './step.ts';
 import { SharedSnapshots } from './transport.ts';
 import { versionsBetween } from './versions.ts';
 import { type Walked, walk } from './walk.ts';
@@ -40,6 +46,7 @@ import {
   isWhat,
   keptPaths,
   keyOf,
+  type LastWalk,
   manifestOf,
   nodeAt,
   notHeld,
@@ -59,12 +66,6 @@ export interface LineageOptions {
   readonly limits?: Partial<SnapshotLimits>;
   readonly git: GitCommand;
   readonly shared?: { readonly remote: string; readonly lineage: string };
-}
-
-interface LastWalk {
-  readonly roots: Map<string, Directory>;
-  /** The one that the files were then known to be of. */
-  snapshot?: string;
 }
 
 /**
@@ -108,7 +109,7 @@ export class Lineage {
       this.#isAt(files, id);
       const taken = { id, changed: id !== previous, ...notHeld(walked) };
       if (guard === undefined || previous === undefined || id === previous) return taken;
-      return { ...taken, ...guarded({ git: this.#git, known: this.#known }, content, { previous, guard }) };
+      return { ...taken, ...guarded(this.#store, content, { previous, guard }) };
     } finally {
       writer.discard();
     }
@@ -188,33 +189,29 @@ export class Lineage {
     return bundleOf(this.#git, trees, { ...request, maxBytes: this.#limits.diffBytes });
   }
 
-  /** The files of `ours` with what `theirs` changed since `base`. */
-  merge({ base, ours, theirs, label = 'theirs' }: MergeRequest): Merged {
-    checkName('label', label);
+  merge(request: MergeRequest): Merged {
     this.#known.forgetOld();
-    const three = {
-      base: this.#known.learn(base),
-      ours: this.#known.learn(ours),
-      theirs: this.#known.learn(theirs),
-    };
-    const writer = this.#known.writer();
-    const blobs = {
-      read: (hash: string) => this.#git.blob(hash),
-      write: (content: Buffer) => writer.put('blob', content),
-    };
-    try {
-      const { roots, conflicts } = mergeRoots(three, { git: this.#git, blobs, label });
-      const manifest = mergeManifests(
-        this.#known.summary(ours).manifest,
-        this.#known.summary(theirs).manifest,
-      );
-      return { id: this.#known.write({ roots, manifest }, writer), conflicts };
-    } finally {
-      writer.discard();
-    }
+    return mergeSnapshots(this.#store, request);
   }
 
-  /** Hands a snapshot to where hosts share them; nothing where they do not. */
+  move(files: WorkspaceFiles, { from, to, guard, isThere = false }: MoveRequest): MovedFiles {
+    const { id = to, refused } = guard ? guardedSnapshot(this.#store, to, { previous: from, guard }) : {};
+    const last = this.#walked.get(keyOf(files));
+    const step = isThere && last?.snapshot === from ? { from, to: id, walked: last.roots } : undefined;
+    const roots = step && stepFiles(this.#store, files, step);
+    if (roots === undefined) this.restore(files, id);
+    else this.#found(files, { roots, ignored: last?.ignored ?? [], snapshot: id });
+    const ignored = this.#walked.get(keyOf(files))?.ignored ?? [];
+    return { id, changed: id !== from, ignored, ...(refused && { refused }) };
+  }
+
+  carry(files: WorkspaceFiles, { rereads = false, ...request }: CarryRequest): CarriedFiles {
+    const store = { ...this.#store, maxBytes: this.#limits.fileBytes };
+    const { written, found, ...carried } = carryFiles(store, files, request);
+    const { id, changed, ignored } = this.take(files, { previous: request.from, written, found, rereads });
+    return { id, changed, ignored, ...carried };
+  }
+
   push(snapshot: string): void {
     this.#known.summary(snapshot);
     this.#shared?.push(snapshot);
@@ -256,6 +253,14 @@ export class Lineage {
 
   #rootTrees(snapshot: string, beside = snapshot): ReadonlyMap<string, string> {
     return this.#git.entries(this.#known.files(snapshot, beside)) ?? new Map();
+  }
+
+  get #store(): { readonly git: ShadowGit; readonly known: KnownSnapshots } {
+    return { git: this.#git, known: this.#known };
+  }
+
+  #found(files: WorkspaceFiles, value: LastWalk): void {
+    keepNewest(this.#walked, { key: keyOf(files), value, limit: CACHED_WORKSPACES });
   }
 
   #isAt(files: WorkspaceFiles, snapshot: string): void {
@@ -308,11 +313,7 @@ export class Lineage {
       }
     }
     const found = { roots, kept };
-    keepNewest(this.#walked, {
-      key: keyOf(files),
-      value: { roots: directoriesOf(found) },
-      limit: CACHED_WORKSPACES,
-    });
+    this.#found(files, { roots: directoriesOf(found), ignored: notHeld(found).ignored });
     return found;
   }
 }

@@ -1,7 +1,8 @@
 import { isMetadata } from '../../core/metadata-name.ts';
 import { type BytePath, compareBytes, joinBytes } from './byte-path.ts';
-import type { Directory, FileNode, StoredFile } from './file-node.ts';
-import { type BlobStore, historyDiffers, joinHistories, withObjects } from './merge-metadata.ts';
+import { type Directory, type FileNode, type StoredFile, sameNode as same } from './file-node.ts';
+import type { BlobStore } from './git-refs.ts';
+import { mergeRepository } from './merge-metadata.ts';
 import { newDirectory } from './snapshot-tree.ts';
 
 /** What has to be decided beyond the trees: both sides changed one thing in different ways. */
@@ -10,10 +11,10 @@ export interface MergeConflict {
   /**
    * `content`: both changed a file's text in the same place; it stands there with both, marked. `binary`: no text, or links. `both_added`: as
    * `content` or `binary`, without a common beginning. `deleted`: one deleted what the other changed; the change stays. `kind`: a file
-   * on one side, a directory on the other. `metadata`: version control's own state; that of `ours` stays, whole: a half of each fits nothing.
+   * on one side, a directory on the other. `metadata`: version control's own state; that of `ours` stays, whole, also where `theirs` removed it.
    */
   readonly kind: 'content' | 'binary' | 'both_added' | 'deleted' | 'kind' | 'metadata';
-  /** Where what `theirs` has is kept, when it is not in `path` itself: a path, or of git a reference. */
+  /** Where what `theirs` has is kept, when it is not in `path` itself: a path, or of git a reference, if it has a commit that `ours` lacks. */
   readonly keptAt?: BytePath;
 }
 
@@ -68,11 +69,13 @@ class Merge {
     const merged = newDirectory();
     const names = new Set([base, ours, theirs].flatMap((each) => [...(each?.children.keys() ?? [])]));
     for (const name of [...names].sort(compareBytes)) {
-      const inner = {
-        base: base?.children.get(name),
-        ours: ours?.children.get(name),
-        theirs: theirs?.children.get(name),
-      };
+      const inner = isSidecar(name)
+        ? sidecars({ base, ours, theirs }, name)
+        : {
+            base: base?.children.get(name),
+            ours: ours?.children.get(name),
+            theirs: theirs?.children.get(name),
+          };
       const node = this.#entry(inner, { path: joinBytes(path, name), metadata: isMetadata(name) });
       if (node !== undefined) merged.children.set(name, node);
       const beside = this.#beside;
@@ -88,7 +91,8 @@ class Merge {
   #entry(three: Three<FileNode>, at: { path: BytePath; metadata: boolean }): FileNode | undefined {
     const { base, ours, theirs } = three;
     if (same(ours, theirs) || same(base, theirs)) return ours;
-    if (same(base, ours)) return theirs;
+    if (at.metadata && base?.type === 'directory') return this.#metadata(three, at.path);
+    if (same(base, ours) && !(theirs?.type === 'directory' && holdsMetadata(base))) return theirs;
     if (at.metadata) return this.#metadata(three, at.path);
     if (ours?.type === 'directory' && theirs?.type === 'directory') {
       return this.directory({ base: base?.type === 'directory' ? base : undefined, ours, theirs }, at.path);
@@ -137,25 +141,44 @@ class Merge {
     return { type: 'file', mode, hash: text.hash };
   }
 
-  /** As a whole: what only one side went on with is that side's, and what git rewrites in passing counts for nothing. */
-  #metadata({ base, ours, theirs }: Three<FileNode>, path: BytePath): FileNode | undefined {
-    const areGit = (path === '.git' || path.endsWith('/.git')) && ours?.type === 'directory';
-    if (areGit && theirs?.type === 'directory') return this.#git({ base, ours, theirs }, path);
+  /** As a whole; what `theirs` removed is told, and stays: all that was ever committed may be in it. */
+  #metadata(three: Three<FileNode>, path: BytePath): FileNode | undefined {
+    const { base, ours, theirs } = three;
+    const areDirectories = ours?.type === 'directory' && theirs?.type === 'directory';
+    if (areDirectories && (path === '.git' || path.endsWith('/.git'))) {
+      const { git, conflicts } = mergeRepository({ base, ours, theirs }, this.#options);
+      for (const { path: inner, reference } of conflicts)
+        this.conflicts.push({
+          ...{ path: [path, ...inner].join('/'), kind: 'metadata' },
+          ...(reference !== undefined && { keptAt: reference }),
+        });
+      return git;
+    }
+    if (areDirectories && same(base, ours)) return theirs;
     this.conflicts.push({ path, kind: 'metadata' });
     return ours ?? theirs;
   }
+}
 
-  #git(
-    { base, ours, theirs }: { base: FileNode | undefined; ours: Directory; theirs: Directory },
-    path: BytePath,
-  ): FileNode {
-    if (!historyDiffers(base, theirs, same)) return withObjects(ours, theirs);
-    if (!historyDiffers(base, ours, same)) return withObjects(theirs, ours);
-    const { blobs, label } = this.#options;
-    const { git, reference } = joinHistories({ ours, theirs, label }, blobs);
-    this.conflicts.push({ path, kind: 'metadata', ...(reference !== undefined && { keptAt: reference }) });
-    return git;
-  }
+/** Of a database of fossil's: what it writes beside that fits no other. */
+const SIDECAR = /^(\.fslckout|_FOSSIL_)-(journal|wal|shm)$/;
+
+function isSidecar(name: BytePath): boolean {
+  return SIDECAR.test(name);
+}
+
+/** As the side has it that the database is taken from. */
+function sidecars({ base, ours, theirs }: Three<Directory>, name: BytePath): Three<FileNode> {
+  const [, main = ''] = SIDECAR.exec(name) ?? [];
+  const [before, own, other] = [base, ours, theirs].map((each) => each?.children.get(main));
+  const side = same(before, own) && !same(before, other) ? theirs : ours;
+  const node = side?.children.get(name);
+  return { base: node, ours: node, theirs: node };
+}
+
+function holdsMetadata(node: FileNode | undefined): boolean {
+  if (node?.type !== 'directory') return false;
+  return [...node.children].some(([name, child]) => isMetadata(name) || holdsMetadata(child));
 }
 
 function freeName(name: BytePath, label: string, names: Set<BytePath>): BytePath {
@@ -166,11 +189,4 @@ function freeName(name: BytePath, label: string, names: Set<BytePath>): BytePath
       return free;
     }
   }
-}
-
-function same(a: FileNode | undefined, b: FileNode | undefined): boolean {
-  if (a === b) return true;
-  if (a?.type === 'file' && b?.type === 'file') return a.hash === b.hash && a.mode === b.mode;
-  if (a?.type !== 'directory' || b?.type !== 'directory' || a.children.size !== b.children.size) return false;
-  return [...a.children].every(([name, child]) => same(child, b.children.get(name)));
 }

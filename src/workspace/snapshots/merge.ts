@@ -3,18 +3,20 @@ import { join } from 'node:path';
 import { PathSet, textOf } from './byte-path.ts';
 import type { Directory } from './file-node.ts';
 import { joinFound } from './found-files.ts';
+import type { BlobStore } from './git-refs.ts';
+import type { KnownSnapshots } from './known-snapshots.ts';
 import {
   type MergeConflict,
   type MergeTexts,
   mergeDirectories,
   type TextMerge,
 } from './merge-directories.ts';
-import type { BlobStore } from './merge-metadata.ts';
 import type { ShadowGit } from './shadow-git.ts';
+import { checkName } from './snapshot-error.ts';
 import type { Manifest } from './snapshot-tree.ts';
-import type { Merged } from './snapshots.ts';
+import type { Merged, MergeRequest } from './snapshots.ts';
 
-export type Roots = ReadonlyMap<string, Directory>;
+type Roots = ReadonlyMap<string, Directory>;
 
 interface MergeTools {
   readonly git: ShadowGit;
@@ -22,8 +24,31 @@ interface MergeTools {
   readonly label: string;
 }
 
+/** The files of `ours` with what `theirs` changed since `base`. */
+export function mergeSnapshots(
+  { git, known }: { readonly git: ShadowGit; readonly known: KnownSnapshots },
+  { base, ours, theirs, label = 'theirs' }: MergeRequest,
+): Merged {
+  checkName('label', label);
+  const three = { base: known.learn(base), ours: known.learn(ours, base), theirs: known.learn(theirs, base) };
+  const writer = known.writer();
+  const blobs = {
+    read: (hash: string) => git.blob(hash),
+    write: (content: Buffer) => writer.put('blob', content),
+  };
+  try {
+    const { roots, conflicts } = mergeRoots(three, { git, blobs, label });
+    const manifest = mergeManifests(known.summary(ours).manifest, known.summary(theirs).manifest);
+    const id = known.write({ roots, manifest }, writer);
+    known.keep(id, roots);
+    return { id, conflicts };
+  } finally {
+    writer.discard();
+  }
+}
+
 /** Root by root, as far as `ours` has them. */
-export function mergeRoots(
+function mergeRoots(
   { base, ours, theirs }: { readonly base: Roots; readonly ours: Roots; readonly theirs: Roots },
   { git, blobs, label }: MergeTools,
 ): { roots: Map<string, Directory>; conflicts: Merged['conflicts'] } {
@@ -48,9 +73,8 @@ function mergeTextsWith(
 ): TextMerge | undefined {
   const directory = mkdtempSync(join(git.directory, 'merge-'));
   try {
-    const contents = [ours, base, theirs].map((hash) =>
-      hash === undefined ? Buffer.alloc(0) : blobs.read(hash),
-    );
+    const found = git.blobsTogether([ours, theirs, ...(base === undefined ? [] : [base])]);
+    const contents = [found[0], found[2] ?? Buffer.alloc(0), found[1]] as Buffer[];
     if (contents.some((content) => content.includes(0))) return undefined;
     const paths = ['ours', 'base', 'theirs'].map((name) => join(directory, name));
     paths.forEach((path, index) => {
@@ -71,7 +95,7 @@ function conflictIn(root: string, { path, kind, keptAt }: MergeConflict): Merged
 }
 
 /** What either side keeps of ignored files is kept; what was left out is so where `ours` is. */
-export function mergeManifests(ours: Manifest, theirs: Manifest): Manifest {
+function mergeManifests(ours: Manifest, theirs: Manifest): Manifest {
   const names = [...new Set([...Object.keys(ours.kept), ...Object.keys(theirs.kept)])].sort();
   const kept = names.map((name) => [
     name,

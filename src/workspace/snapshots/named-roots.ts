@@ -10,7 +10,7 @@ import { syncDirectory } from './pack-writer.ts';
 import { writePackOf } from './packing.ts';
 import type { ShadowGit } from './shadow-git.ts';
 import { checkName, missingSnapshot, SnapshotError } from './snapshot-error.ts';
-import { MARK, type Manifest, newDirectory, type SnapshotContent } from './snapshot-tree.ts';
+import { MARK, type Manifest, newDirectory, type SnapshotContent, snapshotTrees } from './snapshot-tree.ts';
 import type { ComposedPart, RootGuard, Snapshot } from './snapshots.ts';
 
 interface Part {
@@ -134,6 +134,17 @@ export function guarded(
   } finally {
     writer.discard();
   }
+}
+
+/** The same of a snapshot that was not taken of files. */
+export function guardedSnapshot(
+  store: Store,
+  snapshot: string,
+  options: { readonly previous: string; readonly guard: RootGuard },
+): ReturnType<typeof guarded> {
+  const content = { roots: store.known.learn(snapshot), manifest: store.known.summary(snapshot).manifest };
+  snapshotTrees(content.roots);
+  return guarded(store, content, options);
 }
 
 type TreesOf = (name: string) => { readonly [Kind in keyof DirectoryTrees]: string | undefined };

@@ -46,6 +46,8 @@ function storeOf(
   return {
     take: call('take'),
     restore: call('restore'),
+    move: call('move'),
+    carry: call('carry'),
     isClean: call('isClean'),
     diff: call('diff'),
     versions: call('versions'),

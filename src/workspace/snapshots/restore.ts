@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, constants, lchownSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { geteuid } from 'node:process';
 import { type BytePath, joinBytes, type PathSet, systemPath } from './byte-path.ts';
-import type { Directory, FileNode, StoredFile } from './file-node.ts';
+import { type Directory, type FileNode, type StoredFile, sameNode } from './file-node.ts';
 import type { OpenDirectory } from './open-directory.ts';
 import { writeAll } from './pack-writer.ts';
 import { removeEntry } from './remove.ts';
@@ -21,6 +21,14 @@ interface PendingFile {
   readonly file: StoredFile;
 }
 
+interface RestoreOptions {
+  readonly actual: Directory;
+  readonly wanted: Directory;
+  readonly leftOut: PathSet;
+  /** `actual` is of files that were recorded, so that what no snapshot holds may stay in a directory that is as it should be. */
+  readonly isKnown?: boolean;
+}
+
 /**
  * Makes a root what a snapshot says, from what a walk found in it. What no walk looks at (ignored files, and what the snapshot
  * itself left out) stays, unless it stands in the way of something that the snapshot holds.
@@ -29,10 +37,10 @@ interface PendingFile {
  */
 export function restoreRoot(
   root: OpenDirectory,
-  { actual, wanted, leftOut }: { actual: Directory; wanted: Directory; leftOut: PathSet },
+  { actual, wanted, leftOut, isKnown = false }: RestoreOptions,
   git: ShadowGit,
 ): RestoreCounts {
-  const restore = new Restore(leftOut);
+  const restore = new Restore(leftOut, isKnown);
   restore.directory(root, { path: '', actual, wanted });
   restore.writeFiles(root, git);
   return restore.counts;
@@ -41,10 +49,12 @@ export function restoreRoot(
 class Restore {
   readonly counts: RestoreCounts = { written: 0, removed: 0 };
   readonly #leftOut: PathSet;
+  readonly #isKnown: boolean;
   readonly #pending: PendingFile[] = [];
 
-  constructor(leftOut: PathSet) {
+  constructor(leftOut: PathSet, isKnown: boolean) {
     this.#leftOut = leftOut;
+    this.#isKnown = isKnown;
   }
 
   directory(
@@ -57,6 +67,7 @@ class Restore {
     for (const [name, node] of wanted.children) {
       const inner = joinBytes(path, name);
       const old = actual.children.get(name);
+      if (this.#isKnown && sameNode(old, node)) continue;
       if (node.type === 'directory') this.#makeDirectory(at, { name, path: inner, old, wanted: node });
       else if (node.type === 'file') this.#makeFile(at, { name, path, old, file: node });
     }

@@ -148,6 +148,13 @@ export class ShadowGit {
     return this.run(['cat-file', 'blob', hash]) as Buffer;
   }
 
+  /** The same of several, in their order. */
+  blobsTogether(hashes: readonly string[]): readonly Buffer[] {
+    const contents: Buffer[] = [];
+    this.#batch(hashes, 'blob', (_, content) => contents.push(content));
+    return contents;
+  }
+
   /** Writes a blob of any size to an open file. */
   blobTo(hash: string, file: number): void {
     this.run(['cat-file', 'blob', hash], { stdout: file });

@@ -9,6 +9,8 @@ import { codeOf } from './snapshot-error.ts';
 export type LineageMethod =
   | 'take'
   | 'restore'
+  | 'move'
+  | 'carry'
   | 'isClean'
   | 'diff'
   | 'versions'

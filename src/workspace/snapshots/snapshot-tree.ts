@@ -129,8 +129,14 @@ function writeTree(entries: readonly TreeEntry[], sink: ObjectSink): string {
   return sink.put('tree', Buffer.concat(parts));
 }
 
-/** The names of all objects of a snapshot, and its files, from `git ls-tree -r -t -z` of it. */
-export function readListing(listing: Buffer): {
+/**
+ * The names of all objects of a snapshot, and its files, from `git ls-tree -r -t -z` of it. `isKnown`: its directories are what their
+ * names say, and need not be named again.
+ */
+export function readListing(
+  listing: Buffer,
+  { isKnown = false }: { readonly isKnown?: boolean } = {},
+): {
   readonly roots: Map<string, Directory>;
   readonly hashes: string[];
   readonly manifest: string | undefined;
@@ -146,9 +152,21 @@ export function readListing(listing: Buffer): {
     const top = roots.get(root) ?? newDirectory();
     roots.set(root, top);
     const real = part === 'files' ? names : names.map((name) => name.slice(MARK.length));
-    if (real.length > 0) place(top, real, { mode, hash });
+    const node = real.length > 0 ? place(top, real, { mode, hash }) : top;
+    if (isKnown && node !== undefined) nameTree(node, hash, { part, isInside: real.some(isMetadata) });
   }
   return { roots, hashes, manifest };
+}
+
+/** Of a directory: what a part of a snapshot calls it. `isInside`: it is version control's own. */
+export function nameTree(
+  directory: Directory,
+  hash: string,
+  { part, isInside }: { readonly part: 'files' | 'metadata'; readonly isInside: boolean },
+): void {
+  if (isInside) directory.trees = { files: hash, metadata: hash };
+  else if (part === 'files') directory.trees = { files: hash, metadata: directory.trees?.metadata };
+  else if (directory.trees !== undefined) directory.trees = { ...directory.trees, metadata: hash };
 }
 
 function* listingEntries(listing: Buffer): Generator<{ mode: string; hash: string; path: BytePath }> {
@@ -162,21 +180,23 @@ function* listingEntries(listing: Buffer): Generator<{ mode: string; hash: strin
   }
 }
 
-/** A directory is listed before what is in it. */
+/** A directory is listed before what is in it. Returns it, where it is one. */
 function place(
   top: Directory,
   names: readonly BytePath[],
   { mode, hash }: { mode: string; hash: string },
-): void {
+): Directory | undefined {
   let directory = top;
   for (const name of names.slice(0, -1)) directory = childDirectory(directory, name);
   const name = names.at(-1) as BytePath;
   if (names.some((each) => each === '' || each === '.' || each === '..')) {
     throw new Error(`a snapshot holds the name '${names.join('/')}', which leads out of it`);
   }
-  if (mode === '040000') childDirectory(directory, name);
-  else if (MODES.includes(mode)) directory.children.set(name, { type: 'file', mode: mode as FileMode, hash });
-  else throw new Error(`a snapshot holds an entry of mode ${mode}, which no snapshot has`);
+  if (mode === '040000') return childDirectory(directory, name);
+  if (!MODES.includes(mode))
+    throw new Error(`a snapshot holds an entry of mode ${mode}, which no snapshot has`);
+  directory.children.set(name, { type: 'file', mode: mode as FileMode, hash });
+  return undefined;
 }
 
 export function childDirectory(directory: Directory, name: BytePath): Directory {

@@ -155,6 +155,43 @@ export interface Merged {
   readonly conflicts: readonly (Omit<MergeConflict, 'path'> & RootPath)[];
 }
 
+export interface MoveRequest {
+  /** What the files were recorded as last. */
+  readonly from: string;
+  /** Made from it. */
+  readonly to: string;
+  /** What is as `from` has it, whatever `to` says. */
+  readonly guard?: RootGuard;
+  /** Nothing has changed the files since they were recorded: only what differs has to be looked at. */
+  readonly isThere?: boolean;
+}
+
+/** As of a snapshot that was taken: `id` is what the files are now. */
+export type MovedFiles = Pick<Snapshot, 'id' | 'changed' | 'ignored' | 'refused'>;
+
+export interface CarryRequest {
+  /** What the files were recorded as last. */
+  readonly from: string;
+  /** Made from it. */
+  readonly to: string;
+  /** Names what is written beside what somebody changed: letters, digits, `_`, `-`; default `theirs`. */
+  readonly label?: string;
+  /** As in `TakeOptions`. */
+  readonly rereads?: boolean;
+}
+
+export interface CarriedFiles extends MovedFiles {
+  /** What was changed here since `from`, and stays. */
+  readonly kept: readonly KeptPath[];
+  /** Version control's own directories that `to` has otherwise than `from`: nothing is done to them. */
+  readonly metadata: readonly RootPath[];
+}
+
+export interface KeptPath extends RootPath {
+  /** Where what `to` has is, beside it. Undefined: it has nothing there, or it could not be written. */
+  readonly keptAt?: string;
+}
+
 export interface PackOptions {
   /** A snapshot that whoever gets the pack has. */
   readonly without: string | undefined;
@@ -175,6 +212,13 @@ export interface SnapshotStore {
   take(files: WorkspaceFiles, options?: TakeOptions): Promise<Snapshot>;
   /** Makes the files what the snapshot says. May be killed and done again. No process may be changing them meanwhile. */
   restore(files: WorkspaceFiles, snapshot: string): Promise<Restored>;
+  /** The same from the snapshot that they were recorded as last to one that was made from it. */
+  move(files: WorkspaceFiles, request: MoveRequest): Promise<MovedFiles>;
+  /**
+   * Carries what differs between two snapshots into files that are a person's, and records them: nothing that was changed since the
+   * first, by whomever, is written over or removed. May be killed and done again, and the person may be at work meanwhile.
+   */
+  carry(files: WorkspaceFiles, request: CarryRequest): Promise<CarriedFiles>;
   /** Whether the files are what the snapshot says: with nothing more and nothing less. */
   isClean(files: WorkspaceFiles, snapshot: string): Promise<boolean>;
   /** The roots that differ, in the order of their names. */

@@ -18,6 +18,13 @@ export interface WalkedFiles {
   readonly kept: Manifest['kept'];
 }
 
+export interface LastWalk {
+  readonly roots: Map<string, Directory>;
+  readonly ignored: Snapshot['ignored'];
+  /** The one that the files were then known to be of. */
+  snapshot?: string;
+}
+
 export function writableRoots({ roots }: WorkspaceFiles): WorkspaceRoot[] {
   const writable = roots.filter((root) => root.writable);
   for (const { name } of writable) {
