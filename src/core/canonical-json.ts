@@ -8,8 +8,8 @@ export const MAX_NESTING = 200;
 export function canonicalJson(text: string, leftOut: readonly string[] = []): string {
   const value = valueIn(text);
   if (value === undefined) return text.trim();
-  if (!isObject(value)) return written(value);
-  return written(Object.fromEntries(Object.entries(value).filter(([key]) => !leftOut.includes(key))));
+  if (!isObject(value)) return canonicalText(value);
+  return canonicalText(Object.fromEntries(Object.entries(value).filter(([key]) => !leftOut.includes(key))));
 }
 
 /** The object that a JSON text is; undefined where it is something else, no JSON, or nested too deep. */
@@ -32,11 +32,12 @@ function valueIn(text: string): unknown {
   }
 }
 
-function written(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(written).join(',')}]`;
+/** As `canonicalJson`, of a value. */
+export function canonicalText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalText).join(',')}]`;
   if (!isObject(value)) return JSON.stringify(value);
   const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${written(member)}`).join(',')}}`;
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalText(member)}`).join(',')}}`;
 }
 
 /** At least how deep its brackets go; those within strings count too. */
