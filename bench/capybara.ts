@@ -9,6 +9,7 @@ import { createAgents } from '../src/agents/agents.ts';
 import { createApi } from '../src/api/app.ts';
 import { listen } from '../src/api/server.ts';
 import { systemClock } from '../src/clock.ts';
+import { DELEGATE_TASK } from '../src/core/tool-names.ts';
 import { ensureEmbeddedKey } from '../src/store/bootstrap.ts';
 import { createRegistry } from '../src/tools/registry.ts';
 import { openSnapshots } from '../src/workspace/snapshots/open-snapshots.ts';
@@ -24,12 +25,17 @@ await ensureEmbeddedKey(db, apiKey);
 
 const worker = process.argv[2] === 'api' ? undefined : await startBenchWorker(parts);
 const queue = backends.queue.queue();
-const resolve = (request: { readonly model: string }) => ({
-  agent: 'build',
-  prompt: 'You are measured.',
-  tools: ['noop', 'bash'],
-  model: request.model,
-  mode: 'auto' as const,
+/** What the others' requests hold is not to change by what it can do. */
+const DELEGATING = 'debug';
+const resolve = ({
+  agent = 'build',
+  model,
+}: {
+  readonly agent?: string | undefined;
+  readonly model: string;
+}) => ({
+  ...{ agent, model, prompt: 'You are measured.', mode: 'auto' as const },
+  tools: ['noop', 'bash', ...(agent === DELEGATING ? [DELEGATE_TASK] : [])],
 });
 const directory = join(config.dataDir, 'snapshots');
 const snapshots = openSnapshots({ directory });

@@ -34,25 +34,26 @@ export async function measureFiles(
 }
 
 /** A repository with a commit of all its files, of about 2 kB each, its objects in a pack as a clone has them. */
-function growTree(tree: string, count: number): void {
+export function growTree(tree: string, count: number, more: (tree: string) => void = () => {}): void {
   for (let index = 0; index < count; index += 1) {
     const path = pathOf(tree, index);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, textOf(index, 0));
   }
+  more(tree);
   const git = (...args: string[]) =>
     execFileSync('git', ['-c', 'gc.auto=0', '-C', tree, ...args], { stdio: 'ignore' });
-  git('init', '--quiet');
+  git('init', '--quiet', '--initial-branch', 'main');
   git('add', '.');
   git('-c', 'user.name=bench', '-c', 'user.email=bench@localhost', 'commit', '--quiet', '--message', 'All');
   git('gc', '--quiet');
 }
 
-function pathOf(tree: string, index: number): string {
+export function pathOf(tree: string, index: number): string {
   return join(tree, 'src', `part-${Math.floor(index / FILES_PER_DIRECTORY)}`, `file-${index}.ts`);
 }
 
-function textOf(file: number, version: number): string {
+export function textOf(file: number, version: number): string {
   const lines = Array.from(
     { length: LINES },
     (_, line) => `export const value${line} = ${file * LINES + line};`,
@@ -173,7 +174,7 @@ async function repeat(times: number, act: (round: number) => Promise<unknown>): 
   return took;
 }
 
-async function timed(act: () => Promise<unknown>): Promise<number> {
+export async function timed(act: () => Promise<unknown>): Promise<number> {
   const began = performance.now();
   await act();
   return performance.now() - began;

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,tree,start,files,commands,models]`: what Capybara costs beside the model, on both
+ * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,delegates,tree,start,files,commands,models,merge]`: what Capybara costs beside the model, on both
  * queue backends, with fsync on. Prints a table and writes bench/results/TIME.json. The same work side by side; nothing here
  * is a test.
  */
@@ -13,8 +13,10 @@ import { migrate } from '../src/store/migrate.ts';
 import { startRedis } from '../tests/support/redis.ts';
 import { measureCommands } from './commands.ts';
 import { measureCost } from './cost.ts';
+import { measureDelegates } from './delegates.ts';
 import { measureFiles } from './files.ts';
 import { describeMachine } from './machine.ts';
+import { measureMerge } from './merge.ts';
 import { measureModels, measureStreams } from './models.ts';
 import { measureStart } from './startup.ts';
 import { measureTails } from './tails.ts';
@@ -27,6 +29,8 @@ const FULL = {
   turns: { turns: 500, turnsTogether: 40, submits: 50, inFlight: 200, commands: 200 },
   files: { files: [1_000, 10_000, 50_000], times: 60 },
   commands: 300,
+  delegates: 100,
+  merge: { files: 5_000, children: 20, changes: 10 },
   models: { answers: 100, entries: 2_000, streams: 200 },
   ...{ longSession: 2_000, kills: 200, tails: 1_000, tailSeconds: 20, treeTurns: 50, starts: 10 },
 };
@@ -34,6 +38,8 @@ const QUICK = {
   turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200, commands: 40 },
   files: { files: [1_000], times: 20 },
   commands: 50,
+  delegates: 20,
+  merge: { files: 1_000, children: 5, changes: 10 },
   models: { answers: 20, entries: 2_000, streams: 200 },
   ...{ longSession: 500, kills: 10, tails: 1_000, tailSeconds: 5, treeTurns: 10, starts: 2 },
 };
@@ -47,6 +53,7 @@ try {
   const rows = await measureBackends();
   if (wanted('files')) rows.push(...(await measureFiles(place, sizes.files)));
   if (wanted('commands')) rows.push(...(await measureCommands(place, sizes.commands)));
+  if (wanted('merge')) rows.push(...(await measureMerge(place, sizes.merge)));
   if (wanted('models')) rows.push(...(await measureModels(sizes.models)));
   if (wanted('start')) rows.push(...(await measureStart(place, sizes.starts)));
   report(rows, { before, after: describeMachine() });
@@ -87,6 +94,7 @@ async function measureOn(
     ...(await part('turns', (under) => measureTurns(under, sizes.turns))),
     ...(await counted(url, () => part('cost', (under) => measureCost(under, url, sizes.longSession)))),
     ...(await part('tails', (under) => measureTails(under, sizes.tails, sizes.tailSeconds))),
+    ...(await part('delegates', (under) => measureDelegates(under, url, sizes.delegates))),
     ...(await part('models', (under) => measureStreams(under, sizes.models.streams))),
     ...(await part('takeover', (under) => measureTakeover(under, url, sizes.kills), 'api')),
   ];

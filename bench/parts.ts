@@ -1,4 +1,4 @@
-/** What the measured processes are built of: a tool that does nothing, and one that runs commands. */
+/** What the measured processes are built of: a tool that does nothing, one that runs commands, and the one that delegates. */
 
 import { z } from 'zod';
 import { type Backends, openBackends } from '../src/backends.ts';
@@ -6,6 +6,7 @@ import { type Config, loadConfig } from '../src/config.ts';
 import { createLog } from '../src/log.ts';
 import { createModels, type ModelRegistry } from '../src/model/providers.ts';
 import { bashTool } from '../src/tools/bash.ts';
+import { delegateTaskTool } from '../src/tools/delegate-task.ts';
 import { createRegistry } from '../src/tools/registry.ts';
 import { defineTool } from '../src/tools/tool.ts';
 import { openSandbox, sandboxFor } from '../src/worker/main.ts';
@@ -36,6 +37,7 @@ export async function startBenchWorker({ config, log, backends, models }: Parts)
     ...{ db, bus, models, log, sandbox, backend: backends.queue, directUrl: backends.directUrl },
     tools: createRegistry([
       bashTool,
+      delegateTaskTool,
       defineTool({
         name: 'noop',
         description: 'Does nothing.',

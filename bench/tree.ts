@@ -38,12 +38,17 @@ export async function measureTree(url: string, turns: number): Promise<Row[]> {
     await registerWorker(db, identity, 3_600_000);
     const [apart, together] = [await submitAll(db, team), await submitAll(db, team)];
     await intoOneTree(db, together);
+    const delegating = await submitAll(db, team);
+    await intoOneTree(db, delegating, SESSIONS - 1);
     return [
       await perSecond(`turns per second, ${SESSIONS} sessions in as many trees, store alone`, () =>
         drive(db, workerId, { sessions: apart, turns }),
       ),
       await perSecond(`turns per second, ${SESSIONS} sessions in one tree, store alone`, () =>
         drive(db, workerId, { sessions: together, turns }),
+      ),
+      await perSecond(`turns per second, ${SESSIONS} sessions in one tree that delegates, store alone`, () =>
+        drive(db, workerId, { sessions: delegating, turns }),
       ),
     ];
   } finally {
@@ -95,13 +100,14 @@ function submitAll(db: Database, team: { teamId: string; userId: string }): Prom
   );
 }
 
-/** As children will be: sessions of their own that share a root. */
-async function intoOneTree(db: Database, sessions: readonly Begun[]): Promise<void> {
+/** Sessions of their own that share a root. `children`: as where some delegated to the others, and so may end, and wake, each other. */
+async function intoOneTree(db: Database, sessions: readonly Begun[], children = 0): Promise<void> {
   const root = sessions[0]?.sessionId ?? '';
   const ids = `{${sessions.map(({ sessionId }) => sessionId).join(',')}}`;
-  await db.sql`UPDATE session SET root_id = ${root} WHERE id = ANY(${ids}::uuid[])`;
+  await db.sql`UPDATE session SET root_id = ${root}, parent_id = ${root}, depth = 1 WHERE id = ANY(${ids}::uuid[]) AND id <> ${root}`;
   await db.sql`UPDATE task SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
   await db.sql`UPDATE turn SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
+  await db.sql`UPDATE tree SET children = ${children} WHERE root_id = ${root}`;
 }
 
 async function drive(

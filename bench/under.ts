@@ -17,6 +17,13 @@ export interface Samples {
   /** Between the end of one answer and the next request of the same session. */
   readonly overheads: readonly number[];
   readonly arrivals: readonly { readonly session: string; readonly at: number }[];
+  /** Of each that follows a turn that delegated: when it arrived, and when the last answer of what it waited for had been sent. */
+  readonly rounds: readonly {
+    readonly session: string;
+    readonly turn: number;
+    readonly at: number;
+    readonly since: number;
+  }[];
   readonly hanging: number;
 }
 

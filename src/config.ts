@@ -197,7 +197,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   return assemble(layers, place);
 }
 
-/** The environment that an agent's commands may inherit harmless names of (`sandbox/environment.ts` says which). */
+/** The environment, for what is no setting: names that an agent's commands may inherit (`sandbox/environment.ts`), and the terminal's. */
 export function commandEnvironment(): Readonly<Record<string, string | undefined>> {
   return process.env;
 }

@@ -17,8 +17,9 @@ import {
   type Profile,
   type Router,
 } from '../core/profile.ts';
-import { TOOL_NAMES } from '../core/tool-names.ts';
+import { TODO, TOOL_NAMES } from '../core/tool-names.ts';
 import type { Registry } from '../tools/registry.ts';
+import type { Tool } from '../tools/tool.ts';
 import { BUILT_IN, type BuiltIn } from './built-in.ts';
 
 export interface ProfileRequest {
@@ -57,6 +58,9 @@ export interface AgentOptions {
 export interface AgentLimits {
   readonly turns?: number | undefined;
   readonly treeTurns?: number | undefined;
+  readonly children?: number | undefined;
+  readonly concurrentChildren?: number | undefined;
+  readonly depth?: number | undefined;
   readonly tokens?: number | undefined;
   readonly usd?: number | undefined;
   readonly seconds?: number | undefined;
@@ -139,8 +143,9 @@ function made(name: string, options: AgentOptions, tools: Registry): Agent {
     about: own?.about ?? `like ${like ?? DEFAULT_AGENT}`,
     prompt: prompt?.trimEnd() ?? base.prompt,
     writes,
+    lists: base.lists,
     mode: writes ? (mode ?? base.mode) : 'plan',
-    tools: toolsOf(name, { writes, only: options.tools }, tools),
+    tools: toolsOf(name, { writes, lists: base.lists, only: options.tools }, tools),
     ...{ model, fallbacks, strategy, temperature, maxTokens, effort, limits },
   };
 }
@@ -157,11 +162,12 @@ function builtInNamed(name: string, like: string): BuiltIn {
 
 interface Choice {
   readonly writes: boolean;
+  readonly lists: boolean;
   readonly only: readonly string[] | undefined;
 }
 
 /** One that needs another is left out without it. */
-function toolsOf(agent: string, { writes, only }: Choice, { tools }: Registry): string[] {
+function toolsOf(agent: string, { writes, lists, only }: Choice, { tools }: Registry): string[] {
   const all = tools.map(({ name }) => name);
   // A setting may have switched it off, or a server not have said its tools yet.
   const unknown = only?.find(
@@ -172,9 +178,9 @@ function toolsOf(agent: string, { writes, only }: Choice, { tools }: Registry): 
       'config_invalid',
       `agents.${agent}.tools names ${JSON.stringify(unknown)}, and there is no such tool; the nearest one is "${nearest(unknown, [...all, ...TOOL_NAMES])}".`,
     );
-  const allowed = tools.filter(
-    ({ name, effect }) => (writes || effect === 'read') && (only === undefined || only.includes(name)),
-  );
+  const may = ({ name, effect }: Tool) =>
+    (writes || effect === 'read' || effect === 'delegate') && (lists || name !== TODO);
+  const allowed = tools.filter((tool) => may(tool) && (only === undefined || only.includes(tool.name)));
   return allowed
     .filter(({ needs }) => needs === undefined || allowed.some(({ name }) => name === needs))
     .map(({ name }) => name);

@@ -10,26 +10,28 @@ export interface BuiltIn {
   readonly mode: Mode;
   /** Whether its tools may change anything. No setting and no request makes one write that may not. */
   readonly writes: boolean;
+  /** Whether its work has steps: it keeps a list of them. */
+  readonly lists: boolean;
 }
 
 export const BUILT_IN: Readonly<Record<BuiltInAgent, BuiltIn>> = {
   build: writing('build', 'does a coding task and proves it'),
   debug: writing('debug', 'finds out why something fails, and mends it'),
   refactor: writing('refactor', 'changes how code is built, and nothing of what it does'),
-  plan: reading('plan', 'reads, and hands back a plan'),
+  plan: reading('plan', 'reads, and hands back a plan', { lists: true }),
   ask: reading('ask', 'answers a question about the project'),
-  architect: reading('architect', 'designs, and weighs ways against each other'),
-  audit: reading('audit', 'looks for what can go wrong: security, data, load'),
+  architect: reading('architect', 'designs, and weighs ways against each other', { lists: true }),
+  audit: reading('audit', 'looks for what can go wrong: security, data, load', { lists: true }),
   explain: reading('explain', 'explains how something works'),
-  review: reading('review', 'says what must be mended in a change'),
+  review: reading('review', 'says what must be mended in a change', { lists: true }),
 };
 
 function writing(name: BuiltInAgent, about: string): BuiltIn {
-  return { about, prompt: readPrompt(name), mode: 'safe', writes: true };
+  return { about, prompt: readPrompt(name), mode: 'safe', writes: true, lists: true };
 }
 
-function reading(name: BuiltInAgent, about: string): BuiltIn {
-  return { about, prompt: readPrompt(name), mode: 'plan', writes: false };
+function reading(name: BuiltInAgent, about: string, { lists = false } = {}): BuiltIn {
+  return { about, prompt: readPrompt(name), mode: 'plan', writes: false, lists };
 }
 
 function readPrompt(name: string): string {

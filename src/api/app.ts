@@ -14,6 +14,7 @@ import { healthRoutes } from './health-routes.ts';
 import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
+import { pauseRoutes } from './pause-routes.ts';
 import { problemHandler } from './problem.ts';
 import { revertRoutes } from './revert-routes.ts';
 import { type Route, route, serve } from './route.ts';
@@ -21,6 +22,7 @@ import { ruleRoutes } from './rule-routes.ts';
 import { sessionRoutes } from './session-routes.ts';
 import { TailHub } from './tails.ts';
 import { taskRoutes } from './task-routes.ts';
+import { treeRoutes } from './tree-routes.ts';
 import { whyRoutes } from './why-routes.ts';
 import { workspaceRoutes } from './workspace-routes.ts';
 
@@ -49,7 +51,9 @@ export function createApi(deps: ApiDeps): Api {
 export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
   const routes = [
     ...taskRoutes(deps),
+    ...pauseRoutes(deps),
     ...sessionRoutes(deps),
+    ...treeRoutes(deps),
     ...whyRoutes(deps),
     ...eventRoutes(deps, tails),
     ...messageRoutes(deps),

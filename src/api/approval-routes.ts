@@ -14,7 +14,7 @@ import { Approval, PageQuery, page, ResolveApproval } from './wire.ts';
 const ApprovalsQuery = z.strictObject({
   ...PageQuery.shape,
   status: Approval.shape.status.default('open'),
-  sessionId: z.string().optional(),
+  sessionId: z.string().optional().meta({ description: 'those of this session and of all below it' }),
 });
 
 export function approvalRoutes(deps: ApiDeps): Route[] {

@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
-import type { Wake } from '../store/turns.ts';
+import type { Also, Wake } from '../store/turns.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Uploads } from '../workspace/uploads/uploads.ts';
 
@@ -37,15 +37,15 @@ export function announce(
     readonly rootId: string;
     readonly seq?: number | undefined;
     readonly wake?: Wake | null | undefined;
+    readonly also?: Also | undefined;
   },
 ): void {
-  const { rootId, seq, wake } = committed;
+  const { rootId, seq, wake, also } = committed;
   if (seq !== undefined) bus.publish({ type: 'events', rootId, seq });
-  if (!wake) return;
-  queue.wake(wake).catch((error: unknown) => {
-    log.warn(
-      { turnId: wake.turnId, error: messageOf(error) },
-      'the queue took no job; the sweeper will add it',
-    );
+  for (const taskId of also?.stopped ?? []) bus.publish({ type: 'cancel', rootId, taskId });
+  const wakes = [...(wake ? [wake] : []), ...(also?.wakes ?? [])];
+  if (wakes.length === 0) return;
+  queue.wakeAll(wakes).catch((error: unknown) => {
+    log.warn({ wakes, error: messageOf(error) }, 'the queue took no job; the sweeper will add it');
   });
 }

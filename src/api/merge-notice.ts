@@ -1,4 +1,5 @@
 /** What a session's model is told when another session's work was taken in. */
+import { sayConflict } from '../core/conflicts.ts';
 import { type Part, textOf } from '../core/entry.ts';
 import { untrusted } from '../core/untrusted.ts';
 import type { MergeConflict } from '../store/revisions.ts';
@@ -44,23 +45,11 @@ export function mergeNotice({ from, title, files, conflicts, tasks, isKept }: Me
 
 function conflictText(conflicts: readonly MergeConflict[]): string {
   if (conflicts.length === 0) return '';
-  const lines = conflicts.map(
-    ({ path, kind, keptAt }) => `${path} (${CONFLICTS[kind] ?? kind}${keptAt ? `: ${keptAt}` : ''})`,
-  );
   return untrusted(
     'the names of files with conflicts',
-    listed('Both sides changed these. Settle them', lines),
+    listed('Both sides changed these. Settle them', conflicts.map(sayConflict)),
   );
 }
-
-const CONFLICTS: Readonly<Record<string, string>> = {
-  content: 'both versions stand in the file, between conflict marks',
-  binary: "the other's version stands beside it",
-  both_added: 'both added it',
-  deleted: 'one side removed it, the changed one was kept',
-  kind: "the other's stands beside it",
-  metadata: "version control's own state was left as it was here",
-};
 
 function listed(what: string, lines: readonly string[]): string {
   if (lines.length === 0) return `${what}: none`;

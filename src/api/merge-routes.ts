@@ -31,8 +31,8 @@ export function mergeRoutes(deps: ApiDeps): Route[] {
       problems: {
         404: ['not_found'],
         409: [
-          ...['nothing_common', 'nothing_recorded', 'task_unfinished', 'session_archived', 'local_files'],
-          ...['files_elsewhere', 'files_changed', 'idempotency_conflict'],
+          ...['nothing_common', 'nothing_recorded', 'task_unfinished', 'session_archived', 'session_shared'],
+          ...['local_files', 'files_elsewhere', 'files_changed', 'idempotency_conflict'],
         ],
       },
       handle: (call) => merge(deps, call),

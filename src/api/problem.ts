@@ -34,6 +34,14 @@ interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Of a session that only reads the files of the one that delegated to it. */
+export function sharedFiles(session: string): ApiProblem {
+  return conflict(
+    'session_shared',
+    `The session ${session} has no files of its own, and only reads those of the one that delegated to it: give the task to that one, or fork this one.`,
+  );
+}
+
 export function notFound(what: string): ApiProblem {
   return new ApiProblem({ status: 404, code: 'not_found', detail: `There is no ${what}.` });
 }

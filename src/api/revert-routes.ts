@@ -7,7 +7,7 @@ import { NOTHING } from '../workspace/history.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { derivedId } from './derived-id.ts';
 import { foundPoint } from './fork-routes.ts';
-import { type ApiProblem, conflict, notFound } from './problem.ts';
+import { type ApiProblem, conflict, notFound, sharedFiles } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { Reverted, RevertSession } from './wire.ts';
@@ -31,6 +31,7 @@ export function revertRoutes(deps: ApiDeps): Route[] {
           'turn_unfinished',
           'task_unfinished',
           'session_archived',
+          'session_shared',
           'local_files',
           'idempotency_conflict',
         ],
@@ -90,6 +91,8 @@ export function refusedRevision(sessionId: string, refused: RefusedRevision): Ap
       return notFound(`session ${session}`);
     case 'archived':
       return conflict('session_archived', `The session ${session} is archived and stays as it is.`);
+    case 'shared':
+      return sharedFiles(session);
     case 'unfinished': {
       const task = toPublicId('task', refused.taskId);
       return conflict(

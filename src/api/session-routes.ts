@@ -7,12 +7,13 @@ import {
   readSessions,
   readToolCalls,
 } from '../store/views-sessions.ts';
+import { readTodos } from '../store/views-todos.ts';
 import type { ApiDeps } from './deps.ts';
 import { idCursor, numberCursor, pageReply } from './pages.ts';
 import { notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showEntry, showSession, showToolCall } from './show.ts';
-import { Entry, PageQuery, page, Session, ToolCall } from './wire.ts';
+import { Entry, PageQuery, page, Session, SessionDetails, ToolCall } from './wire.ts';
 
 /** Longest text to search for, in characters. */
 export const MAX_SEARCH_LENGTH = 200;
@@ -43,7 +44,7 @@ export function sessionRoutes(deps: ApiDeps): Route[] {
       path: '/v1/sessions/:id',
       summary: 'One session.',
       id: 'session',
-      success: { status: 200, description: 'The session.', schema: Session },
+      success: { status: 200, description: 'The session.', schema: SessionDetails },
       problems: { 404: ['not_found'] },
       handle: (call) => one(deps, call),
     }),
@@ -86,7 +87,9 @@ async function list({ db }: ApiDeps, call: Call<z.infer<typeof SessionsQuery>, u
 async function one({ db }: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<Reply> {
   const session = await readSession(db, { teamId: caller.teamId, id });
   if (session === undefined) throw noSession(id);
-  return { status: 200, body: showSession(session) };
+  const todos = (await readTodos(db, [id])).get(id) ?? [];
+  const body: SessionDetails = { ...showSession(session), todos: [...todos] };
+  return { status: 200, body };
 }
 
 async function entries(deps: ApiDeps, call: Call<z.infer<typeof Paged>, unknown>): Promise<Reply> {
@@ -116,6 +119,6 @@ export async function sessionOf(
   return session;
 }
 
-function noSession(id: string) {
+export function noSession(id: string) {
   return notFound(`session ${toPublicId('session', id)}`);
 }

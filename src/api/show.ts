@@ -35,6 +35,9 @@ export function showTask(row: TaskRow): Task {
     limits: {
       turns: row.turnLimit,
       treeTurns: row.treeTurnLimit,
+      children: row.childLimit,
+      concurrentChildren: row.concurrentLimit,
+      depth: row.depthLimit,
       tokens: row.tokenLimit,
       usd: row.usdLimit,
       seconds: row.secondsLimit,
@@ -182,6 +185,9 @@ const DATA_IDS: Readonly<Record<string, IdKind>> = {
   approvalId: 'approval',
   forkedFrom: 'session',
   mergedFrom: 'session',
+  parentId: 'session',
+  childSessionId: 'session',
+  childTaskId: 'task',
 };
 
 function showData(data: EventRow['data']): Record<string, unknown> {
@@ -215,6 +221,7 @@ export function showApproval(row: ApprovalRow): Approval {
   return {
     id: toPublicId('approval', row.id),
     sessionId: toPublicId('session', row.sessionId),
+    path: row.path.map((each) => ({ ...each, sessionId: toPublicId('session', each.sessionId) })),
     taskId: toPublicId('task', row.taskId),
     turn: row.turn,
     tool: row.tool,

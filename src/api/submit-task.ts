@@ -7,6 +7,7 @@ import { projectRules } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
 import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
+import { titleOf } from '../core/title.ts';
 import type { LocalSource } from '../core/workspace.ts';
 import type { Caller } from '../store/keys.ts';
 import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '../store/tasks.ts';
@@ -14,11 +15,12 @@ import { readSessionFiles } from '../store/views-files.ts';
 import { findIdempotent } from '../store/views-tasks.ts';
 import { checkBeside, checkLocalPath } from '../workspace/kinds.ts';
 import { saidParts } from './attachments.ts';
+import { delegating } from './delegates.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
-import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
+import { ApiProblem, badRequest, conflict, notFound, sharedFiles } from './problem.ts';
 import { profileOf } from './profile-of.ts';
-import { checkPrompt, titleOf } from './prompt.ts';
+import { checkPrompt } from './prompt.ts';
 import { accountsOf } from './task-limits.ts';
 import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
 import { type CreateTask, LimitsInput } from './wire.ts';
@@ -43,12 +45,12 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
 
   checkPrompt(body.prompt);
   const session = await sessionOf(deps, teamId, body);
-  const profile = profileOf(deps, body, await rulesOfProject(deps, teamId, session));
+  const restrictions = await rulesOfProject(deps, teamId, session);
   const outcome = await createTask(deps.db, {
     teamId,
     userId,
     session,
-    task: newTask(deps, body, { profile, parts: await saidParts(deps, body.prompt, body.attachments) }),
+    task: newTask(deps, body, { restrictions, parts: await saidParts(deps, body.prompt, body.attachments) }),
     ...(key === undefined ? {} : { idempotency: { key, requestHash } }),
   });
   return committed(deps, outcome, body);
@@ -64,6 +66,8 @@ function committed(deps: ApiDeps, outcome: SubmitOutcome, body: CreateTask): str
       throw idempotencyConflict();
     case 'session_not_found':
       throw notFound(`session ${body.sessionId}`);
+    case 'session_shared':
+      throw sharedFiles(`${body.sessionId}`);
     case 'session_archived':
       throw conflict(
         'session_archived',
@@ -113,19 +117,21 @@ async function rulesOfProject(
 }
 
 function newTask(
-  { clock, models, agents }: ApiDeps,
+  deps: ApiDeps,
   body: CreateTask,
-  { profile, parts }: Pick<NewTask, 'profile' | 'parts'>,
+  { restrictions, parts }: Pick<NewTask, 'parts'> & { readonly restrictions: readonly ConfiguredRule[] },
 ): NewTask {
-  const limits = { ...LimitsInput.parse(agents.find(body.agent).limits), ...body.limits };
+  const { clock, models, agents } = deps;
+  const profile = profileOf(deps, body, restrictions);
+  const given = { ...LimitsInput.parse(agents.find(body.agent).limits), ...body.limits };
+  const accounts = accountsOf(models, given, profile);
   return {
     id: newId(clock),
     turnId: newId(clock),
     messageId: newId(clock),
     parts,
-    profile,
-    profileHash: createHash('sha256').update(JSON.stringify(profile)).digest('hex'),
-    ...accountsOf(models, limits, profile),
+    ...delegating(deps, body, { profile, restrictions, limits: accounts.limits }),
+    ...accounts,
     metadata: body.metadata ?? {},
   };
 }

@@ -133,7 +133,13 @@ export class TailHub {
 
   #hear(message: BusMessage): void {
     const tails = this.#tails.get(message.rootId);
-    if (tails === undefined || message.type === 'cancel' || message.type === 'pinned') return;
+    if (
+      tails === undefined ||
+      message.type === 'cancel' ||
+      message.type === 'pause' ||
+      message.type === 'pinned'
+    )
+      return;
     if (message.type === 'events') {
       for (const tail of tails) tail.notice(message.seq);
       return;

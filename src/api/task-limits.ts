@@ -16,15 +16,17 @@ export function accountsOf(
   limits: NonNullable<CreateTask['limits']>,
   profile: Profile,
 ): Pick<NewTask, 'limits' | 'reserve'> {
-  const { turns, treeTurns, tokens = null, usd = null, seconds = null, onLimit = 'fail' } = limits;
+  const { tokens = null, usd = null, seconds = null, onLimit = 'fail' } = limits;
+  const { turns = DEFAULT_LIMITS.turns, treeTurns = DEFAULT_LIMITS.treeTurns } = limits;
+  const { children = DEFAULT_LIMITS.children, depth = DEFAULT_LIMITS.depth } = limits;
+  const { concurrentChildren = DEFAULT_LIMITS.concurrentChildren } = limits;
   const answering = answeringModels(profile).map((name) => ({ name, ...models.resolve(name).info }));
   const unpriced = answering.find(({ prices }) => prices === undefined);
   if (usd !== null && unpriced !== undefined) throw priceUnknown(unpriced.name);
   return {
     limits: {
-      turns: turns ?? DEFAULT_LIMITS.turns,
-      treeTurns: treeTurns ?? DEFAULT_LIMITS.treeTurns,
-      ...{ tokens, usd, seconds, onLimit },
+      ...{ turns, treeTurns, tokens, usd, seconds, onLimit },
+      ...{ children, concurrentChildren, depth },
     },
     reserve: {
       answer: profile.maxTokens ?? null,
@@ -33,7 +35,7 @@ export function accountsOf(
   };
 }
 
-function answeringModels({ model, router }: Profile): readonly string[] {
+export function answeringModels({ model, router }: Profile): readonly string[] {
   return [model, ...(router?.fallbacks ?? []).map((fallback) => fallback.model)];
 }
 

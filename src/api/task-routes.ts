@@ -47,7 +47,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
         ],
         403: ['local_workspace'],
         404: ['not_found'],
-        409: ['idempotency_conflict', 'session_archived', 'files_elsewhere'],
+        409: ['idempotency_conflict', 'session_archived', 'session_shared', 'files_elsewhere'],
         413: ['prompt_too_large'],
       },
       handle: (call) => create(deps, call),
@@ -139,14 +139,13 @@ export function sessionFilter(text: string | undefined): string | undefined {
 }
 
 async function cancel(deps: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<Reply> {
-  const { db, bus, clock } = deps;
+  const { db, clock } = deps;
   const outcome = await cancelTask(db, { teamId: caller.teamId, taskId: id, nextTurnId: newId(clock) });
-  if (outcome.outcome === 'cancelled') announce(deps, outcome);
-  if (outcome.outcome === 'requested') bus.publish({ type: 'cancel', rootId: outcome.rootId, taskId: id });
+  if (outcome.outcome === 'cancelled' || outcome.outcome === 'requested') announce(deps, outcome);
   return { status: 200, body: showTask(await taskOf(deps, caller.teamId, id)) };
 }
 
-async function taskOf({ db }: ApiDeps, teamId: string, id: string): Promise<TaskRow> {
+export async function taskOf({ db }: ApiDeps, teamId: string, id: string): Promise<TaskRow> {
   const task = await readTask(db, { teamId, id });
   if (task === undefined) throw notFound(`task ${toPublicId('task', id)}`);
   return task;

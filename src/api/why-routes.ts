@@ -78,8 +78,12 @@ function showWaiting(row: WaitingTask): WhyTask {
         askedAt: timeOf(askedAt),
         expiresAt: expiresAt === null ? null : timeOf(expiresAt),
       }));
-      return { ...task, kind: row.kind, evidence: { turn: row.evidence.turn, approvals } };
+      return { ...task, kind: row.kind, evidence: { ...row.evidence, approvals } };
     }
+    case 'paused':
+      return { ...task, kind: row.kind, evidence: { since: timeOf(row.evidence.since) } };
+    case 'slot':
+      return { ...task, kind: row.kind, evidence: row.evidence };
     case 'budget':
       return { ...task, kind: row.kind, evidence: row.evidence };
     case 'broken':

@@ -27,7 +27,11 @@ export function sentenceOf(task: WaitingTask): string {
     case 'lease':
       return lease(task.evidence);
     case 'calls':
-      return calls(task.evidence);
+      return calls(task);
+    case 'slot':
+      return slot(task);
+    case 'paused':
+      return `It is paused until somebody resumes it: \`capybara tasks resume ${taskId(task.taskId)}\`.`;
     case 'budget':
       return budget(task);
     case 'broken':
@@ -107,7 +111,26 @@ function lease(evidence: Of<'lease'>['evidence']): string {
   return `The worker ${worker} ${act}; if it dies, its lease ends in ${duration(left)} and another one takes over.`;
 }
 
-function calls({ approvals }: Of<'calls'>['evidence']): string {
+function calls({ evidence: { approvals, children }, via }: Of<'calls'>): string {
+  if (children === 0) return questions(approvals);
+  const first = taskId(via[0]?.taskId ?? '');
+  const waits =
+    children === 1
+      ? `It waits for the task that it delegated, ${first}`
+      : `It waits for ${children} tasks that it delegated, of which ${first} is one`;
+  return approvals.length === 0 ? `${waits}.` : `${waits}. ${questions(approvals)}`;
+}
+
+function slot({ evidence: { atWork, ahead }, via }: Of<'slot'>): string {
+  const first = taskId(via[0]?.taskId ?? '');
+  const others = ahead === 1 ? '1 other that waits' : `${ahead} others that wait`;
+  const before =
+    ahead === 0 ? 'It is the next delegated task to get a slot' : `It gets a slot after ${others}`;
+  const work = atWork === 1 ? `${first} is at work` : `${atWork} are at work, ${first} among them`;
+  return `${before}: ${work}, and no more may be at once.`;
+}
+
+function questions(approvals: Of<'calls'>['evidence']['approvals']): string {
   const told = approvals
     .slice(0, MAX_QUESTIONS)
     .map(({ id, tool }) => `${tool}: \`capybara approvals allow ${toPublicId('approval', id)}\` (or deny)`);
@@ -142,7 +165,7 @@ function spent(limit: Of<'budget'>['evidence']['limit'], used: string, allowed: 
     case 'turns':
       return `the task has used ${used} of its ${allowed} turns`;
     case 'tree_turns':
-      return `the session has used ${used} of its ${allowed} turns`;
+      return `the whole session tree has used ${used} of its ${allowed} turns`;
     case 'tokens':
       return `the session has used ${used} of its ${allowed} tokens, and the next turn might need more than are left`;
     case 'usd':

@@ -1,6 +1,6 @@
 /** Limits and what was used, on the wire. Money is US dollars as a decimal number in text: no reader loses a part of it. */
 import { z } from 'zod';
-import { ON_LIMIT } from '../core/profile.ts';
+import { MAX_CHILDREN, MAX_DEPTH, ON_LIMIT } from '../core/profile.ts';
 
 /** Longest time that `limits.seconds` may give a task: a year. */
 export const MAX_SECONDS = 366 * 24 * 60 * 60;
@@ -27,6 +27,9 @@ function decimalOf(given: number): string {
 
 const turns = z.int().min(1).max(100_000);
 const treeTurns = z.int().min(1).max(1_000_000);
+const children = z.int().min(0).max(MAX_CHILDREN);
+const concurrentChildren = z.int().min(1).max(MAX_CHILDREN);
+const depth = z.int().min(0).max(MAX_DEPTH);
 const tokens = z.int().min(1);
 const seconds = z.int().min(1).max(MAX_SECONDS);
 
@@ -36,6 +39,9 @@ export const LimitsInput = z
   .strictObject({
     turns: turns.optional(),
     treeTurns: treeTurns.optional(),
+    children: children.optional(),
+    concurrentChildren: concurrentChildren.optional(),
+    depth: depth.optional(),
     tokens: tokens.optional(),
     usd: UsdInput.optional(),
     seconds: seconds.optional(),
@@ -53,6 +59,9 @@ export const PatchTask = z
     limits: z.strictObject({
       turns: turns.optional(),
       treeTurns: treeTurns.optional(),
+      children: children.optional(),
+      concurrentChildren: concurrentChildren.optional(),
+      depth: depth.optional(),
       tokens: tokens.nullable().optional(),
       usd: UsdInput.nullable().optional(),
       seconds: seconds.nullable().optional(),
@@ -63,6 +72,9 @@ export const PatchTask = z
 export const TaskLimits = z.object({
   turns: z.int(),
   treeTurns: z.int(),
+  children: z.int().meta({ description: 'sessions that may be delegated to below the task, in all' }),
+  concurrentChildren: z.int().meta({ description: 'of them at work at once; the others wait on `slot`' }),
+  depth: z.int().meta({ description: 'how far below the root; 0: nothing is delegated' }),
   tokens: z.int().nullable(),
   usd: usd.nullable(),
   seconds: z.int().nullable(),

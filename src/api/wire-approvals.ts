@@ -38,6 +38,9 @@ export const Approval = z
   .object({
     id: z.string(),
     sessionId: z.string(),
+    path: z
+      .array(z.object({ sessionId: z.string(), title: z.string(), agent: z.string().nullable() }))
+      .meta({ description: 'who asks: from the root of its session tree down to this session' }),
     taskId: z.string(),
     turn: z.int(),
     tool: z.string(),

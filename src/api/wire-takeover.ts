@@ -1,5 +1,6 @@
 /** Taking a session's work over, on the wire: what is asked for, and what is answered. */
 import { z } from 'zod';
+import { MAX_TITLE_LENGTH } from '../core/title.ts';
 
 /** Beyond what a log can count to: no database is asked about it. */
 export const MAX_POSITION = 2_147_483_647;
@@ -14,9 +15,6 @@ const entry = z
   .min(0)
   .max(MAX_POSITION)
   .meta({ description: 'the position of an entry, with all before it' });
-
-/** Longest title of a session, in UTF-16 units. */
-export const MAX_TITLE_LENGTH = 100;
 
 export const ForkPoint = z.object({ sessionId: z.string(), entry: z.int() }).meta({
   id: 'ForkPoint',

@@ -54,6 +54,7 @@ export const WhyTask = z
     }),
     waiting('calls', {
       turn: z.int(),
+      children: z.int().meta({ description: 'delegated tasks that have not ended' }),
       approvals: z.array(
         z.object({
           id: z.string(),
@@ -64,6 +65,12 @@ export const WhyTask = z
         }),
       ),
     }),
+    waiting('slot', {
+      turn: z.int(),
+      atWork: z.int().meta({ description: 'delegated tasks of the tree that have a slot' }),
+      ahead: z.int().meta({ description: 'those that wait for one before it' }),
+    }),
+    waiting('paused', { since: timestamp }),
     waiting('budget', {
       turn: z.int(),
       limit: z.enum(['turns', 'tree_turns', 'tokens', 'usd', 'seconds']),

@@ -8,6 +8,7 @@ import { EVENT_TYPES } from '../core/event.ts';
 import { LimitsInput, TaskLimits, TaskUsage } from './wire-accounts.ts';
 import { Attachments } from './wire-attachments.ts';
 import { ForkPoint } from './wire-takeover.ts';
+import { Todo } from './wire-tree.ts';
 import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
 export {
@@ -35,6 +36,7 @@ export {
   Reverted,
   RevertSession,
 } from './wire-takeover.ts';
+export { SessionTree, Todo, TreeNode } from './wire-tree.ts';
 export { Why, WhyTask } from './wire-why.ts';
 export * from './wire-workspace.ts';
 
@@ -93,13 +95,21 @@ export type CreateTask = z.infer<typeof CreateTask>;
 export const Usage = TaskUsage;
 export type Usage = z.infer<typeof TaskUsage>;
 
-export const TaskStatus = z.enum(['queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled']);
+export const TaskStatus = z.enum([
+  'queued',
+  'running',
+  'waiting',
+  'paused',
+  'succeeded',
+  'failed',
+  'cancelled',
+]);
 export const Task = z
   .object({
     id: z.string(),
     sessionId: z.string(),
     status: TaskStatus,
-    waitingOn: z.enum(['approval', 'retry', 'budget']).nullable(),
+    waitingOn: z.enum(['approval', 'children', 'retry', 'budget', 'slot']).nullable(),
     cancelRequested: z.boolean(),
     prompt: z.string(),
     agent: z.string(),
@@ -132,6 +142,11 @@ export const Session = z
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;
+
+export const SessionDetails = Session.extend({
+  todos: z.array(Todo).meta({ description: "its agent's list of what is to be done, in its order" }),
+}).meta({ id: 'SessionDetails' });
+export type SessionDetails = z.infer<typeof SessionDetails>;
 
 export const Event = z
   .object({

@@ -29,6 +29,7 @@ export type BusMessage =
     }
   /** Whoever runs this task: look at its cancel mark now. */
   | { readonly type: 'cancel'; readonly rootId: string; readonly taskId: string }
+  | { readonly type: 'pause'; readonly rootId: string; readonly taskId: string }
   /** The worker that runs background commands of this turn's session: look at the turn. */
   | {
       readonly type: 'pinned';

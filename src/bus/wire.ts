@@ -17,7 +17,7 @@ const busMessage = z.discriminatedUnion('type', [
     text: z.string(),
   }),
   z.object({ type: z.literal('tool_output'), ...ofTurn, callId: id, text: z.string() }),
-  z.object({ type: z.literal('cancel'), rootId: id, taskId: id }),
+  z.object({ type: z.enum(['cancel', 'pause']), rootId: id, taskId: id }),
   z.object({ type: z.literal('pinned'), rootId: id, workerId: id, turnId: id, wake: count }),
 ]) satisfies z.ZodType<BusMessage>;
 

@@ -19,6 +19,8 @@ import {
   RevokedRule,
   Rule,
   Session,
+  SessionDetails,
+  SessionTree,
   Task,
   TeamUsage,
   ToolCall,
@@ -70,6 +72,14 @@ export class Client {
     return this.#send('POST', `/v1/tasks/${encodeURIComponent(id)}/cancel`, Task);
   }
 
+  async pauseTask(id: string): Promise<Task> {
+    return this.#send('POST', `/v1/tasks/${encodeURIComponent(id)}/pause`, Task);
+  }
+
+  async resumeTask(id: string): Promise<Task> {
+    return this.#send('POST', `/v1/tasks/${encodeURIComponent(id)}/resume`, Task);
+  }
+
   async raiseLimits(id: string, limits: z.infer<typeof PatchTask>['limits']): Promise<Task> {
     return this.#send('PATCH', `/v1/tasks/${encodeURIComponent(id)}`, Task, { body: { limits } });
   }
@@ -78,8 +88,8 @@ export class Client {
     return this.#send('GET', `/v1/usage${search(query)}`, TeamUsage);
   }
 
-  async session(id: string): Promise<Session> {
-    return this.#send('GET', `/v1/sessions/${encodeURIComponent(id)}`, Session);
+  async session(id: string): Promise<SessionDetails> {
+    return this.#send('GET', `/v1/sessions/${encodeURIComponent(id)}`, SessionDetails);
   }
 
   async sessions(query: Query = {}): Promise<Page<Session>> {
@@ -115,6 +125,11 @@ export class Client {
   async toolCalls(sessionId: string, query: Query = {}): Promise<Page<ToolCall>> {
     const path = `/v1/sessions/${encodeURIComponent(sessionId)}/tool-calls${search(query)}`;
     return this.#send('GET', path, page(ToolCall));
+  }
+
+  /** It and every session below it, with what each does. */
+  async tree(sessionId: string): Promise<SessionTree> {
+    return this.#send('GET', `/v1/sessions/${encodeURIComponent(sessionId)}/tree`, SessionTree);
   }
 
   async why(sessionId: string): Promise<Why> {

@@ -1,4 +1,4 @@
-import type { Session, Task } from '../api/wire.ts';
+import type { Session, SessionDetails, Task, Todo } from '../api/wire.ts';
 import { dollars, sumUsd } from '../core/money.ts';
 import { number, usageLines, withCode } from './summary.ts';
 import { fields, table } from './table.ts';
@@ -58,12 +58,12 @@ function usedBy(tasks: readonly Task[]): string {
 }
 
 /** What `sessions show` says. */
-export function sessionText(session: Session, tasks: readonly Task[]): string {
+export function sessionText(session: SessionDetails, tasks: readonly Task[]): string {
   const pairs: [string, string][] = [
     ['session', session.id],
     ['title', oneLine(session.title, LINE)],
     ['state', session.state],
-    ...placesOf(session.workspace).map(([name, place]): [string, string] => [name, oneLine(place, LINE)]),
+    ...placesOf(session).map(([name, place]): [string, string] => [name, oneLine(place, LINE)]),
     ['created', session.createdAt],
   ];
   if (session.parentId !== null) pairs.push(['parent', session.parentId]);
@@ -71,16 +71,33 @@ export function sessionText(session: Session, tasks: readonly Task[]): string {
     pairs.push(['forked from', `${session.forkedFrom.sessionId}, behind entry ${session.forkedFrom.entry}`]);
   if (session.archivedAt !== null) pairs.push(['archived', session.archivedAt]);
   if (tasks.some(({ usage }) => usage.requests > 0)) pairs.push(['used', usedBy(tasks)]);
+  for (const todo of session.todos) pairs.push(['todo', todoLine(todo)]);
   const rows = tasks.map(({ id, status, turns, prompt }) => [id, status, String(turns), prompt]);
   return `${fields(pairs)}\n${table(['TASK', 'STATUS', 'TURNS', 'PROMPT'], rows)}`;
 }
 
-function placesOf(workspace: Session['workspace']): [string, string][] {
+/** One item of an agent's list, as it is told wherever a list is. */
+export function todoLine({ text, status }: Todo): string {
+  const said = oneLine(text, LINE);
+  switch (status) {
+    case 'done':
+      return `[x] ${said}`;
+    case 'cancelled':
+      return `[-] ${said} (cancelled)`;
+    case 'in_progress':
+      return `[ ] ${said} (in progress)`;
+    case 'pending':
+      return `[ ] ${said}`;
+  }
+}
+
+function placesOf({ workspace, parentId }: Session): [string, string][] {
   const { roots = [] } = workspace;
   const ofRoots = roots.map((root): [string, string] => {
     return ['root', `${root.name}=${placeOf(root)}${root.access === 'read' ? ':ro' : ''}`];
   });
-  return [['workspace', placeOf(workspace)], ...ofRoots];
+  const isCopy = parentId !== null && workspace.kind === 'empty';
+  return [['workspace', isCopy ? "a copy of its parent's files" : placeOf(workspace)], ...ofRoots];
 }
 
 /** As `--workspace` takes it, and `--root`. */

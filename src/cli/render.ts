@@ -5,7 +5,8 @@
 import type { Entry, Event } from '../api/wire.ts';
 import { textOf } from '../core/entry.ts';
 import { WAITS_FOR_LIMIT } from '../core/router.ts';
-import { failureSummary, interruptionSummary } from './call-summary.ts';
+import { DELEGATE_TASK, MERGE_CHILD } from '../core/tool-names.ts';
+import { conflictSummary, failureSummary, interruptionSummary } from './call-summary.ts';
 import { imageLine } from './image-line.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
 import type { Delta, Frame, LiveFrame } from './sse.ts';
@@ -39,12 +40,15 @@ export class Transcript {
   readonly #arguments = new Map<string, string>();
   /** Calls whose answer was not read yet. */
   readonly #unread: { callId: string; name: string }[] = [];
+  /** Calls whose end may leave conflicts to settle. */
+  readonly #merging = new Set<string>();
   /** Turns whose answer is whole: what still comes of it live is late. */
   readonly #answered = new Set<number>();
   /** What the last piece was, and the attempt whose restart was told. */
   #channel: Delta['data']['channel'] = 'text';
   #restarted: string | undefined;
   #isLost = false;
+  #isPaused = false;
   #isLineOpen = false;
 
   constructor(options: TranscriptOptions) {
@@ -70,6 +74,11 @@ export class Transcript {
     const end = this.#isLineOpen ? '\n' : '';
     this.#isLineOpen = false;
     return end;
+  }
+
+  /** Whole lines that others have to say, behind an open one. */
+  aside(lines: string): string {
+    return this.#line(lines);
   }
 
   #live(frame: LiveFrame): string {
@@ -124,9 +133,21 @@ export class Transcript {
         return data.on === 'approval' || data.on === 'retry'
           ? ''
           : this.#note(`waiting on ${String(data.on)}`);
+      case 'task.paused':
+        this.#isPaused = true;
+        return this.#note(`paused, until somebody types: capybara tasks resume ${this.#options.taskId}`);
+      case 'task.resumed':
+        return this.#resumed();
       default:
         return '';
     }
+  }
+
+  /** What it waited for may have come, too. */
+  #resumed(): string {
+    if (!this.#isPaused) return '';
+    this.#isPaused = false;
+    return this.#note('resumed');
   }
 
   async #answer(turn: number | undefined, position: number): Promise<string> {
@@ -146,6 +167,7 @@ export class Transcript {
   }
 
   #requested(callId: string, name: string): string {
+    if (name === DELEGATE_TASK || name === MERGE_CHILD) this.#merging.add(callId);
     const json = this.#arguments.get(callId);
     if (json !== undefined) return this.#tools.requested(callId, name, json);
     this.#unread.push({ callId, name });
@@ -153,7 +175,8 @@ export class Transcript {
   }
 
   async #completed({ callId, status, position, files }: Event['data']): Promise<string> {
-    const summary = SUMMARIES.get(String(status));
+    const isMerge = status === 'succeeded' && this.#merging.has(String(callId));
+    const summary = isMerge ? conflictSummary : SUMMARIES.get(String(status));
     const isRead = summary !== undefined || Number(files) > 0;
     const result = isRead ? await this.#options.entryAt(Number(position)) : undefined;
     const why = summary && result ? summary(textOf(result.parts)) : '';

@@ -3,12 +3,14 @@ import { randomUUID } from 'node:crypto';
 import type { Approval, Session, Task } from '../api/wire.ts';
 import { UserError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
-import { type FollowEnd, type FollowOptions, follow, untilReachable } from './follow.ts';
+import { type FollowEnd, type FollowOptions, follow } from './follow.ts';
 import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
 import { lastSent, type SentPlace } from './sent-record.ts';
+import { askerText } from './session-path.ts';
 import { endingLines } from './summary.ts';
 import { isLocal, type SendTaskOptions, sendTask, type TaskRequest } from './task-input.ts';
 import type { Terminal } from './terminal.ts';
+import { untilReachable } from './until-reachable.ts';
 import { neutralised } from './untrusted-text.ts';
 import { argumentLines, toolName } from './whole-call.ts';
 
@@ -101,13 +103,17 @@ export async function watchTask(task: Task, options: WatchOptions): Promise<numb
   return finish(end, task, options);
 }
 
-async function finish(end: FollowEnd, task: Pick<Task, 'id'>, options: WatchOptions): Promise<number> {
+async function finish(
+  end: FollowEnd,
+  task: Pick<Task, 'id' | 'sessionId'>,
+  options: WatchOptions,
+): Promise<number> {
   switch (end.kind) {
     case 'ended':
       await tellEnd(end.task, options);
       return exitCodeOf(end.task);
     case 'person_needed':
-      for (const approval of end.approvals) tellApproval(approval, options);
+      for (const approval of end.approvals) tellApproval(approval, task, options);
       return EXIT.personNeeded;
     case 'at_limit':
       options.terminal.err(`${end.sentence}\n`);
@@ -159,9 +165,14 @@ export function exitCodeOf(task: Task): number {
   return task.error?.code.startsWith('limit_') ? EXIT.limit : EXIT.failed;
 }
 
-function tellApproval(approval: Approval, { terminal }: WatchOptions): void {
+function tellApproval(
+  approval: Approval,
+  { sessionId }: Pick<Task, 'sessionId'>,
+  { terminal }: WatchOptions,
+): void {
+  const asker = askerText(approval.path, sessionId);
   terminal.err(
-    `${toolName(approval.tool)} needs an approval; the task waits. ` +
+    `${asker === undefined ? '' : `${asker}: `}${toolName(approval.tool)} needs an approval; the task waits. ` +
       `Answer with: capybara approvals allow ${approval.id} (or deny)\n` +
       argumentLines(approval.arguments, terminal.style),
   );

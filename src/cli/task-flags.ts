@@ -17,7 +17,7 @@ export const taskFlags = {
   'max-tokens': Flags.string({ description: 'Tokens that one answer may have.', helpValue: 'NUMBER' }),
   limit: Flags.string({
     description:
-      'A hard limit: turns, treeTurns, tokens, usd or seconds. May be given several times. Under one of tokens or usd no answer gets more than --max-tokens (4096 where that says nothing).',
+      'A hard limit: turns, treeTurns, tokens, usd or seconds; and of what is delegated children, concurrentChildren or depth. May be given several times. Under one of tokens or usd no answer gets more than --max-tokens (4096 where that says nothing).',
     helpValue: 'NAME=VALUE',
     multiple: true,
     multipleNonGreedy: true,

@@ -220,6 +220,12 @@ export function parseLimits(
   return Object.fromEntries(given.map(parseLimit));
 }
 
+const LEAST: Readonly<Record<string, string>> = {
+  usd: 'more than 0, to a millionth',
+  children: '0 or more',
+  depth: '0 or more',
+};
+
 function parseLimit(text: string): [string, number | string] {
   const [, name = '', digits = ''] = /^(\w+)=(\d+|(?<=^usd=)\d*\.\d+)$/.exec(text) ?? [];
   const names = Object.keys(LimitsInput.shape).filter((each) => each !== 'onLimit');
@@ -232,7 +238,7 @@ function parseLimit(text: string): [string, number | string] {
   }
   const value = name === 'usd' ? digits.replace(/^\./, '0.') : Number(digits);
   if (LimitsInput.safeParse({ [name]: value }).success) return [name, value];
-  const least = name === 'usd' ? 'more than 0, to a millionth' : '1 or more';
+  const least = LEAST[name] ?? '1 or more';
   const message = `--limit ${text} is out of range: ${name} must be ${least}, and no more than the server allows.`;
   throw new UserError('limit_invalid', message);
 }

@@ -1,25 +1,44 @@
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { styleText } from 'node:util';
+import { commandEnvironment } from '../config.ts';
 
 /** Where a command reads and writes. */
 export interface Terminal {
   out(text: string): void;
   err(text: string): void;
   readonly style: Style;
+  /** Absent where nothing can be drawn in place: in a pipe, or on a terminal that only prints. */
+  readonly screen?: Screen;
   /** Aborts when nobody reads stdout any more (`| head`). */
   readonly gone: AbortSignal;
   /** Asks a person; absent where there is none. What was typed before counts for nothing. Undefined: they closed the input. */
   readonly ask?: (question: string, signal: AbortSignal) => Promise<string | undefined>;
 }
 
-type Paint = (text: string) => string;
+/** A terminal whose cursor can be moved. */
+export interface Screen {
+  /** Control sequences, and what they place: nothing that belongs to the text. */
+  draw(text: string): void;
+  /** Of the terminal, now. */
+  readonly rows: number;
+  /** Set by who draws: called before text is printed that did not come by them. */
+  clear?: (() => void) | undefined;
+  /** Calls `act` each time that its size changes. Returns what ends that. */
+  onResize(act: () => void): () => void;
+}
+
+export type Paint = (text: string) => string;
 export interface Style {
   readonly dim: Paint;
   readonly bold: Paint;
   readonly green: Paint;
   readonly red: Paint;
   readonly yellow: Paint;
+  readonly cyan: Paint;
+  readonly magenta: Paint;
+  /** False: nothing but ASCII is sure to be seen. */
+  readonly isUnicode: boolean;
   /** A person watches: what is only for watching is shown. */
   readonly isWatched: boolean;
   /** Of the terminal, now; no end to them in a pipe. */
@@ -29,6 +48,7 @@ export interface Style {
 interface StyleOptions {
   readonly isTty: boolean;
   readonly noColor: boolean;
+  readonly isUnicode?: boolean;
   /** `undefined` where nobody knows. */
   readonly columns?: () => number | undefined;
 }
@@ -45,6 +65,9 @@ export function createStyle(options: StyleOptions): Style {
     green: paint('green'),
     red: paint('red'),
     yellow: paint('yellow'),
+    cyan: paint('cyan'),
+    magenta: paint('magenta'),
+    isUnicode: options.isUnicode ?? true,
     isWatched: options.isTty,
     get columns() {
       return (options.isTty && options.columns?.()) || Number.POSITIVE_INFINITY;
@@ -52,13 +75,23 @@ export function createStyle(options: StyleOptions): Style {
   };
 }
 
+/** Whether what speaks to a person can show more than ASCII, by `TERM` and the locale. Where none is set, it can. */
+export function showsUnicode(environment: Readonly<Record<string, string | undefined>>): boolean {
+  const { TERM = '', LC_ALL, LC_CTYPE, LANG } = environment;
+  if (TERM === 'dumb' || TERM === 'linux') return false;
+  const locale = LC_ALL || LC_CTYPE || LANG;
+  return !locale || /utf-?8/i.test(locale);
+}
+
 /** The terminal, or the pipes, of this process. */
 export function processTerminal(options: { noColor: boolean }): Terminal {
+  const environment = commandEnvironment();
   const gone = new AbortController();
   process.stdout.once('error', () => gone.abort());
   const isTty = process.stdout.isTTY === true;
   // A dumb terminal has no colours either.
   const noColor = options.noColor || (isTty && !process.stdout.hasColors());
+  const screen = isTty && environment.TERM !== 'dumb' ? screenOf(process.stdout, gone.signal) : undefined;
   let isLineOpen = false;
   return {
     out: (text) => {
@@ -66,17 +99,37 @@ export function processTerminal(options: { noColor: boolean }): Terminal {
       if (text !== '') isLineOpen = !text.endsWith('\n');
     },
     err: (text) => {
+      screen?.clear?.();
       // On a terminal both are one text.
       process.stderr.write(isTty && isLineOpen ? `\n${text}` : text);
       isLineOpen = false;
     },
-    style: createStyle({ isTty, noColor, columns: () => process.stdout.columns }),
+    style: createStyle({
+      ...{ isTty, noColor, isUnicode: showsUnicode(environment) },
+      columns: () => process.stdout.columns,
+    }),
+    ...(screen && { screen }),
     gone: gone.signal,
     ...(isTty &&
       process.stdin.isTTY && {
         ask: (question: string, signal: AbortSignal) =>
           askOn({ input: process.stdin, output: process.stdout }, question, signal),
       }),
+  };
+}
+
+function screenOf(output: NodeJS.WriteStream, gone: AbortSignal): Screen {
+  return {
+    draw: (text) => {
+      if (!gone.aborted) output.write(text);
+    },
+    get rows() {
+      return output.rows;
+    },
+    onResize: (act) => {
+      output.on('resize', act);
+      return () => output.off('resize', act);
+    },
   };
 }
 

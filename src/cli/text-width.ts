@@ -22,16 +22,17 @@ export function widthOf(text: string): number {
   return columns;
 }
 
-/** A line in at most `columns`, cut with `…` between characters. */
-export function cut(line: string, columns: number): string {
+/** A line in at most `columns`, cut between characters, with `mark` for what is left out. */
+export function cut(line: string, columns: number, mark = '…'): string {
+  const room = columns - widthOf(mark);
   let width = 0;
   let position = 0;
   let end = 0;
   for (const character of line) {
     width += columnsOf(character);
-    if (width > columns) return `${line.slice(0, end)}…`;
+    if (width > columns) return `${line.slice(0, end)}${mark}`;
     position += character.length;
-    if (width < columns) end = position;
+    if (width <= room) end = position;
   }
   return line;
 }
@@ -57,8 +58,35 @@ export function wrapped(line: string, columns: number): string[] {
   return [...pieces, piece];
 }
 
+const TAB = 8;
+
+/** The column, from 0, behind `text` that begins in `column`; `columns` where it fills the line: the terminal has not gone on to the next. */
+export function columnBehind(text: string, { column, columns }: { column: number; columns: number }): number {
+  const line = text.slice(text.lastIndexOf('\n') + 1);
+  let at = line.length < text.length ? 0 : column;
+  for (const character of line) {
+    if (character === '\t') at = Math.min(columns - 1, (Math.floor(at / TAB) + 1) * TAB);
+    else at = at + columnsOf(character) > columns ? columnsOf(character) : at + columnsOf(character);
+  }
+  return at;
+}
+
+/** Lines that are drawn again and again have few characters: looking one up is much quicker than three expressions. */
+const known = new Map<string, 0 | 1 | 2>();
+const MAX_KNOWN = 4_096;
+
 function columnsOf(character: string): 0 | 1 | 2 {
-  if (character <= '~' || ONE.test(character)) return 1;
+  if (character <= '~') return 1;
+  const found = known.get(character);
+  if (found !== undefined) return found;
+  const columns = judged(character);
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(character, columns);
+  return columns;
+}
+
+function judged(character: string): 0 | 1 | 2 {
+  if (ONE.test(character)) return 1;
   if (NONE.test(character)) return 0;
   return TWO.test(character) ? 2 : 1;
 }

@@ -21,7 +21,7 @@ interface Call {
 
 interface Completion {
   readonly status: string;
-  /** In a few words what went wrong, where the status does not say it. */
+  /** In a few words what went wrong, where the status does not say it; or what is left to do. */
   readonly why?: string;
   /** A line for each that the model was shown. */
   readonly images?: readonly string[];
@@ -82,7 +82,7 @@ export class ToolLines {
 
   #ending(status: string, label: string, why: string): string {
     const { green, red, yellow } = this.#style;
-    if (status === 'succeeded') return `${green('✓')} ${this.#fitting(label)}`;
+    if (status === 'succeeded') return `${green('✓')} ${this.#fitting(label, why === '' ? '' : ` (${why})`)}`;
     const unknown = status === 'unknown';
     const how = unknown ? 'its outcome is unknown' : why || status;
     return `${unknown ? yellow('?') : red('✗')} ${this.#fitting(label, ` (${how})`)}`;

@@ -1,5 +1,6 @@
 /** A call as a person must see it who is asked to allow it: everything that the model wrote, nothing cut, nothing hidden. */
 import type { AlwaysRule, Approval } from '../api/wire.ts';
+import { pathText } from './session-path.ts';
 import { wrapped } from './text-width.ts';
 import { oneLine, unhidden } from './untrusted-text.ts';
 
@@ -114,10 +115,11 @@ function parsed(json: string): unknown {
 
 /** What `approvals list` says of one. */
 export function approvalText(approval: Approval, style: { readonly columns: number }): string {
-  const { id, tool, createdAt, taskId, expiresAt, always } = approval;
+  const { id, tool, createdAt, taskId, expiresAt, always, path } = approval;
   const until = expiresAt === null ? '' : ` · denied at ${expiresAt}`;
   const call = argumentLines(approval.arguments, style);
-  return `${id} · ${toolName(tool)} · ${createdAt} · ${taskId}${until}\n${call}${alwaysText(always, style)}`;
+  const asker = path.length > 1 ? `  asked by ${pathText(path)}\n` : '';
+  return `${id} · ${toolName(tool)} · ${createdAt} · ${taskId}${until}\n${asker}${call}${alwaysText(always, style)}`;
 }
 
 /** What `always` allows, below the call: only a path may differ from what the model wrote, by the links on its way. */

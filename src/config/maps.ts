@@ -3,7 +3,7 @@
  * variable as JSON. A name that several places define is taken from the first of them, whole.
  */
 import { z } from 'zod';
-import { EFFORTS, STRATEGIES } from '../core/profile.ts';
+import { EFFORTS, MAX_CHILDREN, MAX_DEPTH, STRATEGIES } from '../core/profile.ts';
 import { type ModelSettings as KnownOfModel, PROVIDER_KINDS } from '../core/provider.ts';
 import { parseJson } from './json.ts';
 
@@ -94,6 +94,9 @@ const Provider = z.strictObject({
 const Limits = z.strictObject({
   turns: count.max(100_000).optional(),
   treeTurns: count.max(1_000_000).optional(),
+  children: z.int().min(0).max(MAX_CHILDREN).optional(),
+  concurrentChildren: count.max(MAX_CHILDREN).optional(),
+  depth: z.int().min(0).max(MAX_DEPTH).optional(),
   tokens: count.optional(),
   usd: z.number().min(0.000_001).max(1_000_000).optional(),
   seconds: count.max(366 * 24 * 60 * 60).optional(),

@@ -20,6 +20,8 @@ const OF_THE_TASK = [
   ...['bad_request', 'invalid_result', 'workspace_not_found', 'price_unknown'],
 ];
 const OF_TIME = ['limit_seconds', 'provider_timeout'];
+/** Told to who types commands, which a model does not. */
+const TO_TYPE = / Give the next \w+ (?:a higher limit|higher ones) with --limit \w+=N\.?/;
 /** What was looked for is not where the task said, or the task did not say where. */
 const NOT_THERE = /\b(no such file|not found|does not exist|enoent|is not in the workspace)\b/i;
 
@@ -85,30 +87,47 @@ const ADVICE: Readonly<Record<FailureCategory, Advice>> = {
   cancelled: { isRetryable: false, actions: ['Ask the user how to go on before delegating it again'] },
 };
 
+/** Its own, not what it shares with all others. */
+const OWN_LIMIT: Advice = {
+  isRetryable: true,
+  actions: [
+    'Continue this child, which then has its turns anew; `limits` can give it more of them',
+    'Delegate it again in smaller tasks',
+  ],
+};
+
 const NAMED_CALLS = 10;
 
 /** For a model: what it is told of a delegated task that failed, beside the summary of its execution. */
 export function failureReport(child: FailedChild): string {
   const { message, execution } = child;
   const category = categoryOf(child);
-  const { isRetryable, actions } = ADVICE[category];
+  const { isRetryable, actions } =
+    category === 'limit' && child.code === 'limit_turns' ? OWN_LIMIT : ADVICE[category];
   const done = completed(execution.calls);
   const blocked = failedCalls(execution.calls).at(-1);
   return [
-    `Child agent failed: ${line(message)}`,
+    `Child agent failed: ${line(message).replace(TO_TYPE, '')}`,
     `Category: ${category}`,
     `Duration: ${secondsText(execution.ms)}`,
     `Retryable: ${isRetryable ? 'Yes' : 'No'}`,
     ...(done.length === 0 ? [] : ['Work completed before failure:', ...done.map((each) => `✓ ${each}`)]),
-    ...(execution.modified.length === 0
-      ? []
-      : [`Files modified: ${execution.modified.map(line).join(', ')}`]),
+    ...(execution.modified.length === 0 ? [] : [`Files modified: ${filesNamed(execution.modified)}`]),
     ...(blocked === undefined
       ? []
       : [`Blocked on: ${blocked.name}: ${line(blocked.error ?? blocked.status)}`]),
     'Suggested recovery actions:',
     ...actions.map((action) => `• ${action}`),
   ].join('\n');
+}
+
+/** Files that are named; of the rest only the number is told. */
+export const REPORTED_FILES = 50;
+
+function filesNamed(paths: readonly string[]): string {
+  const more = paths.length - REPORTED_FILES;
+  const shown = paths.slice(0, REPORTED_FILES).map(line).join(', ');
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 /** Each thing once, with how often, the newest last; of many only the newest. */

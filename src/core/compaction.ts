@@ -15,6 +15,7 @@ import {
   USUAL_OUTPUT,
 } from './context-size.ts';
 import type { Entry, Replaced } from './entry.ts';
+import { openTodos } from './todos.ts';
 import { groupsOf, type View, viewOf, windowed } from './view.ts';
 
 /** Shares of what there is room for below the mark, beside the system prompt and the tools. */
@@ -38,8 +39,8 @@ const WORTH_IT = 0.85;
 export interface Compaction {
   /** Results that are only told of from then on. */
   readonly prunes: readonly number[];
-  /** What a summary is to stand for, and how many tokens it may have. */
-  readonly summary?: Replaced & { readonly tokens: number };
+  /** What a summary is to stand for, how many tokens it may have, and what is told behind it word for word. */
+  readonly summary?: Replaced & { readonly tokens: number; readonly todos?: string };
   readonly before: number;
   /** With a summary: at most. */
   readonly after: number;
@@ -76,7 +77,7 @@ export function nextCompaction(
   if (!overflowed && (limits.policy.strategy !== 'compact' || before < mark || !isAnswered(view)))
     return undefined;
   const room = Math.max(0, mark / ratio - limits.overhead);
-  const plan = planOf(view, limits, overflowed ? Math.min(room, counted / 2) : room);
+  const plan = planOf(view, limits, { log, room: overflowed ? Math.min(room, counted / 2) : room });
   const isWorthIt = plan.left < counted * (overflowed ? 1 : WORTH_IT);
   if (!isWorthIt) return undefined;
   const { left, ...compaction } = plan;
@@ -93,7 +94,12 @@ interface Plan extends Pick<Compaction, 'prunes' | 'summary'> {
   readonly left: number;
 }
 
-function planOf(view: View, limits: ContextLimits, room: number): Plan {
+interface Room {
+  readonly log: readonly Entry[];
+  readonly room: number;
+}
+
+function planOf(view: View, limits: ContextLimits, { log, room }: Room): Plan {
   const size = (entry: Entry) => toldSize(entry, view, limits.count);
   const head = headOf(view, (entries) => sum(entries, size) <= room * SHARES.head);
   const tail = tailOf(view.entries.slice(head.length), size, room);
@@ -107,8 +113,10 @@ function planOf(view: View, limits: ContextLimits, room: number): Plan {
   const tokens = Math.min(USUAL_OUTPUT, Math.max(LEAST_SUMMARY, Math.floor(room * SHARES.summary)));
   const said = view.entries.findLast(({ kind }) => kind === 'user');
   const isOutside = said !== undefined && said.position > after && said.position <= to;
-  const left = sum(head, size) + sum(tail, size) + tokens + (isOutside ? size(said) : 0);
-  return { prunes: [], summary: { after, to, tokens }, left };
+  const todos = openTodos(log, { after, to });
+  const left =
+    sum(head, size) + sum(tail, size) + tokens + (isOutside ? size(said) : 0) + limits.count(todos);
+  return { prunes: [], summary: { after, to, tokens, ...(todos !== '' && { todos }) }, left };
 }
 
 function sum(entries: readonly Entry[], size: (entry: Entry) => number): number {

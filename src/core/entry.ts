@@ -1,6 +1,7 @@
 /**
  * The log of a session: what the model may see. Entries are appended, never changed.
  */
+import type { Todo } from './todos.ts';
 
 /** One piece of a model's answer. */
 export type Part = TextPart | ReasoningPart | ToolPart;
@@ -137,6 +138,8 @@ export interface Noted {
   readonly instructions?: readonly string[];
   /** Files and directories that a person mentioned, and the notice shows: as they were named. */
   readonly mentioned?: readonly string[];
+  /** The agent's list of what is to be done, from there on. */
+  readonly todos?: readonly Todo[];
 }
 
 /** A path from the workspace's root, and the version that was shown or made; without one the file is gone. */
@@ -156,7 +159,7 @@ export type ClosedCallStatus = 'succeeded' | 'failed' | 'denied' | 'interrupted'
  * - `workspace`: changes only versioned files.
  * - `external`: may change anything; runs at most once.
  */
-export type Effect = 'read' | 'workspace' | 'external';
+export type Effect = 'read' | 'workspace' | 'external' | 'delegate';
 
 /** What counts of a log: all of it, but for what a person took back. */
 export function standing<E extends { readonly kind: string; readonly to?: number | undefined }>(

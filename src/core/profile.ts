@@ -18,6 +18,8 @@ export interface Profile {
   readonly maxTokens?: number;
   readonly effort?: Effort;
   readonly permissions?: Permissions;
+  /** Whom it may delegate to: names of agents, and the hashes of what they are then. */
+  readonly delegates?: Readonly<Record<string, string>>;
 }
 
 /** How much a model thinks before it answers; the provider's default where left out. Not every model knows every word. */
@@ -74,6 +76,13 @@ export function narrowed(profile: Profile, rules: readonly ConfiguredRule[]): Pr
 /** How permission is asked: before what changes anything, never with nothing changed, or never. */
 export type Mode = 'safe' | 'plan' | 'auto';
 
+/** From what may do least. */
+const BY_FREEDOM: readonly Mode[] = ['plan', 'safe', 'auto'];
+
+export function stricterMode(one: Mode, other: Mode): Mode {
+  return BY_FREEDOM.indexOf(one) < BY_FREEDOM.indexOf(other) ? one : other;
+}
+
 /** Where nobody says another, of models that take one. */
 export const DEFAULT_TEMPERATURE = 0.7;
 
@@ -81,5 +90,12 @@ export const DEFAULT_TEMPERATURE = 0.7;
 export const ON_LIMIT = ['fail', 'park'] as const;
 export type OnLimit = (typeof ON_LIMIT)[number];
 
+/** Most sessions that a task may have below it, and how deep. */
+export const MAX_CHILDREN = 1_000;
+export const MAX_DEPTH = 8;
+
 /** Limits where nothing else is asked for. */
-export const DEFAULT_LIMITS = { turns: 70, treeTurns: 1000 } as const;
+export const DEFAULT_LIMITS = {
+  ...{ turns: 70, treeTurns: 1000 },
+  ...{ children: 12, concurrentChildren: 3, depth: 1 },
+} as const;

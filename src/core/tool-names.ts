@@ -2,12 +2,16 @@
 import { nearest } from './nearest.ts';
 import type { Rule } from './permission.ts';
 
+export const DELEGATE_TASK = 'delegate_task';
+export const TODO = 'todo';
+export const MERGE_CHILD = 'merge_child';
+
 /** Those that come with Capybara, also where a setting switches them off. */
 export const TOOL_NAMES: readonly string[] = [
   ...['read_file', 'write_file', 'edit_file', 'search_replace', 'apply_patch', 'list_dir', 'glob', 'grep'],
-  ...['bash', 'bash_poll', 'bash_input', 'bash_kill', 'bash_online', 'read_output', 'repo_map'],
+  ...['bash', 'bash_poll', 'bash_input', 'bash_kill', 'bash_online', 'read_output', 'repo_map', TODO],
   ...['vcs_status', 'vcs_diff', 'vcs_log', 'vcs_branch', 'vcs_commit', 'vcs_apply', 'vcs_submit'],
-  ...['web_fetch', 'web_search'],
+  ...['web_fetch', 'web_search', DELEGATE_TASK, MERGE_CHILD],
 ];
 
 /** A pattern for several, or a tool of a server that is asked for its tools: `server__tool`. */

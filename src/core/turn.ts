@@ -25,6 +25,8 @@ export interface Call {
   readonly denial?: string;
   /** Of one whose outcome is unknown: what it may have left. */
   readonly traces?: string;
+  /** Of one that has delegated: whether the task that it waits for goes on. */
+  readonly child?: 'open' | 'ended';
 }
 
 /**
@@ -54,6 +56,8 @@ export interface TurnLimits {
   readonly turnLimit: number;
   readonly secondsLimit?: number;
   readonly loop?: LoopLimits;
+  /** What does not fit of an answer, where one of a certain shape is asked for: the words for its model. Undefined: it fits. */
+  readonly misfit?: (answer: string) => string | undefined;
   /** Left out where the log is too short for them to matter. */
   readonly context?: ContextLimits;
 }
@@ -67,8 +71,14 @@ export type Step =
   | { readonly do: 'runTools'; readonly calls: readonly Call[] }
   /** Close these calls without running them, with what the model must be told. */
   | { readonly do: 'report'; readonly reports: readonly CallReport[] }
+  /** Give these calls to agents of their own, all at once. */
+  | { readonly do: 'delegate'; readonly calls: readonly Call[] }
+  /** The task of this call has ended: take its files over, and report. */
+  | { readonly do: 'takeChild'; readonly call: Call }
   /** Nothing can go on before a person answers: park. */
   | { readonly do: 'askApproval' }
+  /** Nothing can go on before a delegated task ends: park. */
+  | { readonly do: 'waitForChildren' }
   /** The turn is complete and asks for another. */
   | { readonly do: 'endTurn' }
   | { readonly do: 'finish'; readonly end: TaskEnd };
@@ -93,7 +103,7 @@ export function next(log: TurnLog, limits: TurnLimits): Step {
   const open = log.calls.filter((call) => !isClosed(call.status));
   const [first] = open;
   if (first !== undefined) return stepOf(first, open);
-  if (log.calls.length === 0) return { do: 'finish', end: endOf(answer) };
+  if (log.calls.length === 0) return ended(log, answer, limits);
   const loop = loopIn(log.entries, limits.loop);
   if (loop?.verdict === 'end')
     return { do: 'finish', end: { status: 'failed', code: 'loop', message: loopMessage(loop) } };
@@ -102,22 +112,67 @@ export function next(log: TurnLog, limits: TurnLimits): Step {
   return { do: 'endTurn' };
 }
 
+/** An answer that is not of the shape that was asked for may be given once more. */
+function ended({ entries }: TurnLog, answer: Answer, { misfit, turn, turnLimit }: TurnLimits): Step {
+  const end = endOf(answer);
+  const wrong = end.status === 'succeeded' ? misfit?.(textOf(answer.parts)) : undefined;
+  if (wrong === undefined) return { do: 'finish', end };
+  if (finalAnswers(entries) < 2 && turn < turnLimit) return { do: 'endTurn' };
+  return { do: 'finish', end: { status: 'failed', code: 'invalid_result', message: INVALID_RESULT } };
+}
+
+type Answer = Extract<Entry, { kind: 'assistant' }>;
+
+const INVALID_RESULT =
+  'The answer does not fit the schema that was asked for, nor did it after a correction.';
+
+/** Answers without calls since the user last said something. */
+function finalAnswers(entries: readonly Entry[]): number {
+  const said = entries.findLastIndex(({ kind }) => kind === 'user');
+  return entries.slice(said + 1).filter((entry) => entry.kind === 'assistant' && !asksForCalls(entry)).length;
+}
+
+function asksForCalls({ parts }: Answer): boolean {
+  return parts.some(({ type }) => type === 'tool');
+}
+
+/** What the model must be told of its last answer, which was to be its last. */
+function correction(entries: readonly Entry[], { misfit }: TurnLimits): string | undefined {
+  const last = entries.at(-1);
+  return last?.kind === 'assistant' && !asksForCalls(last) ? misfit?.(textOf(last.parts)) : undefined;
+}
+
 function ask({ entries, overflowed = false }: TurnLog, limits: TurnLimits): Step {
   const compaction = limits.context && nextCompaction(entries, limits.context, { overflowed });
   if (compaction !== undefined) return { do: 'compact', compaction };
   if (overflowed) return { do: 'finish', end: TOO_LONG };
   const loop = loopIn(entries, limits.loop);
-  return loop === undefined
-    ? { do: 'callModel' }
-    : { do: 'callModel', notice: loopNotice(loop, limits.loop) };
+  const notice = loop === undefined ? correction(entries, limits) : loopNotice(loop, limits.loop);
+  return notice === undefined ? { do: 'callModel' } : { do: 'callModel', notice };
 }
 
-/** Calls are worked off in the model's order; only neighbours that merely read run together. */
+/**
+ * Calls are worked off in the model's order; only neighbours that merely read run together. What is delegated begins before its turn
+ * comes, as far as no call before it changes the files, so that children work side by side, and beside the reads.
+ */
 function stepOf(first: Call, open: readonly Call[]): Step {
+  const delegating = delegatedNow(open);
+  if (delegating.length > 0) return { do: 'delegate', calls: delegating };
   const report = reportOf(first);
   if (report !== undefined) return { do: 'report', reports: [report] };
   if (first.status === 'awaiting_approval') return { do: 'askApproval' };
+  if (first.effect === 'delegate') {
+    return first.child === 'ended' ? { do: 'takeChild', call: first } : { do: 'waitForChildren' };
+  }
   return { do: 'runTools', calls: firstGroup(open) };
+}
+
+/** The calls before the first barrier that delegate, and have not yet. */
+function delegatedNow(open: readonly Call[]): readonly Call[] {
+  const barrier = open.findIndex(({ effect }) => effect === 'workspace' || effect === 'external');
+  return (barrier === -1 ? open : open.slice(0, barrier)).filter(
+    ({ effect, status, denial }) => effect === 'delegate' && status === 'requested' && denial === undefined,
+  );
 }
 
 /**
@@ -138,7 +193,7 @@ function reportOf(call: Call): CallReport | undefined {
     return { call, status: 'denied', text: `Denied: ${call.denial || 'a person said no to this call.'}` };
   }
   // Committed as started by an attempt that has ended since: it ran, or it did not, or in part.
-  if (call.status === 'started' && call.effect !== 'read') {
+  if (call.status === 'started' && (call.effect === 'workspace' || call.effect === 'external')) {
     const text = call.traces === undefined ? UNKNOWN_OUTCOME : `${UNKNOWN_OUTCOME}\n\n${call.traces}`;
     return { call, status: 'unknown', text };
   }
@@ -181,7 +236,7 @@ function turnsUsed(limit: number): TaskEnd {
 }
 
 /** How a task ends whose last answer asks for nothing. */
-function endOf(answer: Extract<Entry, { kind: 'assistant' }>): TaskEnd {
+function endOf(answer: Answer): TaskEnd {
   if (answer.stopReason === 'length') {
     return {
       status: 'failed',

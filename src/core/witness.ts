@@ -1,8 +1,18 @@
 /**
  * What can wake an unfinished task (PROTOCOL, wake witnesses): an earlier task of its session, admission of a turn that may
- * begin, a due time, a job in the queue, the lease of the worker that has the turn, the answers to calls that wait, or a person who raises a limit.
+ * begin, a due time, a job in the queue, the lease of the worker that has the turn, the answers to calls that wait (a person's, or the end of what they delegated), another delegated task that ends, or a person who raises a limit, or resumes it. Where it is paused, nothing else counts.
  */
-export const WITNESS_KINDS = ['earlier', 'admission', 'due', 'queued', 'lease', 'calls', 'budget'] as const;
+export const WITNESS_KINDS = [
+  'earlier',
+  'admission',
+  'due',
+  'queued',
+  'lease',
+  'calls',
+  'slot',
+  'paused',
+  'budget',
+] as const;
 export type WitnessKind = (typeof WITNESS_KINDS)[number];
 
 /**

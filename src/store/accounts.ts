@@ -1,7 +1,7 @@
 /** Limits that are raised, and reservations that turned out too small: the transitions of `transitions/accounts.sql` and `raise_limits.sql`. */
 import type { Prices } from '../core/provider.ts';
 import type { Database } from './database.ts';
-import type { Held, Wake } from './turns.ts';
+import type { Also, Held, Wake } from './turns.ts';
 
 /** What a claim has reserved for the turn's request, and by what. */
 export interface Reserved {
@@ -30,6 +30,7 @@ export type ReserveOutcome =
       readonly rootId: string;
       readonly seq: number;
       readonly wake: Wake | null;
+      readonly also?: Also;
     }
   | { readonly outcome: 'fenced' };
 
@@ -49,6 +50,9 @@ export interface RaisedLimits {
   readonly tokens?: number | null | undefined;
   readonly usd?: string | null | undefined;
   readonly seconds?: number | null | undefined;
+  readonly children?: number | undefined;
+  readonly concurrentChildren?: number | undefined;
+  readonly depth?: number | undefined;
 }
 
 export type RaiseOutcome =
@@ -57,6 +61,7 @@ export type RaiseOutcome =
       readonly rootId: string;
       readonly seq: number;
       readonly wake: Wake | null;
+      readonly also?: Also;
     }
   /** `allowed`: what that limit is; null: there is none. */
   | { readonly outcome: 'not_higher'; readonly limit: string; readonly allowed: string | null }

@@ -55,6 +55,8 @@ export interface Database {
   sql<Row extends QueryResultRow>(strings: TemplateStringsArray, ...values: unknown[]): Promise<Row[]>;
   /** A read whose text is put together from constants of `store`; values are parameters, and it is repeated as above. */
   read<Row extends QueryResultRow>(text: string, ...values: unknown[]): Promise<Row[]>;
+  /** The same of what takes longer to plan than to run: a connection plans it once. `name`: of this text alone. */
+  planned<Row extends QueryResultRow>(name: string, text: string, ...values: unknown[]): Promise<Row[]>;
   /** Calls a transition: one statement, one round trip, one commit. Repeats it while the connection breaks. */
   transition<Outcome>(name: string, ...args: unknown[]): Promise<Outcome>;
   /** Like `transition`, for functions that return rows. */
@@ -109,6 +111,7 @@ function speakTo(pool: Pool, patience: Patience, prepared: boolean): Database {
   return {
     pool,
     read: (text, ...values) => query(text, values),
+    planned: (name, text, ...values) => query(text, values, nameOf(name)),
     sql: (strings, ...values) =>
       query(
         strings.reduce((text, part, index) => `${text}$${index}${part}`),

@@ -7,7 +7,7 @@ export interface IdleWorkspace {
 }
 
 /**
- * Those of these workspaces that are Capybara's own, and whose session nobody has worked on, taken back or merged into for so long:
+ * Those of these workspaces that are Capybara's own, and in whose sessions nobody has worked, taken back or merged into for so long:
  * none of its tasks is unfinished, and no command of it runs.
  */
 export function idleWorkspaces(
@@ -16,10 +16,14 @@ export function idleWorkspaces(
 ): Promise<IdleWorkspace[]> {
   return db.sql<IdleWorkspace & Record<string, unknown>>`
     SELECT w.id, w.lineage, w.head
-      FROM workspace w JOIN session s ON s.workspace_id = w.id
+      FROM workspace w
       CROSS JOIN LATERAL (SELECT clock_timestamp() - ${idleMs} * interval '1 millisecond' AS at) since
-     WHERE w.id = ANY(${`{${ids.join(',')}}`}::uuid[]) AND w.kind <> 'local' AND s.created_at < since.at
-       AND NOT EXISTS (SELECT FROM task t WHERE t.session_id = s.id AND (t.ended_at IS NULL OR t.ended_at >= since.at))
-       AND NOT EXISTS (SELECT FROM revision r WHERE r.session_id = s.id AND r.created_at >= since.at)
-       AND NOT EXISTS (SELECT FROM background_process b WHERE b.session_id = s.id AND b.ended_at IS NULL)`;
+     WHERE w.id = ANY(${`{${ids.join(',')}}`}::uuid[]) AND w.kind <> 'local'
+       AND EXISTS (SELECT FROM session s WHERE s.workspace_id = w.id)
+       AND NOT EXISTS (
+         SELECT FROM session s
+          WHERE s.workspace_id = w.id AND (s.created_at >= since.at
+             OR EXISTS (SELECT FROM task t WHERE t.session_id = s.id AND (t.ended_at IS NULL OR t.ended_at >= since.at))
+             OR EXISTS (SELECT FROM revision r WHERE r.session_id = s.id AND r.created_at >= since.at)
+             OR EXISTS (SELECT FROM background_process b WHERE b.session_id = s.id AND b.ended_at IS NULL)))`;
 }

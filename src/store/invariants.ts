@@ -66,10 +66,47 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
     `SELECT session_id AS id, count(*) AS found FROM turn WHERE ${OPEN_TURN} GROUP BY session_id HAVING count(*) > 1`,
   ],
   [
-    'the wait count equals the open approvals',
+    'the wait count equals the open approvals and children',
     `SELECT u.id, u.open_waits AS found FROM turn u
        LEFT JOIN (SELECT turn_id, count(*) AS waits FROM approval WHERE status = 'open' GROUP BY turn_id) open ON open.turn_id = u.id
-      WHERE u.open_waits <> coalesce(open.waits, 0)`,
+       LEFT JOIN (SELECT turn_id, count(*) AS waits FROM delegation WHERE status = 'open' GROUP BY turn_id) child ON child.turn_id = u.id
+      WHERE u.open_waits <> coalesce(open.waits, 0) + coalesce(child.waits, 0)`,
+  ],
+  [
+    'a delegation is open exactly while its task is unfinished and its call is at work',
+    `SELECT d.tool_call_id AS id, d.status || ', task ' || t.status || ', call ' || c.status AS found
+       FROM delegation d JOIN task t ON t.id = d.child_task_id JOIN tool_call c ON c.id = d.tool_call_id
+      WHERE (d.status = 'open' AND (t.ended_at IS NOT NULL OR c.status <> 'started'))
+         OR (d.status = 'ended' AND t.ended_at IS NULL)
+         OR (d.status = 'abandoned' AND t.ended_at IS NULL AND t.cancel_requested_at IS NULL)`,
+  ],
+  [
+    'no more delegated tasks are at work at once than may be, and none waits while a slot is free',
+    `SELECT t.id, d.at_work || ' of ' || t.concurrent_limit || ', ' || d.waiting || ' waiting' AS found
+       FROM (SELECT d.root_task_id, count(*) FILTER (WHERE d.has_slot) AS at_work, count(*) FILTER (WHERE u.for_slot) AS waiting
+               FROM delegation d LEFT JOIN turn u ON u.task_id = d.child_task_id AND u.${OPEN_TURN}
+              WHERE d.status = 'open' GROUP BY d.root_task_id) d
+       JOIN task t ON t.id = d.root_task_id
+      WHERE d.at_work > t.concurrent_limit OR (d.waiting > 0 AND d.at_work < t.concurrent_limit)`,
+  ],
+  [
+    'a delegated task that is at work has a slot, unless it waits for its own',
+    `SELECT d.tool_call_id AS id, u.status || CASE WHEN d.has_slot THEN ' with' ELSE ' without' END || ' a slot' AS found
+       FROM delegation d JOIN turn u ON u.task_id = d.child_task_id AND u.${OPEN_TURN}
+      WHERE d.status = 'open' AND d.has_slot = (u.for_slot OR (u.status = 'parked' AND NOT u.is_paused
+              AND EXISTS (SELECT 1 FROM delegation own WHERE own.turn_id = u.id AND own.status = 'open')))`,
+  ],
+  [
+    'no more is delegated than may be',
+    `SELECT t.id, d.children || ' of ' || t.child_limit AS found
+       FROM (SELECT root_task_id, count(*) AS children FROM delegation WHERE NOT is_continued GROUP BY root_task_id) d
+       JOIN task t ON t.id = d.root_task_id WHERE d.children > t.child_limit`,
+  ],
+  [
+    'the tree has counted the sessions that were delegated to',
+    `SELECT tree.root_id AS id, tree.children AS found FROM tree
+       LEFT JOIN (SELECT root_id, count(*) AS children FROM session WHERE parent_id IS NOT NULL GROUP BY root_id) own ON own.root_id = tree.root_id
+      WHERE tree.children <> coalesce(own.children, 0)`,
   ],
   [
     'an approval is open exactly while its call awaits it',
@@ -140,6 +177,20 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
       WHERE e.kind IS DISTINCT FROM CASE r.kind WHEN 'revert' THEN 'revert' ELSE 'notice' END OR e.turn_id IS NOT NULL`,
   ],
   [
+    'the list of an agent has no gap',
+    `SELECT session_id AS id, max(position) AS found FROM todo GROUP BY session_id HAVING count(*) <> max(position)`,
+  ],
+  [
+    'the list of an agent is the newest one of its log, where nothing of that was taken back',
+    `SELECT session_id AS id, coalesce(own.n, 0) || ' of ' || jsonb_array_length(newest.todos) AS found
+       FROM (SELECT DISTINCT ON (session_id) session_id, noted->'todos' AS todos FROM entry WHERE noted ? 'todos'
+              ORDER BY session_id, position DESC) newest
+       LEFT JOIN (SELECT session_id, count(*) AS n, jsonb_agg(jsonb_build_object('text', text, 'status', status) ORDER BY position) AS todos
+                    FROM todo GROUP BY session_id) own USING (session_id)
+      WHERE coalesce(own.todos, '[]') <> newest.todos
+        AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.session_id = newest.session_id AND e.kind = 'revert')`,
+  ],
+  [
     'a message is taken in exactly where it says',
     `SELECT m.id, m.taken_position AS found FROM message m LEFT JOIN entry e ON e.message_id = m.id
       WHERE m.taken_position IS DISTINCT FROM e.position`,
@@ -175,7 +226,7 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
   [
     'a task runs exactly while a worker holds its turn, or gets it again after a loss',
     `SELECT t.id, t.status || ' with a turn ' || u.status AS found FROM task t JOIN turn u ON u.task_id = t.id
-      WHERE (u.status = 'running' AND t.status <> 'running') OR (u.status = 'parked' AND t.status <> 'waiting')`,
+      WHERE (u.status = 'running' AND t.status <> 'running') OR (u.status = 'parked' AND t.status <> 'waiting' AND NOT u.is_paused)`,
   ],
 ];
 

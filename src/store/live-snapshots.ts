@@ -3,7 +3,7 @@ import type { Database } from './database.ts';
 
 /**
  * The snapshots of a tree of forks that somebody may still need, for `SnapshotStore.prune`: what each session began with and has now, what
- * stood after each of its calls (where it can be forked and taken back to), what was merged, and uploads. Undefined: no row names the
+ * stood after each of its calls (where it can be forked and taken back to), what was merged, what delegated tasks began and ended with, and uploads. Undefined: no row names the
  * lineage.
  */
 export async function liveSnapshots(db: Database, lineage: string): Promise<string[] | undefined> {
@@ -13,6 +13,7 @@ export async function liveSnapshots(db: Database, lineage: string): Promise<stri
     SELECT DISTINCT snapshot
       FROM (SELECT unnest(ARRAY[base, head]) AS snapshot FROM own
             UNION ALL SELECT c.snapshot FROM own JOIN tool_call c ON c.session_id = own.id
+            UNION ALL SELECT unnest(ARRAY[d.base, d.head]) FROM own JOIN delegation d ON d.child_session_id = own.id
             UNION ALL SELECT unnest(ARRAY[r.snapshot, r.base, r.theirs]) FROM own JOIN revision r ON r.session_id = own.id
             UNION ALL SELECT snapshot FROM upload WHERE lineage = ${lineage}) named`;
   return rows.length === 0 ? undefined : rows.flatMap(({ snapshot }) => snapshot ?? []);

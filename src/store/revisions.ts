@@ -12,7 +12,7 @@ interface Asked {
 }
 
 export type RefusedRevision =
-  | { readonly outcome: 'not_found' | 'archived' }
+  | { readonly outcome: 'not_found' | 'archived' | 'shared' }
   | { readonly outcome: 'unfinished'; readonly taskId: string };
 
 export interface Revert extends Asked {

@@ -39,13 +39,14 @@ type CallRow = Omit<Call, 'arguments'> & Record<string, unknown>;
 
 /** The calls of a turn in the model's order, with the arguments from the answer that asked for them. */
 export async function readCalls(db: Database, turnId: string, answer: Entry): Promise<Call[]> {
-  const rows = await db.sql<CallRow & { denial: string | null }>`
-    SELECT id, ordinal, call_id AS "callId", name, effect, status, denial
-      FROM tool_call WHERE turn_id = ${turnId} ORDER BY ordinal`;
+  const rows = await db.sql<CallRow & { denial: string | null; child: Call['child'] | null }>`
+    SELECT c.id, c.ordinal, c.call_id AS "callId", c.name, c.effect, c.status, c.denial, d.status AS child
+      FROM tool_call c LEFT JOIN delegation d ON d.tool_call_id = c.id WHERE c.turn_id = ${turnId} ORDER BY c.ordinal`;
   const parts = answer.kind === 'assistant' ? answer.parts.filter((part) => part.type === 'tool') : [];
-  return rows.map(({ denial, ...row }) => ({
+  return rows.map(({ denial, child, ...row }) => ({
     ...row,
     ...(denial === null ? {} : { denial }),
+    ...(child == null ? {} : { child }),
     arguments: parts[row.ordinal]?.arguments ?? '',
   }));
 }

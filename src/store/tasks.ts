@@ -4,7 +4,7 @@ import type { OnLimit, Profile } from '../core/profile.ts';
 import type { Prices } from '../core/provider.ts';
 import type { Source, UploadSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
-import type { Wake } from './turns.ts';
+import type { Also, Wake } from './turns.ts';
 
 export interface NewTask {
   readonly id: string;
@@ -14,6 +14,8 @@ export interface NewTask {
   readonly profile: Profile;
   /** SHA-256 of the profile's JSON, hexadecimal. */
   readonly profileHash: string;
+  /** Those that it may delegate to, which its profile names by their hashes. */
+  readonly delegates?: readonly { readonly hash: string; readonly body: Profile }[];
   readonly limits: {
     readonly turns: number;
     readonly treeTurns: number;
@@ -22,6 +24,10 @@ export interface NewTask {
     readonly usd?: string | null;
     readonly seconds: number | null;
     readonly onLimit?: OnLimit;
+    /** Over all that is delegated below it: how many, how many at once, how deep; none where left out. */
+    readonly children?: number;
+    readonly concurrentChildren?: number;
+    readonly depth?: number;
   };
   /** What is reserved for each of its requests: `prices` of the dearest model that may answer, where those of all are known. */
   readonly reserve?: { readonly answer: number | null; readonly prices: Prices | null };
@@ -63,7 +69,9 @@ export type SubmitOutcome =
       readonly wake?: Wake | null;
       readonly seq?: number;
     }
-  | { readonly outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived' };
+  | {
+      readonly outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived' | 'session_shared';
+    };
 
 export function createTask(db: Database, submission: Submission): Promise<SubmitOutcome> {
   const { teamId, userId, session, task, idempotency } = submission;
@@ -76,8 +84,14 @@ export type CancelOutcome =
       readonly rootId: string;
       readonly seq: number;
       readonly wake: Wake | null;
+      readonly also?: Also;
     }
-  | { readonly outcome: 'requested'; readonly rootId: string }
+  | {
+      readonly outcome: 'requested';
+      readonly rootId: string;
+      readonly seq: number;
+      readonly also?: Also;
+    }
   | { readonly outcome: 'ended'; readonly status: string }
   | { readonly outcome: 'not_found' };
 
@@ -89,12 +103,47 @@ export function cancelTask(
   return db.transition('cancel_task', cancel.teamId, cancel.taskId, cancel.nextTurnId);
 }
 
+export type PauseOutcome =
+  | {
+      readonly outcome: 'paused';
+      readonly rootId: string;
+      readonly seq: number;
+      /** Tasks that were marked now: a worker may be running them. */
+      readonly paused: readonly string[];
+    }
+  | { readonly outcome: 'ended'; readonly status: string }
+  | { readonly outcome: 'not_found' };
+
+interface OfTeam {
+  readonly teamId: string;
+  readonly taskId: string;
+}
+
+export function pauseTask(db: Database, { teamId, taskId }: OfTeam): Promise<PauseOutcome> {
+  return db.transition('pause_task', teamId, taskId);
+}
+
+export type ResumeOutcome =
+  | {
+      readonly outcome: 'resumed';
+      readonly rootId: string;
+      readonly seq: number;
+      readonly also?: Also;
+    }
+  | { readonly outcome: 'ended'; readonly status: string }
+  | { readonly outcome: 'not_found' };
+
+export function resumeTask(db: Database, { teamId, taskId }: OfTeam): Promise<ResumeOutcome> {
+  return db.transition('resume_task', teamId, taskId);
+}
+
 export type ResolveOutcome =
   | {
       readonly outcome: 'resolved';
       readonly rootId: string;
       readonly seq: number;
       readonly wake: Wake | null;
+      readonly also?: Also;
     }
   | { readonly outcome: 'already'; readonly status: string; readonly resolvedBy: string | null }
   /** `only_once`: it cannot be allowed always. */

@@ -18,77 +18,12 @@ import type { Always } from '../core/permission.ts';
 import type { Prices } from '../core/provider.ts';
 import type { Route } from '../core/router.ts';
 import type { TaskEnd } from '../core/turn.ts';
-import type { FoundRoots, FoundSource, Source, WorkspaceKind } from '../core/workspace.ts';
-import type { Reserved } from './accounts.ts';
+import type { FoundRoots, FoundSource } from '../core/workspace.ts';
+import type { Also, ClaimedTurn, OpenProcess, Wake } from './claimed-turn.ts';
 import type { Database } from './database.ts';
-import type { NamedTrouble, RequestNote } from './rates.ts';
+import type { RequestNote } from './rates.ts';
 
-/** A turn's wake-up, to be added to the queue after the commit. */
-export interface Wake {
-  readonly turnId: string;
-  readonly wake: number;
-}
-
-/** What every claimed turn knows. Ids are UUIDs. */
-export interface ClaimedTurn {
-  readonly id: string;
-  readonly sessionId: string;
-  readonly taskId: string;
-  readonly rootId: string;
-  readonly teamId: string;
-  readonly number: number;
-  /** `compaction`: it makes the log shorter, since the request of the one before it was too long. */
-  readonly kind: 'answer' | 'compaction';
-  /** Turns of the task up to this one that its limit does not count. */
-  readonly uncounted: number;
-  /** Requests in a row that were too long. */
-  readonly overflows: number;
-  readonly attemptId: string;
-  readonly answerPosition: number | null;
-  readonly openWaits: number;
-  /** Requests to the route's model that failed since the last answer. */
-  readonly retries: number;
-  /** Null: none failed. */
-  readonly route: Route | null;
-  /** What was wrong with models when the turn was claimed; null: nothing. */
-  readonly troubles: readonly NamedTrouble[] | null;
-  /** Workers that were lost since the last durable step. */
-  readonly takeovers: number;
-  readonly profileHash: string;
-  readonly turnLimit: number;
-  readonly cancelRequested: boolean;
-  /** Until the task's deadline, in seconds; null without one. */
-  readonly secondsLeft: number | null;
-  readonly reserved: Reserved;
-  readonly workspace: WorkspaceRow;
-  /** The highest number that a background command of the session has had; null: it had none. */
-  readonly lastProcess: number | null;
-  /** Background commands whose end the model was not told; null: none. */
-  readonly processes: readonly OpenProcess[] | null;
-}
-
-export interface OpenProcess {
-  readonly id: string;
-  /** Within its session, from 1. */
-  readonly number: number;
-  readonly command: string;
-  /** It is this worker's; else it was lost with another. */
-  readonly isHere: boolean;
-}
-
-export interface WorkspaceRow {
-  readonly id: string;
-  readonly kind: WorkspaceKind;
-  readonly path: string | null;
-  /** Not of `upload`. */
-  readonly source: Source | null;
-  /** Names the tree of forks that its snapshots belong to. */
-  readonly lineage: string;
-  /** The snapshot the session began with; null: there was nothing, or nothing was recorded yet. */
-  readonly base: string | null;
-  /** The newest recorded snapshot. */
-  readonly head: string | null;
-}
+export type { Also, ClaimedTurn, OpenProcess, Wake, WorkspaceRow } from './claimed-turn.ts';
 
 /** A turn that an attempt holds: what every write names. */
 export interface Held {
@@ -152,6 +87,8 @@ export interface CallResult {
   readonly outputHash?: string;
   /** The workspace's files after the call, where it changed them. */
   readonly snapshot?: string;
+  /** Calls that delegated, and whose tasks' changes the snapshot holds. */
+  readonly merged?: readonly string[];
   /** Background commands that the call began, and those of whose end it tells. */
   readonly processes?: {
     readonly started?: readonly Omit<OpenProcess, 'isHere'>[];
@@ -161,6 +98,7 @@ export interface CallResult {
 
 interface Committed {
   readonly seq: number;
+  readonly also?: Also;
 }
 
 export type ClaimOutcome =

@@ -28,11 +28,15 @@ const COUNTS = `
   coalesce(sum(cache_written), 0)::float8 AS "cacheWritten", coalesce(sum(reasoning), 0)::float8 AS reasoning,
   count(*)::float8 AS requests, trim_scale(sum(usd))::text AS usd, (count(*) FILTER (WHERE usd IS NULL))::float8 AS unpriced`;
 
-/** The rows of each task of $1 (ids): the models in the order in which they were first used. */
+/** The rows of each task of $1 (ids) with all that it delegated: the models in the order in which they were first used. */
 const OF_TASKS = `
-  SELECT task_id AS "taskId", model, outcome = 'unknown' AS "isLost", ${COUNTS}
-    FROM usage WHERE task_id = ANY($1::uuid[])
-   GROUP BY GROUPING SETS ((task_id, outcome = 'unknown', model), (task_id, outcome = 'unknown')) ORDER BY min(created_at)`;
+  WITH RECURSIVE below AS (
+    SELECT id AS top, id FROM unnest($1::uuid[]) given(id)
+    UNION ALL
+    SELECT b.top, t.id FROM below b JOIN task t ON t.parent_task_id = b.id)
+  SELECT top AS "taskId", model, outcome = 'unknown' AS "isLost", ${COUNTS}
+    FROM below JOIN usage u ON u.task_id = below.id
+   GROUP BY GROUPING SETS ((top, outcome = 'unknown', model), (top, outcome = 'unknown')) ORDER BY min(created_at)`;
 
 export async function readTaskUsage(
   db: Database,

@@ -1,6 +1,7 @@
 /** Approvals, stored outputs and workers as the API shows them. */
 import type { FilePart } from '../core/entry.ts';
 import type { Always } from '../core/permission.ts';
+import { TASK_IN_HAND } from './agent-state.ts';
 import type { Database } from './database.ts';
 import { cut, type Rows, readWithPrisma } from './views.ts';
 
@@ -17,15 +18,24 @@ export interface ApprovalRow {
   /** The workspace's directory, where it is `local`: an `always` holds in it. */
   readonly workspacePath: string | null;
   readonly rootId: string;
+  /** From the root session to the one that asks. */
+  readonly path: readonly Asker[];
   readonly ruleId: string | null;
   readonly createdAt: Date;
   readonly expiresAt: Date | null;
   readonly resolvedAt: Date | null;
 }
 
+export interface Asker {
+  readonly sessionId: string;
+  readonly title: string;
+  readonly agent: string | null;
+}
+
 export interface ApprovalFilter {
   readonly teamId: string;
   readonly id?: string | undefined;
+  /** Those of the sessions below it, too. */
   readonly sessionId?: string | undefined;
   readonly status?: string | undefined;
   /** Only those younger than this one. */
@@ -40,6 +50,33 @@ export async function readApproval(
   return rows[0];
 }
 
+/** From the root of the session of approval `a` down to it. */
+const PATH = `
+  (WITH RECURSIVE up AS (
+     SELECT id, parent_id, title, 0 AS steps FROM session WHERE id = a.session_id
+     UNION ALL
+     SELECT p.id, p.parent_id, p.title, steps + 1 FROM up JOIN session p ON p.id = up.parent_id)
+   SELECT jsonb_agg(jsonb_build_object('sessionId', s.id, 'title', s.title, 'agent', p.body->>'agent') ORDER BY steps DESC)
+     FROM up s LEFT JOIN ${TASK_IN_HAND} ON true LEFT JOIN profile p ON p.hash = t.profile_hash)`;
+
+/** Of team $1: $2 alone, those of session $3 and of all below it, with status $4, younger than $5, and $6 at most; each may be null. */
+const APPROVALS = `
+  SELECT a.id, a.session_id AS "sessionId", a.task_id AS "taskId", u.number AS turn, c.name AS tool, a.status,
+         a.message, a.always, w.path AS "workspacePath", a.root_id AS "rootId", r.id AS "ruleId", a.created_at AS "createdAt", a.expires_at AS "expiresAt",
+         a.resolved_at AS "resolvedAt", ${PATH} AS path,
+         (SELECT part->>'arguments' FROM jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
+           WHERE part->>'type' = 'tool' ORDER BY place OFFSET c.ordinal LIMIT 1) AS arguments
+    FROM approval a JOIN session s ON s.id = a.session_id JOIN turn u ON u.id = a.turn_id
+    JOIN workspace w ON w.id = s.workspace_id
+    JOIN tool_call c ON c.id = a.tool_call_id LEFT JOIN permission_rule r ON r.approval_id = a.id
+    LEFT JOIN entry e ON e.session_id = a.session_id AND e.position = u.answer_position
+   WHERE s.team_id = $1 AND ($2::uuid IS NULL OR a.id = $2) AND ($4::text IS NULL OR a.status = $4)
+     AND ($3::uuid IS NULL OR a.session_id IN (
+       WITH RECURSIVE below AS (
+         SELECT $3::uuid AS id UNION ALL SELECT d.id FROM below b JOIN session d ON d.parent_id = b.id) SELECT id FROM below))
+     AND ($5::uuid IS NULL OR a.id > $5)
+   ORDER BY a.id LIMIT $6`;
+
 /** The oldest first: it has waited longest. */
 export async function readApprovals(
   db: Database,
@@ -47,21 +84,8 @@ export async function readApprovals(
   limit: number,
 ): Promise<Rows<ApprovalRow>> {
   const { teamId, id = null, sessionId = null, status = null, after = null } = filter;
-  const rows = await db.sql<ApprovalRow & Record<string, unknown>>`
-    SELECT a.id, a.session_id AS "sessionId", a.task_id AS "taskId", u.number AS turn, c.name AS tool, a.status,
-           a.message, a.always, w.path AS "workspacePath", a.root_id AS "rootId", r.id AS "ruleId", a.created_at AS "createdAt", a.expires_at AS "expiresAt",
-           a.resolved_at AS "resolvedAt",
-           (SELECT part->>'arguments' FROM jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
-             WHERE part->>'type' = 'tool' ORDER BY place OFFSET c.ordinal LIMIT 1) AS arguments
-      FROM approval a JOIN session s ON s.id = a.session_id JOIN turn u ON u.id = a.turn_id
-      JOIN workspace w ON w.id = s.workspace_id
-      JOIN tool_call c ON c.id = a.tool_call_id LEFT JOIN permission_rule r ON r.approval_id = a.id
-      LEFT JOIN entry e ON e.session_id = a.session_id AND e.position = u.answer_position
-     WHERE s.team_id = ${teamId} AND (${id}::uuid IS NULL OR a.id = ${id})
-       AND (${sessionId}::uuid IS NULL OR a.session_id = ${sessionId}) AND (${status}::text IS NULL OR a.status = ${status})
-       AND (${after}::uuid IS NULL OR a.id > ${after})
-     ORDER BY a.id LIMIT ${limit + 1}`;
-  return cut(rows, limit);
+  const values = [teamId, id, sessionId, status, after, limit + 1];
+  return cut(await db.read<ApprovalRow & Record<string, unknown>>(APPROVALS, ...values), limit);
 }
 
 /** What a tool call returned, gzip-compressed; `size` is that of the bytes. `file`: it is one, else text. */

@@ -2,6 +2,7 @@
 import type { Part, Pruned, Replaced, ResultPart } from '../core/entry.ts';
 import type { AgentState } from '../core/event.ts';
 import type { Source, WorkspaceKind } from '../core/workspace.ts';
+import { AGENT_STATE, LAST_BEGUN, TASK_IN_HAND } from './agent-state.ts';
 import type { Database } from './database.ts';
 import { type LogPart, readLogParts } from './session-log.ts';
 import { cut, type Rows } from './views.ts';
@@ -50,35 +51,31 @@ export async function readSession(
   return rows[0];
 }
 
-/** The newest first. The state is that of the task in hand, or of the last one. */
+/** Of team $1: $2 alone, those older than $3, those that say $4, and $5 at most; each may be null. */
+const SESSIONS = `
+  SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
+         coalesce(w.path, CASE w.kind WHEN 'upload' THEN w.source->>'directory' END) AS "workspacePath",
+         CASE WHEN w.kind <> 'upload' THEN w.source END AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
+         s.forked_from AS "forkedFrom", s.forked_at AS "forkedAt", ${AGENT_STATE} AS state
+    FROM session s
+    JOIN workspace w ON w.id = s.workspace_id
+    LEFT JOIN ${TASK_IN_HAND} ON true
+    LEFT JOIN ${LAST_BEGUN} ON true
+   WHERE s.team_id = $1 AND (s.id = $2 OR ($2::uuid IS NULL AND s.parent_id IS NULL)) AND ($3::uuid IS NULL OR s.id < $3)
+     AND ($4::text IS NULL OR position(lower($4) IN lower(s.title)) > 0 OR EXISTS (
+       SELECT 1 FROM message m, jsonb_array_elements(m.parts) part
+        WHERE m.session_id = s.id AND position(lower($4) IN lower(part->>'text')) > 0))
+   ORDER BY s.id DESC LIMIT $5`;
+
+/** The newest first, but for those that were delegated to. The state is that of the task in hand, or of the last one. */
 export async function readSessions(
   db: Database,
   filter: SessionFilter,
   limit: number,
 ): Promise<Rows<SessionRow>> {
   const { teamId, id = null, text = null, before = null } = filter;
-  const rows = await db.sql<SessionRow & Record<string, unknown>>`
-    SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
-           coalesce(w.path, CASE w.kind WHEN 'upload' THEN w.source->>'directory' END) AS "workspacePath",
-           CASE WHEN w.kind <> 'upload' THEN w.source END AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
-           s.forked_from AS "forkedFrom", s.forked_at AS "forkedAt",
-           CASE WHEN t.status = 'running' AND u.answer_position IS NOT NULL THEN 'executing'
-                WHEN t.status = 'running' THEN 'thinking'
-                WHEN t.status = 'waiting' THEN 'waiting'
-                WHEN t.status = 'succeeded' THEN 'completed'
-                WHEN t.status = 'failed' THEN 'failed' ELSE 'idle' END AS state
-      FROM session s
-      JOIN workspace w ON w.id = s.workspace_id
-      LEFT JOIN LATERAL (
-        SELECT id, status FROM task WHERE session_id = s.id
-         ORDER BY ended_at IS NOT NULL, CASE WHEN ended_at IS NULL THEN ordinal ELSE -ordinal END LIMIT 1) t ON true
-      LEFT JOIN turn u ON u.session_id = s.id AND u.status IN ('ready', 'queued', 'running', 'parked')
-     WHERE s.team_id = ${teamId} AND (${id}::uuid IS NULL OR s.id = ${id}) AND (${before}::uuid IS NULL OR s.id < ${before})
-       AND (${text}::text IS NULL OR position(lower(${text}) IN lower(s.title)) > 0 OR EXISTS (
-         SELECT 1 FROM message m, jsonb_array_elements(m.parts) part
-          WHERE m.session_id = s.id AND position(lower(${text}) IN lower(part->>'text')) > 0))
-     ORDER BY s.id DESC LIMIT ${limit + 1}`;
-  return cut(rows, limit);
+  const values = [teamId, id, before, text, limit + 1];
+  return cut(await db.read<SessionRow & Record<string, unknown>>(SESSIONS, ...values), limit);
 }
 
 export interface EntryRow {

@@ -21,6 +21,9 @@ export interface TaskRow {
   /** US dollars, a decimal number. */
   readonly usdLimit: string | null;
   readonly secondsLimit: number | null;
+  readonly childLimit: number;
+  readonly concurrentLimit: number;
+  readonly depthLimit: number;
   readonly onLimit: OnLimit;
   /** Turns that a worker has begun. */
   readonly turns: number;
@@ -29,6 +32,7 @@ export interface TaskRow {
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
   readonly usage: readonly TaskUsageRow[];
+  /** Of it and all that it delegated, like its usage. */
   readonly toolCalls: number;
   /** Calls that ended neither well nor by a person's or a rule's no. */
   readonly toolFailures: number;
@@ -55,15 +59,16 @@ export async function readTask(
   return rows[0];
 }
 
-/** The newest first. */
+/** The newest first; those that were delegated only where their session is named. */
 export async function readTasks(db: Database, filter: TaskFilter, limit: number): Promise<Rows<TaskRow>> {
   const { teamId, id = null, sessionId = null, status = null, before = null } = filter;
   const rows = await db.sql<Omit<TaskRow, 'usage'> & Record<string, unknown>>`
-    SELECT t.id, t.session_id AS "sessionId", t.status, t.waiting_on AS "waitingOn",
+    SELECT t.id, t.session_id AS "sessionId", CASE WHEN t.paused_at IS NULL THEN t.status ELSE 'paused' END AS status, t.waiting_on AS "waitingOn",
            t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, p.body AS profile,
            encode(t.profile_hash, 'hex') AS "profileHash",
            t.turn_limit AS "turnLimit", t.tree_turn_limit AS "treeTurnLimit", t.token_limit::float8 AS "tokenLimit",
-           trim_scale(t.usd_limit)::text AS "usdLimit", t.seconds_limit AS "secondsLimit", t.on_limit AS "onLimit", coalesce(b.number, 0) AS turns, e.parts AS result,
+           trim_scale(t.usd_limit)::text AS "usdLimit", t.seconds_limit AS "secondsLimit", t.child_limit AS "childLimit", t.concurrent_limit AS "concurrentLimit",
+           t.depth_limit AS "depthLimit", t.on_limit AS "onLimit", coalesce(b.number, 0) AS turns, e.parts AS result,
            t.error_code AS "errorCode", t.error_message AS "errorMessage",
            c.calls AS "toolCalls", c.failures AS "toolFailures", t.metadata,
            t.created_at AS "createdAt", t.started_at AS "startedAt", t.ended_at AS "endedAt"
@@ -77,9 +82,13 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
       CROSS JOIN LATERAL (
         SELECT (count(*) FILTER (WHERE c.ended_at IS NOT NULL))::int AS calls,
                (count(*) FILTER (WHERE c.status IN ('failed', 'denied', 'interrupted', 'unknown')))::int AS failures
-          FROM turn JOIN tool_call c ON c.turn_id = turn.id WHERE turn.task_id = t.id) c
+          FROM (WITH RECURSIVE below AS (
+                  SELECT t.id AS id UNION ALL SELECT o.id FROM below b JOIN task o ON o.parent_task_id = b.id)
+                SELECT id FROM below) below
+          JOIN turn ON turn.task_id = below.id JOIN tool_call c ON c.turn_id = turn.id) c
      WHERE t.team_id = ${teamId} AND (${id}::uuid IS NULL OR t.id = ${id})
-       AND (${sessionId}::uuid IS NULL OR t.session_id = ${sessionId}) AND (${status}::text IS NULL OR t.status = ${status})
+       AND (t.session_id = ${sessionId} OR (${sessionId}::uuid IS NULL AND (t.parent_task_id IS NULL OR t.id = ${id})))
+       AND (${status}::text IS NULL OR ${status} = CASE WHEN t.paused_at IS NULL THEN t.status ELSE 'paused' END)
        AND (${before}::uuid IS NULL OR t.id < ${before})
      ORDER BY t.id DESC LIMIT ${limit + 1}`;
   const usage = await readTaskUsage(

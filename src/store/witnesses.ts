@@ -51,7 +51,7 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
   // Via the first of the line, which all others wait for: a chain of one step, however long the line is.
   earlier: `
     SELECT id AS task_id, ARRAY[first_id] AS via, jsonb_build_object('ahead', ahead) AS evidence
-      FROM unfinished WHERE ahead > 0`,
+      FROM unfinished WHERE ahead > 0 AND paused_at IS NULL`,
   admission: `
     SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'liveWorkers', u.live_workers)
       FROM open_turn u WHERE u.status = 'ready' AND u.due_at IS NULL`,
@@ -74,14 +74,30 @@ export const WITNESSES: Readonly<Record<WitnessKind, string>> = {
       FROM open_turn u JOIN attempt a ON a.id = u.attempt_id AND a.turn_id = u.id AND a.ended_at IS NULL
       JOIN worker w ON w.id = a.worker_id WHERE u.status = 'running'`,
   calls: `
-    SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'approvals', open.approvals)
+    SELECT u.task_id, child.via, jsonb_build_object('turn', u.number, 'approvals', coalesce(open.approvals, '[]'), 'children', child.waits)
       FROM open_turn u CROSS JOIN LATERAL (
+        SELECT count(*) AS waits, coalesce(array_agg(child_task_id), ${NO_TASK}) AS via FROM delegation
+         WHERE turn_id = u.id AND status = 'open') child
+     CROSS JOIN LATERAL (
         SELECT count(*) AS waits, jsonb_agg(jsonb_build_object(
                  'id', a.id, 'tool', c.name, 'arguments', ${ARGUMENTS}, 'askedAt', a.created_at,
                  'expiresAt', a.expires_at, 'expiresInSeconds', ${seconds('a.expires_at - clock_timestamp()')}) ORDER BY c.ordinal) AS approvals
           FROM approval a LEFT JOIN tool_call c ON c.id = a.tool_call_id
          WHERE a.task_id = u.task_id AND a.turn_id = u.id AND a.status = 'open') open
-     WHERE u.status = 'parked' AND u.at_limit IS NULL AND u.open_waits > 0 AND u.open_waits = open.waits`,
+     WHERE u.status = 'parked' AND u.at_limit IS NULL AND u.open_waits > 0 AND u.open_waits = open.waits + child.waits`,
+  // Via one of those that have a slot: any of them may end first.
+  slot: `
+    SELECT u.task_id, ARRAY[holder.task_id], jsonb_build_object('turn', u.number, 'atWork', holder.at_work, 'ahead', line.ahead)
+      FROM open_turn u JOIN delegation own ON own.child_task_id = u.task_id CROSS JOIN LATERAL (
+        SELECT min(child_task_id::text)::uuid AS task_id, count(*) AS at_work FROM delegation
+         WHERE root_task_id = own.root_task_id AND status = 'open' AND has_slot HAVING count(*) > 0) holder
+     CROSS JOIN LATERAL (
+        SELECT count(*) AS ahead FROM delegation d JOIN turn w ON w.task_id = d.child_task_id AND w.for_slot
+         WHERE d.root_task_id = own.root_task_id AND d.status = 'open' AND NOT d.has_slot
+           AND (d.created_at, d.tool_call_id) < (own.created_at, own.tool_call_id)) line
+     WHERE u.status = 'parked' AND u.for_slot`,
+  paused: `
+    SELECT id, ${NO_TASK}, jsonb_build_object('since', paused_at) FROM unfinished WHERE paused_at IS NOT NULL`,
   budget: `
     SELECT u.task_id, ${NO_TASK}, jsonb_build_object('turn', u.number, 'limit', u.at_limit, 'used', ${USED}, 'allowed', ${ALLOWED})
       FROM open_turn u JOIN task t ON t.id = u.task_id JOIN tree ON tree.root_id = u.root_id
@@ -99,7 +115,7 @@ export function witnessQuery(kinds: Readonly<Record<string, string>> = WITNESSES
   );
   return `
 WITH RECURSIVE unfinished AS MATERIALIZED (
-  SELECT id, session_id, ordinal, status, cancel_requested_at,
+  SELECT id, session_id, ordinal, status, cancel_requested_at, paused_at,
          first_value(id) OVER line AS first_id, row_number() OVER line - 1 AS ahead
     FROM task WHERE ended_at IS NULL AND ($1::uuid IS NULL OR root_id = $1)
   WINDOW line AS (PARTITION BY session_id ORDER BY ordinal)
@@ -108,7 +124,7 @@ WITH RECURSIVE unfinished AS MATERIALIZED (
 ), open_turn AS MATERIALIZED (
   SELECT u.*, t.cancel_requested_at IS NOT NULL AS cancel_requested, live.workers AS live_workers
     FROM unfinished t JOIN turn u ON u.session_id = t.session_id AND u.task_id = t.id CROSS JOIN live
-   WHERE u.status IN ('ready', 'queued', 'running', 'parked')
+   WHERE u.status IN ('ready', 'queued', 'running', 'parked') AND t.paused_at IS NULL
 ), witness (kind, task_id, via, evidence) AS MATERIALIZED (
   ${witnesses.join('\n  UNION ALL ')}
 ), chain (task_id, step, at) AS (
@@ -164,6 +180,8 @@ export type WaitingTask = Unfinished &
       }
     | { readonly kind: 'lease'; readonly evidence: LeaseEvidence }
     | { readonly kind: 'calls'; readonly evidence: CallsEvidence }
+    | { readonly kind: 'slot'; readonly evidence: SlotEvidence }
+    | { readonly kind: 'paused'; readonly evidence: { readonly since: string } }
     | { readonly kind: 'budget'; readonly evidence: BudgetEvidence }
     | {
         readonly kind: 'broken';
@@ -196,8 +214,17 @@ interface BudgetEvidence {
   readonly allowed: number | string;
 }
 
+interface SlotEvidence {
+  readonly turn: number;
+  /** Delegated tasks of the tree that have a slot, and those that waited before this one. */
+  readonly atWork: number;
+  readonly ahead: number;
+}
+
 interface CallsEvidence {
   readonly turn: number;
+  /** Delegated tasks that have not ended. */
+  readonly children: number;
   readonly approvals: readonly {
     readonly id: string;
     readonly tool: string;

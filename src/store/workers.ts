@@ -1,6 +1,6 @@
 /** Leases, and what a sweeper finds and mends. */
 import type { Database } from './database.ts';
-import type { Held, Wake } from './turns.ts';
+import type { Also, Held, Wake } from './turns.ts';
 
 /** One incarnation of a worker process. `host` and `pidStartedAt` make `pid` mean one process for ever. */
 export interface WorkerIdentity {
@@ -100,25 +100,36 @@ export function rewakeTurn(db: Database, wake: Wake): Promise<number | null> {
 /** Tasks past their deadline that no worker runs. */
 export async function expiredTasks(db: Database, limit: number): Promise<string[]> {
   const rows = await db.sql<{ id: string }>`
-    SELECT t.id FROM task t WHERE t.ended_at IS NULL AND t.deadline_at < clock_timestamp() AND t.on_limit = 'fail'
-       AND EXISTS (SELECT 1 FROM turn WHERE task_id = t.id AND status IN ('ready', 'queued', 'parked')) LIMIT ${limit}`;
+    SELECT t.id FROM task t WHERE t.ended_at IS NULL AND t.deadline_at < clock_timestamp() AND (t.on_limit = 'fail' OR t.parent_task_id IS NOT NULL)
+       AND t.clock_stopped_at IS NULL AND t.paused_at IS NULL AND EXISTS (SELECT 1 FROM turn WHERE task_id = t.id AND status IN ('ready', 'queued', 'parked')) LIMIT ${limit}`;
   return rows.map((row) => row.id);
 }
 
 export type ExpireOutcome =
-  | { readonly outcome: 'ended'; readonly wake: Wake | null; readonly rootId: string; readonly seq: number }
+  | {
+      readonly outcome: 'ended';
+      readonly wake: Wake | null;
+      readonly rootId: string;
+      readonly seq: number;
+      readonly also?: Also;
+    }
   | { readonly outcome: 'skipped' };
 
 export function expireTask(db: Database, taskId: string, nextTurnId: string): Promise<ExpireOutcome> {
   return db.transition('expire_task', taskId, nextTurnId);
 }
 
+export interface ExpiredApproval {
+  readonly rootId: string;
+  readonly seq: number;
+  readonly wake: Wake | null;
+  readonly also?: Also;
+}
+
 /** Denies a call whose question nobody answered in time; undefined where none is due. */
-export async function expireApproval(
-  db: Database,
-): Promise<{ readonly rootId: string; readonly seq: number; readonly wake: Wake | null } | undefined> {
-  const [row] = await db.rows<{ root_id: string; seq: number; wake: Wake | null }>('expire_approval');
-  return row === undefined ? undefined : { rootId: row.root_id, seq: Number(row.seq), wake: row.wake };
+export async function expireApproval(db: Database): Promise<ExpiredApproval | undefined> {
+  const [row] = await db.rows<{ closed: ExpiredApproval }>('expire_approval');
+  return row?.closed;
 }
 
 /** Milliseconds until the next `ready` turn is due, or undefined where none waits. */
@@ -132,9 +143,10 @@ export async function nextDueIn(db: Database): Promise<number | undefined> {
 export function attemptStates(
   db: Database,
   attemptIds: readonly string[],
-): Promise<{ attemptId: string; cancelRequested: boolean; held: boolean }[]> {
+): Promise<{ attemptId: string; cancelRequested: boolean; isPaused: boolean; held: boolean }[]> {
   return db.sql`
-    SELECT a.id AS "attemptId", t.cancel_requested_at IS NOT NULL AS "cancelRequested", a.ended_at IS NULL AS held
+    SELECT a.id AS "attemptId", t.cancel_requested_at IS NOT NULL AS "cancelRequested", t.paused_at IS NOT NULL AS "isPaused",
+           a.ended_at IS NULL AS held
       FROM attempt a JOIN turn u ON u.id = a.turn_id JOIN task t ON t.id = u.task_id
      WHERE a.id = ANY(${`{${attemptIds.join(',')}}`}::uuid[])`;
 }

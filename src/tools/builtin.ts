@@ -3,6 +3,7 @@ import { applyPatchTool } from './apply-patch.ts';
 import { backgroundTools } from './background-tools.ts';
 import { bashTool } from './bash.ts';
 import { bashOnlineTool } from './bash-online.ts';
+import { delegateTaskTool, mergeChildTool } from './delegate-task.ts';
 import { editFileTool } from './edit-file.ts';
 import { globTool } from './glob.ts';
 import { grepTool } from './grep.ts';
@@ -11,6 +12,7 @@ import { readFileTool } from './read-file.ts';
 import { readOutputTool } from './read-output.ts';
 import { repoMapTool } from './repo-map.ts';
 import { searchReplaceTool } from './search-replace.ts';
+import { todoTool } from './todo.ts';
 import type { Tool } from './tool.ts';
 import { vcsApplyTool } from './vcs-apply.ts';
 import { vcsBranchTool } from './vcs-branch.ts';
@@ -44,6 +46,7 @@ export function builtinTools(settings: BuiltinTools = {}): readonly Tool[] {
     ...(hosts.length > 0 ? [bashOnlineTool(hosts)] : []),
     readOutputTool,
     repoMapTool,
+    todoTool,
     vcsStatusTool,
     vcsDiffTool,
     vcsLogTool,
@@ -52,5 +55,7 @@ export function builtinTools(settings: BuiltinTools = {}): readonly Tool[] {
     vcsApplyTool,
     vcsSubmitTool(hosts),
     ...webTools(settings),
+    delegateTaskTool,
+    mergeChildTool,
   ];
 }

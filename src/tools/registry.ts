@@ -17,9 +17,15 @@ export interface Registry {
   specs(): readonly ToolDescription[];
   /** `read` for a name that is not there: its call changes nothing. `confined`: as `Sandbox.confined`. */
   effectOf(name: string, confined: boolean): Effect;
+  /** The arguments of a call as its tool reads them, or what is wrong with them in words for the model. */
+  read(name: string, argumentsText: string): ReadArguments;
   /** Runs one call. Never throws: whatever goes wrong is a result that the model can read. */
   execute(name: string, argumentsText: string, context: ToolContext): Promise<ToolOutcome>;
 }
+
+export type ReadArguments =
+  | { readonly args: Readonly<Record<string, unknown>> }
+  | { readonly problem: string };
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 const FOUND_LIMIT = 80;
@@ -42,6 +48,7 @@ export function createRegistry(tools: readonly Tool[]): Registry {
     tools: sorted,
     specs: () => specs,
     effectOf: (name, confined) => effectOf(byName.get(name), confined),
+    read: (name, argumentsText) => readArguments(byName.get(name), { name, argumentsText, known: sorted }),
     async execute(name, argumentsText, context) {
       const tool = byName.get(name);
       const outcome =
@@ -107,8 +114,28 @@ async function perform(tool: Tool, argumentsText: string, context: ToolContext):
     const args = parseArguments(tool, argumentsText);
     return await tool.execute(args, context);
   } catch (error) {
-    const type = error instanceof Error ? error.name : typeof error;
-    return { text: `Error: ${type}: ${messageOf(error)}`, isError: true };
+    return { text: errorText(error), isError: true };
+  }
+}
+
+function errorText(error: unknown): string {
+  const type = error instanceof Error ? error.name : typeof error;
+  return `Error: ${type}: ${messageOf(error)}`;
+}
+
+function readArguments(
+  tool: Tool | undefined,
+  {
+    name,
+    argumentsText,
+    known,
+  }: { readonly name: string; readonly argumentsText: string; readonly known: readonly Tool[] },
+): ReadArguments {
+  if (tool === undefined) return { problem: unknownTool(name, known).text };
+  try {
+    return { args: parseArguments(tool, argumentsText) };
+  } catch (error) {
+    return { problem: errorText(error) };
   }
 }
 
@@ -150,10 +177,13 @@ function unknownTool(name: string, tools: readonly Tool[]): ToolOutcome {
 }
 
 function storableOutcome(outcome: ToolOutcome): ToolOutcome {
-  const text = storable(outcome.text);
-  if (outcome.images === undefined) return { ...outcome, text };
-  const images = outcome.images.map((image) => ({ ...image, name: storable(image.name) }));
-  return { ...outcome, text, images };
+  const { text, images, todos } = outcome;
+  return {
+    ...outcome,
+    text: storable(text),
+    ...(images && { images: images.map((image) => ({ ...image, name: storable(image.name) })) }),
+    ...(todos && { todos: todos.map((todo) => ({ ...todo, text: storable(todo.text) })) }),
+  };
 }
 
 /** Postgres stores neither NUL nor half a surrogate pair in a text. */

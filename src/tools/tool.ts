@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Effect, FilePart } from '../core/entry.ts';
+import type { Todo } from '../core/todos.ts';
 import type { BackgroundProcesses } from '../sandbox/background.ts';
 import type { ProcessNews } from '../sandbox/background-process.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
@@ -38,6 +39,8 @@ export interface ToolContext {
   readonly onOutput: (text: string) => void;
   /** A part of what an earlier call of this session's tree returned, by the call's id. Undefined: nothing of it was stored. */
   readonly readOutput: (callId: string, range: OutputRange) => Promise<OutputPage | undefined>;
+  /** Takes over what a session that this one delegated to has changed, by its public id. Left out where nothing can be delegated. */
+  readonly mergeChild?: (session: string) => Promise<ToolOutcome>;
 }
 
 /** In UTF-16 code units. */
@@ -60,8 +63,14 @@ export interface ToolOutcome {
   readonly isError?: boolean;
   /** Its command was ended because the disk was about to be full: what it left is to make room. */
   readonly filledDisk?: true;
+  /** It has recorded itself what the files are after it. */
+  readonly moved?: { readonly snapshot?: string };
+  /** Calls that delegated, of which it has merged what their tasks changed. */
+  readonly merged?: readonly string[];
   /** Which commands it began to run in the background, and of which it tells that they have ended. */
   readonly processes?: ProcessNews;
+  /** The agent's list of what is to be done, from now on. */
+  readonly todos?: readonly Todo[];
 }
 
 /** Whole, and within `IMAGE_LIMITS`. */

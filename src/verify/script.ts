@@ -26,12 +26,15 @@ const LEFT_BEHIND_SECONDS = 3_600;
 /** In a prompt, around the task's plan. */
 const PLAN_IN_PROMPT = /<verify>(.*?)<\/verify>/gs;
 
-export function promptOf(plan: Pick<TaskPlan, 'seed' | 'turns'>): string {
-  return `Prove it. <verify>${JSON.stringify({ seed: plan.seed, turns: plan.turns })}</verify>`;
+/** What the model knows of a task. `isChild`: it was delegated, and delegates nothing itself. */
+export type ScriptedPlan = Pick<TaskPlan, 'seed' | 'turns'> & { readonly isChild?: true };
+
+export function promptOf({ seed, turns, isChild }: ScriptedPlan): string {
+  return `Prove it. <verify>${JSON.stringify({ seed, turns, ...(isChild && { isChild }) })}</verify>`;
 }
 
 /** The plan of the last task in a conversation. */
-export function planIn(text: string): Pick<TaskPlan, 'seed' | 'turns'> | undefined {
+export function planIn(text: string): ScriptedPlan | undefined {
   const last = [...text.matchAll(PLAN_IN_PROMPT)].at(-1)?.[1];
   return last === undefined ? undefined : JSON.parse(last);
 }
@@ -41,7 +44,7 @@ export function planIn(text: string): Pick<TaskPlan, 'seed' | 'turns'> | undefin
  * the tries that a failing model gets.
  */
 export function answerTo(
-  plan: Pick<TaskPlan, 'seed' | 'turns'>,
+  plan: ScriptedPlan,
   { turn, asked }: { readonly turn: number; readonly asked: number },
 ): ScriptedAnswer {
   const random = seeded(seedOf(plan.seed, `turn ${turn}`));
@@ -57,9 +60,22 @@ export function answerTo(
     afterMs,
     text: Array.from({ length: random.between(1, 6) }, (_, index) => `word${index} `),
     betweenMs: random.between(0, 60),
-    calls: isLast ? [] : callsOf(random, turn),
+    calls: isLast ? [] : plan.isChild ? callsOf(random, turn) : callsOrChildren(random, turn),
     cut: fails && asked === 0,
   };
+}
+
+/** The share of turns that delegate. */
+const DELEGATING_SHARE = 0.12;
+
+function callsOrChildren(random: Random, turn: number): ScriptedCall[] {
+  if (!random.chance(DELEGATING_SHARE)) return callsOf(random, turn);
+  return Array.from({ length: random.between(1, 3) }, () => ({
+    name: 'delegate_task',
+    arguments: {
+      prompt: promptOf({ seed: random.between(0, 1_000_000), turns: random.between(1, 3), isChild: true }),
+    },
+  }));
 }
 
 function callsOf(random: Random, turn: number): ScriptedCall[] {

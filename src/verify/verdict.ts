@@ -25,7 +25,8 @@ export interface SubmittedFact {
 
 export interface TaskFact {
   readonly id: string;
-  readonly key: string;
+  /** Null: an agent's call gave it to another. */
+  readonly key: string | null;
   readonly status: string;
   readonly errorCode: string | null;
   /** What it waits on, in words; '' where it has ended. */
@@ -112,6 +113,7 @@ export function judge(facts: Facts): Verdict {
   const ended = facts.tasks.filter((task) => task.waits === '');
   const rows: Row[] = [
     count('tasks accepted', facts.submitted.length),
+    count('tasks delegated', facts.tasks.filter(({ key }) => key === null).length),
     count('tasks finished', ended.length),
     zero('tasks lost', lostTasks(facts)),
     zero('tasks doubled', doubledTasks(facts)),
@@ -161,7 +163,7 @@ function lostTasks({ submitted, tasks }: Facts): string[] {
 /** One Idempotency-Key, two tasks: by the answers, or by the rows. */
 function doubledTasks({ submitted, tasks }: Facts): string[] {
   const byAnswer = submitted.filter(({ taskIds }) => new Set(taskIds).size > 1).map(({ key }) => key);
-  const byRow = repeated(tasks.map((task) => task.key));
+  const byRow = repeated(tasks.flatMap(({ key }) => key ?? []));
   return [...new Set([...byAnswer, ...byRow])].map((key) => `key ${key} made more than one task`);
 }
 
@@ -172,7 +174,7 @@ function stuckTasks({ tasks }: Facts): string[] {
 function wrongEnds({ tasks, submitted }: Facts): string[] {
   const plans = new Map(submitted.map((each) => [each.key, each]));
   return tasks.flatMap((task) => {
-    const plan = plans.get(task.key);
+    const plan = plans.get(task.key ?? '');
     if (task.waits !== '' || plan === undefined) return [];
     const right =
       (task.status === 'succeeded' && !plan.limited) ||

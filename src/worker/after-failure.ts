@@ -12,7 +12,7 @@ import type { Shell } from './shell.ts';
 
 export async function afterFailure(shell: Shell, run: Run, failure: FailedRequest): Promise<Progress> {
   const { code, message, mayHaveCost: spent } = failure;
-  if (run.stopped === 'drain') return handBack(shell, run, spent);
+  if (run.isHandedBack) return handBack(shell, run, spent);
   if (run.stopped !== undefined) return 'go_on';
   if (isOverflow(failure) && run.turn.overflows === 0) return afterOverflow(shell, run, failure);
   const { model } = run;

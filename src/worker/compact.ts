@@ -38,7 +38,8 @@ export async function compact(shell: Shell, run: Run, compaction: Compaction): P
   const written = textOf(streamed.answer.parts);
   if (written.trim() === '' || streamed.answer.stopReason === 'refusal')
     return afterFailure(shell, run, noSummary(run));
-  const text = summaryWithin(written, summary.tokens, limits.count);
+  const cut = summaryWithin(written, summary.tokens, limits.count);
+  const text = summary.todos === undefined ? cut : `${cut}\n\n${summary.todos}`;
   const replaces = { after: summary.after, to: summary.to };
   const usage = await usageOf(shell, run, { ...streamed, before: ASKED });
   return commit(shell, run, {

@@ -28,7 +28,7 @@ import { announce, type Shell } from './shell.ts';
 export async function leave(shell: Shell, run: Run, isOver: boolean): Promise<void> {
   const { stopped } = run;
   if (stopped !== undefined || isOver)
-    await run.background.stop(stopped === 'drain' || stopped === 'lost' ? stopped : 'task');
+    await run.background.stop(run.isHandedBack ? 'drain' : stopped === 'lost' ? stopped : 'task');
   if (stopped !== 'lost') await noteMotion(shell, run);
   await run.leaveWorkspace((checkout) => shell.background.keepFiles(run.turn, checkout));
 }
@@ -86,7 +86,7 @@ export async function handBack(shell: Shell, run: Run, spent = false): Promise<P
   return 'ended';
 }
 
-/** Lets go of the slot while a person is asked. Goes on where the answer came in the meantime. */
+/** Lets go of the slot while a person is asked, or children work. Goes on where what it waits for came in the meantime. */
 export async function park(shell: Shell, run: Run): Promise<Progress> {
   await leave(shell, run, false);
   const outcome = await parkTurn(shell.db, run.held, run.takePending());
@@ -109,7 +109,7 @@ export async function retryOrFail(
   { failure, spent, policy }: { failure: Failure; spent: boolean; policy: RetryPolicy },
 ): Promise<Progress> {
   const { code, message } = failure;
-  if (run.stopped === 'drain') return handBack(shell, run, spent);
+  if (run.isHandedBack) return handBack(shell, run, spent);
   if (run.stopped !== undefined) return 'go_on';
   const delayMs = retryDelay(failure, { retries: run.turn.retries, random: Math.random() }, policy);
   if (delayMs === undefined) return finish(shell, run, { status: 'failed', code, message, spent });

@@ -41,14 +41,15 @@ export async function judgeCall(
   run: Run,
   asked: { readonly name: string; readonly effect: Effect; readonly argumentsText: string },
 ): Promise<Judged> {
-  const { name, effect } = asked;
+  const { name } = asked;
   const { mode, permissions = {} } = run.profile;
-  if (effect === 'read' && !concerns(permissions, name)) return ALLOWED;
+  if (changesNothing(run, asked.effect) && !concerns(permissions, name)) return ALLOWED;
   const tool = shell.tools.tools.find((each) => each.name === name);
   if (tool === undefined || !run.profile.tools.includes(name)) return ALLOWED;
   const args = argumentsOf(tool, asked.argumentsText);
   // It will not run: the registry says why.
   if (args === undefined) return ALLOWED;
+  const effect = changesNothing(run, asked.effect, args) ? 'read' : withoutDelegating(asked.effect);
   const workspace = await run.workspace(shell.openWorkspace);
   const parts = await partsOf({ tool, args }, workspace);
   const refusal = effect === 'read' ? undefined : refusedIn(parts, workspace);
@@ -66,6 +67,19 @@ export async function judgeCall(
   const path = workspace.kind === 'local' ? run.turn.workspace.path : null;
   const isAllowed = await isAlwaysAllowed(shell.db, { teamId, rootId, path, tool: name, always });
   return isAllowed ? ALLOWED : { decision: 'ask', always };
+}
+
+/**
+ * What is delegated is judged call by call, where it is done. But whoever is asked before anything of their own is changed is asked
+ * before a copy of it is, since what becomes of the copy is merged into it.
+ */
+function changesNothing(run: Run, effect: Effect, args: AskedCall['args'] = {}): boolean {
+  if (effect !== 'delegate') return effect === 'read';
+  return run.managed || run.profile.mode !== 'safe' || args.isolation === 'shared';
+}
+
+function withoutDelegating(effect: Effect): Exclude<Effect, 'delegate'> {
+  return effect === 'delegate' ? 'workspace' : effect;
 }
 
 /**

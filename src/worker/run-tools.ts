@@ -14,6 +14,7 @@ import { CallSeen } from '../workspace/seen-files.ts';
 import { handBack } from './end-turn.ts';
 import { pathsNamed, refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
+import { mergeKept } from './merge-child.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
 import { type Changed, notedOf, noteFiles, recorded } from './session-files.ts';
@@ -41,7 +42,7 @@ export async function runTools(shell: Shell, run: Run, calls: readonly Call[]): 
   run.reading.clear();
   close(run, calls, finished);
   if (run.stopped === 'lost') return 'ended';
-  if (finished.includes(undefined)) return run.stopped === 'drain' ? handBack(shell, run) : 'go_on';
+  if (finished.includes(undefined)) return run.isHandedBack ? handBack(shell, run) : 'go_on';
   const late = run.pending.length > 0 && performance.now() - run.pendingSince > FLUSH_MS;
   return late && !(await commit(shell, run, [])) ? 'ended' : 'go_on';
 }
@@ -89,7 +90,7 @@ export function reportCalls(run: Run, reports: readonly CallReport[]): Progress 
 }
 
 /** Commits the results so far and the start of `start`. False: the turn is somebody else's. */
-async function commit(shell: Shell, run: Run, start: readonly string[]): Promise<boolean> {
+export async function commit(shell: Shell, run: Run, start: readonly string[]): Promise<boolean> {
   await run.shareFiles();
   const outcome = await recordResults(shell.db, run.held, { results: run.takePending(), start });
   if (outcome.outcome === 'fenced') return false;
@@ -104,7 +105,7 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   const outcome = call.effect === 'read' ? await read(shell, run, call) : await change(shell, run, call);
   if (outcome === undefined) return undefined;
   const durationMs = Math.round(performance.now() - began);
-  const { status, text, images = [], seen: _, ignored: __, ...files } = outcome;
+  const { status, text, images = [], seen: _, ignored: __, todos: ___, ...files } = outcome;
   const { parts, ...whole } = await shown(shell, run, { call, whole: text });
   const shownImages = await Promise.all(images.map((image) => stored(shell, image)));
   const noted = notedOf(shell, run, outcome);
@@ -133,10 +134,11 @@ async function change(shell: Shell, run: Run, call: Call): Promise<Changed | und
   const signal = isCommitted ? run.changesSignal : run.signal;
   const { outcome, seen } = await execute(shell, run, { call, signal });
   if (outcome === LEFT_BEHIND) checkout.abandon();
+  if (outcome.moved !== undefined && !signal.aborted) return { ...closed(outcome), ...outcome.moved };
   const written = await pathsNamed(shell, call, checkout);
   if (!signal.aborted) return recorded(run, checkout, { ...closed(outcome), seen, written });
   // It runs again, from the files as they were.
-  if (!isCommitted && (run.stopped === 'drain' || run.stopped === 'lost')) return undefined;
+  if (!isCommitted && (run.isHandedBack || run.stopped === 'lost')) return undefined;
   const text = `${outcome.text}\n[interrupted: ${why(run)}]`;
   return recorded(run, checkout, { ...closed(outcome), status: 'interrupted', text, seen, written });
 }
@@ -159,6 +161,7 @@ const UNCONFINED: Changed = {
 const WHY = {
   cancel: 'the task was cancelled',
   deadline: 'the task reached its time limit',
+  pause: 'the task was paused; it was not run again',
   drain: 'the worker that ran it was stopped; it was not run again',
   lost: 'the worker lost the turn',
 } as const;
@@ -195,6 +198,7 @@ async function execute(
     onOutput: (text: string) => live.add(text),
     readOutput: (outputOf: string, range: OutputRange) =>
       readOutputPage(shell.db, { rootId, callId: outputOf }, range),
+    mergeChild: (session: string) => mergeKept(shell, run, session),
   };
   const refusal = await refusalNow(shell, run, act.call);
   if (refusal !== undefined) return unseen({ text: `Denied: ${refusal}`, isError: true });
@@ -235,7 +239,7 @@ const LEFT_BEHIND: ToolOutcome = {
 };
 
 /** What the model sees of a result, with the whole stored where it sees it cut, and how to read that. */
-async function shown(
+export async function shown(
   shell: Shell,
   run: Run,
   { call, whole }: { readonly call: Call; readonly whole: string },

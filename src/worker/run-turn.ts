@@ -15,6 +15,7 @@ import { RESERVED_OUTPUT } from './accounts.ts';
 import { callModel } from './call-model.ts';
 import { compact } from './compact.ts';
 import { contextLimits } from './context-limits.ts';
+import { delegate } from './delegate.ts';
 import { finish, handBack, park, settle, tryAgain } from './end-turn.ts';
 import type { Told } from './log-cache.ts';
 import { provision } from './provision.ts';
@@ -23,6 +24,7 @@ import { Run } from './run.ts';
 import { reportCalls, runTools } from './run-tools.ts';
 import { afterLoss } from './session-files.ts';
 import { announce, type Shell } from './shell.ts';
+import { takeChild } from './take-child.ts';
 
 /** Whether the run goes on, or this attempt is over. */
 export type Progress = 'go_on' | 'ended';
@@ -136,7 +138,7 @@ async function openRun(shell: Shell, { turn, told, unbroken }: Claimed): Promise
 async function perform(shell: Shell, run: Run): Promise<Progress> {
   const step = next(run.log(), run.limits());
   if (run.stopped === 'lost') return 'ended';
-  if (run.stopped === 'drain' && isWork(run, step)) return handBack(shell, run);
+  if (run.isHandedBack && isWork(run, step)) return handBack(shell, run);
   switch (step.do) {
     case 'callModel':
       return callModel(shell, run, step.notice);
@@ -146,7 +148,12 @@ async function perform(shell: Shell, run: Run): Promise<Progress> {
       return runTools(shell, run, step.calls);
     case 'report':
       return reportCalls(run, step.reports);
+    case 'delegate':
+      return delegate(shell, run, step.calls);
+    case 'takeChild':
+      return takeChild(shell, run, step.call);
     case 'askApproval':
+    case 'waitForChildren':
       return park(shell, run);
     case 'endTurn':
       return settle(shell, run, { kind: 'continue' });
@@ -161,7 +168,7 @@ async function perform(shell: Shell, run: Run): Promise<Progress> {
  */
 function isWork(run: Run, step: Step): boolean {
   if (step.do === 'runTools') return !step.calls.some((call) => run.started.has(call.id));
-  return step.do === 'callModel' || step.do === 'compact';
+  return ['callModel', 'compact', 'delegate', 'takeChild'].includes(step.do);
 }
 
 function stopAtDeadline(run: Run): NodeJS.Timeout | undefined {

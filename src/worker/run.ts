@@ -7,15 +7,17 @@ import type { FoundRoots, FoundSource, Source } from '../core/workspace.ts';
 import type { BackgroundProcesses } from '../sandbox/background.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer, Wake } from '../store/turns.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
+import { misfitOf } from './misfit.ts';
 
 /**
  * Why a run stops early.
  *
  * - `cancel`, `deadline`: the task ends; everything is aborted at once.
+ * - `pause`: the turn is handed back at once, and goes on when the task is resumed.
  * - `drain`: this worker stops; the turn goes on elsewhere. A call that changes something gets `drainGraceMs` to end.
  * - `lost`: another attempt has the turn; nothing may be written.
  */
-export type StopReason = 'cancel' | 'deadline' | 'drain' | 'lost';
+export type StopReason = 'cancel' | 'deadline' | 'pause' | 'drain' | 'lost';
 
 /** The files that a session begins with, and what their repositories say. */
 export interface Provisioned {
@@ -62,6 +64,8 @@ export class Run {
   next: Wake | undefined;
   /** What the request may have, where the log is long enough for that to matter. */
   context: ContextLimits | undefined;
+  /** See `TurnLimits.misfit`. */
+  readonly misfit: TurnLimits['misfit'];
   /** Reads that were begun before the answer's commit, by their call: none runs twice for that. */
   readonly reading = new Map<string, Promise<CallResult | undefined>>();
   /** The answer, where nothing is left to do but to settle: it shares that commit. */
@@ -88,6 +92,7 @@ export class Run {
     this.#entries = state.entries;
     this.told = state.entries.length;
     this.#calls = state.calls;
+    this.misfit = misfitOf(state.turn.delegation.resultSchema);
   }
 
   get turn(): ClaimedTurn {
@@ -124,6 +129,11 @@ export class Run {
     return this.#stopped;
   }
 
+  /** Another attempt goes on with the turn. */
+  get isHandedBack(): boolean {
+    return this.#stopped === 'drain' || this.#stopped === 'pause';
+  }
+
   /** The first reason counts, except that a lost turn is lost whatever else was asked. */
   stop(reason: StopReason, drainGraceMs = 0): void {
     if (this.#stopped === undefined || reason === 'lost') this.#stopped = reason;
@@ -157,6 +167,7 @@ export class Run {
     return {
       ...{ turn: number - uncounted, turnLimit },
       ...(this.context === undefined ? {} : { context: this.context }),
+      ...(this.misfit === undefined ? {} : { misfit: this.misfit }),
     };
   }
 
@@ -245,7 +256,14 @@ export class Run {
     );
   }
 
-  /** The calls as they stand in Postgres now, where a person's answer may have changed them. */
+  /** These calls have delegated, and wait for it. */
+  delegated(ids: readonly string[]): void {
+    this.#calls = this.#calls.map((call) =>
+      ids.includes(call.id) ? { ...call, status: 'started', child: 'open' } : call,
+    );
+  }
+
+  /** The calls as they stand in Postgres now, where a person's answer, or a child's end, may have changed them. */
   reread(calls: readonly Call[]): void {
     this.#calls = calls.map((call) =>
       this.started.has(call.id) && call.status === 'started' ? { ...call, status: 'requested' } : call,

@@ -53,6 +53,8 @@ export interface Changed {
   /** Where the files are not what they were. */
   readonly snapshot?: string;
   readonly processes?: ProcessNews;
+  readonly merged?: readonly string[];
+  readonly todos?: ToolOutcome['todos'];
 }
 
 /**
@@ -80,16 +82,16 @@ export async function noteFiles(
   return true;
 }
 
-/** What a call's result keeps of files: nothing that the log says already. */
+/** What a call's result keeps: the list that it hands in, and of files nothing that the log says already. */
 export function notedOf(
   shell: Shell,
   run: Run,
-  { seen = [], ignored }: Pick<Changed, 'seen' | 'ignored'>,
+  { seen = [], ignored, todos }: Pick<Changed, 'seen' | 'ignored' | 'todos'>,
 ): Pick<CallResult, 'noted'> {
   const known = shell.seen.of(run.turn.sessionId, run).ignored;
   const isNew = ignored !== undefined && !isDeepStrictEqual(ignored, known);
-  if (seen.length === 0 && !isNew) return {};
-  return { noted: { ...(seen.length === 0 ? {} : { seen }), ...(isNew ? { ignored } : {}) } };
+  const noted = { ...(seen.length > 0 && { seen }), ...(isNew && { ignored }), ...(todos && { todos }) };
+  return Object.keys(noted).length === 0 ? {} : { noted };
 }
 
 /** What commands in the background did to the files since the last snapshot; it goes with the results so far, or by itself. */

@@ -10,9 +10,10 @@ import type { Models } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
-import type { ClaimedTurn, Held, Wake } from '../store/turns.ts';
+import type { Also, ClaimedTurn, Held, Wake } from '../store/turns.ts';
 import type { Registry } from '../tools/registry.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
+import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Background } from './background.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
@@ -55,6 +56,7 @@ export interface Shell {
   /** Puts a run among `runs`; one that comes while the worker stops is told so. */
   enter(run: Run): void;
   openWorkspace(turn: ClaimedTurn): Promise<Checkout>;
+  readonly snapshots: Snapshots;
   /** The files that a workspace begins with where they are not here yet, in a snapshot that every host can reach. */
   readonly provision: Provisioner;
   /** The incarnation that claims are made under. */
@@ -78,14 +80,17 @@ export interface Shell {
 export async function announce(
   shell: Shell,
   rootId: string,
-  committed: { readonly seq?: number; readonly wake?: Wake | null },
+  committed: { readonly seq?: number; readonly wake?: Wake | null; readonly also?: Also },
 ): Promise<void> {
-  if (committed.seq !== undefined) shell.bus.publish({ type: 'events', rootId, seq: committed.seq });
-  if (!committed.wake) return;
+  const { seq, wake, also } = committed;
+  if (seq !== undefined) shell.bus.publish({ type: 'events', rootId, seq });
+  for (const taskId of also?.stopped ?? []) shell.bus.publish({ type: 'cancel', rootId, taskId });
+  const wakes = [...(wake ? [wake] : []), ...(also?.wakes ?? [])];
+  if (wakes.length === 0) return;
   try {
-    await shell.queue.wake(committed.wake);
+    await shell.queue.wakeAll(wakes);
   } catch (error) {
-    shell.log.warn({ ...committed.wake, error: messageOf(error) }, 'could not add a job; the sweeper will');
+    shell.log.warn({ wakes, error: messageOf(error) }, 'could not add a job; the sweeper will');
   }
 }
 

@@ -130,9 +130,12 @@ export class Sweeper {
     const { db, runs } = this.#shell;
     if (runs.size === 0) return;
     const byAttempt = new Map([...runs].map((run) => [run.held.attemptId, run]));
-    for (const { attemptId, cancelRequested, held } of await attemptStates(db, [...byAttempt.keys()])) {
+    for (const { attemptId, cancelRequested, isPaused, held } of await attemptStates(db, [
+      ...byAttempt.keys(),
+    ])) {
       if (!held) byAttempt.get(attemptId)?.stop('lost');
       else if (cancelRequested) byAttempt.get(attemptId)?.stop('cancel');
+      else if (isPaused) byAttempt.get(attemptId)?.stop('pause');
     }
   }
 

@@ -152,6 +152,7 @@ class LiveWorker implements RunningWorker {
       db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, takeoverBackoffMs, readGraceMs, mapTokens },
       ...{ retry, coolDown, allowances, cloneRetry },
+      snapshots: this.#snapshots,
       provision: provisioner(this.#snapshots, checkouts, options.repositories),
       queue: options.backend.queue(),
       logs: new LogCache(),
@@ -198,7 +199,7 @@ class LiveWorker implements RunningWorker {
   async start(): Promise<void> {
     this.#lease = await this.#takeLease();
     this.#unsubscribe = await this.#options.bus.subscribe((message) => {
-      if (message.type === 'cancel') this.#cancel(message.taskId);
+      if (message.type === 'cancel' || message.type === 'pause') this.#stopTask(message.taskId, message.type);
       if (message.type === 'pinned' && message.workerId === this.id) this.#lookHere(message);
     });
     this.#sweeper.start();
@@ -306,8 +307,8 @@ class LiveWorker implements RunningWorker {
     this.#pointed.set(turnId, looking);
   }
 
-  #cancel(taskId: string): void {
-    for (const run of this.#runs) if (run.turn.taskId === taskId) run.stop('cancel');
+  #stopTask(taskId: string, why: 'cancel' | 'pause'): void {
+    for (const run of this.#runs) if (run.turn.taskId === taskId) run.stop(why);
   }
 
   #held(): Lease {

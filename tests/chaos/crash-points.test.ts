@@ -29,7 +29,10 @@ describe('crash points', () => {
     compact: ['callModel', 'compact_turn'],
     runTools: ['runTools', 'record_results'],
     report: [],
+    delegate: ['spawn_children'],
+    takeChild: ['settle_turn'],
     askApproval: ['park_turn'],
+    waitForChildren: ['park_turn'],
     endTurn: ['settle_turn'],
     finish: ['settle_turn'],
   };

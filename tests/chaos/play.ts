@@ -88,7 +88,7 @@ export function read(kind: QueueKind, scene: Scene): Promise<Reading> {
     await Promise.all([ends, others]);
     child.kill('SIGTERM');
     await child.ended;
-    return { scene, outcome: await outcomeOf(world, task), trace: traceOf(child) };
+    return { scene, outcome: await outcomeOf(world, task, scene), trace: traceOf(child) };
   });
 }
 
@@ -100,7 +100,7 @@ export function kill(kind: QueueKind, scene: Scene, point: string): Promise<Outc
     await child.ended;
     await world.startWorker({ sweep: PEER_SWEEP, lease: SHORT_LEASE });
     await Promise.all([world.taskEnds(task), others]);
-    return outcomeOf(world, task);
+    return outcomeOf(world, task, scene);
   });
 }
 
@@ -120,14 +120,14 @@ export function pause(kind: QueueKind, scene: Scene, point: string): Promise<Pau
     await child.hears(`reached ${point}`);
     await world.startWorker({ sweep: PEER_SWEEP, lease: SHORT_LEASE });
     await Promise.all([world.taskEnds(task), others]);
-    const outcome = await outcomeOf(world, task);
+    const outcome = await outcomeOf(world, task, scene);
     const rows = await snapshotRows(world.db);
     child.kill('SIGCONT');
     await child.hears('idle');
     child.kill('SIGTERM');
     await child.ended;
     const { worker: _, ...changes } = changesBetween(rows, await snapshotRows(world.db));
-    return { outcome, after: await outcomeOf(world, task), changes };
+    return { outcome, after: await outcomeOf(world, task, scene), changes };
   });
 }
 
@@ -143,6 +143,7 @@ async function begin(world: World, scene: Scene, points: ChildSettings['points']
     lease: SHORT_LEASE,
     sweep: scene.sweep ?? PATIENT_SWEEP,
     readGraceMs: scene.readGraceMs ?? 0,
+    ...(scene.concurrency === undefined ? {} : { concurrency: scene.concurrency }),
     ...(scene.allowances === undefined ? {} : { allowances: scene.allowances }),
   };
   const child = await world.startChild(options, { points: points ?? {} });
@@ -173,7 +174,7 @@ function traceOf(child: ChildWorker): string[] {
 /** Which attempts there were, and what people were shown of it. */
 const OF_ATTEMPTS = ['turn.started', 'turn.recovered', 'agent.state_changed'];
 
-async function outcomeOf(world: World, task: Task): Promise<Outcome> {
+async function outcomeOf(world: World, task: Task, { ignored = [] }: Scene): Promise<Outcome> {
   const { db } = world;
   const { sessionId, taskId } = task;
   const turns = await db.sql<{ id: string; number: number; status: string }>`
@@ -196,7 +197,7 @@ async function outcomeOf(world: World, task: Task): Promise<Outcome> {
     entries: entries.map((entry) => ({ ...entry, parts: anywhere(entry.parts, world) })),
     calls,
     usage,
-    events: events.map(({ type }) => type).filter((type) => !OF_ATTEMPTS.includes(type)),
+    events: events.map(({ type }) => type).filter((type) => ![...OF_ATTEMPTS, ...ignored].includes(type)),
     lines: calls.some(({ name }) => name === 'note') ? [] : world.noted(task),
     notes: world.notes(task),
     requests: turns.map(({ number }) => world.model.requestsOf(sessionId, number).length),
@@ -211,7 +212,9 @@ function anywhere(parts: Outcome['entries'][number]['parts'], { dir }: World) {
       const text = part.text
         .replaceAll(new RegExp(`${dir}\\S*`, 'g'), '(root)')
         .replace(/^Date: .*$/m, '(date)')
-        .replace(/\bout_[0-9a-f]{32}\b/g, '(output)');
+        .replace(/\bout_[0-9a-f]{32}\b/g, '(output)')
+        .replace(/\bses_[0-9a-f]{32}\b/g, '(session)')
+        .replace(/<duration>.*?<\/duration>|<usage .*?\/>/g, '(effort)');
       return { ...part, text };
     }) ?? null
   );

@@ -34,12 +34,16 @@ export interface Scene {
   readonly sweep?: { readonly everyMs: number; readonly unclaimedMs: number };
   /** Of that worker. Without it, an answer with calls is always committed before they have ended. */
   readonly readGraceMs?: number;
+  /** Of that worker: turns at a time. One at a time they come in one order. */
+  readonly concurrency?: number;
   /** Of that worker: what its providers' keys allow. */
   readonly allowances?: Allowances;
   /** What happened before that worker starts, the task being there. */
   readonly before?: (played: Played) => Promise<void>;
   /** What others do while it runs, and after it. */
   readonly meanwhile?: (played: Played) => Promise<void>;
+  /** Events that depend on who is faster. */
+  readonly ignored?: readonly string[];
   /** What must come of it where the worker was stopped there; without this, what comes of it undisturbed. */
   readonly expected?: (undisturbed: Outcome, at: At) => Outcome;
 }
@@ -474,6 +478,69 @@ function servingAt(at: At) {
   };
 }
 
+const helper = (prompt: string, id: string) => call('delegate_task', { prompt, agent: 'helper' }, id);
+
+/** A child changes a file and another looks: both are done once, reported and merged, whoever dies where. */
+const DELEGATED: Scene = {
+  name: 'two tasks that are delegated',
+  concurrency: 1,
+  // Where its worker is lost, children may have ended before it would have parked.
+  ignored: ['turn.parked', 'task.waiting', 'task.resumed'],
+  points: [
+    ...around('spawn_children').map(first),
+    'after wake#1',
+    ...around('park_turn').map(first),
+    'during callModel#2',
+    ...around('settle_turn').flatMap((point) => [`${point}#4`, `${point}#5`]),
+    'after wake#4',
+    'during callModel#6',
+  ],
+  wanted: {
+    limits: { children: 2, concurrentChildren: 2, depth: 1 },
+    script: sequence([
+      [helper('Change it.', 'child_1'), helper('Look at it.', 'child_2'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+    delegates: {
+      helper: {
+        script: (request) => {
+          if (request.answers > 0) return [say('Done below.'), COUNTED];
+          const changes = JSON.stringify(request.messages).includes('Change it.');
+          return changes
+            ? [call('note', { text: 'below' }, 'note_1'), COUNTED]
+            : [call('look', { text: 'short' }, 'look_1'), COUNTED];
+        },
+      },
+    },
+  },
+  expected: (undisturbed, at) => ({
+    ...undisturbed,
+    requests: undisturbed.requests.map((count, index) => {
+      const isLost = index === 1 && at.within('during callModel#6', 'before settle_turn#6');
+      return count + (isLost ? 1 : 0);
+    }),
+  }),
+};
+
+/** A cancel reaches what was delegated, also where its worker dies as it obeys. */
+const CANCELLED: Scene = {
+  name: 'a delegated task that is cancelled with its parent',
+  concurrency: 1,
+  points: around('settle_turn').map(first),
+  wanted: {
+    limits: { children: 1, concurrentChildren: 1, depth: 1 },
+    script: sequence([[helper('Go on for ever.', 'child_1'), COUNTED]]),
+    delegates: { helper: { script: () => [call('endless_change', {}, 'endless_1'), COUNTED] } },
+  },
+  meanwhile: async ({ world, task, child }) => {
+    await child.hears('started endless_change');
+    await world.requestCancel(task);
+    await world.until('all have ended', async () =>
+      (await world.children(task)).every(({ status }) => status === 'cancelled'),
+    );
+  },
+};
+
 function first(point: string): string {
   return `${point}#1`;
 }
@@ -498,4 +565,6 @@ export const SCENES: readonly Scene[] = [
   SERVING,
   COMPACTED,
   OVERFLOWED,
+  DELEGATED,
+  CANCELLED,
 ];

@@ -57,7 +57,8 @@ test('every route is asked by its name, with what is set of the query', async ()
   expect(api.received[0]?.query).toEqual({ limit: '5', q: 'a b' });
   expect(await client.task(TASK_ID)).toEqual(aTask());
   expect((await client.cancelTask(TASK_ID)).cancelRequested).toBe(true);
-  expect((await client.sessions()).data).toEqual([aSession()]);
+  const { todos: _, ...listed } = aSession();
+  expect((await client.sessions()).data).toEqual([listed]);
   expect(await client.session('a/b')).toEqual(aSession());
   expect(await client.entries('s')).toEqual({ data: [], nextCursor: null });
   expect(await client.toolCalls('s')).toEqual({ data: [], nextCursor: null });

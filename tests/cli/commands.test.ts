@@ -8,9 +8,11 @@ import { captureOutput } from '@oclif/test';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Rule } from '../../src/api/wire.ts';
 import {
+  aNode,
   anApproval,
   aSession,
   aTask,
+  aTree,
   aWaiting,
   aWhy,
   doneTask,
@@ -104,6 +106,7 @@ describe('tasks', () => {
     const limits = {
       turns: 70,
       treeTurns: 1000,
+      ...{ children: 12, concurrentChildren: 3, depth: 1 },
       tokens: null,
       usd: '5',
       seconds: null,
@@ -111,10 +114,21 @@ describe('tasks', () => {
     } as const;
     api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
     api.on(`PATCH /v1/tasks/${TASK_ID}`, () => aTask({ limits }));
+    api.on(`POST /v1/tasks/${TASK_ID}/resume`, () => aTask({ limits }));
     const { stdout } = await capybara('tasks:resume', TASK_ID, '--limit', 'usd=5', '--limit', 'turns=80');
     expect(stdout).toBe(`${TASK_ID} has its new limits: follow it with capybara tail ${TASK_ID}\n`);
-    expect(api.received.at(-1)?.body).toEqual({ limits: { usd: '5', turns: 80 } });
-    expect((await capybara('tasks:resume', TASK_ID)).code).toBe(2);
+    expect(api.received.at(-2)?.body).toEqual({ limits: { usd: '5', turns: 80 } });
+  });
+
+  test('pause, and resume', async () => {
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
+    api.on(`POST /v1/tasks/${TASK_ID}/pause`, () => aTask({ status: 'paused' }));
+    api.on(`POST /v1/tasks/${TASK_ID}/resume`, () => aTask());
+    const paused = await capybara('tasks:pause', TASK_ID);
+    expect(paused.stdout).toBe(`${TASK_ID} is paused: let it go on with capybara tasks resume ${TASK_ID}\n`);
+    const resumed = await capybara('tasks:resume', TASK_ID);
+    expect(resumed.stdout).toBe(`${TASK_ID} goes on: follow it with capybara tail ${TASK_ID}\n`);
+    expect(api.received.some(({ method }) => method === 'PATCH')).toBe(false);
   });
 
   test('show by id, by beginning, by session and by last', async () => {
@@ -196,6 +210,31 @@ describe('sessions', () => {
   });
 });
 
+test('sessions tree shows what each agent does', async () => {
+  const tree = aTree([
+    aNode({ state: 'executing', doing: { tool: 'bash', callId: 'c', about: 'npm test' } }),
+  ]);
+  api.on(`GET /v1/sessions/${SESSION_ID}`, () => aSession());
+  api.on(`GET /v1/sessions/${SESSION_ID}/tree`, () => tree);
+  const { stdout } = await capybara('sessions:tree', SESSION_ID);
+  const [, parent, child, , ...rest] = stdout.split('\n');
+  expect(parent).toMatch(/^│ ⏳ \[parent\] waiting: 1 delegated task +1m12s \$0\.18$/);
+  expect(child).toMatch(/^│ └── ⚙️ \[child tests\] executing: npm test +9s \$0\.01$/);
+  expect(rest.join('\n')).toBe(`
+SESSION                               AGENT   TURNS  TOKENS IN  OUT  COST
+${SESSION_ID}  parent  1      100        20   $0.18
+ses_55555555555555555555555555555555  tests   1      100        20   $0.01
+                                      total   2      200        40   $0.19
+`);
+  expect(JSON.parse((await capybara('sessions:tree', SESSION_ID, '--json')).stdout)).toEqual(tree);
+  api.on(`GET /v1/sessions/${SESSION_ID}/tree`, () => ({ ...tree, more: true }));
+  expect((await capybara('sessions:tree', SESSION_ID)).stdout).toMatch(
+    /┘\nThere are more sessions below it than are shown\.\n\nSESSION .*\n.*\n.* tests .*\n$/,
+  );
+  api.on(`GET /v1/sessions/${SESSION_ID}/tree`, () => aTree([]));
+  expect((await capybara('sessions:tree', SESSION_ID)).stdout).not.toContain('SESSION');
+});
+
 describe('approvals', () => {
   test('list, allow and deny', async () => {
     const { id } = anApproval();
@@ -220,6 +259,15 @@ describe('approvals', () => {
     expect((await capybara('approvals:list')).stdout).toBe(
       `${id} · bash · 2026-01-02T03:04:05.000Z · ${TASK_ID} · denied at ${expiresAt}\n  command │ rm -rf build\n` +
         '  This call can only be allowed once.\n',
+    );
+  });
+
+  test('list says who asks below whom', async () => {
+    const asker = (title: string, agent: string | null = null) => ({ sessionId: SESSION_ID, title, agent });
+    const path = [asker('Mend the \u001b[2Jgearbox of the old machine'), asker('tests'), asker('', 'review')];
+    api.on('GET /v1/approvals', () => page(anApproval({ path })));
+    expect((await capybara('approvals:list')).stdout).toContain(
+      `${TASK_ID}\n  asked by Mend the gearbox of the… › tests › review\n  command │ rm -rf build\n`,
     );
   });
 
@@ -609,7 +657,7 @@ test('every command has a summary, an example and the global flags', async () =>
   expect(ids.join(' ')).toBe(
     'agents:list api apply approvals:allow approvals:deny approvals:list config:show diff doctor migrate models:delete ' +
       'models:list models:pull providers:add providers:list providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
-      'sessions:export sessions:fork sessions:list sessions:merge sessions:show sessions:turns submit tail tasks:cancel tasks:list tasks:resume tasks:show up usage verify why worker',
+      'sessions:export sessions:fork sessions:list sessions:merge sessions:show sessions:tree sessions:turns submit tail tasks:cancel tasks:list tasks:pause tasks:resume tasks:show up usage verify why worker',
   );
   for (const id of ids) {
     const command = await load(id);

@@ -60,7 +60,7 @@ test.each<[string, string[], string]>([
   [
     'a wrong limit',
     ['run', 'x', '--limit', 'turns'],
-    '--limit "turns" is not a limit: expected NAME=VALUE with a name of turns, treeTurns, tokens, usd, seconds and a whole number, for usd also one such as 2.50.',
+    '--limit "turns" is not a limit: expected NAME=VALUE with a name of turns, treeTurns, children, concurrentChildren, depth, tokens, usd, seconds and a whole number, for usd also one such as 2.50.',
   ],
   [
     'a Postgres that is none',

@@ -116,10 +116,31 @@ describe('an answer', () => {
   });
 });
 
+test('a pause is told, with what ends it, and its end', async () => {
+  const frames = [
+    durable(2, 'task.resumed', {}),
+    durable(3, 'task.paused', {}),
+    durable(4, 'task.resumed', {}),
+  ];
+  expect(await rendered([...frames, durable(5, 'task.resumed', {})], [])).toBe(
+    `… paused, until somebody types: capybara tasks resume ${TASK_ID}\n… resumed\n`,
+  );
+});
+
 describe('tool calls', () => {
   test('are a line when they begin and one when they end', async () => {
     const frames = [completed, requested, durable(4, 'tool.started', { callId: 'c1' }), toolDone];
     expect(await rendered(frames, [bash])).toBe('I run it.\n▶ bash npm test\n✓ bash npm test\n');
+  });
+
+  test.each(['delegate_task', 'merge_child'])('tell what %s leaves to be settled', async (name) => {
+    const answer = assistant(2, '', [['c1', name, '{"title":"right"}']]);
+    const asked = durable(3, 'tool.requested', { callId: 'c1', ordinal: 0, name });
+    const done = durable(5, 'tool.completed', { callId: 'c1', status: 'succeeded', position: 3 });
+    const result = toolResult(3, 'c1', 'ok\n\nConflicts, which you have to settle (so):\n- a.js (both)');
+    expect(await rendered([completed, asked, done], [answer, result])).toContain(
+      `✓ ${name} right (1 conflict)\n`,
+    );
   });
 
   test('show which images the model was shown', async () => {

@@ -1,7 +1,17 @@
 /** A server that answers as a Capybara does, with what a test says: the CLI's other side of the wire. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Approval, Entry, Event, Session, Task, Why, WhyTask } from '../../src/api/wire.ts';
+import type {
+  Approval,
+  Entry,
+  Event,
+  SessionDetails,
+  SessionTree,
+  Task,
+  TreeNode,
+  Why,
+  WhyTask,
+} from '../../src/api/wire.ts';
 
 export interface Received {
   readonly method: string;
@@ -120,7 +130,13 @@ export function aTask(change: Partial<Task> = {}): Task {
     agent: 'build',
     model: 'openai/m',
     mode: 'auto',
-    limits: { turns: 70, treeTurns: 1000, tokens: null, usd: null, seconds: null, onLimit: 'fail' },
+    limits: {
+      ...{ turns: 70, treeTurns: 1000, children: 12, concurrentChildren: 3, depth: 1 },
+      tokens: null,
+      usd: null,
+      seconds: null,
+      onLimit: 'fail',
+    },
     turns: 1,
     result: null,
     error: null,
@@ -143,7 +159,7 @@ export function doneTask(change: Partial<Task> = {}): Task {
   });
 }
 
-export function aSession(change: Partial<Session> = {}): Session {
+export function aSession(change: Partial<SessionDetails> = {}): SessionDetails {
   return {
     id: SESSION_ID,
     rootId: SESSION_ID,
@@ -154,6 +170,45 @@ export function aSession(change: Partial<Session> = {}): Session {
     createdAt: AT,
     archivedAt: null,
     forkedFrom: null,
+    todos: [],
+    ...change,
+  };
+}
+
+/** One that works, below the session of everything here. */
+export function aNode(change: Partial<TreeNode> = {}): TreeNode {
+  return {
+    ...{ sessionId: `ses_${'5'.repeat(32)}`, parentId: SESSION_ID, title: 'tests', agent: 'build' },
+    ...{ state: 'thinking', task: { id: `task_${'5'.repeat(32)}`, status: 'running' }, turns: 1 },
+    ...{
+      startedAt: AT,
+      endedAt: null,
+      seconds: 9,
+      tokens: { input: 100, output: 20 },
+      usd: '0.01',
+      todos: [],
+      children: [],
+    },
+    ...change,
+  };
+}
+
+/** The session of everything here, waiting for these. */
+export function aTree(children: TreeNode[], change: Partial<SessionTree> = {}): SessionTree {
+  return {
+    ...aNode({
+      sessionId: SESSION_ID,
+      parentId: null,
+      title: 'do it',
+      task: { id: TASK_ID, status: 'waiting' },
+    }),
+    ...{
+      state: 'waiting',
+      waitingOn: { on: 'children', children: children.length },
+      seconds: 72,
+      usd: '0.18',
+    },
+    ...{ children, seq: 0, more: false },
     ...change,
   };
 }
@@ -187,6 +242,7 @@ export function anApproval(change: Partial<Approval> = {}): Approval {
   return {
     id: `apr_${'3'.repeat(32)}`,
     sessionId: SESSION_ID,
+    path: [{ sessionId: SESSION_ID, title: 'do it', agent: 'build' }],
     taskId: TASK_ID,
     turn: 1,
     tool: 'bash',
@@ -214,7 +270,11 @@ export function aWaiting(change: Partial<WhyTask> = {}): WhyTask {
     status: 'waiting',
     kind: 'calls',
     via: [],
-    evidence: { turn: 1, approvals: [{ id, tool, arguments: json, askedAt: AT, expiresAt: null }] },
+    evidence: {
+      turn: 1,
+      children: 0,
+      approvals: [{ id, tool, arguments: json, askedAt: AT, expiresAt: null }],
+    },
     sentence: `A person must allow or deny ${tool}: \`capybara approvals allow ${id}\` (or deny).`,
     ...change,
   } as WhyTask;

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect, test, vi } from 'vitest';
-import { askOn } from '../../src/cli/terminal.ts';
+import { askOn, showsUnicode } from '../../src/cli/terminal.ts';
 
 test('what was typed before a question was there is not its answer', async () => {
   const setRawMode = vi.fn();
@@ -14,4 +14,19 @@ test('what was typed before a question was there is not its answer', async () =>
   input.write('n\n');
   expect(await answer).toBe('n');
   expect(setRawMode.mock.calls).toEqual([[true], [false]]);
+});
+
+test.each<[Record<string, string>, boolean]>([
+  [{}, true],
+  [{ TERM: 'xterm-256color', LANG: 'de_DE.UTF-8' }, true],
+  [{ LC_CTYPE: 'UTF-8' }, true],
+  [{ LANG: 'C.utf8' }, true],
+  [{ LANG: 'C' }, false],
+  [{ LANG: 'en_US.UTF-8', LC_ALL: 'POSIX' }, false],
+  [{ LANG: 'en_US.UTF-8', LC_CTYPE: 'de_DE.ISO-8859-1' }, false],
+  [{ LANG: 'C', LC_ALL: 'en_US.UTF-8' }, true],
+  [{ LANG: 'C.UTF-8', TERM: 'dumb' }, false],
+  [{ LANG: 'C.UTF-8', TERM: 'linux' }, false],
+])('whether %j shows more than ASCII: %j', (environment, is) => {
+  expect(showsUnicode(environment)).toBe(is);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { MAX_PROMPT_BYTES } from '../../src/api/wire.ts';
-import { callSummary, failureSummary } from '../../src/cli/call-summary.ts';
+import { callSummary, conflictSummary, failureSummary } from '../../src/cli/call-summary.ts';
 import { sessionText, taskText } from '../../src/cli/details.ts';
 import { EntryReader } from '../../src/cli/entry-reader.ts';
 import { describeFailure, endedSentence } from '../../src/cli/failure.ts';
@@ -50,6 +50,23 @@ test.each([
   [`{"command":"${'x'.repeat(100)}"}`, `bash ${'x'.repeat(71)}…`],
 ])('a call with %s is summed up as %s', (json, summary) => {
   expect(callSummary('bash', json)).toBe(summary);
+});
+
+test.each([
+  [[], 'todo 0 of 0 done'],
+  [
+    [
+      { text: 'Look.', status: 'done' },
+      { text: 'Mend.', status: 'pending' },
+    ],
+    'todo 1 of 2 done',
+  ],
+  [[{ text: 'Mend\x1b[2J\nit.', status: 'in_progress' }, null, 'x'], 'todo 0 of 3 done, now: Mend it.'],
+  [[{ content: 'Mend it.', status: 'in_progress' }], 'todo 0 of 1 done'],
+  ['none', 'todo'],
+])('a list %j is summed up as how far it is: %s', (items, summary) => {
+  expect(callSummary('todo', JSON.stringify({ items }))).toBe(summary);
+  expect(callSummary('todo', '{"items": [')).toBe('todo');
 });
 
 test.each([
@@ -177,9 +194,26 @@ test.each([
     'InvalidArguments: path: expected string (found 5)',
   ],
   ['Error: Odd: this:', 'Error: Odd: this:'],
+  [
+    'Child agent failed: It went wrong.\nCategory: tool_error\nBlocked on: bash: exit 1 (x)',
+    'It went wrong.',
+  ],
   ['', ''],
 ])('a failure %j is summed up as %j', (text, summary) => {
   expect(failureSummary(text)).toBe(summary);
+});
+
+const MERGED =
+  'done\n\nIts changes to 4 files were merged.\nConflicts, which you have to settle (its own):\n';
+
+test.each([
+  ['done\n\nIt changed no files.', ''],
+  [`${MERGED}- a.js (both)`, '1 conflict'],
+  [`${MERGED}- a.js (both)\n- b.js (both)`, '2 conflicts'],
+  [`${MERGED}- a.js (both)\n- b.js (both)\n- and 40 more`, '42 conflicts'],
+  [`${MERGED}- a.js (both)\n\nThat is what a child said.`, ''],
+])('of %j is left to settle: %j', (text, summary) => {
+  expect(conflictSummary(text)).toBe(summary);
 });
 
 test('a table aligns its columns and trusts no cell', () => {
@@ -207,7 +241,25 @@ test('details of a task and of a session are told whole', () => {
   expect(taskText(open)).toContain('status   waiting on retry, being cancelled\n');
   const session = aSession({ parentId: 'ses_p', archivedAt: '2026-01-01T00:00:00Z' });
   expect(sessionText(session, [aTask()])).toContain(
-    'parent     ses_p\narchived   2026-01-01T00:00:00Z\n\nTASK',
+    "workspace  a copy of its parent's files\ncreated    2026-01-02T03:04:05.000Z\nparent     ses_p\narchived   2026-01-01T00:00:00Z\n\nTASK",
+  );
+});
+
+test('the list of an agent is told an item a line, and can do nothing to the terminal', () => {
+  const todos = [
+    { text: 'Look\x1b[2J at\u202e it.', status: 'done' },
+    { text: 'Mend it.', status: 'in_progress' },
+    { text: 'Prove it.', status: 'pending' },
+    { text: 'Tell them.', status: 'cancelled' },
+  ] as const;
+  expect(sessionText(aSession({ todos: [...todos] }), [])).toContain(
+    `created    2026-01-02T03:04:05.000Z
+todo       [x] Look at\ufffd it.
+todo       [ ] Mend it. (in progress)
+todo       [ ] Prove it.
+todo       [-] Tell them. (cancelled)
+
+TASK`,
   );
 });
 

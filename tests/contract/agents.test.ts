@@ -44,7 +44,8 @@ test.each(READERS)(
         const profile = agents.resolve({ agent, model: 'a/b', mode: 'auto' });
         expect(profile.mode).toBe('plan');
         expect(profile.tools).toContain('read_file');
-        expect(profile.tools.filter((tool) => effects.get(tool) !== 'read')).toEqual([]);
+        // Whom it delegates to may change nothing either (`delegates`).
+        expect(profile.tools.filter((tool) => effects.get(tool) !== 'read')).toEqual(['delegate_task']);
         expect(profile.tools.filter((tool) => /^(bash|vcs_commit|write_|edit_|apply_)/.test(tool))).toEqual(
           [],
         );
@@ -60,6 +61,15 @@ test.each(['build', 'debug', 'refactor'])('%s writes, and asks as the task says'
   expect(mode).toBe('safe');
   expect(agentsWith({ [agent]: { mode: 'auto' } }).resolve({ agent, model: 'a/b' }).mode).toBe('auto');
   expect(agentsWith().resolve({ agent, model: 'a/b', mode: 'plan' }).mode).toBe('plan');
+});
+
+test('those whose work has steps have a list, and those that only answer have none', () => {
+  const lists = (agents = agentsWith()) =>
+    agents.names.filter((name) => agents.find(name).tools.includes('todo'));
+  const own = ['build', 'debug', 'refactor', 'plan', 'architect', 'audit', 'review'];
+  expect(lists()).toEqual(BUILT_IN_AGENTS.filter((name) => own.includes(name)));
+  const mine = { short: { tools: ['grep'] }, quick: { like: 'ask', tools: ['todo', 'grep'] }, long: {} };
+  expect(lists(agentsWith(mine)).filter((name) => name in mine)).toEqual(['long']);
 });
 
 test('each has a prompt of its own that names no tool it does not have', () => {

@@ -5,6 +5,7 @@ import {
   type FailedChild,
   type FailureCategory,
   failureReport,
+  REPORTED_FILES,
 } from '../../src/core/child-failure.ts';
 import type { ExecutedCall, Execution } from '../../src/core/execution.ts';
 
@@ -84,6 +85,24 @@ Suggested recovery actions:
 
   test.each(CASES)('of %s (%s) is what it was', (_, code, more) => {
     expect(failureReport(childOf(code, more))).toMatchSnapshot();
+  });
+
+  test.each([
+    [
+      'limit_turns',
+      'The task used all of its 2 turns. Give the next one a higher limit with --limit turns=N.',
+    ],
+    ['limit_usd', 'All is spent. Give the next task a higher limit with --limit usd=N.'],
+  ])('of %s names no command to a model', (code, message) => {
+    const report = failureReport({ ...childOf(code), message });
+    expect(report).toContain(`Child agent failed: ${message.split('. Give')[0]}.\nCategory: limit\n`);
+    expect(report).not.toContain('--limit');
+  });
+
+  test('names some of many files', () => {
+    const modified = Array.from({ length: REPORTED_FILES + 1 }, (_, index) => `${index}.py`);
+    expect(failureReport(childOf('loop', { modified }))).toContain('49.py and 1 more\n');
+    expect(failureReport(childOf('loop', { modified: modified.slice(1) }))).toContain('49.py, 50.py\n');
   });
 
   test('names the newest of many steps', () => {

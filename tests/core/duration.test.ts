@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { durationText } from '../../src/core/duration.ts';
+import { durationText, shortDuration } from '../../src/core/duration.ts';
 
 test.each([
   [-5, '0.0 s'],
@@ -14,4 +14,17 @@ test.each([
   [1_900_000_000, '21 days 23 h'],
 ])('%i ms is told as %s', (ms, text) => {
   expect(durationText(ms)).toBe(text);
+});
+
+test.each([
+  [-5, '0s'],
+  [59_999, '59s'],
+  [60_000, '1m00s'],
+  [72_000, '1m12s'],
+  [3_599_999, '59m59s'],
+  [7_620_000, '2h07m'],
+  [172_799_000, '47h59m'],
+  [172_800_000, '2d00h'],
+])('%i ms is told as %s where there is little room', (ms, text) => {
+  expect(shortDuration(ms)).toBe(text);
 });

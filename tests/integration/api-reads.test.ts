@@ -12,6 +12,7 @@ import {
   page,
   Rule,
   Session,
+  SessionDetails,
   Task,
   TeamUsage,
   ToolCall,
@@ -97,6 +98,22 @@ describe('a session', () => {
     expect(await state()).toBe('idle');
     await worker.finish(rootId);
     expect(await state()).toBe('completed');
+  });
+
+  test('shows the list of its agent, and a page of sessions shows none', async () => {
+    const { sessionId } = await it.submit();
+    const shown = async () =>
+      SessionDetails.parse((await it.ask('GET', `/v1/sessions/${sessionId}`)).json).todos;
+    expect(await shown()).toEqual([]);
+    const held = await worker.claim(uuid('session', sessionId));
+    const call = aCall({ callId: 'a', name: 'todo', effect: 'read' });
+    await worker.answer(held, { parts: [tool('a', 'todo')], calls: [call] });
+    const todos = [{ text: 'Look.', status: 'done' } as const, { text: 'Mend.', status: 'pending' } as const];
+    const results = [{ id: call.id, status: 'succeeded' as const, parts: [], noted: { todos } }];
+    await settleTurn(it.db, held, { results, end: { kind: 'continue' }, nextTurnId: newId() });
+    expect(await shown()).toEqual(todos);
+    const { json } = await it.ask('GET', '/v1/sessions?limit=1');
+    expect([json.data[0].id, json.data[0].todos]).toEqual([sessionId, undefined]);
   });
 
   test('is found by its title or by what people said, in any case', async () => {

@@ -15,11 +15,11 @@ import {
   Session,
   Task,
 } from '../../src/api/wire.ts';
-import { MAX_TITLE_LENGTH } from '../../src/api/wire-takeover.ts';
 import type { Bus, BusMessage } from '../../src/bus/bus.ts';
 import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { newId } from '../../src/clock.ts';
 import { readBeginning } from '../../src/core/repository.ts';
+import { MAX_TITLE_LENGTH } from '../../src/core/title.ts';
 import { silentLog } from '../../src/log.ts';
 import { settleTurn } from '../../src/store/turns.ts';
 import { HandWorker, startTestApi, type TestApi, USAGE, uuid } from './api-harness.ts';
@@ -54,7 +54,17 @@ describe('a task that is accepted', () => {
       agent: 'build',
       model: 'openai/m',
       mode: 'safe',
-      limits: { turns: 70, treeTurns: 1000, tokens: null, usd: null, seconds: null, onLimit: 'fail' },
+      limits: {
+        turns: 70,
+        treeTurns: 1000,
+        children: 12,
+        concurrentChildren: 3,
+        depth: 1,
+        tokens: null,
+        usd: null,
+        seconds: null,
+        onLimit: 'fail',
+      },
       turns: 0,
       result: null,
       error: null,

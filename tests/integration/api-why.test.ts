@@ -148,7 +148,7 @@ describe('a task is woken', () => {
     expect(await only(sessionId)).toEqual({
       ...{ taskId: id, sessionId, status: 'waiting', kind: 'calls', via: [] },
       evidence: {
-        turn: 1,
+        ...{ turn: 1, children: 0 },
         approvals: [{ id: approvalId, tool: 'bash', arguments: '{}', askedAt: time, expiresAt: null }],
       },
       sentence: `A person must allow or deny bash: \`capybara approvals allow ${approvalId}\` (or deny).`,

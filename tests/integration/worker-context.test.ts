@@ -7,6 +7,7 @@ import { createModels } from '../../src/model/providers.ts';
 import { forkSession } from '../../src/store/forks.ts';
 import { revertSession } from '../../src/store/revisions.ts';
 import { readLog } from '../../src/store/session-log.ts';
+import { readTodos } from '../../src/store/views-todos.ts';
 import {
   call,
   error,
@@ -283,3 +284,30 @@ async function owner({ sessionId }: Task): Promise<{ teamId: string; userId: str
   if (row === undefined) throw new Error('there is no session');
   return row;
 }
+
+test('a list of what is to be done outlives the call that handed it in', async () => {
+  await world.startWorker();
+  const todos = [
+    { text: 'Read the parser.', status: 'in_progress' },
+    { text: 'Port it.', status: 'pending' },
+  ];
+  const reading = reads({ times: 24, window: 6_000 });
+  let listed = false;
+  const task = await world.submit({
+    ...{ ...wanted, tools: ['look', 'todo'] },
+    script(request) {
+      if (listed) return reading(request);
+      listed = true;
+      // Of two in one answer the later one counts.
+      return [call('todo', { items: [] }, 'todo_1'), call('todo', { items: todos }, 'todo_2')];
+    },
+  });
+  expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+  expect(await readTodos(world.db, [task.sessionId])).toEqual(new Map([[task.sessionId, todos]]));
+  const { messages } = requestsOf(task).at(-1) as ScriptedRequest;
+  const summary = messages.find((message) => message.text.includes(SUMMARY_FOLLOWS));
+  expect(summary?.text).toMatch(
+    /# Goal\nA parser in Rust\.\n\nYour list .*:\n- in_progress: Read the parser\.\n- pending: Port it\.$/,
+  );
+  expect(JSON.stringify(messages)).not.toContain('todo_2');
+});

@@ -223,7 +223,9 @@ describe('a reservation of money', () => {
     const submitted = await Promise.all(Array.from({ length: 64 }, () => submit(store, wanted)));
     const root = submitted[0]?.sessionId ?? '';
     const ids = `{${submitted.map(({ sessionId }) => sessionId).join(',')}}`;
-    await store.db.sql`UPDATE session SET root_id = ${root} WHERE id = ANY(${ids}::uuid[])`;
+    await store.db
+      .sql`UPDATE session SET root_id = ${root}, parent_id = ${root}, depth = 1 WHERE id = ANY(${ids}::uuid[]) AND id <> ${root}`;
+    await store.db.sql`UPDATE tree SET children = ${submitted.length - 1} WHERE root_id = ${root}`;
     await store.db.sql`UPDATE task SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
     await store.db.sql`UPDATE turn SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
     const workerId = await addWorker(store.db);

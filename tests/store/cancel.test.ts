@@ -94,12 +94,14 @@ describe('cancel_task', () => {
   test('only marks a task that a worker runs, once', async () => {
     const held = await running(store);
     const before = await snapshotRows(store.db);
-    expect(await cancel(held.taskId)).toEqual({ outcome: 'requested', rootId: held.sessionId });
+    const also = { wakes: [], stopped: [held.taskId] };
+    const marked = { outcome: 'requested', rootId: held.sessionId, seq: 5, wake: null, also };
+    expect(await cancel(held.taskId)).toEqual(marked);
     const after = await snapshotRows(store.db);
     expect(changesBetween(before, after)).toEqual({
       task: [{ '~': held.taskId, cancel_requested_at: [null, 'time'] }],
     });
-    expect(await cancel(held.taskId)).toEqual({ outcome: 'requested', rootId: held.sessionId });
+    expect(await cancel(held.taskId)).toEqual(marked);
     expect(changesBetween(after, await snapshotRows(store.db))).toEqual({});
   });
 

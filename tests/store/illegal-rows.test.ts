@@ -4,13 +4,15 @@ import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
 import type { OnLimit } from '../../src/core/profile.ts';
+import type { Todo } from '../../src/core/todos.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
 import { compactTurn } from '../../src/store/compaction.ts';
 import { takeRequest } from '../../src/store/rates.ts';
 import { revertSession } from '../../src/store/revisions.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
-import { settleTurn } from '../../src/store/turns.ts';
+import { recordResults, settleTurn } from '../../src/store/turns.ts';
 import type { WaitingTask } from '../../src/store/witnesses.ts';
+import { delegated } from '../support/delegations.ts';
 import {
   answered,
   callOf,
@@ -36,7 +38,7 @@ const CLOSED: All<ClosedCallStatus> = {
   unknown: true,
 };
 const CALL: All<CallStatus> = { requested: true, awaiting_approval: true, started: true, ...CLOSED };
-const EFFECT: All<Effect> = { read: true, workspace: true, external: true };
+const EFFECT: All<Effect> = { read: true, workspace: true, external: true, delegate: true };
 const KIND: All<Entry['kind']> = {
   user: true,
   notice: true,
@@ -48,7 +50,8 @@ const KIND: All<Entry['kind']> = {
 };
 const STOP: All<StopReason> = { stop: true, tool_calls: true, length: true, refusal: true };
 const WORKSPACE: All<WorkspaceKind> = { local: true, git: true, upload: true, empty: true, roots: true };
-const TASK: All<z.infer<typeof TaskStatus>> = {
+/** `paused` is a mark beside them. */
+const TASK: All<Exclude<z.infer<typeof TaskStatus>, 'paused'>> = {
   queued: true,
   running: true,
   waiting: true,
@@ -58,8 +61,10 @@ const TASK: All<z.infer<typeof TaskStatus>> = {
 };
 const WAITING: All<NonNullable<z.infer<typeof Task>['waitingOn']>> = {
   approval: true,
+  children: true,
   retry: true,
   budget: true,
+  slot: true,
 };
 const APPROVAL: All<z.infer<typeof Approval>['status']> = {
   open: true,
@@ -96,6 +101,7 @@ const LIMIT: All<WaitingAt['limit']> = {
   usd: true,
   seconds: true,
 };
+const TODO: All<Todo['status']> = { pending: true, in_progress: true, done: true, cancelled: true };
 const ON_LIMIT: All<OnLimit> = { fail: true, park: true };
 
 test.each<[string, string, All<string>]>([
@@ -110,6 +116,7 @@ test.each<[string, string, All<string>]>([
   ['task', 'task_on_limit', ON_LIMIT],
   ['attempt', 'attempt_outcome', ATTEMPT],
   ['usage', 'usage_outcome', USAGE],
+  ['todo', 'todo_item', TODO],
 ])('the states that %s allows by %s are those of TypeScript', async (_table, constraint, union) => {
   const [row] = await store.db.sql<{ definition: string }>`
     SELECT coalesce(p.prosrc, pg_get_constraintdef(c.oid)) AS definition
@@ -138,7 +145,27 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['task_status', 'queued task', `status = 'paused'`],
   ['task_waiting_on', 'queued task', `waiting_on = 'approval'`],
   ['task_waiting_on', 'parked task', 'waiting_on = NULL'],
-  ['task_waiting_on', 'parked task', `waiting_on = 'children'`],
+  ['task_waiting_on', 'parked task', `waiting_on = 'a miracle'`],
+  ['task_paused', 'done task', 'paused_at = now()'],
+  ['turn_state', 'queued turn', 'is_paused = true'],
+  ['turn_state', 'parked turn', "is_paused = true, at_limit = 'tokens'"],
+  ['task_delegated', 'queued task', 'child_limit = -1'],
+  ['task_delegated', 'queued task', 'own_token_limit = 1'],
+  ['task_delegated', 'queued task', 'clock_stopped_at = now()'],
+  ['task_delegated', 'parked task', `waiting_on = 'slot'`],
+  ['task_delegated', 'delegated task', 'own_token_limit = 0'],
+  ['task_delegated', 'delegated task', 'clock_stopped_at = now()'],
+  ['session_depth', 'session', 'depth = 1'],
+  ['session_depth', 'session', 'root_id = gen_random_uuid()'],
+  ['session_depth', 'child session', 'parent_id = NULL'],
+  ['session_depth', 'child session', 'depth = 0'],
+  ['delegation_status', 'delegation', `status = 'lost'`],
+  ['delegation_status', 'delegation', `status = 'ended'`],
+  ['delegation_status', 'delegation', 'ended_at = now()'],
+  ['delegation_slot', 'delegation', `status = 'ended', ended_at = now()`],
+  ['delegation_isolation', 'delegation', `isolation = 'none'`],
+  ['delegation_isolation', 'delegation', `isolation = 'shared', base = 'x'`],
+  ['turn_state', 'delegated turn', 'for_slot = true'],
   ['task_ended', 'queued task', 'ended_at = now()'],
   ['task_ended', 'queued task', `status = 'cancelled'`],
   ['task_ended', 'done task', 'ended_at = NULL'],
@@ -193,6 +220,9 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['turn_state', 'running turn', 'started_at = NULL'],
   ['turn_state', 'parked turn', 'started_at = NULL'],
   ['turn_state', 'done turn', 'started_at = NULL'],
+  ['todo_item', 'todo', 'position = 0'],
+  ['todo_item', 'todo', `text = ''`],
+  ['todo_item', 'todo', `status = 'blocked'`],
   ['background_process_number', 'background command', 'number = 0'],
   ['background_process_end', 'background command', 'ended_at = NULL'],
   ['background_process_end', 'background command', '"end" = NULL'],
@@ -290,11 +320,16 @@ describe('Postgres refuses every illegal row', () => {
     const note = { cooled: { name: 'env@0', ms: 1_000 } };
     const failure = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.', note } as const;
     await settleTurn(store.db, failed, { results: [], end: failure, nextTurnId: queued.taskId });
+    const listing = callOf();
+    const listed = await answered(store, [listing]);
+    const noted = { todos: [{ text: 'Prove it.', status: 'pending' }] } as const;
+    await recordResults(store.db, listed, { results: [resultOf(listing, { noted })], start: [] });
     const [shortened, pruned] = [await running(store), await running(store)];
     await compactTurn(store.db, shortened, { ...summaryOf(), nextTurnId: newId() });
     await compactTurn(store.db, pruned, { ...pruningOf(), nextTurnId: newId() });
     const revert = { teamId, userId, sessionId: done.sessionId, id: newId(), to: 1, snapshot: null };
     await revertSession(store.db, { ...revert, parts: [{ type: 'text', text: 'Back.' }] });
+    const [child] = (await delegated(store)).children;
     const entry = (position: number) =>
       `entry WHERE session_id = '${done.sessionId}' AND position = ${position}`;
     rows = {
@@ -303,6 +338,10 @@ describe('Postgres refuses every illegal row', () => {
       'queued task': `task WHERE id = '${queued.taskId}'`,
       'parked task': `task WHERE id = '${waiting.taskId}'`,
       tree: `tree WHERE root_id = '${queued.sessionId}'`,
+      'delegated task': `task WHERE id = '${child?.taskId}'`,
+      'child session': `session WHERE id = '${child?.sessionId}'`,
+      'delegated turn': `turn WHERE id = '${child?.turnId}'`,
+      delegation: `delegation WHERE child_task_id = '${child?.taskId}'`,
       'done task': `task WHERE id = '${done.taskId}'`,
       'failed task': `task WHERE id = '${failed.taskId}'`,
       'queued turn': `turn WHERE id = '${queued.turnId}'`,
@@ -323,6 +362,7 @@ describe('Postgres refuses every illegal row', () => {
       'revert entry': entry(4),
       'compaction entry': `entry WHERE session_id = '${shortened.sessionId}' AND kind = 'compaction'`,
       'pruning entry': `entry WHERE session_id = '${pruned.sessionId}' AND kind = 'pruning'`,
+      todo: `todo WHERE session_id = '${listed.sessionId}'`,
       revision: `revision WHERE id = '${revert.id}'`,
       'awaiting call': `tool_call WHERE id = '${waiting.call.id}'`,
       'done call': `tool_call WHERE id = '${call.id}'`,

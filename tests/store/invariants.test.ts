@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { newId } from '../../src/clock.ts';
 import { findBrokenInvariants, INVARIANTS, type InvariantOptions } from '../../src/store/invariants.ts';
 import { settleTurn } from '../../src/store/turns.ts';
+import { delegated } from '../support/delegations.ts';
 import {
   answered,
   callOf,
@@ -26,7 +27,9 @@ beforeEach(async () => {
   const call = callOf();
   const done = await answered(store, [call]);
   const end = { kind: 'finish', status: 'succeeded', resultPosition: 2 } as const;
-  await settleTurn(store.db, done, { results: [resultOf(call)], end, nextTurnId: newId() });
+  const noted = { todos: [{ text: 'Prove it.', status: 'pending' }] } as const;
+  await settleTurn(store.db, done, { results: [resultOf(call, { noted })], end, nextTurnId: newId() });
+  await delegated(store, { count: 2 });
   row = { queued, held, asked, done };
 });
 afterEach(async () => {
@@ -34,8 +37,9 @@ afterEach(async () => {
   await store.db.sql`DELETE FROM worker`;
 });
 
-const broken = async (options?: InvariantOptions) =>
-  (await findBrokenInvariants(store.db, options)).map(({ invariant }) => invariant);
+const broken = async (options?: InvariantOptions) => [
+  ...new Set((await findBrokenInvariants(store.db, options)).map(({ invariant }) => invariant)),
+];
 const execute = (sql: string) => store.db.pool.query(sql);
 
 /** What must hold, and how it is broken by hand. */
@@ -56,8 +60,25 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
       SELECT gen_random_uuid(), session_id, id, root_id, 9, 'ready' FROM task WHERE id = '${held.taskId}'`,
   ],
   [
-    'the wait count equals the open approvals',
+    'the wait count equals the open approvals and children',
     ({ asked }) => `UPDATE turn SET open_waits = 2 WHERE id = '${asked.turnId}'`,
+  ],
+  [
+    'a delegation is open exactly while its task is unfinished and its call is at work',
+    () => `UPDATE tool_call SET status = 'requested', started_at = NULL WHERE effect = 'delegate'`,
+  ],
+  [
+    'no more delegated tasks are at work at once than may be, and none waits while a slot is free',
+    () => 'UPDATE task SET concurrent_limit = 1',
+  ],
+  [
+    'a delegated task that is at work has a slot, unless it waits for its own',
+    () => 'UPDATE delegation SET has_slot = false',
+  ],
+  ['no more is delegated than may be', () => 'UPDATE task SET child_limit = 1'],
+  [
+    'the tree has counted the sessions that were delegated to',
+    () => 'UPDATE tree SET children = children + 1',
   ],
   [
     'an approval is open exactly while its call awaits it',
@@ -101,6 +122,11 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
     ({ done }) => `
       INSERT INTO revision (id, session_id, user_id, kind, position)
       SELECT id, session_id, user_id, 'revert', 1 FROM task WHERE id = '${done.taskId}'`,
+  ],
+  ['the list of an agent has no gap', () => 'UPDATE todo SET position = position + 1'],
+  [
+    'the list of an agent is the newest one of its log, where nothing of that was taken back',
+    () => `UPDATE todo SET status = 'done'`,
   ],
   ['a message is taken in exactly where it says', () => 'UPDATE message SET taken_position = 9'],
   [
@@ -147,7 +173,7 @@ test('says of which row, and what stands there', async () => {
   await execute(`UPDATE turn SET open_waits = 2 WHERE id = '${row.asked.turnId}'`);
   expect(await findBrokenInvariants(store.db)).toEqual([
     { invariant: 'an unfinished task has exactly one wake witness', id: row.asked.taskId, found: 'none' },
-    { invariant: 'the wait count equals the open approvals', id: row.asked.turnId, found: '2' },
+    { invariant: 'the wait count equals the open approvals and children', id: row.asked.turnId, found: '2' },
   ]);
 });
 

@@ -92,7 +92,9 @@ describe('limits, on both sides', () => {
     const submitted = await Promise.all(Array.from({ length: 8 }, () => submit(store, { limits })));
     const root = submitted[0]?.sessionId ?? '';
     const ids = `{${submitted.map(({ sessionId }) => sessionId).join(',')}}`;
-    await store.db.sql`UPDATE session SET root_id = ${root} WHERE id = ANY(${ids}::uuid[])`;
+    await store.db
+      .sql`UPDATE session SET root_id = ${root}, parent_id = ${root}, depth = 1 WHERE id = ANY(${ids}::uuid[]) AND id <> ${root}`;
+    await store.db.sql`UPDATE tree SET children = ${submitted.length - 1} WHERE root_id = ${root}`;
     await store.db.sql`UPDATE task SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
     await store.db.sql`UPDATE turn SET root_id = ${root} WHERE session_id = ANY(${ids}::uuid[])`;
     const workerId = await addWorker(store.db);

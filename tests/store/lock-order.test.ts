@@ -56,6 +56,9 @@ test.each([
   ['answered', 'tool_call'],
   ['answered', 'approval'],
   ['parked', 'turn'],
+  ['running, with open children', 'turn'],
+  ['parked on its children', 'session'],
+  ['a child that a person is asked in', 'turn'],
   ['ready', 'turn'],
 ])(
   'on a turn that is %s no pair of transitions that meets at its %s locks what the other needs next',

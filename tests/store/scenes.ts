@@ -6,10 +6,18 @@ import { newId } from '../../src/clock.ts';
 import { raiseLimits, reserveMore } from '../../src/store/accounts.ts';
 import { compactTurn, overflowTurn } from '../../src/store/compaction.ts';
 import type { Database } from '../../src/store/database.ts';
+import { spawnChildren } from '../../src/store/delegations.ts';
 import { forkSession } from '../../src/store/forks.ts';
 import { takeRequest } from '../../src/store/rates.ts';
 import { mergeSession, revertSession } from '../../src/store/revisions.ts';
-import { cancelTask, createTask, postMessage, resolveApproval } from '../../src/store/tasks.ts';
+import {
+  cancelTask,
+  createTask,
+  pauseTask,
+  postMessage,
+  resolveApproval,
+  resumeTask,
+} from '../../src/store/tasks.ts';
 import {
   claimTurn,
   handBackTurn,
@@ -21,11 +29,13 @@ import {
   settleTurn,
 } from '../../src/store/turns.ts';
 import { admitTurns, expireApproval, expireTask, rewakeTurn, takeOverTurn } from '../../src/store/workers.ts';
+import { CHILD_LIMITS, childOf, delegateCall, delegated } from '../support/delegations.ts';
 import {
   addWorker,
   answered,
   answerOf,
   callOf,
+  claim,
   claimOf,
   forkOf,
   lose,
@@ -165,8 +175,78 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     return { claim_turn: (db) => claimTurn(db, wanted), ...fromOutside(store, task) };
   },
 
+  'running, with calls that delegate': async (store) => {
+    const calls = [delegateCall(0), delegateCall(1)];
+    const held = await answered(store, calls, { limits: { ...CHILD_LIMITS, concurrentChildren: 1 } });
+    const children = calls.map((call) => childOf(store, call));
+    await lose(store.db, held.workerId);
+    return {
+      spawn_children: (db) => spawnChildren(db, held, children),
+      ...endings(held),
+      ...ofTree(store, held),
+    };
+  },
+
+  'running, with open children': async (store) => {
+    const held = await delegated(store, { count: 2, limits: { concurrentChildren: 1 } });
+    await lose(store.db, held.workerId);
+    const [child] = held.children;
+    const within = await workOn(store, child);
+    return {
+      park_turn: (db) => parkTurn(db, held, []),
+      ...settlings(within, 'child'),
+      ...endings(held),
+      ...ofTask(store, child, 'child'),
+      ...ofTree(store, held),
+    };
+  },
+
+  'parked on its children': async (store) => {
+    const held = await delegated(store, { count: 2, limits: { concurrentChildren: 1, depth: 2 } });
+    await parkTurn(store.db, held, []);
+    const [child, other] = held.children;
+    const call = delegateCall();
+    const within = await workOn(store, child, [call]);
+    await lose(store.db, within.workerId);
+    const children = [childOf(store, call)];
+    return {
+      'spawn_children by the child': (db) => spawnChildren(db, within, children),
+      'park_turn of the child': (db) => parkTurn(db, within, []),
+      ...settlings(within, 'child'),
+      ...ofTask(store, child, 'child'),
+      ...ofTask(store, other, 'child that waits'),
+      ...pausing(store, held),
+      ...ofTree(store, held),
+    };
+  },
+
+  'a child that a person is asked in': async (store) => {
+    const held = await delegated(store, { count: 2, limits: { concurrentChildren: 1 } });
+    await parkTurn(store.db, held, []);
+    const [child] = held.children;
+    const call = callOf('awaiting_approval', { approvalSeconds: 60 });
+    await parkTurn(store.db, await workOn(store, child, [call]), []);
+    await passExpiry(store, call.approvalId ?? '');
+    return {
+      ...resolving(store, call.approvalId ?? ''),
+      ...ofTask(store, child, 'child'),
+      ...ofTree(store, held),
+    };
+  },
+
   parked: (store) => waiting(store, false),
   'parked past its deadline': (store) => waiting(store, true),
+
+  paused: async (store) => {
+    const task = await submit(store);
+    await pauseTask(store.db, { teamId: store.teamId, taskId: task.taskId });
+    const own = claimOf(task.turnId, await addWorker(store.db));
+    return {
+      claim_turn: (db) => claimTurn(db, own),
+      ...pausing(store, task),
+      ...fromOutside(store, task),
+    };
+  },
 
   idle: async (store) => {
     const held = await running(store);
@@ -184,6 +264,47 @@ export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> =
     return { admit_turns: (db) => admitTurns(db, 100), ...fromOutside(store, held) };
   },
 };
+
+/** A worker takes the child's first turn, and has this answer. */
+async function workOn(
+  store: Store,
+  child: { readonly turnId: string } | undefined,
+  calls: Parameters<typeof answerOf>[0] = [],
+) {
+  const turnId = child?.turnId ?? '';
+  const held = await claim(store.db, turnId);
+  await recordAnswer(store.db, held, answerOf(calls));
+  return held;
+}
+
+/** How a turn of a child ends, by its holder or a sweeper. */
+function settlings(held: Holding, of: string): Acts {
+  return Object.fromEntries(
+    Object.entries(endings(held)).map(([name, act]) => [`${name} of the ${of}`, act]),
+  );
+}
+
+function pausing({ teamId }: Store, { taskId }: { readonly taskId: string }): Acts {
+  return {
+    pause_task: (db) => pauseTask(db, { teamId, taskId }),
+    resume_task: (db) => resumeTask(db, { teamId, taskId }),
+  };
+}
+
+/** Of what comes from outside, what is another thing where something was delegated. */
+function ofTree(store: Store, held: { readonly taskId: string; readonly sessionId: string }): Acts {
+  const { cancel_task, expire_task, raise_limits } = fromOutside(store, held);
+  return { cancel_task, expire_task, raise_limits } as Acts;
+}
+
+function ofTask(store: Store, task: { readonly taskId: string } | undefined, of: string): Acts {
+  const { teamId } = store;
+  const [taskId, nextTurnId, late] = [task?.taskId ?? '', newId(), newId()];
+  return {
+    [`cancel_task of the ${of}`]: (db) => cancelTask(db, { teamId, taskId, nextTurnId }),
+    [`expire_task of the ${of}`]: (db) => expireTask(db, taskId, late),
+  };
+}
 
 /** A task whose first turn began a command that goes on, and whose second waits for a worker. */
 async function withProcesses(store: Store) {

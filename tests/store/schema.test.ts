@@ -24,6 +24,7 @@ interface Model {
 
 const SCALARS: Readonly<Record<string, string>> = {
   String: 'text',
+  Boolean: 'boolean',
   Int: 'integer',
   BigInt: 'bigint',
   'Decimal @db.Decimal(24, 12)': 'numeric(24,12)',
@@ -156,7 +157,7 @@ describe('schema.prisma and the migrated database have the same', () => {
   });
 });
 
-test('every partial index is one that the sweeper, a guard or `why` needs, and a unique one allows one unfinished turn', async () => {
+test('every partial index is one that the sweeper, a guard, `why` or the tree needs, and a unique one allows one unfinished turn', async () => {
   const rows = await store.db.sql<{ name: string; unique: boolean }>`
     SELECT i.relname AS name, x.indisunique AS unique FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      WHERE i.relnamespace = 'public'::regnamespace AND x.indpred IS NOT NULL ORDER BY 1`;
@@ -165,9 +166,11 @@ test('every partial index is one that the sweeper, a guard or `why` needs, and a
     'approval_open',
     'attempt_open',
     'background_process_open',
+    'delegation_open',
     'entry_changes',
     'message_untaken',
     'permission_rule_live',
+    'session_children',
     'task_deadline',
     'task_unfinished',
     'task_unfinished_tree',

@@ -1,12 +1,23 @@
 import { expect, test, vi } from 'vitest';
 import { newId } from '../../src/clock.ts';
 import { silentLog } from '../../src/log.ts';
+import { raiseLimits } from '../../src/store/accounts.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { cancelTask, createTask, postMessage, resolveApproval } from '../../src/store/tasks.ts';
+import { spawnChildren } from '../../src/store/delegations.ts';
+import { DatabaseUnavailable } from '../../src/store/patience.ts';
+import {
+  cancelTask,
+  createTask,
+  pauseTask,
+  postMessage,
+  resolveApproval,
+  resumeTask,
+} from '../../src/store/tasks.ts';
 import {
   claimTurn,
   type Held,
   handBackTurn,
+  type NewCall,
   parkTurn,
   recordAnswer,
   recordResults,
@@ -15,6 +26,7 @@ import {
   type TurnEnd,
 } from '../../src/store/turns.ts';
 import { admitTurns, expireTask, queuedTurns, rewakeTurn, takeOverTurn } from '../../src/store/workers.ts';
+import { CHILD_LIMITS, childOf, delegateCall } from '../support/delegations.ts';
 import {
   addWorker,
   answerOf,
@@ -36,6 +48,7 @@ const AT_ONCE = 8;
 /** How many of the transitions the state permits, as far as anybody can see; the others run into a guard. */
 const FITTING = 0.7;
 const SEED = 20261121;
+const LIMITS = { ...CHILD_LIMITS, concurrentChildren: 2, depth: 2 };
 
 /** mulberry32: the same storm every time, but for how the transactions fall. */
 function seeded(seed: number): () => number {
@@ -58,7 +71,11 @@ interface Seen extends Held {
   readonly status: 'ready' | 'queued' | 'running' | 'parked' | 'gone';
   readonly isAnswered: boolean;
   readonly isOverdue: boolean;
+  readonly isPaused: boolean;
+  readonly waits: number;
+  /** Those that a worker may close; and those that it may give to a child. */
   readonly calls: readonly string[];
+  readonly delegating: readonly string[];
   readonly approvals: readonly string[];
 }
 
@@ -66,7 +83,10 @@ function look(db: Database): Promise<Seen[]> {
   return db.sql<Seen & Record<string, unknown>>`
     SELECT u.id AS "turnId", coalesce(u.attempt_id, u.id) AS "attemptId", u.wake, u.task_id AS "taskId", u.status,
            u.answer_position IS NOT NULL AS "isAnswered", coalesce(t.deadline_at < clock_timestamp(), false) AS "isOverdue",
-           array(SELECT id FROM tool_call WHERE turn_id = u.id AND ended_at IS NULL ORDER BY id) AS calls,
+           t.paused_at IS NOT NULL AS "isPaused", u.open_waits AS waits,
+           array(SELECT c.id FROM tool_call c LEFT JOIN delegation d ON d.tool_call_id = c.id
+                  WHERE c.turn_id = u.id AND c.ended_at IS NULL AND (c.effect <> 'delegate' OR d.status = 'ended') ORDER BY c.id) AS calls,
+           array(SELECT id FROM tool_call WHERE turn_id = u.id AND effect = 'delegate' AND status = 'requested' ORDER BY id) AS delegating,
            array(SELECT id FROM approval WHERE turn_id = u.id AND status = 'open' ORDER BY id) AS approvals
       FROM turn u JOIN task t ON t.id = u.task_id WHERE u.ended_at IS NULL ORDER BY u.id`;
 }
@@ -74,7 +94,8 @@ function look(db: Database): Promise<Seen[]> {
 /** Stands for a turn that nobody knows. */
 const gone = (): Seen => ({
   ...{ turnId: newId(), attemptId: newId(), taskId: newId(), wake: 1, status: 'gone' },
-  ...{ isAnswered: false, isOverdue: false, calls: [], approvals: [] },
+  ...{ isAnswered: false, isOverdue: false, isPaused: false, waits: 0 },
+  ...{ calls: [], delegating: [], approvals: [] },
 });
 
 /** A transition: where it can do what it is for, and the outcome that says that it did. */
@@ -94,8 +115,11 @@ function movesOf(db: Database, { workerId, sessions }: { workerId: string; sessi
     calls
       .filter(() => random() < 0.8)
       .map((id) => ({ id, status: 'succeeded' as const, parts: [{ type: 'text' as const, text: 'Done.' }] }));
-  const asked = () => [callOf('requested', { ordinal: 0 }), callOf('awaiting_approval', { ordinal: 1 })];
-  const answer = (calls: () => ReturnType<typeof asked>) => ({
+  const asked = (): NewCall[] => [
+    callOf('requested', { ordinal: 0 }),
+    callOf('awaiting_approval', { ordinal: 1 }),
+  ];
+  const answer = (calls: () => NewCall[]) => ({
     outcome: 'recorded',
     fits: (turn: Seen) => isHeld(turn) && !turn.isAnswered,
     act: (turn: Seen) => recordAnswer(db, turn, answerOf(calls())),
@@ -108,23 +132,39 @@ function movesOf(db: Database, { workerId, sessions }: { workerId: string; sessi
   });
   const settle = (end: TurnEnd) => ({
     outcome: 'settled',
-    fits: (turn: Seen) => isHeld(turn) && (end.kind === 'finish' || (turn.isAnswered && !hasCalls(turn))),
+    fits: (turn: Seen) =>
+      isHeld(turn) &&
+      (end.kind === 'finish' ||
+        (turn.isAnswered && !hasCalls(turn) && turn.waits + turn.delegating.length === 0)),
     act: (turn: Seen) =>
       settleTurn(db, turn, { results: resultsOf(turn.calls), end, nextTurnId: newId() }).catch(
         refusedToSettle,
       ),
   });
+  let raised = 0;
   const cancel = ({ taskId }: Seen) => cancelTask(db, { teamId, taskId, nextTurnId: newId() });
   return [
     {
       name: 'claim',
       outcome: 'claimed',
-      fits: ({ status, isOverdue }) => status === 'queued' && !isOverdue,
+      fits: ({ status, isOverdue, isPaused }) => status === 'queued' && !isOverdue && !isPaused,
       act: ({ turnId }) => claimTurn(db, claimOf(turnId, workerId, 10)),
     },
     { name: 'answer', ...answer(() => []) },
     { name: 'answer and call', ...answer(() => asked().slice(0, 1)) },
     { name: 'answer and ask', ...answer(asked) },
+    { name: 'answer and delegate', ...answer(() => [delegateCall(0), delegateCall(1)]) },
+    {
+      name: 'delegate',
+      outcome: 'spawned',
+      fits: (turn) => isHeld(turn) && turn.delegating.length > 0,
+      act: (turn) =>
+        spawnChildren(
+          db,
+          turn,
+          turn.delegating.map((id) => childOf(store, { id })),
+        ),
+    },
     {
       name: 'record results',
       outcome: 'recorded',
@@ -136,7 +176,7 @@ function movesOf(db: Database, { workerId, sessions }: { workerId: string; sessi
     {
       name: 'park',
       outcome: 'parked',
-      fits: (turn) => isHeld(turn) && turn.approvals.length > 0,
+      fits: (turn) => isHeld(turn) && turn.waits > 0,
       act: (turn) => parkTurn(db, turn, resultsOf(turn.calls)),
     },
     { name: 'allow', ...resolve('allowed') },
@@ -172,10 +212,32 @@ function movesOf(db: Database, { workerId, sessions }: { workerId: string; sessi
       act: cancel,
     },
     {
+      name: 'pause',
+      outcome: 'paused',
+      fits: (turn) => isKnown(turn) && !turn.isPaused && random() < 0.3,
+      act: ({ taskId }) => pauseTask(db, { teamId, taskId }),
+    },
+    {
+      name: 'resume',
+      outcome: 'resumed',
+      fits: ({ isPaused }) => isPaused,
+      act: ({ taskId }) => resumeTask(db, { teamId, taskId }),
+    },
+    {
+      name: 'raise',
+      outcome: 'raised',
+      fits: isKnown,
+      act: ({ taskId }) => {
+        raised += 1;
+        return raiseLimits(db, { teamId, taskId, limits: { turns: 70 + raised, treeTurns: 1000 + raised } });
+      },
+    },
+    {
       name: 'create',
       outcome: 'created',
       fits: () => true,
-      act: () => createTask(db, submissionOf(store, { sessionId: pick(sessions) ?? newId() })),
+      act: () =>
+        createTask(db, submissionOf(store, { sessionId: pick(sessions) ?? newId(), limits: LIMITS })),
     },
     {
       name: 'post',
@@ -221,7 +283,7 @@ class Tally {
   }
 
   async add(move: Move, turn: Seen): Promise<void> {
-    const outcome = outcomeOf(await move.act(turn));
+    const outcome = outcomeOf(await move.act(turn).catch(lostToAnother));
     const key = outcome === 'fenced' ? outcome : `${move.name}: ${outcome}`;
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
   }
@@ -243,6 +305,13 @@ function outcomeOf(result: unknown): string {
   return (result as { outcome?: string } | null)?.outcome ?? 'nothing';
 }
 
+/** Whoever learns of a tree's children with a row of it in hand does not wait for its lock: the transition is repeated. */
+function lostToAnother(error: unknown): unknown {
+  const { code } = (error instanceof DatabaseUnavailable ? error.cause : error) as { code?: string };
+  if (code === '40001') return { outcome: 'lost to another' };
+  throw error;
+}
+
 /** A random worker may try to settle what still has open calls: the store refuses, and that is right. */
 function refusedToSettle(error: unknown): unknown {
   if (/cannot settle/.test(String(error))) return { outcome: 'refused' };
@@ -251,7 +320,8 @@ function refusedToSettle(error: unknown): unknown {
 
 test(`${ROUNDS} rounds of ${AT_ONCE} random transitions at once leave each task its one witness, and no deadlock`, async () => {
   const sessions: string[] = [];
-  for (let count = 0; count < 3; count += 1) sessions.push((await submit(store)).sessionId);
+  for (let count = 0; count < 3; count += 1)
+    sessions.push((await submit(store, { limits: LIMITS })).sessionId);
   // Without patience nothing is repeated: a deadlock is an error that fails the test.
   const db = openDatabase({ url: store.url, log: silentLog, patienceMs: 0 });
   const moves = movesOf(db, { workerId: await addWorker(store.db), sessions });

@@ -144,9 +144,9 @@ describe('what wakes an unfinished task', () => {
       { ...asked, id: one.approvalId },
       { ...asked, id: other.approvalId, tool: 'write_file' },
     ];
-    expect(await evidenceOf(held, 'calls')).toEqual({ turn: 1, approvals: both });
+    expect(await evidenceOf(held, 'calls')).toEqual({ turn: 1, children: 0, approvals: both });
     await resolveApproval(store.db, { ...store, approvalId: one.approvalId ?? '', decision: 'denied' });
-    expect(await evidenceOf(held, 'calls')).toEqual({ turn: 1, approvals: both.slice(1) });
+    expect(await evidenceOf(held, 'calls')).toEqual({ turn: 1, children: 0, approvals: both.slice(1) });
     await execute(
       `UPDATE approval SET expires_at = clock_timestamp() + interval '1 h' WHERE status = 'open'`,
     );

@@ -39,6 +39,7 @@ function databaseWithPoints(db: Database, reach: Reach): Database {
     pool: db.pool,
     close: () => db.close(),
     read: (text, ...values) => db.read(text, ...values),
+    planned: (name, text, ...values) => db.planned(name, text, ...values),
     repeat: (act) => db.repeat(act),
     within: (ms) => databaseWithPoints(db.within(ms), reach),
     transition: (name, ...args) => around(name, reach, () => db.transition(name, ...args)),
@@ -121,6 +122,7 @@ function toolsWithPoints(tools: Registry, reach: Reach): Registry {
     tools: tools.tools,
     specs: () => tools.specs(),
     effectOf: (...tool) => tools.effectOf(...tool),
+    read: (...call) => tools.read(...call),
     execute: (...call) => around('runTools', reach, () => tools.execute(...call)),
   };
 }

@@ -11,6 +11,7 @@ export type RowChanges = Readonly<Record<string, readonly unknown[]>>;
 const KEYS: Readonly<Record<string, readonly string[]>> = {
   idempotency_key: ['team_id', 'key'],
   entry: ['session_id', 'position'],
+  todo: ['session_id', 'position'],
   event: ['root_id', 'seq'],
   tree: ['root_id'],
   usage: ['attempt_id'],

@@ -328,6 +328,7 @@ const OF_SESSIONS = [
     'background_process',
     'tool_call',
     'revision',
+    'todo',
     'entry',
   ],
   ...['message', 'attempt', 'turn', 'task', 'session', 'workspace', 'idempotency_key', 'profile'],

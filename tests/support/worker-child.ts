@@ -23,17 +23,18 @@ export interface ChildSettings {
   readonly redisUrl?: string;
   readonly modelUrl: string;
   readonly dataDir: string;
-  readonly options: Pick<
-    WorkerOptions,
-    | 'lease'
-    | 'sweep'
-    | 'retry'
-    | 'takeoverBackoffMs'
-    | 'readGraceMs'
-    | 'cloneRetry'
-    | 'repositories'
-    | 'allowances'
-  >;
+  readonly options: Partial<Pick<WorkerOptions, 'concurrency'>> &
+    Pick<
+      WorkerOptions,
+      | 'lease'
+      | 'sweep'
+      | 'retry'
+      | 'takeoverBackoffMs'
+      | 'readGraceMs'
+      | 'cloneRetry'
+      | 'repositories'
+      | 'allowances'
+    >;
   /** Confines commands by bubblewrap, as on one's own machine, or by this engine. */
   readonly confined?: true | DockerEngine;
   /** Given: it says which points it reaches, and may stop itself at one of them. */

@@ -22,6 +22,8 @@ export interface Wanted {
   readonly router?: Router;
   readonly tools?: readonly string[];
   readonly context?: ContextPolicy;
+  /** Whom it may delegate to, by name. */
+  readonly delegates?: Readonly<Record<string, Delegate>>;
   readonly limits?: Partial<Submission['task']['limits']>;
   /** What its requests are reserved by, and cost where their model says nothing. */
   readonly accounts?: Submission['task']['reserve'];
@@ -38,6 +40,24 @@ export interface Wanted {
   readonly roots?: readonly NamedRoot[];
   /** Without a wake-up: the job was lost before it was added. */
   readonly unwoken?: boolean;
+}
+
+/** An agent: what its model answers, and what else its profile says. */
+export interface Delegate extends Partial<Omit<Profile, 'agent' | 'prompt'>> {
+  readonly script?: Script;
+}
+
+/** A task that was delegated. */
+export interface Child {
+  readonly sessionId: string;
+  readonly taskId: string;
+  readonly status: string;
+  readonly waiting_on: string | null;
+  readonly error_code: string | null;
+  readonly title: string;
+  readonly delegation: 'open' | 'ended' | 'abandoned';
+  readonly hasSlot: boolean;
+  readonly depth: number;
 }
 
 export interface Task {

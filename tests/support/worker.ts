@@ -21,6 +21,7 @@ import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { readEntries } from '../../src/store/session-log.ts';
 import { cancelTask, createTask, resolveApproval, type Submission } from '../../src/store/tasks.ts';
+import type { Also, Wake } from '../../src/store/turns.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
 import { createTestDatabase } from './database.ts';
@@ -30,7 +31,7 @@ import { type Script, type ScriptedModel, say, startScriptedModel } from './scri
 import { addTeam, checkWitnesses, PROFILE, submissionOf } from './store.ts';
 import type { ChildSettings } from './worker-child.ts';
 import { type ChildWorker, Lines, PATIENCE_MS, spawnWorker } from './worker-process.ts';
-import type { Task, TaskRow, Wanted } from './worker-task.ts';
+import type { Child, Delegate, Task, TaskRow, Wanted } from './worker-task.ts';
 import { workerTools } from './worker-tools.ts';
 
 const POLL = { firstMs: 5, growth: 1.25, longestMs: 60 };
@@ -73,7 +74,8 @@ export async function openWorld({ redis }: QueueKind) {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'capybara-worker-')));
   const scripts = new Map<string, Script>();
   const model = await startScriptedModel({
-    script: (request) => scripts.get(request.sessionId ?? '')?.(request) ?? say('Done.'),
+    script: (request) =>
+      (scripts.get(request.sessionId ?? '') ?? scripts.get(request.system))?.(request) ?? say('Done.'),
   });
   const world = new TestWorld({
     ...{ url, db, backend, dir, scripts, model, redisUrl: redis?.url },
@@ -112,6 +114,18 @@ interface Parts {
   readonly teamId: string;
   readonly userId: string;
   readonly bus: Bus;
+}
+
+/** An agent that is delegated to is known by its prompt: its session is not known before. */
+function delegateOf(
+  agent: string,
+  { tools = workerTools(() => {}).map((tool) => tool.name), script, ...given }: Delegate,
+  { mode, scripts }: { readonly mode: Profile['mode']; readonly scripts: Map<string, Script> },
+): { readonly hash: string; readonly body: Profile } {
+  const prompt = `You are ${agent}, ${newId()}.`;
+  if (script !== undefined) scripts.set(prompt, script);
+  const hash = newId().replaceAll('-', '').padEnd(64, '0');
+  return { hash, body: { agent, prompt, model: 'env/scripted', mode, tools, ...given } };
 }
 
 class TestWorld {
@@ -191,12 +205,18 @@ class TestWorld {
       { ...this, teamId, userId },
       { text: prompt, attached, limits, ...(sessionId === undefined ? {} : { sessionId }) },
     );
+    const delegates = Object.entries(wanted.delegates ?? {}).map(([agent, given]) =>
+      delegateOf(agent, given, { mode, scripts }),
+    );
     const profile: Profile = {
       ...{ agent: 'test', prompt: PROFILE.prompt, model: wanted.model ?? 'env/scripted', mode },
       ...(wanted.router === undefined ? {} : { router: wanted.router }),
       tools: wanted.tools ?? workerTools(() => {}).map((tool) => tool.name),
       ...(wanted.permissions === undefined ? {} : { permissions: wanted.permissions }),
       ...(wanted.context === undefined ? {} : { context: wanted.context }),
+      ...(delegates.length > 0 && {
+        delegates: Object.fromEntries(delegates.map(({ hash, body }) => [body.agent, hash])),
+      }),
     };
     const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
     const { roots, beside } = wanted;
@@ -220,7 +240,7 @@ class TestWorld {
       ...plain,
       session: session as Submission['session'],
       task: {
-        ...{ ...plain.task, profile, profileHash },
+        ...{ ...plain.task, profile, profileHash, delegates },
         ...(wanted.accounts === undefined ? {} : { reserve: wanted.accounts }),
       },
     });
@@ -274,10 +294,28 @@ class TestWorld {
   requestCancel = async ({ taskId }: Task): Promise<string> => {
     const { teamId } = this.#parts;
     const outcome = await cancelTask(this.db, { teamId, taskId, nextTurnId: newId() });
-    if (outcome.outcome === 'requested') this.bus.publish({ type: 'cancel', rootId: outcome.rootId, taskId });
-    if (outcome.outcome === 'cancelled' && outcome.wake) await this.queue.wake(outcome.wake);
+    if (outcome.outcome === 'requested' || outcome.outcome === 'cancelled') await this.announce(outcome);
     return outcome.outcome;
   };
+
+  /** As whoever has committed something does. */
+  announce = async (committed: {
+    readonly rootId: string;
+    readonly wake?: Wake | null;
+    readonly also?: Also;
+  }): Promise<void> => {
+    const { rootId, wake, also } = committed;
+    for (const taskId of also?.stopped ?? []) this.bus.publish({ type: 'cancel', rootId, taskId });
+    for (const each of [...(wake ? [wake] : []), ...(also?.wakes ?? [])]) await this.queue.wake(each);
+  };
+
+  /** The tasks that were delegated below a session tree's root, in the order in which they began. */
+  children = ({ sessionId }: Pick<Task, 'sessionId'>): Promise<Child[]> =>
+    this.db.sql<Child & Record<string, unknown>>`
+      SELECT d.child_session_id AS "sessionId", d.child_task_id AS "taskId", t.status, t.waiting_on, t.error_code, s.title, d.status AS delegation,
+             d.has_slot AS "hasSlot", s.depth
+        FROM delegation d JOIN task t ON t.id = d.child_task_id JOIN session s ON s.id = d.child_session_id
+       WHERE d.root_id = ${sessionId} ORDER BY d.created_at, d.tool_call_id`;
 
   /** The open approvals of a task, in the order of their calls. */
   approvals = async ({ taskId }: Task): Promise<string[]> => {
@@ -298,7 +336,7 @@ class TestWorld {
       ...(ruleId === undefined ? {} : { ruleId }),
     };
     const outcome = await resolveApproval(this.db, { teamId, userId, approvalId, decision, ...said });
-    if (outcome.outcome === 'resolved' && outcome.wake) await this.queue.wake(outcome.wake);
+    if (outcome.outcome === 'resolved') await this.announce(outcome);
   };
 
   entries = ({ sessionId }: Task) => readEntries(this.db, sessionId, 0);

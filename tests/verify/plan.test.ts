@@ -79,10 +79,20 @@ describe('the scripted model', () => {
     }
   });
 
+  test('delegates nothing where it was delegated itself', () => {
+    for (const plan of plans) {
+      const answer = answerTo({ ...plan, isChild: true }, { turn: 1, asked: 1 });
+      const calls = answer.kind === 'stream' ? answer.calls : [];
+      expect(calls.map(({ name }) => name)).not.toContain('delegate_task');
+    }
+  });
+
   test('has effects, runs commands, answers in every wrong way', () => {
     const first = plans.map((plan) => answerTo(plan, { turn: 1, asked: 0 }));
     const calls = first.flatMap((answer) => (answer.kind === 'stream' ? answer.calls : []));
-    expect(new Set(calls.map(({ name }) => name))).toEqual(new Set([SINK_TOOL, 'bash', 'list_dir']));
+    expect(new Set(calls.map(({ name }) => name))).toEqual(
+      new Set([SINK_TOOL, 'bash', 'list_dir', 'delegate_task']),
+    );
     const statuses = first.flatMap((answer) => (answer.kind === 'status' ? [answer.status] : []));
     expect(new Set(statuses)).toEqual(new Set([429, 500]));
     expect(first.some((answer) => answer.kind === 'stream' && answer.cut)).toBe(true);

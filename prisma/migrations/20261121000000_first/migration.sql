@@ -95,6 +95,7 @@ CREATE TABLE "session" (
     "archived_at" TIMESTAMPTZ(3),
     "forked_from" UUID,
     "forked_at" INTEGER,
+    "depth" INTEGER NOT NULL DEFAULT 0,
 
     CONSTRAINT "session_pkey" PRIMARY KEY ("id")
 );
@@ -104,6 +105,7 @@ CREATE TABLE "tree" (
     "root_id" UUID NOT NULL,
     "last_seq" BIGINT NOT NULL DEFAULT 0,
     "turns" INTEGER NOT NULL DEFAULT 0,
+    "children" INTEGER NOT NULL DEFAULT 0,
     "tokens_used" BIGINT NOT NULL DEFAULT 0,
     "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
     "usd_used" DECIMAL(24,12) NOT NULL DEFAULT 0,
@@ -128,11 +130,20 @@ CREATE TABLE "task" (
     "token_limit" BIGINT,
     "usd_limit" DECIMAL(24,12),
     "seconds_limit" INTEGER,
+    "child_limit" INTEGER NOT NULL DEFAULT 0,
+    "concurrent_limit" INTEGER NOT NULL DEFAULT 0,
+    "depth_limit" INTEGER NOT NULL DEFAULT 0,
+    "parent_task_id" UUID,
+    "own_token_limit" BIGINT,
+    "own_usd_limit" DECIMAL(24,12),
+    "result_schema" JSONB,
+    "clock_stopped_at" TIMESTAMPTZ(3),
     "on_limit" TEXT NOT NULL DEFAULT 'fail',
     "answer_tokens" INTEGER,
     "prices" JSONB,
     "deadline_at" TIMESTAMPTZ(3),
     "cancel_requested_at" TIMESTAMPTZ(3),
+    "paused_at" TIMESTAMPTZ(3),
     "result_position" INTEGER,
     "error_code" TEXT,
     "error_message" TEXT,
@@ -169,6 +180,8 @@ CREATE TABLE "turn" (
     "tokens_reserved" BIGINT NOT NULL DEFAULT 0,
     "usd_reserved" DECIMAL(24,12) NOT NULL DEFAULT 0,
     "at_limit" TEXT,
+    "for_slot" BOOLEAN NOT NULL DEFAULT false,
+    "is_paused" BOOLEAN NOT NULL DEFAULT false,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "started_at" TIMESTAMPTZ(3),
     "ended_at" TIMESTAMPTZ(3),
@@ -256,6 +269,17 @@ CREATE TABLE "revision" (
 );
 
 -- CreateTable
+CREATE TABLE "todo" (
+    "session_id" UUID NOT NULL,
+    "position" INTEGER NOT NULL,
+    "text" TEXT NOT NULL,
+    "status" TEXT NOT NULL,
+    "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "todo_pkey" PRIMARY KEY ("session_id","position")
+);
+
+-- CreateTable
 CREATE TABLE "tool_call" (
     "id" UUID NOT NULL,
     "session_id" UUID NOT NULL,
@@ -275,6 +299,27 @@ CREATE TABLE "tool_call" (
     "ended_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "tool_call_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "delegation" (
+    "tool_call_id" UUID NOT NULL,
+    "root_id" UUID NOT NULL,
+    "root_task_id" UUID NOT NULL,
+    "turn_id" UUID NOT NULL,
+    "child_session_id" UUID NOT NULL,
+    "child_task_id" UUID NOT NULL,
+    "isolation" TEXT NOT NULL,
+    "status" TEXT NOT NULL DEFAULT 'open',
+    "has_slot" BOOLEAN NOT NULL DEFAULT false,
+    "is_continued" BOOLEAN NOT NULL DEFAULT false,
+    "is_merged" BOOLEAN NOT NULL DEFAULT false,
+    "base" TEXT,
+    "head" TEXT,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "ended_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "delegation_pkey" PRIMARY KEY ("tool_call_id")
 );
 
 -- CreateTable
@@ -436,7 +481,13 @@ CREATE INDEX "session_workspace_id_idx" ON "session"("workspace_id");
 CREATE INDEX "session_team_id_id_idx" ON "session"("team_id", "id");
 
 -- CreateIndex
+CREATE INDEX "session_root_id_idx" ON "session"("root_id");
+
+-- CreateIndex
 CREATE INDEX "task_team_id_id_idx" ON "task"("team_id", "id");
+
+-- CreateIndex
+CREATE INDEX "task_parent_task_id_idx" ON "task"("parent_task_id");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "task_session_id_ordinal_key" ON "task"("session_id", "ordinal");
@@ -464,6 +515,18 @@ CREATE INDEX "tool_call_session_id_id_idx" ON "tool_call"("session_id", "id");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "tool_call_turn_id_ordinal_key" ON "tool_call"("turn_id", "ordinal");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "delegation_child_task_id_key" ON "delegation"("child_task_id");
+
+-- CreateIndex
+CREATE INDEX "delegation_turn_id_idx" ON "delegation"("turn_id");
+
+-- CreateIndex
+CREATE INDEX "delegation_root_task_id_idx" ON "delegation"("root_task_id");
+
+-- CreateIndex
+CREATE INDEX "delegation_child_session_id_idx" ON "delegation"("child_session_id");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "background_process_session_id_number_key" ON "background_process"("session_id", "number");
@@ -529,6 +592,9 @@ ALTER TABLE "entry" ADD CONSTRAINT "entry_message_id_fkey" FOREIGN KEY ("message
 ALTER TABLE "revision" ADD CONSTRAINT "revision_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
+ALTER TABLE "todo" ADD CONSTRAINT "todo_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
 ALTER TABLE "tool_call" ADD CONSTRAINT "tool_call_turn_id_fkey" FOREIGN KEY ("turn_id") REFERENCES "turn"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
@@ -559,13 +625,21 @@ ALTER TABLE "session" ADD CONSTRAINT "session_forked" CHECK ((forked_from IS NUL
 ALTER TABLE "task"
   ADD CONSTRAINT "task_status" CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled')),
   ADD CONSTRAINT "task_waiting_on" CHECK (
-    CASE WHEN status = 'waiting' THEN waiting_on IS NOT NULL AND waiting_on IN ('approval', 'retry', 'budget') ELSE waiting_on IS NULL END
+    CASE WHEN status = 'waiting' THEN waiting_on IS NOT NULL AND waiting_on IN ('approval', 'children', 'retry', 'budget', 'slot') ELSE waiting_on IS NULL END
   ),
   ADD CONSTRAINT "task_ended" CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
-  ADD CONSTRAINT "task_started" CHECK (status NOT IN ('running', 'waiting', 'succeeded') OR started_at IS NOT NULL),
+  ADD CONSTRAINT "task_started" CHECK (
+    status NOT IN ('running', 'waiting', 'succeeded') OR started_at IS NOT NULL OR waiting_on IS NOT DISTINCT FROM 'slot'
+  ),
   ADD CONSTRAINT "task_error" CHECK ((status = 'failed') = (error_code IS NOT NULL) AND (error_code IS NULL) = (error_message IS NULL)),
   ADD CONSTRAINT "task_result" CHECK (result_position IS NULL OR status = 'succeeded'),
   ADD CONSTRAINT "task_limits" CHECK (turn_limit > 0 AND tree_turn_limit > 0 AND token_limit > 0 AND usd_limit > 0 AND seconds_limit > 0),
+  ADD CONSTRAINT "task_paused" CHECK (paused_at IS NULL OR ended_at IS NULL),
+  ADD CONSTRAINT "task_delegated" CHECK (
+    least(child_limit, concurrent_limit, depth_limit) >= 0 AND least(own_token_limit, own_usd_limit) > 0
+    AND (parent_task_id IS NOT NULL OR (waiting_on IS DISTINCT FROM 'slot' AND own_token_limit IS NULL AND own_usd_limit IS NULL AND clock_stopped_at IS NULL))
+    AND (clock_stopped_at IS NULL OR deadline_at IS NOT NULL)
+  ),
   ADD CONSTRAINT "task_on_limit" CHECK (on_limit IN ('fail', 'park')),
   ADD CONSTRAINT "task_accounts" CHECK (answer_tokens > 0 AND (usd_limit IS NULL OR prices IS NOT NULL));
 
@@ -579,6 +653,8 @@ BEGIN
   IF t.at_limit IS NOT NULL AND (t.status <> 'parked' OR t.at_limit <> ALL ('{turns,tree_turns,tokens,usd,seconds}')) THEN
     RETURN false;
   END IF;
+  IF t.is_paused AND (t.status <> 'parked' OR t.at_limit IS NOT NULL OR t.for_slot) THEN RETURN false; END IF;
+  IF t.for_slot AND (t.status <> 'parked' OR t.at_limit IS NOT NULL OR t.open_waits > 0) THEN RETURN false; END IF;
   CASE t.status
     WHEN 'running' THEN
       RETURN t.attempt_id IS NOT NULL AND t.started_at IS NOT NULL AND t.ended_at IS NULL AND t.due_at IS NULL
@@ -590,7 +666,7 @@ BEGIN
          AND t.wake > 0 AND t.checked_at IS NOT NULL;
     WHEN 'parked' THEN
       RETURN t.attempt_id IS NULL AND t.ended_at IS NULL AND t.due_at IS NULL
-         AND (t.at_limit IS NOT NULL OR (t.open_waits > 0 AND t.started_at IS NOT NULL));
+         AND (t.at_limit IS NOT NULL OR t.for_slot OR t.is_paused OR (t.open_waits > 0 AND t.started_at IS NOT NULL));
     WHEN 'done' THEN
       RETURN t.attempt_id IS NULL AND t.ended_at IS NOT NULL AND t.due_at IS NULL
          AND t.open_waits = 0 AND t.started_at IS NOT NULL;
@@ -646,14 +722,27 @@ ALTER TABLE "revision" ADD CONSTRAINT "revision_kind" CHECK (
   AND (kind = 'merge') = (base IS NOT NULL) AND (kind = 'merge') = (conflicts IS NOT NULL)
 );
 
+ALTER TABLE "todo" ADD CONSTRAINT "todo_item" CHECK (
+  position > 0 AND text <> '' AND status IN ('pending', 'in_progress', 'done', 'cancelled')
+);
+
 ALTER TABLE "tool_call"
-  ADD CONSTRAINT "tool_call_effect" CHECK (effect = ANY ('{read,workspace,external}')),
+  ADD CONSTRAINT "tool_call_effect" CHECK (effect = ANY ('{read,workspace,external,delegate}')),
   ADD CONSTRAINT "tool_call_status" CHECK (
     CASE WHEN ended_at IS NULL
       THEN result_position IS NULL AND status = ANY ('{requested,awaiting_approval,started}')
            AND (status <> 'started' OR started_at IS NOT NULL)
       ELSE result_position IS NOT NULL AND status = ANY ('{succeeded,failed,denied,interrupted,unknown}') END
   );
+
+ALTER TABLE "session" ADD CONSTRAINT "session_depth" CHECK (
+  depth >= 0 AND (depth = 0) = (parent_id IS NULL) AND (parent_id IS NULL) = (id = root_id)
+);
+
+ALTER TABLE "delegation"
+  ADD CONSTRAINT "delegation_status" CHECK (status IN ('open', 'ended', 'abandoned') AND (status = 'open') = (ended_at IS NULL)),
+  ADD CONSTRAINT "delegation_slot" CHECK (NOT has_slot OR status = 'open'),
+  ADD CONSTRAINT "delegation_isolation" CHECK (isolation IN ('fork', 'shared') AND (isolation = 'fork' OR (base IS NULL AND head IS NULL)));
 
 ALTER TABLE "background_process"
   ADD CONSTRAINT "background_process_number" CHECK (number > 0),
@@ -679,8 +768,13 @@ ALTER TABLE "rate_bucket" ADD CONSTRAINT "rate_bucket_limits" CHECK (requests_pe
 ALTER TABLE "rate_line" ADD CONSTRAINT "rate_line_tokens" CHECK (tokens >= 0);
 ALTER TABLE "model_health" ADD CONSTRAINT "model_health_strikes" CHECK (strikes > 0);
 
+CREATE INDEX "session_children" ON "session" (parent_id) WHERE parent_id IS NOT NULL;
+
 -- A session is worked on by one turn at a time.
 CREATE UNIQUE INDEX "turn_one_unfinished" ON "turn" (session_id) WHERE status IN ('ready', 'queued', 'running', 'parked');
+
+-- Who waits for its turn among a tree's delegated tasks, and who is at work.
+CREATE INDEX "delegation_open" ON "delegation" (root_id) WHERE status = 'open';
 
 -- What the sweeper asks every second touches only rows that wait.
 CREATE INDEX "turn_ready" ON "turn" (due_at) WHERE status = 'ready';

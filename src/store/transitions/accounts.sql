@@ -65,7 +65,7 @@ BEGIN
   v_usd := greatest(v_usd - v_turn.usd_reserved, 0);
   v_limit := limit_reached(v_turn, v_task, v_tokens, v_usd);
   IF v_limit IS NOT NULL THEN
-    PERFORM end_attempt(p_attempt, CASE v_task.on_limit WHEN 'park' THEN 'parked' ELSE 'failed' END);
+    PERFORM end_attempt(p_attempt, CASE WHEN waits_at(v_task, v_limit) THEN 'parked' ELSE 'failed' END);
     RETURN stop_at_limit(v_turn, v_task, v_limit, p_next_turn);
   END IF;
   UPDATE task SET prices = v_prices WHERE id = v_task.id AND prices IS DISTINCT FROM v_prices;
@@ -82,7 +82,7 @@ CREATE FUNCTION limit_reached(p_turn turn, p_task task, p_tokens bigint, p_usd n
 DECLARE
   v_tree tree;
 BEGIN
-  IF p_task.deadline_at < clock_timestamp() THEN RETURN 'seconds'; END IF;
+  IF p_task.deadline_at < clock_timestamp() AND p_task.clock_stopped_at IS NULL THEN RETURN 'seconds'; END IF;
   IF p_turn.number - p_turn.uncounted > p_task.turn_limit THEN RETURN 'turns'; END IF;
   SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id;
   IF p_turn.started_at IS NULL AND p_turn.kind = 'answer' AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
@@ -90,6 +90,7 @@ BEGIN
   IF p_turn.answer_position IS NOT NULL THEN RETURN NULL; END IF;
   IF v_tree.tokens_used + v_tree.tokens_reserved + p_tokens > p_task.token_limit THEN RETURN 'tokens'; END IF;
   IF v_tree.usd_used + v_tree.usd_reserved + p_usd > p_task.usd_limit THEN RETURN 'usd'; END IF;
+  IF p_task.parent_task_id IS NOT NULL THEN RETURN own_limit_reached(p_task, p_tokens, p_usd); END IF;
   RETURN NULL;
 END $$;
 
@@ -98,15 +99,20 @@ CREATE FUNCTION stop_at_limit(p_turn turn, p_task task, p_limit text, p_next_tur
 DECLARE
   v_ended jsonb;
 BEGIN
-  IF p_task.on_limit = 'park' THEN
+  IF waits_at(p_task, p_limit) THEN
     v_ended := jsonb_build_object('events', park_at_limit(p_turn, p_task, p_limit));
   ELSE
     v_ended := end_turn_and_task(p_turn, limit_end(p_turn.task_id, p_limit), p_next_turn);
   END IF;
-  RETURN jsonb_build_object('outcome', CASE p_task.on_limit WHEN 'park' THEN 'parked' ELSE 'ended' END, 'rootId', p_turn.root_id,
+  RETURN jsonb_build_object('outcome', CASE WHEN waits_at(p_task, p_limit) THEN 'parked' ELSE 'ended' END, 'rootId', p_turn.root_id,
     'seq', append_events(p_turn.root_id, v_ended->'events', p_reserved => -p_turn.tokens_reserved, p_usd_reserved => -p_turn.usd_reserved),
-    'wake', wake_of((v_ended->>'next')::uuid));
+    'wake', wake_of((v_ended->>'next')::uuid)) || also_of(v_ended);
 END $$;
+
+-- Whether a task waits there instead of ending. At a limit that its parent gave it, it ends: that one decides what to do.
+CREATE FUNCTION waits_at(p_task task, p_limit text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT p_task.on_limit = 'park' AND (p_task.parent_task_id IS NULL OR p_limit IN ('tree_turns', 'tokens', 'usd'))
+$$;
 
 -- Any unfinished turn → `parked` at a limit, task → `waiting` on `budget`, until raise_limits. The caller holds both, and has ended the
 -- attempt if there was one. Returns the events.
@@ -117,7 +123,8 @@ BEGIN
    WHERE id = p_turn.id;
   UPDATE background_process SET worker_id = NULL WHERE session_id = p_turn.session_id AND ended_at IS NULL;
   UPDATE task SET status = 'waiting', waiting_on = 'budget', started_at = coalesce(started_at, clock_timestamp()) WHERE id = p_task.id;
-  RETURN CASE WHEN p_task.status = 'queued' THEN event_of('task.started', p_turn.session_id, p_task.id, NULL) ELSE '[]' END
+  PERFORM mind_clocks(p_task.id);
+  RETURN CASE WHEN p_task.started_at IS NULL THEN event_of('task.started', p_turn.session_id, p_task.id, NULL) ELSE '[]' END
     || event_of('limit.reached', p_turn.session_id, p_task.id, NULL,
          jsonb_build_object('code', 'limit_' || p_limit, 'message', limit_said(p_task.id, p_limit)))
     || turn_event('turn.parked', p_turn, jsonb_build_object('openWaits', p_turn.open_waits))
@@ -128,6 +135,9 @@ END $$;
 -- How a task ends that reached a limit: {status, code, message}, the same words wherever it is noticed.
 CREATE FUNCTION limit_end(p_task uuid, p_limit text) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
+  IF (SELECT parent_task_id IS NOT NULL FROM task WHERE id = p_task) THEN
+    RETURN jsonb_build_object('status', 'failed', 'code', 'limit_' || replace(p_limit, 'own_', ''), 'message', limit_said(p_task, p_limit));
+  END IF;
   RETURN jsonb_build_object('status', 'failed', 'code', 'limit_' || p_limit, 'message',
     format('%s Give the next %s a higher limit with --limit %s=N.', limit_said(p_task, p_limit),
       CASE WHEN p_limit IN ('turns', 'seconds') THEN 'one' ELSE 'task' END, CASE p_limit WHEN 'tree_turns' THEN 'treeTurns' ELSE p_limit END));
@@ -141,6 +151,8 @@ BEGIN
       WHEN 'tokens' THEN format('The session has used %s of its %s tokens, and the next turn might need more than are left.', tree.tokens_used, token_limit)
       WHEN 'usd' THEN format('The session has spent $%s of its $%s, and the next turn might cost more than is left.',
                              trim_scale(round(tree.usd_used, 6)), trim_scale(usd_limit))
+      WHEN 'own_tokens' THEN format('The next turn might need more than is left of the %s tokens that the task was given.', own_token_limit)
+      WHEN 'own_usd' THEN format('The next turn might cost more than is left of the $%s that the task was given.', trim_scale(own_usd_limit))
       ELSE format('The task reached its limit of %s seconds.', seconds_limit) END
     FROM task JOIN tree USING (root_id) WHERE id = p_task);
 END $$;

@@ -4,12 +4,14 @@
 -- The caller holds the turn. A result for a call that is closed already is passed over, so a repeat writes nothing; so is
 -- one for a call that a person has still to allow, whoever claims to have run it. One statement, so that the time it takes
 -- grows no faster than the results do.
--- p_results: [{id, status, parts, noted?, durationMs?, outputHash?, snapshot?, processes?}]; of two for one call the first counts.
--- noted: what its entry keeps beside what the model sees. snapshot: the workspace's files after a call that changed them; the newest
--- becomes the workspace's head. processes: as note_processes takes them. Returns the events.
+-- p_results: [{id, status, parts, noted?, durationMs?, outputHash?, snapshot?, merged?, processes?}]; of two for one call the first counts.
+-- noted: what its entry keeps beside what the model sees; the newest todos in it become the session's list. snapshot: the workspace's
+-- files after a call that changed them; the newest becomes the workspace's head. merged: calls that delegated, and whose tasks' changes
+-- it holds. processes: as note_processes takes them. Returns the events.
 CREATE FUNCTION apply_results(p_turn turn, p_results jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_events jsonb;
+  v_todos jsonb;
 BEGIN
   IF p_results = '[]' THEN RETURN '[]'; END IF;
   WITH given AS (
@@ -40,8 +42,14 @@ BEGIN
            'callId', call_id, 'ordinal', ordinal, 'name', name, 'status', status, 'position', position,
            'durationMs', duration_ms) || files_in(parts))->0 ORDER BY position)
          || coalesce(jsonb_agg(turn_event('workspace.snapshotted', p_turn, jsonb_build_object(
-           'callId', call_id, 'snapshot', snapshot))->0 ORDER BY position) FILTER (WHERE snapshot IS NOT NULL), '[]')
-    INTO v_events FROM given;
+           'callId', call_id, 'snapshot', snapshot))->0 ORDER BY position) FILTER (WHERE snapshot IS NOT NULL), '[]'),
+         (array_agg(noted->'todos' ORDER BY position DESC) FILTER (WHERE noted ? 'todos'))[1]
+    INTO v_events, v_todos FROM given;
+  IF v_todos IS NOT NULL THEN PERFORM put_todos(p_turn.session_id, v_todos); END IF;
+  IF jsonb_path_exists(p_results, '$[*].merged') THEN
+    UPDATE delegation SET is_merged = true
+     WHERE tool_call_id IN (SELECT id::uuid FROM jsonb_array_elements(p_results) r(body) CROSS JOIN LATERAL jsonb_array_elements_text(r.body->'merged') m(id));
+  END IF;
   IF jsonb_path_exists(p_results, '$[*].processes') THEN PERFORM note_processes(p_turn, p_results); END IF;
   RETURN coalesce(v_events, '[]');
 END $$;

@@ -9,7 +9,7 @@
 -- p_known: the worker knows the session's log up to this position. entries: what it does not know, where that is not much.
 -- Returns: {outcome: 'claimed' | 'repeated', turn: {...}, takenIn, seq, entries: [...] | null}
 --          | {outcome: 'moved_on' | 'worker_lost'} | {outcome: 'pinned', workerId, rootId}
---          | {outcome: 'ended' | 'parked', rootId, wake?, seq}: a limit was reached, and the task failed, or waits on `budget`.
+--          | {outcome: 'ended' | 'parked', rootId, wake?, seq}: a limit was reached, and the task failed, or waits on `budget`; or it is paused.
 -- Races: two workers with the same job: the second waits for the turn's lock and finds it running. Its worker's lease
 -- expires meanwhile: the attempt is open under an ended worker, which the next sweep finds. A repeat that comes after
 -- its attempt was taken over has moved on.
@@ -36,6 +36,8 @@ BEGIN
   IF v_turn.status IS DISTINCT FROM 'queued' THEN
     RETURN coalesce('{"outcome": "ended"}' || started_by(p_next_turn), '{"outcome": "moved_on"}');
   END IF;
+
+  IF v_task.paused_at IS NOT NULL THEN RETURN park_paused(v_turn); END IF;
 
   v_has_processes := EXISTS (SELECT 1 FROM background_process WHERE session_id = v_turn.session_id AND ended_at IS NULL);
   IF v_has_processes THEN v_pinned := pinned_to(v_turn.session_id, p_worker, p_lease_ms); END IF;
@@ -70,7 +72,7 @@ BEGIN
    WHERE id = p_turn
   RETURNING * INTO v_turn;
   IF v_task.status <> 'running' THEN
-    v_events := event_of(CASE v_task.status WHEN 'queued' THEN 'task.started' ELSE 'task.resumed' END, v_turn.session_id, v_task.id, NULL);
+    v_events := event_of(CASE WHEN v_task.started_at IS NULL THEN 'task.started' ELSE 'task.resumed' END, v_turn.session_id, v_task.id, NULL);
     UPDATE task
        SET status = 'running', waiting_on = NULL, started_at = coalesce(started_at, clock_timestamp()),
            deadline_at = coalesce(deadline_at, clock_timestamp() + make_interval(secs => seconds_limit))
@@ -130,13 +132,15 @@ BEGIN
         'kind', p_turn.kind, 'uncounted', p_turn.uncounted, 'overflows', p_turn.overflows,
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
         'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
+        'delegation', jsonb_build_object('isDelegated', p_task.parent_task_id IS NOT NULL, 'depth', s.depth, 'depthLimit', p_task.depth_limit,
+          'resultSchema', p_task.result_schema),
         'lastProcess', (SELECT max(number) FROM background_process WHERE session_id = p_turn.session_id),
         'processes', (SELECT jsonb_agg(jsonb_build_object('id', id, 'number', number, 'command', command,
                                                           'isHere', worker_id IS NOT NULL) ORDER BY number)
                         FROM background_process WHERE session_id = p_turn.session_id AND ended_at IS NULL),
         'reserved', jsonb_build_object('isLimited', p_task.token_limit IS NOT NULL OR p_task.usd_limit IS NOT NULL,
           'tokens', p_turn.tokens_reserved, 'resent', p_turn.tokens_to_resend, 'answer', p_task.answer_tokens, 'prices', p_task.prices),
-        'secondsLeft', extract(epoch FROM p_task.deadline_at - clock_timestamp()),
+        'secondsLeft', CASE WHEN p_task.clock_stopped_at IS NULL THEN extract(epoch FROM p_task.deadline_at - clock_timestamp()) END,
         'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE WHEN w.kind <> 'upload' THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id,
            (SELECT CASE WHEN count(*) <= 64 THEN coalesce(jsonb_agg(entry ORDER BY position), '[]') END AS entries

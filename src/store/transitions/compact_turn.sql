@@ -54,5 +54,5 @@ BEGIN
   IF p_compaction ? 'note' THEN PERFORM note_request(p_attempt, p_compaction->'note'); END IF;
   RETURN jsonb_build_object('outcome', 'compacted', 'taskStatus', coalesce(v_end->>'status', v_task.status), 'wake', v_wake,
     'seq', append_events(v_turn.root_id, v_events, v_used.tokens, -v_turn.tokens_reserved, -v_counted,
-                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
+                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved)) || also_of(v_ended);
 END $$;

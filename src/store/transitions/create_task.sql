@@ -3,7 +3,7 @@
 -- Guard: the session exists, is the team's and is not archived. Creates the session, its workspace and tree where
 -- `p_session` carries a workspace.
 -- Returns: {outcome: 'created' | 'repeated', taskId, sessionId, rootId, wake?: {turnId, wake}, seq?}
---          | {outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived'}
+--          | {outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived' | 'session_shared'}
 -- Races: a second request with the same idempotency key waits for the first one's commit, then repeats its answer; so
 -- does a repeat whose first try still runs in Postgres, on the new workspace's key or on the session. A turn that
 -- settles locks the same session row: either it sees this task and starts it, or this one finds it gone.
@@ -48,23 +48,29 @@ BEGIN
   ELSE
     SELECT * INTO v_session FROM session
      WHERE id = (p_session->>'id')::uuid AND team_id = p_team FOR NO KEY UPDATE;
-    IF NOT FOUND OR v_session.archived_at IS NOT NULL THEN
+    IF NOT FOUND OR v_session.archived_at IS NOT NULL OR shares_files(v_session) THEN
       DELETE FROM idempotency_key WHERE team_id = p_team AND key = p_idempotency->>'key';
-      RETURN jsonb_build_object('outcome', CASE WHEN v_session.id IS NULL THEN 'session_not_found' ELSE 'session_archived' END);
+      RETURN jsonb_build_object('outcome', CASE WHEN v_session.id IS NULL THEN 'session_not_found'
+        WHEN v_session.archived_at IS NOT NULL THEN 'session_archived' ELSE 'session_shared' END);
     END IF;
     v_repeat := repeated_task((p_task->>'id')::uuid);
     IF v_repeat IS NOT NULL THEN RETURN v_repeat; END IF;
   END IF;
 
-  INSERT INTO profile (hash, body) VALUES (decode(p_task->>'profileHash', 'hex'), p_task->'profile') ON CONFLICT DO NOTHING;
+  INSERT INTO profile (hash, body)
+  SELECT decode(p.hash, 'hex'), p.body
+    FROM jsonb_to_recordset(coalesce(nullif(p_task->'delegates', 'null'), '[]') || jsonb_build_object('hash', p_task->'profileHash', 'body', p_task->'profile'))
+      AS p(hash text, body jsonb)
+  ON CONFLICT DO NOTHING;
   INSERT INTO task (id, session_id, root_id, team_id, user_id, ordinal, status, profile_hash, turn_limit, tree_turn_limit,
-                    token_limit, usd_limit, seconds_limit, on_limit, answer_tokens, prices, metadata)
+                    token_limit, usd_limit, seconds_limit, on_limit, answer_tokens, prices, child_limit, concurrent_limit, depth_limit, metadata)
   VALUES ((p_task->>'id')::uuid, v_session.id, v_session.root_id, p_team, p_user,
           (SELECT coalesce(max(ordinal), 0) + 1 FROM task WHERE session_id = v_session.id), 'queued',
           decode(p_task->>'profileHash', 'hex'), (p_task#>>'{limits,turns}')::int, (p_task#>>'{limits,treeTurns}')::int,
           (p_task#>>'{limits,tokens}')::bigint, (p_task#>>'{limits,usd}')::numeric, (p_task#>>'{limits,seconds}')::int,
           coalesce(p_task#>>'{limits,onLimit}', 'fail'), (p_task#>>'{reserve,answer}')::int, nullif(p_task#>'{reserve,prices}', 'null'),
-          p_task->'metadata')
+          coalesce((p_task#>>'{limits,children}')::int, 0), coalesce((p_task#>>'{limits,concurrentChildren}')::int, 0),
+          coalesce((p_task#>>'{limits,depth}')::int, 0), p_task->'metadata')
   RETURNING * INTO v_task;
   INSERT INTO message (id, session_id, task_id, parts)
   VALUES ((p_task->>'messageId')::uuid, v_session.id, v_task.id, p_task->'parts');
@@ -73,6 +79,12 @@ BEGIN
   v_events := v_events || event_of('task.created', v_session.id, v_task.id, NULL, jsonb_build_object('ordinal', v_task.ordinal));
   v_seq := append_events(v_session.root_id, v_events);
   RETURN created_task('created', v_task) || jsonb_build_object('seq', v_seq, 'wake', wake_of(v_turn));
+END $$;
+
+-- Whether a session's files are those of the one that delegated to it: nobody may change them here, since that one may be at work on them.
+CREATE FUNCTION shares_files(p_session session) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN p_session.parent_id IS NOT NULL AND p_session.workspace_id = (SELECT workspace_id FROM session WHERE id = p_session.parent_id);
 END $$;
 
 -- The first answer again, with the wake-up of the task's turn where that still waits. Null: there is no such task.

@@ -2,6 +2,7 @@
 --
 -- Guard: the other is the team's, and its log reaches so far. p_fork: {id, title, from, at, workspace: {id, kind, source, rules, lineage,
 -- base, head}, notice}; from: the session whose own entry stands at that position (log_point); notice: what the model is told first.
+-- Its agent's list is the one that the other's log had there.
 -- Returns: {outcome: 'forked', sessionId, seq} | {outcome: 'repeated', sessionId}: by the workspace's id | {outcome: 'not_found'}
 -- Races: the other's log only grows, so nothing of it is locked. A repeat whose first try still runs waits on the new workspace's key.
 CREATE FUNCTION fork_session(p_team uuid, p_user uuid, p_fork jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -24,6 +25,7 @@ BEGIN
   VALUES (v_id, v_id, p_team, p_user, (p_fork#>>'{workspace,id}')::uuid, p_fork->>'title', (p_fork->>'from')::uuid, v_at);
   INSERT INTO tree (root_id) VALUES (v_id);
   INSERT INTO entry (session_id, position, kind, parts) VALUES (v_id, v_at + 1, 'notice', p_fork->'notice');
+  PERFORM put_todos(v_id, todos_at(v_id, v_at));
   RETURN jsonb_build_object('outcome', 'forked', 'sessionId', v_id, 'seq', append_events(v_id,
     event_of('session.created', v_id, NULL, NULL, jsonb_build_object('title', p_fork->>'title', 'forkedFrom', p_fork->>'from', 'forkedAt', v_at))));
 END $$;

@@ -35,5 +35,5 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'handed_back', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
     'seq', append_events(v_turn.root_id, v_events, v_used.tokens, -v_turn.tokens_reserved,
-                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
+                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved)) || also_of(v_ended);
 END $$;

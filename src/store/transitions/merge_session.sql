@@ -2,7 +2,7 @@
 --
 -- Guard: both are the team's; the session is not archived, no task of it is unfinished, and its files are still those that were merged (ours).
 -- p_merge: {id, from, base, ours, theirs, snapshot, conflicts, parts}; snapshot: the merged files, null where their owner put them there.
--- Returns: {outcome: 'merged' | 'repeated', rootId, position, conflicts, from, seq?} | {outcome: 'not_found' | 'archived' | 'moved'}
+-- Returns: {outcome: 'merged' | 'repeated', rootId, position, conflicts, from, seq?} | {outcome: 'not_found' | 'archived' | 'shared' | 'moved'}
 -- | {outcome: 'unfinished', taskId}
 -- Races: a new task locks the session too; another merge that came first has moved the files, and this one is done anew on those.
 CREATE FUNCTION merge_session(p_team uuid, p_user uuid, p_session uuid, p_merge jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -36,5 +36,5 @@ BEGIN
   IF p_failure ? 'note' THEN PERFORM note_request(p_attempt, p_failure->'note'); END IF;
   RETURN jsonb_build_object('outcome', CASE WHEN v_ended IS NULL THEN 'overflowed' ELSE 'ended' END, 'wake', v_wake,
     'seq', append_events(v_turn.root_id, v_events, v_used.tokens, -v_turn.tokens_reserved,
-                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
+                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved)) || also_of(v_ended);
 END $$;

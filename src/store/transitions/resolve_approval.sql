@@ -3,7 +3,7 @@
 --
 -- Guard: the approval is the team's and open. The first writer wins. p_rule, not null: it is allowed always, by a rule of that id,
 -- for exactly what the question showed; refused where it showed that this cannot be.
--- Returns: {outcome: 'resolved', wake?, rootId, seq} | {outcome: 'already', status, resolvedBy} | {outcome: 'not_found' | 'only_once'}
+-- Returns: {outcome: 'resolved', wake?, rootId, seq, also?} | {outcome: 'already', status, resolvedBy} | {outcome: 'not_found' | 'only_once'}
 -- The same decision with the same words by the same person is a repeat, and is 'resolved' again.
 -- Races: cancel closes the approval under the same locks; the turn may still be running and park later, with one wait
 -- fewer.
@@ -36,34 +36,34 @@ BEGIN
       FROM session s JOIN workspace w ON w.id = s.workspace_id JOIN tool_call c ON c.id = v_approval.tool_call_id
      WHERE s.id = v_turn.session_id;
   END IF;
-  RETURN jsonb_build_object('outcome', 'resolved', 'rootId', v_turn.root_id,
-    'seq', close_approval(v_approval, v_turn, p_decision, CASE WHEN p_decision = 'denied' THEN coalesce(p_message, '') END),
-    'wake', wake_of(v_turn.id));
+  RETURN jsonb_build_object('outcome', 'resolved', 'rootId', v_turn.root_id)
+    || close_approval(v_approval, v_turn, p_decision, CASE WHEN p_decision = 'denied' THEN coalesce(p_message, '') END);
 END $$;
 
 -- expire_approval: approval `open` past its time → `expired`; the rest as `resolve_approval`. Its call carries what the model is told.
 --
--- One that is due, the longest so, whose session nobody holds. Returns: {rootId, seq, wake?}; none: none is due. By the database's
+-- One that is due, the longest so, whose session nobody holds. Returns: {rootId, seq, wake?, also?}; none: none is due. By the database's
 -- clock. One at a time: two of one tree would hold the tree's row while they wait for a turn.
 -- Races: a person's answer locks the same rows; the first counts. What a repeat finds is the next one.
-CREATE FUNCTION expire_approval() RETURNS TABLE (root_id uuid, seq bigint, wake jsonb) LANGUAGE plpgsql AS $$
+CREATE FUNCTION expire_approval() RETURNS TABLE (closed jsonb) LANGUAGE plpgsql AS $$
 DECLARE
   v_approval approval;
   v_turn turn;
   v_seconds float8;
 BEGIN
-  SELECT a.* INTO v_approval FROM approval a JOIN session s ON s.id = a.session_id
-   WHERE a.status = 'open' AND a.expires_at <= clock_timestamp()
-   ORDER BY a.expires_at LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED;
-  IF NOT FOUND THEN RETURN; END IF;
-  v_turn := lock_turn(v_approval.turn_id);
-  v_approval := lock_approval(v_approval);
-  IF v_approval.status <> 'open' THEN RETURN; END IF;
-  v_seconds := round(extract(epoch FROM v_approval.expires_at - v_approval.created_at));
-  seq := close_approval(v_approval, v_turn, 'expired', format('nobody answered within %s seconds whether this call may run.', v_seconds));
-  root_id := v_turn.root_id;
-  wake := wake_of(v_turn.id);
-  RETURN NEXT;
+  FOR v_approval IN SELECT * FROM approval WHERE status = 'open' AND expires_at <= clock_timestamp() ORDER BY expires_at LOOP
+    CONTINUE WHEN NOT try_lock_tree(v_approval.root_id);
+    PERFORM 1 FROM session WHERE id = v_approval.session_id FOR NO KEY UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    v_turn := lock_turn(v_approval.turn_id);
+    v_approval := lock_approval(v_approval);
+    CONTINUE WHEN v_approval.status <> 'open';
+    v_seconds := round(extract(epoch FROM v_approval.expires_at - v_approval.created_at));
+    closed := jsonb_build_object('rootId', v_turn.root_id)
+      || close_approval(v_approval, v_turn, 'expired', format('nobody answered within %s seconds whether this call may run.', v_seconds));
+    RETURN NEXT;
+    RETURN;
+  END LOOP;
 END $$;
 
 CREATE FUNCTION lock_approval(p_approval approval) RETURNS approval LANGUAGE plpgsql AS $$
@@ -74,19 +74,16 @@ BEGIN
 END $$;
 
 -- Closes an open approval: its call may be run, or reported with p_denial; its turn waits for one fewer. The caller holds all of them.
--- Returns the sequence number of the event.
-CREATE FUNCTION close_approval(p_approval approval, p_turn turn, p_status text, p_denial text) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Returns {seq, wake?, also?}.
+CREATE FUNCTION close_approval(p_approval approval, p_turn turn, p_status text, p_denial text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  v_wakes boolean := p_turn.status = 'parked' AND p_turn.open_waits = 1 AND p_turn.at_limit IS NULL;
+  v_around jsonb;
 BEGIN
   UPDATE approval SET status = p_status, resolved_at = clock_timestamp() WHERE id = p_approval.id;
   UPDATE tool_call SET status = 'requested', denial = p_denial WHERE id = p_approval.tool_call_id;
-  UPDATE turn
-     SET open_waits = open_waits - 1,
-         status = CASE WHEN v_wakes THEN 'queued' ELSE status END,
-         wake = CASE WHEN v_wakes THEN wake + 1 ELSE wake END,
-         checked_at = CASE WHEN v_wakes THEN clock_timestamp() ELSE checked_at END
-   WHERE id = p_turn.id;
-  RETURN append_events(p_turn.root_id, turn_event('approval.resolved', p_turn,
-    jsonb_build_object('approvalId', p_approval.id, 'decision', p_status)));
+  v_around := close_wait(p_turn);
+  IF has_children(p_turn.root_id) THEN v_around := joined(v_around, joined(mind_clocks(p_turn.task_id), grant_slots(p_turn.root_id))); END IF;
+  RETURN jsonb_build_object('wake', wake_of(p_turn.id), 'seq', append_events(p_turn.root_id,
+      turn_event('approval.resolved', p_turn, jsonb_build_object('approvalId', p_approval.id, 'decision', p_status)) || (v_around->'events')))
+    || also(jsonb_set(v_around, '{wakes}', jsonb_path_query_array(v_around->'wakes', '$[*] ? (@.turnId != $own)', jsonb_build_object('own', p_turn.id))));
 END $$;

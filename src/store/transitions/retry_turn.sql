@@ -39,5 +39,5 @@ BEGIN
   IF p_retry ? 'note' THEN PERFORM note_request(p_attempt, p_retry->'note'); END IF;
   RETURN jsonb_build_object('outcome', CASE WHEN v_ended IS NULL THEN 'retrying' ELSE 'ended' END,
     'wake', wake_of((v_ended->>'next')::uuid), 'seq', append_events(v_turn.root_id, v_events, v_used.tokens, -v_turn.tokens_reserved,
-                                                              p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
+                                                              p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved)) || also_of(v_ended);
 END $$;

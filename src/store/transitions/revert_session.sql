@@ -1,8 +1,9 @@
 -- revert_session: session's log and files → those of an earlier point of it. An entry leaves out what came between.
+-- So does the list of its agent.
 --
 -- Guard: the session is the team's and not archived, no task of it is unfinished. p_revert: {id, to, snapshot, parts}; snapshot: the files
 -- as they were there, null where nothing was recorded of them; parts: what the model is told.
--- Returns: {outcome: 'reverted' | 'repeated', rootId, position, to, seq?} | {outcome: 'not_found' | 'archived'} | {outcome: 'unfinished', taskId}
+-- Returns: {outcome: 'reverted' | 'repeated', rootId, position, to, seq?} | {outcome: 'not_found' | 'archived' | 'shared'} | {outcome: 'unfinished', taskId}
 -- Races: a new task locks the session too: it comes wholly before, and refuses this, or after. A log only grows: what stands at p_to stays.
 CREATE FUNCTION revert_session(p_team uuid, p_user uuid, p_session uuid, p_revert jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -17,6 +18,7 @@ BEGIN
   VALUES (p_session, v_position, 'revert', p_revert->'parts', (p_revert->>'to')::int);
   INSERT INTO revision (id, session_id, user_id, kind, position, snapshot)
   VALUES ((p_revert->>'id')::uuid, p_session, p_user, 'revert', v_position, p_revert->>'snapshot');
+  PERFORM put_todos(p_session, todos_at(p_session, v_position));
   RETURN jsonb_build_object('outcome', 'reverted', 'rootId', v_root, 'position', v_position, 'to', (p_revert->>'to')::int,
     'seq', append_events(v_root,
       event_of('session.reverted', p_session, NULL, NULL, jsonb_build_object('to', (p_revert->>'to')::int, 'position', v_position))
@@ -37,6 +39,7 @@ BEGIN
               FROM revision r JOIN entry e ON e.session_id = r.session_id AND e.position = r.position WHERE r.id = p_revision);
   END IF;
   IF v_session.archived_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'archived'); END IF;
+  IF shares_files(v_session) THEN RETURN jsonb_build_object('outcome', 'shared'); END IF;
   SELECT id INTO v_task FROM task WHERE session_id = p_session AND ended_at IS NULL ORDER BY ordinal LIMIT 1;
   IF FOUND THEN RETURN jsonb_build_object('outcome', 'unfinished', 'taskId', v_task); END IF;
   RETURN NULL;

@@ -8,7 +8,7 @@
 -- will take in the next request. A request that
 -- was broken off, by cancel or deadline, or that failed and may have been charged for (spent), is booked as spent: nobody
 -- knows what it cost.
--- Returns: {outcome: 'settled', taskStatus, wake?, seq} | {outcome: 'repeated', taskStatus, wake?} | {outcome: 'fenced'}
+-- Returns: {outcome: 'settled', taskStatus, wake?, seq, also?} | {outcome: 'repeated', taskStatus, wake?} | {outcome: 'fenced'}
 -- Races: cancel, a new message and a new task lock the session first, as this does: each comes wholly before or after.
 CREATE FUNCTION settle_turn(p_turn uuid, p_attempt uuid, p_results jsonb, p_end jsonb, p_next_turn uuid, p_answer jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -83,7 +83,7 @@ BEGIN
   IF v_note IS NOT NULL THEN PERFORM note_request(p_attempt, v_note); END IF;
   RETURN jsonb_build_object('outcome', 'settled', 'wake', v_wake,
     'taskStatus', CASE WHEN v_park IS NOT NULL THEN 'waiting' ELSE coalesce(p_end->>'status', v_task.status) END,
-    'seq', append_events(v_turn.root_id, v_events, v_used, -v_tokens_reserved, p_usd => v_usd, p_usd_reserved => -v_usd_reserved));
+    'seq', append_events(v_turn.root_id, v_events, v_used, -v_tokens_reserved, p_usd => v_usd, p_usd_reserved => -v_usd_reserved)) || also_of(v_ended);
 END $$;
 
 -- What a settling turn leads to, once what happened meanwhile is taken into account. p_open: it lacks its answer or a result.
@@ -105,7 +105,7 @@ END $$;
 -- The limit at which a task waits instead of ending there; null: it does not wait, or its end is another. More turns it wants once this one is complete.
 CREATE FUNCTION limit_to_wait_at(p_task task, p_end jsonb, p_open boolean) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-  IF p_task.on_limit <> 'park' THEN RETURN NULL; END IF;
+  IF p_task.on_limit <> 'park' OR p_task.parent_task_id IS NOT NULL THEN RETURN NULL; END IF;
   RETURN CASE p_end->>'code' WHEN 'limit_seconds' THEN 'seconds' WHEN 'limit_turns' THEN CASE WHEN NOT p_open THEN 'turns' END END;
 END $$;
 

@@ -2,7 +2,7 @@
 -- time at once; the last when p_backoff_ms runs out. A task with a cancel mark ends `cancelled`.
 --
 -- Guard: p_attempt holds the turn, and its worker has ended, its lease has expired, or it gives the turn up itself
--- (p_own) after an error of its own. Skips a session that is locked: the lost worker may be writing at this moment, or
+-- (p_own) after an error of its own. Skips a session, or a tree, that is locked: the lost worker may be writing at this moment, or
 -- another sweeper is here.
 -- The reservation of a request whose outcome nobody knows is booked as spent.
 -- Returns: {outcome: 'taken_over', wake?, rootId, seq} | {outcome: 'skipped'}
@@ -17,6 +17,7 @@ DECLARE
   v_delay int;
   v_used record;
 BEGIN
+  IF NOT try_lock_tree((SELECT root_id FROM turn WHERE id = p_turn)) THEN RETURN jsonb_build_object('outcome', 'skipped'); END IF;
   PERFORM 1 FROM session WHERE id = (SELECT session_id FROM turn WHERE id = p_turn) FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'skipped'); END IF;
   v_turn := lock_turn(p_turn);
@@ -46,7 +47,7 @@ BEGIN
   RETURN jsonb_build_object('outcome', 'taken_over', 'rootId', v_turn.root_id,
     'wake', wake_of(coalesce((v_ended->>'next')::uuid, p_turn)),
     'seq', append_events(v_turn.root_id, v_events || coalesce(v_ended->'events', '[]'), v_used.tokens, -v_turn.tokens_reserved,
-                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved));
+                         p_usd => v_used.usd, p_usd_reserved => -v_turn.usd_reserved)) || also_of(v_ended);
 END $$;
 
 CREATE FUNCTION attempt_is_lost(p_attempt uuid) RETURNS boolean LANGUAGE sql AS $$

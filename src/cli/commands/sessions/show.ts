@@ -20,7 +20,7 @@ export default class SessionsShow extends CapybaraCommand {
       import('../../details.ts'),
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const session = await findSession(client, args.id);
+      const session = await client.session((await findSession(client, args.id)).id);
       const tasks = await client.tasks({ sessionId: session.id, limit: 200 });
       this.answer(flags, { session, tasks: tasks.data }, sessionText(session, tasks.data));
     });

@@ -2,10 +2,13 @@ import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
 
 export default class TasksResume extends CapybaraCommand {
-  static override summary = 'Raise the limits of a task: where it waits for that, it goes on.';
+  static override summary = 'Let a paused task go on, or raise the limits of one that waits for that.';
   static override description =
     'A task that was given --on-limit park waits at its limits instead of failing; `capybara why ID` says at which.';
-  static override examples = ['<%= config.bin %> tasks resume last --limit usd=5'];
+  static override examples = [
+    '<%= config.bin %> tasks resume last',
+    '<%= config.bin %> tasks resume last --limit usd=5',
+  ];
   static override args = {
     id: Args.string({
       description: 'task_…, ses_…, its beginning, or "last".',
@@ -15,11 +18,11 @@ export default class TasksResume extends CapybaraCommand {
   };
   static override flags = {
     limit: Flags.string({
-      description: 'The new limit: turns, treeTurns, tokens, usd or seconds. May be given several times.',
+      description:
+        'The new limit: turns, treeTurns, tokens, usd, seconds, children, concurrentChildren or depth. May be given several times.',
       helpValue: 'NAME=VALUE',
       multiple: true,
       multipleNonGreedy: true,
-      required: true,
     }),
   };
 
@@ -30,11 +33,13 @@ export default class TasksResume extends CapybaraCommand {
       import('../../find.ts'),
       import('../../task-input.ts'),
     ]);
-    const limits = parseLimits(flags.limit) ?? {};
+    const limits = flags.limit && (parseLimits(flags.limit) ?? {});
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id } = await findTask(client, args.id);
-      const task = await client.raiseLimits(id, limits);
-      this.answer(flags, task, `${task.id} has its new limits: follow it with capybara tail ${task.id}\n`);
+      if (limits !== undefined) await client.raiseLimits(id, limits);
+      const task = await client.resumeTask(id);
+      const what = limits === undefined ? 'goes on' : 'has its new limits';
+      this.answer(flags, task, `${task.id} ${what}: follow it with capybara tail ${task.id}\n`);
     });
   }
 }
