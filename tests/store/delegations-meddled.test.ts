@@ -208,3 +208,29 @@ test('a child that runs while a person is asked below it has no deadline to keep
   expect(claimed).toMatchObject({ outcome: 'claimed', turn: { secondsLeft: null } });
   await resolveApproval(store.db, { ...store, approvalId: asking.approvalId ?? '', decision: 'denied' });
 });
+
+test('nothing begins below a task that waits at its own deadline for more', async () => {
+  const held = await delegated(store, { limits: { seconds: 60, onLimit: 'park' } });
+  const child = onlyChild(held);
+  await store.db
+    .sql`UPDATE task SET deadline_at = clock_timestamp() - interval '1 s' WHERE id = ${held.taskId}`;
+  const claimed = await claimTurn(store.db, claimOf(child.turnId, await addWorker(store.db)));
+  expect(claimed).toMatchObject({ outcome: 'ended' });
+  const [row] = await store.db
+    .sql`SELECT error_code AS code, error_message AS message FROM task WHERE id = ${child.taskId}`;
+  expect(row).toEqual({
+    code: 'limit_seconds',
+    message: 'The task that it is a part of reached its limit of 60 seconds.',
+  });
+});
+
+test('a child whose time is no longer limited has no clock to stand still', async () => {
+  const held = await delegated(store, { change: { task: { limits: { turns: 70, seconds: 60 } } } });
+  const child = onlyChild(held);
+  const asking = await claim(store.db, child.turnId);
+  await recordAnswer(store.db, asking, answerOf([callOf('awaiting_approval')]));
+  await parkTurn(store.db, asking, []);
+  const { teamId } = store;
+  const outcome = await raiseLimits(store.db, { teamId, taskId: child.taskId, limits: { seconds: null } });
+  expect(outcome).toMatchObject({ outcome: 'raised' });
+});

@@ -149,9 +149,9 @@ describe('a worker’s lease', () => {
     const states = await attemptStates(store.db, [held.attemptId, marked.attemptId, gone.attemptId, newId()]);
     expect(new Set(states)).toEqual(
       new Set([
-        { attemptId: held.attemptId, cancelRequested: false, held: true },
-        { attemptId: marked.attemptId, cancelRequested: true, held: true },
-        { attemptId: gone.attemptId, cancelRequested: false, held: false },
+        { attemptId: held.attemptId, cancelRequested: false, held: true, isPaused: false },
+        { attemptId: marked.attemptId, cancelRequested: true, held: true, isPaused: false },
+        { attemptId: gone.attemptId, cancelRequested: false, held: false, isPaused: false },
       ]),
     );
     expect(await attemptStates(store.db, [])).toEqual([]);

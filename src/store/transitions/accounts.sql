@@ -83,6 +83,10 @@ DECLARE
   v_tree tree;
 BEGIN
   IF p_task.deadline_at < clock_timestamp() AND p_task.clock_stopped_at IS NULL THEN RETURN 'seconds'; END IF;
+  -- The person's task may wait there for more; what is below it begins nothing meanwhile.
+  IF p_task.parent_task_id IS NOT NULL AND (SELECT deadline_at < clock_timestamp() FROM task WHERE id = root_task_of(p_task)) THEN
+    RETURN 'above_seconds';
+  END IF;
   IF p_turn.number - p_turn.uncounted > p_task.turn_limit THEN RETURN 'turns'; END IF;
   SELECT * INTO v_tree FROM tree WHERE root_id = p_turn.root_id;
   IF p_turn.started_at IS NULL AND p_turn.kind = 'answer' AND v_tree.turns >= p_task.tree_turn_limit THEN RETURN 'tree_turns'; END IF;
@@ -136,7 +140,7 @@ END $$;
 CREATE FUNCTION limit_end(p_task uuid, p_limit text) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   IF (SELECT parent_task_id IS NOT NULL FROM task WHERE id = p_task) THEN
-    RETURN jsonb_build_object('status', 'failed', 'code', 'limit_' || replace(p_limit, 'own_', ''), 'message', limit_said(p_task, p_limit));
+    RETURN jsonb_build_object('status', 'failed', 'code', 'limit_' || regexp_replace(p_limit, '^(own|above)_', ''), 'message', limit_said(p_task, p_limit));
   END IF;
   RETURN jsonb_build_object('status', 'failed', 'code', 'limit_' || p_limit, 'message',
     format('%s Give the next %s a higher limit with --limit %s=N.', limit_said(p_task, p_limit),
@@ -151,6 +155,8 @@ BEGIN
       WHEN 'tokens' THEN format('The session has used %s of its %s tokens, and the next turn might need more than are left.', tree.tokens_used, token_limit)
       WHEN 'usd' THEN format('The session has spent $%s of its $%s, and the next turn might cost more than is left.',
                              trim_scale(round(tree.usd_used, 6)), trim_scale(usd_limit))
+      WHEN 'above_seconds' THEN format('The task that it is a part of reached its limit of %s seconds.',
+        (SELECT root.seconds_limit FROM task root WHERE root.id = root_task_of(task)))
       WHEN 'own_tokens' THEN format('The next turn might need more than is left of the %s tokens that the task was given.', own_token_limit)
       WHEN 'own_usd' THEN format('The next turn might cost more than is left of the $%s that the task was given.', trim_scale(own_usd_limit))
       ELSE format('The task reached its limit of %s seconds.', seconds_limit) END

@@ -93,6 +93,7 @@ BEGIN
          concurrent_limit = (v_limits->>'concurrentChildren')::int, depth_limit = (v_limits->>'depth')::int,
          deadline_at = CASE WHEN v_seconds IS NOT NULL THEN
            CASE WHEN p_from_now THEN greatest(deadline_at, clock_timestamp()) ELSE deadline_at END
-             + make_interval(secs => v_seconds - seconds_limit) END
+             + make_interval(secs => v_seconds - seconds_limit) END,
+         clock_stopped_at = CASE WHEN v_seconds IS NOT NULL THEN clock_stopped_at END
    WHERE id = p_task.id;
 END $$;
