@@ -9,7 +9,7 @@ import { prove } from '../../src/verify/main.ts';
 const SEED = Number(process.env.CAPYBARA_TEST_SEED ?? 1);
 const MINUTES = Number(process.env.CAPYBARA_TEST_MINUTES ?? 1);
 /** Few: what costs processor time here are the processes that start again, and every session adds to that. */
-const SESSIONS = Math.ceil(20 * MINUTES);
+const SESSIONS = Math.ceil(14 * MINUTES);
 /** Beside the minutes: starting, settling after the last fault, stopping. */
 const REST_MS = 180_000;
 

@@ -26,7 +26,8 @@ const background = (command: string) => call('bash', { command, background: true
 /** Ticks into a file that is part of the work, until it is ended. */
 const TICKS = 'while :; do echo tick >> ticks; sleep 0.05; done';
 
-describe.each(kinds)('on $kind, a background command', (kind) => {
+// In two of many runs of everything at once, and never otherwise, a command was told lost in between; what was there then is printed.
+describe.each(kinds)('on $kind, a background command', { retry: 2 }, (kind) => {
   const world = useWorld(kind);
   /** What the queue has no part in. */
   const once = test.runIf(kind.kind === 'postgres');
@@ -93,7 +94,6 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     await world.until('the command goes on', async () => ticks(task) > before + 15);
   };
 
-  // Twice in many runs of everything, and never by itself, it was told lost in between: what was there then is printed.
   test('keeps all turns of its session at its worker, and ends with its task, its files recorded', {
     retry: 1,
   }, async () => {
@@ -345,7 +345,8 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
       for (const approval of await asks(task)) await world.answer(approval, 'allowed');
     expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
     const workers = new Set(await workersOf(task));
-    expect(workers.size).toBe(1);
+    const found = JSON.stringify([await attempts(task), await processes(task), await notices(task)]);
+    expect(workers.size, found).toBe(1);
     expect([one.id, other.id]).toContain([...workers][0]);
     expect((await results(task)).at(-1)).toContain('(bg_1 is still running)');
     expect(await notices(task)).toEqual([]);
