@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { pauseTask, resumeTask } from '../../src/store/tasks.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import {
   call,
@@ -47,6 +48,35 @@ describe('a tree of delegated tasks', () => {
       return children.every(({ status }) => status === 'cancelled') && children;
     });
     expect(ended.map(({ delegation }) => delegation)).toEqual(Array(4).fill('abandoned'));
+  });
+
+  test('is paused as one, whatever becomes of the word of it and of its worker, and goes on when it is resumed', async () => {
+    const { teamId } = world;
+    const lost = await world.startWorker();
+    const task = await world.submit({
+      limits: LIMITS,
+      script: sequence([[delegate('STREAM'), delegate('ALSO')], say('Done.')]),
+      delegates: {
+        helper: { script: ({ attempt }) => (attempt === 1 ? [say('Half'), hang()] : say('Whole.')) },
+      },
+    });
+    await world.taskIs(task, { status: 'waiting', waiting_on: 'children' });
+    for (const { sessionId } of await world.children(task))
+      await world.model.waitForRequest((request) => request.sessionId === sessionId);
+    // Nobody tells the worker: it looks for itself, or stops, and a peer finds the mark.
+    await pauseTask(world.db, { teamId, taskId: task.taskId });
+    await lost.stop();
+    await world.startWorker();
+    const isParked = async () => {
+      const rows = await world.db.sql`
+        SELECT FROM turn u JOIN task t ON t.id = u.task_id WHERE t.parent_task_id = ${task.taskId} AND u.is_paused`;
+      return rows.length === 2;
+    };
+    await world.until('both are parked', isParked);
+    const resumed = await resumeTask(world.db, { teamId, taskId: task.taskId });
+    if (resumed.outcome === 'resumed') await world.announce(resumed);
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect((await world.children(task)).map(({ status }) => status)).toEqual(['succeeded', 'succeeded']);
   });
 
   test('asks its people from each of twelve, and is worked off by one worker that takes one turn at a time', async () => {

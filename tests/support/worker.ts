@@ -136,6 +136,7 @@ class TestWorld {
   readonly dir: string;
   readonly model: ScriptedModel;
   readonly bus: Bus;
+  readonly teamId: string;
   readonly #parts: Parts;
   #lines = new Lines();
   #stops: (() => Promise<unknown>)[] = [];
@@ -144,7 +145,7 @@ class TestWorld {
   constructor(parts: Parts) {
     this.#parts = parts;
     ({ url: this.url, db: this.db, backend: this.backend, dir: this.dir } = parts);
-    ({ model: this.model, bus: this.bus } = parts);
+    ({ model: this.model, bus: this.bus, teamId: this.teamId } = parts);
     this.queue = parts.backend.queue();
   }
 
