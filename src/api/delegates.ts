@@ -3,13 +3,12 @@ import type { Agents } from '../agents/agents.ts';
 import { asChild } from '../agents/child.ts';
 import { UserError } from '../core/errors.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
-import { type Profile, stricterMode } from '../core/profile.ts';
+import { answeringModels, type Profile, stricterMode } from '../core/profile.ts';
 import { DELEGATE_TASK, MERGE_CHILD } from '../core/tool-names.ts';
 import type { Models } from '../model/providers.ts';
 import { profileHash } from '../store/profile-hash.ts';
 import type { NewTask } from '../store/tasks.ts';
 import { profileOf } from './profile-of.ts';
-import { answeringModels } from './task-limits.ts';
 import type { CreateTask } from './wire.ts';
 
 interface Means {

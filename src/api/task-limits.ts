@@ -1,6 +1,6 @@
 /** A task's limits, and what is reserved against them. */
 import { toPublicId } from '../core/id.ts';
-import { DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
+import { answeringModels, DEFAULT_LIMITS, type Profile } from '../core/profile.ts';
 import { dearestOf } from '../core/request-size.ts';
 import type { Models } from '../model/providers.ts';
 import { type RaiseOutcome, raiseLimits } from '../store/accounts.ts';
@@ -33,10 +33,6 @@ export function accountsOf(
       prices: dearestOf(answering.map(({ prices }) => prices)),
     },
   };
-}
-
-export function answeringModels({ model, router }: Profile): readonly string[] {
-  return [model, ...(router?.fallbacks ?? []).map((fallback) => fallback.model)];
 }
 
 function priceUnknown(name: string): ApiProblem {

@@ -22,6 +22,11 @@ export interface Profile {
   readonly delegates?: Readonly<Record<string, string>>;
 }
 
+/** All that may answer, the primary first. */
+export function answeringModels({ model, router }: Profile): readonly string[] {
+  return [model, ...(router?.fallbacks ?? []).map((fallback) => fallback.model)];
+}
+
 /** How much a model thinks before it answers; the provider's default where left out. Not every model knows every word. */
 export const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const;
 export type Effort = (typeof EFFORTS)[number];

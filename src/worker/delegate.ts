@@ -4,7 +4,7 @@ import { projectRules } from '../config.ts';
 import { agentNamed } from '../core/agent-names.ts';
 import { failureReport } from '../core/child-failure.ts';
 import { fromPublicId } from '../core/id.ts';
-import { DEFAULT_LIMITS, type Profile, stricterMode } from '../core/profile.ts';
+import { answeringModels, DEFAULT_LIMITS, type Profile, stricterMode } from '../core/profile.ts';
 import { dearestOf } from '../core/request-size.ts';
 import { readResultSchema, resultInstruction } from '../core/result-schema.ts';
 import { titleOf } from '../core/title.ts';
@@ -112,7 +112,7 @@ async function newChild(shell: Shell, run: Run, { call, asked }: Asked): Promise
   const isolation = asked.isolation ?? earlier?.isolation ?? 'fork';
   const agent = agentNamed(asked.agent ?? earlier?.agent ?? run.profile.agent);
   const profile = await childProfile(shell, run, { agent, isolation });
-  const prices = dearestOf(answering(profile).map((name) => shell.models.resolve(name).info.prices));
+  const prices = dearestOf(answeringModels(profile).map((name) => shell.models.resolve(name).info.prices));
   if (asked.limits?.usd !== undefined && prices === null)
     throw new Refused(`limits.usd: what ${profile.model} costs is not known; limit tokens instead.`);
   return {
@@ -149,10 +149,6 @@ function promptOf(prompt: string, schema: DelegatedTask['resultSchema']): string
   const read = readResultSchema(schema);
   if ('refused' in read) throw new Refused(read.refused);
   return `${prompt}\n\n${resultInstruction(schema)}`;
-}
-
-function answering({ model, router }: Profile): readonly string[] {
-  return [model, ...(router?.fallbacks ?? []).map((fallback) => fallback.model)];
 }
 
 async function earlierChild(shell: Shell, run: Run, named: string) {
