@@ -31,6 +31,7 @@ export async function leave(shell: Shell, run: Run, isOver: boolean): Promise<vo
     await run.background.stop(run.isHandedBack ? 'drain' : stopped === 'lost' ? stopped : 'task');
   if (stopped !== 'lost') await noteMotion(shell, run);
   await run.leaveWorkspace((checkout) => shell.background.keepFiles(run.turn, checkout));
+  run.isLeaving = true;
 }
 
 export async function settle(shell: Shell, run: Run, end: TurnEnd): Promise<Progress> {
@@ -95,6 +96,7 @@ export async function park(shell: Shell, run: Run): Promise<Progress> {
   if (outcome.outcome === 'parked' || outcome.outcome === 'open')
     await announce(shell, run.turn.rootId, outcome);
   if (outcome.outcome !== 'open') return 'ended';
+  run.isLeaving = false;
   const answer = run.entries[(run.answerPosition ?? 0) - 1];
   const standing = await readStanding(shell.db, run.turn.id);
   if (answer !== undefined) run.reread(await readCalls(shell.db, run.turn.id, answer));

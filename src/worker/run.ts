@@ -62,6 +62,8 @@ export class Run {
   answerPosition: number | null;
   /** The session's next turn, where this worker goes on with it by itself. */
   next: Wake | undefined;
+  /** The commit that ends the attempt is under way. It alone says whether the turn was lost meanwhile: once it is done, others find the turn no longer held. */
+  isLeaving = false;
   /** What the request may have, where the log is long enough for that to matter. */
   context: ContextLimits | undefined;
   /** See `TurnLimits.misfit`. */
@@ -136,6 +138,7 @@ export class Run {
 
   /** The first reason counts, except that a lost turn is lost whatever else was asked. */
   stop(reason: StopReason, drainGraceMs = 0): void {
+    if (this.isLeaving && reason === 'lost') return;
     if (this.#stopped === undefined || reason === 'lost') this.#stopped = reason;
     this.#abort.abort(new Error(`stopped: ${reason}`));
     const abortChanges = () => this.#abortChanges.abort(new Error(`stopped: ${reason}`));
