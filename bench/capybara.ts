@@ -44,6 +44,7 @@ const api = createApi({
   ...{ db, queue, bus, models, log, snapshots, uploads, dataDir: config.dataDir },
   agents: { ...createAgents(createRegistry([])), resolve },
   allowLocal: false,
+  ...{ requestsPerMinute: 0, corsOrigins: [] },
   repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,
 });

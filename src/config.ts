@@ -7,6 +7,7 @@
  */
 import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
+import type { ApiConfig } from './config/api-settings.ts';
 import type { BackgroundConfig, CommandsConfig, DockerConfig } from './config/command-settings.ts';
 import {
   defaultLayer,
@@ -51,6 +52,7 @@ export interface Config {
   readonly dataDir: string;
   /** Where hosts share snapshots of workspaces: a path or a git remote; each keeps its own where not set. */
   readonly snapshots?: string;
+  readonly api: ApiConfig;
   /** MiB that one upload of a directory may take, compressed. */
   readonly uploadMib: number;
   readonly concurrency: number;
@@ -83,10 +85,10 @@ export interface Config {
   readonly docker: DockerConfig;
   readonly commands: CommandsConfig;
   readonly git: GitConfig;
-  /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), and uploads. */
   /** How much of a session's log a request holds. */
   readonly context: ContextPolicy;
-  readonly keep: { readonly filesDays: number; readonly uploadsDays: number };
+  /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), uploads, and the audit trail. */
+  readonly keep: { readonly filesDays: number; readonly uploadsDays: number; readonly auditDays: number };
   /** Tokens that the map of a project's source may take at the beginning of a session; 0: there is none. */
   readonly projectMap: { readonly tokens: number };
   readonly background: BackgroundConfig;

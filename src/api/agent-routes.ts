@@ -14,6 +14,7 @@ export function agentRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/agents',
+      scope: 'read',
       summary: 'The agents that tasks can name.',
       success: { status: 200, description: 'Those that are built in, then the others.', schema: Agents },
       handle: async () => ({
@@ -24,6 +25,7 @@ export function agentRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/tasks/:id/profile',
+      scope: 'read',
       summary: 'The agent of a task, as each of its turns has it.',
       id: 'task',
       success: { status: 200, description: 'Its prompt and what it may use.', schema: TaskProfile },

@@ -1,12 +1,14 @@
-import express, { type Express } from 'express';
+import cors from 'cors';
+import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
-import { createKeyFinder } from '../store/keys.ts';
+import { adminRoutes } from './admin-routes.ts';
 import { agentRoutes } from './agent-routes.ts';
 import { approvalRoutes } from './approval-routes.ts';
-import { requireKey } from './auth.ts';
+import { auditRoutes } from './audit-routes.ts';
 import { catalogRoutes } from './catalog-routes.ts';
 import type { ApiDeps } from './deps.ts';
+import { openEntry } from './entry.ts';
 import { eventRoutes } from './event-routes.ts';
 import { filesRoutes } from './files-routes.ts';
 import { forkRoutes } from './fork-routes.ts';
@@ -41,10 +43,21 @@ export function createApi(deps: ApiDeps): Api {
   app.set('etag', false);
   app.set('query parser', 'simple');
   app.use(helmet());
-  const authenticate = requireKey(createKeyFinder(deps.db, { clock: deps.clock }));
-  serve(app, routesOf(deps, tails), { authenticate });
+  for (const handler of forBrowsers(deps.corsOrigins)) app.use(handler);
+  const entry = openEntry(deps);
+  serve(app, routesOf(deps, tails), entry);
   app.use(problemHandler(deps.log));
-  return Object.assign(app, { endStreams: () => tails.close() });
+  const endStreams = () => tails.close().finally(() => entry.close());
+  return Object.assign(app, { endStreams });
+}
+
+const PREFLIGHT_SECONDS = 600;
+
+/** Pages of these origins may use the API with a key; what has none says nothing of it, and browsers then refuse every page. */
+function forBrowsers(origins: readonly string[]): RequestHandler[] {
+  if (origins.length === 0) return [];
+  const exposedHeaders = ['retry-after', 'ratelimit', 'ratelimit-policy'];
+  return [cors({ origin: [...origins], exposedHeaders, maxAge: PREFLIGHT_SECONDS })];
 }
 
 /** Every route there is, that of the document among them. */
@@ -67,6 +80,8 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...mergeRoutes(deps),
     ...catalogRoutes(deps),
     ...agentRoutes(deps),
+    ...adminRoutes(deps),
+    ...auditRoutes(deps),
     ...healthRoutes(deps),
   ];
   return [...routes, documentRoute(() => [...routes, documentRoute(() => [])])];
@@ -78,7 +93,6 @@ function documentRoute(routes: () => readonly Route[]): Route {
     method: 'get',
     path: '/openapi.json',
     summary: 'This API as an OpenAPI 3.1 document.',
-    open: true,
     success: { status: 200, description: 'The document.', schema: z.record(z.string(), z.unknown()) },
     handle: async () => {
       document ??= import('./openapi.ts').then(({ openApiOf }) => openApiOf(routes()));

@@ -22,6 +22,7 @@ export function approvalRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/approvals',
+      scope: 'read',
       summary: "The team's inbox: what agents ask, the oldest first.",
       query: ApprovalsQuery,
       success: { status: 200, description: 'A page of approvals.', schema: page(Approval) },
@@ -31,6 +32,7 @@ export function approvalRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/approvals/:id',
+      scope: 'approve',
       summary: 'Answer one. The first answer counts.',
       id: 'approval',
       body: ResolveApproval,

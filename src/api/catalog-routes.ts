@@ -17,6 +17,7 @@ export function catalogRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/models',
+      scope: 'read',
       summary: 'The providers that are configured here, and their models.',
       query: ModelsQuery,
       success: { status: 200, description: 'Providers with their models, and the default.', schema: Models },
@@ -28,6 +29,7 @@ export function catalogRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/workers',
+      scope: 'read',
       summary: 'The workers that have not ended.',
       query: Paged,
       success: { status: 200, description: 'A page of workers, the newest first.', schema: page(Worker) },

@@ -20,6 +20,10 @@ export interface ApiDeps {
   readonly agents: Agents;
   /** Whether a task may work in a directory of this machine: never, anywhere, or below these absolute paths. */
   readonly allowLocal: boolean | readonly string[];
+  /** Requests a minute that one key may send; 0: as many as it likes. */
+  readonly requestsPerMinute: number;
+  /** Origins of pages that browsers may let use this. */
+  readonly corsOrigins: readonly string[];
   /** From where repositories may be cloned. */
   readonly repositories: RepositoryPolicy;
   /** Capybara's own directory, which no task may work in. */

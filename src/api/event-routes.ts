@@ -28,6 +28,7 @@ export function eventRoutes(deps: ApiDeps, tails: TailHub): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/events',
+      scope: 'read',
       summary: "The events of a session's tree: a page, or with Accept: text/event-stream a stream, live.",
       id: 'session',
       query: EventsQuery,

@@ -35,6 +35,7 @@ export function filesRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/bundle',
+      scope: 'read',
       summary:
         'The same as a git bundle, for `git fetch FILE`: one commit of what the session changed, on the commit that its repository was at. ' +
         'Where it began with no git repository, on a commit of the files that it began with.',
@@ -50,6 +51,7 @@ export function filesRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/diff',
+      scope: 'read',
       summary:
         'What a session has changed in its files, as a patch for `git apply`: nothing where it changed none.',
       id: 'session',
@@ -60,6 +62,7 @@ export function filesRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/changes',
+      scope: 'read',
       summary:
         'The same with every changed file whole, before and after: what a three-way merge needs. With turn or entry what would take the ' +
         'files back there, from where they are; with into what that session has not got.',

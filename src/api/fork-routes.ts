@@ -28,6 +28,7 @@ export function forkRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/sessions/:id/fork',
+      scope: 'submit',
       summary:
         'Branch off at a turn or an entry: a new session whose log begins so, with a copy of the files as they were there.',
       id: 'session',

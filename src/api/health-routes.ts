@@ -17,7 +17,6 @@ export function healthRoutes(deps: ApiDeps): Route[] {
       method: 'get',
       path: '/healthz',
       summary: 'Whether this process lives. Asks nobody else.',
-      open: true,
       success: { status: 200, description: 'It lives.', schema: Health },
       handle: async () => ({ status: 200, body: { status: 'ok' } }),
     }),
@@ -25,7 +24,6 @@ export function healthRoutes(deps: ApiDeps): Route[] {
       method: 'get',
       path: '/readyz',
       summary: 'Whether this process can serve: Postgres answers it.',
-      open: true,
       success: { status: 200, description: 'It can serve.', schema: Health },
       problems: { 503: ['database_unavailable'] },
       handle: async () => {

@@ -120,6 +120,8 @@ export function composeApi(
   const snapshots = openSnapshots({ directory, shared: config.snapshots });
   const app = createApi({
     ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
+    requestsPerMinute: config.api.requestsPerMinute,
+    corsOrigins: config.api.corsOrigins ?? [],
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),
     models: modelsOf(config),

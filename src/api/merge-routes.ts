@@ -21,6 +21,7 @@ export function mergeRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/sessions/:id/merge',
+      scope: 'submit',
       summary:
         "Take another session's changes into this one's files, three-way from where the two were one, with a notice for its model. A " +
         'conflict is told, and neither side is lost.',

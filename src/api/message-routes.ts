@@ -21,6 +21,7 @@ export function messageRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/sessions/:id/messages',
+      scope: 'submit',
       summary: "Say something to the session's task in hand.",
       id: 'session',
       headers: IdempotencyHeaders,
@@ -56,7 +57,8 @@ async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
 
   const taskId = await unfinishedTask(deps.db, sessionId);
   const posted =
-    taskId !== undefined && (await postMessage(deps.db, { teamId: caller.teamId, taskId, id, parts }));
+    taskId !== undefined &&
+    (await postMessage(deps.db, { ...{ teamId: caller.teamId, userId: caller.userId }, taskId, id, parts }));
   if (!posted || posted.outcome === 'ended' || posted.outcome === 'not_found') throw noRunningTask(sessionId);
   const first = posted.outcome === 'repeated' ? await readMessage(deps.db, { sessionId, id }) : undefined;
   return first === undefined ? said(sessionId, taskId, body.text) : repeated(sessionId, parts, first);

@@ -50,7 +50,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
   return {
     operationId: operationIdOf(route),
     summary: route.summary,
-    ...(route.open ? { security: [] } : {}),
+    ...(route.scope === undefined ? { security: [] } : {}),
     requestParams: { ...path, ...query, ...header },
     ...bodyOf(route),
     responses: responsesOf(route),
@@ -70,12 +70,13 @@ function operationIdOf({ method, path }: Route): string {
   return [method, ...words.map((word) => word.charAt(0).toUpperCase() + word.slice(1))].join('');
 }
 
-function responsesOf({ success, problems, open, body, stream }: Route): ZodOpenApiResponsesObject {
+function responsesOf({ success, problems, scope, body, stream }: Route): ZodOpenApiResponsesObject {
   const json = success.schema === undefined ? {} : { 'application/json': { schema: success.schema } };
   const media = (success.media ?? []).map((type) => [type, { schema: z.string() }]);
   const byStatus = merged([
     COMMON_PROBLEMS,
-    open ? {} : { 401: ['missing_key', 'invalid_key'] },
+    scope === undefined ? {} : { 401: ['missing_key', 'invalid_key'], 429: ['rate_limited'] },
+    scope === undefined || scope === 'any' ? {} : { 403: ['missing_scope'] },
     body === undefined ? {} : { 400: ['malformed_json'], 415: ['unsupported_media_type'] },
     stream === undefined ? {} : { 415: ['unsupported_media_type'] },
     problems ?? {},

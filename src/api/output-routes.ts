@@ -27,6 +27,7 @@ export function outputRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/outputs/:id',
+      scope: 'read',
       summary:
         'A stored tool output or image, whole or in ranges (`Range`, or `offset` and `limit`, in bytes).',
       id: 'output',

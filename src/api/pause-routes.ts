@@ -13,6 +13,7 @@ export function pauseRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/tasks/:id/pause',
+      scope: 'submit',
       summary:
         'Pause a task, and all that it has delegated: an open answer is broken off, a running command ended, and nothing begins before it is resumed.',
       id: 'task',
@@ -23,6 +24,7 @@ export function pauseRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/tasks/:id/resume',
+      scope: 'submit',
       summary:
         'Let a paused task go on, and all that it has delegated. One that is not paused stays as it is.',
       id: 'task',

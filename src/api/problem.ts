@@ -18,11 +18,14 @@ export class ApiProblem extends Error {
   override readonly name = 'ApiProblem';
   readonly status: number;
   readonly code: string;
+  /** Of the request, that is at fault: `limits.turns`; undefined where it is no field. */
+  readonly field: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
   constructor(answer: Answer) {
     super(answer.detail);
     this.status = answer.status;
     this.code = answer.code;
+    this.field = answer.field;
     this.headers = answer.headers ?? {};
   }
 }
@@ -31,6 +34,7 @@ interface Answer {
   readonly status: number;
   readonly code: string;
   readonly detail: string;
+  readonly field?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -46,8 +50,8 @@ export function notFound(what: string): ApiProblem {
   return new ApiProblem({ status: 404, code: 'not_found', detail: `There is no ${what}.` });
 }
 
-export function badRequest(code: string, detail: string): ApiProblem {
-  return new ApiProblem({ status: 400, code, detail });
+export function badRequest(code: string, detail: string, field?: string): ApiProblem {
+  return new ApiProblem({ status: 400, code, detail, field });
 }
 
 export function conflict(code: string, detail: string): ApiProblem {
@@ -65,11 +69,16 @@ export function invalidRequest(where: string, error: z.ZodError): ApiProblem {
   if (issue === undefined) return badRequest('invalid_request', `The ${where} cannot be used.`);
   if (issue.code === 'unrecognized_keys') {
     const names = issue.keys.slice(0, 5).map((key) => pathOf([...issue.path, key]));
-    return badRequest('invalid_request', `The ${where} has fields that are not known: ${names.join(', ')}.`);
+    return badRequest(
+      'invalid_request',
+      `The ${where} has fields that are not known: ${names.join(', ')}.`,
+      names[0],
+    );
   }
   const message = issue.message.replace(/^Invalid input: /, '');
-  const place = issue.path.length === 0 ? '' : ` at ${pathOf(issue.path)}`;
-  return badRequest('invalid_request', `The ${where} cannot be used${place}: ${message}.`);
+  const field = issue.path.length === 0 ? undefined : pathOf(issue.path);
+  const place = field === undefined ? '' : ` at ${field}`;
+  return badRequest('invalid_request', `The ${where} cannot be used${place}: ${message}.`, field);
 }
 
 const SHOWN_NAME = 60;
@@ -78,8 +87,16 @@ function pathOf(path: readonly PropertyKey[]): string {
   return path.map((part) => String(part).slice(0, SHOWN_NAME)).join('.');
 }
 
-export function problemOf({ status, code, message }: ApiProblem): Problem {
-  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, detail: message };
+export function problemOf({ status, code, message, field }: ApiProblem): Problem {
+  const title = STATUS_CODES[status] ?? 'Error';
+  return {
+    type: 'about:blank',
+    title,
+    status,
+    code,
+    detail: message,
+    ...(field === undefined ? {} : { field }),
+  };
 }
 
 export function sendProblem(response: Response, problem: ApiProblem): void {

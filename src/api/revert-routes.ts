@@ -17,6 +17,7 @@ export function revertRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/sessions/:id/revert',
+      scope: 'submit',
       summary:
         'Take a session back to the end of a turn, or to an entry: its model no longer sees what came after, and its files are as they ' +
         'were there. The log keeps all of it, so that one can go forward again.',

@@ -5,6 +5,7 @@
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
 import { fromPublicId, type IdKind } from '../core/id.ts';
+import type { Scope } from '../core/scope.ts';
 import type { Caller } from '../store/keys.ts';
 import { ApiProblem, invalidRequest, notFound, unsupportedMedia } from './problem.ts';
 import { MAX_BODY_BYTES } from './wire.ts';
@@ -38,8 +39,8 @@ export interface Route {
   /** Express's spelling: `/v1/tasks/:id`. */
   readonly path: string;
   readonly summary: string;
-  /** Answers without a key. */
-  readonly open?: boolean;
+  /** What a key must be for; `any`: every key will do. A route without one is `open`, and answers without a key. */
+  readonly scope?: Scope | 'any';
   /** What `:id` names. */
   readonly id?: IdKind;
   readonly query?: z.ZodType;
@@ -68,15 +69,16 @@ export function route<Query extends z.ZodType, Body extends z.ZodType>(
 }
 
 export interface ServeOptions {
-  readonly authenticate: RequestHandler;
+  /** What a request with a key passes first, in this order. */
+  readonly entry: (route: Route) => readonly RequestHandler[];
 }
 
 /** Adds the routes to an app, then 405 for other methods on their paths and 404 for everything else. */
-export function serve(app: Express, routes: readonly Route[], { authenticate }: ServeOptions): void {
+export function serve(app: Express, routes: readonly Route[], { entry }: ServeOptions): void {
   const readJson = (limit: number) => express.json({ limit, type: ['application/json', '+json'] });
   for (const each of routes) {
     const before = [
-      ...(each.open ? [] : [authenticate]),
+      ...(each.scope === undefined ? [] : entry(each)),
       ...(each.body ? [requireJson, readJson(each.bodyBytes ?? MAX_BODY_BYTES)] : []),
       ...(each.stream ? [requireMedia(each.stream)] : []),
     ];
@@ -100,7 +102,9 @@ function handlerOf(each: Route): RequestHandler {
     const body = parse(each.body, request.body, 'request body');
     const caller = response.locals.caller as Caller;
     const reply = await each.handle({ caller, id, query, body, request, response });
-    if (reply !== undefined) response.status(reply.status).json(reply.body);
+    if (reply === undefined) return;
+    response.locals.made = (reply.body as { readonly id?: unknown })?.id;
+    response.status(reply.status).json(reply.body);
   };
 }
 

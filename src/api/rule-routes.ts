@@ -13,6 +13,7 @@ export function ruleRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/rules',
+      scope: 'read',
       summary: 'What people of the team allowed always, the newest first.',
       query: PageQuery,
       success: { status: 200, description: 'A page of rules in force.', schema: page(Rule) },
@@ -22,6 +23,7 @@ export function ruleRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'delete',
       path: '/v1/rules/:id',
+      scope: 'approve',
       summary: 'Revoke a rule: calls that it allowed are asked about again.',
       id: 'rule',
       success: { status: 200, description: 'It is revoked.', schema: RevokedRule },

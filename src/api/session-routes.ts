@@ -33,6 +33,7 @@ export function sessionRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions',
+      scope: 'read',
       summary: "List or search the team's sessions, the newest first.",
       query: SessionsQuery,
       success: { status: 200, description: 'A page of sessions.', schema: page(Session) },
@@ -42,6 +43,7 @@ export function sessionRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id',
+      scope: 'read',
       summary: 'One session.',
       id: 'session',
       success: { status: 200, description: 'The session.', schema: SessionDetails },
@@ -51,6 +53,7 @@ export function sessionRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/entries',
+      scope: 'read',
       summary: "A session's log: what its model may see.",
       id: 'session',
       query: Paged,
@@ -61,6 +64,7 @@ export function sessionRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/tool-calls',
+      scope: 'read',
       summary: "A session's execution log.",
       id: 'session',
       query: Paged,

@@ -29,6 +29,7 @@ export function showTask(row: TaskRow): Task {
     waitingOn: row.waitingOn as Task['waitingOn'],
     cancelRequested: row.cancelRequested,
     prompt: textOf(row.prompt),
+    createdBy: row.createdBy,
     agent: profile.agent,
     model: profile.model,
     mode: profile.mode,
@@ -138,6 +139,7 @@ export function showEntry(row: EntryRow): Entry {
     ...(row.status === null ? {} : { status: row.status as NonNullable<Entry['status']> }),
     ...(row.revertsTo === null ? {} : { to: row.revertsTo }),
     ...(row.replaces === null ? {} : { replaces: row.replaces }),
+    ...(row.by === null ? {} : { by: row.by }),
     at: row.at.toISOString(),
   };
 }

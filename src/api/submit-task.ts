@@ -76,7 +76,7 @@ function committed(deps: ApiDeps, outcome: SubmitOutcome, body: CreateTask): str
   }
 }
 
-function idempotencyConflict(): ApiProblem {
+export function idempotencyConflict(): ApiProblem {
   return conflict(
     'idempotency_conflict',
     'This Idempotency-Key was used for another request: send a new one with each new task.',

@@ -35,6 +35,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/tasks',
+      scope: 'submit',
       summary: 'Give a session, or a new one, a task.',
       headers: IdempotencyHeaders,
       body: CreateTask,
@@ -55,6 +56,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/tasks',
+      scope: 'read',
       summary: "List the team's tasks, the newest first.",
       query: TasksQuery,
       success: { status: 200, description: 'A page of tasks.', schema: page(Task) },
@@ -64,6 +66,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/tasks/:id',
+      scope: 'read',
       summary: 'One task, with what it waits on, its result and its usage.',
       id: 'task',
       success: { status: 200, description: 'The task.', schema: Task },
@@ -76,6 +79,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'patch',
       path: '/v1/tasks/:id',
+      scope: 'submit',
       summary: 'Raise limits of a task; one that waits for that goes on.',
       id: 'task',
       body: PatchTask,
@@ -89,6 +93,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/tasks/:id/cancel',
+      scope: 'submit',
       summary: 'Cancel a task. One that has ended stays as it is.',
       id: 'task',
       success: {

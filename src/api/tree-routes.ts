@@ -17,6 +17,7 @@ export function treeRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/tree',
+      scope: 'read',
       summary: 'A session and everything below it: what each agent does now.',
       id: 'session',
       success: { status: 200, description: 'The session, with its children in it.', schema: SessionTree },

@@ -22,6 +22,7 @@ export function usageRoute(deps: ApiDeps): Route {
   return route({
     method: 'get',
     path: '/v1/usage',
+    scope: 'read',
     summary: 'What the team has used: tokens, money and times, by model, task, session, user or day.',
     query: UsageQuery,
     success: { status: 200, description: 'A page of it, and all of it together.', schema: TeamUsage },

@@ -15,6 +15,7 @@ export function whyRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/sessions/:id/why',
+      scope: 'read',
       summary: "What will wake each unfinished task of a session's tree.",
       id: 'session',
       success: {

@@ -52,6 +52,7 @@ export const Entry = z
           'of a pruning: positions of the results that the model is only told of from then on; of a compaction: its text stands for ' +
           'what is behind `after`, up to `to`',
       }),
+    by: z.string().optional().meta({ description: 'who said it, where a person of the team did' }),
     at: timestamp,
   })
   .meta({ id: 'Entry' });

@@ -112,6 +112,10 @@ export const Task = z
     waitingOn: z.enum(['approval', 'children', 'retry', 'budget', 'slot']).nullable(),
     cancelRequested: z.boolean(),
     prompt: z.string(),
+    createdBy: z
+      .string()
+      .nullable()
+      .meta({ description: 'who asked; null of a task that an agent delegated' }),
     agent: z.string(),
     model: z.string(),
     mode: Mode,
@@ -188,6 +192,10 @@ export const Problem = z
     status: z.int(),
     code: z.string(),
     detail: z.string(),
+    field: z
+      .string()
+      .optional()
+      .meta({ description: 'what of the request is at fault, where it is a field' }),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof Problem>;

@@ -16,6 +16,7 @@ export function workspaceRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'post',
       path: '/v1/workspaces',
+      scope: 'submit',
       summary: 'Send a directory: a git pack of the objects of its snapshot that `base` does not have.',
       headers: IdempotencyHeaders,
       query: UploadQuery,
@@ -33,6 +34,7 @@ export function workspaceRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/workspaces/:id',
+      scope: 'read',
       summary: 'A directory that was sent.',
       id: 'workspace',
       success: { status: 200, description: 'What was sent.', schema: Workspace },

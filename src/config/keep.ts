@@ -8,4 +8,6 @@ export const KEEP = {
   filesDays: { env: 'CAPYBARA_KEEP_FILES_DAYS', least: 1, most: TEN_YEARS, usual: 14 },
   /** Uploads that no session began with. */
   uploadsDays: { env: 'CAPYBARA_KEEP_UPLOADS_DAYS', least: 1, most: TEN_YEARS, usual: 30 },
+  /** The audit trail. */
+  auditDays: { env: 'CAPYBARA_KEEP_AUDIT_DAYS', least: 1, most: TEN_YEARS, usual: 365 },
 } as const satisfies Record<string, Limit>;

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
+import { API, CORS_ORIGINS } from './api-settings.ts';
 import {
   BACKGROUND_LIMITS,
   COMMAND_LIMITS,
@@ -154,6 +155,8 @@ export const SETTINGS = z.object({
       expected: 'an absolute path, or the address of a git remote',
     })
     .optional(),
+  'api.requestsPerMinute': limit(API.requestsPerMinute),
+  'api.corsOrigins': CORS_ORIGINS.schema.register(metas, CORS_ORIGINS.meta).optional(),
   uploadMib: whole('CAPYBARA_UPLOAD_MIB', 1, MAX_UPLOAD_MIB).default(DEFAULT_UPLOAD_MIB),
   concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
   sandbox: z.enum(SANDBOX.names).register(metas, SANDBOX.meta).default('auto'),
@@ -221,6 +224,7 @@ export const SETTINGS = z.object({
   'context.compactAt': CONTEXT.compactAt.schema.register(metas, CONTEXT.compactAt.meta).default(0.8),
   'keep.filesDays': limit(KEEP.filesDays),
   'keep.uploadsDays': limit(KEEP.uploadsDays),
+  'keep.auditDays': limit(KEEP.auditDays),
   'webFetch.ports': ports('CAPYBARA_WEB_FETCH_PORTS').default([]),
   'webFetch.seconds': whole('CAPYBARA_WEB_FETCH_SECONDS', 1, MAX_WEB_SECONDS).default(DEFAULT_WEB_SECONDS),
   'webFetch.mib': whole('CAPYBARA_WEB_FETCH_MIB', 1, MAX_WEB_MIB).default(DEFAULT_WEB_MIB),

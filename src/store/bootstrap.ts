@@ -2,9 +2,10 @@
 import type { Client } from 'pg';
 import { newId } from '../clock.ts';
 import { UserError } from '../core/errors.ts';
+import { SCOPES } from '../core/scope.ts';
 import { connect } from './connect.ts';
 import type { Database } from './database.ts';
-import { hashOfKey, isKey, mintKey, type Owner } from './keys.ts';
+import { hashOfKey, isKey, mintKey, type Owner, prefixOfKey, textArray } from './keys.ts';
 
 const TEAM = 'default';
 const USER = 'admin';
@@ -57,7 +58,10 @@ export async function ensureEmbeddedKey(db: Database, apiKey: string): Promise<v
 type Ask = (text: string, values: unknown[]) => Promise<Record<string, unknown>[]>;
 
 async function defaultOwner(ask: Ask): Promise<Owner> {
-  await ask('INSERT INTO team (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING', [newId(), TEAM]);
+  await ask('INSERT INTO team (id, name, operates) VALUES ($1, $2, true) ON CONFLICT DO NOTHING', [
+    newId(),
+    TEAM,
+  ]);
   await ask(
     'INSERT INTO "user" (id, team_id, name) SELECT $1, id, $2 FROM team WHERE name = $3 ON CONFLICT DO NOTHING',
     [newId(), USER, TEAM],
@@ -72,8 +76,11 @@ async function defaultOwner(ask: Ask): Promise<Owner> {
 
 async function addKey(ask: Ask, owner: Owner, key: { apiKey: string; name: string }): Promise<void> {
   await ask(
-    `INSERT INTO api_key (id, team_id, user_id, name, hash) VALUES ($1, $2, $3, $4, $5)
+    `INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes) VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL`,
-    [newId(), owner.teamId, owner.userId, key.name, hashOfKey(key.apiKey)],
+    [
+      ...[newId(), owner.teamId, owner.userId, key.name],
+      ...[prefixOfKey(key.apiKey), hashOfKey(key.apiKey), textArray(SCOPES)],
+    ],
   );
 }

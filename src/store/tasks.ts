@@ -180,8 +180,22 @@ export function postMessage(
     readonly teamId: string;
     readonly taskId: string;
     readonly id: string;
+    /** Who says it. */
+    readonly userId: string;
     readonly parts: readonly UserPart[];
   },
 ): Promise<{ outcome: 'posted' | 'repeated' | 'not_found' | 'ended' }> {
-  return db.transition('post_message', message.teamId, message.taskId, message.id, message.parts);
+  const { teamId, taskId, id, userId, parts } = message;
+  return db.transition('post_message', teamId, taskId, id, userId, parts);
+}
+
+/** Forgets the keys that stand for nothing any more. Returns how many. */
+export async function forgetIdempotencyKeys(db: Database, limit: number): Promise<number> {
+  const rows = await db.sql`
+    DELETE FROM idempotency_key WHERE (team_id, key) IN (
+      SELECT team_id, key FROM idempotency_key WHERE created_at < clock_timestamp() - interval '24 hours'
+       ORDER BY created_at LIMIT ${limit})
+       AND created_at < clock_timestamp() - interval '24 hours'
+    RETURNING key`;
+  return rows.length;
 }

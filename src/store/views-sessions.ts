@@ -92,6 +92,8 @@ export interface EntryRow {
   readonly status: string | null;
   readonly revertsTo: number | null;
   readonly replaces: Pruned | Replaced | null;
+  /** Who said it, where a person did. */
+  readonly by: string | null;
   readonly at: Date;
 }
 
@@ -114,8 +116,9 @@ function readPart(db: Database, { sessionId, after, last }: LogPart, limit: numb
   return db.sql<EntryRow & Record<string, unknown>>`
     SELECT e.position, e.kind, e.task_id AS "taskId", u.number AS turn, coalesce(e.parts, m.parts) AS parts,
            e.stop_reason AS "stopReason", e.call_id AS "callId", e.status, e.reverts_to AS "revertsTo", e.replaces, e.created_at AS at,
-           c.id AS "toolCallId"
+           c.id AS "toolCallId", person.name AS by
       FROM entry e LEFT JOIN turn u ON u.id = e.turn_id LEFT JOIN message m ON m.id = e.message_id
+      LEFT JOIN "user" person ON person.id = m.user_id
       LEFT JOIN tool_call c ON c.turn_id = e.turn_id AND c.result_position = e.position
      WHERE e.session_id = ${sessionId} AND e.position > ${after} AND (${last}::int IS NULL OR e.position <= ${last})
      ORDER BY e.position LIMIT ${limit + 1}`;

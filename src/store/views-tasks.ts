@@ -12,6 +12,8 @@ export interface TaskRow {
   readonly waitingOn: string | null;
   readonly cancelRequested: boolean;
   readonly prompt: readonly UserPart[];
+  /** Who said the prompt; null: an agent. */
+  readonly createdBy: string | null;
   readonly profile: Profile;
   /** In hexadecimal. */
   readonly profileHash: string;
@@ -64,7 +66,7 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
   const { teamId, id = null, sessionId = null, status = null, before = null } = filter;
   const rows = await db.sql<Omit<TaskRow, 'usage'> & Record<string, unknown>>`
     SELECT t.id, t.session_id AS "sessionId", CASE WHEN t.paused_at IS NULL THEN t.status ELSE 'paused' END AS status, t.waiting_on AS "waitingOn",
-           t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, p.body AS profile,
+           t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, person.name AS "createdBy", p.body AS profile,
            encode(t.profile_hash, 'hex') AS "profileHash",
            t.turn_limit AS "turnLimit", t.tree_turn_limit AS "treeTurnLimit", t.token_limit::float8 AS "tokenLimit",
            trim_scale(t.usd_limit)::text AS "usdLimit", t.seconds_limit AS "secondsLimit", t.child_limit AS "childLimit", t.concurrent_limit AS "concurrentLimit",
@@ -74,7 +76,8 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
            t.created_at AS "createdAt", t.started_at AS "startedAt", t.ended_at AS "endedAt"
       FROM task t
       JOIN profile p ON p.hash = t.profile_hash
-      JOIN LATERAL (SELECT parts FROM message WHERE task_id = t.id ORDER BY created_at, id LIMIT 1) m ON true
+      JOIN LATERAL (SELECT parts, user_id FROM message WHERE task_id = t.id ORDER BY created_at, id LIMIT 1) m ON true
+      LEFT JOIN "user" person ON person.id = m.user_id
       LEFT JOIN entry e ON e.session_id = t.session_id AND e.position = t.result_position
       LEFT JOIN LATERAL (
         SELECT number - uncounted AS number FROM turn WHERE task_id = t.id AND EXISTS (SELECT 1 FROM attempt WHERE turn_id = turn.id)
@@ -106,7 +109,8 @@ export async function findIdempotent(
 ): Promise<{ readonly taskId: string; readonly requestHash: string } | undefined> {
   const [row] = await db.sql<{ taskId: string; requestHash: string }>`
     SELECT task_id AS "taskId", encode(request_hash, 'hex') AS "requestHash"
-      FROM idempotency_key WHERE team_id = ${key.teamId} AND key = ${key.key}`;
+      FROM idempotency_key
+     WHERE team_id = ${key.teamId} AND key = ${key.key} AND created_at >= clock_timestamp() - interval '24 hours'`;
   return row;
 }
 

@@ -98,7 +98,11 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       concurrency: config.concurrency,
       background: limitsOfBackground(config.background),
       mapTokens: config.projectMap.tokens,
-      keep: { filesMs: config.keep.filesDays * DAY_MS, uploadsMs: config.keep.uploadsDays * DAY_MS },
+      keep: {
+        filesMs: config.keep.filesDays * DAY_MS,
+        uploadsMs: config.keep.uploadsDays * DAY_MS,
+        auditMs: config.keep.auditDays * DAY_MS,
+      },
     });
     return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };
   } catch (error) {

@@ -9,9 +9,11 @@ import { isAbsolute, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
 import type { Log } from '../log.ts';
+import { forgetAudit } from '../store/audit.ts';
 import type { Database } from '../store/database.ts';
 import { type IdleWorkspace, idleWorkspaces } from '../store/idle-workspaces.ts';
 import { databaseName, liveSnapshots } from '../store/live-snapshots.ts';
+import { forgetIdempotencyKeys } from '../store/tasks.ts';
 import { forgetUploads } from '../store/uploads.ts';
 import { liveWorkers } from '../store/workers.ts';
 import type { CheckoutHost } from '../workspace/checkouts.ts';
@@ -30,6 +32,8 @@ export interface KeepTiming {
   readonly filesMs: number;
   /** How long an upload stays that nothing begins with. */
   readonly uploadsMs: number;
+  /** How far back the audit trail reaches. */
+  readonly auditMs: number;
   /** See `SnapshotLimits.pruneGraceMs`. */
   readonly graceMs: number;
 }
@@ -41,6 +45,7 @@ export const DEFAULT_KEEP: KeepTiming = {
   rest: 4,
   filesMs: 14 * DAY_MS,
   uploadsMs: 30 * DAY_MS,
+  auditMs: 365 * DAY_MS,
   graceMs: SNAPSHOT_LIMITS.pruneGraceMs,
 };
 
@@ -135,8 +140,10 @@ export class Pruner {
 
   async *#steps(): AsyncGenerator<Step> {
     const { db, dataDir, shared, checkouts, cacheBytes } = this.#parts;
-    const { uploadsMs: unusedMs } = this.#timing;
+    const { uploadsMs: unusedMs, auditMs: olderMs } = this.#timing;
     yield { what: 'uploads', act: () => forgetUploads(db, { unusedMs, limit: BATCH }) };
+    yield { what: 'audit', act: () => forgetAudit(db, { olderMs, limit: BATCH }) };
+    yield { what: 'idempotency keys', act: () => forgetIdempotencyKeys(db, BATCH) };
     yield { what: 'repositories', act: () => forgetUnused({ ...checkouts, cacheBytes }) };
     yield* this.#idle();
     const stores = [

@@ -127,6 +127,7 @@ export function aTask(change: Partial<Task> = {}): Task {
     waitingOn: null,
     cancelRequested: false,
     prompt: 'do it',
+    createdBy: 'Ana',
     agent: 'build',
     model: 'openai/m',
     mode: 'auto',

@@ -11,11 +11,11 @@ import type { Bus } from '../../src/bus/bus.ts';
 import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { newId, systemClock } from '../../src/clock.ts';
 import { fromPublicId, type IdKind } from '../../src/core/id.ts';
+import { SCOPES, type Scope } from '../../src/core/scope.ts';
 import { silentLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { createKey } from '../../src/store/keys.ts';
 import {
   claimTurn,
   type Held,
@@ -31,6 +31,7 @@ import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../../src/workspace/uploads/limits.ts';
 import { openUploads } from '../../src/workspace/uploads/uploads.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { keyOf } from '../support/store.ts';
 
 export interface Person {
   readonly teamId: string;
@@ -67,7 +68,8 @@ export interface TestApi {
   ask(method: string, path: string, asking?: Asking): Promise<Answered>;
   /** A committed task of mine. */
   submit(body?: Record<string, unknown>): Promise<Task>;
-  addPerson(team: string, name: string): Promise<Person>;
+  /** With a key for everything, where nothing else is said. */
+  addPerson(team: string, name: string, scopes?: readonly Scope[]): Promise<Person>;
   close(): Promise<void>;
 }
 
@@ -86,6 +88,7 @@ export async function startTestApi(
   const base: ApiDeps = {
     ...{ db, queue, bus, dataDir, snapshots, uploads, allowLocal: true },
     repositories: { own: true, online: true, allowed: [] },
+    ...{ requestsPerMinute: 0, corsOrigins: [] },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     agents: createAgents(createRegistry(builtinTools())),
     log: silentLog,
@@ -94,7 +97,7 @@ export async function startTestApi(
   const deps = { ...base, ...change(base, database.url) };
   const api = createApi(deps);
   const server = await listen(api, { host: '127.0.0.1', port: 0 });
-  const me = await addPerson(db, 'ours', 'Ana');
+  const me = await addPerson(db, { team: 'ours', name: 'Ana' });
   const ask = askerOf(server.url, me);
   return {
     ...{ url: server.url, databaseUrl: database.url, db, bus, api, deps, dataDir, me, ask },
@@ -102,7 +105,7 @@ export async function startTestApi(
       const answer = await ask('POST', '/v1/tasks', { body: { prompt: 'do it', ...body } });
       return Task.parse(answer.json);
     },
-    addPerson: (team, name) => addPerson(db, team, name),
+    addPerson: (team, name, scopes) => addPerson(db, { team, name, scopes }),
     close: async () => {
       await server.close();
       await snapshots.close();
@@ -140,13 +143,16 @@ export function askerOf(url: string, me: Person): TestApi['ask'] {
   };
 }
 
-async function addPerson(db: Database, team: string, name: string): Promise<Person> {
+async function addPerson(
+  db: Database,
+  { team, name, scopes = SCOPES }: { team: string; name: string; scopes?: readonly Scope[] | undefined },
+): Promise<Person> {
   await db.sql`INSERT INTO team (id, name) VALUES (${newId()}, ${team}) ON CONFLICT DO NOTHING`;
   const [row] = await db.sql<{ id: string; team_id: string }>`
     INSERT INTO "user" (id, team_id, name) SELECT ${newId()}, id, ${name} FROM team WHERE name = ${team}
     RETURNING id, team_id`;
   const owner = { teamId: row?.team_id ?? '', userId: row?.id ?? '' };
-  const { apiKey } = await createKey(db, { ...owner, name: 'test' });
+  const { apiKey } = await keyOf(db, { ...owner, name: 'test', scopes });
   return { ...owner, apiKey };
 }
 

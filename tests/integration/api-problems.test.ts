@@ -6,8 +6,9 @@ import { TailHub } from '../../src/api/tails.ts';
 import { Problem } from '../../src/api/wire.ts';
 import { type LogFields, silentLog } from '../../src/log.ts';
 import { openDatabase } from '../../src/store/database.ts';
-import { createKey, mintKey, revokeKey } from '../../src/store/keys.ts';
+import { mintKey, revokeKey } from '../../src/store/keys.ts';
 import { lineTo } from '../store/reply-thief.ts';
+import { keyOf } from '../support/store.ts';
 import { type Answered, type Asking, askerOf, startTestApi, type TestApi } from './api-harness.ts';
 
 let it: TestApi;
@@ -38,7 +39,7 @@ describe('a key', () => {
 
   test('that is wrong, malformed or revoked is 401', async () => {
     const { teamId } = it.me;
-    const { id: keyId, apiKey } = await createKey(it.db, { ...it.me, name: 'short' });
+    const { id: keyId, apiKey } = await keyOf(it.db, { ...it.me, name: 'short' });
     await revokeKey(it.db, { teamId, keyId });
     const headers = [mintKey(), 'x', `${it.me.apiKey}x`, apiKey].map((key) => `Bearer ${key}`);
     for (const authorization of [...headers, it.me.apiKey, `Basic ${it.me.apiKey}`, '']) {

@@ -10,8 +10,9 @@ import { createPostgresBus } from '../../src/bus/postgres.ts';
 import { SseParser } from '../../src/cli/sse.ts';
 import { newId } from '../../src/clock.ts';
 import { silentLog } from '../../src/log.ts';
-import { createKey, revokeKey } from '../../src/store/keys.ts';
+import { revokeKey } from '../../src/store/keys.ts';
 import { settleTurn } from '../../src/store/turns.ts';
+import { keyOf } from '../support/store.ts';
 import { HandWorker, startTestApi, type TestApi, uuid } from './api-harness.ts';
 
 let it: TestApi;
@@ -374,7 +375,7 @@ describe('the hub', () => {
     const { sessionId } = await it.submit();
     const rootId = uuid('session', sessionId);
     const hub = new TailHub({ ...it.deps, heartbeatMs: 20, compareMs: 20 });
-    const { id: keyId } = await createKey(it.db, { ...it.me, name: 'test' });
+    const { id: keyId } = await keyOf(it.db, { ...it.me, name: 'test' });
     const server = createServer((_request, response) => void hub.open({ rootId, after: 0, keyId }, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
@@ -391,7 +392,7 @@ describe('the hub', () => {
 
   test('ends a stream whose key is revoked, says why, and leaves the others open', async () => {
     const { sessionId } = await it.submit();
-    const { id: keyId, apiKey: key } = await createKey(it.db, { ...it.me, name: 'short' });
+    const { id: keyId, apiKey: key } = await keyOf(it.db, { ...it.me, name: 'short' });
     const [reader, other] = [
       await Reader.open(it.url, sessionId, undefined, { key }),
       await Reader.open(it.url, sessionId),

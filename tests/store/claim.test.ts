@@ -189,6 +189,7 @@ describe('claim_turn', () => {
     const post = () =>
       postMessage(store.db, {
         teamId: store.teamId,
+        userId: store.userId,
         taskId,
         id: newId(),
         parts: [{ type: 'text', text: 'More.' }],
@@ -213,6 +214,7 @@ describe('claim_turn', () => {
     const post = () =>
       postMessage(store.db, {
         teamId: store.teamId,
+        userId: store.userId,
         taskId,
         id: newId(),
         parts: [{ type: 'text', text: 'More.' }],

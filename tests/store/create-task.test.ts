@@ -50,6 +50,7 @@ describe('create_task', () => {
             id: task.messageId,
             session_id: session.id,
             task_id: task.id,
+            user_id: store.userId,
             parts: task.parts,
             created_at: 'time',
             taken_position: null,
@@ -269,6 +270,7 @@ describe('create_task', () => {
 describe('post_message', () => {
   const message = (taskId: string, text = 'Stop using tabs.') => ({
     teamId: store.teamId,
+    userId: store.userId,
     taskId,
     id: newId(),
     parts: [{ type: 'text' as const, text }],
@@ -288,6 +290,7 @@ describe('post_message', () => {
             id: posted.id,
             session_id: held.sessionId,
             task_id: held.taskId,
+            user_id: store.userId,
             parts: posted.parts,
             created_at: 'time',
             taken_position: null,

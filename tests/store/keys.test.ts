@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newId } from '../../src/clock.ts';
 import { UserError } from '../../src/core/errors.ts';
+import { USUAL_SCOPES } from '../../src/core/scope.ts';
 import { silentLog } from '../../src/log.ts';
 import { bootstrap, ensureEmbeddedKey } from '../../src/store/bootstrap.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
@@ -10,9 +12,14 @@ import {
   KEY_CACHE_MS,
   mintKey,
   type Owner,
+  readKey,
+  readKeys,
+  removeUser,
   revokeKey,
 } from '../../src/store/keys.ts';
+import { createUser } from '../../src/store/teams.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { addTeam, keyOf } from '../support/store.ts';
 
 interface Opened {
   readonly database: TestDatabase;
@@ -54,7 +61,7 @@ describe('a key', () => {
   afterAll(() => opened.close());
 
   test('is capy_ and 32 random bytes, of which only the SHA-256 is kept', async () => {
-    const { apiKey } = await createKey(opened.db, { ...owner, name: 'ci' });
+    const { apiKey } = await keyOf(opened.db, { ...owner, name: 'ci' });
     expect(apiKey).toMatch(/^capy_[A-Za-z0-9_-]{43}$/);
     expect(isKey(apiKey)).toBe(true);
     for (const other of [apiKey.slice(1), `${apiKey}x`, apiKey.slice(0, -1), `${apiKey}\n`])
@@ -66,19 +73,19 @@ describe('a key', () => {
   });
 
   test('is found by whoever presents it, and nothing else is', async () => {
-    const { id, apiKey } = await createKey(opened.db, { ...owner, name: 'a' });
+    const { id, apiKey } = await keyOf(opened.db, { ...owner, name: 'a' });
     const find = createKeyFinder(opened.db, { clock });
-    expect(await find(apiKey)).toEqual({ keyId: id, ...owner });
+    expect(await find(apiKey)).toEqual({ keyId: id, ...owner, scopes: USUAL_SCOPES });
     expect(await find(mintKey())).toBeUndefined();
     expect(await find('')).toBeUndefined();
   });
 
   test('that was revoked opens nothing, elsewhere after the cache at most', async () => {
-    const { id: keyId, apiKey } = await createKey(opened.db, { ...owner, name: 'b' });
+    const { id: keyId, apiKey } = await keyOf(opened.db, { ...owner, name: 'b' });
     const find = createKeyFinder(opened.db, { clock });
     expect(await find(apiKey)).toBeDefined();
-    expect(await revokeKey(opened.db, { teamId: owner.teamId, keyId })).toBe(true);
-    expect(await revokeKey(opened.db, { teamId: owner.teamId, keyId })).toBe(false);
+    for (const _ of ['once', 'again'])
+      expect(await revokeKey(opened.db, { teamId: owner.teamId, keyId })).toEqual({ outcome: 'revoked' });
     now += KEY_CACHE_MS - 1;
     expect(await find(apiKey)).toBeDefined();
     now += 1;
@@ -86,14 +93,73 @@ describe('a key', () => {
   });
 
   test('is not revoked for another team', async () => {
-    const { id: keyId } = await createKey(opened.db, { ...owner, name: 'c' });
+    const { id: keyId } = await keyOf(opened.db, { ...owner, name: 'c' });
     const teamId = '00000000-0000-7000-8000-000000000000';
-    expect(await revokeKey(opened.db, { teamId, keyId })).toBe(false);
+    expect(await revokeKey(opened.db, { teamId, keyId })).toEqual({ outcome: 'not_found' });
+    expect(await readKey(opened.db, { teamId: owner.teamId, id: keyId })).toBeDefined();
+  });
+
+  test('opens nothing once it has expired, also where it was remembered', async () => {
+    const expiresAt = new Date(Date.now() + 60_000);
+    const { id, apiKey } = await keyOf(opened.db, { ...owner, name: 'd', expiresAt });
+    const find = createKeyFinder(opened.db, { clock });
+    expect(await find(apiKey)).toMatchObject({ keyId: id });
+    await opened.db.sql`UPDATE api_key SET expires_at = clock_timestamp() WHERE id = ${id}`;
+    expect(await find(apiKey)).toBeDefined();
+    expect(await createKeyFinder(opened.db, { clock })(apiKey)).toBeUndefined();
+    const short = await keyOf(opened.db, { ...owner, name: 'e', expiresAt: new Date(Date.now() + 2_000) });
+    expect(await find(short.apiKey)).toBeDefined();
+    now += 2_000;
+    await opened.db.sql`UPDATE api_key SET expires_at = clock_timestamp() WHERE id = ${short.id}`;
+    expect(await find(short.apiKey)).toBeUndefined();
+  });
+
+  test('says to the minute when it was used last', async () => {
+    const { id, apiKey } = await keyOf(opened.db, { ...owner, name: 'f' });
+    const used = async () => (await readKey(opened.db, { teamId: owner.teamId, id }))?.lastUsedAt;
+    expect(await used()).toBeNull();
+    await createKeyFinder(opened.db, { clock })(apiKey);
+    const first = await used();
+    expect(first).toBeInstanceOf(Date);
+    await createKeyFinder(opened.db, { clock })(apiKey);
+    expect(await used()).toEqual(first);
+    await opened.db.sql`UPDATE api_key SET last_used_at = last_used_at - interval '61 s' WHERE id = ${id}`;
+    await createKeyFinder(opened.db, { clock })(apiKey);
+    expect((await used())?.getTime()).toBeGreaterThanOrEqual(first?.getTime() ?? 0);
+  });
+
+  test('is made for somebody of the team alone, once under one id, and listed until it is revoked', async () => {
+    const team = await addTeam(opened.db);
+    const { id } = await keyOf(opened.db, { ...team, name: 'only' });
+    expect(await createKey(opened.db, { ...team, id, name: 'only' })).toBeUndefined();
+    expect(await createKey(opened.db, { ...team, userId: owner.userId, name: 'x' })).toBeUndefined();
+    const names = async () => (await readKeys(opened.db, team, 10)).rows.map(({ name }) => name);
+    expect(await names()).toEqual(['only']);
+    await revokeKey(opened.db, { ...team, keyId: id });
+    expect(await names()).toEqual([]);
+  });
+
+  test('of an administrator is not revoked where it is the team’s last, whoever asks at once', async () => {
+    const team = await addTeam(opened.db);
+    const scopes = ['admin'] as const;
+    const keys = [
+      await keyOf(opened.db, { ...team, name: '1', scopes }),
+      await keyOf(opened.db, { ...team, name: '2', scopes }),
+    ];
+    const outcomes = await Promise.all(keys.map(({ id: keyId }) => revokeKey(opened.db, { ...team, keyId })));
+    expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual(['last_admin', 'revoked']);
+    expect(await removeUser(opened.db, team)).toEqual({ outcome: 'last_admin' });
+    const other = newId();
+    await createUser(opened.db, { id: other, teamId: team.teamId, name: 'Cy' });
+    await keyOf(opened.db, { teamId: team.teamId, userId: other, name: '3', scopes });
+    expect(await removeUser(opened.db, team)).toEqual({ outcome: 'revoked' });
+    expect((await readKeys(opened.db, team, 10)).rows.map(({ name }) => name)).toEqual(['3']);
+    expect(await createKey(opened.db, { ...team, name: 'again' })).toBeUndefined();
   });
 
   test('is remembered in a process among a limited number', async () => {
     const find = createKeyFinder(opened.db, { clock, maxCached: 2 });
-    const keys = await Promise.all(['1', '2', '3'].map((name) => createKey(opened.db, { ...owner, name })));
+    const keys = await Promise.all(['1', '2', '3'].map((name) => keyOf(opened.db, { ...owner, name })));
     for (const { apiKey } of keys) await find(apiKey);
     for (const { id: keyId } of keys) await revokeKey(opened.db, { teamId: owner.teamId, keyId });
     const known = await Promise.all(keys.map(({ apiKey }) => find(apiKey)));
@@ -111,7 +177,7 @@ describe('the first key', () => {
     expect(caller).toMatchObject(await ownerOf(db));
     expect(await bootstrap(database.url)).toBeUndefined();
 
-    await revokeKey(db, { teamId: caller?.teamId ?? '', keyId: caller?.keyId ?? '' });
+    await db.sql`UPDATE api_key SET revoked_at = clock_timestamp() WHERE id = ${caller?.keyId ?? ''}`;
     const second = await bootstrap(database.url);
     expect(await createKeyFinder(db)(second?.apiKey ?? '')).toMatchObject(await ownerOf(db));
     expect(await db.sql`SELECT name FROM team`).toEqual([{ name: 'default' }]);
@@ -127,7 +193,7 @@ describe('the first key', () => {
     expect(caller).toMatchObject(await ownerOf(db));
     expect(await db.sql`SELECT id FROM api_key`).toHaveLength(2);
     expect(await db.sql`SELECT id FROM "user"`).toHaveLength(1);
-    await revokeKey(db, { teamId: caller?.teamId ?? '', keyId: caller?.keyId ?? '' });
+    await db.sql`UPDATE api_key SET revoked_at = clock_timestamp() WHERE id = ${caller?.keyId ?? ''}`;
     await ensureEmbeddedKey(db, apiKey);
     expect(await createKeyFinder(db)(apiKey)).toBeDefined();
     await close();

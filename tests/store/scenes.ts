@@ -394,7 +394,7 @@ function resolving({ teamId, userId }: Store, approvalId: string): Acts {
 function fromOutside(store: Store, { taskId, sessionId }: { taskId: string; sessionId: string }): Acts {
   const submission = submissionOf(store, { sessionId });
   const [cancelled, expired, messageId] = [newId(), newId(), newId()];
-  const { teamId } = store;
+  const { teamId, userId } = store;
   const fork = forkOf(store, sessionId);
   const revert = revertOf(store, sessionId);
   const merge = mergeOf(store, sessionId);
@@ -404,7 +404,7 @@ function fromOutside(store: Store, { taskId, sessionId }: { taskId: string; sess
     merge_session: (db) => mergeSession(db, merge),
     create_task: (db) => createTask(db, submission),
     post_message: (db) =>
-      postMessage(db, { teamId, taskId, id: messageId, parts: [{ type: 'text', text: 'And?' }] }),
+      postMessage(db, { teamId, userId, taskId, id: messageId, parts: [{ type: 'text', text: 'And?' }] }),
     cancel_task: (db) => cancelTask(db, { teamId, taskId, nextTurnId: cancelled }),
     expire_task: (db) => expireTask(db, taskId, expired),
     raise_limits: (db) => raiseLimits(db, { teamId, taskId, limits: { turns: 80, tokens: null } }),

@@ -24,6 +24,7 @@ interface Model {
 
 const SCALARS: Readonly<Record<string, string>> = {
   String: 'text',
+  'String[]': 'text[]',
   Boolean: 'boolean',
   Int: 'integer',
   BigInt: 'bigint',
@@ -51,8 +52,9 @@ function parseField(line: string): Field {
   return {
     name,
     column: /@map\("(\w+)"\)/.exec(rest)?.[1] ?? name,
-    type: mark === '[]' ? 'list' : native === undefined ? type : `${type} ${native}`,
-    optional: mark === '?',
+    type: mark === '[]' ? `${type}[]` : native === undefined ? type : `${type} ${native}`,
+    // Of a list, Prisma makes a column that may be null; a CHECK says otherwise where it matters.
+    optional: mark === '?' || mark === '[]',
     rest,
   };
 }

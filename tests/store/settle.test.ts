@@ -306,6 +306,7 @@ describe('settle_turn', () => {
     const held = await answered(store);
     const post = {
       teamId: store.teamId,
+      userId: store.userId,
       taskId: held.taskId,
       id: newId(),
       parts: [{ type: 'text' as const, text: 'And?' }],
@@ -328,7 +329,13 @@ describe('settle_turn', () => {
     ] as const) {
       const held = await answered(store, [], { limits: { turns } });
       const parts = [{ type: 'text' as const, text: 'And?' }];
-      await postMessage(store.db, { teamId: store.teamId, taskId: held.taskId, id: newId(), parts });
+      await postMessage(store.db, {
+        teamId: store.teamId,
+        userId: store.userId,
+        taskId: held.taskId,
+        id: newId(),
+        parts,
+      });
       await settleTurn(store.db, held, { results: [], end, nextTurnId: newId() });
       const [task] = await store.db.sql`SELECT error_code AS code FROM task WHERE id = ${held.taskId}`;
       expect(task).toEqual({ code });

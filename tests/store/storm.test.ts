@@ -244,7 +244,7 @@ function movesOf(db: Database, { workerId, sessions }: { workerId: string; sessi
       outcome: 'posted',
       fits: isKnown,
       act: ({ taskId }) =>
-        postMessage(db, { teamId, taskId, id: newId(), parts: [{ type: 'text', text: 'And?' }] }),
+        postMessage(db, { teamId, userId, taskId, id: newId(), parts: [{ type: 'text', text: 'And?' }] }),
     },
     {
       name: 'expire',

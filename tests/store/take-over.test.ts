@@ -193,7 +193,13 @@ describe('take_over_turn', () => {
     await store.db.sql`UPDATE usage SET input = 2147483647 WHERE attempt_id = ${first.attemptId}`;
     await store.db.sql`UPDATE tree SET tokens_used = 2147483652 WHERE root_id = ${first.sessionId}`;
     const parts = [{ type: 'text' as const, text: 'And?' }];
-    await postMessage(store.db, { teamId: store.teamId, taskId: first.taskId, id: newId(), parts });
+    await postMessage(store.db, {
+      teamId: store.teamId,
+      userId: store.userId,
+      taskId: first.taskId,
+      id: newId(),
+      parts,
+    });
     const settle = { results: [], end: { kind: 'continue' } as const, nextTurnId: newId() };
     await settleTurn(store.db, first, settle);
     const held = await claim(store.db, settle.nextTurnId, { reserve: 2_147_483_647 });

@@ -12,6 +12,7 @@ import { silentLog } from '../../src/log.ts';
 import type { CompactedLog } from '../../src/store/compaction.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import type { Fork } from '../../src/store/forks.ts';
+import { createKey, type NewKey } from '../../src/store/keys.ts';
 import type { Merge, Revert } from '../../src/store/revisions.ts';
 import { createTask, type Submission, type SubmitOutcome } from '../../src/store/tasks.ts';
 import {
@@ -30,6 +31,16 @@ import { createTestDatabase } from './database.ts';
 
 export { changesBetween, type RowChanges, type Rows, snapshotRows } from './rows.ts';
 export { checkWitnesses } from './witnesses.ts';
+
+/** A key of someone who is there. */
+export async function keyOf(
+  db: Database,
+  key: NewKey,
+): Promise<{ readonly id: string; readonly apiKey: string }> {
+  const made = await createKey(db, key);
+  if (made === undefined) throw new Error('no key was made');
+  return made;
+}
 
 export const PROFILE: Profile = {
   agent: 'build',

@@ -5,6 +5,7 @@ CREATE SCHEMA IF NOT EXISTS "public";
 CREATE TABLE "team" (
     "id" UUID NOT NULL,
     "name" TEXT NOT NULL,
+    "operates" BOOLEAN NOT NULL DEFAULT false,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "team_pkey" PRIMARY KEY ("id")
@@ -16,6 +17,7 @@ CREATE TABLE "user" (
     "team_id" UUID NOT NULL,
     "name" TEXT NOT NULL,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "left_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "user_pkey" PRIMARY KEY ("id")
 );
@@ -26,11 +28,29 @@ CREATE TABLE "api_key" (
     "team_id" UUID NOT NULL,
     "user_id" UUID NOT NULL,
     "name" TEXT NOT NULL,
+    "prefix" TEXT NOT NULL,
     "hash" BYTEA NOT NULL,
+    "scopes" TEXT[],
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "expires_at" TIMESTAMPTZ(3),
+    "last_used_at" TIMESTAMPTZ(3),
     "revoked_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "api_key_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "audit" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "key_id" UUID NOT NULL,
+    "at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "action" TEXT NOT NULL,
+    "subject" TEXT,
+    "status" INTEGER,
+
+    CONSTRAINT "audit_pkey" PRIMARY KEY ("id")
 );
 
 -- CreateTable
@@ -224,6 +244,7 @@ CREATE TABLE "message" (
     "id" UUID NOT NULL,
     "session_id" UUID NOT NULL,
     "task_id" UUID NOT NULL,
+    "user_id" UUID,
     "parts" JSONB NOT NULL,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "taken_position" INTEGER,
@@ -466,6 +487,21 @@ CREATE UNIQUE INDEX "user_team_id_name_key" ON "user"("team_id", "name");
 CREATE UNIQUE INDEX "api_key_hash_key" ON "api_key"("hash");
 
 -- CreateIndex
+CREATE INDEX "api_key_prefix_idx" ON "api_key"("prefix");
+
+-- CreateIndex
+CREATE INDEX "api_key_team_id_id_idx" ON "api_key"("team_id", "id");
+
+-- CreateIndex
+CREATE INDEX "audit_team_id_id_idx" ON "audit"("team_id", "id");
+
+-- CreateIndex
+CREATE INDEX "audit_at_idx" ON "audit"("at");
+
+-- CreateIndex
+CREATE INDEX "idempotency_key_created_at_idx" ON "idempotency_key"("created_at");
+
+-- CreateIndex
 CREATE INDEX "workspace_lineage_idx" ON "workspace"("lineage");
 
 -- CreateIndex
@@ -614,6 +650,10 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 -- What Prisma's language cannot say.
 
 -- States: the unions of src/core, kept a second time (STYLE 4).
+ALTER TABLE "api_key" ADD CONSTRAINT "api_key_scopes" CHECK (
+  scopes IS NOT NULL AND cardinality(scopes) > 0 AND scopes <@ ARRAY['read', 'submit', 'approve', 'admin']
+);
+
 ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
   kind IN ('local', 'git', 'upload', 'empty', 'roots') AND (path IS NOT NULL) = (kind = 'local')
   AND (kind = 'local' OR (source IS NOT NULL) = (kind IN ('git', 'upload', 'roots')))

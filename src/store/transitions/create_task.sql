@@ -21,9 +21,10 @@ BEGIN
   IF v_repeat IS NOT NULL THEN RETURN v_repeat; END IF;
 
   IF p_idempotency IS NOT NULL THEN
-    INSERT INTO idempotency_key (team_id, key, request_hash, task_id)
+    INSERT INTO idempotency_key AS k (team_id, key, request_hash, task_id)
     VALUES (p_team, p_idempotency->>'key', decode(p_idempotency->>'requestHash', 'hex'), (p_task->>'id')::uuid)
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (team_id, key) DO UPDATE SET request_hash = excluded.request_hash, task_id = excluded.task_id, created_at = clock_timestamp()
+     WHERE k.created_at < clock_timestamp() - idempotency_time();
     IF NOT FOUND THEN
       SELECT * INTO v_key FROM idempotency_key WHERE team_id = p_team AND key = p_idempotency->>'key';
       IF v_key.request_hash <> decode(p_idempotency->>'requestHash', 'hex') THEN
@@ -72,8 +73,8 @@ BEGIN
           coalesce((p_task#>>'{limits,children}')::int, 0), coalesce((p_task#>>'{limits,concurrentChildren}')::int, 0),
           coalesce((p_task#>>'{limits,depth}')::int, 0), p_task->'metadata')
   RETURNING * INTO v_task;
-  INSERT INTO message (id, session_id, task_id, parts)
-  VALUES ((p_task->>'messageId')::uuid, v_session.id, v_task.id, p_task->'parts');
+  INSERT INTO message (id, session_id, task_id, user_id, parts)
+  VALUES ((p_task->>'messageId')::uuid, v_session.id, v_task.id, p_user, p_task->'parts');
 
   v_turn := start_turn(v_session.id, (p_task->>'turnId')::uuid);
   v_events := v_events || event_of('task.created', v_session.id, v_task.id, NULL, jsonb_build_object('ordinal', v_task.ordinal));
@@ -98,3 +99,6 @@ END $$;
 CREATE FUNCTION created_task(p_outcome text, p_task task) RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('outcome', p_outcome, 'taskId', p_task.id, 'sessionId', p_task.session_id, 'rootId', p_task.root_id)
 $$;
+
+-- How long an idempotency key stands for what it was first sent with.
+CREATE FUNCTION idempotency_time() RETURNS interval LANGUAGE sql IMMUTABLE AS $$ SELECT interval '24 hours' $$;

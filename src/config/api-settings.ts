@@ -1,0 +1,30 @@
+/** What the API of a server lets in: settings that belong together. */
+import { z } from 'zod';
+import type { Limit } from './command-settings.ts';
+
+export const API = {
+  /** Of one key, to one API process; 0: as many as it likes. */
+  requestsPerMinute: { env: 'CAPYBARA_API_REQUESTS_PER_MINUTE', least: 0, most: 1_000_000, usual: 6_000 },
+} as const satisfies Record<string, Limit>;
+
+const MAX_ORIGINS = 50;
+
+const split = (raw: unknown) => (typeof raw === 'string' ? raw.split(',').map((each) => each.trim()) : raw);
+
+/** `https://tools.example, http://localhost:3000`: exactly as a browser says it. */
+const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text);
+
+export const CORS_ORIGINS = {
+  schema: z.preprocess(split, z.array(origin).min(1).max(MAX_ORIGINS)),
+  meta: {
+    env: 'CAPYBARA_API_CORS_ORIGINS',
+    expected: `at most ${MAX_ORIGINS} origins such as https://tools.example, with commas between them`,
+  },
+};
+
+export interface ApiConfig {
+  /** Requests a minute that one key may send to one API process; 0: as many as it likes. */
+  readonly requestsPerMinute: number;
+  /** Origins of pages that browsers may let use the API; none where left out. */
+  readonly corsOrigins?: readonly string[];
+}

@@ -1,0 +1,196 @@
+/** Whose key may do what: every route with every scope, and with a foreign team's key. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { routesOf } from '../../src/api/app.ts';
+import type { Route } from '../../src/api/route.ts';
+import { TailHub } from '../../src/api/tails.ts';
+import { Problem, Task } from '../../src/api/wire.ts';
+import { newId } from '../../src/clock.ts';
+import { toPublicId } from '../../src/core/id.ts';
+import { SCOPES } from '../../src/core/scope.ts';
+import { putOutput } from '../../src/store/outputs.ts';
+import { resolveApproval } from '../../src/store/tasks.ts';
+import { parkTurn, settleTurn } from '../../src/store/turns.ts';
+import { recordUpload } from '../../src/store/uploads.ts';
+import { keyOf } from '../support/store.ts';
+import { aCall, HandWorker, type Person, startTestApi, type TestApi, uuid } from './api-harness.ts';
+
+let it: TestApi;
+let routes: readonly Route[];
+let stranger: Person;
+/** What is ours, by the kind of its id. */
+let ours: Readonly<Record<string, string>>;
+
+beforeAll(async () => {
+  it = await startTestApi();
+  const tails = new TailHub(it.deps);
+  routes = routesOf(it.deps, tails);
+  await tails.close();
+  stranger = await it.addPerson('theirs', 'Bo');
+  ours = await things();
+});
+afterAll(() => it.close());
+
+/** One of each kind of what an address may name. */
+async function things(): Promise<Record<string, string>> {
+  const { id: task, sessionId: session } = await it.submit();
+  const worker = await new HandWorker(it.db).register();
+  const tool = { type: 'tool' as const, callId: 'a', name: 'bash', arguments: '{}' };
+  const held = await worker.claim(uuid('session', session));
+  const [approvalId, ruleId, uploadId] = [newId(), newId(), newId()];
+  const always = { kind: 'command' as const, value: 'ls' };
+  const call = aCall({ callId: 'a', status: 'awaiting_approval', approvalId, always });
+  await worker.answer(held, { parts: [tool], calls: [call] });
+  await parkTurn(it.db, held, []);
+  await resolveApproval(it.db, { ...it.me, approvalId, decision: 'allowed', ruleId });
+  const again = await worker.claim(uuid('session', session));
+  const outputHash = await putOutput(it.db, 'text');
+  const results = [{ id: call.id, status: 'succeeded' as const, parts: [], durationMs: 1, outputHash }];
+  await settleTurn(it.db, again, { results, end: { kind: 'continue' }, nextTurnId: newId() });
+  await recordUpload(it.db, {
+    ...{ ...it.me, id: uploadId, directory: '/x', lineage: newId(), snapshot: 'a'.repeat(40) },
+  });
+  const key = await keyOf(it.db, { ...it.me, name: 'mine' });
+  return {
+    ...{ task, session, output: toPublicId('output', call.id), workspace: toPublicId('workspace', uploadId) },
+    approval: toPublicId('approval', approvalId),
+    rule: toPublicId('rule', ruleId),
+    user: toPublicId('user', it.me.userId),
+    key: toPublicId('key', key.id),
+  };
+}
+
+/** A body that each route would take, and what else its address needs. */
+const BODIES: Readonly<Record<string, unknown>> = {
+  'POST /v1/tasks': { prompt: 'x' },
+  'PATCH /v1/tasks/:id': { limits: { turns: 900 } },
+  'POST /v1/sessions/:id/messages': { text: 'x' },
+  'POST /v1/sessions/:id/fork': {},
+  'POST /v1/sessions/:id/revert': { entry: 1 },
+  'POST /v1/sessions/:id/merge': { from: `ses_${'0'.repeat(32)}` },
+  'POST /v1/approvals/:id': { decision: 'deny' },
+  'POST /v1/teams': { name: 'new', userName: 'Al' },
+  'POST /v1/users': { name: 'Di' },
+  'POST /v1/keys': { name: 'new' },
+};
+
+const nameOf = ({ method, path }: Route) => `${method.toUpperCase()} ${path}`;
+
+function ask(each: Route, key: string, id = each.id === undefined ? '' : ours[each.id]) {
+  const query = each.path === '/v1/usage' ? '?by=model' : '';
+  const path = each.path.replace(':id', id ?? '') + query;
+  const body = BODIES[nameOf(each)];
+  return it.ask(each.method.toUpperCase(), path, {
+    key,
+    ...(body === undefined ? {} : { body }),
+    ...(each.stream === undefined ? {} : { raw: 'x', headers: { 'content-type': each.stream } }),
+  });
+}
+
+describe('every route', () => {
+  test('is open, or says what a key must be for, and is asked with what it takes', () => {
+    const open = routes.filter(({ scope }) => scope === undefined).map(({ path }) => path);
+    expect(open).toEqual(['/healthz', '/readyz', '/openapi.json']);
+    const unknown = routes.filter(({ id }) => id !== undefined && ours[id] === undefined);
+    expect(unknown.map(nameOf)).toEqual([]);
+    const bodiless = routes.filter((each) => each.body !== undefined && !(nameOf(each) in BODIES));
+    expect(bodiless.map(nameOf)).toEqual([]);
+  });
+
+  test('refuses a key that is for everything else, before it looks at anything', async () => {
+    const before = await it.db.sql`SELECT count(*)::int AS count FROM task`;
+    for (const missing of SCOPES) {
+      const scopes = SCOPES.filter((scope) => scope !== missing);
+      const { apiKey } = await it.addPerson('ours', `without ${missing}`, scopes);
+      for (const each of routes.filter(({ scope }) => scope === missing)) {
+        const { status, json } = await ask(each, apiKey);
+        const { code, detail } = Problem.parse(json);
+        expect([nameOf(each), status, code]).toEqual([nameOf(each), 403, 'missing_scope']);
+        expect(detail).toContain(`the scope ${missing}, and the one that was sent has ${scopes.join(', ')}`);
+      }
+    }
+    expect(await it.db.sql`SELECT count(*)::int AS count FROM task`).toEqual(before);
+  });
+
+  test('takes a key that is for it alone', async () => {
+    for (const scope of SCOPES) {
+      const { apiKey } = await it.addPerson('ours', `only ${scope}`, [scope]);
+      for (const each of routes.filter((one) => one.scope === scope)) {
+        const { status, json } = await ask(each, apiKey, `${ours[each.id ?? '']?.slice(0, -1)}g`);
+        expect([nameOf(each), status, json?.code]).not.toEqual([nameOf(each), 403, 'missing_scope']);
+      }
+    }
+  });
+
+  test('knows nothing of another team: what is theirs is as what is nobody’s', async () => {
+    for (const each of routes.filter(({ id }) => id !== undefined)) {
+      const mine = ours[each.id ?? ''] ?? '';
+      const nobodys = mine.replace(/_.*/, `_${'9'.repeat(32)}`);
+      const answers = [await ask(each, stranger.apiKey), await ask(each, stranger.apiKey, nobodys)];
+      const told = answers.map(({ status, text }) => [
+        nameOf(each),
+        status,
+        text.replaceAll(mine, '(id)').replaceAll(nobodys, '(id)'),
+      ]);
+      expect(told[0]).toEqual(told[1]);
+      expect([told[0]?.[0], told[0]?.[1]]).toEqual([nameOf(each), 404]);
+    }
+  });
+
+  test('lists nothing of another team', async () => {
+    const other = await it.addPerson('others', 'Cy');
+    const secrets = [...Object.values(ours), it.me.apiKey, 'Ana', '"ours"'];
+    for (const each of routes.filter(({ id, method }) => id === undefined && method === 'get')) {
+      const { status, text } = await ask(each, other.apiKey);
+      expect([nameOf(each), status]).toEqual([nameOf(each), 200]);
+      expect(secrets.filter((secret) => text.includes(secret))).toEqual([]);
+    }
+  });
+});
+
+describe('a key may be sent too often', () => {
+  test('and is told when it may again, while another may', async () => {
+    const api = await startTestApi(() => ({ requestsPerMinute: 3 }));
+    const other = await api.addPerson('ours', 'Di');
+    const statuses: number[] = [];
+    for (let count = 0; count < 4; count += 1) statuses.push((await api.ask('GET', '/v1/tasks')).status);
+    expect(statuses).toEqual([200, 200, 200, 429]);
+    const { headers, json } = await api.ask('POST', '/v1/tasks', { body: { prompt: 'x' } });
+    expect(Problem.parse(json).code).toBe('rate_limited');
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(headers.get('ratelimit')).toMatch(/^"key"; r=0; t=\d+$/);
+    expect((await api.ask('GET', '/v1/tasks', { key: other.apiKey })).status).toBe(200);
+    expect(await api.db.sql`SELECT id FROM audit`).toEqual([]);
+    await api.close();
+  });
+});
+
+describe('the audit trail', () => {
+  test('says who asked for what, and what came of it, also of what was refused', async () => {
+    const { apiKey } = await it.addPerson('audited', 'Eve', ['read', 'submit', 'admin']);
+    const key = { key: apiKey };
+    const { id } = Task.parse((await it.ask('POST', '/v1/tasks', { ...key, body: { prompt: 'x' } })).json);
+    await it.ask('POST', `/v1/tasks/${id}/cancel`, key);
+    await it.ask('DELETE', `/v1/rules/${ours.rule}`, key);
+    await it.ask('POST', '/v1/tasks', { ...key, raw: '{', headers: { 'content-type': 'application/json' } });
+    await it.ask('GET', '/v1/tasks', key);
+    const records = async (query = '') =>
+      ((await it.ask('GET', `/v1/audit${query}`, key)).json.data as Record<string, unknown>[])
+        .map(({ userName, keyName, action, subject, status }) => [userName, keyName, action, subject, status])
+        .reverse();
+    // What was answered is written behind the answer.
+    await expect
+      .poll(() => records())
+      .toEqual([
+        ['Eve', 'test', 'POST /v1/tasks', id, 201],
+        ['Eve', 'test', 'POST /v1/tasks/:id/cancel', id, 200],
+        ['Eve', 'test', 'DELETE /v1/rules/:id', ours.rule, 403],
+        ['Eve', 'test', 'POST /v1/tasks', null, 400],
+      ]);
+    expect(await records(`?subject=${id}`)).toHaveLength(2);
+    expect(await records(`?userId=usr_${'0'.repeat(32)}`)).toEqual([]);
+    expect((await it.ask('GET', '/v1/audit?userId=x', key)).json).toMatchObject({
+      status: 400,
+      field: 'userId',
+    });
+  });
+});
