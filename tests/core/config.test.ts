@@ -91,7 +91,8 @@ describe('precedence', () => {
       git: { mib: 1024, seconds: 600, cacheMib: 10_240 },
       projectMap: { tokens: 2_000 },
       context: { strategy: 'compact', maxTokens: 100_000, maxMessages: 50, compactAt: 0.8 },
-      keep: { filesDays: 14, uploadsDays: 30 },
+      api: { requestsPerMinute: 6_000 },
+      keep: { filesDays: 14, uploadsDays: 30, auditDays: 365 },
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
       tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
@@ -191,6 +192,9 @@ describe('precedence', () => {
         CAPYBARA_CONTEXT_COMPACT_AT: '0.5',
         CAPYBARA_KEEP_FILES_DAYS: '1',
         CAPYBARA_KEEP_UPLOADS_DAYS: '3650',
+        CAPYBARA_KEEP_AUDIT_DAYS: '30',
+        CAPYBARA_API_REQUESTS_PER_MINUTE: '0',
+        CAPYBARA_API_CORS_ORIGINS: 'https://tools.example, http://localhost:3000',
         CAPYBARA_PROJECT_MAP_TOKENS: '0',
         CAPYBARA_WEB_FETCH_PORTS: '8080, 8443',
         CAPYBARA_WEB_FETCH_SECONDS: '9',
@@ -266,7 +270,8 @@ describe('precedence', () => {
       },
       projectMap: { tokens: 0 },
       context: { strategy: 'window', maxTokens: 32_000, maxMessages: null, compactAt: 0.5 },
-      keep: { filesDays: 1, uploadsDays: 3_650 },
+      api: { requestsPerMinute: 0, corsOrigins: ['https://tools.example', 'http://localhost:3000'] },
+      keep: { filesDays: 1, uploadsDays: 3_650, auditDays: 30 },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
       providers: {
@@ -814,6 +819,23 @@ describe('rules', () => {
   });
 });
 
+describe('what the API lets in', () => {
+  test('is counted from nothing to a million a minute', () => {
+    const of = (text: string) => ({ env: { CAPYBARA_API_REQUESTS_PER_MINUTE: text } });
+    for (const text of ['0', '1000000']) expect(load(of(text))).toBeDefined();
+    for (const text of ['-1', '1000001'])
+      expect(failure(of(text))).toContain('must be a whole number from 0 to 1000000');
+  });
+
+  test.each(['*', 'tools.example', 'https://tools.example/', 'https://tools.example/x', 'null', ''])(
+    'does not take %j for the origin of a page',
+    (text) => {
+      const given = { env: { CAPYBARA_API_CORS_ORIGINS: `https://a.example,${text}` } };
+      expect(failure(given)).toContain('must be at most 50 origins such as https://tools.example');
+    },
+  );
+});
+
 describe('repositories', () => {
   test.each([
     ['CAPYBARA_GIT_MIB', GIT.mib.most],
@@ -821,6 +843,7 @@ describe('repositories', () => {
     ['CAPYBARA_GIT_CACHE_MIB', GIT.cacheMib.most],
     ['CAPYBARA_KEEP_FILES_DAYS', KEEP.filesDays.most],
     ['CAPYBARA_KEEP_UPLOADS_DAYS', KEEP.uploadsDays.most],
+    ['CAPYBARA_KEEP_AUDIT_DAYS', KEEP.auditDays.most],
   ])('%s is from 1 to %d', (name, most) => {
     for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } })).toBeDefined();
     for (const value of [0, most + 1])

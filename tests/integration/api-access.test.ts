@@ -194,3 +194,22 @@ describe('the audit trail', () => {
     });
   });
 });
+
+describe('a page of a browser', () => {
+  const from = (origin: string) => ({
+    key: null,
+    headers: { origin, 'access-control-request-method': 'POST' },
+  });
+
+  test('may use the API only where its origin is named', async () => {
+    const api = await startTestApi(() => ({ corsOrigins: ['https://tools.example'] }));
+    const allowed = async (origin: string) =>
+      (await api.ask('OPTIONS', '/v1/tasks', from(origin))).headers.get('access-control-allow-origin');
+    expect(await allowed('https://tools.example')).toBe('https://tools.example');
+    expect(await allowed('https://evil.example')).toBeNull();
+    expect((await it.ask('OPTIONS', '/v1/tasks', from('https://tools.example'))).status).toBe(405);
+    const { headers } = await it.ask('GET', '/v1/tasks', { headers: { origin: 'https://tools.example' } });
+    expect(headers.get('access-control-allow-origin')).toBeNull();
+    await api.close();
+  });
+});

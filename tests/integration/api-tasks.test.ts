@@ -51,6 +51,7 @@ describe('a task that is accepted', () => {
       waitingOn: null,
       cancelRequested: false,
       prompt: 'Fix the test',
+      createdBy: 'Ana',
       agent: 'build',
       model: 'openai/m',
       mode: 'safe',

@@ -4,6 +4,7 @@ import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
 import type { OnLimit } from '../../src/core/profile.ts';
+import type { Scope } from '../../src/core/scope.ts';
 import type { Todo } from '../../src/core/todos.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
 import { compactTurn } from '../../src/store/compaction.ts';
@@ -16,6 +17,7 @@ import { delegated } from '../support/delegations.ts';
 import {
   answered,
   callOf,
+  keyOf,
   parked,
   pruningOf,
   resultOf,
@@ -48,6 +50,7 @@ const KIND: All<Entry['kind']> = {
   pruning: true,
   compaction: true,
 };
+const SCOPE: All<Scope> = { read: true, submit: true, approve: true, admin: true };
 const STOP: All<StopReason> = { stop: true, tool_calls: true, length: true, refusal: true };
 const WORKSPACE: All<WorkspaceKind> = { local: true, git: true, upload: true, empty: true, roots: true };
 /** `paused` is a mark beside them. */
@@ -109,6 +112,7 @@ test.each<[string, string, All<string>]>([
   ['tool_call', 'tool_call_status', CALL],
   ['tool_call', 'tool_call_effect', EFFECT],
   ['workspace', 'workspace_kind', WORKSPACE],
+  ['api_key', 'api_key_scopes', SCOPE],
   ['task', 'task_status', TASK],
   ['task', 'task_waiting_on', { ...WAITING, waiting: true }],
   ['approval', 'approval_status', APPROVAL],
@@ -139,6 +143,9 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['workspace_kind', 'workspace', `kind = 'roots', path = NULL`],
   ['workspace_kind', 'workspace', `kind = 'empty', path = NULL, source = '{}'`],
   ['workspace_kind', 'workspace', `rules = '[]'`],
+  ['api_key_scopes', 'key', 'scopes = NULL'],
+  ['api_key_scopes', 'key', `scopes = '{}'`],
+  ['api_key_scopes', 'key', `scopes = '{read,root}'`],
   ['session_forked', 'session', 'forked_at = 1'],
   ['session_forked', 'session', 'forked_from = id'],
   ['session_forked', 'session', 'forked_from = id, forked_at = -1'],
@@ -301,6 +308,7 @@ describe('Postgres refuses every illegal row', () => {
 
   beforeAll(async () => {
     const queued = await submit(store);
+    const key = await keyOf(store.db, { teamId: store.teamId, userId: store.userId, name: 'key' });
     const held = await running(store);
     await takeRequest(store.db, held, { name: 'env@0', requestsPerMinute: 1, tokensPerMinute: 1 });
     await takeRequest(store.db, await running(store), { name: 'env@0', requestsPerMinute: 1 });
@@ -335,6 +343,7 @@ describe('Postgres refuses every illegal row', () => {
     rows = {
       workspace: `workspace WHERE id = (SELECT workspace_id FROM session WHERE id = '${queued.sessionId}')`,
       session: `session WHERE id = '${queued.sessionId}'`,
+      key: `api_key WHERE id = '${key.id}'`,
       'queued task': `task WHERE id = '${queued.taskId}'`,
       'parked task': `task WHERE id = '${waiting.taskId}'`,
       tree: `tree WHERE root_id = '${queued.sessionId}'`,
