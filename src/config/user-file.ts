@@ -16,6 +16,7 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import type { Document } from 'yaml';
 import { messageOf, UserError } from '../core/errors.ts';
+import { withFileLock } from './file-lock.ts';
 import { MAX_SETTINGS_BYTES, readYamlFile } from './files.ts';
 
 type Path = readonly string[];
@@ -43,6 +44,15 @@ export function changeUserFile(file: string, change: (settings: Settings) => voi
   // A link stays one: people keep such files elsewhere.
   const target = existsSync(file) ? realpathSync(file) : file;
   const yaml = createRequire(import.meta.url)('yaml') as typeof import('yaml');
+  withFileLock(target, () => changeLocked(file, target, { change, yaml }));
+}
+
+/** An editor takes no lock: what it has written meanwhile is not lost either. */
+function changeLocked(
+  file: string,
+  target: string,
+  { change, yaml }: { readonly change: (settings: Settings) => void; readonly yaml: typeof import('yaml') },
+): void {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const before = textOf(target);
     const { text, mode } = changed(target, before, { change, yaml });
