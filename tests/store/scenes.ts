@@ -55,7 +55,9 @@ import {
 export type Act = (db: Database) => Promise<unknown>;
 export type Acts = Readonly<Record<string, Act>>;
 
-export const SCENES: Readonly<Record<string, (store: Store) => Promise<Acts>>> = {
+export type Scene = (store: Store) => Promise<Acts>;
+
+export const SCENES: Readonly<Record<string, Scene>> = {
   queued: (store) => queued(store, false),
   'queued past its deadline': (store) => queued(store, true),
 
