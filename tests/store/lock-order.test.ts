@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { checkWitnesses, forgetSessions, useStore } from '../support/store.ts';
-import { type Act, SCENES } from './scenes.ts';
+import { checkWitnesses, forgetSessions, useStore, waitsForLock } from '../support/store.ts';
+import { type Act, othersOf, SCENES } from './scenes.ts';
 
 const store = useStore();
 // Hundreds of sessions: seconds on an idle machine, more on a busy one.
@@ -28,9 +28,7 @@ async function start(act: Act, db: Database): Promise<{ done: Promise<unknown> }
   // A rejection is the test's to see, when it awaits `done`.
   done.catch(() => {});
   while (!over) {
-    const [waits] = await store.db
-      .sql`SELECT FROM pg_stat_activity WHERE pid = ${row?.pid} AND wait_event_type = 'Lock'`;
-    if (waits !== undefined) break;
+    if (await waitsForLock(store.db, row?.pid ?? 0)) break;
   }
   return { done };
 }
@@ -67,7 +65,7 @@ test.each([
     const names = Object.keys(await build(store));
     for (const one of names) {
       await forgetSessions(store.db);
-      for (const other of names) {
+      for (const other of othersOf(scene, one, names)) {
         const acts = await build(store);
         await meetAt(row, [acts[one] as Act, acts[other] as Act]).catch((error: unknown) => {
           throw new Error(`${one}, then ${other}`, { cause: error });

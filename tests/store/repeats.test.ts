@@ -133,8 +133,7 @@ describe.each(Object.entries(SCENES))('on a turn that is %s, every transition', 
     ],
   ])('%s', async (_fact, run) => {
     for (const name of await names()) {
-      const [outcome, written] =
-        whole.get(name) ?? (await play(build, name, (act) => act(store.db))).played;
+      const [outcome, written] = whole.get(name) ?? (await play(build, name, (act) => act(store.db))).played;
       const [repeated, inAll] = (await play(build, name, run)).played;
       const otherwise = SAID_OTHERWISE[name] ?? SAID_OTHERWISE[name.split(' ')[0] ?? ''];
       expect(['repeated', outcome, otherwise?.[outcome]], name).toContain(repeated);

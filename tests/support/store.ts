@@ -324,6 +324,12 @@ export async function lose(db: Database, workerId: string): Promise<void> {
   await db.sql`UPDATE worker SET ended_at = clock_timestamp() WHERE id = ${workerId}`;
 }
 
+/** Asked again and again: not from the view, which looks up much more. */
+export async function waitsForLock(db: Database, pid: number): Promise<boolean> {
+  const text = `SELECT FROM pg_stat_get_activity($1) WHERE wait_event_type = 'Lock'`;
+  return (await db.planned('waits_for_lock', text, pid)).length > 0;
+}
+
 /** Removes every session and what belongs to it, so that the next test compares and checks few rows. */
 export async function forgetSessions(db: Database): Promise<void> {
   await db.sql`SELECT forget_sessions()`;
