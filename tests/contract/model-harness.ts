@@ -1,4 +1,4 @@
-import { afterEach, expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { ModelOptions } from '../../src/model/connection.ts';
 import type { Model, ModelEvent, ModelRequest } from '../../src/model/model.ts';
 import {
@@ -13,10 +13,8 @@ import type { Kind } from './model-kind.ts';
 /** What the contract tests of models share: each kind of provider against a scripted model, one server per test. */
 export const KEY = 'sk-test-0123456789';
 
-export const closers: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
+/** What is closed when the test ends. Files share this module: a hook of its own would be that of the first of them. */
+export const closers = { push: (close: () => Promise<void>) => onTestFinished(close) };
 
 export async function serve(
   script: Script,

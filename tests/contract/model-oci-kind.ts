@@ -1,25 +1,19 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { createOciModel } from '../../src/model/oci.ts';
 import { PROFILE, pem } from '../support/oci-server.ts';
 import { type Body, behindAnswer, type Fields, type Kind, SSE } from './model-kind.ts';
 
 /** Oracle's cloud, in the format that all but Cohere's models speak. */
 
-let directory: string | undefined;
-afterAll(() => {
-  if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
-});
-
-/** A profile that signs for all tests of a file. */
+/** A profile that signs until the test ends. */
 function profile(): string {
-  if (directory === undefined) {
-    directory = mkdtempSync(join(tmpdir(), 'capybara-oci-'));
-    writeFileSync(join(directory, 'config'), PROFILE);
-    writeFileSync(join(directory, 'key.pem'), pem());
-  }
+  const directory = mkdtempSync(join(tmpdir(), 'capybara-oci-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  writeFileSync(join(directory, 'config'), PROFILE);
+  writeFileSync(join(directory, 'key.pem'), pem());
   return join(directory, 'config');
 }
 

@@ -225,13 +225,15 @@ describe('edit_file', () => {
 
   it('takes no more than a moment for any text', async () => {
     await put('f', 'a'.repeat(MAX_FILE_BYTES));
-    const began = performance.now();
+    // By the processor's time: how much of it a busy machine gives is another matter.
+    const began = process.cpuUsage();
     const half = 'a'.repeat(5_000);
     expect((await edit(`${half}b${half}`, 'x')).text).toContain('is not in');
     expect((await edit(half, 'x')).text).toContain(`occurs ${MAX_FILE_BYTES - 4_999} times`);
     await put('f', 'a\n'.repeat(MAX_FILE_BYTES / 2));
     expect((await edit(`${'a\n'.repeat(5_000)}b`, 'x')).text).toContain('is not in');
-    expect(performance.now() - began).toBeLessThan(15_000);
+    const { user, system } = process.cpuUsage(began);
+    expect((user + system) / 1000).toBeLessThan(15_000);
   });
 
   it('takes `$` patterns as they are written', async () => {

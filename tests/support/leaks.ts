@@ -1,6 +1,6 @@
 /**
  * Before each test file: a directory of its own for temporary files, and no setting of whoever runs the tests. After it: fails the file if it left a file there,
- * or a process that descends from it.
+ * or a process that descends from it. What it changed in its process is put back, for the file that has it next.
  */
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +19,10 @@ for (const name of Object.keys(process.env)) {
   if (own) delete process.env[name];
 }
 
+const environment = { ...process.env };
+/** What the file left that had this process before is not this one's. */
+const before = new Set(ourPids());
+
 // Hooks that end run in reverse order: those of the test file have run when this one does.
 afterAll(async () => {
   try {
@@ -28,8 +32,17 @@ afterAll(async () => {
     }, GRACE_MS);
   } finally {
     rmSync(tmp, { recursive: true, force: true });
+    putBack();
   }
 });
+
+function putBack(): void {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
+  Object.assign(process.env, environment);
+}
 
 function leftFiles(): string[] {
   return readdirSync(tmp).map((name) => join(tmp, name));
@@ -37,11 +50,16 @@ function leftFiles(): string[] {
 
 /** Children of this process, and orphans that work in or were started with this file's temporary directory. */
 function leftProcesses(): string[] {
-  if (process.platform !== 'linux') return [];
-  return readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
-    .filter((pid) => isOurs(pid))
+  return ourPids()
+    .filter((pid) => !before.has(pid))
     .map((pid) => `process ${pid}: ${read(pid, 'cmdline').replaceAll('\0', ' ')}`);
+}
+
+function ourPids(): string[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc').filter(
+    (pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && isOurs(pid),
+  );
 }
 
 function isOurs(pid: string): boolean {

@@ -2,6 +2,7 @@
  * A program that prunes, by messages from whoever started it, one lineage after the other. It runs alone so that it gives way to
  * all else on the machine, and can be killed in the middle of anything.
  */
+import { flushCompileCache } from 'node:module';
 import { setPriority } from 'node:os';
 import { messageOf } from '../../core/errors.ts';
 import { type LineageStores, pruneLineage } from './prune-lineage.ts';
@@ -16,6 +17,8 @@ export type PruneReport = { readonly error?: { readonly code: string; readonly m
 const LOWEST_PRIORITY = 19;
 
 setPriority(LOWEST_PRIORITY);
+// Whoever started it kills it, and what it compiled would be lost.
+flushCompileCache();
 process.on('message', (order: PruneOrder) => process.send?.(perform(order)));
 process.on('disconnect', () => process.exit());
 

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { keptCode } from '../../compiled-code.ts';
 import type { PruneOrder, PruneReport } from './prune-child.ts';
 import { SnapshotError } from './snapshot-error.ts';
 
@@ -49,8 +50,9 @@ export class PruneProcess {
   #running(): ChildProcess {
     if (this.#child !== undefined) return this.#child;
     const file = fileURLToPath(new URL(`./prune-child${extname(import.meta.url)}`, import.meta.url));
+    const env = { ...keptCode() };
     // A group of its own, with the git that it runs.
-    const child = fork(file, { detached: true, env: {}, execArgv: ['--no-warnings'], stdio: 'ignore' });
+    const child = fork(file, { detached: true, env, execArgv: ['--no-warnings'], stdio: 'ignore' });
     child.once('exit', () => {
       if (this.#child === child) this.#child = undefined;
     });
