@@ -11,7 +11,7 @@ const ALONE = [
   'tests/contract/{sandbox,snapshots-p,uploads,vcs,queue,bus,model-oci,processes}*.test.ts',
   'tests/contract/{working-copy,tools-links}.test.ts',
   'tests/integration/{cli,embedded,launcher,package,planted,postgres}*.test.ts',
-  'tests/integration/worker-{background,confined,death,full-disk,outage}.test.ts',
+  'tests/integration/worker-{background,confined,death,full-disk,git,outage,roots}.test.ts',
   'tests/integration/api-{main,full-disk}.test.ts',
   'tests/store/{database,lock-order,migrate,races,repeats,storm}.test.ts',
 ];
