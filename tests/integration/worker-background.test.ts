@@ -2,97 +2,37 @@
  * Commands that go on in the background keep their session at their worker, turn after turn; when they end with it, nothing of
  * them is left, and the model is told once.
  */
-import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { textOf } from '../../src/core/entry.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import type { LeasedSandbox } from '../../src/sandbox/sandbox.ts';
 import type { Database } from '../../src/store/database.ts';
-import { ROOT_NAME } from '../../src/workspace/history.ts';
-import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
+import { background, backgroundIn, TICKS } from '../support/background.ts';
 import { bubblewrap, pidsIn } from '../support/bubblewrap.ts';
 import { call, error, say, sequence } from '../support/scripted-model/scripted-model.ts';
-import { queueKinds, SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
+import { queueKinds, useWorld } from '../support/worker.ts';
 
 const kinds = await queueKinds('background commands on Redis');
 /** Hints alone are quick enough: what a sweep would find comes later than any test waits. */
 const NO_SWEEP = { everyMs: 50, unclaimedMs: 60_000 };
-/** A person is asked about notes alone. */
-const RULES = [
-  { decision: 'allow', tool: '*' },
-  { decision: 'ask', tool: 'note' },
-] as const;
-const background = (command: string) => call('bash', { command, background: true });
-/** Ticks into a file that is part of the work, until it is ended. */
-const TICKS = 'while :; do echo tick >> ticks; sleep 0.05; done';
-
 describe.each(kinds)('on $kind, a background command', (kind) => {
   const world = useWorld(kind);
   /** What the queue has no part in. */
   const once = test.runIf(kind.kind === 'postgres');
-  const tools = [
-    'bash',
-    'bash_poll',
-    'bash_input',
-    'bash_kill',
-    'look',
-    'note',
-    'endless_read',
-    'endless_change',
-  ];
-
-  const results = async (task: Task) =>
-    (await world.entries(task)).flatMap((entry) =>
-      entry.kind === 'tool_result' ? [textOf(entry.parts)] : [],
-    );
-  /** What the model was told, beside the project's context. */
-  const notices = async (task: Task) =>
-    (await world.entries(task))
-      .flatMap((entry) => (entry.kind === 'notice' ? [textOf(entry.parts)] : []))
-      .slice(1);
-  const processes = ({ sessionId }: Task) => world.db.sql<{
-    number: number;
-    end: string | null;
-    here: boolean;
-  }>`
-    SELECT number, "end", worker_id IS NOT NULL AS here FROM background_process WHERE session_id = ${sessionId} ORDER BY number`;
-  /** The workers of the session's attempts, in order. */
-  const workersOf = async ({ sessionId }: Task) => {
-    const rows = await world.db.sql<{ id: string }>`
-      SELECT a.worker_id AS id FROM attempt a JOIN turn u ON u.id = a.turn_id WHERE u.session_id = ${sessionId}
-       ORDER BY a.started_at, a.id`;
-    return rows.map(({ id }) => id);
-  };
-  const attempts = ({ sessionId }: Task) => world.db.sql`
-    SELECT u.number, u.kind, u.due_at, u.wake, a.worker_id, a.outcome, a.failure, a.started_at, a.ended_at
-      FROM attempt a JOIN turn u ON u.id = a.turn_id WHERE u.session_id = ${sessionId} ORDER BY a.started_at`;
-  const asking = { tools, mode: 'safe', permissions: { rules: RULES } } as const;
-  /** The questions of the task, once it waits for a person. */
-  const asks = (task: Task) =>
-    world.until('it asks', async () => {
-      const open = await world.approvals(task);
-      return open.length > 0 && (await world.task(task.taskId)).status === 'waiting' && open;
-    });
-  /** The file `ticks` of the newest recorded snapshot. */
-  const recorded = async ({ sessionId }: Task) => {
-    const [row] = await world.db.sql<{ id: string; lineage: string; head: string }>`
-      SELECT w.id, w.lineage, w.head FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${sessionId}`;
-    const files = mkdtempSync(join(world.dir, 'recorded-'));
-    const snapshots = openSnapshots({ directory: join(world.dir, 'data', 'snapshots') });
-    const roots = [{ name: ROOT_NAME, path: files, writable: true }];
-    await snapshots.of(row?.lineage ?? '').restore({ roots }, row?.head ?? '');
-    await snapshots.close();
-    return readFileSync(join(files, 'ticks'), 'utf8');
-  };
-  const allOf = ({ root }: Task) => join(root, '..');
-  const nothingRuns = (task: Task) =>
-    world.until('nothing runs', async () => pidsIn(allOf(task)).length === 0);
-  const ticks = (task: Task) => world.read(task, 'ticks').length;
-  const goesOn = async (task: Task) => {
-    const before = ticks(task);
-    await world.until('the command goes on', async () => ticks(task) > before + 15);
-  };
+  const {
+    tools,
+    asking,
+    results,
+    notices,
+    processes,
+    workersOf,
+    attempts,
+    asks,
+    recorded,
+    allOf,
+    nothingRuns,
+    goesOn,
+  } = backgroundIn(world);
 
   test('keeps all turns of its session at its worker, and ends with its task, its files recorded', async () => {
     const workers = [
@@ -180,122 +120,31 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect(world.read(task, 'typed')).toBe('<a>\n<b>\n');
   });
 
-  test('that ends by itself between turns is told with the poll that asks, and holds its session no more', async () => {
-    await world.startWorker();
-    const task = await world.submit({
-      tools,
-      script: sequence([
-        background('until [ -e go ]; do sleep 0.02; done; echo made > made; echo over; exit 3'),
-        call('bash', { command: 'touch go' }),
-        call('bash_poll', { id: 'bg_1', wait: 20 }),
-        call('bash_poll', { id: 'bg_1', wait: 20 }),
-        call('bash', { command: 'cat made' }),
-        say('Done.'),
-      ]),
-    });
-    await world.taskEnds(task);
-    // First: it says why it ended where it did not by itself.
-    expect(await notices(task)).toEqual([]);
-    const said = await results(task);
-    expect(said.join('\n')).toContain('over\n');
-    expect(said.join('\n')).toContain('(bg_1 has ended: exit code 3)');
-    expect(said.at(-1)).toBe('made\n');
-    expect((await processes(task)).map(({ end }) => end)).toEqual(['exit 3']);
-  });
-
   once(
-    'dies with its killed worker; the files are those last recorded, and the model is told once',
+    'that ends by itself between turns is told with the poll that asks, and holds its session no more',
     async () => {
-      const child = await world.startChild({ lease: SHORT_LEASE });
+      await world.startWorker();
       const task = await world.submit({
         tools,
         script: sequence([
-          background(`setsid -w bash -c '${TICKS}'`),
-          call('note', { text: 'kept' }),
-          call('endless_read', {}),
-          call('bash_poll', { id: 'bg_1' }),
-          call('look', { text: 'on' }),
+          background('until [ -e go ]; do sleep 0.02; done; echo made > made; echo over; exit 3'),
+          call('bash', { command: 'touch go' }),
+          call('bash_poll', { id: 'bg_1', wait: 20 }),
+          call('bash_poll', { id: 'bg_1', wait: 20 }),
+          call('bash', { command: 'cat made' }),
           say('Done.'),
         ]),
       });
-      await child.hears('started endless_read');
-      const [head] = await world.db.sql<{ head: string }>`
-      SELECT w.head FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${task.sessionId}`;
-      await goesOn(task);
-      const before = ticks(task);
-      child.kill('SIGKILL');
-      await child.ended;
-      await nothingRuns(task);
-      const peer = await world.startWorker({ lease: SHORT_LEASE });
-      // It runs the read again, which never ends: so it is cancelled there.
-      await world.hears('started endless_read');
-      expect(ticks(task)).toBeLessThan(before);
-      const now = await world.db.sql<{ head: string }>`
-      SELECT w.head FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${task.sessionId}`;
-      expect(now).toEqual([head]);
-      await world.cancel(task);
-      expect(await processes(task)).toEqual([{ number: 1, end: 'task', here: false }]);
-      expect(peer.id).toBe((await workersOf(task)).at(-1));
+      await world.taskEnds(task);
+      // First: it says why it ended where it did not by itself.
+      expect(await notices(task)).toEqual([]);
+      const said = await results(task);
+      expect(said.join('\n')).toContain('over\n');
+      expect(said.join('\n')).toContain('(bg_1 has ended: exit code 3)');
+      expect(said.at(-1)).toBe('made\n');
+      expect((await processes(task)).map(({ end }) => end)).toEqual(['exit 3']);
     },
   );
-
-  once.each([
-    ['killed', 'SIGKILL'],
-    ['stopped', 'SIGTERM'],
-    ['paused for longer than its lease', 'SIGSTOP'],
-  ] as const)('of a worker that is %s is told to the model, once', { timeout: 90_000 }, async (_, signal) => {
-    const child = await world.startChild({ lease: SHORT_LEASE });
-    const task = await world.submit({
-      mode: 'safe',
-      permissions: { rules: [{ decision: 'ask', tool: 'note' }] },
-      tools,
-      script: sequence([
-        [background(`${TICKS} # one`), background('sleep 1000 # two')],
-        call('note', { text: 'asked' }),
-        call('look', { text: 'on' }),
-        background('sleep 1000 # three'),
-        call('bash_poll', { id: 'bg_1' }),
-        call('bash_poll', { id: 'bg_3' }),
-        say('Done.'),
-      ]),
-    });
-    for (const approval of await world.until('it asks', async () => {
-      const open = await world.approvals(task);
-      return open.length === 2 && open;
-    }))
-      await world.answer(approval, 'allowed');
-    const [approval = ''] = await world.until('it asks again', async () => {
-      const open = await world.approvals(task);
-      return open.length === 1 && (await world.task(task.taskId)).status === 'waiting' && open;
-    });
-    await goesOn(task);
-    expect((await processes(task)).map(({ here }) => here)).toEqual([true, true]);
-    child.kill(signal);
-    if (signal !== 'SIGSTOP') await child.ended;
-    await nothingRuns(task);
-    await world.startWorker({ lease: SHORT_LEASE, sweep: { everyMs: 50, unclaimedMs: 200 } });
-    await world.answer(approval, 'allowed');
-    for (const third of await world.until('the third asks', async () => {
-      const open = await world.approvals(task);
-      return open.length === 1 && open[0] !== approval && open;
-    }))
-      await world.answer(third, 'allowed');
-    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
-    if (signal === 'SIGSTOP') {
-      child.kill('SIGCONT');
-      child.kill('SIGTERM');
-      await child.ended;
-    }
-    const told = await notices(task);
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain(`- bg_1 (${TICKS} # one) has ended: its worker was lost, and it with it`);
-    expect(told[0]).toContain('- bg_2 (sleep 1000 # two) has ended: its worker was lost');
-    const said = await results(task);
-    expect(said.at(-2)).toContain("There is no background command 'bg_1'; there are bg_3.");
-    expect(said.at(-1)).toContain('(bg_3 is still running)');
-    expect((await processes(task)).map(({ end }) => end)).toEqual(['lost', 'lost', 'task']);
-    await nothingRuns(task);
-  });
 
   once('of a task that is cancelled while it waits for a person ends with it', async () => {
     await world.startWorker();
@@ -392,53 +241,6 @@ describe.each(kinds)('on $kind, a background command', (kind) => {
     expect(new Set(await workersOf(task)).size).toBe(1);
     expect(workers).toHaveLength(2);
     expect((await results(task)).at(-1)).toContain('(bg_1 is still running)');
-  });
-
-  test('is lost to a worker that was held for dead and starts over, and the model is told', async () => {
-    const worker = await world.startWorker();
-    const task = await world.submit({
-      ...asking,
-      script: sequence([background(TICKS), call('note', { text: 'a' }), say('Done.')]),
-    });
-    const [approval = ''] = await asks(task);
-    await world.db.sql`UPDATE worker SET ended_at = clock_timestamp() WHERE id = ${worker.id}`;
-    await nothingRuns(task);
-    await world.answer(approval, 'allowed');
-    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
-    expect(await notices(task)).toEqual([expect.stringContaining('- bg_1')]);
-    expect((await processes(task)).map(({ end }) => end)).toEqual(['lost']);
-  });
-
-  once('in the user’s own directory is ended with its worker, and what it wrote is theirs', async () => {
-    const child = await world.startChild({ lease: SHORT_LEASE });
-    const task = await world.submit({
-      ...asking,
-      local: true,
-      script: sequence([
-        background(TICKS),
-        call('note', { text: 'a' }),
-        call('note', { text: 'b' }),
-        call('bash_poll', { id: 'bg_1' }),
-        say('Done.'),
-      ]),
-    });
-    const [first = ''] = await asks(task);
-    await world.answer(first, 'allowed');
-    const [second = ''] = await world.until('it asks again', async () => {
-      const open = await asks(task);
-      return open[0] !== first && open;
-    });
-    await goesOn(task);
-    child.kill('SIGKILL');
-    await child.ended;
-    await nothingRuns(task);
-    const ticked = world.read(task, 'ticks');
-    await world.startWorker({ lease: SHORT_LEASE });
-    await world.answer(second, 'allowed');
-    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
-    expect(await notices(task)).toEqual([expect.stringContaining('- bg_1')]);
-    expect(world.read(task, 'ticks')).toBe(ticked);
-    expect(world.notes(task)).toEqual(['a', 'b']);
   });
 
   once('is judged as any command, and what is typed into it by the rules for commands', async () => {

@@ -6,6 +6,7 @@ const LONG = [
   'chaos/pause-points',
   'chaos/verify',
   'integration/worker-background',
+  'integration/worker-background-lost',
   'integration/package',
   'contract/sandbox',
   'integration/cli-lifecycle',
