@@ -4,15 +4,8 @@
  */
 import { describe, expect, test } from 'vitest';
 import { queueKinds } from '../support/worker.ts';
-import {
-  distinctPointsOf,
-  expectedAt,
-  type Outcome,
-  pause,
-  pointsOf,
-  type Reading,
-  readAll,
-} from './play.ts';
+import { distinctPointsOf, expectedAt, type Outcome, pause, pointsOf, type Reading, stepOf } from './play.ts';
+import { readAll } from './readings.ts';
 import { SCENES, type Scene } from './scenes.ts';
 
 const kinds = await queueKinds('pause points on Redis');
@@ -21,32 +14,25 @@ const readings = await readAll(SCENES.filter(({ onlyKilled }) => onlyKilled !== 
 const ACTS = /^before (runTools|callModel)#/;
 /** CAPYBARA_TEST_EVERY_POINT=1 stops at every point that differs; a step that is fenced once is fenced each time. */
 const EVERY_POINT = process.env.CAPYBARA_TEST_EVERY_POINT === '1';
-const cases = readings.flatMap((reading) =>
+const all = readings.flatMap((reading) =>
   pointsOf(reading)
     .filter((point) => ACTS.test(point) || distinctPointsOf(reading).includes(point))
-    .filter((point, index, all) => EVERY_POINT || ACTS.test(point) || index === firstOf(point, all))
     .map((point) => [reading.scene.name, point, reading] as const),
 );
-/** A pause takes a lease each: on Redis, one of each kind. */
-const ON_REDIS = [
-  'after claim_turn#1',
-  'during callModel#1',
-  'after callModel#2',
-  'before runTools#3',
-  'after runTools#4',
-  'after settle_turn#2',
-];
+const cases = all.filter(([, point], index) => EVERY_POINT || ACTS.test(point) || index === firstOf(point));
+/** A pause takes a lease each: on Redis, with the job just taken, in the middle, and after the turn that it was for. */
+const ON_REDIS = ['after claim_turn#1', 'during callModel#1', 'after settle_turn#1'];
 const TIMEOUT_MS = 60_000;
 
-/** Where the same step is first. */
-function firstOf(point: string, all: readonly string[]): number {
-  const step = (each: string) => each.replace(/#\d+$/, '');
-  return all.findIndex((each) => step(each) === step(point));
+/** Where the same step is first, in whichever scene. */
+function firstOf(point: string): number {
+  return all.findIndex(([, each]) => stepOf(each) === stepOf(point));
 }
 
 describe.concurrent.each(kinds)('on $kind, a worker that stands still', ({ kind, ...redis }) => {
   const here = cases.filter(
-    ([, point, { scene }]) => kind === 'postgres' || (scene === SCENES[0] && ON_REDIS.includes(point)),
+    ([, point, { scene }]) =>
+      kind === 'postgres' || (scene === SCENES[0] && (EVERY_POINT || ON_REDIS.includes(point))),
   );
   test.each(here)(
     'in %s %s cannot write when it goes on',

@@ -64,20 +64,6 @@ const PEER_SWEEP = { everyMs: 50, unclaimedMs: 200 };
 /** So that nothing is looked for in vain, which would be a point that only a slow machine reaches. */
 const PATIENT_SWEEP = { everyMs: 50, unclaimedMs: 60_000 };
 
-/** Most of a scene is waiting. */
-const AT_ONCE = 4;
-
-/** All scenes, undisturbed, on the queue that every place has. */
-export async function readAll(scenes: readonly Scene[]): Promise<Reading[]> {
-  const readings: Reading[] = [];
-  const next = scenes.entries();
-  const readOn = async () => {
-    for (const [index, scene] of next) readings[index] = await read({ kind: 'postgres' }, scene);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, readOn));
-  return readings;
-}
-
 /** The scene, undisturbed. */
 export function read(kind: QueueKind, scene: Scene): Promise<Reading> {
   return inWorld(kind, async (world) => {
@@ -218,6 +204,11 @@ function anywhere(parts: Outcome['entries'][number]['parts'], { dir }: World) {
       return { ...part, text };
     }) ?? null
   );
+}
+
+/** A point without its number: the step or act, and which side of it. */
+export function stepOf(point: string): string {
+  return point.replace(/#\d+$/, '');
 }
 
 export function pointsOf({ scene, trace }: Reading): readonly string[] {

@@ -30,6 +30,8 @@ export interface Scene {
   readonly onlyKilled?: true;
   /** The points at which its worker is stopped; without them, every one that it reaches. */
   readonly points?: readonly string[];
+  /** Of them: where a worker is killed only with CAPYBARA_TEST_EVERY_POINT=1. Another point shows the same. */
+  readonly seldomKilled?: readonly string[];
   /** Of the worker that is stopped. */
   readonly sweep?: { readonly everyMs: number; readonly unclaimedMs: number };
   /** Of that worker. Without it, an answer with calls is always committed before they have ended. */
@@ -105,7 +107,14 @@ const asks: Wanted = {
 /** Reads, then two calls that happen at most once, each of which a commit starts, then the end. */
 const WHOLE_TASK: Scene = {
   name: 'a task of three turns',
+  // Each turn is claimed, woken and asked for as the first is; of two reads begun, nothing is durable before both have ended.
+  seldomKilled: [
+    'before runTools#2',
+    ...['after claim_turn', 'during callModel', 'after callModel'].map((point) => `${point}#2`),
+    ...['after claim_turn#3', 'during callModel#3', 'after wake#2'],
+  ],
   wanted: {
+    tools: ['look', 'tell'],
     accounts: { answer: null, prices: { input: 3, output: 15 } },
     script: sequence([
       [call('look', { text: 'short' }, 'look_1'), call('look', { text: LONG }, 'look_2'), COUNTED],
@@ -121,7 +130,9 @@ const READS: Scene = {
   name: 'reads that end at once',
   readGraceMs: 60_000,
   points: ['after callModel#1', 'after runTools#2', ...around('settle_turn').map(first)],
+  seldomKilled: ['after callModel#1'],
   wanted: {
+    tools: ['look'],
     script: sequence([
       [call('look', { text: 'short' }, 'look_1'), call('look', { text: LONG }, 'look_2'), COUNTED],
       [say('Done.'), COUNTED],
@@ -134,7 +145,9 @@ const READS: Scene = {
 const IMAGE: Scene = {
   name: 'an image that is shown',
   points: [...around('putOutput').map(first), ...around('settle_turn').map(first), 'during callModel#2'],
+  seldomKilled: ['during callModel#2'],
   wanted: {
+    tools: ['draw'],
     script: ({ answers, images }) =>
       answers === 0 ? [call('draw', {}, 'draw_1'), COUNTED] : [say(`Saw ${images.length}.`), COUNTED],
   },
@@ -183,7 +196,9 @@ const CHANGES: Scene = {
     ...around('runTools').flatMap((point) => [`${point}#1`, `${point}#2`, `${point}#3`]),
     ...around('settle_turn').flatMap((point) => [`${point}#1`, `${point}#2`]),
   ],
+  seldomKilled: ['after settle_turn#2'],
   wanted: {
+    tools: ['note'],
     script: sequence([
       [call('note', { text: 'first' }, 'note_1'), call('note', { text: 'second' }, 'note_2'), COUNTED],
       [call('note', { text: 'third' }, 'note_3'), COUNTED],
@@ -283,6 +298,7 @@ const TAKEN_OVER: Scene = {
   name: 'a turn whose worker was killed before',
   wanted: answersAtSecondTry,
   points: [...around('end_worker'), ...around('take_over_turn'), ...around('wake')].map(first),
+  seldomKilled: ['before end_worker#1'],
   before: async ({ world, task }) => {
     const lost = await world.startChild();
     await world.model.waitForRequest(({ sessionId }) => sessionId === task.sessionId);
@@ -295,6 +311,7 @@ const SUSPECTED: Scene = {
   name: 'a turn whose worker stands still and has lost its connections',
   wanted: answersAtSecondTry,
   points: around('suspect_worker').map(first),
+  seldomKilled: ['before suspect_worker#1'],
   before: async ({ world, task }) => {
     const lost = await world.startChild();
     await world.model.waitForRequest(({ sessionId }) => sessionId === task.sessionId);
@@ -322,6 +339,7 @@ const COMPACTED: Scene = {
     ...around('compact_turn').map(first),
     'before callModel#4',
   ],
+  seldomKilled: ['during callModel#3'],
   wanted: {
     ...{ context: ROOM, tools: ['look'] },
     script: (request) => {
@@ -346,6 +364,7 @@ const COMPACTED: Scene = {
 const OVERFLOWED: Scene = {
   name: 'a request that is too long for its model',
   points: [...around('overflow_turn').map(first), ...around('compact_turn').map(first)],
+  seldomKilled: ['after compact_turn#1'],
   wanted: {
     tools: ['look'],
     script: (request) => {
@@ -495,6 +514,7 @@ const DELEGATED: Scene = {
     'after wake#4',
     'during callModel#6',
   ],
+  seldomKilled: ['during callModel#2'],
   wanted: {
     limits: { children: 2, concurrentChildren: 2, depth: 1 },
     script: sequence([
