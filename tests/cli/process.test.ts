@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { cliProgram } from '../support/cli.ts';
 import {
   aTask,
   event,
@@ -17,7 +17,6 @@ import {
   TASK_ID,
 } from './scripted-api.ts';
 
-const program = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
 let cwd: string;
 let api: ScriptedApi | undefined;
 const children: ChildProcess[] = [];
@@ -35,7 +34,7 @@ afterEach(async () => {
 function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
   const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env;
   const variables = { PATH, NODE_COMPILE_CACHE, HOME: cwd, CAPYBARA_DATA_DIR: join(cwd, 'data'), ...env };
-  const child = spawn(process.execPath, [program, ...args], { cwd, env: variables });
+  const child = spawn(process.execPath, [cliProgram(), ...args], { cwd, env: variables });
   children.push(child);
   return child;
 }
@@ -133,7 +132,7 @@ async function tailing(): Promise<{ child: ChildProcess; texts: ReturnType<typeo
 async function toFullDisk(args: readonly string[], env: Record<string, string> = {}) {
   const full = openSync('/dev/full', 'w');
   const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env;
-  const child = spawn(process.execPath, [program, ...args], {
+  const child = spawn(process.execPath, [cliProgram(), ...args], {
     cwd,
     env: { PATH, NODE_COMPILE_CACHE, HOME: cwd, CAPYBARA_DATA_DIR: join(cwd, 'data'), ...env },
     stdio: ['ignore', full, 'pipe'],

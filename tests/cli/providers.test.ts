@@ -24,6 +24,7 @@ import { captureOutput } from '@oclif/test';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { askKey, checkKey, MAX_KEY_LENGTH, readKey } from '../../src/cli/secret-input.ts';
 import { changeUserFile } from '../../src/config/user-file.ts';
+import { cliProgram } from '../support/cli.ts';
 import {
   error,
   type ScriptedModel,
@@ -225,12 +226,15 @@ describe('providers add', () => {
   });
 
   test('the key comes from stdin, and is shown nowhere', { timeout: 60_000 }, () => {
-    const program = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
     const { PATH = '', NODE_COMPILE_CACHE = '', XDG_CONFIG_HOME = '' } = process.env;
     const env = { PATH, NODE_COMPILE_CACHE, XDG_CONFIG_HOME, HOME: home };
-    const stdout = execFileSync(process.execPath, [program, 'providers', 'add', 'openai', '--key-stdin'], {
-      ...{ env, input: `${KEY}\n`, encoding: 'utf8', cwd: home },
-    });
+    const stdout = execFileSync(
+      process.execPath,
+      [cliProgram(), 'providers', 'add', 'openai', '--key-stdin'],
+      {
+        ...{ env, input: `${KEY}\n`, encoding: 'utf8', cwd: home },
+      },
+    );
     expect(stdout).not.toContain('planted');
     expect(read()).toBe(`providers:\n  openai:\n    apiKey: ${KEY}\n`);
     expect(modeOf()).toBe('600');

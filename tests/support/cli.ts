@@ -3,16 +3,17 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { inject } from 'vitest';
 import type { Script, Step } from './scripted-model/scripted-model.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
 /** How long a line, or an end, may take on a busy machine. */
 const PATIENCE_MS = 60_000;
 /** For tests that start several. */
 export const CLI_TIMEOUT_MS = 120_000;
+
+/** The program of every command: `bundle.ts`. */
+export const cliProgram = () => join(inject('programsDir'), 'cli/bin/run.mjs');
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -121,7 +122,7 @@ export class Place {
       ...{ PATH, TMPDIR, NODE_COMPILE_CACHE, HOME: this.home, CAPYBARA_DATA_DIR: this.dataDir },
       CAPYBARA_SANDBOX: 'off',
     };
-    const child = spawn(process.execPath, [PROGRAM, ...args], {
+    const child = spawn(process.execPath, [cliProgram(), ...args], {
       cwd,
       env: { ...own, ...this.env, ...env },
       ...as,

@@ -18,7 +18,7 @@ import { Client } from 'pg';
 import type { TestProject } from 'vitest/node';
 import { startPostgres } from '../../src/embedded/postgres.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { bundle } from './bundle.ts';
+import { bundle, bundleCli } from './bundle.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -26,7 +26,7 @@ declare module 'vitest' {
     readonly postgresUrl: string;
     /** For temporary files: each test file gets a directory below it. */
     readonly runTmpDir: string;
-    /** `worker-child.mjs`. */
+    /** `worker-child.mjs` and `cli/bin/run.mjs`. */
     readonly programsDir: string;
     /** A data directory whose Postgres was stopped, with Capybara's schema: to be copied. */
     readonly usedDataDir: string;
@@ -91,6 +91,7 @@ async function bundlePrograms(runDir: string): Promise<void> {
   mkdirSync(directory);
   symlinkSync(join(import.meta.dirname, '../../node_modules'), join(directory, 'node_modules'));
   await bundle({ 'worker-child': join(import.meta.dirname, 'worker-child.ts') }, directory);
+  await bundleCli(join(directory, 'cli'));
 }
 
 async function useDataDir(dataDir: string): Promise<void> {
