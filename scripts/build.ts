@@ -1,5 +1,6 @@
 /**
- * Makes what is published: `dist` (JavaScript and assets) and `oclif.manifest.json`, from `src`.
+ * Makes what is published: `dist` (JavaScript and assets) and `oclif.manifest.json`, from `src`. What it is given is handed
+ * to the compiler, such as `--noCheck` where types were checked already.
  */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -46,6 +47,6 @@ async function writeManifest(): Promise<void> {
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 generateClient();
-run('tsc', ['-p', 'tsconfig.build.json']);
+run('tsc', ['-p', 'tsconfig.build.json', ...process.argv.slice(2)]);
 copyAssets();
 await writeManifest();
