@@ -37,7 +37,7 @@ const host = (name: string) => join(place.path, name);
 
 beforeAll(async () => {
   place = new Place();
-  database = await createTestDatabase({ empty: true });
+  database = await createTestDatabase();
   const steps = (command: string) => [
     [call('bash', { command }), COUNTS],
     [say('Done.'), COUNTS],
@@ -191,6 +191,7 @@ test('what an agent did to a read-only one is in no diff', async () => {
 test('the embedded Capybara works on copies too, and each comes back', async () => {
   const own = new Place({ CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' });
   onTestFinished(() => own.remove());
+  await own.up();
   const before = readTree(work.app);
   const done = await own.run(['run', 'append', '--mode', 'auto', ...roots()], { cwd: work.app });
   expect(done).toMatchObject({ code: 0 });

@@ -57,7 +57,7 @@ const host = (name: string) => join(place.path, name);
 
 beforeAll(async () => {
   place = new Place();
-  database = await createTestDatabase({ empty: true });
+  database = await createTestDatabase();
   const steps = (command: string) => [
     [call('bash', { command }), COUNTS],
     [say('Done.'), COUNTS],

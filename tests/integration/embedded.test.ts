@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chownSync,
@@ -15,10 +15,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest';
 import { startPostgres } from '../../src/embedded/postgres.ts';
 import { hasOrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
 
+const EVERY_POINT = process.env.CAPYBARA_TEST_EVERY_POINT === '1';
 const CHILD = join(import.meta.dirname, '..', 'support', 'embedded-child.ts');
 let directory: string;
 let dataDir: string;
@@ -28,6 +29,11 @@ beforeEach(() => {
   dataDir = join(directory, 'data');
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** A cluster that somebody made before: to make one is most of what a first start costs. */
+function wasUsed(): void {
+  execFileSync('cp', ['-a', inject('usedDataDir'), dataDir]);
+}
 
 const start = (options: { fsync?: boolean } = { fsync: false }) =>
   startPostgres({ dataDir, log: () => {}, ...options });
@@ -111,6 +117,7 @@ describe('a start', () => {
   test('gives Postgres nothing of its own environment', async () => {
     vi.stubEnv('CAPYBARA_API_KEY', 'secret');
     vi.stubEnv('PGPORT', '1');
+    wasUsed();
     const postgres = await start();
     const pid = postmaster() ?? 0;
     for (const process of [pid, guardOf(pid)]) {
@@ -134,7 +141,7 @@ describe('a start', () => {
   }, 60_000);
 
   test('goes on where postmaster.pid names a process that is not Postgres', async () => {
-    await (await start()).stop();
+    wasUsed();
     const file = join(dataDir, 'postgres', 'data', 'postmaster.pid');
     writeFileSync(file, `${process.pid}\n${dataDir}\n1\n1\n\n127.0.0.1\n1 1\nready\n`);
     const postgres = await start();
@@ -144,15 +151,17 @@ describe('a start', () => {
 });
 
 describe('the cluster', () => {
+  beforeEach(wasUsed);
+
   test('ends with its parent, even killed, and the next start finds what was committed', async () => {
-    for (let round = 1; round <= 3; round += 1) {
+    for (let round = 1; round <= (EVERY_POINT ? 3 : 1); round += 1) {
       const child = startChild();
       const url = await urlOf(child);
       await query(url, `CREATE TABLE round_${round} ()`);
       child.kill('SIGKILL');
       const postgres = await start();
       expect(
-        await query(postgres.url, "SELECT count(*)::int FROM pg_tables WHERE tablename ~ 'round'"),
+        await query(postgres.url, "SELECT count(*)::int FROM pg_tables WHERE tablename ~ '^round_'"),
       ).toEqual([round]);
       await postgres.stop();
     }
@@ -204,6 +213,7 @@ describe('the cluster', () => {
   });
 
   test.runIf(hasOrdinaryUser)('runs for an ordinary user', async () => {
+    rmSync(dataDir, { recursive: true });
     const { uid = process.getuid?.() ?? 0, gid = process.getgid?.() ?? 0 } = ordinaryUser;
     chownSync(directory, uid, gid);
     const child = startChild(ordinaryUser);
@@ -243,7 +253,7 @@ describe('one sentence says what is wrong, with exit code 3, where', () => {
   });
 
   test('Postgres itself refuses', async () => {
-    await (await start()).stop();
+    wasUsed();
     const configuration = join(dataDir, 'postgres', 'data', 'postgresql.conf');
     writeFileSync(configuration, 'no_such_setting = 1\n');
     await refusal(/^The embedded Postgres in .* did not start: .*no_such_setting/);
