@@ -14,12 +14,17 @@ export function checkKey(text: string, from: string): string {
 }
 
 export async function readKey(input: AsyncIterable<Buffer | string>): Promise<string> {
+  return checkKey(await readText(input), 'from stdin');
+}
+
+/** No more than a key may have, twice over; without the line break at its end. */
+export async function readText(input: AsyncIterable<Buffer | string>): Promise<string> {
   let text = '';
   for await (const piece of input) {
     text += piece;
     if (text.length > MAX_KEY_LENGTH * 2) break;
   }
-  return checkKey(text, 'from stdin');
+  return text.replace(/\r?\n$/, '');
 }
 
 interface Keyboard extends NodeJS.ReadableStream {

@@ -39,7 +39,10 @@ describe('crash points', () => {
     finish: ['settle_turn'],
   };
   /** In the lease's thread, over its own connection, or as a chore of one statement, at any moment of what the others do. */
-  const ANY_MOMENT = ['register_worker', 'renew_lease', 'forgetUploads'];
+  const ANY_MOMENT = [
+    ...['register_worker', 'renew_lease'],
+    ...['forgetUploads', 'forgetAudit', 'forgetIdempotencyKeys'],
+  ];
   const stoppedAt = new Set(cases.map(([, point]) => stepOf(point)));
 
   test('are known for every step that core may decide on', () => {

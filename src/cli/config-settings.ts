@@ -1,0 +1,96 @@
+/** What `config set` and `reset` write into the user's own settings. */
+import { existsSync, renameSync } from 'node:fs';
+import { MAP_KEYS, type MapKey } from '../config/maps.ts';
+import { metaOf, parseSetting, SETTING_KEYS, type SettingKey } from '../config/settings.ts';
+import { changeUserFile } from '../config/user-file.ts';
+import type { LoadedConfig } from '../config.ts';
+import { UserError } from '../core/errors.ts';
+import type { SettingsPlace } from './provider-settings.ts';
+
+/** A setting, or one name in a map of names: `model`, `tools.bash.timeout`, `aliases.fast`. Throws `UserError` where it is neither. */
+export function settingNamed(name: string): { readonly key: SettingKey; readonly path: readonly string[] } {
+  const key = SETTING_KEYS.find((known) => known === name);
+  if (key !== undefined) return { key, path: key.split('.') };
+  const [map = '', ...rest] = name.split('.');
+  const inner = rest.join('.');
+  if (map === 'aliases' && inner !== '') return { key: map, path: [map, inner] };
+  throw new UserError(
+    'unknown_setting',
+    `There is no setting ${JSON.stringify(name.slice(0, 80))}: \`capybara config show\` lists them${near(name)}.`,
+  );
+}
+
+const MOST_SHOWN = 5;
+
+/** Those that have a part of it in their names. */
+function near(name: string): string {
+  const parts = name
+    .toLowerCase()
+    .split('.')
+    .filter((part) => part.length > 2);
+  const alike = SETTING_KEYS.filter((key) => parts.some((part) => key.toLowerCase().includes(part)));
+  return alike.length === 0 ? '' : `; some are like it: ${alike.slice(0, MOST_SHOWN).join(', ')}`;
+}
+
+export function isSecret(name: string): boolean {
+  return metaOf(settingNamed(name).key).secret === true;
+}
+
+/** Writes it as the file has it: a number, a text, a map. Throws `UserError` where it is not what the setting takes; then nothing is written. */
+export function setSetting({ file, at }: SettingsPlace, name: string, text: string): void {
+  const { key, path } = settingNamed(name);
+  const source = { kind: 'flag', name, where: 'command line' } as const;
+  const raw = rawOf(key, path, text);
+  const whole = path.length > key.split('.').length ? { [path.at(-1) ?? '']: raw } : raw;
+  const value = parseSetting(key, whole, source);
+  // Maps and lists are kept as they were said: what the schema made of them is for programs.
+  const written = isMap(key) || Array.isArray(value) ? raw : value;
+  changeUserFile(file, (settings) => settings.set([...at, ...path], written));
+}
+
+function isMap(key: SettingKey): boolean {
+  return key === 'permissions' || MAP_KEYS.includes(key as MapKey);
+}
+
+function rawOf(key: SettingKey, path: readonly string[], text: string): unknown {
+  if (!isMap(key) || path.length > 1) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UserError(
+      'config_invalid',
+      `${key} is a map: give it as JSON, such as {"fast": "work/small"}.`,
+    );
+  }
+}
+
+/** Takes it out of the file. False: it was not there. */
+export function resetSetting({ file, at }: SettingsPlace, name: string): boolean {
+  const { path } = settingNamed(name);
+  if (!existsSync(file)) return false;
+  let wasThere = false;
+  changeUserFile(file, (settings) => {
+    wasThere = settings.has([...at, ...path]);
+    if (wasThere) settings.remove([...at, ...path]);
+  });
+  return wasThere;
+}
+
+/** Puts the whole file aside; of a profile, takes that one out. Returns what the file is called now, if it was put aside. */
+export function resetAll({ file, at }: SettingsPlace, now: Date): string | undefined {
+  if (!existsSync(file)) return undefined;
+  if (at.length > 0) {
+    changeUserFile(file, (settings) => settings.remove(at));
+    return undefined;
+  }
+  const aside = `${file}.${now.toISOString().replaceAll(/[:.]/g, '-')}`;
+  renameSync(file, aside);
+  return aside;
+}
+
+/** Where it is set otherwise, and heard first. */
+export function heardFirst({ sources }: LoadedConfig, name: string): string | undefined {
+  const { kind, name: variable, where } = sources[settingNamed(name).key];
+  if (kind === 'default' || kind === 'user' || kind === 'profile') return undefined;
+  return `${variable} (${where}) is set too, and is heard first.`;
+}

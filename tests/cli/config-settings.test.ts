@@ -1,0 +1,109 @@
+/** `config set` and `reset`: what they write into the user's own settings, and what they refuse. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  heardFirst,
+  isSecret,
+  resetAll,
+  resetSetting,
+  setSetting,
+  settingNamed,
+} from '../../src/cli/config-settings.ts';
+import { loadConfig } from '../../src/config.ts';
+
+let home: string;
+let file: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'capybara-set-'));
+  file = join(home, '.config', 'capybara', 'config.yaml');
+});
+afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+const place = (profile?: string) => ({ file, at: profile === undefined ? [] : ['profiles', profile] });
+const load = (profile?: string, env = {}) => loadConfig({ env, cwd: home, home, profile });
+const set = (name: string, text: string, profile?: string) => setSetting(place(profile), name, text);
+
+describe('a setting', () => {
+  test('is written as the file has it, and read so', () => {
+    set('temperature', '0.2');
+    set('tools.bash.enabled', 'no');
+    set('webFetch.ports', '8080, 8443');
+    set('aliases.fast', 'work/small');
+    set('aliases.a.b', 'work/c');
+    set('permissions', '{"bash": "ask"}');
+    expect(readFileSync(file, 'utf8')).toContain('temperature: 0.2\n');
+    expect(load().config).toMatchObject({
+      ...{ temperature: 0.2, tools: { bash: { enabled: false } }, webFetch: { ports: [8080, 8443] } },
+      aliases: { fast: 'work/small', 'a.b': 'work/c' },
+      permissions: [{ decision: 'ask', tool: 'bash' }],
+    });
+    set('aliases', '{"other": "work/d"}');
+    expect(load().config.aliases).toEqual({ other: 'work/d' });
+  });
+
+  test('goes into a profile where one is named', () => {
+    set('model', 'work/a');
+    set('model', 'work/b', 'other');
+    expect([load().config.model, load('other').config.model]).toEqual(['work/a', 'work/b']);
+  });
+
+  test('of a secret makes the file its owner’s alone', () => {
+    set('apiKey', 'capy_x');
+    expect([isSecret('apiKey'), isSecret('model')]).toEqual([true, false]);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  test.each([
+    ['nothing', 'x', /^There is no setting "nothing": `capybara config show` lists them\.$/],
+    ['bash.timeout', '5', /some are like it: tools\.bash\.enabled, tools\.bash\.timeout\.$/],
+    ['temperature', '3', /^temperature \(command line\) must be a number from 0 to 2; found "3"\.$/],
+    ['port', 'x', /^port \(command line\) must be a whole number from 0 to 65535; found "x"\.$/],
+    ['aliases', 'fast', /^aliases is a map: give it as JSON/],
+    ['permissions', '{"bash": "maybe"}', /^permissions \(command line\)/],
+    ['apiKey', 'with space', /not shown: it is a secret/],
+  ])('%s is not set to %j', (name, text, sentence) => {
+    expect(() => set(name, text)).toThrow(sentence);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test('that something else says too is told of', () => {
+    set('model', 'work/a');
+    expect(heardFirst(load(), 'model')).toBeUndefined();
+    const loaded = load(undefined, { CAPYBARA_MODEL: 'work/b' });
+    expect(heardFirst(loaded, 'model')).toBe('CAPYBARA_MODEL (environment) is set too, and is heard first.');
+  });
+
+  test('is taken out again, and what stands beside it stays', () => {
+    expect(resetSetting(place(), 'model')).toBe(false);
+    expect(existsSync(file)).toBe(false);
+    set('model', 'work/a');
+    set('temperature', '1');
+    expect([resetSetting(place(), 'model'), resetSetting(place(), 'model')]).toEqual([true, false]);
+    expect([load().config.model, load().config.temperature]).toEqual([undefined, 1]);
+    expect(() => resetSetting(place(), 'nothing')).toThrow(/^There is no setting/);
+    expect(settingNamed('tools.bash.timeout').path).toEqual(['tools', 'bash', 'timeout']);
+  });
+});
+
+describe('all settings', () => {
+  test('are put aside under a name with the time', () => {
+    expect(resetAll(place(), new Date(0))).toBeUndefined();
+    set('model', 'work/a');
+    const aside = resetAll(place(), new Date(0));
+    expect(aside).toBe(`${file}.1970-01-01T00-00-00-000Z`);
+    expect(readdirSync(dirname(file))).toEqual(['config.yaml.1970-01-01T00-00-00-000Z']);
+    expect(readFileSync(aside ?? '', 'utf8')).toBe('model: work/a\n');
+  });
+
+  test('of a profile go, and the others stay', () => {
+    set('model', 'work/a');
+    set('model', 'work/b', 'one');
+    set('model', 'work/c', 'two');
+    expect(resetAll(place('one'), new Date(0))).toBeUndefined();
+    expect([load().config.model, load('two').config.model]).toEqual(['work/a', 'work/c']);
+    expect(() => load('one')).toThrow(/The profile "one" is not in/);
+  });
+});
