@@ -48,5 +48,7 @@ async function writeManifest(): Promise<void> {
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 generateClient();
 run('tsc', ['-p', 'tsconfig.build.json', ...process.argv.slice(2)]);
+// Types of what others import, and of what that is made of.
+run('tsc', ['-p', 'tsconfig.client.json', ...process.argv.slice(2)]);
 copyAssets();
 await writeManifest();

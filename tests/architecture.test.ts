@@ -76,8 +76,12 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     may: [...LEAVES, 'sandbox', 'config'],
     because: 'it is a main file that looks at what the others would use, and starts none of them',
   },
+  client: {
+    may: ['core'],
+    because: 'a program that speaks to a Capybara loads the shapes on the wire, and nothing of the server',
+  },
   cli: {
-    may: ['core', 'config', 'log', 'version'],
+    may: ['core', 'client', 'config', 'log', 'version'],
     because: 'the CLI speaks HTTP like any other client, and starts quickly because it loads nothing else',
   },
   config: { may: ['core', 'config'], because: 'settings are read before anything else is there' },
@@ -102,7 +106,7 @@ const ALLOWED: readonly {
   readonly type?: true;
 }[] = [
   // The shapes on the wire are what client and server share.
-  { from: /^src\/cli\//, to: /^src\/api\/wire\.ts$/ },
+  { from: /^src\/(client|cli)\//, to: /^src\/api\/wire(-\w+)?\.ts$/ },
   // `up`, `run`, `api`, `worker`, `migrate`, `verify`, `doctor`, `models` and `providers` start programs; they load them when they do.
   {
     from: /^src\/cli\//,
@@ -182,6 +186,16 @@ describe('imports', () => {
       found('core', (file) => file.imports.filter((each) => each.isPackage).map((each) => each.to)),
       because,
     ).toEqual([]);
+  });
+
+  test('a client loads the shapes on the wire and the words of core, and one package', () => {
+    const reached = new Set(['src/client/client.ts']);
+    for (const path of reached) {
+      const { imports = [] } = source.find((file) => file.path === path) ?? {};
+      for (const { to } of imports) reached.add(to);
+    }
+    const outside = [...reached].filter((to) => !/^(src\/(client|core|api\/wire)\b|node:|zod$)/.test(to));
+    expect(outside, 'what a program of somebody else loads stays small').toEqual([]);
   });
 
   test('every package that src uses is a dependency', () => {
@@ -353,7 +367,7 @@ function read(path: string): string {
 test('the rules see what they are about', () => {
   const file = readText(
     'src/worker/example.ts',
-    `import { a } from '../api/app.ts'; import type { B } from '../bus/bus.ts'; export * from '../cli/sse.ts';
+    `import { a } from '../api/app.ts'; import type { B } from '../bus/bus.ts'; export * from '../cli/find.ts';
      // import '../core/not.ts'; process.env; await nothing
      const { env } = process; const lazy = () => import('pg'); start(new URL('./thread.ts', import.meta.url));
      const at = async () => { await new Pool().query(\`SELECT \${a} FROM t\`); return Date.now() };`,
@@ -362,7 +376,7 @@ test('the rules see what they are about', () => {
   expect(file.imports.map(seen)).toEqual([
     ['src/api/app.ts', false, false],
     ['src/bus/bus.ts', true, false],
-    ['src/cli/sse.ts', false, false],
+    ['src/cli/find.ts', false, false],
     ['pg', false, true],
     ['src/worker/thread.ts', false, true],
   ]);

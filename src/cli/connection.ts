@@ -5,10 +5,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Client, createClient, type Server } from '../client/client.ts';
 import type { Config } from '../config.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
-import { Client, type Server } from './client.ts';
 import { endedSentence } from './failure.ts';
 
 export interface Connection {
@@ -62,7 +62,7 @@ export async function connect(config: Config, options: ConnectOptions): Promise<
 
 function configured(server: Server): Connection {
   return {
-    client: new Client(() => server),
+    client: createClient(() => server),
     kind: 'configured',
     recover: async () => {},
     stop: async () => {},
@@ -70,7 +70,7 @@ function configured(server: Server): Connection {
 }
 
 class EmbeddedConnection implements Connection {
-  readonly client = new Client(() => this.#server);
+  readonly client = createClient(() => this.#server);
   #config: Config;
   readonly #options: ConnectOptions;
   #server: Server = { url: 'http://127.0.0.1' };

@@ -1,5 +1,5 @@
 import type { Entry } from '../api/wire.ts';
-import type { Page, Query } from './client.ts';
+import type { Page, Query } from '../client/client.ts';
 
 /** Entries that are kept behind the last one that was asked for: results are read shortly after their answers. */
 const KEPT = 500;

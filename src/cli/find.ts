@@ -1,8 +1,8 @@
 /** `ID` of a command line: a whole `ses_…`, `task_…` or `apr_…`, its unambiguous beginning, or `last`. */
 import type { Approval, Session, Task } from '../api/wire.ts';
+import type { Client, Page, Query } from '../client/client.ts';
 import { UserError } from '../core/errors.ts';
 import { fromPublicId } from '../core/id.ts';
-import type { Client, Page, Query } from './client.ts';
 import { oneLine } from './untrusted-text.ts';
 
 /** How many of the newest are looked through for a beginning. */

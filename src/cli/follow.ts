@@ -1,10 +1,10 @@
 /** Follows one task to its end, or to where a person is needed. */
 import type { Approval, Event, Task } from '../api/wire.ts';
+import { readEvents } from '../client/events.ts';
 import type { Connection } from './connection.ts';
 import { Family } from './flow/family.ts';
 import { asks, decideAll, openApprovals } from './questions.ts';
 import { createShow } from './show-frames.ts';
-import { readEvents } from './sse.ts';
 import type { Terminal } from './terminal.ts';
 import { untilReachable } from './until-reachable.ts';
 

@@ -1,12 +1,12 @@
 /** What `providers add`, `use` and `remove` write into the user's own settings. */
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
+import { hostOf } from '../client/server.ts';
 import { userConfigFile } from '../config/layers.ts';
 import { MAPS } from '../config/maps.ts';
 import { changeUserFile, type Settings } from '../config/user-file.ts';
 import { type Config, commandEnvironment, type LoadedConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
-import { hostOf } from './server.ts';
 
 /** Where it is written: into the chosen profile, where there is one. */
 export interface SettingsPlace {

@@ -2,9 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { z } from 'zod';
 import type { Approval, ResolveApproval, Task } from '../api/wire.ts';
-import type { Client } from './client.ts';
+import type { Client } from '../client/client.ts';
+import { ProblemError } from '../client/errors.ts';
 import type { FollowOptions } from './follow.ts';
-import { ProblemError } from './server.ts';
 import { askerText } from './session-path.ts';
 import type { Terminal } from './terminal.ts';
 import { untilReachable } from './until-reachable.ts';

@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { access, constants, open, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Entry as WireEntry } from '../api/wire.ts';
+import type { Client } from '../client/client.ts';
 import type { Entry, Part, Pruned, Replaced, ResultPart, TextPart } from '../core/entry.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { recordingOf } from '../core/recording.ts';
-import type { Client } from './client.ts';
 import { plural } from './tool-lines.ts';
 
 const PAGE_SIZE = 200;

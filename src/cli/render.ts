@@ -3,13 +3,13 @@
  * neutralised. Writes nothing itself.
  */
 import type { Entry, Event } from '../api/wire.ts';
+import type { Delta, Frame, LiveFrame } from '../client/events.ts';
 import { textOf } from '../core/entry.ts';
 import { WAITS_FOR_LIMIT } from '../core/router.ts';
 import { DELEGATE_TASK, MERGE_CHILD } from '../core/tool-names.ts';
 import { conflictSummary, failureSummary, interruptionSummary } from './call-summary.ts';
 import { imageLine } from './image-line.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
-import type { Delta, Frame, LiveFrame } from './sse.ts';
 import { withCode } from './summary.ts';
 import type { Style } from './terminal.ts';
 import { ToolLines } from './tool-lines.ts';

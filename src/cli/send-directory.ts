@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MAX_DIRECTORY_LENGTH, type RootInput, type Workspace } from '../api/wire.ts';
-import { type Client, isTransient, ProblemError } from './client.ts';
+import { type Client, isTransient, ProblemError } from '../client/client.ts';
 import type { SentRoot } from './root-flags.ts';
 import { rememberOrigin } from './sent-origins.ts';
 import { lastSent, nameOf, readRecord, remember, type SentPlace } from './sent-record.ts';

@@ -1,5 +1,6 @@
 /** What is shown of a followed task while it goes on. */
 import type { Event } from '../api/wire.ts';
+import type { Frame } from '../client/events.ts';
 import { EntryReader } from './entry-reader.ts';
 import { ChildLines } from './flow/child-lines.ts';
 import type { Family, Whose } from './flow/family.ts';
@@ -8,7 +9,6 @@ import { FlowScreen } from './flow/flow-screen.ts';
 import type { FollowOptions } from './follow.ts';
 import { Transcript } from './render.ts';
 import { askerText, pathText } from './session-path.ts';
-import type { Frame } from './sse.ts';
 import type { Terminal } from './terminal.ts';
 import { untilReachable } from './until-reachable.ts';
 import { toolName } from './whole-call.ts';

@@ -1,11 +1,11 @@
 /** What `run` and `submit` are told, turned into a task. */
 import { resolve } from 'node:path';
 import { type CreateTask, LimitsInput, MAX_PROMPT_BYTES, type Session, type Task } from '../api/wire.ts';
+import type { Client } from '../client/client.ts';
 import type { Config } from '../config.ts';
 import { DEFAULT_AGENT } from '../core/agent-names.ts';
 import { UserError } from '../core/errors.ts';
 import { readAttached } from './attached-files.ts';
-import type { Client } from './client.ts';
 import { realDirectory, repositoryIn } from './named-place.ts';
 import { type RootPlace, readBeside, readRoots, type SentRoot } from './root-flags.ts';
 import { sendDirectory, sendRoots } from './send-directory.ts';

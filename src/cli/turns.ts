@@ -1,7 +1,7 @@
 /** The turns of a session's log, as people name them. */
 import type { Entry } from '../api/wire.ts';
+import type { Client } from '../client/client.ts';
 import { standing } from '../core/entry.ts';
-import type { Client } from './client.ts';
 import { table } from './table.ts';
 import { oneLine } from './untrusted-text.ts';
 

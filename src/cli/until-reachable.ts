@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isTransient } from '../client/errors.ts';
 import type { Connection } from './connection.ts';
-import { isTransient } from './server.ts';
 
 const RETRY_MS = 200;
 

@@ -1,8 +1,8 @@
 /** What `capybara usage` shows: a table for people, CSV for spreadsheets. */
 import type { TeamUsage, UsageBy, UsageRow } from '../api/wire.ts';
+import type { Client } from '../client/client.ts';
 import { UserError } from '../core/errors.ts';
 import { dollars } from '../core/money.ts';
-import type { Client } from './client.ts';
 import { brokenOffLine, number, percent } from './summary.ts';
 import { table } from './table.ts';
 import { neutralised } from './untrusted-text.ts';

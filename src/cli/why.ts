@@ -1,5 +1,5 @@
 import type { Task, Why, WhyTask } from '../api/wire.ts';
-import type { Client } from './client.ts';
+import type { Client } from '../client/client.ts';
 import { findTask } from './find.ts';
 import { withCode } from './summary.ts';
 import { oneLine } from './untrusted-text.ts';

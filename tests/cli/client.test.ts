@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Client, isTransient, ProblemError } from '../../src/cli/client.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Client, createClient, isTransient, ProblemError } from '../../src/client/client.ts';
 import { UserError } from '../../src/core/errors.ts';
 import {
   anApproval,
@@ -16,7 +16,7 @@ let client: Client;
 
 beforeEach(async () => {
   api = await startScriptedApi();
-  client = new Client(() => ({ url: api.url, apiKey: 'capy_hush' }));
+  client = createClient(() => ({ url: api.url, apiKey: 'capy_hush' }));
 });
 afterEach(() => api.close());
 
@@ -69,7 +69,7 @@ test('every route is asked by its name, with what is set of the query', async ()
 test('a server under a path is asked under that path, without the password of its URL', async () => {
   api.on(`GET /under/v1/tasks/${TASK_ID}`, () => aTask());
   const address = api.url.replace('://', '://user:hush@');
-  const under = new Client(() => ({ url: `${address}/under` }));
+  const under = createClient(() => ({ url: `${address}/under` }));
   expect(await under.task(TASK_ID)).toEqual(aTask());
   expect(api.received[0]?.headers.authorization).toBeUndefined();
 });
@@ -93,7 +93,7 @@ test('a missing and a wrong key are told apart', async () => {
   expect((await failure(client.task(TASK_ID))).message).toBe(
     `The Capybara at ${api.url} does not accept the key it was given: set CAPYBARA_API_KEY to one of its keys.`,
   );
-  const keyless = new Client(() => ({ url: api.url }));
+  const keyless = createClient(() => ({ url: api.url }));
   expect(await failure(keyless.task(TASK_ID))).toMatchObject({
     exitCode: 3,
     message: `The Capybara at ${api.url} needs a key and was given none: set CAPYBARA_API_KEY to one of its keys.`,
@@ -109,7 +109,7 @@ test('a server that is not there is one sentence, exit code 3', async () => {
     message: `The Capybara at ${api.url} cannot be reached (connection refused): check the address, or that it runs.`,
   });
   expect(isTransient(error)).toBe(true);
-  const nowhere = new Client(() => ({ url: 'http://nowhere.invalid' }));
+  const nowhere = createClient(() => ({ url: 'http://nowhere.invalid' }));
   expect((await failure(nowhere.task(TASK_ID))).message).toMatch(
     /^The Capybara at http:\/\/nowhere\.invalid cannot/,
   );
@@ -137,4 +137,78 @@ test('what is not a Capybara is told as such', async () => {
   const busy = await failure(client.task(TASK_ID));
   expect(busy.message).toBe(`The Capybara at ${api.url} cannot serve now (HTTP 502 Bad Gateway): try again.`);
   expect(isTransient(busy)).toBe(true);
+});
+
+describe('a server that asks to be asked again', () => {
+  const route = `GET /v1/tasks/${TASK_ID}`;
+
+  /** Refuses so many times, then serves. */
+  function refuse(times: number, status: number, retryAfter: string, on = route): void {
+    api.on(on, (_, response) => {
+      if (api.received.length > times) return aTask();
+      response.setHeader('retry-after', retryAfter);
+      problem(response, status, 'not_now', 'Not now.');
+      return undefined;
+    });
+  }
+
+  test.each([429, 503])('is asked again after %i, as the same request', async (status) => {
+    refuse(2, status, '0');
+    expect(await client.task(TASK_ID)).toEqual(aTask());
+    refuse(5, status, '0', 'POST /v1/tasks');
+    await client.createTask({ prompt: 'do it' });
+    const keys = api.received.slice(3).map(({ headers }) => headers['idempotency-key']);
+    expect(keys).toHaveLength(3);
+    expect(new Set(keys).size).toBe(1);
+  });
+
+  test('is waited for as long as the patience lasts, and not longer', async () => {
+    const patient = createClient({ url: api.url }, { patienceMs: 1_000 });
+    refuse(1, 503, '1');
+    const before = performance.now();
+    expect(await patient.task(TASK_ID)).toEqual(aTask());
+    expect(performance.now() - before).toBeGreaterThan(900);
+    refuse(9, 429, '2');
+    expect(await failure(patient.task(TASK_ID))).toMatchObject({ status: 429, retryAfterMs: 2_000 });
+    expect(api.received).toHaveLength(3);
+  });
+
+  test('is not asked again where it says no time, or where a repeat may do harm', async () => {
+    const on = `POST /v1/approvals/a`;
+    refuse(9, 503, '0', on);
+    await failure(client.resolveApproval('a', { decision: 'allow' }));
+    refuse(9, 503, 'tomorrow');
+    expect(await failure(client.task(TASK_ID))).toMatchObject({ retryAfterMs: undefined });
+    expect(api.received).toHaveLength(2);
+    refuse(3, 429, '0', on);
+    await failure(client.resolveApproval('a', { decision: 'allow' }));
+    expect(api.received).toHaveLength(4);
+  });
+});
+
+test('what is refused tells its parts apart', async () => {
+  const body = { type: 'about:blank', title: 'Bad Request', status: 400, code: 'bad', detail: 'No.' };
+  api.on('POST /v1/tasks', (_, response) => {
+    const text = JSON.stringify({ ...body, field: 'limits.turns' });
+    response.writeHead(400, { 'content-type': 'application/problem+json' }).end(text);
+  });
+  const error = await failure(client.createTask({ prompt: 'x', limits: { turns: 0 } }));
+  expect(error).toMatchObject({ status: 400, code: 'bad', detail: 'No.', field: 'limits.turns' });
+});
+
+test('everything that makes something is sent under a key', async () => {
+  const made: readonly (() => Promise<unknown>)[] = [
+    () => client.createTask({ prompt: 'x' }),
+    () => client.postMessage('s', { text: 'x' }),
+    () => client.fork('s', {}),
+    () => client.merge('s', { from: 's' }),
+    () => client.revert('s', { entry: 1 }),
+    () => client.createTeam({ name: 'x', userName: 'y' }),
+    () => client.createUser({ name: 'x' }),
+    () => client.createKey({ name: 'x' }),
+  ];
+  for (const make of made) await failure(make());
+  expect(api.received.map(({ headers }) => headers['idempotency-key'])).toEqual(
+    made.map(() => expect.stringMatching(/^[0-9a-f-]{36}$/)),
+  );
 });

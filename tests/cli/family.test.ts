@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Event, SessionTree } from '../../src/api/wire.ts';
 import { Family, REFRESH_MS } from '../../src/cli/flow/family.ts';
-import { ProblemError } from '../../src/cli/server.ts';
+import { ProblemError } from '../../src/client/errors.ts';
 import { AT, aNode, aTree, event, SESSION_ID, TASK_ID } from './scripted-api.ts';
 
 const CHILD = aNode().sessionId;

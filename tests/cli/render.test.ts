@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Entry } from '../../src/api/wire.ts';
 import { Transcript } from '../../src/cli/render.ts';
-import type { Delta, Frame } from '../../src/cli/sse.ts';
 import { createStyle } from '../../src/cli/terminal.ts';
 import { MAX_OUTPUT_COLUMNS, MAX_OUTPUT_LINES } from '../../src/cli/tool-lines.ts';
+import type { Delta, Frame } from '../../src/client/events.ts';
 import { assistant, event, SESSION_ID, TASK_ID, toolResult } from './scripted-api.ts';
 
 const PIPED = { isTty: false, noColor: false };

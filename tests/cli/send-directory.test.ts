@@ -13,9 +13,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Client } from '../../src/cli/client.ts';
 import { type SendOptions, sendDirectory, sizeText } from '../../src/cli/send-directory.ts';
-import { openSentFile } from '../../src/cli/sent-file.ts';
 import {
   lastSent,
   MAX_SERVERS,
@@ -25,6 +23,8 @@ import {
   rememberSession,
   type SentPlace,
 } from '../../src/cli/sent-record.ts';
+import { createClient } from '../../src/client/client.ts';
+import { openSentFile } from '../../src/client/sent-file.ts';
 import { AT, problem } from './scripted-api.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -73,7 +73,7 @@ function answer(response: ServerResponse, status: number, body: unknown): void {
 }
 
 function send(change: Partial<SendOptions> = {}): Promise<string> {
-  const client = new Client(() => ({ url: place.url }));
+  const client = createClient(() => ({ url: place.url }));
   return sendDirectory({ client, place, tell: (line) => told.push(line), ...change });
 }
 

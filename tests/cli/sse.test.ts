@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Client } from '../../src/cli/client.ts';
-import { type Frame, type ReadOptions, readEvents, SseParser } from '../../src/cli/sse.ts';
+import { createClient } from '../../src/client/client.ts';
+import { type Frame, type ReadOptions, readEvents } from '../../src/client/events.ts';
+import { SseParser } from '../../src/client/sse-parser.ts';
 import {
   event,
   openStream,
@@ -48,7 +49,7 @@ describe('the reader', () => {
   });
 
   function read(options: Partial<ReadOptions> = {}): AsyncGenerator<Frame> {
-    const client = new Client(() => ({ url: api.url }));
+    const client = createClient(() => ({ url: api.url }));
     return readEvents({
       open: (after, signal) => client.openEvents(SESSION_ID, after, signal),
       signal: stop.signal,
@@ -125,6 +126,20 @@ describe('the reader', () => {
       (response) => sendEvents(openStream(response), [event(1, 'task.created')]),
     );
     expect(await take(read(), 2)).toMatchObject([{ kind: 'lost', reason: 'Not now.' }, { kind: 'event' }]);
+  });
+
+  test('waits as long as the server asks it to, within a limit', async () => {
+    const refuse = (seconds: string) => (response: ServerResponse) => {
+      response.setHeader('retry-after', seconds);
+      problem(response, 429, 'rate_limited', 'Not now.');
+    };
+    const give = (response: ServerResponse) => sendEvents(openStream(response), [event(1, 'task.created')]);
+    serve(refuse('1'), give);
+    const before = performance.now();
+    await take(read(), 2);
+    expect(performance.now() - before).toBeGreaterThan(900);
+    serve(refuse('3600'), give);
+    expect(seqs(await take(read({ maxAskedMs: 5 }), 2))).toEqual(['lost', 1]);
   });
 
   test('takes a silent connection for dead', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { TeamUsage, UsageRow } from '../../src/api/wire.ts';
-import { Client } from '../../src/cli/client.ts';
 import { momentOf, readUsage, usageCsv, usageText } from '../../src/cli/usage.ts';
+import { createClient } from '../../src/client/client.ts';
 import { type ScriptedApi, startScriptedApi } from './scripted-api.ts';
 
 let api: ScriptedApi;
@@ -75,7 +75,7 @@ test('all pages are read', async () => {
   api.on('GET /v1/usage', ({ query }) =>
     query.cursor === 'c' ? usage([row({ key: 'b' })]) : usage([row({ key: 'a' })], { nextCursor: 'c' }),
   );
-  const client = new Client(() => ({ url: api.url }));
+  const client = createClient(() => ({ url: api.url }));
   const { data } = await readUsage(client, { by: 'day', since: '2026-01-01' });
   expect(data.map(({ key }) => key)).toEqual(['a', 'b']);
   expect(api.received[1]?.query).toEqual({ by: 'day', since: '2026-01-01', limit: '200', cursor: 'c' });

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TailHub } from '../../src/api/tails.ts';
-import { SseParser } from '../../src/cli/sse.ts';
+import { SseParser } from '../../src/client/sse-parser.ts';
 import { silentLog } from '../../src/log.ts';
 import type { Database } from '../../src/store/database.ts';
 import { startTestApi, type TestApi, uuid } from './api-harness.ts';

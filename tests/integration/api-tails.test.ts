@@ -7,7 +7,7 @@ import { MAX_HELD_FRAMES, TAIL_PAGE, Tail } from '../../src/api/tail.ts';
 import { TailHub } from '../../src/api/tails.ts';
 import { Event } from '../../src/api/wire.ts';
 import { createPostgresBus } from '../../src/bus/postgres.ts';
-import { SseParser } from '../../src/cli/sse.ts';
+import { SseParser } from '../../src/client/sse-parser.ts';
 import { newId } from '../../src/clock.ts';
 import { silentLog } from '../../src/log.ts';
 import { revokeKey } from '../../src/store/keys.ts';

@@ -182,6 +182,7 @@ installedTest('the package brings what it runs on and nothing that only its deve
   expect(readdirSync(join(root, 'prisma', 'migrations'))).toContain('migration_lock.toml');
   expect(readdirSync(join(root, 'dist', 'store', 'transitions')).length).toBeGreaterThan(0);
   expect(existsSync(join(root, 'dist', 'embedded', 'postgres-guard.js'))).toBe(true);
+  expect(existsSync(join(root, 'dist', 'client', 'client.d.ts'))).toBe(true);
   expect(existsSync(join(root, 'src'))).toBe(false);
 });
 

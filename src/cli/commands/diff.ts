@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
+import type { Client } from '../../client/client.ts';
 import { UserError } from '../../core/errors.ts';
-import type { Client } from '../client.ts';
 import { CapybaraCommand } from '../command.ts';
 
 export default class Diff extends CapybaraCommand {

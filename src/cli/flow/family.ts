@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Event, SessionTree, Task, TreeNode } from '../../api/wire.ts';
+import { ProblemError } from '../../client/errors.ts';
 import { TODO } from '../../core/tool-names.ts';
-import { ProblemError } from '../server.ts';
 import { FlowTree } from './flow-tree.ts';
 
 /** Whose an event is: the followed task's, one of a session below it, or nobody's that is followed. */

@@ -7,7 +7,9 @@ import { z } from 'zod';
 import { Event } from '../api/wire.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { EVENT_TYPES } from '../core/event.ts';
-import { isTransient } from './client.ts';
+import { isTransient } from './errors.ts';
+import { below, type Http } from './http.ts';
+import { type SseMessage, SseParser } from './sse-parser.ts';
 
 const live = { sessionId: z.string(), taskId: z.string().optional(), turn: z.int().optional() };
 const Delta = z.object({
@@ -35,6 +37,29 @@ export type Frame =
   /** The connection broke; the next frame of another kind says that it is back. */
   | { readonly kind: 'lost'; readonly reason: string };
 
+export interface EventCalls {
+  /** The stream of a session's tree behind sequence number `after`, as it comes. Ends when `signal` aborts. */
+  openEvents(sessionId: string, after: number, signal: AbortSignal): Promise<Response>;
+  /** What happens in a session's tree, from `after` on (from its beginning where left out), over any number of connections. */
+  events(sessionId: string, options: FollowOptions): AsyncGenerator<Frame>;
+}
+
+export type FollowOptions = Omit<ReadOptions, 'open'>;
+
+export function eventCalls(http: Http): EventCalls {
+  // Whoever reads a stream is told at once that it is lost, and comes back by itself.
+  const openEvents: EventCalls['openEvents'] = (sessionId, after, signal) => {
+    const last = after > 0 ? { 'last-event-id': String(after) } : {};
+    const headers = { accept: 'text/event-stream', ...last };
+    return http.fetchOnce(below('sessions', sessionId, '/events'), { headers, signal });
+  };
+  return {
+    openEvents,
+    events: (sessionId, options) =>
+      readEvents({ ...options, open: (after, signal) => openEvents(sessionId, after, signal) }),
+  };
+}
+
 export interface ReadOptions {
   /** Opens the stream behind `after`. A transient failure is tried again; any other ends the reading. */
   readonly open: (after: number, signal: AbortSignal) => Promise<Response>;
@@ -44,6 +69,8 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
   readonly firstDelayMs?: number;
   readonly maxDelayMs?: number;
+  /** Longest pause that is made because the server asks for it with `Retry-After`. */
+  readonly maxAskedMs?: number;
   /** Silence after which the connection is taken for dead. */
   readonly idleMs?: number;
 }
@@ -51,6 +78,7 @@ export interface ReadOptions {
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5_000;
 const IDLE_MS = 60_000;
+const MAX_ASKED_MS = 60_000;
 
 /** Yields until the consumer stops or `signal` aborts (then it returns). Throws what cannot be mended by trying again. */
 export async function* readEvents(options: ReadOptions): AsyncGenerator<Frame> {
@@ -59,6 +87,7 @@ export async function* readEvents(options: ReadOptions): AsyncGenerator<Frame> {
   let failures = 0;
   while (!signal.aborted) {
     let reason = 'the server closed the stream';
+    let askedMs = 0;
     try {
       for await (const frame of readOnce(options, last)) {
         failures = 0;
@@ -69,18 +98,24 @@ export async function* readEvents(options: ReadOptions): AsyncGenerator<Frame> {
       if (signal.aborted) return;
       if (!isTransient(error) && !(error instanceof BrokenStream)) throw error;
       reason = messageOf(error);
+      askedMs = isTransient(error) ? (error.retryAfterMs ?? 0) : 0;
     }
     if (signal.aborted) return;
     if (failures === 0) yield { kind: 'lost', reason };
-    await pause(Math.min(maxDelayMs, firstDelayMs * 2 ** failures), signal);
+    const pauseMs = Math.min(maxDelayMs, firstDelayMs * 2 ** failures);
+    await pause(Math.max(jittered(pauseMs), Math.min(askedMs, options.maxAskedMs ?? MAX_ASKED_MS)), signal);
     failures += 1;
     await options.recover?.();
   }
 }
 
+/** Clients that lost the same server do not all come back in the same moment. */
+function jittered(ms: number): number {
+  return ms * (0.5 + Math.random() / 2);
+}
+
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const jittered = ms * (0.5 + Math.random() / 2);
-  await delay(jittered, undefined, { signal }).catch((error: unknown) => {
+  await delay(ms, undefined, { signal }).catch((error: unknown) => {
     if (!signal.aborted) throw error;
   });
 }
@@ -130,53 +165,6 @@ async function* textOf(response: Response, idleMs: number): AsyncGenerator<strin
 
 function broken(error: unknown): never {
   throw new BrokenStream(`the connection broke (${messageOf(error)})`);
-}
-
-export interface SseMessage {
-  readonly id?: string;
-  readonly event: string;
-  readonly data: string;
-}
-
-/** Splits a stream into messages, however its chunks are cut (WHATWG HTML §9.2.6). */
-export class SseParser {
-  #rest = '';
-  #id: string | undefined;
-  #event = '';
-  #data: string[] = [];
-
-  push(text: string): SseMessage[] {
-    const messages: SseMessage[] = [];
-    const lines = `${this.#rest}${text}`.split(/\r\n|\n|\r(?!$)/);
-    this.#rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const message = this.#line(line);
-      if (message) messages.push(message);
-    }
-    return messages;
-  }
-
-  #line(line: string): SseMessage | undefined {
-    if (line === '') return this.#dispatch();
-    const [, field = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
-    if (field === 'id') this.#id = value;
-    if (field === 'event') this.#event = value;
-    if (field === 'data') this.#data.push(value);
-    return undefined;
-  }
-
-  #dispatch(): SseMessage | undefined {
-    const data = this.#data.join('\n');
-    const message = {
-      ...(this.#id !== undefined && { id: this.#id }),
-      event: this.#event || 'message',
-      data,
-    };
-    this.#id = undefined;
-    this.#event = '';
-    this.#data = [];
-    return data === '' ? undefined : message;
-  }
 }
 
 /** `undefined` for what this version does not know: a newer server may say more. */

@@ -1,0 +1,113 @@
+/** What can go wrong between a client and a Capybara, as types to tell apart and sentences to show. */
+import { Problem } from '../api/wire.ts';
+import { messageOf, UserError } from '../core/errors.ts';
+import { hostOf, type Server } from './server.ts';
+
+/** The server could not be reached, or answered that it cannot serve now: the same request may succeed later. */
+export class UnreachableError extends UserError {
+  /** When the server asked to be asked again, in milliseconds; undefined where it did not say. */
+  readonly retryAfterMs: number | undefined;
+  constructor(message: string, retryAfterMs?: number) {
+    super('server_unreachable', message, 3);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** The server said no: `code` is stable, `message` is its sentence for a person. */
+export class ProblemError extends UserError {
+  /** As it was sent (RFC 9457). */
+  readonly problem: Problem;
+  /** When the server asked to be asked again, in milliseconds; undefined where it did not say. */
+  readonly retryAfterMs: number | undefined;
+  constructor(problem: Problem, server: Server, retryAfterMs?: number) {
+    super(problem.code, sentence(problem, server), exitCodeOf(problem.status));
+    this.problem = problem;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  get status(): number {
+    return this.problem.status;
+  }
+
+  get detail(): string {
+    return this.problem.detail;
+  }
+
+  /** What of the request is at fault, `limits.turns`; undefined where it is no field. */
+  get field(): string | undefined {
+    return this.problem.field;
+  }
+}
+
+/** It waits for whoever runs the server. */
+const FULL_DISK = 507;
+
+/** Whether the same request may succeed later without anyone changing it. */
+export function isTransient(error: unknown): error is ProblemError | UnreachableError {
+  if (error instanceof UnreachableError) return true;
+  if (!(error instanceof ProblemError)) return false;
+  return error.status === 429 || (error.status >= 500 && error.status !== FULL_DISK);
+}
+
+function exitCodeOf(status: number): 2 | 3 {
+  if (status === 401 || status === 403 || status === 429 || status >= 500) return 3;
+  return 2;
+}
+
+function sentence(problem: Problem, server: Server): string {
+  if (problem.status !== 401) return problem.detail;
+  const state = server.apiKey ? 'does not accept the key it was given' : 'needs a key and was given none';
+  return `${hostOf(server)} ${state}: set CAPYBARA_API_KEY to one of its keys.`;
+}
+
+export function unreachable(server: Server, error: unknown): UnreachableError {
+  const cause = error instanceof Error && error.cause ? error.cause : error;
+  return new UnreachableError(
+    `${hostOf(server)} cannot be reached (${reason(cause)}): check the address, or that it runs.`,
+  );
+}
+
+function reason(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === 'ECONNREFUSED') return 'connection refused';
+  if (code === 'ENOTFOUND') return 'no such host';
+  return messageOf(cause);
+}
+
+/** An answer that this version cannot read. */
+export function badAnswer(server: Server, path: string, found: string): UserError {
+  const message = `${hostOf(server)} gave an answer to ${path} that this version does not understand (${found}): check the address and update the older one.`;
+  return new UserError('bad_answer', message, 3);
+}
+
+/** What an answer that is no success means. */
+export async function refusalOf(response: Response, server: Server): Promise<UserError> {
+  const text = await response.text().catch(() => '');
+  const problem = Problem.safeParse(parseJson(text));
+  const retryAfterMs = retryAfterOf(response);
+  if (problem.success) return new ProblemError(problem.data, server, retryAfterMs);
+  const found = `HTTP ${response.status}${response.statusText ? ` ${response.statusText}` : ''}`;
+  if (response.status >= 500 || response.status === 429) {
+    const message = `${hostOf(server)} cannot serve now (${found}): try again.`;
+    return new UnreachableError(message, retryAfterMs);
+  }
+  return new UserError(
+    'bad_answer',
+    `${hostOf(server)} answered ${found} without a reason: check the address.`,
+    3,
+  );
+}
+
+/** `Retry-After` in seconds, as Capybara sends it; proxies that send a date are not obeyed. */
+function retryAfterOf(response: Response): number | undefined {
+  const text = response.headers.get('retry-after') ?? '';
+  return /^\d{1,9}$/.test(text) ? Number(text) * 1000 : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,181 @@
+/** Requests: sent with the key, repeated where the server asks for it, their answers checked against the wire schemas. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { UserError } from '../core/errors.ts';
+import { badAnswer, isTransient, refusalOf, unreachable } from './errors.ts';
+import { addressOf, type Server } from './server.ts';
+
+export type Query = Readonly<Record<string, string | number | undefined>>;
+export interface Page<Item> {
+  readonly data: Item[];
+  readonly nextCursor: string | null;
+}
+
+/** Longest wait for the start of an answer, in milliseconds. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+/** How long all waits together may be that a server asks for with `Retry-After`, in milliseconds. */
+export const PATIENCE_MS = 10_000;
+
+export interface ClientOptions {
+  /** How long a request may wait in all where the server says `Retry-After`; 0 waits never. `PATIENCE_MS` where left out. */
+  readonly patienceMs?: number;
+  /** Longest wait for the start of an answer. `REQUEST_TIMEOUT_MS` where left out. */
+  readonly timeoutMs?: number;
+}
+
+export interface Sending {
+  readonly method?: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: NonNullable<RequestInit['body']>;
+  readonly duplex?: 'half';
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+export class Http {
+  /** Asked before each request: an embedded Capybara may move. */
+  readonly server: () => Server;
+  readonly #options: ClientOptions;
+
+  constructor(server: () => Server, options: ClientOptions = {}) {
+    this.server = server;
+    this.#options = options;
+  }
+
+  get<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {
+    return this.#json(path, schema, { headers: {} });
+  }
+
+  delete<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {
+    return this.#json(path, schema, { method: 'DELETE', headers: {} });
+  }
+
+  /** Changes something that is there; a repeat finds it changed. */
+  change<Schema extends z.ZodType>(
+    request: `${'POST' | 'PATCH'} ${string}`,
+    schema: Schema,
+    body?: unknown,
+  ): Promise<z.infer<Schema>> {
+    const [method = '', path = ''] = request.split(' ');
+    return this.#json(path, schema, { method, ...jsonBody(body) });
+  }
+
+  /** Makes something. `key` makes repeating the call harmless: the same key is the same thing. */
+  create<Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+    { body, key = randomUUID() }: { readonly body: unknown; readonly key?: string | undefined },
+  ): Promise<z.infer<Schema>> {
+    const { headers, ...sent } = jsonBody(body);
+    return this.#json(path, schema, {
+      method: 'POST',
+      ...sent,
+      headers: { ...headers, 'idempotency-key': key },
+    });
+  }
+
+  async bytes(path: string, accept: string): Promise<Buffer> {
+    const response = await this.fetch(path, { headers: { accept } });
+    try {
+      return Buffer.from(await response.arrayBuffer());
+    } catch (error) {
+      throw unreachable(this.server(), error);
+    }
+  }
+
+  async read<Schema extends z.ZodType>(
+    response: Response,
+    path: string,
+    schema: Schema,
+  ): Promise<z.infer<Schema>> {
+    const parsed = schema.safeParse(await this.#answer(response, path));
+    if (parsed.success) return parsed.data;
+    throw badAnswer(this.server(), path, z.prettifyError(parsed.error).split('\n')[0] ?? '');
+  }
+
+  /** An answer of status 2xx; anything else is thrown. */
+  async fetch(path: string, sending: Sending): Promise<Response> {
+    let patience = this.#options.patienceMs ?? PATIENCE_MS;
+    for (;;) {
+      try {
+        return await this.fetchOnce(path, sending);
+      } catch (error) {
+        const wait = waitOf(error, sending);
+        if (wait === undefined || wait > patience) throw error;
+        patience -= wait;
+        await delay(wait, undefined, sending.signal && { signal: sending.signal });
+      }
+    }
+  }
+
+  /** Without a wait for a server that asks for it. */
+  async fetchOnce(path: string, { timeoutMs, ...sending }: Sending): Promise<Response> {
+    const server = this.server();
+    const authorization = server.apiKey ? { authorization: `Bearer ${server.apiKey}` } : {};
+    const limitMs = timeoutMs ?? this.#options.timeoutMs ?? REQUEST_TIMEOUT_MS;
+    const slow = new AbortController();
+    const late = new Error(`no answer within ${limitMs / 1000} s`);
+    const timer = setTimeout(() => slow.abort(late), limitMs);
+    const signal = sending.signal ? AbortSignal.any([sending.signal, slow.signal]) : slow.signal;
+    try {
+      const headers = { ...sending.headers, ...authorization };
+      const response = await fetch(addressOf(server, path), { ...sending, headers, signal });
+      if (response.ok) return response;
+      throw await refusalOf(response, server);
+    } catch (error) {
+      if (error instanceof UserError || sending.signal?.aborted) throw error;
+      throw unreachable(this.server(), error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #json<Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+    sending: Sending,
+  ): Promise<z.infer<Schema>> {
+    const headers = { accept: 'application/json', ...sending.headers };
+    return this.read(await this.fetch(path, { ...sending, headers }), path, schema);
+  }
+
+  async #answer(response: Response, path: string): Promise<unknown> {
+    try {
+      return JSON.parse(await response.text());
+    } catch (error) {
+      if (error instanceof SyntaxError) throw badAnswer(this.server(), path, 'this is not JSON');
+      throw unreachable(this.server(), error);
+    }
+  }
+}
+
+function jsonBody(body: unknown): Pick<Sending, 'headers' | 'body'> {
+  if (body === undefined) return { headers: {} };
+  return { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+}
+
+/**
+ * What the server asks to be waited for before the same request, in milliseconds; undefined where it asks for nothing, or a repeat may
+ * do harm: 429 says that nothing was done, 503 may come from the middle of it.
+ */
+function waitOf(error: unknown, { method = 'GET', headers, body }: Sending): number | undefined {
+  if (!isTransient(error) || body instanceof ReadableStream) return undefined;
+  const nothingDone = 'status' in error && error.status === 429;
+  const repeatable = method === 'GET' || method === 'HEAD' || 'idempotency-key' in headers;
+  return nothingDone || repeatable ? error.retryAfterMs : undefined;
+}
+
+/** An address with what is set of a query. */
+export function withQuery(path: string, query: Query): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) parameters.set(name, String(value));
+  }
+  return parameters.size === 0 ? path : `${path}?${parameters}`;
+}
+
+/** `/v1/tasks/task_…/cancel`: the id is one part of it, whatever it holds. */
+export function below(folder: string, id: string, rest = ''): string {
+  return `/v1/${folder}/${encodeURIComponent(id)}${rest}`;
+}

@@ -1,0 +1,46 @@
+export interface SseMessage {
+  readonly id?: string;
+  readonly event: string;
+  readonly data: string;
+}
+
+/** Splits a stream into messages, however its chunks are cut (WHATWG HTML §9.2.6). */
+export class SseParser {
+  #rest = '';
+  #id: string | undefined;
+  #event = '';
+  #data: string[] = [];
+
+  push(text: string): SseMessage[] {
+    const messages: SseMessage[] = [];
+    const lines = `${this.#rest}${text}`.split(/\r\n|\n|\r(?!$)/);
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const message = this.#line(line);
+      if (message) messages.push(message);
+    }
+    return messages;
+  }
+
+  #line(line: string): SseMessage | undefined {
+    if (line === '') return this.#dispatch();
+    const [, field = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+    if (field === 'id') this.#id = value;
+    if (field === 'event') this.#event = value;
+    if (field === 'data') this.#data.push(value);
+    return undefined;
+  }
+
+  #dispatch(): SseMessage | undefined {
+    const data = this.#data.join('\n');
+    const message = {
+      ...(this.#id !== undefined && { id: this.#id }),
+      event: this.#event || 'message',
+      data,
+    };
+    this.#id = undefined;
+    this.#event = '';
+    this.#data = [];
+    return data === '' ? undefined : message;
+  }
+}
