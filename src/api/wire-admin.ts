@@ -31,6 +31,8 @@ export const Team = z
   })
   .meta({ id: 'Team' });
 
+export type Team = z.infer<typeof Team>;
+
 export const Teams = z.object({ data: z.array(Team) }).meta({ id: 'Teams' });
 
 export const User = z
@@ -43,6 +45,7 @@ export const User = z
       .meta({ description: 'who has left has no keys; what they did keeps their name' }),
   })
   .meta({ id: 'User' });
+export type User = z.infer<typeof User>;
 
 export const CreateUser = z.strictObject({ name: GivenName }).meta({ id: 'CreateUser' });
 
@@ -113,6 +116,7 @@ export const AuditRecord = z
       .meta({ description: 'what was answered; null where the API stopped before it answered' }),
   })
   .meta({ id: 'AuditRecord' });
+export type AuditRecord = z.infer<typeof AuditRecord>;
 
 export const AuditQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(200).default(50),

@@ -67,7 +67,8 @@ function newest<Item>({ data }: Page<Item>, none: string): Item {
   return item;
 }
 
-async function beginningWith<Item extends { id: string }>(
+/** The one of the newest `MAX_SEARCHED` whose id begins so. */
+export async function beginningWith<Item extends { id: string }>(
   beginning: string,
   load: (query: Query) => Promise<Page<Item>>,
   none = `None of the newest ${MAX_SEARCHED}`,
