@@ -9,6 +9,9 @@ import type { ServerResponse } from 'node:http';
 import { messageOf } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import type { EventRow } from '../store/views-events.ts';
+import { invalidKey } from './auth.ts';
+import { EVERYTHING, type EventFilter, passes } from './event-filter.ts';
+import { problemOf } from './problem.ts';
 import { showEvent } from './show.ts';
 
 /** Events that are read and written at a time. */
@@ -17,6 +20,7 @@ export const TAIL_PAGE = 200;
 export const MAX_HELD_FRAMES = 64;
 
 export interface LiveFrame {
+  readonly type: string;
   /** Of the answer that is being written; none for a tool's output. */
   readonly sessionId: string;
   readonly attemptId?: string | undefined;
@@ -24,18 +28,34 @@ export interface LiveFrame {
   readonly text: string;
 }
 
+/** Why somebody is told no more: it is over for them, or their key opens nothing any more. */
+export type EndReason = 'over' | 'revoked';
+
+/** Who is told of what happens in a tree. */
+export interface Listener {
+  /** What was presented. */
+  readonly keyId: string;
+  /** The tree has events up to `seq`. */
+  notice(seq: number): void;
+  live(frame: LiveFrame): void;
+  /** Silence has lasted. */
+  beat(): void;
+  end(why: EndReason): void;
+}
+
 export interface TailOptions {
   /** The sequence number behind which to begin. */
   readonly after: number;
-  /** What the reader presented. */
   readonly keyId: string;
   readonly response: ServerResponse;
+  readonly filter?: EventFilter;
   readonly read: (after: number, limit: number) => Promise<EventRow[]>;
   readonly log: Log;
 }
 
-export class Tail {
+export class Tail implements Listener {
   readonly #options: TailOptions;
+  readonly #filter: EventFilter;
   readonly #response: ServerResponse;
   readonly keyId: string;
   /** The last number that was written. */
@@ -50,6 +70,7 @@ export class Tail {
   constructor(options: TailOptions) {
     this.#options = options;
     this.#response = options.response;
+    this.#filter = options.filter ?? EVERYTHING;
     this.keyId = options.keyId;
     this.#sent = options.after;
     this.#known = options.after;
@@ -66,7 +87,6 @@ export class Tail {
     await this.#pump();
   }
 
-  /** The tree has events up to `seq`. */
   notice(seq: number): void {
     this.#known = Math.max(this.#known, seq);
     if (this.#known > this.#sent && !this.#isPumping) void this.#pump();
@@ -74,7 +94,7 @@ export class Tail {
 
   /** Sends what need not last, to a reader that is up to date and keeps up; anyone else does without. */
   live(frame: LiveFrame): void {
-    if (!this.#canTake()) return;
+    if (!this.#canTake() || !passes(this.#filter, frame)) return;
     if (!this.#isPumping) this.#sendLive(frame);
     else if (this.#held.length < MAX_HELD_FRAMES) this.#held.push(frame);
   }
@@ -84,9 +104,9 @@ export class Tail {
   }
 
   /** A reader that does not take what it has been sent would not take the end either. */
-  end(lastFrame = ''): void {
+  end(why: EndReason): void {
     if (this.#response.writableNeedDrain) this.#response.destroy();
-    else this.#response.end(lastFrame);
+    else this.#response.end(why === 'revoked' ? KEY_REVOKED : '');
   }
 
   async #pump(): Promise<void> {
@@ -112,9 +132,20 @@ export class Tail {
     if (last === undefined) this.#known = this.#sent;
     if (last === undefined || this.#isGone()) return false;
     for (const event of events) this.#follow(event);
-    this.#response.write(events.map(frameOf).join(''));
+    this.#response.write(this.#framesOf(events));
     this.#sent = last.seq;
     return events.length === TAIL_PAGE || this.#known > this.#sent;
+  }
+
+  /**
+   * Those that were chosen. Behind the last of them an id alone, where others follow: whoever comes back begins there, and is not read
+   * the same for again (an `id` without `data` sets the last event ID, and is no message: WHATWG HTML §9.2.6).
+   */
+  #framesOf(events: readonly EventRow[]): string {
+    const chosen = events.filter((event) => passes(this.#filter, event));
+    const last = events.at(-1);
+    const place = last === undefined || last === chosen.at(-1) ? '' : `id: ${last.seq}\n\n`;
+    return chosen.map(frameOf).join('') + place;
   }
 
   #follow(event: EventRow): void {
@@ -140,6 +171,9 @@ export class Tail {
     return this.#response.writableEnded || this.#response.destroyed;
   }
 }
+
+/** The last frame of a stream whose key was revoked: without an id, and what the next request would be answered. */
+const KEY_REVOKED = `event: stream.ended\ndata: ${JSON.stringify(problemOf(invalidKey()))}\n\n`;
 
 /** Readers of one tree share what was read for them: its frame is written once. */
 const FRAMES = new WeakMap<EventRow, string>();

@@ -10,9 +10,10 @@ import { toPublicId } from '../core/id.ts';
 import type { Log } from '../log.ts';
 import type { Database } from '../store/database.ts';
 import { type EventRow, readEvents, readTails } from '../store/views-events.ts';
-import { invalidKey } from './auth.ts';
-import { problemOf, unavailable } from './problem.ts';
-import { type LiveFrame, Tail } from './tail.ts';
+import type { EventFilter } from './event-filter.ts';
+import { unavailable } from './problem.ts';
+import { type Listener, type LiveFrame, Tail } from './tail.ts';
+import { Waiter } from './waiter.ts';
 
 /** How late an event may be whose bus message was lost. */
 export const COMPARE_MS = 1_000;
@@ -35,11 +36,12 @@ export interface TailRequest {
   /** The sequence number behind which to begin. */
   readonly after: number;
   readonly keyId: string;
+  readonly filter?: EventFilter;
 }
 
 export class TailHub {
   readonly #options: TailHubOptions;
-  readonly #tails = new Map<string, Set<Tail>>();
+  readonly #tails = new Map<string, Set<Listener>>();
   readonly #reads = new Map<string, Promise<EventRow[]>>();
   readonly #closing = new AbortController();
   #subscription: Promise<() => Promise<void>> | undefined;
@@ -54,18 +56,12 @@ export class TailHub {
    * Streams the events of a tree until the client goes, its key is revoked or the hub closes. Returns when what exists has
    * been sent. Throws `ApiProblem` (503) once the hub is closed.
    */
-  async open({ rootId, after, keyId }: TailRequest, response: ServerResponse): Promise<void> {
-    await this.#subscribed();
-    if (this.#closing.signal.aborted) throw unavailable('stopping', 'This server is stopping; try again.');
+  async open({ rootId, ...asked }: TailRequest, response: ServerResponse): Promise<void> {
+    await this.#ready();
     if (response.destroyed) return;
     const { log } = this.#options;
-    const tail = new Tail({
-      after,
-      keyId,
-      response,
-      log,
-      read: (seq, limit) => this.#read(rootId, seq, limit),
-    });
+    const read = (seq: number, limit: number) => this.#read(rootId, seq, limit);
+    const tail = new Tail({ ...asked, response, log, read });
     // A connection that breaks is a client that has gone.
     response.on('error', () => {});
     response.once('close', () => this.#remove(rootId, tail));
@@ -73,10 +69,38 @@ export class TailHub {
     await tail.start();
   }
 
+  /**
+   * Tells a request of a tree's events for `ms`, until it is closed, its client goes, its key is revoked or the hub closes. Throws
+   * `ApiProblem` (503) once the hub is closed.
+   */
+  async wait(
+    { rootId, after, keyId }: TailRequest,
+    response: ServerResponse,
+    ms: number,
+  ): Promise<{ readonly waiter: Waiter; close(): void }> {
+    await this.#ready();
+    const read = (seq: number, limit: number) => this.#read(rootId, seq, limit);
+    const waiter = new Waiter({ after, keyId, read });
+    const timer = setTimeout(() => waiter.end('over'), response.destroyed ? 0 : ms);
+    const close = () => {
+      clearTimeout(timer);
+      waiter.end('over');
+      this.#remove(rootId, waiter);
+    };
+    response.once('close', close);
+    this.#add(rootId, waiter);
+    return { waiter, close };
+  }
+
+  async #ready(): Promise<void> {
+    await this.#subscribed();
+    if (this.#closing.signal.aborted) throw unavailable('stopping', 'This server is stopping; try again.');
+  }
+
   /** Ends every stream; their clients come back elsewhere. */
   async close(): Promise<void> {
     this.#closing.abort();
-    for (const tail of this.#all()) tail.end();
+    for (const tail of this.#all()) tail.end('over');
     clearInterval(this.#heartbeat);
     const unsubscribe = await Promise.race([this.#subscription?.catch(() => undefined), delay(0, undefined)]);
     await unsubscribe?.();
@@ -96,7 +120,7 @@ export class TailHub {
     return read;
   }
 
-  #add(rootId: string, tail: Tail): void {
+  #add(rootId: string, tail: Listener): void {
     const tails = this.#tails.get(rootId) ?? new Set();
     this.#tails.set(rootId, tails.add(tail));
     if (!this.#isComparing) void this.#compareAll();
@@ -105,7 +129,7 @@ export class TailHub {
     }, this.#options.heartbeatMs ?? HEARTBEAT_MS);
   }
 
-  #remove(rootId: string, tail: Tail): void {
+  #remove(rootId: string, tail: Listener): void {
     const tails = this.#tails.get(rootId);
     tails?.delete(tail);
     if (tails?.size === 0) this.#tails.delete(rootId);
@@ -114,7 +138,7 @@ export class TailHub {
     this.#heartbeat = undefined;
   }
 
-  #all(): Tail[] {
+  #all(): Listener[] {
     return [...this.#tails.values()].flatMap((tails) => [...tails]);
   }
 
@@ -165,7 +189,7 @@ export class TailHub {
     try {
       const keyIds = new Set(this.#all().map(({ keyId }) => keyId));
       const { seqs, revoked } = await readTails(this.#options.db, { rootIds, keyIds: [...keyIds] });
-      for (const tail of this.#all()) if (revoked.includes(tail.keyId)) tail.end(KEY_REVOKED);
+      for (const tail of this.#all()) if (revoked.includes(tail.keyId)) tail.end('revoked');
       for (const { rootId, seq } of seqs) {
         for (const tail of this.#tails.get(rootId) ?? []) tail.notice(seq);
       }
@@ -174,9 +198,6 @@ export class TailHub {
     }
   }
 }
-
-/** The last frame of a stream whose key was revoked: without an id, and what the next request would be answered. */
-const KEY_REVOKED = `event: stream.ended\ndata: ${JSON.stringify(problemOf(invalidKey()))}\n\n`;
 
 type LiveMessage = Extract<BusMessage, { type: 'delta' | 'tool_output' }>;
 
@@ -190,6 +211,7 @@ function liveFrame(message: LiveMessage): LiveFrame {
     data: dataOf(message),
   };
   return {
+    type,
     sessionId: message.sessionId,
     attemptId: message.type === 'delta' ? message.attemptId : undefined,
     text: `event: ${type}\ndata: ${JSON.stringify(frame)}\n\n`,

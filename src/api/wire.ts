@@ -165,6 +165,15 @@ export const Event = z
   .meta({ id: 'Event' });
 export type Event = z.infer<typeof Event>;
 
+export const EventsPage = z
+  .object({
+    data: z.array(Event),
+    nextCursor: z.string().nullable(),
+    seq: z.int().meta({ description: 'how far this page has looked: what comes next is behind it (`after`)' }),
+  })
+  .meta({ id: 'EventsPage' });
+export type EventsPage = z.infer<typeof EventsPage>;
+
 export const PostMessage = z
   .strictObject({ text: z.string(), attachments: Attachments.optional() })
   .meta({ id: 'PostMessage' });

@@ -43,7 +43,7 @@ async function followFrames(given: FollowOptions): Promise<FollowEnd> {
   const show = createShow(given, family);
   const watch = new Watch({ ...given, terminal: show.terminal }, family);
   const frames = readEvents({
-    open: (after, until) => client.openEvents(task.sessionId, after, until),
+    open: (after, until) => client.openEvents(task.sessionId, after, { signal: until }),
     recover: () => connection.recover(),
     signal,
   });

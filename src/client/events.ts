@@ -4,11 +4,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { Event } from '../api/wire.ts';
+import { Event, EventsPage } from '../api/wire.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { EVENT_TYPES } from '../core/event.ts';
 import { isTransient } from './errors.ts';
-import { below, type Http } from './http.ts';
+import { below, type Http, type Query, withQuery } from './http.ts';
 import { type SseMessage, SseParser } from './sse-parser.ts';
 
 const live = { sessionId: z.string(), taskId: z.string().optional(), turn: z.int().optional() };
@@ -39,24 +39,46 @@ export type Frame =
 
 export interface EventCalls {
   /** The stream of a session's tree behind sequence number `after`, as it comes. Ends when `signal` aborts. */
-  openEvents(sessionId: string, after: number, signal: AbortSignal): Promise<Response>;
+  openEvents(sessionId: string, after: number, options: OpenOptions): Promise<Response>;
+  /** A page of them; with `wait` (0 to 60 seconds) as soon as there is something on it. Go on behind its `seq`. */
+  eventsPage(sessionId: string, query?: Query): Promise<EventsPage>;
   /** What happens in a session's tree, from `after` on (from its beginning where left out), over any number of connections. */
   events(sessionId: string, options: FollowOptions): AsyncGenerator<Frame>;
 }
 
-export type FollowOptions = Omit<ReadOptions, 'open'>;
+/** Which events: types such as `task.succeeded` or `approval.*`, and ids of sessions of the tree; all of them where left out. */
+export interface ChosenEvents {
+  readonly types?: readonly string[];
+  readonly sessions?: readonly string[];
+}
+
+export interface OpenOptions extends ChosenEvents {
+  readonly signal: AbortSignal;
+}
+
+export type FollowOptions = Omit<ReadOptions, 'open'> & ChosenEvents;
 
 export function eventCalls(http: Http): EventCalls {
   // Whoever reads a stream is told at once that it is lost, and comes back by itself.
-  const openEvents: EventCalls['openEvents'] = (sessionId, after, signal) => {
+  const openEvents: EventCalls['openEvents'] = (sessionId, after, { signal, types, sessions }) => {
     const last = after > 0 ? { 'last-event-id': String(after) } : {};
     const headers = { accept: 'text/event-stream', ...last };
-    return http.fetchOnce(below('sessions', sessionId, '/events'), { headers, signal });
+    const query = { types: types?.join(), sessions: sessions?.join() };
+    const path = withQuery(below('sessions', sessionId, '/events'), query);
+    return http.fetchOnce(path, { headers, signal });
   };
   return {
     openEvents,
-    events: (sessionId, options) =>
-      readEvents({ ...options, open: (after, signal) => openEvents(sessionId, after, signal) }),
+    eventsPage: (sessionId, query = {}) => {
+      const path = withQuery(below('sessions', sessionId, '/events'), query);
+      return http.get(path, EventsPage, Number(query.wait ?? 0) * 1000);
+    },
+    events: (sessionId, { types, sessions, ...options }) => {
+      const chosen = { ...(types && { types }), ...(sessions && { sessions }) };
+      const open = (after: number, signal: AbortSignal) =>
+        openEvents(sessionId, after, { ...chosen, signal });
+      return readEvents({ ...options, open });
+    },
   };
 }
 
@@ -83,15 +105,14 @@ const MAX_ASKED_MS = 60_000;
 /** Yields until the consumer stops or `signal` aborts (then it returns). Throws what cannot be mended by trying again. */
 export async function* readEvents(options: ReadOptions): AsyncGenerator<Frame> {
   const { signal, firstDelayMs = FIRST_DELAY_MS, maxDelayMs = MAX_DELAY_MS } = options;
-  let last = options.after ?? 0;
+  const seen = { seq: options.after ?? 0 };
   let failures = 0;
   while (!signal.aborted) {
     let reason = 'the server closed the stream';
     let askedMs = 0;
     try {
-      for await (const frame of readOnce(options, last)) {
+      for await (const frame of readOnce(options, seen)) {
         failures = 0;
-        if (frame.kind === 'event') last = frame.event.seq;
         yield frame;
       }
     } catch (error) {
@@ -125,21 +146,21 @@ class BrokenStream extends Error {
   override readonly name = 'BrokenStream';
 }
 
-/** One connection's frames, without those that were seen. */
-async function* readOnce(options: ReadOptions, after: number): AsyncGenerator<Frame> {
+/** One connection's frames, without those that were seen: behind `seen`, which goes along. */
+async function* readOnce(options: ReadOptions, seen: { seq: number }): AsyncGenerator<Frame> {
   const connection = new AbortController();
   const signal = AbortSignal.any([options.signal, connection.signal]);
   const parser = new SseParser();
-  let last = after;
   try {
-    const response = await options.open(after, signal);
+    const response = await options.open(seen.seq, signal);
     for await (const text of textOf(response, options.idleMs ?? IDLE_MS)) {
       for (const message of parser.push(text)) {
         const frame = frameOf(message);
-        if (!frame || (frame.kind === 'event' && frame.event.seq <= last)) continue;
-        if (frame.kind === 'event') last = frame.event.seq;
+        if (!frame || (frame.kind === 'event' && frame.event.seq <= seen.seq)) continue;
+        if (frame.kind === 'event') seen.seq = frame.event.seq;
         yield frame;
       }
+      if (/^\d{1,15}$/.test(parser.lastId)) seen.seq = Math.max(seen.seq, Number(parser.lastId));
     }
   } finally {
     connection.abort();

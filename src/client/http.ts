@@ -43,8 +43,9 @@ export class Http {
     this.#options = options;
   }
 
-  get<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {
-    return this.#json(path, schema, { headers: {} });
+  /** `waitMs`: how long the server was asked to wait before it answers. */
+  get<Schema extends z.ZodType>(path: string, schema: Schema, waitMs = 0): Promise<z.infer<Schema>> {
+    return this.#json(path, schema, { headers: {}, timeoutMs: this.#timeoutMs + waitMs });
   }
 
   delete<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {
@@ -113,7 +114,7 @@ export class Http {
   async fetchOnce(path: string, { timeoutMs, ...sending }: Sending): Promise<Response> {
     const server = this.server();
     const authorization = server.apiKey ? { authorization: `Bearer ${server.apiKey}` } : {};
-    const limitMs = timeoutMs ?? this.#options.timeoutMs ?? REQUEST_TIMEOUT_MS;
+    const limitMs = timeoutMs ?? this.#timeoutMs;
     const slow = new AbortController();
     const late = new Error(`no answer within ${limitMs / 1000} s`);
     const timer = setTimeout(() => slow.abort(late), limitMs);
@@ -129,6 +130,10 @@ export class Http {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  get #timeoutMs(): number {
+    return this.#options.timeoutMs ?? REQUEST_TIMEOUT_MS;
   }
 
   async #json<Schema extends z.ZodType>(

@@ -6,6 +6,8 @@ export interface SseMessage {
 
 /** Splits a stream into messages, however its chunks are cut (WHATWG HTML §9.2.6). */
 export class SseParser {
+  /** The last event ID: also of what has only an `id`, and is no message. */
+  lastId = '';
   #rest = '';
   #id: string | undefined;
   #event = '';
@@ -32,6 +34,7 @@ export class SseParser {
   }
 
   #dispatch(): SseMessage | undefined {
+    this.lastId = this.#id ?? this.lastId;
     const data = this.#data.join('\n');
     const message = {
       ...(this.#id !== undefined && { id: this.#id }),

@@ -14,16 +14,26 @@ export interface EventRow {
 
 /**
  * Events of a tree behind `seq`, in order, without gaps: whoever appends holds the tree's row until its commit, so a number
- * is never seen before the one that precedes it.
+ * is never seen before the one that precedes it. Of those, the ones of certain types and sessions where these are given.
  */
 export function readEvents(
   db: Database,
-  after: { readonly rootId: string; readonly seq: number },
+  after: {
+    readonly rootId: string;
+    readonly seq: number;
+    readonly types?: ReadonlySet<string> | undefined;
+    readonly sessions?: ReadonlySet<string> | undefined;
+  },
   limit: number,
 ): Promise<EventRow[]> {
+  const types = after.types === undefined ? null : `{${[...after.types].join()}}`;
+  const sessions = after.sessions === undefined ? null : `{${[...after.sessions].join()}}`;
   return db.sql<EventRow & Record<string, unknown>>`
     SELECT seq::float8 AS seq, type, session_id AS "sessionId", task_id AS "taskId", turn, data, at
-      FROM event WHERE root_id = ${after.rootId} AND seq > ${after.seq} ORDER BY seq LIMIT ${limit}`;
+      FROM event WHERE root_id = ${after.rootId} AND seq > ${after.seq}
+       AND (${types}::text[] IS NULL OR type = ANY(${types}::text[]))
+       AND (${sessions}::uuid[] IS NULL OR session_id = ANY(${sessions}::uuid[]))
+     ORDER BY seq LIMIT ${limit}`;
 }
 
 /** The last sequence number of a tree; 0 where there is none. */

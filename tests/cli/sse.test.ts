@@ -51,7 +51,7 @@ describe('the reader', () => {
   function read(options: Partial<ReadOptions> = {}): AsyncGenerator<Frame> {
     const client = createClient(() => ({ url: api.url }));
     return readEvents({
-      open: (after, signal) => client.openEvents(SESSION_ID, after, signal),
+      open: (after, signal) => client.openEvents(SESSION_ID, after, { signal }),
       signal: stop.signal,
       firstDelayMs: 1,
       maxDelayMs: 5,

@@ -302,12 +302,12 @@ describe('live frames', () => {
     const { port } = server.address() as AddressInfo;
     const reader = await Reader.open(`http://127.0.0.1:${port}`, sessionId);
     for (let number = 0; number < published; number++) {
-      tail?.live({ sessionId, text: `event: tool.output\ndata: ${number}\n\n` });
+      tail?.live({ type: 'tool.output', sessionId, text: `event: tool.output\ndata: ${number}\n\n` });
     }
     finishRead([]);
     await reading;
     await new Promise((resolve) => setImmediate(resolve));
-    tail?.end();
+    tail?.end('over');
     await reader.ended;
     expect(reader.frames.map(({ data }) => data)).toEqual(upTo(came - 1, 0));
     await new Promise((resolve) => server.close(resolve));
