@@ -1,13 +1,13 @@
 import cors from 'cors';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
-import { z } from 'zod';
 import { adminRoutes } from './admin-routes.ts';
 import { agentRoutes } from './agent-routes.ts';
 import { approvalRoutes } from './approval-routes.ts';
 import { auditRoutes } from './audit-routes.ts';
 import { catalogRoutes } from './catalog-routes.ts';
 import type { ApiDeps } from './deps.ts';
+import { documentRoutes } from './document-routes.ts';
 import { openEntry } from './entry.ts';
 import { eventRoutes } from './event-routes.ts';
 import { filesRoutes } from './files-routes.ts';
@@ -19,7 +19,7 @@ import { outputRoutes } from './output-routes.ts';
 import { pauseRoutes } from './pause-routes.ts';
 import { problemHandler } from './problem.ts';
 import { revertRoutes } from './revert-routes.ts';
-import { type Route, route, serve } from './route.ts';
+import { type Route, serve } from './route.ts';
 import { ruleRoutes } from './rule-routes.ts';
 import { sessionRoutes } from './session-routes.ts';
 import { TailHub } from './tails.ts';
@@ -60,9 +60,9 @@ function forBrowsers(origins: readonly string[]): RequestHandler[] {
   return [cors({ origin: [...origins], exposedHeaders, maxAge: PREFLIGHT_SECONDS })];
 }
 
-/** Every route there is, that of the document among them. */
+/** Every route there is, those that tell of them among them. */
 export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
-  const routes = [
+  const all: Route[] = [
     ...taskRoutes(deps),
     ...pauseRoutes(deps),
     ...sessionRoutes(deps),
@@ -83,20 +83,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...adminRoutes(deps),
     ...auditRoutes(deps),
     ...healthRoutes(deps),
+    ...documentRoutes(() => all),
   ];
-  return [...routes, documentRoute(() => [...routes, documentRoute(() => [])])];
-}
-
-function documentRoute(routes: () => readonly Route[]): Route {
-  let document: Promise<unknown> | undefined;
-  return route({
-    method: 'get',
-    path: '/openapi.json',
-    summary: 'This API as an OpenAPI 3.1 document.',
-    success: { status: 200, description: 'The document.', schema: z.record(z.string(), z.unknown()) },
-    handle: async () => {
-      document ??= import('./openapi.ts').then(({ openApiOf }) => openApiOf(routes()));
-      return { status: 200, body: await document };
-    },
-  });
+  return all;
 }

@@ -13,6 +13,39 @@ const TITLE = 'Capybara';
 const VERSION = 'v1';
 const BYTES = { type: 'string', format: 'binary' } as const;
 
+const SERVER = { name: 'Server', of: [], description: 'How the server is, and what it says of itself.' };
+
+/** Groups of operations, by the first word of their paths. */
+const TAGS: readonly {
+  readonly name: string;
+  readonly of: readonly string[];
+  readonly description: string;
+}[] = [
+  { name: 'Tasks', of: ['tasks'], description: 'Pieces of work that sessions are given.' },
+  { name: 'Sessions', of: ['sessions'], description: 'Conversations, their logs, events and files.' },
+  {
+    name: 'Approvals',
+    of: ['approvals', 'rules'],
+    description: 'What agents ask people, and what is always allowed.',
+  },
+  {
+    name: 'Files',
+    of: ['workspaces', 'outputs'],
+    description: 'Directories that are sent, and what tools gave out.',
+  },
+  {
+    name: 'Catalogue',
+    of: ['models', 'agents', 'usage', 'workers'],
+    description: 'What can be used, and what was.',
+  },
+  {
+    name: 'Administration',
+    of: ['teams', 'users', 'keys', 'audit', 'webhooks', 'schedules'],
+    description: 'Who may do what, who did it, and who is told.',
+  },
+  SERVER,
+];
+
 /** Problems that any route may answer with, by status. */
 const COMMON_PROBLEMS: Readonly<Record<number, readonly string[]>> = {
   400: ['invalid_request'],
@@ -33,7 +66,11 @@ export function openApiOf(routes: readonly Route[]): ReturnType<typeof createDoc
       title: TITLE,
       version: VERSION,
       description: 'Coding tasks for agents, kept until they are done.',
+      license: { name: 'MIT', identifier: 'MIT' },
     },
+    // Where the document is served from, whatever stands before it.
+    servers: [{ url: '.' }],
+    tags: TAGS.map(({ name, description }) => ({ name, description })),
     security: [{ key: [] }],
     components: {
       securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'capy_…' } },
@@ -50,7 +87,8 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
   return {
     operationId: operationIdOf(route),
     summary: route.summary,
-    ...(route.scope === undefined ? { security: [] } : {}),
+    tags: [tagOf(route).name],
+    ...securityOf(route),
     requestParams: { ...path, ...query, ...header },
     ...bodyOf(route),
     responses: responsesOf(route),
@@ -62,6 +100,18 @@ function bodyOf({ body, stream }: Route): Pick<ZodOpenApiOperationObject, 'reque
     return { requestBody: { required: true, content: { [stream]: { schema: BYTES } } } };
   if (body === undefined) return {};
   return { requestBody: { required: true, content: { 'application/json': { schema: body } } } };
+}
+
+/** What the key must be for, as OpenAPI 3.1 says roles of a scheme that has none by itself. */
+function securityOf({ scope }: Route): Pick<ZodOpenApiOperationObject, 'security'> {
+  if (scope === undefined) return { security: [] };
+  return scope === 'any' ? {} : { security: [{ key: [scope] }] };
+}
+
+/** By the first word of the path; what stands for itself is of the server. */
+function tagOf({ path }: Route): (typeof TAGS)[number] {
+  const [first = ''] = path.replace(/^\/v1\//, '').split('/');
+  return TAGS.find(({ of }) => of.includes(first)) ?? SERVER;
 }
 
 /** `POST /v1/tasks/:id/cancel` is `postTasksIdCancel`. */

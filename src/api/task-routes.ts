@@ -45,6 +45,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
         400: [
           ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
           ...['bad_workspace', 'bad_attachment', 'price_unknown'],
+          ...['config_invalid', 'config_unreadable'],
         ],
         403: ['local_workspace'],
         404: ['not_found'],

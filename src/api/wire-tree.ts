@@ -43,7 +43,7 @@ export const TreeNode = z
     usd: z.string().nullable().meta({ description: 'of this session alone; null: nobody knows its price' }),
     todos: z.array(Todo),
     get children(): z.ZodArray<typeof TreeNode> {
-      return z.array(TreeNode);
+      return TreeNodes;
     },
   })
   .meta({
@@ -51,6 +51,7 @@ export const TreeNode = z
     description: 'A session, and those it has delegated to, in the order of creation.',
   });
 export type TreeNode = z.infer<typeof TreeNode>;
+const TreeNodes = z.array(TreeNode).meta({ id: 'TreeNodes' });
 
 export const SessionTree = TreeNode.extend({
   seq: z.int().meta({ description: 'the last event of which this tells what came of it' }),

@@ -169,7 +169,9 @@ export const EventsPage = z
   .object({
     data: z.array(Event),
     nextCursor: z.string().nullable(),
-    seq: z.int().meta({ description: 'how far this page has looked: what comes next is behind it (`after`)' }),
+    seq: z
+      .int()
+      .meta({ description: 'how far this page has looked: what comes next is behind it (`after`)' }),
   })
   .meta({ id: 'EventsPage' });
 export type EventsPage = z.infer<typeof EventsPage>;

@@ -89,7 +89,7 @@ function ask(each: Route, key: string, id = each.id === undefined ? '' : ours[ea
 describe('every route', () => {
   test('is open, or says what a key must be for, and is asked with what it takes', () => {
     const open = routes.filter(({ scope }) => scope === undefined).map(({ path }) => path);
-    expect(open).toEqual(['/healthz', '/readyz', '/openapi.json']);
+    expect(open).toEqual(['/healthz', '/readyz', '/openapi.json', '/docs']);
     const unknown = routes.filter(({ id }) => id !== undefined && ours[id] === undefined);
     expect(unknown.map(nameOf)).toEqual([]);
     const bodiless = routes.filter((each) => each.body !== undefined && !(nameOf(each) in BODIES));

@@ -231,7 +231,7 @@ describe('when something is wrong here', () => {
 });
 
 test('health needs no key', async () => {
-  for (const path of ['/healthz', '/readyz', '/openapi.json'])
+  for (const path of ['/healthz', '/readyz', '/openapi.json', '/docs'])
     expect((await it.ask('GET', path, { key: null })).status).toBe(200);
 });
 
