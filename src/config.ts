@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
 import type { ApiConfig } from './config/api-settings.ts';
 import type { BackgroundConfig, CommandsConfig, DockerConfig } from './config/command-settings.ts';
+import type { KEEP } from './config/keep.ts';
 import {
   defaultLayer,
   dotEnvLayer,
@@ -33,6 +34,7 @@ import {
   shown,
 } from './config/settings.ts';
 import { put } from './config/tree.ts';
+import type { WebhooksConfig } from './config/webhook-settings.ts';
 import { UserError } from './core/errors.ts';
 import type { ConfiguredRule } from './core/permission.ts';
 import type { ContextPolicy } from './core/profile.ts';
@@ -87,8 +89,9 @@ export interface Config {
   readonly git: GitConfig;
   /** How much of a session's log a request holds. */
   readonly context: ContextPolicy;
-  /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), uploads, and the audit trail. */
-  readonly keep: { readonly filesDays: number; readonly uploadsDays: number; readonly auditDays: number };
+  /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), uploads, the audit trail, and deliveries. */
+  readonly keep: Readonly<Record<keyof typeof KEEP, number>>;
+  readonly webhooks?: WebhooksConfig;
   /** Tokens that the map of a project's source may take at the beginning of a session; 0: there is none. */
   readonly projectMap: { readonly tokens: number };
   readonly background: BackgroundConfig;

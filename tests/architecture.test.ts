@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, expectTypeOf, test } from 'vitest';
-import type { TurnJob } from '../src/queue/queue.ts';
+import type { DeliveryJob, TurnJob } from '../src/queue/queue.ts';
 import {
   filesBelow,
   type Import,
@@ -20,7 +20,16 @@ function layerOf(path: string): string {
 }
 
 /** Small files that any layer but `core` may use: each holds one thing and decides nothing. */
-const LEAVES = ['core', 'log', 'clock', 'redis', 'postgres', 'public-address', 'compiled-code'];
+const LEAVES = [
+  'core',
+  'log',
+  'clock',
+  'redis',
+  'postgres',
+  'public-address',
+  'checked-agent',
+  'compiled-code',
+];
 
 interface LayerRule {
   readonly may: readonly string[];
@@ -46,11 +55,15 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     may: [...LEAVES, 'workspace', 'sandbox'],
     because: 'a tool acts on files and commands only; it knows neither the store nor who runs it',
   },
+  webhooks: {
+    may: LEAVES,
+    because: 'it signs and sends what it is handed, and knows neither queue nor store',
+  },
   agents: { may: ['core', 'tools'], because: 'an agent is a prompt and a choice of tools' },
   worker: {
     may: [
       ...LEAVES,
-      ...['store', 'queue', 'bus', 'model', 'workspace', 'sandbox', 'shell', 'tools'],
+      ...['store', 'queue', 'bus', 'model', 'workspace', 'sandbox', 'shell', 'tools', 'webhooks'],
       ...['backends', 'config', 'version'],
     ],
     because: 'the worker performs what core decides; it must run where no API does',
@@ -58,7 +71,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
   api: {
     may: [
       ...LEAVES,
-      ...['store', 'queue', 'bus', 'model', 'workspace', 'tools', 'agents'],
+      ...['store', 'queue', 'bus', 'model', 'workspace', 'tools', 'agents', 'webhooks'],
       ...['backends', 'config', 'version'],
     ],
     because: 'the API must run where no worker does, and runs no commands',
@@ -94,6 +107,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
   postgres: { may: [], because: 'store and queue share it' },
   'compiled-code': { may: [], because: 'whoever runs a program of Capybara’s own shares it' },
   'public-address': { may: [], because: 'tools and workspace share it' },
+  'checked-agent': { may: [], because: 'tools and webhooks share it' },
   clock: { may: [], because: 'everything else uses it' },
   version: { may: [], because: 'everything else uses it' },
 };
@@ -297,6 +311,7 @@ describe('what stands where', () => {
   test('a queue job carries ids only', () => {
     // Lost, late or doubled, a job does no harm, because it holds nothing. The compiler enforces it.
     expectTypeOf<TurnJob>().toEqualTypeOf<{ readonly turnId: string; readonly wake: number }>();
+    expectTypeOf<DeliveryJob>().toEqualTypeOf<{ readonly deliveryId: string; readonly wake: number }>();
   });
 
   test('no file is too long to read', () => {

@@ -8,6 +8,7 @@ import type { ModelRegistry } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
 import type { Also, Wake } from '../store/turns.ts';
+import type { TargetPolicy } from '../webhooks/target.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Uploads } from '../workspace/uploads/uploads.ts';
 
@@ -26,6 +27,8 @@ export interface ApiDeps {
   readonly corsOrigins: readonly string[];
   /** From where repositories may be cloned. */
   readonly repositories: RepositoryPolicy;
+  /** Where webhooks may be sent. */
+  readonly webhooks: TargetPolicy;
   /** Capybara's own directory, which no task may work in. */
   readonly dataDir: string;
   readonly snapshots: Snapshots;

@@ -122,6 +122,7 @@ export function composeApi(
     ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     requestsPerMinute: config.api.requestsPerMinute,
     corsOrigins: config.api.corsOrigins ?? [],
+    webhooks: { allow: config.webhooks?.allow ?? [], online: !config.offline },
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),
     models: modelsOf(config),

@@ -1,6 +1,7 @@
 /** Rows as the wire shows them: public ids, RFC 3339 times, nothing that is only ours. */
 import { type Part, textOf, type UserPart } from '../core/entry.ts';
-import { type IdKind, toPublicId } from '../core/id.ts';
+import { shownEvent } from '../core/event.ts';
+import { toPublicId } from '../core/id.ts';
 import type { Beside, FoundSource, GitSource, NamedRoot, Source } from '../core/workspace.ts';
 import type { RuleRow } from '../store/rules.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
@@ -171,33 +172,7 @@ export function showToolCall(row: ToolCallRow): ToolCall {
 }
 
 export function showEvent(row: EventRow): Event {
-  return {
-    seq: row.seq,
-    type: row.type,
-    at: row.at.toISOString(),
-    sessionId: toPublicId('session', row.sessionId),
-    ...(row.taskId === null ? {} : { taskId: toPublicId('task', row.taskId) }),
-    ...(row.turn === null ? {} : { turn: row.turn }),
-    data: showData(row.data),
-  };
-}
-
-/** What names a row in an event's data, by what it is. */
-const DATA_IDS: Readonly<Record<string, IdKind>> = {
-  approvalId: 'approval',
-  forkedFrom: 'session',
-  mergedFrom: 'session',
-  parentId: 'session',
-  childSessionId: 'session',
-  childTaskId: 'task',
-};
-
-function showData(data: EventRow['data']): Record<string, unknown> {
-  const shown = Object.entries(data).map(([name, value]) => {
-    const kind = DATA_IDS[name];
-    return [name, kind !== undefined && typeof value === 'string' ? toPublicId(kind, value) : value];
-  });
-  return Object.fromEntries(shown);
+  return shownEvent({ ...row, at: row.at.toISOString() });
 }
 
 /** `path`: of the directory that it holds in; null: it holds in the session tree of `rootId`. */

@@ -10,4 +10,6 @@ export const KEEP = {
   uploadsDays: { env: 'CAPYBARA_KEEP_UPLOADS_DAYS', least: 1, most: TEN_YEARS, usual: 30 },
   /** The audit trail. */
   auditDays: { env: 'CAPYBARA_KEEP_AUDIT_DAYS', least: 1, most: TEN_YEARS, usual: 365 },
+  /** Deliveries of webhooks that have ended. */
+  deliveriesDays: { env: 'CAPYBARA_KEEP_DELIVERIES_DAYS', least: 1, most: TEN_YEARS, usual: 30 },
 } as const satisfies Record<string, Limit>;

@@ -79,7 +79,15 @@ function layer(find: (key: SettingKey) => Found): Layer {
 const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
   ...(['providers', 'aliases', 'models', 'agents'] as const),
-  ...(['sandbox', 'dataDir', 'snapshots', 'git.allow', 'git.credentials', 'git.sshKey'] as const),
+  ...([
+    'sandbox',
+    'dataDir',
+    'snapshots',
+    'git.allow',
+    'git.credentials',
+    'git.sshKey',
+    'webhooks.allow',
+  ] as const),
   ...SETTING_KEYS.filter((key) => /^(commands|docker|background)\./.test(key)),
 ];
 

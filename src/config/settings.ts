@@ -23,6 +23,7 @@ import { PROJECT_MAP } from './project-map.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
+import { WEBHOOKS_ALLOW } from './webhook-settings.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
 export const MAX_PORT = 65_535;
@@ -225,6 +226,8 @@ export const SETTINGS = z.object({
   'keep.filesDays': limit(KEEP.filesDays),
   'keep.uploadsDays': limit(KEEP.uploadsDays),
   'keep.auditDays': limit(KEEP.auditDays),
+  'keep.deliveriesDays': limit(KEEP.deliveriesDays),
+  'webhooks.allow': WEBHOOKS_ALLOW.schema.register(metas, WEBHOOKS_ALLOW.meta).optional(),
   'webFetch.ports': ports('CAPYBARA_WEB_FETCH_PORTS').default([]),
   'webFetch.seconds': whole('CAPYBARA_WEB_FETCH_SECONDS', 1, MAX_WEB_SECONDS).default(DEFAULT_WEB_SECONDS),
   'webFetch.mib': whole('CAPYBARA_WEB_FETCH_MIB', 1, MAX_WEB_MIB).default(DEFAULT_WEB_MIB),

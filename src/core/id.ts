@@ -15,6 +15,8 @@ export const ID_PREFIXES = {
   output: 'out',
   approval: 'apr',
   rule: 'rule',
+  webhook: 'whk',
+  delivery: 'dlv',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

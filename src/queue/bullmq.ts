@@ -1,9 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type IQueueBackend, type Job, Queue, type QueueBaseOptions, WaitingError, Worker } from 'bullmq';
+import {
+  type Job as BullJob,
+  type IQueueBackend,
+  Queue,
+  type QueueBaseOptions,
+  WaitingError,
+  Worker,
+} from 'bullmq';
 import { z } from 'zod';
 import { messageOf } from '../core/errors.ts';
 import { atMostEvery, type Log } from '../log.ts';
-import type { JobState, TurnConsumer, TurnJob, TurnQueue } from './queue.ts';
+import type { Consuming, DeliveryJob, JobConsumer, JobQueue, JobState, TurnJob } from './queue.ts';
 
 export interface QueueBackendOptions {
   /** Postgres itself (not a pooler: LISTEN belongs to the connection), or Redis. */
@@ -25,7 +32,37 @@ export interface StoreAccess {
   closeWith(close: () => Promise<void>): Promise<void>;
 }
 
-export const QUEUE_NAME = 'turns';
+/** What the jobs of a queue name. */
+export interface JobKind<Job> {
+  /** Of the queue. */
+  readonly name: string;
+  /** For the log. */
+  readonly what: string;
+  readonly schema: z.ZodType<Job>;
+  /** What is handed over of a job: its ids, and nothing that whoever added it may have beside them. */
+  dataOf(job: Job): Job;
+  /** No `:`, which BullMQ keeps for itself. */
+  idOf(job: Job): string;
+}
+
+const wake = z.int().nonnegative();
+
+export const TURNS: JobKind<TurnJob> = {
+  name: 'turns',
+  what: 'turn',
+  schema: z.object({ turnId: z.string().min(1), wake }),
+  dataOf: (job) => ({ turnId: job.turnId, wake: job.wake }),
+  idOf: (job) => `${job.turnId}-${job.wake}`,
+};
+
+export const DELIVERIES: JobKind<DeliveryJob> = {
+  name: 'deliveries',
+  what: 'delivery',
+  schema: z.object({ deliveryId: z.string().min(1), wake }),
+  dataOf: (job) => ({ deliveryId: job.deliveryId, wake: job.wake }),
+  idOf: (job) => `${job.deliveryId}-${job.wake}`,
+};
+
 const JOB_NAME = 'look';
 const JOB_OPTIONS = { removeOnComplete: true, removeOnFail: true } as const;
 
@@ -45,46 +82,43 @@ const ANY_NUMBER_OF_STALLS = 2 ** 31 - 1;
 const KEPT_EVENTS = 1;
 const REPEAT_LOG_MS = 10_000;
 
-type AnyQueue = Queue<TurnJob, void, string, TurnJob, void, string, IQueueBackend>;
+type AnyQueue<Job> = Queue<Job, void, string, Job, void, string, IQueueBackend>;
 
-const turnJob = z.object({ turnId: z.string().min(1), wake: z.int().nonnegative() });
-
-/** No `:`, which BullMQ keeps for itself. */
-export function jobIdOf(job: TurnJob): string {
-  return `${job.turnId}-${job.wake}`;
-}
-
-export class BullTurnQueue implements TurnQueue {
-  readonly #queue: AnyQueue;
+export class BullQueue<Job> implements JobQueue<Job> {
+  readonly #queue: AnyQueue<Job>;
   readonly #store: StoreAccess;
+  readonly #kind: JobKind<Job>;
 
-  constructor(store: StoreAccess, log: Log) {
+  constructor(store: StoreAccess, kind: JobKind<Job>, log: Log) {
     this.#store = store;
+    this.#kind = kind;
     const options = {
       connection: {},
       defaultJobOptions: JOB_OPTIONS,
       streams: { events: { maxLen: KEPT_EVENTS } },
     };
-    this.#queue = new Queue(QUEUE_NAME, options, (_name, opts) => store.backend(opts));
+    this.#queue = new Queue(kind.name, options, (_name, opts) => store.backend(opts));
     logErrors(this.#queue, log);
   }
 
-  async wake(job: TurnJob): Promise<void> {
-    await answered(this.#queue.add(JOB_NAME, dataOf(job), { jobId: jobIdOf(job) }));
+  async wake(job: Job): Promise<void> {
+    const { dataOf, idOf } = this.#kind;
+    await answered(this.#queue.add(JOB_NAME, dataOf(job), { jobId: idOf(job) }));
   }
 
-  async wakeAll(jobs: readonly TurnJob[]): Promise<void> {
+  async wakeAll(jobs: readonly Job[]): Promise<void> {
     const [first] = jobs;
     if (first === undefined) return;
     // BullMQ on Postgres creates temporary tables for a bulk: too much for one job.
     if (jobs.length === 1) return this.wake(first);
-    const bulk = jobs.map((job) => ({ name: JOB_NAME, data: dataOf(job), opts: { jobId: jobIdOf(job) } }));
+    const { dataOf, idOf } = this.#kind;
+    const bulk = jobs.map((job) => ({ name: JOB_NAME, data: dataOf(job), opts: { jobId: idOf(job) } }));
     await answered(this.#queue.addBulk(bulk));
   }
 
-  async states(jobs: readonly TurnJob[]): Promise<JobState[]> {
+  async states(jobs: readonly Job[]): Promise<JobState[]> {
     if (jobs.length === 0) return [];
-    return answered(this.#store.states(jobs.map(jobIdOf)));
+    return answered(this.#store.states(jobs.map(this.#kind.idOf)));
   }
 
   close(): Promise<void> {
@@ -96,21 +130,23 @@ export class BullTurnQueue implements TurnQueue {
  * Modes: taking, then paused (for good). In the second a job that BullMQ still hands over, because the fetch was under
  * way, goes back to waiting.
  */
-export class BullTurnConsumer implements TurnConsumer {
-  readonly #worker: TurnWorker;
+export class BullConsumer<Job> implements JobConsumer {
+  readonly #worker: PausingWorker;
   readonly #store: StoreAccess;
   readonly #log: Log;
-  readonly #look: (job: TurnJob) => Promise<void>;
+  readonly #kind: JobKind<Job>;
+  readonly #look: (job: Job) => Promise<void>;
   readonly #inHand = new Set<Promise<void>>();
   #paused = false;
 
-  constructor(store: StoreAccess, options: QueueBackendOptions, consume: ConsumeOptions) {
+  constructor(store: StoreAccess, options: ConsumerOptions<Job>, consume: Consuming<Job>) {
     this.#store = store;
     this.#log = options.log;
+    this.#kind = options.kind;
     this.#look = consume.look;
     const lockDuration = options.lockMs ?? LOCK_MS;
-    this.#worker = new TurnWorker(
-      QUEUE_NAME,
+    this.#worker = new PausingWorker(
+      options.kind.name,
       (job, token) => this.#process(job, token),
       {
         connection: {},
@@ -137,26 +173,26 @@ export class BullTurnConsumer implements TurnConsumer {
     await this.#store.closeWith(() => this.#worker.close());
   }
 
-  async #process(job: Job, token: string | undefined): Promise<void> {
+  async #process(job: BullJob, token: string | undefined): Promise<void> {
     if (this.#paused) {
       await job.moveToWait(token);
       throw new WaitingError();
     }
-    const parsed = turnJob.safeParse(job.data);
+    const parsed = this.#kind.schema.safeParse(job.data);
     if (!parsed.success) {
       this.#log.warn(
         { jobId: job.id, error: z.prettifyError(parsed.error) },
-        'dropped a job that names no turn',
+        `dropped a job that names no ${this.#kind.what}`,
       );
       return;
     }
     await this.#lookAt(parsed.data);
   }
 
-  async #lookAt(job: TurnJob): Promise<void> {
+  async #lookAt(job: Job): Promise<void> {
     const looking = this.#look(job);
     const settled = looking.catch((error: unknown) =>
-      this.#log.error({ ...job, error }, 'looking at a turn threw, which it must not'),
+      this.#log.error({ ...job, error }, `looking at a ${this.#kind.what} threw, which it must not`),
     );
     this.#inHand.add(settled);
     await settled;
@@ -165,8 +201,11 @@ export class BullTurnConsumer implements TurnConsumer {
 }
 
 /** A fetch that fails is tried again by BullMQ without a pause, thousands of times a second: here is the pause. */
-class TurnWorker extends Worker<unknown, void, string, IQueueBackend> {
-  protected override async moveToActive(token: string, name?: string): Promise<Job<unknown, void, string>> {
+class PausingWorker extends Worker<unknown, void, string, IQueueBackend> {
+  protected override async moveToActive(
+    token: string,
+    name?: string,
+  ): Promise<BullJob<unknown, void, string>> {
     try {
       return await super.moveToActive(token, name);
     } catch (error) {
@@ -176,13 +215,8 @@ class TurnWorker extends Worker<unknown, void, string, IQueueBackend> {
   }
 }
 
-interface ConsumeOptions {
-  readonly concurrency: number;
-  readonly look: (job: TurnJob) => Promise<void>;
-}
-
-function dataOf({ turnId, wake }: TurnJob): TurnJob {
-  return { turnId, wake };
+interface ConsumerOptions<Job> extends QueueBackendOptions {
+  readonly kind: JobKind<Job>;
 }
 
 /** The result, or an error when the store does not answer in time (what was asked may still happen: it does no harm). */

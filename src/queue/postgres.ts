@@ -15,14 +15,16 @@ import { messageOf } from '../core/errors.ts';
 import { atMostEvery, type Log } from '../log.ts';
 import { BriefPool } from '../postgres.ts';
 import {
-  BullTurnConsumer,
-  BullTurnQueue,
+  BullConsumer,
+  BullQueue,
+  DELIVERIES,
   IDLE_POLL_SECONDS,
-  QUEUE_NAME,
+  type JobKind,
   type QueueBackendOptions,
   type StoreAccess,
+  TURNS,
 } from './bullmq.ts';
-import type { JobState, QueueBackend } from './queue.ts';
+import type { JobState, Lane, QueueBackend } from './queue.ts';
 
 /** Commands of a process; each consumer's LISTEN has one more. */
 const MAX_COMMAND_CONNECTIONS = 4;
@@ -46,15 +48,24 @@ const REPEAT_LOG_MS = 10_000;
 export function createPostgresQueueBackend(options: QueueBackendOptions): QueueBackend {
   const pool = openPool(options);
   const names = new StatementNames();
-  const access = (role: 'queue' | 'consumer') => {
-    return new PostgresAccess(new PreparingPool(pool, names), role, options.log);
+  const laneOf = <Job>(kind: JobKind<Job>): Lane<Job> => {
+    const access = (role: 'queue' | 'consumer') =>
+      new PostgresAccess(new PreparingPool(pool, names), { role, queue: kind.name }, options.log);
+    return {
+      queue: () => new BullQueue(access('queue'), kind, options.log),
+      consume: (consume) => new BullConsumer(access('consumer'), { ...options, kind }, consume),
+    };
   };
   return {
-    kind: 'postgres',
-    queue: () => new BullTurnQueue(access('queue'), options.log),
-    consume: (consume) => new BullTurnConsumer(access('consumer'), options, consume),
+    ...{ kind: 'postgres', ...laneOf(TURNS), deliveries: laneOf(DELIVERIES) },
     close: () => pool.end(),
   };
+}
+
+interface Part {
+  readonly role: 'queue' | 'consumer';
+  /** Its name. */
+  readonly queue: string;
 }
 
 function openPool({ url, log }: { url: string; log: Log }): BriefPool {
@@ -78,27 +89,28 @@ function openPool({ url, log }: { url: string; log: Log }): BriefPool {
 
 class PostgresAccess implements StoreAccess {
   readonly #pool: PreparingPool;
-  readonly #role: 'queue' | 'consumer';
+  readonly #part: Part;
   readonly #log: Log;
   readonly #closing = new AbortController();
 
-  constructor(pool: PreparingPool, role: 'queue' | 'consumer', log: Log) {
+  constructor(pool: PreparingPool, part: Part, log: Log) {
     this.#pool = pool;
-    this.#role = role;
+    this.#part = part;
     this.#log = log;
   }
 
   backend(opts: QueueBaseOptions): IQueueBackend {
-    const listenName = this.#role === 'consumer' ? QUEUE_NAME : undefined;
+    const { role, queue } = this.#part;
+    const listenName = role === 'consumer' ? queue : undefined;
     const named = opts as QueueBaseOptions<PostgresConnectionOptions>;
     const connection = new SteadyConnection(this.#pool, this.#closing.signal, this.#log);
-    return new TurnsBackend(connection, QUEUE_NAME, named, true, listenName);
+    return new PollingBackend(connection, queue, named, true, listenName);
   }
 
   async states(jobIds: readonly string[]): Promise<JobState[]> {
     const { rows } = await this.#pool.query<{ id: string; state: string }>(
       'SELECT id, state FROM job WHERE queue = $1 AND id = ANY($2)',
-      [QUEUE_NAME, jobIds],
+      [this.#part.queue, jobIds],
     );
     const states = new Map(rows.map((row) => [row.id, row.state]));
     return jobIds.map((jobId) => {
@@ -118,7 +130,7 @@ class PostgresAccess implements StoreAccess {
   }
 }
 
-class TurnsBackend extends PostgresQueueBackend {
+class PollingBackend extends PostgresQueueBackend {
   /** After an error BullMQ waits this long for a notification, an hour unless said otherwise. */
   override get maximumBlockTimeout(): number {
     return IDLE_POLL_SECONDS;

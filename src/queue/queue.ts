@@ -1,15 +1,16 @@
 /**
- * BullMQ, seen as "look at turn X". A job carries ids only and holds no truth: lost, late or doubled, it does no harm.
+ * BullMQ, seen as "look at turn X", and "look at delivery Y". A job carries ids only and holds no truth: lost, late or doubled, it
+ * does no harm.
  */
-export interface TurnQueue {
+export interface JobQueue<Job> {
   /**
-   * Asks some worker to look at a turn. The job id is turn id and wake number: adding the same wake twice while the job
-   * is known is a no-op.
+   * Asks some worker to look at what the job names. The job id is its id and wake number: adding the same wake twice while the
+   * job is known is a no-op.
    */
-  wake(job: TurnJob): Promise<void>;
-  wakeAll(jobs: readonly TurnJob[]): Promise<void>;
+  wake(job: Job): Promise<void>;
+  wakeAll(jobs: readonly Job[]): Promise<void>;
   /** What the queue knows of each of these wakes, in their order. */
-  states(jobs: readonly TurnJob[]): Promise<JobState[]>;
+  states(jobs: readonly Job[]): Promise<JobState[]>;
   close(): Promise<void>;
 }
 
@@ -18,21 +19,40 @@ export interface TurnJob {
   readonly wake: number;
 }
 
+export interface DeliveryJob {
+  readonly deliveryId: string;
+  readonly wake: number;
+}
+
+export type TurnQueue = JobQueue<TurnJob>;
+export type DeliveryQueue = JobQueue<DeliveryJob>;
+
 /** `missing` covers finished: finished jobs are removed. */
 export type JobState = 'waiting' | 'active' | 'missing';
 
 /** Takes jobs and hands them to `look`, at most `concurrency` at a time. */
-export interface TurnConsumer {
+export interface JobConsumer {
   /** Takes no more jobs; resolves when those in hand have returned. */
   pause(): Promise<void>;
   close(): Promise<void>;
 }
 
-export interface QueueBackend {
+/** `look` never throws; what it decides is in Postgres. */
+export interface Consuming<Job> {
+  readonly concurrency: number;
+  readonly look: (job: Job) => Promise<void>;
+}
+
+/** One of the queues there are. */
+export interface Lane<Job> {
+  queue(): JobQueue<Job>;
+  consume(consuming: Consuming<Job>): JobConsumer;
+}
+
+/** The lane of turns, and that of deliveries beside it. */
+export interface QueueBackend extends Lane<TurnJob> {
   readonly kind: 'postgres' | 'redis';
-  queue(): TurnQueue;
-  /** `look` never throws; what it decides is in Postgres. */
-  consume(options: { concurrency: number; look: (job: TurnJob) => Promise<void> }): TurnConsumer;
+  readonly deliveries: Lane<DeliveryJob>;
   /** Closes what the backend shares (pools, connections); queues and consumers must be closed before. */
   close(): Promise<void>;
 }

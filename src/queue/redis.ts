@@ -9,13 +9,15 @@ import type { Redis } from 'ioredis';
 import type { Log } from '../log.ts';
 import { type ConnectionOptions, connectRedis, redisTarget } from '../redis.ts';
 import {
-  BullTurnConsumer,
-  BullTurnQueue,
-  QUEUE_NAME,
+  BullConsumer,
+  BullQueue,
+  DELIVERIES,
+  type JobKind,
   type QueueBackendOptions,
   type StoreAccess,
+  TURNS,
 } from './bullmq.ts';
-import type { JobState, QueueBackend } from './queue.ts';
+import type { JobState, Lane, QueueBackend } from './queue.ts';
 
 /** How long closing waits for a Redis that does not answer. */
 const CLOSE_MS = 2_000;
@@ -28,39 +30,48 @@ const PRODUCER_RETRIES = 3;
  */
 export function createRedisQueueBackend(options: QueueBackendOptions): QueueBackend {
   const target = redisTarget(options.url);
-  const access = (role: 'queue' | 'consumer') => new RedisAccess({ ...target, log: options.log }, role);
-  return {
-    kind: 'redis',
-    queue: () => new BullTurnQueue(access('queue'), options.log),
-    consume: (consume) => new BullTurnConsumer(access('consumer'), options, consume),
-    close: async () => {},
+  const laneOf = <Job>(kind: JobKind<Job>): Lane<Job> => {
+    const access = (role: 'queue' | 'consumer') =>
+      new RedisAccess({ ...target, log: options.log }, { role, queue: kind.name });
+    return {
+      queue: () => new BullQueue(access('queue'), kind, options.log),
+      consume: (consume) => new BullConsumer(access('consumer'), { ...options, kind }, consume),
+    };
   };
+  return { kind: 'redis', ...laneOf(TURNS), deliveries: laneOf(DELIVERIES), close: async () => {} };
+}
+
+interface Part {
+  readonly role: 'queue' | 'consumer';
+  /** Its name. */
+  readonly queue: string;
 }
 
 class RedisAccess implements StoreAccess {
   readonly #target: { url: string; namespace: string; log: Log };
-  readonly #role: 'queue' | 'consumer';
+  readonly #part: Part;
   readonly #keys: QueueKeys;
   readonly #clients: Redis[] = [];
 
-  constructor(target: { url: string; namespace: string; log: Log }, role: 'queue' | 'consumer') {
+  constructor(target: { url: string; namespace: string; log: Log }, part: Part) {
     this.#target = target;
-    this.#role = role;
+    this.#part = part;
     // In braces, so that a cluster keeps all keys on one node.
     this.#keys = new QueueKeys(`{${target.namespace}}`);
   }
 
   backend(opts: QueueBaseOptions): IQueueBackend {
-    const consumer = this.#role === 'consumer';
+    const { role, queue } = this.#part;
+    const consumer = role === 'consumer';
     const main = this.#connect(
       { blocking: false },
       consumer ? {} : { maxRetriesPerRequest: PRODUCER_RETRIES },
     );
     const waiting = consumer ? this.#connect({ blocking: true }, {}) : undefined;
-    const toKey = (type: string) => this.#keys.toKey(QUEUE_NAME, type);
-    const keys = this.#keys.getKeys(QUEUE_NAME);
+    const toKey = (type: string) => this.#keys.toKey(queue, type);
+    const keys = this.#keys.getKeys(queue);
     const named = { ...opts, prefix: this.#keys.prefix };
-    return new RedisQueueBackend(main, QUEUE_NAME, keys, toKey, named, waiting);
+    return new RedisQueueBackend(main, queue, keys, toKey, named, waiting);
   }
 
   /**
@@ -70,13 +81,13 @@ class RedisAccess implements StoreAccess {
   async states(jobIds: readonly string[]): Promise<JobState[]> {
     const [client] = this.#clients;
     if (client === undefined) return jobIds.map(() => 'missing');
-    const [active, waiting] = ['active', 'wait'].map((list) => this.#keys.toKey(QUEUE_NAME, list)) as [
+    const [active, waiting] = ['active', 'wait'].map((list) => this.#keys.toKey(this.#part.queue, list)) as [
       string,
       string,
     ];
     const transaction = client.multi().lrange(active, 0, -1);
     for (const jobId of jobIds) {
-      transaction.exists(this.#keys.toKey(QUEUE_NAME, jobId)).lpos(waiting, jobId, 'RANK', -1);
+      transaction.exists(this.#keys.toKey(this.#part.queue, jobId)).lpos(waiting, jobId, 'RANK', -1);
     }
     const [running, ...found] = ((await transaction.exec()) ?? []).map(([error, reply]) => {
       if (error) throw error;
@@ -102,10 +113,11 @@ class RedisAccess implements StoreAccess {
 
   /** `skipVersionCheck` for a producer: the check is a command, and one that failed would fail this queue for ever. */
   #connect({ blocking }: { blocking: boolean }, options: ConnectionOptions): RedisConnection {
-    const name = `${this.#target.namespace}-${this.#role}${blocking ? '-waiting' : ''}`;
+    const { role } = this.#part;
+    const name = `${this.#target.namespace}-${role}${blocking ? '-waiting' : ''}`;
     const client = connectRedis(this.#target, { connectionName: name, ...options });
     this.#clients.push(client);
-    const skipVersionCheck = this.#role === 'queue';
+    const skipVersionCheck = role === 'queue';
     return new RedisConnection(client, { shared: false, blocking, skipVersionCheck });
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What holds after every commit, besides what Postgres itself enforces: each unfinished task has exactly one wake witness
- * (PROTOCOL, last section), counts and accounts equal their rows, sequences have no gap. Looks at all rows: for tests, and for
+ * (PROTOCOL, last section), and each delivery its time, counts and accounts equal their rows, sequences have no gap. Looks at all rows: for tests, and for
  * operators who want to know.
  */
 import type { Database } from './database.ts';
@@ -222,6 +222,11 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
     `SELECT b.session_id AS id, count(DISTINCT worker_id) || ' workers, ' || count(t.ended_at) || ' of ended tasks' AS found
        FROM background_process b JOIN task t ON t.id = b.task_id WHERE b.ended_at IS NULL
       GROUP BY b.session_id HAVING count(DISTINCT worker_id) > 1 OR count(t.ended_at) > 0`,
+  ],
+  [
+    'a delivery that is on its way has a due time, and its event',
+    `SELECT d.id, d.type AS found FROM webhook_delivery d LEFT JOIN event e ON e.root_id = d.root_id AND e.seq = d.seq
+      WHERE d.status = 'pending' AND (d.due_at IS NULL OR (d.seq IS NOT NULL AND e.seq IS NULL))`,
   ],
   [
     'a task runs exactly while a worker holds its turn, or gets it again after a loss',

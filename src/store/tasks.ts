@@ -32,6 +32,8 @@ export interface NewTask {
   /** What is reserved for each of its requests: `prices` of the dearest model that may answer, where those of all are known. */
   readonly reserve?: { readonly answer: number | null; readonly prices: Prices | null };
   readonly metadata: Readonly<Record<string, string>>;
+  /** Where its end is delivered, and what is asked below it; only where the team has a secret to sign with. */
+  readonly webhookUrl?: string;
 }
 
 /** The session a task goes to: a new one, with its workspace, or one that exists. */

@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { type Reach, systemReach } from '../checked-agent.ts';
 import { untrusted } from '../core/untrusted.ts';
 import { imageOutcome } from './image-outcome.ts';
 import { defineTool, type Tool, type ToolOutcome } from './tool.ts';
 import { fetchPage, type Page, type WebLimits } from './web/fetch-page.ts';
 import { kindOf, mediaTypeOf, textIn } from './web/page-text.ts';
-import { type Reach, systemReach } from './web/public-agent.ts';
 import { READABLE_LIMITS, type ReadableLimits, readable } from './web/readable.ts';
 import { WebError } from './web/web-error.ts';
 import { MAX_URL_LENGTH } from './web/web-url.ts';

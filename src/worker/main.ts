@@ -102,7 +102,9 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
         filesMs: config.keep.filesDays * DAY_MS,
         uploadsMs: config.keep.uploadsDays * DAY_MS,
         auditMs: config.keep.auditDays * DAY_MS,
+        deliveriesMs: config.keep.deliveriesDays * DAY_MS,
       },
+      deliveries: { policy: { allow: config.webhooks?.allow ?? [], online: !config.offline } },
     });
     return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };
   } catch (error) {

@@ -11,6 +11,7 @@ import { messageOf } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import { forgetAudit } from '../store/audit.ts';
 import type { Database } from '../store/database.ts';
+import { forgetDeliveries } from '../store/deliveries.ts';
 import { type IdleWorkspace, idleWorkspaces } from '../store/idle-workspaces.ts';
 import { databaseName, liveSnapshots } from '../store/live-snapshots.ts';
 import { forgetIdempotencyKeys } from '../store/tasks.ts';
@@ -34,6 +35,8 @@ export interface KeepTiming {
   readonly uploadsMs: number;
   /** How far back the audit trail reaches. */
   readonly auditMs: number;
+  /** How long deliveries of webhooks that have ended can be looked at and replayed. */
+  readonly deliveriesMs: number;
   /** See `SnapshotLimits.pruneGraceMs`. */
   readonly graceMs: number;
 }
@@ -46,6 +49,7 @@ export const DEFAULT_KEEP: KeepTiming = {
   filesMs: 14 * DAY_MS,
   uploadsMs: 30 * DAY_MS,
   auditMs: 365 * DAY_MS,
+  deliveriesMs: 30 * DAY_MS,
   graceMs: SNAPSHOT_LIMITS.pruneGraceMs,
 };
 
@@ -140,9 +144,10 @@ export class Pruner {
 
   async *#steps(): AsyncGenerator<Step> {
     const { db, dataDir, shared, checkouts, cacheBytes } = this.#parts;
-    const { uploadsMs: unusedMs, auditMs: olderMs } = this.#timing;
+    const { uploadsMs: unusedMs, auditMs: olderMs, deliveriesMs } = this.#timing;
     yield { what: 'uploads', act: () => forgetUploads(db, { unusedMs, limit: BATCH }) };
     yield { what: 'audit', act: () => forgetAudit(db, { olderMs, limit: BATCH }) };
+    yield { what: 'deliveries', act: () => forgetDeliveries(db, { olderMs: deliveriesMs, limit: BATCH }) };
     yield { what: 'idempotency keys', act: () => forgetIdempotencyKeys(db, BATCH) };
     yield { what: 'repositories', act: () => forgetUnused({ ...checkouts, cacheBytes }) };
     yield* this.#idle();

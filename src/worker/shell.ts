@@ -15,6 +15,7 @@ import type { Registry } from '../tools/registry.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Background } from './background.ts';
+import type { Deliverer } from './deliverer.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
 import type { ProfileCache } from './profile-cache.ts';
@@ -51,6 +52,8 @@ export interface Shell {
   readonly seen: SeenCache;
   readonly runs: Set<Run>;
   readonly background: Background;
+  /** Of what webhooks are told. */
+  readonly deliverer: Deliverer;
   /** Attempts that ended in an error and could not be given up yet: the sweeper tries again. */
   readonly abandoned: Set<Held>;
   /** Puts a run among `runs`; one that comes while the worker stops is told so. */

@@ -1,6 +1,6 @@
 /**
- * What no event announces, found by asking Postgres: workers that died, turns that came due, jobs that were lost, tasks past
- * their deadline. Every worker sweeps; there is no leader. Each repair is a guarded transition, so that two sweepers at the
+ * What no event announces, found by asking Postgres: workers that died, turns and deliveries that came due, jobs that were lost,
+ * tasks past their deadline. Every worker sweeps; there is no leader. Each repair is a guarded transition, so that two sweepers at the
  * same row do no harm.
  */
 import { newId } from '../clock.ts';
@@ -112,6 +112,7 @@ export class Sweeper {
       this.#wakeAll(await admitTurns(this.#shell.db, this.#timing.batch)),
     );
     await this.#step('lost jobs', () => this.#findLostJobs());
+    await this.#step('deliveries', () => this.#queueDeliveries());
     await this.#step('deadlines', () => this.#expire());
     await this.#step('unanswered questions', () => this.#expireApprovals());
   }
@@ -210,6 +211,11 @@ export class Sweeper {
       stuck.map(async (turn) => ({ ...turn, wake: await rewakeTurn(db, turn) })),
     );
     await this.#wakeAll(wakes.filter((turn): turn is Wake => turn.wake !== null));
+  }
+
+  async #queueDeliveries(): Promise<void> {
+    const { unclaimedMs: ageMs, batch: limit } = this.#timing;
+    await this.#shell.deliverer.sweep(this.#shell.db, { ageMs, limit });
   }
 
   async #expireApprovals(): Promise<void> {

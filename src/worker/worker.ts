@@ -9,7 +9,7 @@ import { type CoolDown, DEFAULT_COOL_DOWN } from '../core/router.ts';
 import type { Log } from '../log.ts';
 import type { Allowances } from '../model/allowance.ts';
 import type { Models } from '../model/providers.ts';
-import type { QueueBackend, TurnConsumer, TurnJob } from '../queue/queue.ts';
+import type { JobConsumer, QueueBackend, TurnJob } from '../queue/queue.ts';
 import type { BackgroundLimits } from '../sandbox/background-process.ts';
 import type { LeasedSandbox, Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
@@ -20,6 +20,7 @@ import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { Background } from './background.ts';
+import { Deliverer, type DeliverySettings } from './deliverer.ts';
 import { ImageCache } from './image-cache.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
@@ -74,6 +75,8 @@ export interface WorkerOptions {
   readonly mapTokens?: number;
   /** Of commands that go on in the background. */
   readonly background?: Partial<BackgroundLimits>;
+  /** Of webhooks. */
+  readonly deliveries?: Partial<DeliverySettings> | undefined;
   /** How long what nobody uses is kept. */
   readonly keep?: Partial<KeepTiming>;
 }
@@ -108,7 +111,7 @@ class LiveWorker implements RunningWorker {
   readonly #pruner: Pruner;
   readonly #snapshots: Snapshots;
   #lease: Lease | undefined;
-  #consumer: TurnConsumer | undefined;
+  #consumer: JobConsumer | undefined;
   #unsubscribe: (() => Promise<void>) | undefined;
   /** Turns that others pointed here, beside those from the queue. */
   readonly #pointed = new Map<string, Promise<void>>();
@@ -123,14 +126,8 @@ class LiveWorker implements RunningWorker {
     this.#options = options;
     this.#timing = { ...DEFAULT_LEASE, ...options.lease };
     this.#pointedSlot = atMost(options.concurrency);
+    const { db, bus, models, tools, sandbox, log, dataDir } = options;
     const {
-      db,
-      bus,
-      models,
-      tools,
-      sandbox,
-      log,
-      dataDir,
       clock = systemClock,
       retry = DEFAULT_RETRY,
       cloneRetry = DEFAULT_CLONE_RETRY,
@@ -161,6 +158,10 @@ class LiveWorker implements RunningWorker {
       seen: new SeenCache(),
       runs: this.#runs,
       background: new Background(sandbox, options.background),
+      deliverer: new Deliverer(
+        { db: patient(db, this.#hurry.signal), lane: options.backend.deliveries, log, clock },
+        options.deliveries,
+      ),
       leaseMs: this.#timing.leaseMs,
       abandoned: new Set(),
       workerId: () => this.id,
@@ -208,6 +209,7 @@ class LiveWorker implements RunningWorker {
       concurrency: this.#options.concurrency,
       look: (job) => runTurn(this.#shell, job),
     });
+    this.#shell.deliverer.start();
     this.#options.log.info({ workerId: this.id, concurrency: this.#options.concurrency }, 'worker ready');
   }
 
@@ -218,11 +220,11 @@ class LiveWorker implements RunningWorker {
 
   async #stop(): Promise<void> {
     // Taking no more jobs comes first; it resolves when those in hand have returned, which the drain makes quick.
-    const idle = this.#consumer?.pause();
+    const idle = Promise.all([this.#consumer?.pause(), this.#shell.deliverer.pause()]);
     this.#hurry.abort();
     for (const run of this.#runs) this.#drain(run);
     await inStages(this.#options.log, {
-      'turns in hand': () => idle,
+      'what is in hand': () => idle,
       'turns pointed here': () => Promise.all(this.#pointed.values()),
       'commands in the background': () => this.#shell.background.close('drain'),
       sweeper: () => {
@@ -241,7 +243,7 @@ class LiveWorker implements RunningWorker {
   }
 
   async #closeQueue(): Promise<void> {
-    await this.#consumer?.close();
+    await Promise.all([this.#consumer?.close(), this.#shell.deliverer.close()]);
     await this.#shell.queue.close();
   }
 

@@ -7,7 +7,7 @@ import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { createLog, type Log, silentLog } from '../../src/log.ts';
 import type { QueueBackendOptions } from '../../src/queue/bullmq.ts';
 import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
-import type { QueueBackend, TurnConsumer, TurnJob, TurnQueue } from '../../src/queue/queue.ts';
+import type { JobConsumer, QueueBackend, TurnJob, TurnQueue } from '../../src/queue/queue.ts';
 import { createRedisQueueBackend } from '../../src/queue/redis.ts';
 import { type Backend, type Line, lineTo, postgresBackend, redisBackend } from './queue-stores.ts';
 
@@ -44,7 +44,7 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       backend: QueueBackend,
       look: (job: TurnJob) => Promise<void>,
       concurrency = 4,
-    ): TurnConsumer {
+    ): JobConsumer {
       const consumer = backend.consume({ concurrency, look });
       cleanUp.push(() => consumer.close());
       return consumer;
@@ -63,6 +63,24 @@ describe.each(['postgres', 'redis'] as const)('the queue on %s', (kind) => {
       const job = newJob(3);
       await queue.wake(job);
       await vi.waitFor(() => expect(looked).toEqual([job]), 10_000);
+    });
+
+    it('keeps deliveries and turns apart', async () => {
+      const { backend, queue } = open();
+      const deliveries = backend.deliveries.queue();
+      cleanUp.push(() => deliveries.close());
+      const [turn, delivery] = [newJob(), { deliveryId: randomUUID(), wake: 1 }];
+      await queue.wake(turn);
+      await deliveries.wake(delivery);
+      expect(await deliveries.states([delivery, { ...delivery, wake: 2 }])).toEqual(['waiting', 'missing']);
+      const looked: unknown[] = [];
+      const look = async (job: unknown) => void looked.push(job);
+      const consumer = backend.deliveries.consume({ concurrency: 4, look });
+      cleanUp.push(() => consumer.close());
+      await vi.waitFor(() => expect(looked).toEqual([delivery]), 10_000);
+      expect(await queue.states([turn])).toEqual(['waiting']);
+      consume(backend, look);
+      await vi.waitFor(() => expect(looked).toEqual([delivery, turn]), 10_000);
     });
 
     it('hands over what was added before the consumer came', async () => {

@@ -3,9 +3,9 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { buildConnector } from 'undici';
 import { afterAll, afterEach, beforeAll } from 'vitest';
+import type { Reach } from '../../src/checked-agent.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import type { Tool, ToolContext, ToolOutcome } from '../../src/tools/tool.ts';
-import type { Reach } from '../../src/tools/web/public-agent.ts';
 
 export const PUBLIC_IPV4 = '93.184.215.14';
 

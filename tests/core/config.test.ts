@@ -18,6 +18,7 @@ import {
   metaOf,
   SETTING_KEYS,
 } from '../../src/config/settings.ts';
+import { MAX_WEBHOOKS_ALLOWED } from '../../src/config/webhook-settings.ts';
 import { type LoadOptions, loadConfig, projectRules } from '../../src/config.ts';
 import { UserError } from '../../src/core/errors.ts';
 import { readRepositoryUrl } from '../../src/core/repository.ts';
@@ -91,8 +92,8 @@ describe('precedence', () => {
       git: { mib: 1024, seconds: 600, cacheMib: 10_240 },
       projectMap: { tokens: 2_000 },
       context: { strategy: 'compact', maxTokens: 100_000, maxMessages: 50, compactAt: 0.8 },
+      keep: { filesDays: 14, uploadsDays: 30, auditDays: 365, deliveriesDays: 30 },
       api: { requestsPerMinute: 6_000 },
-      keep: { filesDays: 14, uploadsDays: 30, auditDays: 365 },
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
       tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
@@ -192,9 +193,11 @@ describe('precedence', () => {
         CAPYBARA_CONTEXT_COMPACT_AT: '0.5',
         CAPYBARA_KEEP_FILES_DAYS: '1',
         CAPYBARA_KEEP_UPLOADS_DAYS: '3650',
-        CAPYBARA_KEEP_AUDIT_DAYS: '30',
+        CAPYBARA_KEEP_AUDIT_DAYS: '2',
+        CAPYBARA_KEEP_DELIVERIES_DAYS: '3',
         CAPYBARA_API_REQUESTS_PER_MINUTE: '0',
         CAPYBARA_API_CORS_ORIGINS: 'https://tools.example, http://localhost:3000',
+        CAPYBARA_WEBHOOKS_ALLOW: 'ci.internal, 10.0.0.0/8,::1',
         CAPYBARA_PROJECT_MAP_TOKENS: '0',
         CAPYBARA_WEB_FETCH_PORTS: '8080, 8443',
         CAPYBARA_WEB_FETCH_SECONDS: '9',
@@ -270,8 +273,9 @@ describe('precedence', () => {
       },
       projectMap: { tokens: 0 },
       context: { strategy: 'window', maxTokens: 32_000, maxMessages: null, compactAt: 0.5 },
+      keep: { filesDays: 1, uploadsDays: 3_650, auditDays: 2, deliveriesDays: 3 },
       api: { requestsPerMinute: 0, corsOrigins: ['https://tools.example', 'http://localhost:3000'] },
-      keep: { filesDays: 1, uploadsDays: 3_650, auditDays: 30 },
+      webhooks: { allow: ['ci.internal', '10.0.0.0/8', '::1'] },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
       providers: {
@@ -836,6 +840,32 @@ describe('what the API lets in', () => {
   );
 });
 
+describe('webhooks', () => {
+  const allow = (value: string) => ({ env: { CAPYBARA_WEBHOOKS_ALLOW: value } });
+
+  test('may be sent to as many private places as can be listed', () => {
+    const hosts = (count: number) => Array.from({ length: count }, (_, index) => `h${index}`).join();
+    expect(load(allow(hosts(MAX_WEBHOOKS_ALLOWED))).config.webhooks?.allow).toHaveLength(
+      MAX_WEBHOOKS_ALLOWED,
+    );
+    expect(failure(allow(hosts(MAX_WEBHOOKS_ALLOWED + 1)))).toContain('must be at most 100 hosts');
+  });
+
+  test.each(['10.0.0.0/33', '1.2.3', '999.1.1.1', 'http://h', 'a b', '*.example', '', 'h,,i', '::1/129'])(
+    'know no place like %j',
+    (text) => {
+      if (text === '') expect(load(allow(text)).config.webhooks).toBeUndefined();
+      else
+        expect(failure(allow(text))).toContain('CAPYBARA_WEBHOOKS_ALLOW (environment) must be at most 100');
+    },
+  );
+
+  test('go by no `.env`: a directory says not where a server may send', () => {
+    write(join(cwd, '.env'), 'CAPYBARA_WEBHOOKS_ALLOW=127.0.0.1\n');
+    expect(load().config.webhooks).toBeUndefined();
+  });
+});
+
 describe('repositories', () => {
   test.each([
     ['CAPYBARA_GIT_MIB', GIT.mib.most],
@@ -844,6 +874,7 @@ describe('repositories', () => {
     ['CAPYBARA_KEEP_FILES_DAYS', KEEP.filesDays.most],
     ['CAPYBARA_KEEP_UPLOADS_DAYS', KEEP.uploadsDays.most],
     ['CAPYBARA_KEEP_AUDIT_DAYS', KEEP.auditDays.most],
+    ['CAPYBARA_KEEP_DELIVERIES_DAYS', KEEP.deliveriesDays.most],
   ])('%s is from 1 to %d', (name, most) => {
     for (const value of [1, most]) expect(load({ env: { [name]: `${value}` } })).toBeDefined();
     for (const value of [0, most + 1])

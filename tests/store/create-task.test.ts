@@ -101,6 +101,7 @@ describe('create_task', () => {
             error_code: null,
             error_message: null,
             metadata: {},
+            webhook_url: null,
             started_at: null,
             ended_at: null,
           },

@@ -8,10 +8,12 @@ import type { Scope } from '../../src/core/scope.ts';
 import type { Todo } from '../../src/core/todos.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
 import { compactTurn } from '../../src/store/compaction.ts';
+import { addTestDelivery, type DeliveryRow } from '../../src/store/deliveries.ts';
 import { takeRequest } from '../../src/store/rates.ts';
 import { revertSession } from '../../src/store/revisions.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
 import { recordResults, settleTurn } from '../../src/store/turns.ts';
+import { createWebhook, type WebhookRow } from '../../src/store/webhooks.ts';
 import type { WaitingTask } from '../../src/store/witnesses.ts';
 import { delegated } from '../support/delegations.ts';
 import {
@@ -105,6 +107,8 @@ const LIMIT: All<WaitingAt['limit']> = {
   seconds: true,
 };
 const TODO: All<Todo['status']> = { pending: true, in_progress: true, done: true, cancelled: true };
+const DISABLED: All<NonNullable<WebhookRow['disabledReason']>> = { person: true, gone: true, failing: true };
+const DELIVERY: All<DeliveryRow['status']> = { pending: true, delivered: true, failed: true };
 const ON_LIMIT: All<OnLimit> = { fail: true, park: true };
 
 test.each<[string, string, All<string>]>([
@@ -121,6 +125,8 @@ test.each<[string, string, All<string>]>([
   ['attempt', 'attempt_outcome', ATTEMPT],
   ['usage', 'usage_outcome', USAGE],
   ['todo', 'todo_item', TODO],
+  ['webhook', 'webhook_disabled', DISABLED],
+  ['webhook_delivery', 'webhook_delivery_state', DELIVERY],
 ])('the states that %s allows by %s are those of TypeScript', async (_table, constraint, union) => {
   const [row] = await store.db.sql<{ definition: string }>`
     SELECT coalesce(p.prosrc, pg_get_constraintdef(c.oid)) AS definition
@@ -296,6 +302,24 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['permission_rule_scope', 'rule', 'path = NULL'],
   ['permission_rule_scope', 'rule', 'root_id = team_id'],
   ['permission_rule_revoked', 'rule', 'revoked_at = now()'],
+  ['webhook_events', 'webhook', 'events = NULL'],
+  ['webhook_disabled', 'webhook', 'disabled_at = now()'],
+  ['webhook_disabled', 'webhook', `disabled_reason = 'gone'`],
+  ['webhook_disabled', 'webhook', `disabled_at = now(), disabled_reason = 'bored'`],
+  ['webhook_delivery_state', 'delivery', `status = 'lost'`],
+  ['webhook_delivery_state', 'delivery', 'due_at = NULL'],
+  ['webhook_delivery_state', 'delivery', 'ended_at = now()'],
+  ['webhook_delivery_state', 'delivery', `status = 'failed', ended_at = now()`],
+  ['webhook_delivery_state', 'delivery', `status = 'delivered', ended_at = now(), due_at = NULL`],
+  ['webhook_delivery_state', 'delivery', `status = 'failed', due_at = NULL`],
+  ['webhook_delivery_state', 'delivery', 'claim = id'],
+  ['webhook_delivery_state', 'delivery', 'tries = -1'],
+  ['webhook_delivery_state', 'delivery', 'wake = -1'],
+  ['webhook_delivery_state', 'delivery', 'webhook_id = NULL'],
+  ['webhook_delivery_state', 'delivery', 'task_id = id'],
+  ['webhook_delivery_state', 'delivery', 'webhook_id = NULL, task_id = id'],
+  ['webhook_delivery_state', 'delivery', 'seq = 1'],
+  ['webhook_delivery_state', 'delivery', 'root_id = id'],
   ['usage_outcome', 'usage', `outcome = 'guessed'`],
   ['usage_usd', 'usage', 'usd = 0'],
   ['usage_usd', 'usage', `prices = '{}'`],
@@ -378,8 +402,30 @@ describe('Postgres refuses every illegal row', () => {
       'open approval': `approval WHERE id = '${waiting.approvalId}'`,
       rule: `permission_rule WHERE id = '${ruleId}'`,
       usage: `usage WHERE attempt_id = '${done.attemptId}'`,
+      ...(await webhookRows()),
     };
   });
+
+  /** A webhook, and a test on its way to it. */
+  async function webhookRows() {
+    const { teamId, userId } = store;
+    const [id, deliveryId] = [newId(), newId()];
+    const hook = {
+      teamId,
+      userId,
+      id,
+      url: 'https://h',
+      events: [],
+      secret: Buffer.alloc(32),
+      signsTasks: false,
+    };
+    await createWebhook(store.db, hook);
+    await addTestDelivery(store.db, { teamId, id: deliveryId, webhookId: id });
+    return {
+      webhook: `webhook WHERE id = '${id}'`,
+      delivery: `webhook_delivery WHERE id = '${deliveryId}'`,
+    };
+  }
 
   test.each(ILLEGAL)('%s: a %s with %s', async (constraint, row, change) => {
     const [table = '', where = ''] = (rows[row] ?? '').split(/ WHERE (.*)/);

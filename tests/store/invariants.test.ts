@@ -35,6 +35,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await forgetSessions(store.db);
   await store.db.sql`DELETE FROM worker`;
+  await store.db.sql`DELETE FROM webhook_delivery`;
 });
 
 const broken = async (options?: InvariantOptions) => [
@@ -155,6 +156,12 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
       SELECT gen_random_uuid(), session_id, task_id, id, 1, 'serve' FROM tool_call WHERE task_id = '${done.taskId}'`,
   ],
   [
+    'a delivery that is on its way has a due time, and its event',
+    ({ held }) => `
+      INSERT INTO webhook_delivery (id, team_id, webhook_id, type, root_id, seq)
+      SELECT id, team_id, id, 'task.created', root_id, 99 FROM task WHERE id = '${held.taskId}'`,
+  ],
+  [
     'a task runs exactly while a worker holds its turn, or gets it again after a loss',
     ({ asked }) => `UPDATE task SET status = 'running', waiting_on = NULL WHERE id = '${asked.taskId}'`,
   ],
@@ -167,6 +174,17 @@ test('all hold after every transition', async () => {
 test.each(BREAKS)('%s: found where it does not hold', async (invariant, breaking) => {
   await execute(breaking(row));
   expect(await broken()).toContain(invariant);
+});
+
+test('knows a delivery that nothing would ever send', async () => {
+  await execute(`
+    ALTER TABLE webhook_delivery DROP CONSTRAINT webhook_delivery_state;
+    INSERT INTO webhook_delivery (id, team_id, webhook_id, type, due_at)
+    SELECT id, team_id, id, 'webhook.test', NULL FROM task WHERE id = '${row.held.taskId}'`);
+  const invariant = 'a delivery that is on its way has a due time, and its event';
+  expect(await findBrokenInvariants(store.db)).toEqual([
+    { invariant, id: row.held.taskId, found: 'webhook.test' },
+  ]);
 });
 
 test('says of which row, and what stands there', async () => {

@@ -179,6 +179,10 @@ test('every partial index is one that the sweeper, a guard, `why` or the tree ne
     'turn_one_unfinished',
     'turn_queued',
     'turn_ready',
+    'webhook_delivery_due',
+    'webhook_delivery_ended',
+    'webhook_delivery_task',
+    'webhook_live',
     'worker_live',
   ]);
   expect(rows.filter(({ unique }) => unique).map(({ name }) => name)).toEqual(['turn_one_unfinished']);

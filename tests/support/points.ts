@@ -70,6 +70,7 @@ function backendWithPoints(backend: QueueBackend, reach: Reach): QueueBackend {
   };
   return {
     kind: backend.kind,
+    deliveries: backend.deliveries,
     queue: () => queueWithPoints(backend.queue(), add),
     consume: ({ concurrency, look }) =>
       backend.consume({

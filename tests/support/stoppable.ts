@@ -39,6 +39,7 @@ class Looks {
   watch(backend: QueueBackend): QueueBackend {
     return {
       kind: backend.kind,
+      deliveries: backend.deliveries,
       queue: () => backend.queue(),
       close: () => backend.close(),
       consume: ({ concurrency, look }) =>

@@ -34,6 +34,7 @@ export interface ChildSettings {
       | 'cloneRetry'
       | 'repositories'
       | 'allowances'
+      | 'deliveries'
     >;
   /** Confines commands by bubblewrap, as on one's own machine, or by this engine. */
   readonly confined?: true | DockerEngine;

@@ -7,6 +7,7 @@ CREATE TABLE "team" (
     "name" TEXT NOT NULL,
     "operates" BOOLEAN NOT NULL DEFAULT false,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "webhook_secret" BYTEA,
 
     CONSTRAINT "team_pkey" PRIMARY KEY ("id")
 );
@@ -168,6 +169,7 @@ CREATE TABLE "task" (
     "error_code" TEXT,
     "error_message" TEXT,
     "metadata" JSONB NOT NULL DEFAULT '{}',
+    "webhook_url" TEXT,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "started_at" TIMESTAMPTZ(3),
     "ended_at" TIMESTAMPTZ(3),
@@ -421,6 +423,47 @@ CREATE TABLE "event" (
 );
 
 -- CreateTable
+CREATE TABLE "webhook" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "url" TEXT NOT NULL,
+    "events" TEXT[],
+    "secret" BYTEA NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "failing_since" TIMESTAMPTZ(3),
+    "disabled_at" TIMESTAMPTZ(3),
+    "disabled_reason" TEXT,
+    "removed_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "webhook_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "webhook_delivery" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "webhook_id" UUID,
+    "task_id" UUID,
+    "type" TEXT NOT NULL,
+    "root_id" UUID,
+    "seq" BIGINT,
+    "status" TEXT NOT NULL DEFAULT 'pending',
+    "tries" INTEGER NOT NULL DEFAULT 0,
+    "due_at" TIMESTAMPTZ(3) DEFAULT clock_timestamp(),
+    "claim" UUID,
+    "wake" INTEGER NOT NULL DEFAULT 0,
+    "queued_at" TIMESTAMPTZ(3),
+    "answered" INTEGER,
+    "said" TEXT,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "tried_at" TIMESTAMPTZ(3),
+    "ended_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "webhook_delivery_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
 CREATE TABLE "usage" (
     "attempt_id" UUID NOT NULL,
     "team_id" UUID NOT NULL,
@@ -574,6 +617,15 @@ CREATE UNIQUE INDEX "approval_tool_call_id_key" ON "approval"("tool_call_id");
 CREATE UNIQUE INDEX "permission_rule_approval_id_key" ON "permission_rule"("approval_id");
 
 -- CreateIndex
+CREATE INDEX "webhook_team_id_id_idx" ON "webhook"("team_id", "id");
+
+-- CreateIndex
+CREATE INDEX "webhook_delivery_team_id_id_idx" ON "webhook_delivery"("team_id", "id");
+
+-- CreateIndex
+CREATE INDEX "webhook_delivery_webhook_id_id_idx" ON "webhook_delivery"("webhook_id", "id");
+
+-- CreateIndex
 CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");
 
 -- CreateIndex
@@ -644,6 +696,9 @@ ALTER TABLE "background_process" ADD CONSTRAINT "background_process_worker_id_fk
 
 -- AddForeignKey
 ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "webhook" ADD CONSTRAINT "webhook_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 
 
@@ -803,6 +858,30 @@ ALTER TABLE "usage"
   ADD CONSTRAINT "usage_outcome" CHECK (outcome IN ('recorded', 'estimated', 'unknown')),
   ADD CONSTRAINT "usage_usd" CHECK (usd >= 0 AND (usd IS NULL) = (prices IS NULL));
 
+ALTER TABLE "webhook"
+  ADD CONSTRAINT "webhook_events" CHECK (events IS NOT NULL),
+  ADD CONSTRAINT "webhook_disabled" CHECK (
+    CASE WHEN disabled_at IS NULL THEN disabled_reason IS NULL
+         ELSE disabled_reason IS NOT NULL AND disabled_reason IN ('person', 'gone', 'failing') END
+  );
+
+-- As with turns: one is written beside many an event.
+CREATE FUNCTION delivery_is_legal(d "webhook_delivery") RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  -- To a webhook or to a task's URL; of an event, or a test of a webhook.
+  IF (d.webhook_id IS NULL) = (d.task_id IS NULL) OR (d.root_id IS NULL) <> (d.seq IS NULL) OR (d.seq IS NULL AND d.webhook_id IS NULL) THEN
+    RETURN false;
+  END IF;
+  IF least(d.tries, d.wake) < 0 OR (d.claim IS NOT NULL AND d.tries = 0) THEN RETURN false; END IF;
+  CASE d.status
+    WHEN 'pending' THEN RETURN d.due_at IS NOT NULL AND d.ended_at IS NULL;
+    WHEN 'delivered' THEN RETURN d.due_at IS NULL AND d.claim IS NULL AND d.ended_at IS NOT NULL AND d.answered IS NOT NULL;
+    WHEN 'failed' THEN RETURN d.due_at IS NULL AND d.claim IS NULL AND d.ended_at IS NOT NULL;
+    ELSE RETURN false;
+  END CASE;
+END $$;
+ALTER TABLE "webhook_delivery" ADD CONSTRAINT "webhook_delivery_state" CHECK (delivery_is_legal("webhook_delivery"));
+
 ALTER TABLE "attempt" ADD CONSTRAINT "attempt_taken" CHECK ((bucket IS NULL) = (tokens_taken IS NULL) AND tokens_taken >= 0);
 ALTER TABLE "rate_bucket" ADD CONSTRAINT "rate_bucket_limits" CHECK (requests_per_minute > 0 AND tokens_per_minute > 0);
 ALTER TABLE "rate_line" ADD CONSTRAINT "rate_line_tokens" CHECK (tokens >= 0);
@@ -820,6 +899,8 @@ CREATE INDEX "delegation_open" ON "delegation" (root_id) WHERE status = 'open';
 CREATE INDEX "turn_ready" ON "turn" (due_at) WHERE status = 'ready';
 CREATE INDEX "turn_queued" ON "turn" (checked_at) WHERE status = 'queued';
 CREATE INDEX "attempt_open" ON "attempt" (worker_id) WHERE ended_at IS NULL;
+CREATE INDEX "webhook_delivery_ended" ON "webhook_delivery" (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX "webhook_delivery_due" ON "webhook_delivery" (due_at) WHERE status = 'pending';
 CREATE INDEX "worker_live" ON "worker" (lease_expires_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_deadline" ON "task" (deadline_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_unfinished" ON "task" (session_id, ordinal) WHERE ended_at IS NULL;
@@ -830,6 +911,9 @@ CREATE INDEX "message_untaken" ON "message" (task_id) WHERE taken_position IS NU
 CREATE INDEX "background_process_open" ON "background_process" (session_id) WHERE ended_at IS NULL;
 CREATE INDEX "approval_open" ON "approval" (task_id) WHERE status = 'open';
 CREATE INDEX "approval_due" ON "approval" (expires_at) WHERE status = 'open';
+-- What is asked with every event that is written.
+CREATE INDEX "webhook_live" ON "webhook" (team_id) WHERE disabled_at IS NULL AND removed_at IS NULL;
+CREATE INDEX "webhook_delivery_task" ON "webhook_delivery" (task_id, id) WHERE task_id IS NOT NULL;
 CREATE INDEX "permission_rule_live" ON "permission_rule" (team_id, id) WHERE revoked_at IS NULL;
 
 -- Rows that are updated in place, over and over: room for the new version on the same page.
@@ -837,6 +921,7 @@ ALTER TABLE "tree" SET (fillfactor = 50);
 ALTER TABLE "turn" SET (fillfactor = 60);
 ALTER TABLE "task" SET (fillfactor = 60);
 ALTER TABLE "worker" SET (fillfactor = 50);
+ALTER TABLE "webhook_delivery" SET (fillfactor = 60);
 ALTER TABLE "rate_bucket" SET (fillfactor = 50);
 ALTER TABLE "attempt" SET (fillfactor = 80);
 ALTER TABLE "tool_call" SET (fillfactor = 80);

@@ -3,6 +3,7 @@
 -- Locks the tree row, so it comes last in every transition: whoever holds it commits next, which is what makes the
 -- sequence gapless to every reader. p_turn_limit, p_token_limit, p_usd_limit: what they may come to. A caller that looked
 -- before, without a lock, and finds them passed now is refused with 40001: when it is repeated, it sees why.
+-- Whoever webhooks of the team, or the task, name gets a delivery of each; a team without any pays for one look at an index.
 CREATE FUNCTION append_events(p_root uuid, p_events jsonb, p_used bigint DEFAULT 0, p_reserved bigint DEFAULT 0,
                               p_turns int DEFAULT 0, p_turn_limit int DEFAULT NULL, p_token_limit bigint DEFAULT NULL,
                               p_usd numeric DEFAULT 0, p_usd_reserved numeric DEFAULT 0, p_usd_limit numeric DEFAULT NULL)
@@ -24,6 +25,12 @@ BEGIN
   SELECT p_root, v_last - v_count + e.ordinal, e.body->>'type', (e.body->>'session')::uuid, (e.body->>'task')::uuid,
          (e.body->>'turn')::int, e.body->'data'
     FROM jsonb_array_elements(p_events) WITH ORDINALITY AS e(body, ordinal);
+  IF EXISTS (SELECT 1 FROM webhook w JOIN session s ON s.id = p_root AND s.team_id = w.team_id WHERE w.disabled_at IS NULL AND w.removed_at IS NULL) THEN
+    PERFORM deliver_to_webhooks(p_root, v_last - v_count);
+  END IF;
+  IF p_events @? '$[*].type ? (@ == "task.succeeded" || @ == "task.failed" || @ == "task.cancelled" || @ == "approval.requested")' THEN
+    PERFORM deliver_to_tasks(p_root, v_last - v_count);
+  END IF;
   RETURN v_last;
 END $$;
 

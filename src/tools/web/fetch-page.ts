@@ -1,7 +1,8 @@
 /** One GET over the public internet, redirects included, within limits. */
 import { type Dispatcher, request } from 'undici';
+import { type Reach, raced } from '../../checked-agent.ts';
 import { messageOf } from '../../core/errors.ts';
-import { publicAgent, type Reach } from './public-agent.ts';
+import { publicAgent } from './public-agent.ts';
 import { ACCEPTED_ENCODINGS, readBody } from './read-body.ts';
 import { WebError } from './web-error.ts';
 import { webUrl } from './web-url.ts';
@@ -74,21 +75,6 @@ async function followed(
       throw new WebError(`there were more than ${limits.redirects} redirects, the last to ${location}.`);
     }
     url = webUrl(URL.parse(location, url.href)?.href ?? location, limits.ports);
-  }
-}
-
-/** A name that is being resolved hears no signal. */
-async function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    work.catch(() => undefined);
-    aborted.promise.catch(() => undefined);
   }
 }
 

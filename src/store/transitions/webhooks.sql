@@ -1,0 +1,39 @@
+-- create_webhook: nothing → webhook.
+--
+-- p_webhook: {id, url, events, secret (hexadecimal), signsTasks}. With the secret of a team's first one is also signed what its tasks have
+-- delivered to URLs of their own; with signsTasks from now on with this one's.
+-- Returns: {outcome: 'created' | 'repeated' | 'too_many'}; 'repeated': one of that id is there, and nothing was changed.
+-- Races: of two, the second waits for the team's row and counts the first one's.
+CREATE FUNCTION create_webhook(p_team uuid, p_user uuid, p_webhook jsonb, p_most int) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_id uuid := (p_webhook->>'id')::uuid;
+  v_secret bytea := decode(p_webhook->>'secret', 'hex');
+BEGIN
+  PERFORM 1 FROM team WHERE id = p_team FOR NO KEY UPDATE;
+  IF EXISTS (SELECT 1 FROM webhook WHERE id = v_id) THEN RETURN jsonb_build_object('outcome', 'repeated'); END IF;
+  IF (SELECT count(*) FROM webhook WHERE team_id = p_team AND removed_at IS NULL) >= p_most THEN RETURN jsonb_build_object('outcome', 'too_many'); END IF;
+  INSERT INTO webhook (id, team_id, user_id, url, events, secret)
+  VALUES (v_id, p_team, p_user, p_webhook->>'url', ARRAY(SELECT jsonb_array_elements_text(p_webhook->'events')), v_secret);
+  UPDATE team SET webhook_secret = v_secret WHERE id = p_team AND (webhook_secret IS NULL OR (p_webhook->>'signsTasks')::boolean);
+  RETURN jsonb_build_object('outcome', 'created');
+END $$;
+
+-- change_webhook: webhook → changed, disabled, enabled or removed.
+--
+-- p_change: {url?, events?, enabled?, removed?}. Guard: it is the team's, and not removed. What was on its way to one that is disabled or
+-- removed now has failed when it would be tried. Returns: {outcome: 'changed' | 'not_found'}; a repeat is 'changed' again, of a removal
+-- 'not_found'.
+CREATE FUNCTION change_webhook(p_team uuid, p_webhook uuid, p_change jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_enabled boolean := (p_change->>'enabled')::boolean;
+BEGIN
+  UPDATE webhook
+     SET url = coalesce(p_change->>'url', url),
+         events = CASE WHEN p_change ? 'events' THEN ARRAY(SELECT jsonb_array_elements_text(p_change->'events')) ELSE events END,
+         failing_since = CASE WHEN v_enabled THEN NULL ELSE failing_since END,
+         disabled_at = CASE WHEN v_enabled THEN NULL WHEN NOT v_enabled THEN coalesce(disabled_at, clock_timestamp()) ELSE disabled_at END,
+         disabled_reason = CASE WHEN v_enabled THEN NULL WHEN NOT v_enabled THEN coalesce(disabled_reason, 'person') ELSE disabled_reason END,
+         removed_at = CASE WHEN p_change ? 'removed' THEN clock_timestamp() END
+   WHERE id = p_webhook AND team_id = p_team AND removed_at IS NULL;
+  RETURN jsonb_build_object('outcome', CASE WHEN FOUND THEN 'changed' ELSE 'not_found' END);
+END $$;

@@ -1,0 +1,81 @@
+/**
+ * Where webhooks may be sent: to public addresses by https, and to what an administrator allows by either. Literal addresses are
+ * refused when a webhook is made; those of names when a connection is, since they may be others by then.
+ */
+import { BlockList, isIP } from 'node:net';
+import type { Way } from '../checked-agent.ts';
+import { MAX_WEBHOOK_URL_LENGTH } from '../core/webhook.ts';
+import { whyNotPublic } from '../public-address.ts';
+
+/** Why nothing was sent, or may be, in a sentence for a person. */
+export class TargetError extends Error {
+  override readonly name = 'TargetError';
+}
+
+export interface TargetPolicy {
+  /** Hosts, addresses and ranges of addresses (`10.0.0.0/8`) that may be private, and sent to without TLS. */
+  readonly allow: readonly string[];
+  /** False: nothing else is contacted. */
+  readonly online: boolean;
+}
+
+const PROTOCOLS = ['http:', 'https:'];
+const SETTING = 'webhooks.allow (CAPYBARA_WEBHOOKS_ALLOW)';
+
+/** The URL that may be sent to, as far as that can be seen of it. Throws `TargetError`. */
+export function readTarget(text: string, policy: TargetPolicy): URL {
+  if (text.length > MAX_WEBHOOK_URL_LENGTH)
+    throw new TargetError(
+      `The URL has ${text.length} characters; expected at most ${MAX_WEBHOOK_URL_LENGTH}.`,
+    );
+  const url = URL.parse(text);
+  if (url === null || !PROTOCOLS.includes(url.protocol))
+    throw new TargetError(
+      `${JSON.stringify(text.slice(0, 80))} is no address to send to: expected https://host/path.`,
+    );
+  if (url.username !== '' || url.password !== '')
+    throw new TargetError(
+      'The URL holds a user name or a password: leave them out, deliveries are signed instead.',
+    );
+  url.hash = '';
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (isIP(host) !== 0) checkWay({ host, address: host, isSecure: url.protocol === 'https:' }, policy);
+  return url;
+}
+
+/** Throws `TargetError` where nothing may be sent that way. */
+export function checkWay({ host, address, isSecure }: Way, policy: TargetPolicy): void {
+  if (isAllowed({ host, address }, policy.allow)) return;
+  const why = whyNotPublic(address);
+  if (why !== undefined)
+    throw new TargetError(
+      `${host} belongs to ${why}: webhooks go to public addresses, unless ${SETTING} names it.`,
+    );
+  if (!policy.online)
+    throw new TargetError(`This Capybara is offline: it sends only to what ${SETTING} names.`);
+  if (!isSecure)
+    throw new TargetError(
+      `${host} would be sent to without encryption: use https, unless ${SETTING} names it.`,
+    );
+}
+
+function isAllowed({ host, address }: Omit<Way, 'isSecure'>, allow: readonly string[]): boolean {
+  const name = nameOf(host);
+  return allow.some((entry) => nameOf(entry) === name || rangeOf(entry)?.(address) === true);
+}
+
+function nameOf(host: string): string {
+  return host.toLowerCase().replace(/\.$/, '');
+}
+
+/** Undefined of what is no address and no range of them. */
+function rangeOf(entry: string): ((address: string) => boolean) | undefined {
+  const [first = '', bits] = entry.split('/');
+  const family = isIP(first);
+  if (family === 0) return undefined;
+  const [kind, whole] = family === 4 ? (['ipv4', 32] as const) : (['ipv6', 128] as const);
+  const list = new BlockList();
+  list.addSubnet(first, bits === undefined ? whole : Number(bits), kind);
+  // An address of the other family is never within: a mapped one is not what was written down.
+  return (address) => isIP(address) === family && list.check(address, kind);
+}
