@@ -6,6 +6,7 @@ import { agentRoutes } from './agent-routes.ts';
 import { approvalRoutes } from './approval-routes.ts';
 import { auditRoutes } from './audit-routes.ts';
 import { catalogRoutes } from './catalog-routes.ts';
+import { deliveryRoutes } from './delivery-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { documentRoutes } from './document-routes.ts';
 import { openEntry } from './entry.ts';
@@ -25,6 +26,7 @@ import { sessionRoutes } from './session-routes.ts';
 import { TailHub } from './tails.ts';
 import { taskRoutes } from './task-routes.ts';
 import { treeRoutes } from './tree-routes.ts';
+import { webhookRoutes } from './webhook-routes.ts';
 import { whyRoutes } from './why-routes.ts';
 import { workspaceRoutes } from './workspace-routes.ts';
 
@@ -82,6 +84,8 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...agentRoutes(deps),
     ...adminRoutes(deps),
     ...auditRoutes(deps),
+    ...webhookRoutes(deps),
+    ...deliveryRoutes(deps),
     ...healthRoutes(deps),
     ...documentRoutes(() => all),
   ];

@@ -23,6 +23,7 @@ import { profileOf } from './profile-of.ts';
 import { checkPrompt } from './prompt.ts';
 import { accountsOf } from './task-limits.ts';
 import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
+import { taskTargetOf } from './webhook-routes.ts';
 import { type CreateTask, LimitsInput } from './wire.ts';
 
 export interface TaskRequest {
@@ -45,12 +46,18 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
 
   checkPrompt(body.prompt);
   const session = await sessionOf(deps, teamId, body);
+  const { webhookUrl: url } = body;
+  const webhookUrl = url === undefined ? undefined : await taskTargetOf(deps, teamId, url);
   const restrictions = await rulesOfProject(deps, teamId, session);
+  const task = newTask(deps, body, {
+    restrictions,
+    parts: await saidParts(deps, body.prompt, body.attachments),
+  });
   const outcome = await createTask(deps.db, {
     teamId,
     userId,
     session,
-    task: newTask(deps, body, { restrictions, parts: await saidParts(deps, body.prompt, body.attachments) }),
+    task: webhookUrl === undefined ? task : { ...task, webhookUrl },
     ...(key === undefined ? {} : { idempotency: { key, requestHash } }),
   });
   return committed(deps, outcome, body);

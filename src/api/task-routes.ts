@@ -44,12 +44,15 @@ export function taskRoutes(deps: ApiDeps): Route[] {
       problems: {
         400: [
           ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
-          ...['bad_workspace', 'bad_attachment', 'price_unknown'],
+          ...['bad_workspace', 'bad_attachment', 'price_unknown', 'bad_webhook_url'],
           ...['config_invalid', 'config_unreadable'],
         ],
         403: ['local_workspace'],
         404: ['not_found'],
-        409: ['idempotency_conflict', 'session_archived', 'session_shared', 'files_elsewhere'],
+        409: [
+          ...['idempotency_conflict', 'session_archived', 'session_shared', 'files_elsewhere'],
+          'no_webhook_secret',
+        ],
         413: ['prompt_too_large'],
       },
       handle: (call) => create(deps, call),

@@ -9,6 +9,7 @@ import { LimitsInput, TaskLimits, TaskUsage } from './wire-accounts.ts';
 import { Attachments } from './wire-attachments.ts';
 import { ForkPoint } from './wire-takeover.ts';
 import { Todo } from './wire-tree.ts';
+import { WebhookUrl } from './wire-webhooks.ts';
 import { SessionWorkspace, WorkspaceInput } from './wire-workspace.ts';
 
 export {
@@ -37,6 +38,7 @@ export {
   RevertSession,
 } from './wire-takeover.ts';
 export { SessionTree, Todo, TreeNode } from './wire-tree.ts';
+export { CreatedWebhook, type CreateWebhook, Delivery, Webhook } from './wire-webhooks.ts';
 export { Why, WhyTask } from './wire-why.ts';
 export * from './wire-workspace.ts';
 
@@ -88,6 +90,10 @@ export const CreateTask = z
     attachments: Attachments.optional(),
     limits: LimitsInput.optional(),
     metadata: Metadata.optional(),
+    webhookUrl: WebhookUrl.optional().meta({
+      description:
+        'where its end is delivered, and what is asked of a person below it, signed with the secret of the team’s first webhook',
+    }),
   })
   .meta({ id: 'CreateTask' });
 export type CreateTask = z.infer<typeof CreateTask>;

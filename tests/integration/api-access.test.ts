@@ -56,7 +56,16 @@ async function things(): Promise<Record<string, string>> {
     rule: toPublicId('rule', ruleId),
     user: toPublicId('user', it.me.userId),
     key: toPublicId('key', key.id),
+    ...(await webhooks()),
   };
+}
+
+/** A webhook, and what is on its way to it. */
+async function webhooks(): Promise<Record<string, string>> {
+  const body = { url: 'https://hooks.example/', events: ['session.merged'] };
+  const { id: webhook } = (await it.ask('POST', '/v1/webhooks', { body })).json;
+  const { id: delivery } = (await it.ask('POST', `/v1/webhooks/${webhook}/test`)).json;
+  return { webhook, delivery };
 }
 
 /** A body that each route would take, and what else its address needs. */
@@ -71,6 +80,8 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/teams': { name: 'new', userName: 'Al' },
   'POST /v1/users': { name: 'Di' },
   'POST /v1/keys': { name: 'new' },
+  'POST /v1/webhooks': { url: 'https://hooks.example/' },
+  'PATCH /v1/webhooks/:id': {},
 };
 
 const nameOf = ({ method, path }: Route) => `${method.toUpperCase()} ${path}`;
