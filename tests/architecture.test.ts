@@ -265,7 +265,7 @@ const SQL_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/embedded/data-dir.ts': 'SQLite, as a lock on a file that ends with its process',
   'src/verify/facts.ts': 'reads what became of every row, to judge it; no server runs it',
   'src/verify/postgres.ts': 'makes and drops the database of a proof',
-  'src/api/health-routes.ts': 'asks whether Postgres answers, and nothing else',
+  'src/api/readiness.ts': 'asks whether Postgres answers, and nothing else',
 };
 
 describe('what stands where', () => {

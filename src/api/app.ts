@@ -18,7 +18,7 @@ import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
 import { pauseRoutes } from './pause-routes.ts';
-import { problemHandler } from './problem.ts';
+import { problemHandler, stopping } from './problem.ts';
 import { revertRoutes } from './revert-routes.ts';
 import { type Route, serve } from './route.ts';
 import { ruleRoutes } from './rule-routes.ts';
@@ -34,8 +34,8 @@ export type { ApiDeps } from './deps.ts';
 
 /** The HTTP API, to be given to `listen`. */
 export interface Api extends Express {
-  /** Ends all event streams, for good: their clients come back elsewhere. */
-  endStreams(): Promise<void>;
+  /** From now on requests are answered with 503 `stopping`. Ends all event streams: their clients come back elsewhere. */
+  stop(): Promise<void>;
 }
 
 /** Builds the API of DESIGN §7 on what it is given. Owns nothing of that; starts nothing before the first request. */
@@ -45,12 +45,17 @@ export function createApi(deps: ApiDeps): Api {
   app.set('etag', false);
   app.set('query parser', 'simple');
   app.use(helmet());
+  let isStopping = false;
+  app.use((_request, _response, next) => next(isStopping ? stopping() : undefined));
   for (const handler of forBrowsers(deps.corsOrigins)) app.use(handler);
   const entry = openEntry(deps);
   serve(app, routesOf(deps, tails), entry);
   app.use(problemHandler(deps.log));
-  const endStreams = () => tails.close().finally(() => entry.close());
-  return Object.assign(app, { endStreams });
+  const stop = () => {
+    isStopping = true;
+    return tails.close().finally(() => entry.close());
+  };
+  return Object.assign(app, { stop });
 }
 
 const PREFLIGHT_SECONDS = 600;

@@ -1,17 +1,21 @@
 /** What load balancers and supervisors ask. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { messageOf } from '../core/errors.ts';
-import { DatabaseUnavailable } from '../store/database.ts';
 import type { ApiDeps } from './deps.ts';
+import { unavailable } from './problem.ts';
+import { Readiness } from './readiness.ts';
 import { type Route, route } from './route.ts';
-
-/** How long Postgres may take to answer before this process says that it is not ready. */
-export const READY_MS = 2_000;
 
 const Health = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });
 
+const Ready = z
+  .object({
+    status: z.literal('ok'),
+    checks: z.object({ postgres: z.string(), queue: z.string(), migrations: z.string() }),
+  })
+  .meta({ id: 'Ready' });
+
 export function healthRoutes(deps: ApiDeps): Route[] {
+  const readiness = new Readiness(deps);
   return [
     route({
       method: 'get',
@@ -23,29 +27,17 @@ export function healthRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/readyz',
-      summary: 'Whether this process can serve: Postgres answers it.',
-      success: { status: 200, description: 'It can serve.', schema: Health },
-      problems: { 503: ['database_unavailable'] },
+      summary:
+        'Whether this process can serve: Postgres and the queue answer it, and the database is that of its version.',
+      success: { status: 200, description: 'It can serve.', schema: Ready },
+      problems: { 503: ['not_ready'] },
       handle: async () => {
-        await askPostgres(deps);
-        return { status: 200, body: { status: 'ok' } };
+        const checks = await readiness.check();
+        const wrong = Object.entries(checks).filter(([, found]) => found !== 'ok');
+        if (wrong.length === 0) return { status: 200, body: { status: 'ok', checks } };
+        const said = wrong.map(([name, found]) => `${name}: ${found}`).join('; ');
+        throw unavailable('not_ready', `This process cannot serve now: ${said}.`, { checks });
       },
     }),
   ];
-}
-
-async function askPostgres({ db, log }: ApiDeps): Promise<void> {
-  const waited = new AbortController();
-  const late = delay(READY_MS, undefined, { signal: waited.signal }).then(() => {
-    throw new Error(`no answer within ${READY_MS} ms`);
-  });
-  try {
-    await Promise.race([db.pool.query('SELECT 1'), late]);
-  } catch (error) {
-    log.warn({ error: messageOf(error) }, 'not ready: Postgres does not answer');
-    throw new DatabaseUnavailable(error);
-  } finally {
-    waited.abort();
-    late.catch(() => {});
-  }
 }

@@ -50,7 +50,7 @@ const TAGS: readonly {
 const COMMON_PROBLEMS: Readonly<Record<number, readonly string[]>> = {
   400: ['invalid_request'],
   500: ['internal'],
-  503: ['database_unavailable'],
+  503: ['database_unavailable', 'stopping'],
   507: ['disk_full'],
 };
 

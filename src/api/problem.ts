@@ -21,12 +21,15 @@ export class ApiProblem extends Error {
   /** Of the request, that is at fault: `limits.turns`; undefined where it is no field. */
   readonly field: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  /** What was looked at, and what was found of each. */
+  readonly checks: Readonly<Record<string, string>> | undefined;
   constructor(answer: Answer) {
     super(answer.detail);
     this.status = answer.status;
     this.code = answer.code;
     this.field = answer.field;
     this.headers = answer.headers ?? {};
+    this.checks = answer.checks;
   }
 }
 
@@ -36,6 +39,7 @@ interface Answer {
   readonly detail: string;
   readonly field?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly checks?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Of a session that only reads the files of the one that delegated to it. */
@@ -58,9 +62,16 @@ export function conflict(code: string, detail: string): ApiProblem {
   return new ApiProblem({ status: 409, code, detail });
 }
 
-export function unavailable(code: string, detail: string): ApiProblem {
-  const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) };
-  return new ApiProblem({ status: 503, code, detail, headers });
+export function unavailable(
+  code: string,
+  detail: string,
+  { checks, closes = false }: { readonly checks?: Answer['checks']; readonly closes?: boolean } = {},
+): ApiProblem {
+  const headers = {
+    'retry-after': String(RETRY_AFTER_SECONDS),
+    ...(closes ? { connection: 'close' } : {}),
+  };
+  return new ApiProblem({ status: 503, code, detail, headers, checks });
 }
 
 /** One sentence about what zod found first: where, what was expected, what was there. */
@@ -87,7 +98,12 @@ function pathOf(path: readonly PropertyKey[]): string {
   return path.map((part) => String(part).slice(0, SHOWN_NAME)).join('.');
 }
 
-export function problemOf({ status, code, message, field }: ApiProblem): Problem {
+/** This process takes nothing new: the client's next connection leads to another. */
+export function stopping(): ApiProblem {
+  return unavailable('stopping', 'This server is stopping; try again.', { closes: true });
+}
+
+export function problemOf({ status, code, message, field, checks }: ApiProblem): Problem {
   const title = STATUS_CODES[status] ?? 'Error';
   return {
     type: 'about:blank',
@@ -96,6 +112,7 @@ export function problemOf({ status, code, message, field }: ApiProblem): Problem
     code,
     detail: message,
     ...(field === undefined ? {} : { field }),
+    ...(checks === undefined ? {} : { checks }),
   };
 }
 

@@ -1,9 +1,9 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { UserError } from '../core/errors.ts';
 import type { Api } from './app.ts';
 
-/** How long requests in hand may take once the server closes. */
+/** How long requests in hand may take once the server closes; new ones are told meanwhile that it does. */
 export const CLOSE_GRACE_MS = 5_000;
 
 /** How long a request may take to arrive, in milliseconds: a large directory over a slow line. Who stands still is cut off sooner. */
@@ -13,26 +13,41 @@ export interface Address {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Instead of `CLOSE_GRACE_MS`. */
+  readonly closeGraceMs?: number;
 }
 
 export interface Listening {
   /** `http://HOST:PORT`; an address that stands for all of this machine's is shown as its own. */
   readonly url: string;
-  /** Takes no more requests, ends event streams, and resolves when those in hand are answered or `CLOSE_GRACE_MS` is over. */
+  /**
+   * Ends event streams, and answers new requests with 503 `stopping` until those in hand are answered or `CLOSE_GRACE_MS` is over.
+   * Then nothing listens here any more.
+   */
   close(): Promise<void>;
 }
 
 /** Serves the API. Throws `UserError` (exit code 3): `port_in_use`, `port_refused` or `bad_host`. */
-export async function listen(api: Api, { host, port }: Address): Promise<Listening> {
+export async function listen(api: Api, address: Address): Promise<Listening> {
+  const { host, port, closeGraceMs = CLOSE_GRACE_MS } = address;
   // A client that vanished without a word is noticed by the kernel's probes.
   const options = { keepAlive: true, keepAliveInitialDelay: 30_000, requestTimeout: ARRIVAL_MS };
-  const server = createServer(options, api);
+  const server = createServer(options);
+  const inHand = new Set<ServerResponse>();
+  server.on('request', (request, response) => {
+    inHand.add(response);
+    response.once('close', () => inHand.delete(response));
+    api(request, response);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, { host, port })));
     server.listen(port, host, resolve);
   });
   const { port: taken } = server.address() as AddressInfo;
-  return { url: `http://${shownHost(host)}:${taken}`, close: () => close(server, api) };
+  return {
+    url: `http://${shownHost(host)}:${taken}`,
+    close: () => close(server, api, { inHand, closeGraceMs }),
+  };
 }
 
 function shownHost(host: string): string {
@@ -40,13 +55,27 @@ function shownHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-async function close(server: Server, api: Api): Promise<void> {
+interface Closing {
+  readonly inHand: ReadonlySet<ServerResponse>;
+  readonly closeGraceMs: number;
+}
+
+async function close(server: Server, api: Api, { inHand, closeGraceMs }: Closing): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, closeGraceMs);
+  const answered = [...inHand].map(ended);
+  for (const response of inHand) if (!response.headersSent) response.setHeader('connection', 'close');
+  await api.stop();
+  await Promise.race([Promise.all(answered), late.promise]);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  const late = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
-  await api.endStreams();
-  server.closeIdleConnections();
+  // What is left was late, or has been told that nothing more is answered here.
+  late.promise.then(() => server.closeAllConnections());
   await closed;
-  clearTimeout(late);
+  clearTimeout(timer);
+}
+
+function ended(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => response.once('close', resolve));
 }
 
 function listenError(error: NodeJS.ErrnoException, { host, port }: Address): unknown {

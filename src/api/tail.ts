@@ -106,7 +106,7 @@ export class Tail implements Listener {
   /** A reader that does not take what it has been sent would not take the end either. */
   end(why: EndReason): void {
     if (this.#response.writableNeedDrain) this.#response.destroy();
-    else this.#response.end(why === 'revoked' ? KEY_REVOKED : '');
+    else this.#response.end(why === 'revoked' ? KEY_REVOKED : comeBack());
   }
 
   async #pump(): Promise<void> {
@@ -170,6 +170,15 @@ export class Tail implements Listener {
   #isGone(): boolean {
     return this.#response.writableEnded || this.#response.destroyed;
   }
+}
+
+/** When a client whose server stops comes back, in milliseconds: a thousand of them spread over that time. */
+const COME_BACK_MS = { least: 250, most: 2_000 };
+
+/** No event: a reader that knows nothing of it goes on as after any other end. */
+function comeBack(): string {
+  const { least, most } = COME_BACK_MS;
+  return `: this server is stopping\nretry: ${Math.round(least + Math.random() * (most - least))}\n\n`;
 }
 
 /** The last frame of a stream whose key was revoked: without an id, and what the next request would be answered. */

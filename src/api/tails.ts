@@ -11,7 +11,7 @@ import type { Log } from '../log.ts';
 import type { Database } from '../store/database.ts';
 import { type EventRow, readEvents, readTails } from '../store/views-events.ts';
 import type { EventFilter } from './event-filter.ts';
-import { unavailable } from './problem.ts';
+import { stopping } from './problem.ts';
 import { type Listener, type LiveFrame, Tail } from './tail.ts';
 import { Waiter } from './waiter.ts';
 
@@ -94,10 +94,10 @@ export class TailHub {
 
   async #ready(): Promise<void> {
     await this.#subscribed();
-    if (this.#closing.signal.aborted) throw unavailable('stopping', 'This server is stopping; try again.');
+    if (this.#closing.signal.aborted) throw stopping();
   }
 
-  /** Ends every stream; their clients come back elsewhere. */
+  /** Ends every stream; their clients come back elsewhere, not all in the same moment. */
   async close(): Promise<void> {
     this.#closing.abort();
     for (const tail of this.#all()) tail.end('over');

@@ -213,6 +213,10 @@ export const Problem = z
       .string()
       .optional()
       .meta({ description: 'what of the request is at fault, where it is a field' }),
+    checks: z
+      .record(z.string(), z.string())
+      .optional()
+      .meta({ description: 'of `not_ready`: what was found of each thing that is needed, or `ok`' }),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof Problem>;

@@ -10,10 +10,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runMigrations } from 'bullmq';
-import { type Client, DatabaseError } from 'pg';
+import { type Client, DatabaseError, type Pool } from 'pg';
 import { UserError } from '../core/errors.ts';
 import { connect, explainBreak } from './connect.ts';
-import { installTransitions } from './transitions-schema.ts';
+import { installTransitions, transitionsSchema } from './transitions-schema.ts';
 
 export { transitionsSchema } from './transitions-schema.ts';
 
@@ -75,6 +75,21 @@ export async function migrate(url: string, options: MigrateOptions): Promise<voi
   } finally {
     await client.end().catch(() => {});
   }
+}
+
+/** Of this code, read once: neither changes while it runs. */
+let newest: readonly [migration: string | undefined, schema: string] | undefined;
+
+/** Whether the database behind `pool` is the one of this code: its last migration, and its transitions. */
+export async function isMigrated(pool: Pool): Promise<boolean> {
+  newest ??= [readMigrations(MIGRATIONS_DIR).at(-1)?.name, transitionsSchema()];
+  const { rows } = await pool.query<{ known: boolean }>(
+    `SELECT to_regnamespace($2) IS NOT NULL AND to_regclass('_prisma_migrations') IS NOT NULL
+        AND EXISTS (SELECT FROM _prisma_migrations
+                     WHERE migration_name = $1 AND finished_at IS NOT NULL AND rolled_back_at IS NULL) AS known`,
+    [...newest],
+  );
+  return rows[0]?.known === true;
 }
 
 /** Ends with the connection. */

@@ -218,7 +218,8 @@ describe('when something is wrong here', () => {
     await line.close();
     for (const path of asked) {
       const { status, json, headers } = await away.ask('GET', path);
-      expect([path, status, json.code]).toEqual([path, 503, 'database_unavailable']);
+      const code = path === '/readyz' ? 'not_ready' : 'database_unavailable';
+      expect([path, status, json.code]).toEqual([path, 503, code]);
       expect(headers.get('retry-after')).toBe('1');
     }
     const refused = await away.ask('POST', '/v1/tasks', { body: { prompt: 'x' } });

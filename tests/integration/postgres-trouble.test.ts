@@ -102,7 +102,8 @@ async function ask(method: string, path: string, asking: Asking = {}): Promise<A
   const answer = await askerOf(server.url, me)(method, path, asking);
   expect(performance.now() - began, `${method} ${path}`).toBeLessThan(ANSWERED_MS);
   if (answer.status < 400) return answer;
-  expect([path, answer.status, answer.json?.code]).toEqual([path, 503, 'database_unavailable']);
+  const code = path === '/readyz' ? 'not_ready' : 'database_unavailable';
+  expect([path, answer.status, answer.json?.code]).toEqual([path, 503, code]);
   expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/);
   expect(answer.headers.get('retry-after')).toBe('1');
   return answer;
