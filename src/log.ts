@@ -5,7 +5,10 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
  * What operators read. Fields are ids and small values; the message is one short sentence. Values under a secret's
- * name and passwords inside URLs are replaced before anything is written.
+ * name, and keys and the passwords of URLs inside a text, are replaced before anything is written.
+ *
+ * Ids are UUIDs under these names: `teamId`, `userId`, `keyId`, `sessionId`, `taskId`, `turnId`, `attemptId`, `workerId`, `requestId`;
+ * `turn` is the number of one within its task.
  */
 export interface Log {
   debug(fields: LogFields, message: string): void;
@@ -26,7 +29,21 @@ export interface LogOptions {
 
 const REDACTED = '[redacted]';
 /** Compared without case, dashes and underscores: `x-api-key`, `API_KEY` and `apiKey` are one name. */
-const SECRET_NAMES = new Set(['apikey', 'xapikey', 'authorization', 'password', 'databaseurl', 'redisurl']);
+const SECRET_NAMES = new Set([
+  ...[
+    'apikey',
+    'xapikey',
+    'authorization',
+    'proxyauthorization',
+    'cookie',
+    'setcookie',
+    'password',
+    'passphrase',
+  ],
+  ...['secret', 'token', 'accesstoken', 'privatekey', 'databaseurl', 'redisurl'],
+]);
+/** Inside a text: keys of Capybara and of those who make theirs alike, and what stands behind `Bearer`. */
+const KEY_TEXT = /\b(capy_|sk-|Bearer +)[\w.~+/=-]{12,}/gi;
 const URL_PASSWORD = /(:\/\/[^\s:/@]*):[^\s@/]+@/g;
 /** Deeper values are not written: a log line is not a dump. */
 const MAX_DEPTH = 6;
@@ -76,7 +93,7 @@ function wrap(logger: pino.Logger): Log {
   const write =
     (level: LogLevel) =>
     (fields: LogFields, message: string): void => {
-      if (logger.isLevelEnabled(level)) logger[level](clean(fields, 0), withoutPasswords(message));
+      if (logger.isLevelEnabled(level)) logger[level](clean(fields, 0), withoutSecrets(message));
     };
   return {
     debug: write('debug'),
@@ -88,7 +105,7 @@ function wrap(logger: pino.Logger): Log {
 }
 
 function clean(value: unknown, depth: number): unknown {
-  if (typeof value === 'string') return withoutPasswords(value);
+  if (typeof value === 'string') return withoutSecrets(value);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null || value instanceof Date) return value;
   if (depth >= MAX_DEPTH) return '[deeper]';
@@ -111,8 +128,9 @@ function isSecret(name: string): boolean {
   return SECRET_NAMES.has(name.toLowerCase().replaceAll(/[-_]/g, ''));
 }
 
-function withoutPasswords(text: string): string {
-  return text.includes('://') ? text.replaceAll(URL_PASSWORD, `$1:${REDACTED}@`) : text;
+function withoutSecrets(text: string): string {
+  const known = text.replaceAll(KEY_TEXT, `$1${REDACTED}`);
+  return known.includes('://') ? known.replaceAll(URL_PASSWORD, `$1:${REDACTED}@`) : known;
 }
 
 /** `12:34:56.789 WARN  message name=value` */

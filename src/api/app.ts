@@ -19,6 +19,7 @@ import { messageRoutes } from './message-routes.ts';
 import { outputRoutes } from './output-routes.ts';
 import { pauseRoutes } from './pause-routes.ts';
 import { problemHandler, stopping } from './problem.ts';
+import { logRequests, REQUEST_ID } from './request-log.ts';
 import { revertRoutes } from './revert-routes.ts';
 import { type Route, serve } from './route.ts';
 import { ruleRoutes } from './rule-routes.ts';
@@ -44,6 +45,7 @@ export function createApi(deps: ApiDeps): Api {
   const app = express();
   app.set('etag', false);
   app.set('query parser', 'simple');
+  app.use(logRequests(deps.log, () => {}));
   app.use(helmet());
   let isStopping = false;
   app.use((_request, _response, next) => next(isStopping ? stopping() : undefined));
@@ -63,7 +65,7 @@ const PREFLIGHT_SECONDS = 600;
 /** Pages of these origins may use the API with a key; what has none says nothing of it, and browsers then refuse every page. */
 function forBrowsers(origins: readonly string[]): RequestHandler[] {
   if (origins.length === 0) return [];
-  const exposedHeaders = ['retry-after', 'ratelimit', 'ratelimit-policy'];
+  const exposedHeaders = ['retry-after', 'ratelimit', 'ratelimit-policy', REQUEST_ID];
   return [cors({ origin: [...origins], exposedHeaders, maxAge: PREFLIGHT_SECONDS })];
 }
 

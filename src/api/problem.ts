@@ -1,5 +1,4 @@
 /** What an error says to whoever asked: RFC 9457, one sentence, a stable code, never a secret or a stack. */
-import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { ErrorRequestHandler, Response } from 'express';
 import type { z } from 'zod';
@@ -7,6 +6,7 @@ import { messageOf, UserError } from '../core/errors.ts';
 import { isDiskFull } from '../core/full-disk.ts';
 import type { Log } from '../log.ts';
 import { DatabaseUnavailable } from '../store/database.ts';
+import { requestIdOf } from './request-log.ts';
 import { MAX_BODY_BYTES, type Problem } from './wire.ts';
 
 const PROBLEM_JSON = 'application/problem+json';
@@ -124,26 +124,24 @@ export function sendProblem(response: Response, problem: ApiProblem): void {
 /** The last handler of the app: whatever was thrown becomes an answer, and what nobody expected a line in the log. */
 export function problemHandler(log: Log): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
+    const requestId = requestIdOf(response);
+    const where = { requestId, method: request.method, path: request.path };
     if (response.headersSent) {
       const level = error instanceof DatabaseUnavailable ? 'warn' : 'error';
-      log[level]({ error, method: request.method, path: request.path }, 'an answer broke off');
+      log[level]({ error, ...where }, 'an answer broke off');
       response.destroy();
       return;
     }
     if (error instanceof DatabaseUnavailable) {
-      log.warn(
-        { error: messageOf(error.cause), path: request.path },
-        'a request was refused: Postgres is away',
-      );
+      log.warn({ error: messageOf(error.cause), ...where }, 'a request was refused: Postgres is away');
     }
     if (isDiskFull(error)) {
-      log.error({ error: messageOf(error), path: request.path }, 'a request was refused: the disk is full');
+      log.error({ error: messageOf(error), ...where }, 'a request was refused: the disk is full');
     }
     const problem = knownProblem(error);
     if (problem !== undefined) return sendProblem(response, problem);
-    const id = randomUUID();
-    log.error({ error, id, method: request.method, path: request.path }, 'a request failed');
-    sendProblem(response, internal(id));
+    log.error({ error, ...where }, 'a request failed');
+    sendProblem(response, internal(requestId));
   };
 }
 

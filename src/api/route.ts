@@ -98,6 +98,7 @@ export function serve(app: Express, routes: readonly Route[], { entry }: ServeOp
 function handlerOf(each: Route): RequestHandler {
   return async (request, response) => {
     const id = idOf(each, request);
+    if (each.id !== undefined) response.locals.about = { kind: each.id, id };
     const query = parse(each.query, request.query, 'query');
     const body = parse(each.body, request.body, 'request body');
     const caller = response.locals.caller as Caller;

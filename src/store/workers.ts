@@ -78,6 +78,17 @@ export function takeOverTurn(
   );
 }
 
+/** Whose a turn is, for a line of the log. */
+export async function readTurnIds(
+  db: Database,
+  turnId: string,
+): Promise<{ readonly teamId: string; readonly sessionId: string; readonly taskId: string } | undefined> {
+  const [row] = await db.sql<{ teamId: string; sessionId: string; taskId: string }>`
+    SELECT t.team_id AS "teamId", u.session_id AS "sessionId", u.task_id AS "taskId"
+      FROM turn u JOIN task t ON t.id = u.task_id WHERE u.id = ${turnId}`;
+  return row;
+}
+
 /** Makes turns that are due `queued`. */
 export async function admitTurns(db: Database, limit: number): Promise<Wake[]> {
   return (await db.rows<{ turn_id: string; wake: number }>('admit_turns', limit)).map(toWake);

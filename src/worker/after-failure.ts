@@ -8,7 +8,7 @@ import { afterOverflow, isOverflow, stillTooLong } from './overflow.ts';
 import { namesOf, outlookOf, troubleOf } from './route.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
-import type { Shell } from './shell.ts';
+import { idsOf, type Shell } from './shell.ts';
 
 export async function afterFailure(shell: Shell, run: Run, failure: FailedRequest): Promise<Progress> {
   const { code, message, mayHaveCost: spent } = failure;
@@ -61,8 +61,7 @@ function tellOfFallback(
   run: Run,
   { failure, to }: { failure: FailedRequest; to: string },
 ): void {
-  const { sessionId, taskId, number } = run.turn;
-  const facts = { sessionId, taskId, turn: number, model: run.model, fallback: to, code: failure.code };
+  const facts = { ...idsOf(run.turn), model: run.model, fallback: to, code: failure.code };
   const { strikes } = troubleOf(shell, run, run.model);
   if (strikes > 0) shell.log.debug(facts, 'the model does not answer yet');
   else

@@ -23,7 +23,7 @@ import { retryFor } from './retry-for.ts';
 import { Run } from './run.ts';
 import { reportCalls, runTools } from './run-tools.ts';
 import { afterLoss } from './session-files.ts';
-import { announce, type Shell } from './shell.ts';
+import { announce, idsOf, type Shell } from './shell.ts';
 import { takeChild } from './take-child.ts';
 
 /** Whether the run goes on, or this attempt is over. */
@@ -45,6 +45,7 @@ export async function runTurn(shell: Shell, job: TurnJob): Promise<void> {
 
 async function lookAt(shell: Shell, job: TurnJob): Promise<TurnJob | undefined> {
   const held = { turnId: job.turnId, attemptId: newId() };
+  let ids: Partial<ReturnType<typeof idsOf>> = held;
   try {
     const unbroken = shell.unbroken();
     const known = shell.logs.known(job.turnId);
@@ -58,15 +59,16 @@ async function lookAt(shell: Shell, job: TurnJob): Promise<TurnJob | undefined> 
     if (claim.outcome === 'ended' || claim.outcome === 'parked') await announce(shell, claim.rootId, claim);
     if (claim.outcome === 'pinned') pointTo(shell, claim, job);
     if (claim.outcome !== 'claimed' && claim.outcome !== 'repeated') return undefined;
+    ids = idsOf(claim.turn);
     await announce(shell, claim.turn.rootId, { seq: claim.seq });
     return await runClaimed(shell, { turn: claim.turn, told: toldOf(claim.entries, known), unbroken });
   } catch (error) {
     if (error instanceof DatabaseUnavailable) {
-      shell.log.warn({ ...held }, STOPPED_WITHOUT_POSTGRES);
+      shell.log.warn(ids, STOPPED_WITHOUT_POSTGRES);
       return undefined;
     }
     shell.log.error(
-      { ...held, error: messageOf(error), stack: stackOf(error) },
+      { ...ids, error: messageOf(error), stack: stackOf(error) },
       'a turn failed in the worker itself',
     );
     await giveUp(shell, held);

@@ -23,7 +23,7 @@ import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import { isGone, thisProcess } from './identity.ts';
 import { pathsNamed } from './judge-call.ts';
 import type { Run } from './run.ts';
-import { announce, type Shell } from './shell.ts';
+import { announce, idsOf, type Shell } from './shell.ts';
 
 /** What the checkouts of a worker share. */
 export function checkoutHost(
@@ -109,7 +109,10 @@ export async function noteMotion(shell: Shell, run: Run): Promise<void> {
     if (outcome.outcome === 'recorded') await announce(shell, run.turn.rootId, outcome);
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
-    shell.log.warn({ ...run.held, error: messageOf(error) }, 'could not record what background commands did');
+    shell.log.warn(
+      { ...idsOf(run.turn), error: messageOf(error) },
+      'could not record what background commands did',
+    );
     await putBack(run, checkout);
   }
 }

@@ -76,6 +76,11 @@ export interface Shell {
   dueIn(ms: number): void;
 }
 
+/** What every line of the log about a turn carries: UUIDs, and the turn's number within its task. */
+export function idsOf({ teamId, sessionId, taskId, id, attemptId, number }: ClaimedTurn) {
+  return { teamId, sessionId, taskId, turnId: id, attemptId, turn: number };
+}
+
 /**
  * After a commit: whoever watches is told, and the next turn's job is added. Neither can fail the commit; what is lost here
  * is found by the tails' and the sweeper's next look at Postgres.

@@ -16,6 +16,7 @@ import {
   liveWorkers,
   lostAttempts,
   queuedTurns,
+  readTurnIds,
   rewakeTurn,
   sessionsPinnedTo,
   suspectWorker,
@@ -184,8 +185,12 @@ export class Sweeper {
     const take = { backoffMs: this.#shell.takeoverBackoffMs, nextTurnId: newId(), own };
     const outcome = await takeOverTurn(this.#shell.db, held, take);
     if (outcome.outcome === 'skipped') return own && !(await this.#isHeld(held));
-    this.#shell.log.warn({ ...held }, own ? 'gave up a turn' : 'took over a turn whose worker was lost');
     await announce(this.#shell, outcome.rootId, outcome);
+    const whose = await readTurnIds(this.#shell.db, held.turnId);
+    this.#shell.log.warn(
+      { ...whose, ...held },
+      own ? 'gave up a turn' : 'took over a turn whose worker was lost',
+    );
     return true;
   }
 

@@ -175,7 +175,7 @@ describe('when something is wrong here', () => {
     const id = /[0-9a-f-]{36}/.exec(json.detail)?.[0];
     expect(lines.at(-1)).toMatchObject({
       message: 'a request failed',
-      fields: { id, method: 'POST', path: '/v1/tasks' },
+      fields: { requestId: id, method: 'POST', path: '/v1/tasks' },
     });
     await broken.close();
   });
@@ -199,7 +199,7 @@ describe('when something is wrong here', () => {
     expect(lines.slice(before)).toEqual([
       {
         message: 'a request was refused: the disk is full',
-        fields: { error: 'EDQUOT: write /secret', path: '/v1/tasks' },
+        fields: expect.objectContaining({ error: 'EDQUOT: write /secret', path: '/v1/tasks' }),
       },
     ]);
     await full.close();
