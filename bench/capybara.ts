@@ -44,7 +44,8 @@ const api = createApi({
   ...{ db, queue, bus, models, log, snapshots, uploads, dataDir: config.dataDir },
   agents: { ...createAgents(createRegistry([])), resolve },
   allowLocal: false,
-  ...{ requestsPerMinute: 0, corsOrigins: [], webhooks: { allow: [], online: true } },
+  ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false },
+  webhooks: { allow: [], online: true },
   repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,
 });

@@ -7,7 +7,7 @@
  */
 import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
-import type { ApiConfig } from './config/api-settings.ts';
+import type { ApiConfig, MetricsConfig } from './config/api-settings.ts';
 import type { BackgroundConfig, CommandsConfig, DockerConfig } from './config/command-settings.ts';
 import type { KEEP } from './config/keep.ts';
 import {
@@ -55,6 +55,7 @@ export interface Config {
   /** Where hosts share snapshots of workspaces: a path or a git remote; each keeps its own where not set. */
   readonly snapshots?: string;
   readonly api: ApiConfig;
+  readonly metrics: MetricsConfig;
   /** MiB that one upload of a directory may take, compressed. */
   readonly uploadMib: number;
   readonly concurrency: number;

@@ -16,6 +16,8 @@ import { forkRoutes } from './fork-routes.ts';
 import { healthRoutes } from './health-routes.ts';
 import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
+import { Metrics } from './metrics.ts';
+import { metricsRoutes } from './metrics-routes.ts';
 import { outputRoutes } from './output-routes.ts';
 import { pauseRoutes } from './pause-routes.ts';
 import { problemHandler, stopping } from './problem.ts';
@@ -42,16 +44,17 @@ export interface Api extends Express {
 /** Builds the API of DESIGN §7 on what it is given. Owns nothing of that; starts nothing before the first request. */
 export function createApi(deps: ApiDeps): Api {
   const tails = new TailHub(deps);
+  const metrics = metricsOf(deps, tails);
   const app = express();
   app.set('etag', false);
   app.set('query parser', 'simple');
-  app.use(logRequests(deps.log, () => {}));
+  app.use(logRequests(deps.log, (ended) => metrics.count(ended)));
   app.use(helmet());
   let isStopping = false;
   app.use((_request, _response, next) => next(isStopping ? stopping() : undefined));
   for (const handler of forBrowsers(deps.corsOrigins)) app.use(handler);
   const entry = openEntry(deps);
-  serve(app, routesOf(deps, tails), entry);
+  serve(app, routesOf(deps, tails, metrics), entry);
   app.use(problemHandler(deps.log));
   const stop = () => {
     isStopping = true;
@@ -69,8 +72,12 @@ function forBrowsers(origins: readonly string[]): RequestHandler[] {
   return [cors({ origin: [...origins], exposedHeaders, maxAge: PREFLIGHT_SECONDS })];
 }
 
+function metricsOf(deps: ApiDeps, tails: TailHub): Metrics {
+  return new Metrics({ ...deps, streams: () => tails.count });
+}
+
 /** Every route there is, those that tell of them among them. */
-export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
+export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps, tails)): Route[] {
   const all: Route[] = [
     ...taskRoutes(deps),
     ...pauseRoutes(deps),
@@ -94,6 +101,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub): Route[] {
     ...webhookRoutes(deps),
     ...deliveryRoutes(deps),
     ...healthRoutes(deps),
+    ...metricsRoutes(deps, metrics),
     ...documentRoutes(() => all),
   ];
   return all;

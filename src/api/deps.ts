@@ -25,6 +25,8 @@ export interface ApiDeps {
   readonly requestsPerMinute: number;
   /** Origins of pages that browsers may let use this. */
   readonly corsOrigins: readonly string[];
+  /** Whether anybody who reaches this may read its metrics. */
+  readonly metricsOpen: boolean;
   /** From where repositories may be cloned. */
   readonly repositories: RepositoryPolicy;
   /** Where webhooks may be sent. */

@@ -121,6 +121,7 @@ export function composeApi(
   const app = createApi({
     ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
     requestsPerMinute: config.api.requestsPerMinute,
+    metricsOpen: config.metrics.open,
     corsOrigins: config.api.corsOrigins ?? [],
     webhooks: { allow: config.webhooks?.allow ?? [], online: !config.offline },
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),

@@ -41,6 +41,8 @@ export interface Route {
   readonly summary: string;
   /** What a key must be for; `any`: every key will do. A route without one is `open`, and answers without a key. */
   readonly scope?: Scope | 'any';
+  /** Whom it answers without a key all the same; then nobody is its caller. */
+  readonly openTo?: (request: Request) => boolean;
   /** What `:id` names. */
   readonly id?: IdKind;
   readonly query?: z.ZodType;
@@ -78,7 +80,7 @@ export function serve(app: Express, routes: readonly Route[], { entry }: ServeOp
   const readJson = (limit: number) => express.json({ limit, type: ['application/json', '+json'] });
   for (const each of routes) {
     const before = [
-      ...(each.scope === undefined ? [] : entry(each)),
+      ...(each.scope === undefined ? [] : entry(each).map((handler) => unlessOpen(each, handler))),
       ...(each.body ? [requireJson, readJson(each.bodyBytes ?? MAX_BODY_BYTES)] : []),
       ...(each.stream ? [requireMedia(each.stream)] : []),
     ];
@@ -93,6 +95,11 @@ export function serve(app: Express, routes: readonly Route[], { entry }: ServeOp
   app.use((request) => {
     throw notFound(`address ${request.method} ${request.path.slice(0, 200)}`);
   });
+}
+
+function unlessOpen({ openTo }: Route, handler: RequestHandler): RequestHandler {
+  if (openTo === undefined) return handler;
+  return (request, response, next) => (openTo(request) ? next() : handler(request, response, next));
 }
 
 function handlerOf(each: Route): RequestHandler {

@@ -97,6 +97,11 @@ export class TailHub {
     if (this.#closing.signal.aborted) throw stopping();
   }
 
+  /** Streams that are open. */
+  get count(): number {
+    return this.#all().length;
+  }
+
   /** Ends every stream; their clients come back elsewhere, not all in the same moment. */
   async close(): Promise<void> {
     this.#closing.abort();

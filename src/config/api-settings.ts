@@ -28,3 +28,9 @@ export interface ApiConfig {
   /** Origins of pages that browsers may let use the API; none where left out. */
   readonly corsOrigins?: readonly string[];
 }
+
+/** What is counted of all teams together, for those who run this Capybara. */
+export interface MetricsConfig {
+  /** Whether whoever reaches the API may read them without a key; else only from its own machine. */
+  readonly open: boolean;
+}

@@ -158,6 +158,7 @@ export const SETTINGS = z.object({
     .optional(),
   'api.requestsPerMinute': limit(API.requestsPerMinute),
   'api.corsOrigins': CORS_ORIGINS.schema.register(metas, CORS_ORIGINS.meta).optional(),
+  'metrics.open': flag('CAPYBARA_METRICS_OPEN').default(false),
   uploadMib: whole('CAPYBARA_UPLOAD_MIB', 1, MAX_UPLOAD_MIB).default(DEFAULT_UPLOAD_MIB),
   concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
   sandbox: z.enum(SANDBOX.names).register(metas, SANDBOX.meta).default('auto'),

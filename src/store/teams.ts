@@ -20,6 +20,11 @@ export async function readTeams(db: Database, teamId: string): Promise<TeamRow[]
      WHERE t.id = me.id OR me.operates ORDER BY t.id`;
 }
 
+export async function isOperator(db: Database, teamId: string): Promise<boolean> {
+  const [row] = await db.sql<{ operates: boolean }>`SELECT operates FROM team WHERE id = ${teamId}`;
+  return row?.operates === true;
+}
+
 export interface NewTeam {
   readonly id: string;
   readonly name: string;

@@ -1,6 +1,6 @@
 /**
  * What nobody needs any more, removed a little at a time: snapshots that no row leads to, uploads that nothing began with, clones of
- * repositories, working directories of sessions that nobody works on. Every worker prunes; there is no leader. Each step is safe
+ * repositories, working directories of sessions that nobody works on; and what ended is added to what metrics count. Every worker prunes; there is no leader. Each step is safe
  * beside another worker's, and may be killed anywhere; none of it runs in this process but for small files.
  */
 import { randomBytes } from 'node:crypto';
@@ -14,6 +14,7 @@ import type { Database } from '../store/database.ts';
 import { forgetDeliveries } from '../store/deliveries.ts';
 import { type IdleWorkspace, idleWorkspaces } from '../store/idle-workspaces.ts';
 import { databaseName, liveSnapshots } from '../store/live-snapshots.ts';
+import { countMetrics } from '../store/metrics.ts';
 import { forgetIdempotencyKeys } from '../store/tasks.ts';
 import { forgetUploads } from '../store/uploads.ts';
 import { liveWorkers } from '../store/workers.ts';
@@ -149,6 +150,7 @@ export class Pruner {
     yield { what: 'audit', act: () => forgetAudit(db, { olderMs, limit: BATCH }) };
     yield { what: 'deliveries', act: () => forgetDeliveries(db, { olderMs: deliveriesMs, limit: BATCH }) };
     yield { what: 'idempotency keys', act: () => forgetIdempotencyKeys(db, BATCH) };
+    yield { what: 'metrics', act: () => this.#countMetrics() };
     yield { what: 'repositories', act: () => forgetUnused({ ...checkouts, cacheBytes }) };
     yield* this.#idle();
     const stores = [
@@ -161,6 +163,11 @@ export class Pruner {
     // A lineage is pruned on this host and where it is shared at once.
     if (owners.some(([, owner]) => owner === 'original')) return;
     for (const [directory, owner] of owners) yield* this.#lineages(directory, owner);
+  }
+
+  /** Of a fleet that had no worker for long, in several statements. */
+  async #countMetrics(): Promise<void> {
+    while (!this.#closing.signal.aborted && (await countMetrics(this.#parts.db)));
   }
 
   async *#lineages(directory: string, owner: StoreOwner): AsyncGenerator<Step> {

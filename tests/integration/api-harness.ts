@@ -88,7 +88,8 @@ export async function startTestApi(
   const base: ApiDeps = {
     ...{ db, queue, bus, dataDir, snapshots, uploads, allowLocal: true },
     repositories: { own: true, online: true, allowed: [] },
-    ...{ requestsPerMinute: 0, corsOrigins: [], webhooks: { allow: [], online: true } },
+    ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false },
+    webhooks: { allow: [], online: true },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     agents: createAgents(createRegistry(builtinTools())),
     log: silentLog,

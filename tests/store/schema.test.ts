@@ -29,6 +29,7 @@ const SCALARS: Readonly<Record<string, string>> = {
   Int: 'integer',
   BigInt: 'bigint',
   'Decimal @db.Decimal(24, 12)': 'numeric(24,12)',
+  'Decimal @db.Decimal(30, 12)': 'numeric(30,12)',
   Json: 'jsonb',
   Bytes: 'bytea',
   'String @db.Uuid': 'uuid',
@@ -159,13 +160,14 @@ describe('schema.prisma and the migrated database have the same', () => {
   });
 });
 
-test('every partial index is one that the sweeper, a guard, `why` or the tree needs, and a unique one allows one unfinished turn', async () => {
+test('every partial index is one that the sweeper, a guard, `why`, the tree or metrics need, and a unique one allows one unfinished turn', async () => {
   const rows = await store.db.sql<{ name: string; unique: boolean }>`
     SELECT i.relname AS name, x.indisunique AS unique FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      WHERE i.relnamespace = 'public'::regnamespace AND x.indpred IS NOT NULL ORDER BY 1`;
   expect(rows.map(({ name }) => name)).toEqual([
     'approval_due',
     'approval_open',
+    'attempt_ended',
     'attempt_open',
     'background_process_open',
     'delegation_open',
@@ -174,8 +176,10 @@ test('every partial index is one that the sweeper, a guard, `why` or the tree ne
     'permission_rule_live',
     'session_children',
     'task_deadline',
+    'task_ended',
     'task_unfinished',
     'task_unfinished_tree',
+    'turn_ended',
     'turn_one_unfinished',
     'turn_queued',
     'turn_ready',

@@ -520,6 +520,25 @@ CREATE TABLE "model_health" (
     CONSTRAINT "model_health_pkey" PRIMARY KEY ("name")
 );
 
+-- CreateTable
+CREATE TABLE "metric_total" (
+    "series" TEXT NOT NULL,
+    "label" TEXT NOT NULL,
+    "bucket" INTEGER NOT NULL,
+    "count" BIGINT NOT NULL,
+    "sum" DECIMAL(30,12) NOT NULL,
+
+    CONSTRAINT "metric_total_pkey" PRIMARY KEY ("series","label","bucket")
+);
+
+-- CreateTable
+CREATE TABLE "metric_mark" (
+    "id" BOOLEAN NOT NULL DEFAULT true,
+    "counted_to" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "metric_mark_pkey" PRIMARY KEY ("id")
+);
+
 -- CreateIndex
 CREATE UNIQUE INDEX "team_name_key" ON "team"("name");
 
@@ -633,6 +652,9 @@ CREATE INDEX "rate_line_bucket_since_idx" ON "rate_line"("bucket", "since");
 
 -- CreateIndex
 CREATE INDEX "usage_team_id_created_at_idx" ON "usage"("team_id", "created_at");
+
+-- CreateIndex
+CREATE INDEX "usage_created_at_idx" ON "usage"("created_at");
 
 -- AddForeignKey
 ALTER TABLE "user" ADD CONSTRAINT "user_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
@@ -915,6 +937,14 @@ CREATE INDEX "approval_due" ON "approval" (expires_at) WHERE status = 'open';
 CREATE INDEX "webhook_live" ON "webhook" (team_id) WHERE disabled_at IS NULL AND removed_at IS NULL;
 CREATE INDEX "webhook_delivery_task" ON "webhook_delivery" (task_id, id) WHERE task_id IS NOT NULL;
 CREATE INDEX "permission_rule_live" ON "permission_rule" (team_id, id) WHERE revoked_at IS NULL;
+
+-- What ended since the totals of all teams were last counted.
+CREATE INDEX "turn_ended" ON "turn" (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX "attempt_ended" ON "attempt" (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX "task_ended" ON "task" (ended_at) WHERE ended_at IS NOT NULL;
+
+ALTER TABLE "metric_mark" ADD CONSTRAINT "metric_mark_one" CHECK (id);
+INSERT INTO "metric_mark" DEFAULT VALUES;
 
 -- Rows that are updated in place, over and over: room for the new version on the same page.
 ALTER TABLE "tree" SET (fillfactor = 50);
