@@ -64,33 +64,45 @@ const ATTEMPT = between('a.started_at', 'a.ended_at');
 /** Until the request began whose answer the task's first turn has. */
 const SUBMIT = `greatest(0, ${between('t.created_at', 'g.created_at')} - g.latency_ms / 1000.0)`;
 
+/** Requests are first put together by what all their numbers are told by: then each number is one of few rows. */
+const REQUESTS = `
+  SELECT g.model, CASE g.outcome WHEN 'unknown' THEN 'lost' ELSE 'answered' END AS outcome,
+         ${bucket('g.latency_ms / 1000.0::float8')} AS whole, ${bucket('g.first_token_ms / 1000.0::float8')} AS first,
+         count(*) AS n, sum(g.input) AS input, sum(g.cached) AS cached, sum(g.cache_written) AS written, sum(g.output) AS output,
+         sum(g.reasoning) AS reasoning, sum(g.usd) AS usd, sum(g.latency_ms) / 1000.0 AS latency, sum(g.first_token_ms) / 1000.0 AS first_token
+    FROM mark m JOIN usage g ON ${since('g.created_at')} GROUP BY 1, 2, 3, 4`;
+
 /** What ended behind `mark.since`, up to `mark.until`. */
 const ENDED = `
-  SELECT series, label::text AS label, bucket, count(*) AS count, sum(value)::numeric AS sum FROM (
-    SELECT 'turns' AS series, jsonb_build_array(u.status) AS label, coalesce(${bucket(TURN)}, -1) AS bucket, coalesce(${TURN}, 0) AS value
-      FROM mark m JOIN turn u ON ${since('u.ended_at')}
+  SELECT series, label::text AS label, bucket, sum(n)::bigint AS count, sum(value)::numeric AS sum FROM (
+    SELECT 'turns' AS series, jsonb_build_array(status) AS label, bucket, n, value::numeric FROM (
+      SELECT u.status, coalesce(${bucket(TURN)}, -1) AS bucket, count(*) AS n, coalesce(sum(${TURN}), 0) AS value
+        FROM mark m JOIN turn u ON ${since('u.ended_at')} GROUP BY 1, 2) u
     UNION ALL
-    SELECT 'attempts', jsonb_build_array(a.outcome), ${bucket(ATTEMPT)}, ${ATTEMPT} FROM mark m JOIN attempt a ON ${since('a.ended_at')}
+    SELECT 'attempts', jsonb_build_array(outcome), bucket, n, value::numeric FROM (
+      SELECT a.outcome, ${bucket(ATTEMPT)} AS bucket, count(*) AS n, sum(${ATTEMPT}) AS value
+        FROM mark m JOIN attempt a ON ${since('a.ended_at')} GROUP BY 1, 2) a
     UNION ALL
-    SELECT 'tasks', jsonb_build_array(t.status, coalesce(t.error_code, '')), 0, 0 FROM mark m JOIN task t ON ${since('t.ended_at')}
+    SELECT 'tasks', jsonb_build_array(status, code), 0, n, 0 FROM (
+      SELECT t.status, coalesce(t.error_code, '') AS code, count(*) AS n FROM mark m JOIN task t ON ${since('t.ended_at')} GROUP BY 1, 2) t
     UNION ALL
-    SELECT each.* FROM mark m JOIN usage g ON ${since('g.created_at')},
-           LATERAL (SELECT CASE g.outcome WHEN 'unknown' THEN 'lost' ELSE 'answered' END AS outcome) o,
+    SELECT each.* FROM (${REQUESTS}) r,
            LATERAL (VALUES
-             ('requests', jsonb_build_array(g.model, o.outcome), 0, 0::float8),
-             ('tokens', jsonb_build_array(g.model, 'input', o.outcome), 0, g.input),
-             ('tokens', jsonb_build_array(g.model, 'cached', o.outcome), 0, g.cached),
-             ('tokens', jsonb_build_array(g.model, 'cache_written', o.outcome), 0, g.cache_written),
-             ('tokens', jsonb_build_array(g.model, 'output', o.outcome), 0, g.output),
-             ('tokens', jsonb_build_array(g.model, 'reasoning', o.outcome), 0, g.reasoning),
-             ('usd', jsonb_build_array(g.model, o.outcome), 0, g.usd::float8),
-             ('latency', jsonb_build_array(g.model), ${bucket('g.latency_ms / 1000.0::float8')}, g.latency_ms / 1000.0),
-             ('first_token', jsonb_build_array(g.model), ${bucket('g.first_token_ms / 1000.0::float8')}, g.first_token_ms / 1000.0)
-           ) each(series, label, bucket, value) WHERE each.value IS NOT NULL
+             ('requests', jsonb_build_array(r.model, r.outcome), 0, r.n, 0::numeric),
+             ('tokens', jsonb_build_array(r.model, 'input', r.outcome), 0, r.n, r.input),
+             ('tokens', jsonb_build_array(r.model, 'cached', r.outcome), 0, r.n, r.cached),
+             ('tokens', jsonb_build_array(r.model, 'cache_written', r.outcome), 0, r.n, r.written),
+             ('tokens', jsonb_build_array(r.model, 'output', r.outcome), 0, r.n, r.output),
+             ('tokens', jsonb_build_array(r.model, 'reasoning', r.outcome), 0, r.n, r.reasoning),
+             ('usd', jsonb_build_array(r.model, r.outcome), 0, r.n, r.usd),
+             ('latency', jsonb_build_array(r.model), r.whole, r.n, r.latency),
+             ('first_token', jsonb_build_array(r.model), r.first, r.n, r.first_token)
+           ) each(series, label, bucket, n, value) WHERE each.value IS NOT NULL
     UNION ALL
-    SELECT 'submit_to_request', '[]'::jsonb, ${bucket(SUBMIT)}, ${SUBMIT}
-      FROM mark m JOIN usage g ON ${since('g.created_at')} JOIN turn u ON u.id = g.turn_id AND u.number = 1
-      JOIN task t ON t.id = g.task_id WHERE g.latency_ms IS NOT NULL
+    SELECT 'submit_to_request', '[]'::jsonb, bucket, n, value::numeric FROM (
+      SELECT ${bucket(SUBMIT)} AS bucket, count(*) AS n, sum(${SUBMIT}) AS value
+        FROM mark m JOIN usage g ON ${since('g.created_at')} JOIN turn u ON u.id = g.turn_id AND u.number = 1
+        JOIN task t ON t.id = g.task_id WHERE g.latency_ms IS NOT NULL GROUP BY 1) s
   ) ended GROUP BY series, label, bucket`;
 
 /** One snapshot: nothing is counted twice, or not at all, while a worker moves the mark. */
