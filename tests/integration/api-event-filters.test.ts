@@ -1,4 +1,5 @@
 /** Events that are chosen by type and session, as a stream and as pages, and pages that are waited for. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi } from '../../src/api/app.ts';
 import { MAX_FILTERED_SESSIONS, MAX_TYPES_LENGTH } from '../../src/api/event-filter.ts';
@@ -11,6 +12,7 @@ import { SseParser } from '../../src/client/sse-parser.ts';
 import { newId } from '../../src/clock.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { revokeKey } from '../../src/store/keys.ts';
+import { transitionsSchema } from '../../src/store/transitions-schema.ts';
 import { keyOf } from '../support/store.ts';
 import { startTestApi, type TestApi, uuid } from './api-harness.ts';
 
@@ -29,7 +31,15 @@ async function tree(): Promise<{ sessionId: string; rootId: string }> {
 /** Appends an event of each type, and tells the bus. */
 async function append(rootId: string, types: readonly string[], session = rootId): Promise<void> {
   const events = types.map((type) => ({ type, session, data: {} }));
-  const seq = Number(await it.db.transition<string>('append_events', rootId, events));
+  const client = await it.db.pool.connect();
+  // As a transition calls it, whose path it has.
+  await client.query(`SET search_path TO ${transitionsSchema()}, public`);
+  const { rows } = await client.query('SELECT append_events($1, $2) AS seq', [
+    rootId,
+    JSON.stringify(events),
+  ]);
+  client.release(true);
+  const seq = Number(rows[0].seq);
   it.bus.publish({ type: 'events', rootId, seq });
 }
 

@@ -152,6 +152,7 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['api_key_scopes', 'key', 'scopes = NULL'],
   ['api_key_scopes', 'key', `scopes = '{}'`],
   ['api_key_scopes', 'key', `scopes = '{read,root}'`],
+  ['metric_mark_one', 'mark', 'id = false'],
   ['session_forked', 'session', 'forked_at = 1'],
   ['session_forked', 'session', 'forked_from = id'],
   ['session_forked', 'session', 'forked_from = id, forked_at = -1'],
@@ -367,6 +368,7 @@ describe('Postgres refuses every illegal row', () => {
     rows = {
       workspace: `workspace WHERE id = (SELECT workspace_id FROM session WHERE id = '${queued.sessionId}')`,
       session: `session WHERE id = '${queued.sessionId}'`,
+      mark: 'metric_mark WHERE id',
       key: `api_key WHERE id = '${key.id}'`,
       'queued task': `task WHERE id = '${queued.taskId}'`,
       'parked task': `task WHERE id = '${waiting.taskId}'`,

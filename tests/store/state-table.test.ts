@@ -12,20 +12,20 @@ function publicFunctions(): string[] {
   return [...new Set([...calls].map(([, called, named]) => called ?? named ?? ''))];
 }
 
-/** The table under `## States`: transition → what it says of it. */
-function tableRows(): Map<string, string> {
+/** The table under `## States`, and that of what is beside the work: transition → what it says of it. */
+function tableRows(): (readonly [name: string, change: string])[] {
   const page = readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8');
   const section = /^## States\n([\s\S]*?)(?=^## |$(?![\s\S]))/m.exec(page)?.[1] ?? '';
-  const rows = [...section.matchAll(/^\| `(\w+)` \| (.*?) \|$/gm)];
-  return new Map(rows.map(([, name = '', change = '']) => [name, change.replaceAll('\\|', '|')]));
+  const beside = readFileSync(join(ROOT, 'docs/transitions.md'), 'utf8');
+  const rows = [...`${section}\n${beside}`.matchAll(/^\| `(\w+)` \| (.*?) \|$/gm)];
+  return rows.map(([, name = '', change = '']) => [name, change.replaceAll('\\|', '|')] as const);
 }
 
-test('ARCHITECTURE.md lists every transition with the states that its header names, and no other', () => {
+test('the tables list every transition once, with the states that its header names, and no other', () => {
   const all = transitionHeaders();
   const changing = publicFunctions().filter((name) => all.get(name)?.includes('→'));
-  expect(Object.fromEntries(tableRows())).toEqual(
-    Object.fromEntries(changing.sort().map((name) => [name, all.get(name)])),
-  );
+  const rows = tableRows().toSorted(([a], [b]) => (a < b ? -1 : 1));
+  expect(rows).toEqual(changing.sort().map((name) => [name, all.get(name)]));
 });
 
 test('what TypeScript calls and the table leaves out only reads', () => {
