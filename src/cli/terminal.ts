@@ -83,19 +83,30 @@ export function showsUnicode(environment: Readonly<Record<string, string | undef
   return !locale || /utf-?8/i.test(locale);
 }
 
+const knownGone = new WeakMap<NodeJS.WriteStream, AbortSignal>();
+
+/** Aborts when nobody reads what is written there any more. Listened for once, whoever asks. */
+function goneOf(output: NodeJS.WriteStream): AbortSignal {
+  const known = knownGone.get(output);
+  if (known !== undefined) return known;
+  const controller = new AbortController();
+  output.once('error', () => controller.abort());
+  knownGone.set(output, controller.signal);
+  return controller.signal;
+}
+
 /** The terminal, or the pipes, of this process. */
 export function processTerminal(options: { noColor: boolean }): Terminal {
   const environment = commandEnvironment();
-  const gone = new AbortController();
-  process.stdout.once('error', () => gone.abort());
+  const gone = goneOf(process.stdout);
   const isTty = process.stdout.isTTY === true;
   // A dumb terminal has no colours either.
   const noColor = options.noColor || (isTty && !process.stdout.hasColors());
-  const screen = isTty && environment.TERM !== 'dumb' ? screenOf(process.stdout, gone.signal) : undefined;
+  const screen = isTty && environment.TERM !== 'dumb' ? screenOf(process.stdout, gone) : undefined;
   let isLineOpen = false;
   return {
     out: (text) => {
-      if (!gone.signal.aborted) process.stdout.write(text);
+      if (!gone.aborted) process.stdout.write(text);
       if (text !== '') isLineOpen = !text.endsWith('\n');
     },
     err: (text) => {
@@ -109,7 +120,7 @@ export function processTerminal(options: { noColor: boolean }): Terminal {
       columns: () => process.stdout.columns,
     }),
     ...(screen && { screen }),
-    gone: gone.signal,
+    gone,
     ...(isTty &&
       process.stdin.isTTY && {
         ask: (question: string, signal: AbortSignal) =>
