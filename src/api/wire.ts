@@ -38,7 +38,6 @@ export {
   RevertSession,
 } from './wire-takeover.ts';
 export { SessionTree, Todo, TreeNode } from './wire-tree.ts';
-export { CreatedWebhook, type CreateWebhook, Delivery, Webhook } from './wire-webhooks.ts';
 export { Why, WhyTask } from './wire-why.ts';
 export * from './wire-workspace.ts';
 

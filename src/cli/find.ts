@@ -56,12 +56,12 @@ function kindOf(id: string): 'task' | 'session' {
   throw notAnId(id, 'ses_…, task_…');
 }
 
-function notAnId(id: string, kinds: string): UserError {
+export function notAnId(id: string, kinds: string): UserError {
   const found = JSON.stringify(oneLine(id, 60));
   return new UserError('id_invalid', `${found} is not an id: expected ${kinds}, its beginning, or "last".`);
 }
 
-function newest<Item>({ data }: Page<Item>, none: string): Item {
+export function newest<Item>({ data }: Page<Item>, none: string): Item {
   const [item] = data;
   if (item === undefined) throw new UserError('not_found', none);
   return item;

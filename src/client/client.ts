@@ -11,6 +11,7 @@ import { type ClientOptions, Http } from './http.ts';
 import type { Server } from './server.ts';
 import { type SessionCalls, sessionCalls } from './sessions.ts';
 import { type TaskCalls, taskCalls } from './tasks.ts';
+import { type WebhookCalls, webhookCalls } from './webhooks.ts';
 import { type WorkspaceCalls, workspaceCalls } from './workspaces.ts';
 
 export type {
@@ -42,7 +43,8 @@ export interface Client
     ApprovalCalls,
     WorkspaceCalls,
     CatalogCalls,
-    AdminCalls {}
+    AdminCalls,
+    WebhookCalls {}
 
 /** A client of a Capybara. `server` may be a function, which is asked before each request, where the address may change. */
 export function createClient(server: Server | (() => Server), options: ClientOptions = {}): Client {
@@ -55,5 +57,6 @@ export function createClient(server: Server | (() => Server), options: ClientOpt
     ...workspaceCalls(http),
     ...catalogCalls(http),
     ...adminCalls(http),
+    ...webhookCalls(http),
   };
 }

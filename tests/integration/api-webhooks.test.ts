@@ -1,6 +1,7 @@
 /** Webhooks as administrators make, look at and change them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { CreatedWebhook, Delivery, Problem, Webhook } from '../../src/api/wire.ts';
+import { Problem } from '../../src/api/wire.ts';
+import { CreatedWebhook, Delivery, Webhook } from '../../src/api/wire-webhooks.ts';
 import { newId } from '../../src/clock.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { MAX_WEBHOOK_URL_LENGTH, MAX_WEBHOOKS } from '../../src/core/webhook.ts';

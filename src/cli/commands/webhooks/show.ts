@@ -1,0 +1,24 @@
+import { Args } from '@oclif/core';
+import { CapybaraCommand } from '../../command.ts';
+
+export default class WebhooksShow extends CapybaraCommand {
+  static override summary = 'Show a webhook, and why it is disabled.';
+  static override examples = ['<%= config.bin %> webhooks show whk_0198c17e5d0a7f3c8b1e2d4f6a8c0e1f'];
+  static override args = {
+    id: Args.string({
+      description: 'whk_…, as `webhooks list` shows it, its beginning, or "last".',
+      required: true,
+      ignoreStdin: true,
+    }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(WebhooksShow);
+    const loaded = await this.settings(flags);
+    const { findWebhook, webhookText } = await import('../../webhooks.ts');
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
+      const webhook = await findWebhook(client, args.id);
+      this.answer(flags, webhook, webhookText(webhook));
+    });
+  }
+}
