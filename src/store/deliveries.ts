@@ -53,7 +53,8 @@ export type ClaimedDelivery =
       /** Null: it is a test. */
       readonly event: DeliveredEvent | null;
     }
-  | { readonly outcome: 'ended' | 'skipped' };
+  /** `deferred`: others are being tried of the same receiver, and it is due a little later. */
+  | { readonly outcome: 'ended' | 'deferred' | 'skipped' };
 
 export interface Claim {
   readonly deliveryId: string;

@@ -183,6 +183,7 @@ test('every partial index is one that the sweeper, a guard, `why`, the tree or m
     'turn_one_unfinished',
     'turn_queued',
     'turn_ready',
+    'webhook_delivery_claimed',
     'webhook_delivery_due',
     'webhook_delivery_ended',
     'webhook_delivery_task',

@@ -322,6 +322,32 @@ describe('a delivery', () => {
     expect(await only()).toMatchObject({ status: 'failed', answered: 500 });
   });
 
+  test('waits where as many of its receiver are being tried as may be; one alone of a receiver that is failing', async () => {
+    const webhookId = await add(['task.created']);
+    const other = await add(['task.created']);
+    for (let count = 0; count < 7; count += 1) await submit(store);
+    const waiting = (await all({ webhookId })).map(({ id }) => id);
+    const outcomes = async (ids: readonly string[]) => {
+      const claimed = [];
+      for (const id of ids) claimed.push((await claim(id)).outcome);
+      return claimed;
+    };
+    const taken = Array(5).fill('claimed');
+    expect(await outcomes(waiting.slice(0, 6))).toEqual([...taken, 'deferred']);
+    const deferred = (await all({ webhookId })).find(({ id }) => id === waiting[5]);
+    expect(deferred).toMatchObject({ status: 'pending', tries: 0, isAtWork: false });
+    const waits = (deferred?.dueAt?.getTime() ?? 0) - (deferred?.createdAt.getTime() ?? 0);
+    expect(waits).toBeGreaterThan(1_000);
+    expect(await outcomes((await all({ webhookId: other })).map(({ id }) => id).slice(0, 5))).toEqual(taken);
+    await store.db.sql`UPDATE webhook SET failing_since = clock_timestamp() WHERE id = ${webhookId}`;
+    await store.db
+      .sql`UPDATE webhook_delivery SET claim = NULL, due_at = clock_timestamp() WHERE webhook_id = ${webhookId}`;
+    expect(await outcomes(waiting.slice(0, 3))).toEqual(['claimed', 'deferred', 'deferred']);
+    const test = newId();
+    await addTestDelivery(store.db, { ...me(), id: test, webhookId });
+    expect(await outcomes([test])).toEqual(['claimed']);
+  });
+
   test('gets a job when it is due, and the next one where that is lost', async () => {
     const { id } = await aDelivery();
     const queue = (ageMs: number) => queueDeliveries(store.db, { ageMs, limit: 10 });

@@ -922,6 +922,7 @@ CREATE INDEX "turn_ready" ON "turn" (due_at) WHERE status = 'ready';
 CREATE INDEX "turn_queued" ON "turn" (checked_at) WHERE status = 'queued';
 CREATE INDEX "attempt_open" ON "attempt" (worker_id) WHERE ended_at IS NULL;
 CREATE INDEX "webhook_delivery_ended" ON "webhook_delivery" (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX "webhook_delivery_claimed" ON "webhook_delivery" (coalesce(webhook_id, team_id)) WHERE claim IS NOT NULL;
 CREATE INDEX "webhook_delivery_due" ON "webhook_delivery" (due_at) WHERE status = 'pending';
 CREATE INDEX "worker_live" ON "worker" (lease_expires_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_deadline" ON "task" (deadline_at) WHERE ended_at IS NULL;

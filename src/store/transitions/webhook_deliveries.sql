@@ -53,8 +53,9 @@ $$;
 -- claim_delivery: delivery `pending`, due → tried under a claim, or `failed` where nobody wants it. The claim is over after p_lease_ms.
 --
 -- Guard: it is due, or p_claim has it already: then this is a repeat. Whoever has it writes its outcome before the time is over, or somebody
--- else tries too: at least once.
--- Returns: {outcome: 'claimed', type, url, secret (base64), tries, at, event?} | {outcome: 'ended'} | {outcome: 'skipped'}
+-- else tries too: at least once. Of one receiver only so many are tried at once, and of one that is failing only one: a receiver that never
+-- answers takes no worker's time from the others; what comes too soon is due a little later, and has lost no try.
+-- Returns: {outcome: 'claimed', type, url, secret (base64), tries, at, event?} | {outcome: 'ended' | 'deferred' | 'skipped'}
 CREATE FUNCTION claim_delivery(p_delivery uuid, p_claim uuid, p_lease_ms int) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_delivery webhook_delivery;
@@ -71,6 +72,10 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'ended');
   END IF;
   IF v_delivery.claim IS DISTINCT FROM p_claim THEN
+    IF others_at(v_delivery) >= v_to.at_once THEN
+      UPDATE webhook_delivery SET claim = NULL, queued_at = NULL, due_at = clock_timestamp() + v_to.busy * (1 + random()) WHERE id = p_delivery;
+      RETURN jsonb_build_object('outcome', 'deferred');
+    END IF;
     UPDATE webhook_delivery
        SET claim = p_claim, due_at = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0), tries = tries + 1, queued_at = NULL, tried_at = clock_timestamp()
      WHERE id = p_delivery RETURNING * INTO v_delivery;
@@ -81,17 +86,31 @@ BEGIN
        FROM event e WHERE e.root_id = v_delivery.root_id AND e.seq = v_delivery.seq));
 END $$;
 
--- Where a delivery goes, and what it is signed with; or why it goes nowhere any more.
-CREATE FUNCTION receiver_of(p_delivery webhook_delivery, OUT url text, OUT secret bytea, OUT refused text) LANGUAGE plpgsql STABLE AS $$
+-- How many others are being tried of the same webhook, or of the team's tasks. Two that look at the same time may both go on: it is no promise.
+CREATE FUNCTION others_at(p_delivery webhook_delivery) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT count(*) FROM webhook_delivery d
+   WHERE coalesce(d.webhook_id, d.team_id) = coalesce(p_delivery.webhook_id, p_delivery.team_id) AND d.claim IS NOT NULL
+     AND d.due_at > clock_timestamp() AND d.id <> p_delivery.id
+$$;
+
+-- Where a delivery goes, what it is signed with, how many may at once, and how long to wait where that is too many; or why it goes nowhere any more.
+CREATE FUNCTION receiver_of(p_delivery webhook_delivery, OUT url text, OUT secret bytea, OUT at_once int, OUT busy interval, OUT refused text)
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
   v_webhook webhook;
 BEGIN
+  at_once := 5;
+  busy := interval '1 second';
   IF p_delivery.webhook_id IS NULL THEN
     SELECT t.webhook_url, team.webhook_secret INTO url, secret FROM task t JOIN team ON team.id = t.team_id WHERE t.id = p_delivery.task_id;
   ELSE
     SELECT * INTO v_webhook FROM webhook WHERE id = p_delivery.webhook_id;
     url := v_webhook.url;
     secret := v_webhook.secret;
+    IF v_webhook.failing_since IS NOT NULL AND p_delivery.seq IS NOT NULL THEN
+      at_once := 1;
+      busy := interval '1 minute';
+    END IF;
     -- A test may find out whether one that is disabled works again.
     IF v_webhook.removed_at IS NOT NULL THEN refused := 'The webhook was removed.';
     ELSIF v_webhook.disabled_at IS NOT NULL AND p_delivery.seq IS NOT NULL THEN refused := 'The webhook was disabled.'; END IF;
