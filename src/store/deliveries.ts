@@ -137,7 +137,7 @@ export interface DeliveryFilter {
   readonly before?: string | undefined;
 }
 
-/** The newest first. */
+/** The newest first, by their time: the id of a test may be one that its Idempotency-Key made. */
 export async function readDeliveries(
   db: Database,
   filter: DeliveryFilter,
@@ -150,7 +150,8 @@ export async function readDeliveries(
       FROM webhook_delivery
      WHERE team_id = ${teamId} AND (${id}::uuid IS NULL OR id = ${id}) AND (${webhookId}::uuid IS NULL OR webhook_id = ${webhookId})
        AND (${taskId}::uuid IS NULL OR task_id = ${taskId}) AND (${status}::text IS NULL OR status = ${status})
-       AND (${before}::uuid IS NULL OR id < ${before}) ORDER BY id DESC LIMIT ${limit + 1}`;
+       AND (${before}::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM webhook_delivery WHERE id = ${before} AND team_id = ${teamId}))
+     ORDER BY created_at DESC, id DESC LIMIT ${limit + 1}`;
   return cut(rows, limit);
 }
 

@@ -67,7 +67,8 @@ export async function readWebhooks(
            w.failing_since AS "failingSince", w.disabled_at AS "disabledAt", w.disabled_reason AS "disabledReason"
       FROM webhook w JOIN team t ON t.id = w.team_id JOIN "user" u ON u.id = w.user_id
      WHERE w.team_id = ${teamId} AND w.removed_at IS NULL AND (${id}::uuid IS NULL OR w.id = ${id})
-       AND (${before}::uuid IS NULL OR w.id < ${before}) ORDER BY w.id DESC LIMIT ${limit + 1}`;
+       AND (${before}::uuid IS NULL OR (w.created_at, w.id) < (SELECT created_at, id FROM webhook WHERE id = ${before} AND team_id = ${teamId}))
+     ORDER BY w.created_at DESC, w.id DESC LIMIT ${limit + 1}`;
   return cut(rows, limit);
 }
 

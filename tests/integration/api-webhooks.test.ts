@@ -61,6 +61,31 @@ describe('a webhook', () => {
     expect((await it.ask('GET', '/v1/webhooks')).json.data).toHaveLength(1);
   });
 
+  test('stands before those that were made earlier, whatever their ids are', async () => {
+    const made: string[] = [];
+    for (const key of ['a', 'b', 'c', 'd']) {
+      const headers = { 'idempotency-key': key };
+      made.unshift((await it.ask('POST', '/v1/webhooks', { body: { url: URL }, headers })).json.id);
+    }
+    const listed: string[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { json } = await it.ask('GET', `/v1/webhooks?limit=3${cursor && `&cursor=${cursor}`}`);
+      listed.push(...json.data.map(({ id }: { id: string }) => id));
+      cursor = json.nextCursor;
+    }
+    expect(listed).toEqual(made);
+    const path = `/v1/webhooks/${made[0]}`;
+    const tests: string[] = [];
+    for (const key of ['a', 'b', 'c', 'd']) {
+      const headers = { 'idempotency-key': key };
+      tests.unshift((await it.ask('POST', `${path}/test`, { headers })).json.id);
+    }
+    const { json } = await it.ask('GET', `${path}/deliveries?limit=3`);
+    expect(json.data.map(({ id }: { id: string }) => id)).toEqual(tests.slice(0, 3));
+    const rest = await it.ask('GET', `${path}/deliveries?cursor=${json.nextCursor}`);
+    expect(rest.json.data.map(({ id }: { id: string }) => id)).toEqual(tests.slice(3));
+  });
+
   test('is changed, disabled, enabled and removed', async () => {
     const { id } = await make({ events: ['task.failed'] });
     const change = async (body: object) =>

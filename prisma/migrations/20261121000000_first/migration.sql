@@ -639,10 +639,10 @@ CREATE UNIQUE INDEX "permission_rule_approval_id_key" ON "permission_rule"("appr
 CREATE INDEX "webhook_team_id_id_idx" ON "webhook"("team_id", "id");
 
 -- CreateIndex
-CREATE INDEX "webhook_delivery_team_id_id_idx" ON "webhook_delivery"("team_id", "id");
+CREATE INDEX "webhook_delivery_team_id_created_at_id_idx" ON "webhook_delivery"("team_id", "created_at", "id");
 
 -- CreateIndex
-CREATE INDEX "webhook_delivery_webhook_id_id_idx" ON "webhook_delivery"("webhook_id", "id");
+CREATE INDEX "webhook_delivery_webhook_id_created_at_id_idx" ON "webhook_delivery"("webhook_id", "created_at", "id");
 
 -- CreateIndex
 CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");

@@ -4,8 +4,8 @@ CREATE FUNCTION deliver_to_webhooks(p_root uuid, p_after bigint) RETURNS void LA
 DECLARE
   v_at timestamptz := clock_timestamp();
 BEGIN
-  INSERT INTO webhook_delivery (id, team_id, webhook_id, type, root_id, seq)
-  SELECT ordered_id(v_at, e.seq), w.team_id, w.id, e.type, p_root, e.seq
+  INSERT INTO webhook_delivery (id, team_id, webhook_id, type, root_id, seq, created_at)
+  SELECT ordered_id(v_at, e.seq), w.team_id, w.id, e.type, p_root, e.seq, v_at
     FROM webhook w JOIN event e ON e.root_id = p_root AND e.seq > p_after
    WHERE w.team_id = (SELECT team_id FROM session WHERE id = p_root) AND w.disabled_at IS NULL AND w.removed_at IS NULL
      AND (w.events = '{}' OR e.type = ANY(w.events));
@@ -16,8 +16,8 @@ CREATE FUNCTION deliver_to_tasks(p_root uuid, p_after bigint) RETURNS void LANGU
 DECLARE
   v_at timestamptz := clock_timestamp();
 BEGIN
-  INSERT INTO webhook_delivery (id, team_id, task_id, type, root_id, seq)
-  SELECT ordered_id(v_at, e.seq), t.team_id, t.id, e.type, p_root, e.seq
+  INSERT INTO webhook_delivery (id, team_id, task_id, type, root_id, seq, created_at)
+  SELECT ordered_id(v_at, e.seq), t.team_id, t.id, e.type, p_root, e.seq, v_at
     FROM event e JOIN task own ON own.id = e.task_id JOIN task t ON t.id = root_task_of(own)
    WHERE e.root_id = p_root AND e.seq > p_after AND t.webhook_url IS NOT NULL
      AND (e.type = 'approval.requested' OR (t.id = own.id AND e.type IN ('task.succeeded', 'task.failed', 'task.cancelled')));
