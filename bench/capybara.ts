@@ -12,6 +12,7 @@ import { systemClock } from '../src/clock.ts';
 import { DELEGATE_TASK } from '../src/core/tool-names.ts';
 import { ensureEmbeddedKey } from '../src/store/bootstrap.ts';
 import { createRegistry } from '../src/tools/registry.ts';
+import { noTracing } from '../src/tracing/tracing.ts';
 import { openSnapshots } from '../src/workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../src/workspace/uploads/limits.ts';
 import { openUploads } from '../src/workspace/uploads/uploads.ts';
@@ -44,7 +45,7 @@ const api = createApi({
   ...{ db, queue, bus, models, log, snapshots, uploads, dataDir: config.dataDir },
   agents: { ...createAgents(createRegistry([])), resolve },
   allowLocal: false,
-  ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false },
+  ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false, tracing: noTracing },
   webhooks: { allow: [], online: true },
   repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,

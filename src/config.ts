@@ -33,6 +33,7 @@ import {
   type Source,
   shown,
 } from './config/settings.ts';
+import type { TracingConfig } from './config/tracing-settings.ts';
 import { put } from './config/tree.ts';
 import type { WebhooksConfig } from './config/webhook-settings.ts';
 import { UserError } from './core/errors.ts';
@@ -56,6 +57,7 @@ export interface Config {
   readonly snapshots?: string;
   readonly api: ApiConfig;
   readonly metrics: MetricsConfig;
+  readonly tracing: TracingConfig;
   /** MiB that one upload of a directory may take, compressed. */
   readonly uploadMib: number;
   readonly concurrency: number;
@@ -223,7 +225,7 @@ const KNOWN_PROVIDERS = ['anthropic', 'openai', 'env'];
 function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
   const sources: Partial<Record<SettingKey, Source>> = {};
   const values: Partial<Record<SettingKey, string>> = {};
-  const tree: Record<string, unknown> = { webSearch: {}, providers: {} };
+  const tree: Record<string, unknown> = { webSearch: {}, providers: {}, tracing: {} };
   for (const key of SETTING_KEYS) {
     const found = foundOf(key, layers, place);
     const source = found?.source ?? { kind: 'default', name: key, where: 'default' };

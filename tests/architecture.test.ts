@@ -29,6 +29,7 @@ const LEAVES = [
   'public-address',
   'checked-agent',
   'compiled-code',
+  'tracing',
 ];
 
 interface LayerRule {
@@ -103,6 +104,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     because: 'it opens connections and no more',
   },
   log: { may: ['core'], because: 'everything else uses it' },
+  tracing: { may: ['core', 'log'], because: 'whoever does something that takes time uses it' },
   redis: { may: ['core', 'log'], because: 'queue and bus share it' },
   postgres: { may: [], because: 'store and queue share it' },
   'compiled-code': { may: [], because: 'whoever runs a program of Capybara’s own shares it' },

@@ -22,6 +22,7 @@ import { outputRoutes } from './output-routes.ts';
 import { pauseRoutes } from './pause-routes.ts';
 import { problemHandler, stopping } from './problem.ts';
 import { logRequests, REQUEST_ID } from './request-log.ts';
+import { traceRequests } from './request-spans.ts';
 import { revertRoutes } from './revert-routes.ts';
 import { type Route, serve } from './route.ts';
 import { ruleRoutes } from './rule-routes.ts';
@@ -49,6 +50,7 @@ export function createApi(deps: ApiDeps): Api {
   app.set('etag', false);
   app.set('query parser', 'simple');
   app.use(logRequests(deps.log, (ended) => metrics.count(ended)));
+  app.use(traceRequests(deps.tracing));
   app.use(helmet());
   let isStopping = false;
   app.use((_request, _response, next) => next(isStopping ? stopping() : undefined));

@@ -8,6 +8,7 @@ import type { ModelRegistry } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
 import type { Also, Wake } from '../store/turns.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { TargetPolicy } from '../webhooks/target.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Uploads } from '../workspace/uploads/uploads.ts';
@@ -36,6 +37,7 @@ export interface ApiDeps {
   readonly snapshots: Snapshots;
   readonly uploads: Uploads;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly clock: Clock;
 }
 

@@ -15,6 +15,7 @@ import { builtinTools } from '../tools/builtin.ts';
 import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
+import { openTracing, type Tracing } from '../tracing/tracing.ts';
 import { checkBeside, checkLocalPath } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../workspace/uploads/limits.ts';
@@ -48,10 +49,14 @@ export async function runApi(
   const backends = openBackends(config, log);
   try {
     await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
-    const api = composeApi(config, { backends, log, moreTools, allowLocal: false });
+    const tracing = await openTracing(config.tracing, { log, role: 'api' });
+    const api = composeApi(config, { backends, log, tracing, moreTools, allowLocal: false });
     const server = await listen(api.app, { host, port: config.port });
     log.info({ url: server.url, queue: backends.queue.kind }, 'the API listens');
-    const stop = () => server.close().then(() => api.close());
+    const stop = async () => {
+      await server.close();
+      await Promise.all([api.close(), tracing.close()]);
+    };
     return { url: server.url, stop: () => stop().finally(() => backends.close()) };
   } catch (error) {
     await backends.close();
@@ -106,10 +111,13 @@ function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
 /** An API over connections that the caller opened and closes; not listening yet. */
 export function composeApi(
   config: Config,
-  parts: { readonly backends: Backends; readonly log: Log } & Pick<ApiDeps, 'allowLocal'> &
+  parts: { readonly backends: Backends; readonly log: Log; readonly tracing: Tracing } & Pick<
+    ApiDeps,
+    'allowLocal'
+  > &
     Pick<ApiAdditions, 'moreTools'>,
 ): { readonly app: Api; close(): Promise<void> } {
-  const { backends, log, allowLocal, moreTools = [] } = parts;
+  const { backends, log, tracing, allowLocal, moreTools = [] } = parts;
   const unknown = sayUnknownTools(
     config.permissions ?? [],
     moreTools.map(({ name }) => name),
@@ -119,7 +127,16 @@ export function composeApi(
   const directory = join(config.dataDir, 'snapshots');
   const snapshots = openSnapshots({ directory, shared: config.snapshots });
   const app = createApi({
-    ...{ queue, log, allowLocal, snapshots, bus: backends.bus, dataDir: config.dataDir, clock: systemClock },
+    ...{
+      queue,
+      log,
+      tracing,
+      allowLocal,
+      snapshots,
+      bus: backends.bus,
+      dataDir: config.dataDir,
+      clock: systemClock,
+    },
     requestsPerMinute: config.api.requestsPerMinute,
     metricsOpen: config.metrics.open,
     corsOrigins: config.api.corsOrigins ?? [],

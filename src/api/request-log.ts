@@ -28,6 +28,10 @@ export interface EndedRequest {
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
+export function isProbe(path: string): boolean {
+  return PROBES.has(path);
+}
+
 /** Names each request in `x-request-id`, and tells of its end. `also`: whoever counts them. */
 export function logRequests(log: Log, also: (ended: EndedRequest) => void): RequestHandler {
   return (request, response, next) => {

@@ -30,6 +30,8 @@ export interface TaskRequest {
   readonly caller: Caller;
   readonly body: CreateTask;
   readonly idempotencyKey: string | undefined;
+  /** What the task is to be part of (W3C Trace Context). */
+  readonly traceparent?: string | undefined;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface TaskRequest {
  * Throws `ApiProblem` or `UserError` with nothing written.
  */
 export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<string> {
-  const { caller, body, idempotencyKey: key } = request;
+  const { caller, body, idempotencyKey: key, traceparent } = request;
   const { teamId, userId } = caller;
   const requestHash = hashOf(body);
   const repeated = key === undefined ? undefined : await findIdempotent(deps.db, { teamId, key });
@@ -50,7 +52,7 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
   const webhookUrl = url === undefined ? undefined : await taskTargetOf(deps, teamId, url);
   const restrictions = await rulesOfProject(deps, teamId, session);
   const task = newTask(deps, body, {
-    restrictions,
+    ...{ restrictions, traceparent },
     parts: await saidParts(deps, body.prompt, body.attachments),
   });
   const outcome = await createTask(deps.db, {
@@ -126,12 +128,13 @@ async function rulesOfProject(
 function newTask(
   deps: ApiDeps,
   body: CreateTask,
-  { restrictions, parts }: Pick<NewTask, 'parts'> & { readonly restrictions: readonly ConfiguredRule[] },
+  given: Pick<NewTask, 'parts' | 'traceparent'> & { readonly restrictions: readonly ConfiguredRule[] },
 ): NewTask {
   const { clock, models, agents } = deps;
+  const { restrictions, parts, traceparent } = given;
   const profile = profileOf(deps, body, restrictions);
-  const given = { ...LimitsInput.parse(agents.find(body.agent).limits), ...body.limits };
-  const accounts = accountsOf(models, given, profile);
+  const limits = { ...LimitsInput.parse(agents.find(body.agent).limits), ...body.limits };
+  const accounts = accountsOf(models, limits, profile);
   return {
     id: newId(clock),
     turnId: newId(clock),
@@ -140,6 +143,7 @@ function newTask(
     ...delegating(deps, body, { profile, restrictions, limits: accounts.limits }),
     ...accounts,
     metadata: body.metadata ?? {},
+    traceparent,
   };
 }
 

@@ -6,6 +6,7 @@ import { readTask, readTasks, type TaskRow } from '../store/views-tasks.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { badRequest, notFound } from './problem.ts';
+import { traceOf } from './request-spans.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showAccepted, showTask } from './show.ts';
 import { submitTask } from './submit-task.ts';
@@ -112,9 +113,9 @@ export function taskRoutes(deps: ApiDeps): Route[] {
 }
 
 async function create(deps: ApiDeps, call: Call<unknown, CreateTask>): Promise<Reply> {
-  const { caller, body, request } = call;
+  const { caller, body, request, response } = call;
   const idempotencyKey = idempotencyKeyOf(request.headers['idempotency-key']);
-  const id = await submitTask(deps, { caller, body, idempotencyKey });
+  const id = await submitTask(deps, { caller, body, idempotencyKey, traceparent: traceOf(response) });
   return { status: 201, body: showAccepted(await taskOf(deps, caller.teamId, id)) };
 }
 

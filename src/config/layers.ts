@@ -74,7 +74,7 @@ function layer(find: (key: SettingKey) => Found): Layer {
 /**
  * A server's, which reads no `.env`: what a project's says by these names is for its own program. And whoever wrote a project does
  * not say how its commands are confined, which files are Capybara's own (a database among them, which is started), who gets those
- * of its sessions, or where else they may come from.
+ * of its sessions, where else they may come from, or who is told of what is done.
  */
 const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
@@ -88,7 +88,7 @@ const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
     'git.sshKey',
     'webhooks.allow',
   ] as const),
-  ...SETTING_KEYS.filter((key) => /^(commands|docker|background)\./.test(key)),
+  ...SETTING_KEYS.filter((key) => /^(commands|docker|background|metrics|tracing)\./.test(key)),
 ];
 
 export function dotEnvLayer(cwd: string): Layer {

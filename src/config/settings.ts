@@ -23,6 +23,7 @@ import { PROJECT_MAP } from './project-map.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
+import { TRACING } from './tracing-settings.ts';
 import { WEBHOOKS_ALLOW } from './webhook-settings.ts';
 
 /** Ports a server may listen on; 0 lets the system pick a free one. */
@@ -159,6 +160,9 @@ export const SETTINGS = z.object({
   'api.requestsPerMinute': limit(API.requestsPerMinute),
   'api.corsOrigins': CORS_ORIGINS.schema.register(metas, CORS_ORIGINS.meta).optional(),
   'metrics.open': flag('CAPYBARA_METRICS_OPEN').default(false),
+  'tracing.endpoint': address('OTEL_EXPORTER_OTLP_ENDPOINT', HTTP).optional(),
+  'tracing.headers': TRACING.headers.schema.register(metas, TRACING.headers.meta).optional(),
+  'tracing.service': TRACING.service.schema.register(metas, TRACING.service.meta).optional(),
   uploadMib: whole('CAPYBARA_UPLOAD_MIB', 1, MAX_UPLOAD_MIB).default(DEFAULT_UPLOAD_MIB),
   concurrency: whole('CAPYBARA_CONCURRENCY', 1, MAX_CONCURRENCY).default(DEFAULT_CONCURRENCY),
   sandbox: z.enum(SANDBOX.names).register(metas, SANDBOX.meta).default('auto'),
@@ -260,6 +264,7 @@ export const KEY_SENT_TO: readonly (readonly [endpoint: SettingKey, key: Setting
   ['providers.anthropic.baseUrl', 'providers.anthropic.apiKey'],
   ['providers.openai.baseUrl', 'providers.openai.apiKey'],
   ['providers.env.baseUrl', 'providers.env.apiKey'],
+  ['tracing.endpoint', 'tracing.headers'],
   ['webSearch.url', 'webSearch.apiKey'],
   ['webSearch.provider', 'webSearch.apiKey'],
 ];

@@ -13,6 +13,7 @@ import { UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import { ensureEmbeddedKey } from '../store/bootstrap.ts';
 import { migrate } from '../store/migrate.ts';
+import { openTracing, type Tracing } from '../tracing/tracing.ts';
 import { composeWorker, sandboxFor } from '../worker/main.ts';
 import { lockDataDir, openDataDir, readServerInfo, removeServerInfo, writeServerInfo } from './data-dir.ts';
 import { startPostgres } from './postgres.ts';
@@ -87,7 +88,9 @@ async function assemble(config: Config, options: CapybaraOptions, parts: Parts):
   const key = readOrMakeKey(dataDir);
   await ensureEmbeddedKey(backends.db, key.apiKey);
 
-  const url = await serve(config, { backends, log, port, works, sandbox }, parts);
+  const tracing = await openTracing(config.tracing, { log, role: 'embedded' });
+  parts.add(() => tracing.close());
+  const url = await serve(config, { backends, log, tracing, port, works, sandbox }, parts);
   writeServerInfo(dataDir, { url, pid: process.pid, apiKeyFile: key.path, sandbox: sandbox.name });
   parts.add(() => removeServerInfo(dataDir));
   return { url, apiKey: key.apiKey, sandbox, stop: () => parts.stop() };
@@ -96,18 +99,19 @@ async function assemble(config: Config, options: CapybaraOptions, parts: Parts):
 interface Serving {
   readonly backends: Backends;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly port: number;
   readonly works: boolean;
   readonly sandbox: Awaited<ReturnType<typeof sandboxFor>>;
 }
 
 async function serve(config: Config, serving: Serving, parts: Parts): Promise<string> {
-  const { backends, log, port, works, sandbox } = serving;
+  const { backends, log, tracing, port, works, sandbox } = serving;
   if (works) {
-    const worker = await composeWorker(config, { backends, log, sandbox });
+    const worker = await composeWorker(config, { backends, log, tracing, sandbox });
     parts.add(() => worker.stop());
   }
-  const api = composeApi(config, { backends, log, allowLocal: true });
+  const api = composeApi(config, { backends, log, tracing, allowLocal: true });
   parts.add(() => api.close());
   const server = await listen(api.app, { host: HOST, port });
   parts.add(() => server.close());

@@ -46,6 +46,8 @@ export interface ClaimedTurn {
   readonly profileHash: string;
   readonly turnLimit: number;
   readonly cancelRequested: boolean;
+  /** The trace that the turn is part of; null: none. */
+  readonly traceparent: string | null;
   readonly delegation: {
     /** A call of another task's waits for this one's end. */
     readonly isDelegated: boolean;

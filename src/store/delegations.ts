@@ -41,6 +41,8 @@ export interface NewChild {
     };
     readonly reserve: { readonly answer: number | null; readonly prices: Prices | null };
     readonly resultSchema?: unknown;
+    /** The trace that its turns are part of; its parent's where left out. */
+    readonly traceparent?: string;
   };
 }
 

@@ -34,6 +34,8 @@ export interface NewTask {
   readonly metadata: Readonly<Record<string, string>>;
   /** Where its end is delivered, and what is asked below it; only where the team has a secret to sign with. */
   readonly webhookUrl?: string;
+  /** The trace that its turns are part of. */
+  readonly traceparent?: string | undefined;
 }
 
 /** The session a task goes to: a new one, with its workspace, or one that exists. */

@@ -23,6 +23,7 @@ import { close, readAtOnce } from './run-tools.ts';
 import type { Progress } from './run-turn.ts';
 import { saidNotices } from './said-notices.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
+import { answeredAttributes, chatSpan } from './spans.ts';
 
 type Notices = RecordedAnswer['before'];
 
@@ -139,18 +140,26 @@ export async function streamAnswer(
   const began = performance.now();
   let firstTokenMs: number | null = null;
   let begun = false;
+  const span = chatSpan(shell, run, { name: run.model, request });
   try {
     for await (const event of model.stream(request, run.signal)) {
       firstTokenMs ??= Math.round(performance.now() - began);
       if (event.type === 'text' && isShown) text.add(event.delta);
       if (event.type === 'reasoning' && isShown) reasoning.add(event.delta);
-      if (event.type === 'failed') return { ...event.failure, begun };
+      if (event.type === 'failed') {
+        span.fail(event.failure.code);
+        return { ...event.failure, begun };
+      }
       begun = true;
       if (event.type === 'finished') {
-        return { answer: event.answer, latencyMs: Math.round(performance.now() - began), firstTokenMs };
+        const latencyMs = Math.round(performance.now() - began);
+        const streamed = { answer: event.answer, latencyMs, firstTokenMs };
+        span.set(answeredAttributes(streamed));
+        return streamed;
       }
     }
   } finally {
+    span.end();
     reasoning.flush();
     text.flush();
   }

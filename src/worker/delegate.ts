@@ -24,6 +24,7 @@ import { commit } from './run-tools.ts';
 import type { Progress } from './run-turn.ts';
 import { noteFiles, noteMotion } from './session-files.ts';
 import { announce, type Shell } from './shell.ts';
+import { delegatedTrace } from './spans.ts';
 
 /** What keeps a call from being delegated, in words for the model. */
 class Refused extends Error {}
@@ -134,6 +135,7 @@ async function newChild(shell: Shell, run: Run, { call, asked }: Asked): Promise
       },
       reserve: { answer: profile.maxTokens ?? null, prices },
       ...(resultSchema === undefined ? {} : { resultSchema }),
+      ...delegatedTrace(shell, run, call),
     },
   };
 }

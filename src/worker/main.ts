@@ -24,6 +24,7 @@ import { builtinTools } from '../tools/builtin.ts';
 import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
 import type { Tool } from '../tools/tool.ts';
+import { openTracing, type Tracing } from '../tracing/tracing.ts';
 import { VERSION } from '../version.ts';
 import { readKeys } from '../workspace/git/credentials.ts';
 import { DEFAULT_LEASE } from './lease.ts';
@@ -45,8 +46,16 @@ export async function runWorker(
   const backends = openBackends(config, log);
   try {
     await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
-    const worker = await composeWorker(config, { backends, log, sandbox, ...additions });
-    return { stop: () => worker.stop().finally(() => backends.close()) };
+    const tracing = await openTracing(config.tracing, { log, role: 'worker' });
+    const worker = await composeWorker(config, { backends, log, tracing, sandbox, ...additions });
+    const stop = async () => {
+      try {
+        await worker.stop();
+      } finally {
+        await Promise.all([tracing.close(), backends.close()]);
+      }
+    };
+    return { stop };
   } catch (error) {
     await backends.close();
     throw error;
@@ -67,12 +76,13 @@ export function sandboxFor(config: Config, profile: Profile): Promise<SandboxCho
 export interface WorkerParts extends WorkerAdditions {
   readonly backends: Backends;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly sandbox: SandboxChoice;
 }
 
 /** A worker over connections that the caller opened and closes. */
 export async function composeWorker(config: Config, parts: WorkerParts): Promise<RunningWorker> {
-  const { backends, log, moreTools = [] } = parts;
+  const { backends, log, tracing, moreTools = [] } = parts;
   log.info({ sandbox: parts.sandbox.name }, sandboxSentence(parts.sandbox));
   const workspaceOwner = ownerOfWorkspaces(config, parts.sandbox);
   const groups = await openGroups(limitsOfCommands(config.commands), parts);
@@ -80,7 +90,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
   const { db, queue: backend, bus, directUrl } = backends;
   try {
     const worker = await startWorker({
-      ...{ db, backend, bus, directUrl, sandbox, log, workspaceOwner },
+      ...{ db, backend, bus, directUrl, sandbox, log, tracing, workspaceOwner },
       models: createModels(config.providers, {
         model: config.model,
         aliases: config.aliases,

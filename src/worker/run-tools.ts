@@ -20,6 +20,7 @@ import type { Progress } from './run-turn.ts';
 import { type Changed, notedOf, noteFiles, recorded } from './session-files.ts';
 import { announce, isSafe, type Shell } from './shell.ts';
 import { atMost } from './slots.ts';
+import { toolSpan } from './spans.ts';
 
 /** Results share a commit, but not for longer than this. */
 const FLUSH_MS = 250;
@@ -203,10 +204,13 @@ async function execute(
   const refusal = await refusalNow(shell, run, act.call);
   if (refusal !== undefined) return unseen({ text: `Denied: ${refusal}`, isError: true });
   run.begun.add(id);
+  const span = toolSpan(shell, run, act.call);
   try {
     const outcome = await orLeft(shell.tools.execute(name, args, context), act.signal);
+    if (outcome.isError) span.fail(act.signal.aborted ? 'interrupted' : 'tool_error');
     return { outcome, seen: seen.noted };
   } finally {
+    span.end();
     live.flush();
   }
 }

@@ -24,6 +24,7 @@ import { Run } from './run.ts';
 import { reportCalls, runTools } from './run-tools.ts';
 import { afterLoss } from './session-files.ts';
 import { announce, idsOf, type Shell } from './shell.ts';
+import { turnSpan } from './spans.ts';
 import { takeChild } from './take-child.ts';
 
 /** Whether the run goes on, or this attempt is over. */
@@ -98,6 +99,7 @@ interface Claimed {
 /** The turn that this worker looks at next by itself, if any. */
 async function runClaimed(shell: Shell, claimed: Claimed): Promise<TurnJob | undefined> {
   const run = await openRun(shell, claimed);
+  run.span = turnSpan(shell, run);
   shell.enter(run);
   const deadline = stopAtDeadline(run);
   try {
@@ -106,6 +108,7 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<TurnJob | und
     if (progress === 'go_on') run.context = await contextLimits(shell, run);
     while (progress === 'go_on') progress = await perform(shell, run);
   } catch (error) {
+    run.span.fail(error instanceof UserError ? error.code : 'worker_error');
     const retry = run.stopped === undefined ? retryFor(error) : undefined;
     if (retry !== undefined) {
       await tryAgain(shell, run, retry);
@@ -116,6 +119,8 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<TurnJob | und
     await finish(shell, run, { status: 'failed', code: error.code, message: error.message });
   } finally {
     clearTimeout(deadline);
+    if (run.stopped !== undefined) run.span.set({ 'capybara.turn.stopped': run.stopped });
+    run.span.end();
     shell.runs.delete(run);
     await shell.background.drop(run.turn);
     await run.close();

@@ -6,6 +6,7 @@ import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn
 import type { FoundRoots, FoundSource, Source } from '../core/workspace.ts';
 import type { BackgroundProcesses } from '../sandbox/background.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer, Wake } from '../store/turns.ts';
+import { NO_SPAN, type Span } from '../tracing/tracing.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
 import { misfitOf } from './misfit.ts';
 
@@ -66,6 +67,8 @@ export class Run {
   isLeaving = false;
   /** What the request may have, where the log is long enough for that to matter. */
   context: ContextLimits | undefined;
+  /** What this attempt is in a trace. */
+  span: Span = NO_SPAN;
   /** See `TurnLimits.misfit`. */
   readonly misfit: TurnLimits['misfit'];
   /** Reads that were begun before the answer's commit, by their call: none runs twice for that. */

@@ -12,6 +12,7 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
 import type { Also, ClaimedTurn, Held, Wake } from '../store/turns.ts';
 import type { Registry } from '../tools/registry.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Background } from './background.ts';
@@ -31,6 +32,7 @@ export interface Shell {
   readonly tools: Registry;
   readonly sandbox: Sandbox;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly clock: Clock;
   readonly dataDir: string;
   readonly retry: RetryPolicy;

@@ -15,6 +15,7 @@ import type { LeasedSandbox, Sandbox } from '../sandbox/sandbox.ts';
 import type { Database } from '../store/database.ts';
 import { attemptStates } from '../store/workers.ts';
 import type { Registry } from '../tools/registry.ts';
+import { noTracing, type Tracing } from '../tracing/tracing.ts';
 import { openCheckout } from '../workspace/checkouts.ts';
 import type { WorkspaceHost } from '../workspace/kinds.ts';
 import { openSnapshots } from '../workspace/snapshots/open-snapshots.ts';
@@ -47,6 +48,7 @@ export interface WorkerOptions {
   readonly tools: Registry;
   readonly sandbox: Sandbox & Partial<LeasedSandbox>;
   readonly log: Log;
+  readonly tracing?: Tracing | undefined;
   readonly dataDir: string;
   /** See `Config.snapshots`. */
   readonly sharedSnapshots?: string | undefined;
@@ -136,11 +138,10 @@ class LiveWorker implements RunningWorker {
       coolDown = DEFAULT_COOL_DOWN,
       allowances = {},
       mapTokens = 0,
+      tracing = noTracing,
+      sharedSnapshots: shared,
     } = options;
-    this.#snapshots = openSnapshots({
-      directory: join(dataDir, 'snapshots'),
-      shared: options.sharedSnapshots,
-    });
+    this.#snapshots = openSnapshots({ directory: join(dataDir, 'snapshots'), shared });
     const checkouts = checkoutHost(
       { snapshots: this.#snapshots, sandbox, log },
       { dataDir, owner: options.workspaceOwner },
@@ -148,7 +149,7 @@ class LiveWorker implements RunningWorker {
     this.#shell = {
       db: patient(db, this.#hurry.signal),
       ...{ bus, models, tools, sandbox, log, dataDir, clock, takeoverBackoffMs, readGraceMs, mapTokens },
-      ...{ retry, coolDown, allowances, cloneRetry },
+      ...{ retry, coolDown, allowances, cloneRetry, tracing },
       snapshots: this.#snapshots,
       provision: provisioner(this.#snapshots, checkouts, options.repositories),
       queue: options.backend.queue(),
@@ -178,19 +179,13 @@ class LiveWorker implements RunningWorker {
       },
     };
     const unhurried = sweeping(db, this.#closing.signal);
-    const { sharedSnapshots: shared, repositories: { cacheBytes = CACHE_BYTES } = {} } = options;
+    const { repositories: { cacheBytes = CACHE_BYTES } = {} } = options;
     this.#pruner = new Pruner(
       { db: unhurried, log, dataDir, shared, checkouts, cacheBytes, workerId: () => this.id },
       options.keep,
     );
-    this.#sweeper = new Sweeper(
-      { ...this.#shell, db: unhurried },
-      {
-        ...DEFAULT_SWEEP,
-        ...options.sweep,
-        leaseMs: this.#timing.leaseMs,
-      },
-    );
+    const sweep = { ...DEFAULT_SWEEP, ...options.sweep, leaseMs: this.#timing.leaseMs };
+    this.#sweeper = new Sweeper({ ...this.#shell, db: unhurried }, sweep);
   }
 
   get id(): string {

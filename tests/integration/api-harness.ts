@@ -27,6 +27,7 @@ import {
 import { registerWorker } from '../../src/store/workers.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
+import { noTracing } from '../../src/tracing/tracing.ts';
 import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../../src/workspace/uploads/limits.ts';
 import { openUploads } from '../../src/workspace/uploads/uploads.ts';
@@ -93,6 +94,7 @@ export async function startTestApi(
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     agents: createAgents(createRegistry(builtinTools())),
     log: silentLog,
+    tracing: noTracing,
     clock: systemClock,
   };
   const deps = { ...base, ...change(base, database.url) };

@@ -57,6 +57,7 @@ describe('claim_turn', () => {
         profileHash: submissionOf(store).task.profileHash,
         turnLimit: 70,
         cancelRequested: false,
+        traceparent: null,
         delegation: { isDelegated: false, depth: 0, depthLimit: 0, resultSchema: null },
         reserved: { isLimited: false, tokens: 500, resent: 0, answer: null, prices: null },
         secondsLeft: expect.closeTo(60, 0),

@@ -91,7 +91,7 @@ describe('create_task', () => {
             token_limit: 900,
             usd_limit: null,
             seconds_limit: 60,
-            ...{ on_limit: 'fail', answer_tokens: null, prices: null },
+            ...{ on_limit: 'fail', answer_tokens: null, prices: null, traceparent: null },
             paused_at: null,
             ...{ child_limit: 0, concurrent_limit: 0, depth_limit: 0, parent_task_id: null },
             ...{ own_token_limit: null, own_usd_limit: null, result_schema: null, clock_stopped_at: null },

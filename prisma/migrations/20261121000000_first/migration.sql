@@ -168,6 +168,7 @@ CREATE TABLE "task" (
     "result_position" INTEGER,
     "error_code" TEXT,
     "error_message" TEXT,
+    "traceparent" TEXT,
     "metadata" JSONB NOT NULL DEFAULT '{}',
     "webhook_url" TEXT,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
@@ -944,6 +945,7 @@ CREATE INDEX "turn_ended" ON "turn" (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX "attempt_ended" ON "attempt" (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX "task_ended" ON "task" (ended_at) WHERE ended_at IS NOT NULL;
 
+ALTER TABLE "task" ADD CONSTRAINT "task_traceparent" CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
 ALTER TABLE "metric_mark" ADD CONSTRAINT "metric_mark_one" CHECK (id);
 INSERT INTO "metric_mark" DEFAULT VALUES;
 

@@ -131,7 +131,7 @@ BEGIN
         'route', p_turn.route, 'troubles', provider_troubles(),
         'kind', p_turn.kind, 'uncounted', p_turn.uncounted, 'overflows', p_turn.overflows,
         'profileHash', encode(p_task.profile_hash, 'hex'), 'turnLimit', p_task.turn_limit,
-        'cancelRequested', p_task.cancel_requested_at IS NOT NULL,
+        'cancelRequested', p_task.cancel_requested_at IS NOT NULL, 'traceparent', p_task.traceparent,
         'delegation', jsonb_build_object('isDelegated', p_task.parent_task_id IS NOT NULL, 'depth', s.depth, 'depthLimit', p_task.depth_limit,
           'resultSchema', p_task.result_schema),
         'lastProcess', (SELECT max(number) FROM background_process WHERE session_id = p_turn.session_id),

@@ -4,7 +4,7 @@
 -- Guard: the attempt holds the turn, the task has no cancel mark, and the limits of the person's task allow one child more: those that they
 -- refuse stay `requested`, for the caller to close.
 -- p_children: [{call: id of the tool call, isolation: 'fork' | 'shared', continues?: session id, session: {id, title, workspaceId, rules?}, task: {id, turnId,
---   messageId, parts, profile, profileHash, limits: {turns, seconds?, tokens?, usd?}, reserve: {answer?, prices?}, resultSchema?}}]
+--   messageId, parts, profile, profileHash, limits: {turns, seconds?, tokens?, usd?}, reserve: {answer?, prices?}, resultSchema?, traceparent?}}]
 -- Returns: {outcome: 'spawned', calls: [{id, childSessionId, childTaskId} | {id, refused: 'limit_children' | 'limit_depth' | 'child_not_found' |
 --   'child_unfinished' | 'child_isolation', allowed?}], openWaits, wakes, seq} | {outcome: 'cancelled'} | {outcome: 'fenced'}
 -- Races: every child of a tree begins and ends under the tree's lock, so none overshoots. A repeat finds its delegations, and writes nothing.
@@ -175,7 +175,7 @@ DECLARE
 BEGIN
   INSERT INTO task (id, session_id, root_id, team_id, user_id, ordinal, status, waiting_on, profile_hash, turn_limit, tree_turn_limit, token_limit,
                     usd_limit, seconds_limit, on_limit, answer_tokens, prices, child_limit, concurrent_limit, depth_limit, parent_task_id,
-                    own_token_limit, own_usd_limit, result_schema, paused_at)
+                    own_token_limit, own_usd_limit, result_schema, traceparent, paused_at)
   VALUES ((p_given->>'id')::uuid, p_session.id, p_session.root_id, p_session.team_id, p_session.user_id,
           (SELECT coalesce(max(ordinal), 0) + 1 FROM task WHERE session_id = p_session.id), CASE WHEN p_has_slot THEN 'queued' ELSE 'waiting' END,
           CASE WHEN NOT p_has_slot THEN 'slot' END, decode(p_given->>'profileHash', 'hex'), (p_given#>>'{limits,turns}')::int,
@@ -183,6 +183,7 @@ BEGIN
           (p_given#>>'{reserve,answer}')::int, coalesce(nullif(p_given#>'{reserve,prices}', 'null'), p_parent.prices),
           p_parent.child_limit, p_parent.concurrent_limit, p_parent.depth_limit, p_parent.id, (p_given#>>'{limits,tokens}')::bigint,
           (p_given#>>'{limits,usd}')::numeric, nullif(p_given->'resultSchema', 'null'),
+          coalesce(p_given->>'traceparent', p_parent.traceparent),
           CASE WHEN p_parent.paused_at IS NOT NULL THEN clock_timestamp() END)
   RETURNING * INTO v_task;
   INSERT INTO message (id, session_id, task_id, parts) VALUES ((p_given->>'messageId')::uuid, p_session.id, v_task.id, p_given->'parts');
