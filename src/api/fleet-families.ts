@@ -6,7 +6,7 @@ export function fleetFamilies(fleet: FleetMetrics): Family[] {
   return [...gauges(fleet), ...counters(fleet)];
 }
 
-/** What waits. Deliveries of webhooks belong here too, once a table has them. */
+/** What waits. */
 function gauges(fleet: FleetMetrics): Family[] {
   const { turns, tasks, workersAlive, workersLost } = fleet;
   return [
@@ -30,6 +30,8 @@ function gauges(fleet: FleetMetrics): Family[] {
     },
     gauge('approvals_open', 'Questions to people that nobody has answered.', fleet.approvals),
     gauge('approval_oldest_seconds', 'How long the oldest of them is open.', fleet.oldestApproval ?? 0),
+    gauge('deliveries_pending', 'Deliveries to webhooks that are still to be made.', fleet.deliveries),
+    gauge('delivery_oldest_seconds', 'How long ago the oldest of them came up.', fleet.oldestDelivery ?? 0),
     {
       ...{ name: 'capybara_workers', type: 'gauge' },
       help: 'Workers whose lease is alive, and those that are lost and whose turns nobody has taken over yet.',
@@ -68,6 +70,11 @@ const COUNTERS: Partial<Record<Series, Counter & { readonly sum?: true }>> = {
     name: 'tasks_ended_total',
     help: 'Tasks that have ended, by status and the code of what they failed with.',
     labels: ['status', 'code'],
+  },
+  deliveries: {
+    name: 'deliveries_ended_total',
+    help: 'Deliveries to webhooks that were made, or given up, by status.',
+    labels: ['status'],
   },
   requests: {
     name: 'model_requests_total',

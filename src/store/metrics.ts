@@ -37,7 +37,8 @@ export type Series =
   | 'usd'
   | 'latency'
   | 'first_token'
-  | 'submit_to_request';
+  | 'submit_to_request'
+  | 'deliveries';
 
 export interface FleetMetrics {
   readonly totals: readonly Total[];
@@ -49,6 +50,9 @@ export interface FleetMetrics {
   readonly tasks: readonly (readonly [status: string, on: string | null, count: number])[];
   readonly approvals: number;
   readonly oldestApproval: number | null;
+  /** To webhooks, that are still to be made. */
+  readonly deliveries: number;
+  readonly oldestDelivery: number | null;
   readonly workersAlive: number;
   /** Their leases have run out, and nobody has taken over their turns yet. */
   readonly workersLost: number;
@@ -86,6 +90,9 @@ const ENDED = `
     SELECT 'tasks', jsonb_build_array(status, code), 0, n, 0 FROM (
       SELECT t.status, coalesce(t.error_code, '') AS code, count(*) AS n FROM mark m JOIN task t ON ${since('t.ended_at')} GROUP BY 1, 2) t
     UNION ALL
+    SELECT 'deliveries', jsonb_build_array(status), 0, n, 0 FROM (
+      SELECT d.status, count(*) AS n FROM mark m JOIN webhook_delivery d ON ${since('d.ended_at')} GROUP BY 1) d
+    UNION ALL
     SELECT each.* FROM (${REQUESTS}) r,
            LATERAL (VALUES
              ('requests', jsonb_build_array(r.model, r.outcome), 0, r.n, 0::numeric),
@@ -121,8 +128,10 @@ export const FLEET = `
        FROM (SELECT CASE WHEN paused_at IS NULL THEN status ELSE 'paused' END AS status, waiting_on, count(*) AS n
                FROM task WHERE ended_at IS NULL GROUP BY 1, 2) t) AS tasks,
     a.n AS approvals, ${between('a.oldest', 'clock_timestamp()')} AS "oldestApproval",
+    d.n AS deliveries, ${between('d.oldest', 'clock_timestamp()')} AS "oldestDelivery",
     w.alive AS "workersAlive", w.lost AS "workersLost", ${between('w.oldest', 'clock_timestamp()')} AS "oldestExpiredLease"
   FROM (SELECT count(*)::int AS n, min(created_at) AS oldest FROM approval WHERE status = 'open') a,
+       (SELECT count(*)::int AS n, min(created_at) AS oldest FROM webhook_delivery WHERE status = 'pending') d,
        (SELECT (count(*) FILTER (WHERE alive))::int AS alive, (count(*) FILTER (WHERE held AND NOT alive))::int AS lost,
                min(lease_expires_at) FILTER (WHERE held AND NOT alive) AS oldest
           FROM (SELECT lease_expires_at, lease_expires_at > clock_timestamp() AS alive,

@@ -46,6 +46,7 @@ describe('what is counted', () => {
       capybara_fleet_read: 1,
       capybara_queue_depth: 0,
       capybara_approvals_open: 0,
+      capybara_deliveries_pending: 0,
       'capybara_workers{state="alive"}': 1,
       'capybara_workers{state="lost"}': 0,
       capybara_oldest_expired_lease_seconds: 0,
@@ -96,6 +97,26 @@ describe('what is counted', () => {
       'capybara_tasks{status="running",waiting_on=""}': 2,
       capybara_approvals_open: 2,
     });
+  });
+
+  test('include what webhooks were sent, and are still to be', async () => {
+    const { teamId } = it.me;
+    for (const [status, due, ended] of [
+      ['pending', '2026-01-01', null],
+      ['delivered', null, 'now'],
+      ['failed', null, 'now'],
+    ])
+      await it.db.sql`
+        INSERT INTO webhook_delivery (id, team_id, task_id, root_id, seq, type, status, due_at, ended_at, answered)
+        VALUES (${newId()}, ${teamId}, ${newId()}, ${newId()}, 1, 'task.succeeded', ${status}, ${due}::timestamptz,
+                ${ended}::timestamptz, 200)`;
+    const scraped = await scrape();
+    expect(scraped).toMatchObject({
+      'capybara_deliveries_ended_total{status="delivered"}': 1,
+      'capybara_deliveries_ended_total{status="failed"}': 1,
+      capybara_deliveries_pending: 1,
+    });
+    expect(scraped.capybara_delivery_oldest_seconds).toBeGreaterThanOrEqual(0);
   });
 
   test('say nothing of whose it was', async () => {
