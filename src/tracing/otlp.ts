@@ -57,6 +57,7 @@ export function openOtlp(
   });
   const tracer = provider.getTracer('capybara');
   return {
+    isOn: true,
     span: (name, { kind, parent, attributes = {} }) =>
       new OtlpSpan(
         tracer.startSpan(name, { kind: KINDS[kind], attributes: known(attributes) }, contextOf(parent)),

@@ -26,6 +26,8 @@ export interface Span {
 }
 
 export interface Tracing {
+  /** Whether what a span would say need be put together at all. */
+  readonly isOn: boolean;
   span(name: string, options: SpanOptions): Span;
   /** Sends what is left, and waits for that at most a moment. */
   close(): Promise<void>;
@@ -41,7 +43,7 @@ export interface TracingConfig {
 
 export const NO_SPAN: Span = { traceparent: undefined, rename() {}, set() {}, fail() {}, end() {} };
 
-export const noTracing: Tracing = { span: () => NO_SPAN, close: async () => {} };
+export const noTracing: Tracing = { isOn: false, span: () => NO_SPAN, close: async () => {} };
 
 /** `role`: what this process is, as those who look at traces see it: `api`, `worker`. */
 export async function openTracing(

@@ -11,6 +11,7 @@ import type { FailedRequest, ModelAnswer, ModelRequest } from '../model/model.ts
 import type { BackgroundProcess } from '../sandbox/background-process.ts';
 import { type NewCall, type RecordedAnswer, recordAnswer } from '../store/turns.ts';
 import { describeCutOff } from '../tools/background-news.ts';
+import { NO_SPAN } from '../tracing/tracing.ts';
 import { projectContext } from '../workspace/context.ts';
 import { usageOf, withinLimits } from './accounts.ts';
 import { afterFailure } from './after-failure.ts';
@@ -154,7 +155,7 @@ export async function streamAnswer(
       if (event.type === 'finished') {
         const latencyMs = Math.round(performance.now() - began);
         const streamed = { answer: event.answer, latencyMs, firstTokenMs };
-        span.set(answeredAttributes(streamed));
+        if (span !== NO_SPAN) span.set(answeredAttributes(streamed));
         return streamed;
       }
     }

@@ -6,13 +6,14 @@
 import { toPublicId } from '../core/id.ts';
 import type { Call } from '../core/turn.ts';
 import type { ModelRequest } from '../model/model.ts';
-import type { Attributes, Span } from '../tracing/tracing.ts';
+import { type Attributes, NO_SPAN, type Span } from '../tracing/tracing.ts';
 import type { Streamed } from './call-model.ts';
 import type { Run } from './run.ts';
 import { idsOf, type Shell } from './shell.ts';
 
 /** One attempt at a turn. */
 export function turnSpan({ tracing }: Shell, { turn, profile }: Run): Span {
+  if (!tracing.isOn) return NO_SPAN;
   const { teamId, sessionId, taskId, turnId, attemptId, turn: number } = idsOf(turn);
   return tracing.span('capybara.turn', {
     kind: 'consumer',
@@ -32,6 +33,7 @@ export function chatSpan(
   run: Run,
   { name, request }: { name: string; request: ModelRequest },
 ): Span {
+  if (!tracing.isOn) return NO_SPAN;
   const [provider = name, ...model] = name.split('/');
   const asked = model.join('/');
   return tracing.span(`chat ${asked}`, {
@@ -64,6 +66,7 @@ export function toolSpan(
   run: Run,
   { name, callId }: Pick<Call, 'name' | 'callId'>,
 ): Span {
+  if (!tracing.isOn) return NO_SPAN;
   return tracing.span(`execute_tool ${name}`, {
     kind: 'internal',
     parent: run.span.traceparent,
