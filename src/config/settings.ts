@@ -264,7 +264,6 @@ export const KEY_SENT_TO: readonly (readonly [endpoint: SettingKey, key: Setting
   ['providers.anthropic.baseUrl', 'providers.anthropic.apiKey'],
   ['providers.openai.baseUrl', 'providers.openai.apiKey'],
   ['providers.env.baseUrl', 'providers.env.apiKey'],
-  ['tracing.endpoint', 'tracing.headers'],
   ['webSearch.url', 'webSearch.apiKey'],
   ['webSearch.provider', 'webSearch.apiKey'],
 ];

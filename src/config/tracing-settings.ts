@@ -14,7 +14,10 @@ export const TRACING = {
   },
   service: {
     schema: z.string().regex(/^[\w.-]{1,100}$/),
-    meta: { env: 'OTEL_SERVICE_NAME', expected: 'a name of letters, digits, dots, dashes and underscores' },
+    meta: {
+      env: 'OTEL_SERVICE_NAME',
+      expected: 'a name of letters, digits, dots, dashes and underscores, at most 100',
+    },
   },
 } as const;
 

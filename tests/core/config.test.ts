@@ -378,6 +378,13 @@ describe('the project', () => {
     expect(failure()).toContain('.env, line 1');
   });
 
+  test("a project's .env does not say who is told of what is done", () => {
+    const lines = ['OTEL_EXPORTER_OTLP_ENDPOINT=http://elsewhere', 'CAPYBARA_METRICS_OPEN=1'];
+    write(join(cwd, '.env'), `${lines.join('\n')}\nOTEL_EXPORTER_OTLP_HEADERS=a=b\n`);
+    expect(load().config).toMatchObject({ tracing: {}, metrics: { open: false } });
+    expect(load().config.tracing).toEqual({});
+  });
+
   test("a project's .env may be its own program's: a directory, or with stores that are not Capybara's", () => {
     write(join(cwd, '.env'), 'DATABASE_URL=file:./dev.db\nREDIS_URL=redis://the-app\nCAPYBARA_PORT=1234\n');
     const { config } = load();
@@ -434,6 +441,22 @@ describe('wrong values', () => {
     [
       { CAPYBARA_OFFLINE: 'maybe' },
       'CAPYBARA_OFFLINE (environment) must be 1 or 0 (or true, false); found "maybe".',
+    ],
+    [
+      { CAPYBARA_METRICS_OPEN: 'often' },
+      'CAPYBARA_METRICS_OPEN (environment) must be 1 or 0 (or true, false); found "often".',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4317' },
+      'OTEL_EXPORTER_OTLP_ENDPOINT (environment) must be a URL, http://… or https://…; found "localhost:4317".',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_HEADERS: 'hush' },
+      'OTEL_EXPORTER_OTLP_HEADERS (environment) must be name=value, with commas between several; what is there is not (not shown: it is a secret).',
+    ],
+    [
+      { OTEL_SERVICE_NAME: 'a'.repeat(101) },
+      `OTEL_SERVICE_NAME (environment) must be a name of letters, digits, dots, dashes and underscores, at most 100; found "${'a'.repeat(80)}…".`,
     ],
     [
       { CAPYBARA_SANDBOX: 'podman' },
