@@ -4,7 +4,9 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createLog } from '../../src/log.ts';
+import { runApi } from '../../src/api/main.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createLog, silentLog } from '../../src/log.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
@@ -13,6 +15,7 @@ import { createRegistry } from '../../src/tools/registry.ts';
 import { FLUSH_MS } from '../../src/tracing/otlp.ts';
 import { noTracing, openTracing, readTraceparent, type Tracing } from '../../src/tracing/tracing.ts';
 import { startWorker } from '../../src/worker/worker.ts';
+import { createTestDatabase } from '../support/database.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../support/otlp-receiver.ts';
 import {
   call,
@@ -181,6 +184,27 @@ describe('a task that delegates, and whose first worker is lost', () => {
 });
 
 describe('a receiver', () => {
+  test('that a server is configured with hears of its requests before the server has stopped', async () => {
+    const [database, receiver] = await Promise.all([createTestDatabase(), startOtlpReceiver()]);
+    const env = {
+      ...{ DATABASE_URL: database.url, CAPYBARA_PORT: '0', OPENAI_API_KEY: 'sk-none' },
+      ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_SERVICE_NAME: 'ours' },
+    };
+    const { config } = loadConfig({ env, trustWorkingDirectory: false, home: '/nowhere' });
+    const server = await runApi(config, silentLog);
+    await fetch(`${server.url}/v1/tasks`);
+    await server.stop();
+    expect(receiver.spans).toMatchObject([
+      {
+        name: 'GET /v1/tasks',
+        attributes: { 'http.response.status_code': 401 },
+        resource: { 'service.name': 'ours', 'capybara.role': 'api' },
+      },
+    ]);
+    await receiver.close();
+    await database.drop();
+  });
+
   test.each(['away', 'silent'])(
     'that is %s holds nobody up',
     async (how) => {
