@@ -24,9 +24,8 @@ import {
 import type { ApiDeps } from './deps.ts';
 import { derivedId } from './derived-id.ts';
 import { idCursor, pageReply } from './pages.ts';
-import { ApiProblem, conflict, notFound } from './problem.ts';
+import { ApiProblem, conflict, IDEMPOTENCY_HEADER, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
-import { idempotencyConflict } from './submit-task.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { PageQuery, page } from './wire.ts';
 import {
@@ -225,9 +224,13 @@ async function ownerOf(
   if (asked === undefined) return userId;
   const id = fromPublicId('user', asked);
   const user = id === undefined ? undefined : await readUser(db, { teamId, id });
-  if (user === undefined) throw notFound(`user ${JSON.stringify(asked.slice(0, 60))}`);
+  if (user === undefined) throw notFound(`user ${JSON.stringify(asked.slice(0, 60))}`, 'userId');
   if (user.leftAt !== null)
-    throw conflict('user_left', `${user.name} has left the team, and can have no key: add somebody new.`);
+    throw conflict(
+      'user_left',
+      `${user.name} has left the team, and can have no key: add somebody new.`,
+      'userId',
+    );
   return user.id;
 }
 
@@ -260,6 +263,7 @@ function nameTaken(what: string, name: string): ApiProblem {
   return conflict(
     'name_taken',
     `There is or was a ${what} of the name ${JSON.stringify(name)}: choose another.`,
+    'name',
   );
 }
 
@@ -268,6 +272,7 @@ function madeAlready(kind: IdKind, uuid: string): ApiProblem {
   return conflict(
     'made_already',
     `This Idempotency-Key has made the ${kind} ${toPublicId(kind, uuid)} already, and its key is told only once: revoke that key and make another.`,
+    IDEMPOTENCY_HEADER,
   );
 }
 

@@ -80,6 +80,7 @@ function onlyOnce(): ApiProblem {
   return conflict(
     'only_once',
     'This call can only be allowed once: no rule can say what it does. Answer with allow or deny.',
+    'decision',
   );
 }
 

@@ -15,11 +15,12 @@ export async function saidParts(
   text: string,
   attachments: Attachments = [],
 ): Promise<readonly UserPart[]> {
-  const files = attachments.map(readAttachment);
+  const files = attachments.map((each, index) => readAttachment(each, `attachments.${index}`));
   const bytes = files.reduce((sum, file) => sum + file.bytes.length, 0);
   if (bytes > ATTACHMENT_LIMITS.total)
     throw tooLarge(
       `The attachments have ${bytes} bytes together, and at most ${ATTACHMENT_LIMITS.total} are accepted: attach fewer, or put them into the workspace.`,
+      'attachments',
     );
   const parts = await Promise.all(files.map(async (file) => partOf(file, await putImage(db, file.bytes))));
   return [{ type: 'text', text }, ...parts];
@@ -43,32 +44,39 @@ function partOf(file: ReadFile, hash: string): UserPart {
 }
 
 /** What it is, its bytes say: neither its name nor whoever sent it. */
-function readAttachment({ name, data }: Attachments[number]): ReadFile {
-  const bytes = decoded(name, data);
+function readAttachment({ name, data }: Attachments[number], field: string): ReadFile {
+  const at = { name, field };
+  const bytes = decoded(at, data);
   const kind = kindOfFile(bytes);
   switch (kind?.type) {
     case 'image': {
       const outcome = imageOutcome({ name, size: bytes.length, bytes });
       const [image] = outcome?.images ?? [];
-      if (image === undefined) throw bad(name, `models do not take it ${outcome?.text ?? ''}`);
+      if (image === undefined) throw bad(at, `models do not take it ${outcome?.text ?? ''}`);
       return { kind: 'image', bytes, image };
     }
     case 'pdf':
-      refuseLarge(name, bytes, ATTACHMENT_LIMITS.pdf);
+      refuseLarge(at, bytes, ATTACHMENT_LIMITS.pdf);
       return { kind: 'document', bytes, name, mediaType: 'application/pdf' };
     default:
       // Two letters that begin a binary file may begin a text as well.
       if (!isText(bytes))
-        throw bad(name, `it is ${kind?.name ?? 'neither an image, a PDF nor a text in UTF-8'}`);
-      refuseLarge(name, bytes, ATTACHMENT_LIMITS.text);
+        throw bad(at, `it is ${kind?.name ?? 'neither an image, a PDF nor a text in UTF-8'}`);
+      refuseLarge(at, bytes, ATTACHMENT_LIMITS.text);
       return { kind: 'document', bytes, name, mediaType: 'text/plain' };
   }
 }
 
-function decoded(name: string, data: string): Buffer {
-  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(data)) throw bad(name, 'its data is no base64');
+/** An attachment, and what of the request it is. */
+interface Place {
+  readonly name: string;
+  readonly field: string;
+}
+
+function decoded(at: Place, data: string): Buffer {
+  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(data)) throw bad(at, 'its data is no base64');
   const bytes = Buffer.from(data, 'base64');
-  if (bytes.length === 0) throw bad(name, 'it is empty');
+  if (bytes.length === 0) throw bad(at, 'it is empty');
   return bytes;
 }
 
@@ -81,16 +89,18 @@ function isText(bytes: Buffer): boolean {
   }
 }
 
-function refuseLarge(name: string, { length }: Buffer, most: number): void {
+function refuseLarge({ name, field }: Place, { length }: Buffer, most: number): void {
   if (length > most)
     throw tooLarge(
       `The attachment ${JSON.stringify(name)} has ${length} bytes, and at most ${most} of its kind are accepted: put it into the workspace.`,
+      field,
     );
 }
 
-function bad(name: string, why: string) {
+function bad({ name, field }: Place, why: string) {
   return badRequest(
     'bad_attachment',
     `The attachment ${JSON.stringify(name)} cannot be used: ${why}. Attach an image (PNG, JPEG, GIF, WebP), a PDF or a text file.`,
+    field,
   );
 }

@@ -21,6 +21,7 @@ function missingKey(): ApiProblem {
   return new ApiProblem({
     status: 401,
     code: 'missing_key',
+    field: 'authorization',
     detail: 'This needs a key: send it as "Authorization: Bearer capy_…".',
     headers: { 'www-authenticate': REALM },
   });
@@ -30,6 +31,7 @@ export function invalidKey(): ApiProblem {
   return new ApiProblem({
     status: 401,
     code: 'invalid_key',
+    field: 'authorization',
     detail:
       'The key that was sent is not one of this Capybara, or was revoked: use the one that `capybara migrate --bootstrap` printed, or the one in the key file that `capybara up` names.',
     headers: { 'www-authenticate': `${REALM}, error="invalid_token"` },

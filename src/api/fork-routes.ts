@@ -16,7 +16,7 @@ import { checkLocalPath } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { derivedId } from './derived-id.ts';
-import { badRequest, conflict, notFound } from './problem.ts';
+import { badRequest, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showSession } from './show.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
@@ -79,10 +79,7 @@ function differs(session: SessionRow, { turn, entry, title }: ForkSession, { pos
 }
 
 function usedForAnother() {
-  return conflict(
-    'idempotency_conflict',
-    'This Idempotency-Key was used for another fork: send a new one with each new fork.',
-  );
+  return idempotencyConflict('fork');
 }
 
 /** Throws `ApiProblem` where there is no such point. `id`: the session's UUID. */
@@ -96,6 +93,7 @@ export function foundPoint(id: string, { turn, entry }: PointWanted, point: Poin
       throw conflict(
         'turn_unfinished',
         `Turn ${turn} of the session ${toPublicId('session', id)} goes on: wait for its end, or name an earlier one.`,
+        'turn',
       );
     case 'unknown': {
       const [what, found, code] =
@@ -104,6 +102,7 @@ export function foundPoint(id: string, { turn, entry }: PointWanted, point: Poin
       throw badRequest(
         code,
         `The session ${toPublicId('session', id)} has no ${what} ${found}: expected ${last === 0 ? '0' : `0 to ${last}`}.`,
+        `${what}`,
       );
     }
   }

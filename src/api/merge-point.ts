@@ -23,6 +23,7 @@ export async function mergePointOf(
       throw conflict(
         'nothing_common',
         `The sessions ${one} and ${other} have no files in common to merge from: expected a fork of one another, or of a third.`,
+        'from',
       );
   }
 }
@@ -31,11 +32,12 @@ function sameSession(id: string) {
   return conflict(
     'nothing_common',
     `Both are the same session, ${toPublicId('session', id)}: expected another one to merge from.`,
+    'from',
   );
 }
 
 export function otherSession(text: string): string {
   const from = fromPublicId('session', text.toLowerCase());
-  if (from === undefined) throw notFound(`session ${JSON.stringify(text.slice(0, 60))}`);
+  if (from === undefined) throw notFound(`session ${JSON.stringify(text.slice(0, 60))}`, 'from');
   return from;
 }

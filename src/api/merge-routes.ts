@@ -10,7 +10,7 @@ import { derivedId } from './derived-id.ts';
 import { here } from './files-routes.ts';
 import { mergeNotice, TOLD_TASKS } from './merge-notice.ts';
 import { type CommonPoint, mergePointOf, otherSession } from './merge-point.ts';
-import { conflict } from './problem.ts';
+import { conflict, idempotencyConflict } from './problem.ts';
 import { refusedRevision } from './revert-routes.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
@@ -93,6 +93,7 @@ function isLocal(sessionId: string, { into }: CommonPoint, { files }: MergeSessi
     'local_files',
     `The files of the session ${toPublicId('session', sessionId)} are a person's own, in a directory of theirs: merge with ` +
       '`capybara sessions merge`, or say "files": "kept" to take only a notice in.',
+    'files',
   );
 }
 
@@ -165,8 +166,5 @@ function replyTo(
 }
 
 function usedForAnother() {
-  return conflict(
-    'idempotency_conflict',
-    'This Idempotency-Key was used for another merge: send a new one with each new merge.',
-  );
+  return idempotencyConflict('merge');
 }

@@ -9,7 +9,7 @@ import { readMessage, unfinishedTask } from '../store/views-tasks.ts';
 import { saidParts } from './attachments.ts';
 import type { ApiDeps } from './deps.ts';
 import { derivedId } from './derived-id.ts';
-import { conflict } from './problem.ts';
+import { conflict, idempotencyConflict } from './problem.ts';
 import { checkPrompt } from './prompt.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { sessionOf } from './session-routes.ts';
@@ -47,7 +47,7 @@ type MessageCall = Call<unknown, PostMessage>;
 
 async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
   const { caller, body, request } = call;
-  checkPrompt(body.text);
+  checkPrompt(body.text, 'text');
   const { id: sessionId } = await sessionOf(deps, call);
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
   const id = key === undefined ? newId(deps.clock) : derivedId(sessionId, key);
@@ -73,10 +73,7 @@ function repeated(
   const [before, hashesBefore] = saidIn(earlier.parts);
   if (before === storableText(text) && isDeepStrictEqual(hashes, hashesBefore))
     return said(sessionId, earlier.taskId, text);
-  throw conflict(
-    'idempotency_conflict',
-    'This Idempotency-Key was used for another message: send a new one with each new message.',
-  );
+  throw idempotencyConflict('message');
 }
 
 function saidIn(parts: readonly UserPart[]): [text: string, files: readonly string[]] {

@@ -6,6 +6,7 @@ import {
   type ZodOpenApiOperationObject,
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
+import { IDEMPOTENCY_HEADER } from './problem.ts';
 import type { Route } from './route.ts';
 import { Problem } from './wire.ts';
 
@@ -120,7 +121,7 @@ function operationIdOf({ method, path }: Route): string {
   return [method, ...words.map((word) => word.charAt(0).toUpperCase() + word.slice(1))].join('');
 }
 
-function responsesOf({ success, problems, scope, body, stream }: Route): ZodOpenApiResponsesObject {
+function responsesOf({ success, problems, scope, headers, body, stream }: Route): ZodOpenApiResponsesObject {
   const json = success.schema === undefined ? {} : { 'application/json': { schema: success.schema } };
   const media = (success.media ?? []).map((type) => [type, { schema: z.string() }]);
   const byStatus = merged([
@@ -128,6 +129,9 @@ function responsesOf({ success, problems, scope, body, stream }: Route): ZodOpen
     scope === undefined ? {} : { 401: ['missing_key', 'invalid_key'], 429: ['rate_limited'] },
     scope === undefined || scope === 'any' ? {} : { 403: ['missing_scope'] },
     body === undefined ? {} : { 400: ['malformed_json'], 415: ['unsupported_media_type'] },
+    headers === undefined || !(IDEMPOTENCY_HEADER in headers.shape)
+      ? {}
+      : { 400: ['invalid_idempotency_key'] },
     stream === undefined ? {} : { 415: ['unsupported_media_type'] },
     problems ?? {},
   ]);

@@ -32,5 +32,9 @@ export function numberCursor(count: number, cursor: string | undefined): number[
 }
 
 function invalidCursor() {
-  return badRequest('invalid_cursor', 'The cursor is not one: send the nextCursor of the page before.');
+  return badRequest(
+    'invalid_cursor',
+    'The cursor is not one: send the nextCursor of the page before.',
+    'cursor',
+  );
 }

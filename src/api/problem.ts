@@ -50,16 +50,35 @@ export function sharedFiles(session: string): ApiProblem {
   );
 }
 
-export function notFound(what: string): ApiProblem {
-  return new ApiProblem({ status: 404, code: 'not_found', detail: `There is no ${what}.` });
+export function notFound(what: string, field?: string): ApiProblem {
+  return new ApiProblem({ status: 404, code: 'not_found', detail: `There is no ${what}.`, field });
 }
 
 export function badRequest(code: string, detail: string, field?: string): ApiProblem {
   return new ApiProblem({ status: 400, code, detail, field });
 }
 
-export function conflict(code: string, detail: string): ApiProblem {
-  return new ApiProblem({ status: 409, code, detail });
+export function conflict(code: string, detail: string, field?: string): ApiProblem {
+  return new ApiProblem({ status: 409, code, detail, field });
+}
+
+/** Of an `Idempotency-Key` that stands for something else: `what` it was used for. */
+export function idempotencyConflict(what = 'request'): ApiProblem {
+  return conflict(
+    'idempotency_conflict',
+    `This Idempotency-Key was used for another ${what}: send a new one with each new ${what}.`,
+    IDEMPOTENCY_HEADER,
+  );
+}
+
+/** The field of a request that makes repeating it harmless. */
+export const IDEMPOTENCY_HEADER = 'idempotency-key';
+
+/** Where a person's input cannot be used, `field` of the request says so. */
+export function inField(field: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof UserError ? badRequest(error.code, error.message, field) : error;
+  };
 }
 
 export function unavailable(
@@ -154,11 +173,17 @@ function knownProblem(error: unknown): ApiProblem | undefined {
   if (error instanceof ApiProblem) return error;
   if (error instanceof DatabaseUnavailable) return unavailable(error.code, error.message);
   if (isDiskFull(error)) return diskFull();
-  if (error instanceof UserError) return badRequest(error.code, error.message);
+  if (error instanceof UserError) return badRequest(error.code, error.message, FIELDS[error.code]);
   // A path whose percent-encoding is broken names nothing.
   if (error instanceof URIError) return notFound('such address');
   return bodyProblem(error as BodyError);
 }
+
+/** What of a request is at fault where an agent or a model cannot be used. */
+const FIELDS: Readonly<Record<string, string>> = {
+  unknown_agent: 'agent',
+  ...{ unknown_model: 'model', no_model: 'model', no_provider: 'model' },
+};
 
 function diskFull(): ApiProblem {
   const detail =
@@ -204,10 +229,10 @@ function bodyProblem({ type, code, message, limit = MAX_BODY_BYTES }: BodyError)
 }
 
 /** A body can only be too large where a prompt is. */
-export function tooLarge(detail: string): ApiProblem {
-  return new ApiProblem({ status: 413, code: 'prompt_too_large', detail });
+export function tooLarge(detail: string, field?: string): ApiProblem {
+  return new ApiProblem({ status: 413, code: 'prompt_too_large', detail, field });
 }
 
 export function unsupportedMedia(detail: string): ApiProblem {
-  return new ApiProblem({ status: 415, code: 'unsupported_media_type', detail });
+  return new ApiProblem({ status: 415, code: 'unsupported_media_type', detail, field: 'content-type' });
 }

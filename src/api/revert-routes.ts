@@ -7,7 +7,7 @@ import { NOTHING } from '../workspace/history.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { derivedId } from './derived-id.ts';
 import { foundPoint } from './fork-routes.ts';
-import { type ApiProblem, conflict, notFound, sharedFiles } from './problem.ts';
+import { type ApiProblem, conflict, idempotencyConflict, notFound, sharedFiles } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { Reverted, RevertSession } from './wire.ts';
@@ -109,12 +109,10 @@ function localFiles(sessionId: string): ApiProblem {
     'local_files',
     `The files of the session ${toPublicId('session', sessionId)} are a person's own, in a directory of theirs: put them back with ` +
       '`capybara revert`, or say "files": "kept" to take only the log back.',
+    'files',
   );
 }
 
 function usedForAnother(): ApiProblem {
-  return conflict(
-    'idempotency_conflict',
-    'This Idempotency-Key was used for another revert: send a new one with each new revert.',
-  );
+  return idempotencyConflict('revert');
 }

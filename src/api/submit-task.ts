@@ -18,7 +18,15 @@ import { saidParts } from './attachments.ts';
 import { delegating } from './delegates.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { rootsWorkspace, rulesOfRoots } from './named-roots.ts';
-import { ApiProblem, badRequest, conflict, notFound, sharedFiles } from './problem.ts';
+import {
+  ApiProblem,
+  badRequest,
+  conflict,
+  idempotencyConflict,
+  inField,
+  notFound,
+  sharedFiles,
+} from './problem.ts';
 import { profileOf } from './profile-of.ts';
 import { checkPrompt } from './prompt.ts';
 import { accountsOf } from './task-limits.ts';
@@ -46,7 +54,7 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
   if (repeated?.requestHash === requestHash) return repeated.taskId;
   if (repeated !== undefined) throw idempotencyConflict();
 
-  checkPrompt(body.prompt);
+  checkPrompt(body.prompt, 'prompt');
   const session = await sessionOf(deps, teamId, body);
   const { webhookUrl: url } = body;
   const webhookUrl = url === undefined ? undefined : await taskTargetOf(deps, teamId, url);
@@ -74,22 +82,16 @@ function committed(deps: ApiDeps, outcome: SubmitOutcome, body: CreateTask): str
     case 'idempotency_conflict':
       throw idempotencyConflict();
     case 'session_not_found':
-      throw notFound(`session ${body.sessionId}`);
+      throw notFound(`session ${body.sessionId}`, 'sessionId');
     case 'session_shared':
       throw sharedFiles(`${body.sessionId}`);
     case 'session_archived':
       throw conflict(
         'session_archived',
         `The session ${body.sessionId} is archived and takes no more tasks.`,
+        'sessionId',
       );
   }
-}
-
-export function idempotencyConflict(): ApiProblem {
-  return conflict(
-    'idempotency_conflict',
-    'This Idempotency-Key was used for another request: send a new one with each new task.',
-  );
 }
 
 /** The same for two bodies that say the same, in whatever order. */
@@ -151,17 +153,18 @@ async function sessionOf(deps: ApiDeps, teamId: string, body: CreateTask): Promi
   const { sessionId, workspace = { kind: 'empty' } } = body;
   const { clock } = deps;
   if (sessionId === undefined) {
-    const found = await workspaceOf(deps, teamId, workspace);
+    const found = await workspaceOf(deps, teamId, workspace).catch(inField('workspace'));
     return { id: newId(clock), title: titleOf(body.prompt), workspace: { id: newId(clock), ...found } };
   }
   if (body.workspace !== undefined) {
     throw badRequest(
       'workspace_given',
       'A session keeps its workspace: leave out workspace, or leave out sessionId for a new session.',
+      'workspace',
     );
   }
   const id = fromPublicId('session', sessionId);
-  if (id === undefined) throw notFound(`session ${JSON.stringify(sessionId.slice(0, 60))}`);
+  if (id === undefined) throw notFound(`session ${JSON.stringify(sessionId.slice(0, 60))}`, 'sessionId');
   return { id };
 }
 
@@ -224,5 +227,6 @@ function localRefused(): ApiProblem {
     code: 'local_workspace',
     detail:
       'This Capybara does not let agents work in that directory of its machine: use an empty workspace.',
+    field: 'workspace',
   });
 }

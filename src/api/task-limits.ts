@@ -40,6 +40,7 @@ function priceUnknown(name: string): ApiProblem {
     'price_unknown',
     `limits.usd needs to know what each request costs, and the price of ${name} is not known: set models."${name}".prices ` +
       '(input and output, in US dollars for a million tokens) in config.yaml, of the server where there is one, or limit tokens instead.',
+    'limits.usd',
   );
 }
 
@@ -68,6 +69,7 @@ function refusal(outcome: Exclude<RaiseOutcome, { outcome: 'raised' }>, id: stri
       return badRequest(
         'limit_not_higher',
         `A limit can only become higher: expected more than the task's limits.${outcome.limit} (${is}).`,
+        `limits.${outcome.limit}`,
       );
     }
   }

@@ -5,7 +5,7 @@ import { cancelTask } from '../store/tasks.ts';
 import { readTask, readTasks, type TaskRow } from '../store/views-tasks.ts';
 import { type ApiDeps, announce } from './deps.ts';
 import { idCursor, pageReply } from './pages.ts';
-import { badRequest, notFound } from './problem.ts';
+import { badRequest, IDEMPOTENCY_HEADER, notFound } from './problem.ts';
 import { traceOf } from './request-spans.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { showAccepted, showTask } from './show.ts';
@@ -45,8 +45,10 @@ export function taskRoutes(deps: ApiDeps): Route[] {
       problems: {
         400: [
           ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
-          ...['bad_workspace', 'bad_attachment', 'price_unknown', 'bad_webhook_url'],
-          ...['config_invalid', 'config_unreadable'],
+          ...['bad_workspace', 'workspace_given', 'bad_attachment', 'price_unknown', 'bad_webhook_url'],
+          ...['bad_repository', 'bad_ref', 'repository_not_allowed'],
+          ...['config_invalid', 'config_unreadable', 'config_malformed'],
+          ...['config_unknown_key', 'config_not_allowed', 'config_too_large'],
         ],
         403: ['local_workspace'],
         404: ['not_found'],
@@ -126,6 +128,7 @@ export function idempotencyKeyOf(header: string | string[] | undefined): string 
   throw badRequest(
     'invalid_idempotency_key',
     `The Idempotency-Key must have 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} characters.`,
+    IDEMPOTENCY_HEADER,
   );
 }
 
@@ -144,7 +147,11 @@ export function sessionFilter(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const id = fromPublicId('session', text);
   if (id === undefined)
-    throw badRequest('invalid_request', 'The query cannot be used at sessionId: expected ses_….');
+    throw badRequest(
+      'invalid_request',
+      'The query cannot be used at sessionId: expected ses_….',
+      'sessionId',
+    );
   return id;
 }
 

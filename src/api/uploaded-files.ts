@@ -20,7 +20,7 @@ export async function uploadedWorkspace(
 ): Promise<NewWorkspace> {
   const uploadId = fromPublicId('workspace', id);
   const upload = uploadId === undefined ? undefined : await useUpload(db, { teamId, id: uploadId });
-  if (upload === undefined) throw notFound(`workspace ${JSON.stringify(id.slice(0, 60))}`);
+  if (upload === undefined) throw notFound(`workspace ${JSON.stringify(id.slice(0, 60))}`, 'workspace');
   const { directory, lineage, snapshot } = upload;
   return {
     ...{ kind: 'upload', path: null, lineage, base: snapshot },

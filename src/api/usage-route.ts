@@ -51,6 +51,6 @@ function rangeOf({ since, until }: z.infer<typeof UsageQuery>) {
     until: until === undefined ? undefined : new Date(until),
   };
   if (range.since !== undefined && range.until !== undefined && range.since >= range.until)
-    throw badRequest('invalid_range', `since (${since}) must be before until (${until}).`);
+    throw badRequest('invalid_range', `since (${since}) must be before until (${until}).`, 'since');
   return range;
 }

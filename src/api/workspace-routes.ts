@@ -6,7 +6,7 @@ import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { tooLarge, type UploadCode, UploadError } from '../workspace/uploads/upload-error.ts';
 import type { ApiDeps } from './deps.ts';
 import { derivedId } from './derived-id.ts';
-import { ApiProblem, conflict, notFound, unavailable } from './problem.ts';
+import { ApiProblem, conflict, idempotencyConflict, notFound, unavailable } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { PACK_MEDIA, UploadQuery, Workspace } from './wire.ts';
@@ -70,19 +70,20 @@ async function upload(deps: ApiDeps, call: Call<UploadQuery, unknown>): Promise<
 /** The answer to whoever sent it first, and to each repeat. */
 function repeated(row: UploadRow, query: UploadQuery): Workspace {
   if (row.snapshot === query.snapshot && row.directory === query.directory) return showUpload(row, true);
-  throw conflict(
-    'idempotency_conflict',
-    'This Idempotency-Key was used for another upload: send a new one with each new upload.',
-  );
+  throw idempotencyConflict('upload');
 }
 
 async function baseOf(deps: ApiDeps, teamId: string, { base }: UploadQuery): Promise<UploadRow | undefined> {
   if (base === undefined) return undefined;
   const id = fromPublicId('workspace', base);
   const row = id === undefined ? undefined : await useUpload(deps.db, { teamId, id });
-  if (row === undefined) throw notFound(`workspace ${JSON.stringify(base.slice(0, 60))}`);
+  if (row === undefined) throw notFound(`workspace ${JSON.stringify(base.slice(0, 60))}`, 'base');
   if (await isHeld(deps, row)) return row;
-  throw conflict('base_missing', `The upload ${base} is not held here any more: send all of the directory.`);
+  throw conflict(
+    'base_missing',
+    `The upload ${base} is not held here any more: send all of the directory.`,
+    'base',
+  );
 }
 
 /** Before the row that names it: a worker on another host may be the first to want it. */

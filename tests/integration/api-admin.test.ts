@@ -61,7 +61,11 @@ describe('a key', () => {
   test('that was revoked opens nothing any more', async () => {
     const key = await made(CreatedKey, '/v1/keys', { name: 'gone' });
     expect((await it.ask('DELETE', `/v1/keys/${key.id}`)).json).toEqual({ id: key.id });
-    expect(await problem('GET', '/v1/tasks', undefined, key.apiKey)).toEqual([401, 'invalid_key']);
+    expect(await problem('GET', '/v1/tasks', undefined, key.apiKey)).toEqual([
+      401,
+      'invalid_key',
+      'authorization',
+    ]);
     expect(Keys.parse((await it.ask('GET', '/v1/keys')).json).data.map(({ id }) => id)).not.toContain(key.id);
   });
 
@@ -91,10 +95,10 @@ describe('a key', () => {
   test('is not made for who is not there, not of the team, or has left', async () => {
     const stranger = await it.addPerson('theirs', 'Bo');
     for (const userId of ['x', `usr_${'0'.repeat(32)}`, toPublicId('user', stranger.userId)])
-      expect(await problem('POST', '/v1/keys', { name: 'x', userId })).toEqual([404, 'not_found']);
+      expect(await problem('POST', '/v1/keys', { name: 'x', userId })).toEqual([404, 'not_found', 'userId']);
     const { id } = await made(User, '/v1/users', { name: 'Leaver' });
     await it.ask('DELETE', `/v1/users/${id}`);
-    expect(await problem('POST', '/v1/keys', { name: 'x', userId: id })).toEqual([409, 'user_left']);
+    expect(await problem('POST', '/v1/keys', { name: 'x', userId: id })).toEqual([409, 'user_left', 'userId']);
   });
 });
 
@@ -105,13 +109,17 @@ describe('somebody', () => {
     expect(await made(User, '/v1/users', { name: 'Flo' }, { headers })).toEqual(user);
     const other = await it.ask('POST', '/v1/users', { body: { name: 'Fly' }, headers });
     expect(Problem.parse(other.json).code).toBe('idempotency_conflict');
-    expect(await problem('POST', '/v1/users', { name: 'Flo' })).toEqual([409, 'name_taken']);
+    expect(await problem('POST', '/v1/users', { name: 'Flo' })).toEqual([409, 'name_taken', 'name']);
     const key = await made(CreatedKey, '/v1/keys', { name: 'k', userId: user.id });
     expect((await it.ask('DELETE', `/v1/users/${user.id}`)).status).toBe(200);
-    expect(await problem('GET', '/v1/tasks', undefined, key.apiKey)).toEqual([401, 'invalid_key']);
+    expect(await problem('GET', '/v1/tasks', undefined, key.apiKey)).toEqual([
+      401,
+      'invalid_key',
+      'authorization',
+    ]);
     const { data } = page(User).parse((await it.ask('GET', '/v1/users')).json);
     expect(data.find(({ id }) => id === user.id)?.leftAt).not.toBeNull();
-    expect(await problem('POST', '/v1/users', { name: 'Flo' })).toEqual([409, 'name_taken']);
+    expect(await problem('POST', '/v1/users', { name: 'Flo' })).toEqual([409, 'name_taken', 'name']);
   });
 
   test('who alone administrates the team does not leave it', async () => {
@@ -148,7 +156,7 @@ describe('a team', () => {
     expect(self).toMatchObject({ id: team.keyId, userId: team.userId, userName: 'Ivy', scopes: SCOPES });
     const again = await it.ask('POST', '/v1/teams', { body, headers });
     expect(Problem.parse(again.json)).toMatchObject({ status: 409, code: 'made_already' });
-    expect(await problem('POST', '/v1/teams', body)).toEqual([409, 'name_taken']);
+    expect(await problem('POST', '/v1/teams', body)).toEqual([409, 'name_taken', 'name']);
     const names = async (key: string) =>
       Teams.parse((await it.ask('GET', '/v1/teams', { key })).json).data.map(({ name }) => name);
     expect(await names(it.me.apiKey)).toEqual(expect.arrayContaining(['ours', 'blue']));

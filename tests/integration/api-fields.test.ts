@@ -1,0 +1,63 @@
+/** What of a request is at fault, for programs that show it beside their own form. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Problem } from '../../src/api/wire.ts';
+import { startTestApi, type TestApi } from './api-harness.ts';
+
+let it: TestApi;
+let sessionId: string;
+let taskId: string;
+
+beforeAll(async () => {
+  it = await startTestApi();
+  ({ sessionId, id: taskId } = await it.submit());
+});
+afterAll(() => it.close());
+
+const NOBODYS = '0'.repeat(32);
+const task = (more: object) => ['POST /v1/tasks', { prompt: 'x', ...more }] as const;
+
+test.each([
+  [...task({ prompt: ' ' }), 'empty_prompt', 'prompt'],
+  [...task({ prompt: 1 }), 'invalid_request', 'prompt'],
+  [...task({ prompt: 'x'.repeat(2 ** 20 + 1) }), 'prompt_too_large', 'prompt'],
+  [...task({ model: 'nobody/m' }), 'unknown_model', 'model'],
+  [...task({ agent: 'nobody' }), 'unknown_agent', 'agent'],
+  [...task({ limits: { usd: 1 } }), 'price_unknown', 'limits.usd'],
+  [...task({ limits: { turns: 0 } }), 'invalid_request', 'limits.turns'],
+  [...task({ unknown: 1 }), 'invalid_request', 'unknown'],
+  [...task({ sessionId: 'x' }), 'not_found', 'sessionId'],
+  [...task({ sessionId: `ses_${NOBODYS}` }), 'not_found', 'sessionId'],
+  [...task({ sessionId: `ses_${NOBODYS}`, workspace: { kind: 'empty' } }), 'workspace_given', 'workspace'],
+  [...task({ workspace: { kind: 'local', path: 'here' } }), 'bad_workspace', 'workspace'],
+  [...task({ workspace: { kind: 'git', url: 'x' } }), 'bad_repository', 'workspace'],
+  [...task({ workspace: { kind: 'upload', id: 'x' } }), 'not_found', 'workspace'],
+  [...task({ attachments: [{ name: 'a', data: '?' }] }), 'bad_attachment', 'attachments.0'],
+  ['PATCH /v1/tasks/TASK', { limits: { turns: 1 } }, 'limit_not_higher', 'limits.turns'],
+  ['POST /v1/sessions/SESSION/messages', { text: '' }, 'empty_prompt', 'text'],
+  ['POST /v1/sessions/SESSION/fork', { turn: 9 }, 'turn_unknown', 'turn'],
+  ['POST /v1/sessions/SESSION/fork', { entry: 9 }, 'entry_unknown', 'entry'],
+  ['POST /v1/sessions/SESSION/merge', { from: 'x' }, 'not_found', 'from'],
+  ['POST /v1/keys', { name: 'x', userId: `usr_${NOBODYS}` }, 'not_found', 'userId'],
+  ['POST /v1/users', { name: 'Ana' }, 'name_taken', 'name'],
+  ['GET /v1/tasks?sessionId=x', undefined, 'invalid_request', 'sessionId'],
+  ['GET /v1/tasks?cursor=x', undefined, 'invalid_cursor', 'cursor'],
+  ['GET /v1/usage?since=2026-02-01&until=2026-01-01', undefined, 'invalid_range', 'since'],
+])('%s with %j is %s, at %s', async (request, body, code, field) => {
+  const [method = '', path = ''] = request.replace('TASK', taskId).replace('SESSION', sessionId).split(' ');
+  const { json } = await it.ask(method, path, body === undefined ? {} : { body });
+  expect([Problem.parse(json).code, json.field]).toEqual([code, field]);
+});
+
+test('a header that is at fault is named', async () => {
+  const ask = async (headers: Record<string, string>) =>
+    (await it.ask('POST', '/v1/tasks', { body: { prompt: 'x' }, headers })).json;
+  expect(await ask({ 'idempotency-key': 'x'.repeat(256) })).toMatchObject({
+    ...{ code: 'invalid_idempotency_key', field: 'idempotency-key' },
+  });
+  await ask({ 'idempotency-key': 'used' });
+  const body = { prompt: 'another' };
+  const again = await it.ask('POST', '/v1/tasks', { body, headers: { 'idempotency-key': 'used' } });
+  expect(again.json).toMatchObject({ code: 'idempotency_conflict', field: 'idempotency-key' });
+  expect(await ask({ 'content-type': 'text/plain' })).toMatchObject({ field: 'content-type' });
+  expect(await ask({ authorization: 'Bearer x' })).toMatchObject({ field: 'authorization' });
+});
