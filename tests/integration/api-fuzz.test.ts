@@ -164,8 +164,7 @@ async function stored(): Promise<unknown> {
   const rows: [string, unknown][] = [];
   for (const { name } of tables) {
     const text = `SELECT count(*)::int AS count, md5(string_agg(t::text, ' ' ORDER BY t::text)) AS hash FROM public."${name}" t`;
-    const strings = Object.assign([text], { raw: [text] }) as unknown as TemplateStringsArray;
-    rows.push([name, (await it.db.sql(strings))[0]]);
+    rows.push([name, (await it.db.read(text))[0]]);
   }
   return [
     ...rows,

@@ -1,0 +1,166 @@
+/** A request that is sent again under its key: after a crash at any point of it, with another body, and after a day. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createApi } from '../../src/api/app.ts';
+import { type Listening, listen } from '../../src/api/server.ts';
+import type { Database } from '../../src/store/database.ts';
+import { forgetIdempotencyKeys } from '../../src/store/tasks.ts';
+import { type Answered, askerOf, startTestApi, type TestApi } from './api-harness.ts';
+
+let it: TestApi;
+/** The same API, on a database that breaks off where `crash` says. */
+let crashing: Listening;
+let askCrashing: TestApi['ask'];
+let crash: { calls: number; readonly when: 'before' | 'after' } | undefined;
+let sessionId: string;
+
+beforeAll(async () => {
+  it = await startTestApi();
+  crashing = await listen(createApi({ ...it.deps, db: breaking(it.db) }), { host: '127.0.0.1', port: 0 });
+  askCrashing = askerOf(crashing.url, it.me);
+  ({ sessionId } = await it.submit());
+  // Its key is known from here on, and is not asked for again.
+  await askCrashing('GET', '/v1/tasks');
+});
+afterAll(async () => {
+  await crashing.close();
+  await it.close();
+});
+
+/** As if the process ended at a call: before it was sent, or before anyone heard of its commit. */
+function breaking(db: Database): Database {
+  async function perhaps<Result>(call: () => Promise<Result>): Promise<Result> {
+    const fault = crash;
+    if (fault === undefined || --fault.calls > 0) return call();
+    crash = undefined;
+    if (fault.when === 'after') await call();
+    throw new Error('it ends here');
+  }
+  return {
+    ...db,
+    sql: (strings, ...values) => perhaps(() => db.sql(strings, ...values)),
+    read: (text, ...values) => perhaps(() => db.read(text, ...values)),
+    planned: (name, text, ...values) => perhaps(() => db.planned(name, text, ...values)),
+    rows: (name, ...values) => perhaps(() => db.rows(name, ...values)),
+    within: (patience) => breaking(db.within(patience)),
+    transition: (name, ...values) => perhaps(() => db.transition(name, ...values)),
+  };
+}
+
+interface Making {
+  readonly table: 'task' | 'message' | 'session' | 'user' | 'api_key';
+  readonly path: string;
+  readonly body: (word: string) => object;
+}
+
+const SESSION = '/v1/sessions/SESSION';
+const MAKINGS: Readonly<Record<string, Making>> = {
+  task: { table: 'task', path: '/v1/tasks', body: (prompt) => ({ prompt }) },
+  message: { table: 'message', path: `${SESSION}/messages`, body: (text) => ({ text }) },
+  fork: { table: 'session', path: `${SESSION}/fork`, body: (title) => ({ title }) },
+  user: { table: 'user', path: '/v1/users', body: (name) => ({ name }) },
+  key: { table: 'api_key', path: '/v1/keys', body: (name) => ({ name }) },
+};
+
+function send(ask: TestApi['ask'], { path, body }: Making, key: string, word = key): Promise<Answered> {
+  const headers = { 'idempotency-key': key };
+  return ask('POST', path.replace('SESSION', sessionId), { body: body(word), headers });
+}
+
+async function count({ table }: Making): Promise<number> {
+  const [row] = await it.db.read<{ count: number }>(`SELECT count(*)::int AS count FROM "${table}"`);
+  return row?.count ?? 0;
+}
+
+describe.each(Object.keys(MAKINGS))('a %s', (name) => {
+  const making = MAKINGS[name] as Making;
+
+  test.each(['before', 'after'] as const)(
+    'is made once, wherever the first try crashed: %s each call',
+    async (when) => {
+      let crashes = 0;
+      for (let calls = 1; ; calls += 1) {
+        const key = `${name} ${when} ${calls}`;
+        const before = await count(making);
+        crash = { calls, when };
+        const first = await send(askCrashing, making, key);
+        if (first.status < 500) break;
+        crashes += 1;
+        expect(first.json.code).toBe('internal');
+        const again = await send(it.ask, making, key);
+        const third = await send(it.ask, making, key);
+        expect(await count(making)).toBe(before + 1);
+        if (name === 'key') {
+          // Its secret is told once: whoever did not hear it is told what to do.
+          expect(third.json).toMatchObject({ status: 409, code: 'made_already' });
+          expect([201, 409]).toContain(again.status);
+        } else {
+          expect([again.status, third.json]).toEqual([201, again.json]);
+        }
+      }
+      crash = undefined;
+      expect(crashes).toBeGreaterThan(1);
+    },
+  );
+
+  test('is refused under the key of another, which it does not change', async () => {
+    const key = `${name} other`;
+    const first = await send(it.ask, making, key);
+    expect(first.status).toBe(201);
+    const other = await send(it.ask, making, key, 'another');
+    const code = name === 'key' ? 'made_already' : 'idempotency_conflict';
+    expect(other.json).toMatchObject({ status: 409, code, field: 'idempotency-key' });
+    const again = await send(it.ask, making, key);
+    expect(again.json).toEqual(name === 'key' ? other.json : first.json);
+  });
+});
+
+describe('a key that is', () => {
+  const making = MAKINGS.task as Making;
+
+  async function age(key: string, interval: string): Promise<void> {
+    await it.db
+      .sql`UPDATE idempotency_key SET created_at = created_at - ${interval}::interval WHERE key = ${key}`;
+  }
+
+  test('not a day old stands for its task', async () => {
+    const first = await send(it.ask, making, 'young');
+    await age('young', '23 hours 59 minutes');
+    expect((await send(it.ask, making, 'young')).json).toEqual(first.json);
+    expect((await send(it.ask, making, 'young', 'another')).status).toBe(409);
+  });
+
+  test('a day old stands for the next one', async () => {
+    const first = await send(it.ask, making, 'old');
+    await age('old', '24 hours');
+    const next = await send(it.ask, making, 'old', 'another');
+    expect([next.status, next.json.id === first.json.id]).toEqual([201, false]);
+    expect((await send(it.ask, making, 'old', 'another')).json).toEqual(next.json);
+    expect((await send(it.ask, making, 'old')).status).toBe(409);
+  });
+
+  test('a day old is forgotten, and a younger one is not', async () => {
+    await forgetIdempotencyKeys(it.db, 1_000);
+    await send(it.ask, making, 'forgotten');
+    await send(it.ask, making, 'kept');
+    await age('forgotten', '24 hours');
+    await age('kept', '23 hours 59 minutes');
+    expect(await forgetIdempotencyKeys(it.db, 1_000)).toBe(1);
+    const left = await it.db.sql`SELECT key FROM idempotency_key WHERE key IN ('forgotten', 'kept')`;
+    expect(left).toEqual([{ key: 'kept' }]);
+  });
+});
+
+test.each(['message', 'fork', 'user'])(
+  'a %s stands under its key for as long as it is there',
+  async (name) => {
+    const making = MAKINGS[name] as Making;
+    const first = await send(it.ask, making, `${name} for long`);
+    await it.db.sql`UPDATE message SET created_at = created_at - interval '25 hours'`;
+    await it.db
+      .sql`UPDATE session SET created_at = created_at - interval '25 hours' WHERE forked_from IS NOT NULL`;
+    await it.db.sql`UPDATE "user" SET created_at = created_at - interval '25 hours'`;
+    const again = await send(it.ask, making, `${name} for long`);
+    expect([again.status, again.json.id ?? again.json.text]).toEqual([201, first.json.id ?? first.json.text]);
+    expect((await send(it.ask, making, `${name} for long`, 'another one')).status).toBe(409);
+  },
+);
