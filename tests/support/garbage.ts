@@ -18,12 +18,26 @@ export interface JsonSchema {
   readonly minItems?: number;
 }
 
+/** Text that somebody may well send. */
+const HOSTILE = [
+  ' ',
+  '\u0000',
+  'a\u0000b',
+  '\ud800',
+  '../../etc/passwd',
+  "';--",
+  '{{7*7}}',
+  '%00',
+  '\u202e',
+  '-',
+];
+
 /** What breaks programs that did not expect it. */
 export const garbage: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
   fc.string({ unit: 'binary', maxLength: 20 }),
   fc.constantFrom<unknown>(
-    ...['', ' ', '\u0000', '\ud800', '../../etc/passwd', "';--", '{{7*7}}', '%00', 'x'.repeat(20_000)],
+    ...['', ...HOSTILE, 'x'.repeat(20_000)],
     ...[null, true, -1, 0, 1.5, 1e308, -1e308, 2 ** 53, 2 ** 31, [], {}, [[]], [null]],
     ...['9'.repeat(40), 'NaN', '1e9', '0x10', '2026-13-45', '\u202e', 'ses_', `ses_${'0'.repeat(32)}`],
     JSON.parse(`${'['.repeat(500)}${']'.repeat(500)}`),
@@ -54,7 +68,7 @@ export function fitting(schema: JsonSchema, resolve: (ref: string) => JsonSchema
     case 'null':
       return fc.constant(null);
     default:
-      return fc.string({ minLength: 1, maxLength: 12 });
+      return fc.oneof(fc.string({ minLength: 1, maxLength: 12 }), fc.constantFrom(...HOSTILE));
   }
 }
 
