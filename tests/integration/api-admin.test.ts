@@ -98,7 +98,11 @@ describe('a key', () => {
       expect(await problem('POST', '/v1/keys', { name: 'x', userId })).toEqual([404, 'not_found', 'userId']);
     const { id } = await made(User, '/v1/users', { name: 'Leaver' });
     await it.ask('DELETE', `/v1/users/${id}`);
-    expect(await problem('POST', '/v1/keys', { name: 'x', userId: id })).toEqual([409, 'user_left', 'userId']);
+    expect(await problem('POST', '/v1/keys', { name: 'x', userId: id })).toEqual([
+      409,
+      'user_left',
+      'userId',
+    ]);
   });
 });
 
