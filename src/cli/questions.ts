@@ -102,10 +102,10 @@ async function untilAnswered(
   }
 }
 
-type Answer = z.infer<typeof ResolveApproval>;
+export type Answer = z.infer<typeof ResolveApproval>;
 
 /** What the person typed means; undefined: nothing that was asked for. */
-function answerOf(typed: string, { always }: Approval): Answer | undefined {
+export function answerOf(typed: string, { always }: Pick<Approval, 'always'>): Answer | undefined {
   const text = typed.trim();
   if (isYes(text)) return { decision: 'allow' };
   if (always !== null && /^(a|always)$/i.test(text)) return { decision: 'allow_always' };
@@ -114,7 +114,7 @@ function answerOf(typed: string, { always }: Approval): Answer | undefined {
   return { decision: 'deny', ...(message === undefined ? {} : { message }) };
 }
 
-function isYes(typed: string): boolean {
+export function isYes(typed: string): boolean {
   return /^(y|yes)$/i.test(typed.trim());
 }
 

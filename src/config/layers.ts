@@ -35,6 +35,11 @@ export function userConfigFile(place: Pick<Place, 'env' | 'home'>): string {
   );
 }
 
+/** What is a person's own, and neither settings nor data: what they typed. */
+export function stateDirectory({ env, home }: Pick<Place, 'env' | 'home'>): string {
+  return join(xdgDirectory(env.XDG_STATE_HOME, join(home, '.local', 'state')), 'capybara');
+}
+
 /** The XDG specification has relative paths ignored. */
 function xdgDirectory(value: string | undefined, fallback: string): string {
   return value && isAbsolute(value) ? value : fallback;
