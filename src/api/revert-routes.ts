@@ -47,24 +47,29 @@ const NOTICE =
   'as they were here, but for what the person changed in them. What was done elsewhere (other services, processes, published ' +
   'commits) was not undone.';
 
+const NOTICE_LEFT =
+  'A person has taken this conversation back to this point: what came after it is left out. The files of the workspace stay as they ' +
+  'are now, with all that was done in them since: read a file before you go on with it.';
+
 async function revert(deps: ApiDeps, call: Call<unknown, RevertSession>): Promise<Reply> {
   const { caller, id: sessionId, body, request } = call;
   const { teamId, userId } = caller;
   const point = foundPoint(sessionId, body, await readLogPoint(deps.db, { teamId, id: sessionId }, body));
   const isLocal = point.files.kind === 'local';
   if (isLocal && body.files === undefined) throw localFiles(sessionId);
+  const isLeft = body.files === 'left';
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
   const outcome = await revertSession(deps.db, {
-    ...{ teamId, userId, sessionId, to: point.position, snapshot: filesAt(point) },
+    ...{ teamId, userId, sessionId, to: point.position, snapshot: filesAt(point), left: isLeft },
     id: key === undefined ? newId(deps.clock) : derivedId(`revert ${sessionId}`, key),
-    parts: [{ type: 'text', text: NOTICE }],
+    parts: [{ type: 'text', text: isLeft ? NOTICE_LEFT : NOTICE }],
   });
   const { rootId, seq, to, position } = done(sessionId, outcome);
   announce(deps, { rootId, seq });
   if (to !== point.position) throw usedForAnother();
   const reverted: Reverted = {
     ...{ sessionId: toPublicId('session', sessionId), to, entry: position },
-    files: isLocal ? 'kept' : 'put_back',
+    files: isLeft ? 'left' : isLocal ? 'kept' : 'put_back',
   };
   return { status: 201, body: reverted };
 }
@@ -108,7 +113,7 @@ function localFiles(sessionId: string): ApiProblem {
   return conflict(
     'local_files',
     `The files of the session ${toPublicId('session', sessionId)} are a person's own, in a directory of theirs: put them back with ` +
-      '`capybara revert`, or say "files": "kept" to take only the log back.',
+      '`capybara revert`, or say "files": "left" to take only the log back.',
     'files',
   );
 }

@@ -46,7 +46,14 @@ export const RevertSession = z
   .strictObject({
     turn: turn.optional(),
     entry: entry.optional(),
-    files,
+    files: z
+      .enum(['kept', 'left'])
+      .optional()
+      .meta({
+        description:
+          'left: only the log goes back, and the files stay as they are now; kept: of a `local` workspace, whose files only their owner ' +
+          'changes: says that they were put back, or will be',
+      }),
   })
   .refine((body) => (body.turn === undefined) !== (body.entry === undefined), {
     message: 'expected turn or entry',
@@ -59,7 +66,7 @@ export const Reverted = z
     sessionId: z.string(),
     to: z.int().meta({ description: 'the last entry that counts of what was there' }),
     entry: z.int().meta({ description: 'the position of the entry that says so' }),
-    files: z.enum(['put_back', 'kept']),
+    files: z.enum(['put_back', 'kept', 'left']),
   })
   .meta({ id: 'Reverted' });
 export type Reverted = z.infer<typeof Reverted>;

@@ -20,6 +20,8 @@ export interface Revert extends Asked {
   readonly to: number;
   /** The files as they were there; null where nothing was recorded of them. */
   readonly snapshot: string | null;
+  /** The files stay as they are instead. */
+  readonly left?: boolean;
   /** What the model is told. */
   readonly parts: readonly TextPart[];
 }

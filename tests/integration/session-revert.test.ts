@@ -104,6 +104,28 @@ describe('a revert', () => {
     expect((await it.ask('GET', `/v1/sessions/${id}/diff`)).text).toBe('');
   });
 
+  test('that leaves the files empties what the model sees, and nothing else', async () => {
+    const id = await threeWrites();
+    expect((await revert(id, { entry: 0, files: 'left' })).json).toMatchObject({ to: 0, files: 'left' });
+    await look(id, 'Look anew.');
+    const seen = it.lastSeen(id).join('\n');
+    expect(seen).not.toContain('Write thrice.');
+    expect(seen).toContain('The files of the workspace stay as they are now');
+    expect(await it.read(id, 'a')).toBe('3\n');
+    expect((await it.ask('GET', `/v1/sessions/${id}/diff`)).text).toContain('+3');
+    const fork = (await it.ask('POST', `/v1/sessions/${id}/fork`, { body: {} })).json.id;
+    await look(fork, 'Look there.');
+    expect(it.lastSeen(fork).at(-1)).toContain('3\n');
+  });
+
+  test('that leaves the files may be of a person’s own directory', async () => {
+    const path = mkdtempSync(join(place, 'left-'));
+    const id = await threeWrites({ workspace: { kind: 'local', path } });
+    expect((await revert(id, { entry: 0, files: 'left' })).json).toMatchObject({ files: 'left' });
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('3\n');
+    expect((await it.ask('GET', `/v1/sessions/${id}/diff`)).text).toContain('+3');
+  });
+
   test('is what a fork behind it begins with, and one before it does not', async () => {
     const id = await threeWrites();
     await revert(id, { turn: 1 });
