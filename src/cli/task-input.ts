@@ -181,18 +181,28 @@ export async function sendTask(
     const workspace = { kind: 'roots' as const, roots: await sendRoots(client, roots, options) };
     return client.createTask({ ...body, workspace }, key);
   }
-  if (sends === undefined) {
-    const last = continues === undefined ? undefined : await lastSessionOf(client, continues);
-    return client.createTask({ ...body, ...(last && { sessionId: last.id }) }, key);
-  }
-  if (continues !== undefined) {
+  const sessionId = await continuedSession(client, {
+    ...(continues !== undefined && { continues }),
+    ...(sends && { sends }),
+  });
+  if (sends === undefined) return client.createTask({ ...body, ...(sessionId && { sessionId }) }, key);
+  if (sessionId !== undefined) {
     options.tell?.(KEEPS_ITS_FILES);
-    return client.createTask({ ...body, sessionId: lastSentSession(sends) }, key);
+    return client.createTask({ ...body, sessionId }, key);
   }
   const id = await sendDirectory({ ...options, client, place: sends });
   const task = await client.createTask({ ...body, workspace: { kind: 'upload', id } }, key);
   rememberSession(sends, task.sessionId);
   return task;
+}
+
+/** The session that `--continue` goes on with; undefined where it was not given. */
+export async function continuedSession(
+  client: Client,
+  { continues, sends }: Pick<TaskRequest, 'continues' | 'sends'>,
+): Promise<string | undefined> {
+  if (continues === undefined) return undefined;
+  return sends === undefined ? (await lastSessionOf(client, continues)).id : lastSentSession(sends);
 }
 
 const KEEPS_ITS_FILES =

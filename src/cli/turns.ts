@@ -19,13 +19,18 @@ const PAGE = 200;
 const TEXT = 80;
 
 export async function readTurns(client: Client, sessionId: string): Promise<TurnLine[]> {
+  return turnsOf(await readEntries(client, sessionId));
+}
+
+/** A whole log. */
+export async function readEntries(client: Client, sessionId: string): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (let cursor: string | null | undefined; cursor !== null; ) {
     const page = await client.entries(sessionId, { limit: PAGE, cursor });
     entries.push(...page.data);
     cursor = page.nextCursor;
   }
-  return turnsOf(entries);
+  return entries;
 }
 
 /** `entries`: a whole log. */

@@ -110,6 +110,10 @@ describe('an answer that is being written', () => {
     });
   });
 
+  test('that is read whole before its pieces come is not shown twice', () => {
+    expect(stateAfter(entries(assistant(1, 'I look.')), piece('a', 0, 'I look.')).live).toBeUndefined();
+  });
+
   test('gives way to the whole one, and what is late of it is not taken', () => {
     const whole = stateAfter(piece('a', 0, 'I lo'), entries(assistant(1, 'I look.')), piece('a', 4, 'ok.'));
     expect(whole.live).toBeUndefined();
@@ -156,6 +160,26 @@ describe('a task', () => {
     const done = { do: 'task', task: doneTask(), isNew: true } as const;
     expect(stateAfter(running, done, done).items).toMatchObject([{ kind: 'ended' }]);
     expect(stateAfter({ ...done, isNew: false }).items).toEqual([]);
+  });
+
+  test('ends before what was said to the next one', () => {
+    const next = { ...said(2, 'then this'), taskId: `task_${'3'.repeat(32)}` };
+    const { items } = stateAfter(
+      { do: 'task', task: aTask(), isNew: false },
+      entries(said(1, 'first'), next),
+      { do: 'task', task: doneTask(), isNew: true },
+    );
+    expect(items).toMatchObject([{ text: 'first' }, { kind: 'ended' }, { text: 'then this' }]);
+  });
+
+  test('that is stopped before it has read what it was told says so', () => {
+    const { items, sent } = stateAfter(
+      { do: 'task', task: aTask(), isNew: false },
+      { do: 'sent', sent: { key: 'k', text: 'and this', when: 'now' } },
+      { do: 'task', task: aTask({ status: 'cancelled' }), isNew: true },
+    );
+    expect(sent).toEqual([]);
+    expect(items).toMatchObject([{}, { text: 'was not read before the task ended: and this' }]);
   });
 
   test('in hand is the oldest that is not finished', () => {
@@ -344,7 +368,8 @@ describe('what is offered', () => {
     const directory = join(home, 'project');
     mkdirSync(join(directory, '.git'), { recursive: true });
     mkdirSync(join(directory, 'src'));
-    for (const name of ['src/a.ts', 'left-out', '.hidden']) writeFileSync(join(directory, name), '');
+    for (const name of ['src/a.ts', 'left-out', '.hidden', 'moves\u001b[2J'])
+      writeFileSync(join(directory, name), '');
     writeFileSync(join(directory, '.gitignore'), 'left-out\n');
     expect(await filesOf(directory)()).toEqual(['.gitignore', '.hidden', 'src/a.ts']);
     expect(await filesOf(join(home, 'nowhere'))()).toEqual([]);

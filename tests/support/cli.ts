@@ -115,16 +115,21 @@ export class Place {
     if (!isNew) execFileSync('cp', ['-a', inject('usedDataDir'), this.dataDir]);
   }
 
-  start(args: readonly string[], { env = {}, cwd = this.cwd, stdin = '', as = {} }: StartOptions = {}) {
+  /** All that a command's environment has. */
+  get environment(): Environment {
     const { PATH = '', TMPDIR = '', NODE_COMPILE_CACHE = '' } = process.env;
     // The same words whether bubblewrap is here or not; `sandbox-choose.test.ts` has the others.
     const own = {
       ...{ PATH, TMPDIR, NODE_COMPILE_CACHE, HOME: this.home, CAPYBARA_DATA_DIR: this.dataDir },
       CAPYBARA_SANDBOX: 'off',
     };
+    return { ...own, ...this.env };
+  }
+
+  start(args: readonly string[], { env = {}, cwd = this.cwd, stdin = '', as = {} }: StartOptions = {}) {
     const child = spawn(process.execPath, [cliProgram(), ...args], {
       cwd,
-      env: { ...own, ...this.env, ...env },
+      env: { ...this.environment, ...env },
       ...as,
     });
     const started = new CliProcess(child, stdin);

@@ -104,7 +104,8 @@ export function filesOf(directory: string, now: () => number = () => performance
 
 async function listed(directory: string): Promise<readonly string[]> {
   const found = await withRipgrep(directory).catch(() => plainly(directory));
-  return found.filter((file) => !/[\0\n]/.test(file)).toSorted();
+  // What cannot be typed is not put into the input either.
+  return found.filter((file) => !/\p{Cc}/u.test(file)).toSorted();
 }
 
 async function withRipgrep(directory: string): Promise<string[]> {

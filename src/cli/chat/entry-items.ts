@@ -1,16 +1,21 @@
 import type { Entry } from '../../api/wire.ts';
 import { textOf } from '../../core/entry.ts';
-import { oneLine } from '../untrusted-text.ts';
 import type { Item } from './state.ts';
-
-const NOTICE_COLUMNS = 300;
 
 /** What is shown of an entry of the log. Results are shown with their calls. */
 export function entryItems(entry: Entry): Item[] {
-  const { kind, parts, by } = entry;
+  const { kind, parts, by, taskId } = entry;
   switch (kind) {
     case 'user':
-      return [{ kind: 'said', text: textOf(parts), files: parts.filter((part) => part.type === 'file'), by }];
+      return [
+        {
+          kind: 'said',
+          taskId,
+          text: textOf(parts),
+          files: parts.filter((part) => part.type === 'file'),
+          by,
+        },
+      ];
     case 'assistant':
       return answerItems(entry);
     case 'revert':
@@ -20,7 +25,7 @@ export function entryItems(entry: Entry): Item[] {
     case 'compaction':
       return [{ kind: 'note', text: 'a summary stands for what came before, for the model', tone: 'quiet' }];
     case 'notice':
-      return [{ kind: 'note', text: oneLine(textOf(parts), NOTICE_COLUMNS), tone: 'quiet' }];
+      return [{ kind: 'notice', text: textOf(parts) }];
     case 'tool_result':
       return [];
   }

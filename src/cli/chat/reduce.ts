@@ -95,7 +95,7 @@ function withEntry(state: ChatState, entry: Entry): ChatState {
     case 'user':
       return arrived(withItems(read, entryItems(entry)), entry);
     case 'assistant':
-      return withItems(answered(read), entryItems(entry));
+      return withItems(answered(read, turnName(entry)), entryItems(entry));
     case 'tool_result':
       return withResult(read, entry);
     default:
@@ -110,9 +110,14 @@ function arrived(state: ChatState, { parts }: Entry): ChatState {
   return index < 0 ? state : { ...state, sent: state.sent.toSpliced(index, 1) };
 }
 
-function answered(state: ChatState): ChatState {
-  if (state.live === undefined) return state;
-  return { ...state, live: undefined, over: new Set([...state.over, state.live.attemptId]) };
+function answered(state: ChatState, turn?: string): ChatState {
+  const { live } = state;
+  const over = [...(live ? [live.attemptId] : []), ...(turn === undefined ? [] : [turn])];
+  return { ...state, live: undefined, over: new Set([...state.over, ...over]) };
+}
+
+function turnName({ taskId, turn }: Pick<Entry, 'taskId' | 'turn'>): string {
+  return `${taskId} ${turn}`;
 }
 
 function withResult(state: ChatState, { callId, status, parts }: Entry): ChatState {
@@ -140,7 +145,10 @@ function withCall(
 
 function withLive(state: ChatState, frame: LiveFrame): ChatState {
   if (frame.sessionId !== state.session?.id) return state;
-  if (frame.type === 'message.delta') return withPiece(state, frame.data);
+  if (frame.type === 'message.delta') {
+    const { taskId = null, turn = null } = frame;
+    return state.over.has(turnName({ taskId, turn })) ? state : withPiece(state, frame.data);
+  }
   const { callId, text } = frame.data;
   return withCall(state, callId, (call) => ({ ...call, output: (call.output + text).slice(-MAX_OUTPUT) }));
 }
@@ -187,7 +195,25 @@ function withTask(state: ChatState, { task, isNew }: { task: Task; isNew: boolea
   const before = state.tasks.get(task.id);
   const next = { ...state, tasks: changed(state, task) };
   const hasEnded = isNew && !isUnfinished(task) && before !== undefined && !isTold(state, task);
-  return hasEnded ? withItems(closed(next), [{ kind: 'ended', task }]) : next;
+  return hasEnded ? unread(withEnd(closed(next), task)) : next;
+}
+
+/** Where the next task may have begun already, its end stands before that. */
+function withEnd(state: ChatState, task: Task): ChatState {
+  const ended: Item = { kind: 'ended', task };
+  const later = state.items.findIndex(
+    (item) => item.kind === 'said' && item.taskId !== null && item.taskId > task.id,
+  );
+  return later < 0 ? withItems(state, [ended]) : { ...state, items: state.items.toSpliced(later, 0, ended) };
+}
+
+/** What was said to a task that was stopped, or failed, before it could read it. */
+function unread(state: ChatState): ChatState {
+  const lost = state.sent.filter(({ when }) => when === 'now');
+  const told = lost.map(({ text }): Item => {
+    return { kind: 'note', text: `was not read before the task ended: ${text}`, tone: 'warning' };
+  });
+  return withItems({ ...state, sent: state.sent.filter(({ when }) => when !== 'now') }, told);
 }
 
 function isTold({ items }: ChatState, { id }: Task): boolean {

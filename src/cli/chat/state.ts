@@ -11,11 +11,14 @@ export type Item =
   /** A person said it. `by`: who, where it is known. */
   | {
       readonly kind: 'said';
+      readonly taskId: string | null;
       readonly text: string;
       readonly files: readonly FilePart[];
       readonly by?: string | undefined;
     }
   | { readonly kind: 'thought'; readonly text: string }
+  /** What the model was told by Capybara. */
+  | { readonly kind: 'notice'; readonly text: string }
   | { readonly kind: 'answer'; readonly text: string }
   | CallItem
   | { readonly kind: 'asked'; readonly approval: Approval }
@@ -54,8 +57,8 @@ export interface LiveText {
 export interface Sent {
   readonly key: string;
   readonly text: string;
-  /** `now`: to the task in hand, whose next turn takes it in. `next`: a task of its own. */
-  readonly when: 'now' | 'next';
+  /** `now`: to the task in hand, whose next turn takes it in. `task`: as a task of its own. */
+  readonly when: 'now' | 'task';
 }
 
 /** What the next task is given. */
@@ -69,7 +72,7 @@ export interface ChatState {
   /** Position of the last entry that is shown. */
   readonly last: number;
   readonly live: LiveText | undefined;
-  /** Attempts whose text is no longer taken: their answer is whole, or was given up. */
+  /** Attempts that were given up, and turns whose answer is whole: what still comes of them live is late. */
   readonly over: ReadonlySet<string>;
   /** Of the session, by id: those that are unfinished, and those that ended while this was looked at. */
   readonly tasks: ReadonlyMap<string, Task>;

@@ -1,5 +1,4 @@
 import { Args, Flags } from '@oclif/core';
-import type { Applied } from '../apply/apply.ts';
 import { CapybaraCommand } from '../command.ts';
 
 export default class Apply extends CapybaraCommand {
@@ -36,47 +35,17 @@ export default class Apply extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Apply);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { applyChanges, checkDirectory }, { readChanges }, { resolve }] =
-      await Promise.all([
-        import('../find.ts'),
-        import('../apply/apply.ts'),
-        import('../apply/changes.ts'),
-        import('node:path'),
-      ]);
-    const directory = resolve(flags.directory ?? '.');
+    const [{ findSession }, { appliedText, applyHere }, { resolve }] = await Promise.all([
+      import('../find.ts'),
+      import('../take-over.ts'),
+      import('node:path'),
+    ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const { id, workspace } = await findSession(client, args.id);
-      const changes = readChanges(await client.changes(id));
-      if (workspace.kind === 'roots' && flags.directory === undefined) {
-        const { applyToRoots, changesByRoot, placed } = await import('../apply/apply-roots.ts');
-        const options = { given: flags.root ?? [], dataDir: loaded.config.dataDir, cwd: process.cwd() };
-        const places = placed(changesByRoot(changes), workspace, options);
-        const applied = await applyToRoots(places);
-        const roots = Object.fromEntries(places.map(({ name, directory: to }) => [name, to]));
-        const where = places.map(({ name, directory: to }) => `${to} (${name})`).join(', ');
-        return this.answer(
-          flags,
-          { sessionId: id, roots, files: applied.changed, ...applied },
-          told(applied, where),
-        );
-      }
-      checkDirectory({ workspace, directory });
-      const applied = await applyChanges(changes, directory);
-      this.answer(
-        flags,
-        { sessionId: id, directory, files: applied.changed, ...applied },
-        told(applied, directory),
-      );
+      const directory = flags.directory === undefined ? undefined : resolve(flags.directory);
+      const { dataDir } = loaded.config;
+      const here = { directory, roots: flags.root ?? [], dataDir, cwd: process.cwd() };
+      const taken = await applyHere(client, await findSession(client, args.id), here);
+      this.answer(flags, taken, appliedText(taken));
     });
   }
-}
-
-function told({ changed, already, merged }: Applied, directory: string): string {
-  const files = (count: number) => `${count} ${count === 1 ? 'file' : 'files'}`;
-  if (changed === 0)
-    return already === 0 ? 'No changes.\n' : `Nothing to do: ${directory} has all changes already.\n`;
-  const lines = [`Applied ${files(changed)} to ${directory}.`];
-  if (already > 0) lines.push(`${files(already)} had the changes already.`);
-  if (merged.length > 0) lines.push(`Merged with what was changed here: ${merged.join(', ')}.`);
-  return `${lines.join('\n')}\n`;
 }

@@ -1,6 +1,4 @@
 import { Args, Flags } from '@oclif/core';
-import type { Applied } from '../apply/apply.ts';
-import type { FileChange } from '../apply/changes.ts';
 import { CapybaraCommand } from '../command.ts';
 
 export default class Revert extends CapybaraCommand {
@@ -23,33 +21,13 @@ export default class Revert extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Revert);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { applyChanges, requireDirectory }, { readChanges }] = await Promise.all([
+    const [{ findSession }, { takeBack, takenBackText }] = await Promise.all([
       import('../find.ts'),
-      import('../apply/apply.ts'),
-      import('../apply/changes.ts'),
+      import('../take-over.ts'),
     ]);
-    const putBack = (directory: string, changes: readonly FileChange[]) => {
-      requireDirectory(directory);
-      return applyChanges(changes, directory);
-    };
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const { id, workspace } = await findSession(client, args.id);
-      const turn = flags.to;
-      // Files first: where this ends in between, the same command finds them as they should be, and does the rest.
-      const applied =
-        workspace.kind === 'local' && workspace.path !== null
-          ? await putBack(workspace.path, readChanges(await client.changes(id, { turn })))
-          : undefined;
-      const reverted = await client.revert(id, { turn, ...(applied && { files: 'kept' as const }) });
-      this.answer(flags, { ...reverted, ...(applied && { applied }) }, told(turn, applied));
+      const { reverted, applied } = await takeBack(client, await findSession(client, args.id), flags.to);
+      this.answer(flags, { ...reverted, ...(applied && { applied }) }, takenBackText(flags.to, applied));
     });
   }
-}
-
-function told(turn: number, applied: Applied | undefined): string {
-  const back = turn === 0 ? 'the beginning' : `the end of turn ${turn}`;
-  const lines = [`The session and its files are back at ${back}.`];
-  if (applied && applied.merged.length > 0)
-    lines.push(`Merged with what you changed since: ${applied.merged.join(', ')}.`);
-  return `${lines.join('\n')}\n`;
 }

@@ -121,7 +121,7 @@ export class Family {
 }
 
 /** Without what earlier tasks delegated. */
-function withoutEarlier(tree: SessionTree): SessionTree {
+export function withoutEarlier<Tree extends TreeNode>(tree: Tree): Tree {
   const began = tree.startedAt ?? '';
   return { ...tree, children: tree.children.filter(({ endedAt }) => endedAt === null || endedAt >= began) };
 }

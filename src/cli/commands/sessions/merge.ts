@@ -1,8 +1,5 @@
 import { Args } from '@oclif/core';
-import type { MergedSession } from '../../../api/wire.ts';
-import { UserError } from '../../../core/errors.ts';
 import { CapybaraCommand } from '../../command.ts';
-import { neutralised } from '../../untrusted-text.ts';
 
 export default class SessionsMerge extends CapybaraCommand {
   static override summary = "Take another session's changes into a session, with a notice for its model.";
@@ -22,37 +19,15 @@ export default class SessionsMerge extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(SessionsMerge);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { applyChanges, requireDirectory }, { readChanges }] = await Promise.all([
+    const [{ findSession }, { mergedText, mergeIn }] = await Promise.all([
       import('../../find.ts'),
-      import('../../apply/apply.ts'),
-      import('../../apply/changes.ts'),
+      import('../../take-over.ts'),
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const { id, workspace } = await findSession(client, args.id);
+      const session = await findSession(client, args.id);
       const { id: from } = await findSession(client, args.from);
-      if (from === id) throw sameSession(id);
-      const directory = workspace.kind === 'local' ? workspace.path : null;
-      // Files first: where this ends in between, the same command finds them as they should be, and does the rest.
-      if (directory !== null) {
-        requireDirectory(directory);
-        await applyChanges(readChanges(await client.changes(from, { into: id })), directory);
-      }
-      const merged = await client.merge(id, { from, ...(directory !== null && { files: 'kept' as const }) });
-      this.answer(flags, merged, told(merged));
+      const merged = await mergeIn(client, session, from);
+      this.answer(flags, merged, mergedText(merged));
     });
   }
-}
-
-function sameSession(id: string): UserError {
-  return new UserError('same_session', `Both are the same session, ${id}: name another one to merge from.`);
-}
-
-function told({ sessionId, from, conflicts }: MergedSession): string {
-  const lines = [`Merged ${from} into ${sessionId}.`];
-  for (const { path, kind, keptAt } of conflicts)
-    lines.push(
-      `  conflict: ${neutralised(path)} (${kind}${keptAt ? `, the other one is ${neutralised(keptAt)}` : ''})`,
-    );
-  if (conflicts.length > 0) lines.push('Its model is told of them at its next turn.');
-  return `${lines.join('\n')}\n`;
 }

@@ -1,0 +1,102 @@
+/** `capybara chat`: where it can be, what it goes on with, and what is said when it is over. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { stateDirectory } from '../../config/layers.ts';
+import { type Config, commandEnvironment } from '../../config.ts';
+import { UserError } from '../../core/errors.ts';
+import type { Connection, ConnectOptions } from '../connection.ts';
+import { findSession } from '../find.ts';
+import { continuedSession, readTask, type TaskFlags, type TaskRequest } from '../task-input.ts';
+import type { Terminal } from '../terminal.ts';
+import { isTheme, type ThemeName } from '../themes.ts';
+import type { ChatEnd } from './chat.ts';
+import { History } from './history.ts';
+
+export interface StartOptions {
+  readonly id: string | undefined;
+  readonly flags: TaskFlags;
+  readonly config: Config;
+  readonly cwd: string;
+  readonly terminal: Terminal;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+}
+
+type Connect = (
+  options: Pick<ConnectOptions, 'onChange' | 'check'>,
+  use: (connection: Connection) => Promise<number>,
+) => Promise<number>;
+
+/** Returns the exit code. */
+export async function startChat(options: StartOptions, connect: Connect): Promise<number> {
+  const { id, flags, config, cwd, terminal, signal, json } = options;
+  if (json || terminal.screen === undefined || terminal.ask === undefined) throw noTerminal();
+  if (id !== undefined && (flags.continue || flags.workspace !== undefined)) throw idGiven();
+  const asked = readTask('-', { flags, config, cwd });
+  // What a session begins with, also after another one was gone on with.
+  const request = readTask('-', { flags: { ...flags, continue: false }, config, cwd });
+  const { Chat } = await import('./chat.ts');
+  let note = (text: string): void => terminal.err(`${text}\n`);
+  const check = async (settings: Config) =>
+    (await import('../../api/main.ts')).checkTask(settings, request.body);
+  return connect({ onChange: (text) => note(text), check }, async (connection) => {
+    const session = await sessionToShow(connection, id, asked);
+    const state = stateDirectory({ env: commandEnvironment(), home: homedir() });
+    const chat = new Chat({
+      ...{ connection, config, request, session, cwd, signal, style: terminal.style },
+      history: new History(join(state, 'history')),
+      theme: keptTheme(state),
+      onTheme: (name) => keepTheme(state, name),
+    });
+    note = (text) => chat.note(text);
+    const end = await chat.run();
+    terminal.err(goodbye(end, connection.kind));
+    return end.code;
+  });
+}
+
+async function sessionToShow({ client }: Connection, id: string | undefined, asked: TaskRequest) {
+  if (id !== undefined) return findSession(client, id);
+  const continued = await continuedSession(client, asked);
+  return continued === undefined ? undefined : client.session(continued);
+}
+
+function goodbye({ sessionId, isWorking }: ChatEnd, kind: Connection['kind']): string {
+  if (sessionId === undefined) return 'Nothing was begun.\n';
+  const goesOn =
+    kind === 'own'
+      ? 'The task is kept: the next `capybara chat`, `run` or `up` goes on with it. '
+      : 'The task goes on. ';
+  return `${isWorking ? goesOn : ''}Come back with: capybara chat ${sessionId}\n`;
+}
+
+function noTerminal(): UserError {
+  const message =
+    'A chat needs a terminal that can be drawn on: use `capybara run "…"` here, and `capybara run --continue "…"` to go on.';
+  return new UserError('no_terminal', message, 2);
+}
+
+function idGiven(): UserError {
+  const message = 'An ID names a session, which has its workspace: leave out --continue and --workspace.';
+  return new UserError('session_given', message);
+}
+
+/** The colours that were chosen last; of no consequence where they cannot be read or kept. */
+function keptTheme(directory: string): ThemeName {
+  try {
+    const name = readFileSync(join(directory, 'theme'), 'utf8').trim();
+    return isTheme(name) ? name : 'terminal';
+  } catch {
+    return 'terminal';
+  }
+}
+
+function keepTheme(directory: string, name: ThemeName): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(join(directory, 'theme'), `${name}\n`, { mode: 0o600 });
+  } catch {
+    // It holds for this chat.
+  }
+}
