@@ -31,6 +31,7 @@ import { TailHub } from './tails.ts';
 import { taskRoutes } from './task-routes.ts';
 import { treeRoutes } from './tree-routes.ts';
 import { webhookRoutes } from './webhook-routes.ts';
+import { wholeSessionRoutes } from './whole-session-routes.ts';
 import { whyRoutes } from './why-routes.ts';
 import { workspaceRoutes } from './workspace-routes.ts';
 
@@ -84,6 +85,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps
     ...taskRoutes(deps),
     ...pauseRoutes(deps),
     ...sessionRoutes(deps),
+    ...wholeSessionRoutes(deps),
     ...treeRoutes(deps),
     ...whyRoutes(deps),
     ...eventRoutes(deps, tails),

@@ -9,11 +9,11 @@ import type { ApiDeps } from './deps.ts';
 import { badRequest, tooLarge } from './problem.ts';
 import type { Attachments } from './wire-attachments.ts';
 
-/** What was said, and what came with it. Throws `ApiProblem` (`bad_attachment`, too large) with nothing stored. */
+/** What was said to a session, and what came with it. Throws `ApiProblem` (`bad_attachment`, too large) with nothing stored. */
 export async function saidParts(
   { db }: Pick<ApiDeps, 'db'>,
-  text: string,
-  attachments: Attachments = [],
+  sessionId: string,
+  { text, attachments = [] }: { readonly text: string; readonly attachments?: Attachments | undefined },
 ): Promise<readonly UserPart[]> {
   const files = attachments.map((each, index) => readAttachment(each, `attachments.${index}`));
   const bytes = files.reduce((sum, file) => sum + file.bytes.length, 0);
@@ -22,7 +22,9 @@ export async function saidParts(
       `The attachments have ${bytes} bytes together, and at most ${ATTACHMENT_LIMITS.total} are accepted: attach fewer, or put them into the workspace.`,
       'attachments',
     );
-  const parts = await Promise.all(files.map(async (file) => partOf(file, await putImage(db, file.bytes))));
+  const parts = await Promise.all(
+    files.map(async (file) => partOf(file, await putImage(db, sessionId, file.bytes))),
+  );
   return [{ type: 'text', text }, ...parts];
 }
 

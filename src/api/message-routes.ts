@@ -5,6 +5,7 @@ import { textOf, type UserPart } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
 import { storableText } from '../store/json.ts';
 import { postMessage } from '../store/tasks.ts';
+import { readSession } from '../store/views-sessions.ts';
 import { readMessage, unfinishedTask } from '../store/views-tasks.ts';
 import { saidParts } from './attachments.ts';
 import type { ApiDeps } from './deps.ts';
@@ -12,7 +13,7 @@ import { derivedId } from './derived-id.ts';
 import { conflict, idempotencyConflict } from './problem.ts';
 import { checkPrompt } from './prompt.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
-import { sessionOf } from './session-routes.ts';
+import { noSession, sessionOf } from './session-routes.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { MAX_ATTACHED_BODY_BYTES, Message, PostMessage } from './wire.ts';
 
@@ -35,7 +36,7 @@ export function messageRoutes(deps: ApiDeps): Route[] {
       problems: {
         400: ['empty_prompt', 'bad_attachment'],
         404: ['not_found'],
-        409: ['no_running_task', 'idempotency_conflict'],
+        409: ['no_running_task', 'session_archived', 'idempotency_conflict'],
         413: ['prompt_too_large'],
       },
       handle: (call) => post(deps, call),
@@ -52,14 +53,15 @@ async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
   const id = key === undefined ? newId(deps.clock) : derivedId(sessionId, key);
   const earlier = key === undefined ? undefined : await readMessage(deps.db, { sessionId, id });
-  const parts = await saidParts(deps, body.text, body.attachments);
+  const parts = await saidParts(deps, sessionId, body);
   if (earlier !== undefined) return repeated(sessionId, parts, earlier);
 
   const taskId = await unfinishedTask(deps.db, sessionId);
   const posted =
     taskId !== undefined &&
     (await postMessage(deps.db, { ...{ teamId: caller.teamId, userId: caller.userId }, taskId, id, parts }));
-  if (!posted || posted.outcome === 'ended' || posted.outcome === 'not_found') throw noRunningTask(sessionId);
+  if (!posted || posted.outcome === 'ended' || posted.outcome === 'not_found')
+    throw await nothingToSayItTo(deps, { teamId: caller.teamId, id: sessionId });
   const first = posted.outcome === 'repeated' ? await readMessage(deps.db, { sessionId, id }) : undefined;
   return first === undefined ? said(sessionId, taskId, body.text) : repeated(sessionId, parts, first);
 }
@@ -87,9 +89,18 @@ function said(sessionId: string, taskId: string, text: string): Reply {
   };
 }
 
-function noRunningTask(sessionId: string) {
+async function nothingToSayItTo({ db }: ApiDeps, session: { readonly teamId: string; readonly id: string }) {
+  const found = await readSession(db, session);
+  const id = toPublicId('session', session.id);
+  if (found === undefined) return noSession(session.id);
+  if (found.archivedAt !== null) {
+    return conflict(
+      'session_archived',
+      `The session ${id} is archived and takes no messages: unarchive it first.`,
+    );
+  }
   return conflict(
     'no_running_task',
-    `The session ${toPublicId('session', sessionId)} has no task in hand: give it one with POST /v1/tasks.`,
+    `The session ${id} has no task in hand: give it one with POST /v1/tasks.`,
   );
 }

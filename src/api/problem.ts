@@ -81,6 +81,11 @@ export function inField(field: string): (error: unknown) => never {
   };
 }
 
+/** Of one that was there a moment ago. */
+export function sessionDeleted(): ApiProblem {
+  return new ApiProblem({ status: 404, code: 'session_deleted', detail: 'The session was deleted.' });
+}
+
 export function unavailable(
   code: string,
   detail: string,

@@ -96,7 +96,10 @@ export function refusedRevision(sessionId: string, refused: RefusedRevision): Ap
     case 'not_found':
       return notFound(`session ${session}`);
     case 'archived':
-      return conflict('session_archived', `The session ${session} is archived and stays as it is.`);
+      return conflict(
+        'session_archived',
+        `The session ${session} is archived and stays as it is: unarchive it first.`,
+      );
     case 'shared':
       return sharedFiles(session);
     case 'unfinished': {

@@ -1,18 +1,20 @@
 import { z } from 'zod';
 import { toPublicId } from '../core/id.ts';
+import { searchSessions } from '../store/search.ts';
 import {
   findSession,
   readEntryPage,
   readSession,
   readSessions,
   readToolCalls,
+  type SessionRow,
 } from '../store/views-sessions.ts';
 import { readTodos } from '../store/views-todos.ts';
 import type { ApiDeps } from './deps.ts';
 import { idCursor, numberCursor, pageReply } from './pages.ts';
 import { notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
-import { showEntry, showSession, showToolCall } from './show.ts';
+import { showEntry, showFound, showSession, showToolCall } from './show.ts';
 import { Entry, PageQuery, page, Session, SessionDetails, ToolCall } from './wire.ts';
 
 /** Longest text to search for, in characters. */
@@ -21,11 +23,14 @@ export const MAX_SEARCH_LENGTH = 200;
 const Paged = z.strictObject(PageQuery.shape);
 const SessionsQuery = z.strictObject({
   ...PageQuery.shape,
-  q: z
-    .string()
-    .max(MAX_SEARCH_LENGTH)
+  q: z.string().max(MAX_SEARCH_LENGTH).optional().meta({
+    description:
+      'full text: all of these words in something a person said, in an answer, or in the title, in any case; "in quotes" as they stand, or, -not',
+  }),
+  archived: z
+    .enum(['true', 'false'])
     .optional()
-    .meta({ description: 'stands in the title or in something a person said, in any case' }),
+    .meta({ description: 'true: archived ones too, which are left out else' }),
 });
 
 export function sessionRoutes(deps: ApiDeps): Route[] {
@@ -80,12 +85,13 @@ export function sessionRoutes(deps: ApiDeps): Route[] {
 }
 
 async function list({ db }: ApiDeps, call: Call<z.infer<typeof SessionsQuery>, unknown>): Promise<Reply> {
-  const { limit, cursor, q: text } = call.query;
-  const filter = { teamId: call.caller.teamId, text, before: idCursor('session', cursor) };
-  return pageReply(await readSessions(db, filter, limit), {
-    show: showSession,
-    cursor: (row) => toPublicId('session', row.id),
-  });
+  const { limit, cursor, q: text = '', archived } = call.query;
+  const withArchived = archived === 'true';
+  const filter = { teamId: call.caller.teamId, before: idCursor('session', cursor), withArchived };
+  const idOf = ({ id }: SessionRow) => toPublicId('session', id);
+  if (text.trim() === '')
+    return pageReply(await readSessions(db, filter, limit), { show: showSession, cursor: idOf });
+  return pageReply(await searchSessions(db, filter, { text, limit }), { show: showFound, cursor: idOf });
 }
 
 async function one({ db }: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<Reply> {

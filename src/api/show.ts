@@ -4,6 +4,7 @@ import { shownEvent } from '../core/event.ts';
 import { toPublicId } from '../core/id.ts';
 import type { Beside, FoundSource, GitSource, NamedRoot, Source } from '../core/workspace.ts';
 import type { RuleRow } from '../store/rules.ts';
+import type { FoundRow } from '../store/search.ts';
 import type { ApprovalRow, WorkerRow } from '../store/views-approvals.ts';
 import type { EventRow } from '../store/views-events.ts';
 import type { EntryRow, SessionRow, ToolCallRow } from '../store/views-sessions.ts';
@@ -97,6 +98,11 @@ export function showSession(row: SessionRow): Session {
         ? null
         : { sessionId: toPublicId('session', row.forkedFrom), entry: row.forkedAt ?? 0 },
   };
+}
+
+export function showFound(row: FoundRow): Session {
+  const { where, position, text } = row.match;
+  return { ...showSession(row), match: { where, entry: position, text } };
 }
 
 type ShownSource = Pick<Session['workspace'], 'repository' | 'roots'>;

@@ -51,18 +51,17 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
   const { teamId, userId } = caller;
   const requestHash = hashOf(body);
   const repeated = key === undefined ? undefined : await findIdempotent(deps.db, { teamId, key });
-  if (repeated?.requestHash === requestHash) return repeated.taskId;
-  if (repeated !== undefined) throw idempotencyConflict();
+  if (repeated !== undefined && repeated.requestHash !== requestHash) throw idempotencyConflict();
+  if (repeated?.taskId === null) throw taskDeleted();
+  if (repeated !== undefined) return repeated.taskId;
 
   checkPrompt(body.prompt, 'prompt');
   const session = await sessionOf(deps, teamId, body);
   const { webhookUrl: url } = body;
   const webhookUrl = url === undefined ? undefined : await taskTargetOf(deps, teamId, url);
   const restrictions = await rulesOfProject(deps, teamId, session);
-  const task = newTask(deps, body, {
-    ...{ restrictions, traceparent },
-    parts: await saidParts(deps, body.prompt, body.attachments),
-  });
+  const parts = await saidParts(deps, session.id, { text: body.prompt, attachments: body.attachments });
+  const task = newTask(deps, body, { restrictions, traceparent, parts });
   const outcome = await createTask(deps.db, {
     teamId,
     userId,
@@ -81,6 +80,8 @@ function committed(deps: ApiDeps, outcome: SubmitOutcome, body: CreateTask): str
       return outcome.taskId;
     case 'idempotency_conflict':
       throw idempotencyConflict();
+    case 'task_deleted':
+      throw taskDeleted();
     case 'session_not_found':
       throw notFound(`session ${body.sessionId}`, 'sessionId');
     case 'session_shared':
@@ -88,10 +89,18 @@ function committed(deps: ApiDeps, outcome: SubmitOutcome, body: CreateTask): str
     case 'session_archived':
       throw conflict(
         'session_archived',
-        `The session ${body.sessionId} is archived and takes no more tasks.`,
+        `The session ${body.sessionId} is archived and takes no more tasks: unarchive it first.`,
         'sessionId',
       );
   }
+}
+
+function taskDeleted(): ApiProblem {
+  return conflict(
+    'task_deleted',
+    'The task that this Idempotency-Key made was deleted with its session: send a new key for a new task.',
+    'idempotency-key',
+  );
 }
 
 /** The same for two bodies that say the same, in whatever order. */

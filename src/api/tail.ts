@@ -11,7 +11,7 @@ import type { Log } from '../log.ts';
 import type { EventRow } from '../store/views-events.ts';
 import { invalidKey } from './auth.ts';
 import { EVERYTHING, type EventFilter, passes } from './event-filter.ts';
-import { problemOf } from './problem.ts';
+import { type ApiProblem, problemOf, sessionDeleted } from './problem.ts';
 import { showEvent } from './show.ts';
 
 /** Events that are read and written at a time. */
@@ -28,8 +28,8 @@ export interface LiveFrame {
   readonly text: string;
 }
 
-/** Why somebody is told no more: it is over for them, or their key opens nothing any more. */
-export type EndReason = 'over' | 'revoked';
+/** Why somebody is told no more: it is over for them, their key opens nothing any more, or the session is gone. */
+export type EndReason = 'over' | 'revoked' | 'deleted';
 
 /** Who is told of what happens in a tree. */
 export interface Listener {
@@ -106,7 +106,7 @@ export class Tail implements Listener {
   /** A reader that does not take what it has been sent would not take the end either. */
   end(why: EndReason): void {
     if (this.#response.writableNeedDrain) this.#response.destroy();
-    else this.#response.end(why === 'revoked' ? KEY_REVOKED : comeBack());
+    else this.#response.end(LAST_FRAMES[why]());
   }
 
   async #pump(): Promise<void> {
@@ -181,8 +181,14 @@ function comeBack(): string {
   return `: this server is stopping\nretry: ${Math.round(least + Math.random() * (most - least))}\n\n`;
 }
 
-/** The last frame of a stream whose key was revoked: without an id, and what the next request would be answered. */
-const KEY_REVOKED = `event: stream.ended\ndata: ${JSON.stringify(problemOf(invalidKey()))}\n\n`;
+/** The last frame of a stream that nobody need come back for: without an id, and what the next request would be answered. */
+const ended = (problem: ApiProblem) => `event: stream.ended\ndata: ${JSON.stringify(problemOf(problem))}\n\n`;
+
+const LAST_FRAMES: Readonly<Record<EndReason, () => string>> = {
+  over: comeBack,
+  revoked: () => ended(invalidKey()),
+  deleted: () => ended(sessionDeleted()),
+};
 
 /** Readers of one tree share what was read for them: its frame is written once. */
 const FRAMES = new WeakMap<EventRow, string>();

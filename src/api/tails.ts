@@ -53,7 +53,7 @@ export class TailHub {
   }
 
   /**
-   * Streams the events of a tree until the client goes, its key is revoked or the hub closes. Returns when what exists has
+   * Streams the events of a tree until the client goes, its key is revoked, the session is deleted or the hub closes. Returns when what exists has
    * been sent. Throws `ApiProblem` (503) once the hub is closed.
    */
   async open({ rootId, ...asked }: TailRequest, response: ServerResponse): Promise<void> {
@@ -195,6 +195,11 @@ export class TailHub {
       const keyIds = new Set(this.#all().map(({ keyId }) => keyId));
       const { seqs, revoked } = await readTails(this.#options.db, { rootIds, keyIds: [...keyIds] });
       for (const tail of this.#all()) if (revoked.includes(tail.keyId)) tail.end('revoked');
+      const there = new Set(seqs.map(({ rootId }) => rootId));
+      for (const rootId of rootIds) {
+        if (there.has(rootId)) continue;
+        for (const tail of this.#tails.get(rootId) ?? []) tail.end('deleted');
+      }
       for (const { rootId, seq } of seqs) {
         for (const tail of this.#tails.get(rootId) ?? []) tail.notice(seq);
       }

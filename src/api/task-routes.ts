@@ -54,7 +54,7 @@ export function taskRoutes(deps: ApiDeps): Route[] {
         404: ['not_found'],
         409: [
           ...['idempotency_conflict', 'session_archived', 'session_shared', 'files_elsewhere'],
-          'no_webhook_secret',
+          ...['task_deleted', 'no_webhook_secret'],
         ],
         413: ['prompt_too_large'],
       },

@@ -1,6 +1,7 @@
 /** One request that waits until a tree has something new: it costs a place in a list, and no query of its own. */
 import type { EventRow } from '../store/views-events.ts';
 import { invalidKey } from './auth.ts';
+import { sessionDeleted } from './problem.ts';
 import type { EndReason, Listener } from './tail.ts';
 
 export interface WaiterOptions {
@@ -37,7 +38,7 @@ export class Waiter implements Listener {
     this.#wake();
   }
 
-  /** At most `limit` events behind `seq` as soon as there are some; none once it has ended. Throws `ApiProblem` (401) where its key was revoked. */
+  /** At most `limit` events behind `seq` as soon as there are some; none once it has ended. Throws `ApiProblem` (401) where its key was revoked, (404) where the session was deleted. */
   async behind(seq: number, limit: number): Promise<EventRow[]> {
     for (;;) {
       while (this.#ended === undefined && this.#known <= seq)
@@ -45,6 +46,7 @@ export class Waiter implements Listener {
           this.#wake = resolve;
         });
       if (this.#ended === 'revoked') throw invalidKey();
+      if (this.#ended === 'deleted') throw sessionDeleted();
       if (this.#ended !== undefined) return [];
       const events = await this.#read(seq, limit);
       if (events.length > 0) return events;

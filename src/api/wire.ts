@@ -7,6 +7,7 @@ import { MAX_ATTACHED_BYTES } from '../core/attachments.ts';
 import { EVENT_TYPES } from '../core/event.ts';
 import { LimitsInput, TaskLimits, TaskUsage } from './wire-accounts.ts';
 import { Attachments } from './wire-attachments.ts';
+import { SessionMatch } from './wire-sessions.ts';
 import { ForkPoint } from './wire-takeover.ts';
 import { Todo } from './wire-tree.ts';
 import { WebhookUrl } from './wire-webhooks.ts';
@@ -27,6 +28,7 @@ export { Agents, TaskProfile } from './wire-agents.ts';
 export { AlwaysRule, Approval, ResolveApproval, RevokedRule, Rule } from './wire-approvals.ts';
 export { Entry, FilePart, ToolCall } from './wire-log.ts';
 export { ModelPrices, Models, ModelsQuery, OfferedModel } from './wire-models.ts';
+export { DeletedSession, PatchSession, SessionMatch } from './wire-sessions.ts';
 export {
   CHANGES_MEDIA,
   Change,
@@ -148,6 +150,7 @@ export const Session = z
     createdAt: timestamp,
     archivedAt: timestamp.nullable(),
     forkedFrom: ForkPoint.nullable(),
+    match: SessionMatch.optional(),
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;

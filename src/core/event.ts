@@ -6,6 +6,9 @@ import { type IdKind, toPublicId } from './id.ts';
  */
 export const EVENT_TYPES = [
   'session.created',
+  'session.renamed',
+  'session.archived',
+  'session.unarchived',
   'session.reverted',
   'session.merged',
   'task.created',

@@ -6,6 +6,13 @@ export interface IdleWorkspace {
   readonly head: string | null;
 }
 
+/** Those of these that are no more: nothing of theirs is needed. */
+export function deletedWorkspaces(db: Database, ids: readonly string[]): Promise<IdleWorkspace[]> {
+  return db.sql<IdleWorkspace & Record<string, unknown>>`
+    SELECT id, id AS lineage, NULL AS head FROM unnest(${`{${ids.join(',')}}`}::uuid[]) AS given (id)
+     WHERE NOT EXISTS (SELECT FROM workspace w WHERE w.id = given.id)`;
+}
+
 /**
  * Those of these workspaces that are Capybara's own, and in whose sessions nobody has worked, taken back or merged into for so long:
  * none of its tasks is unfinished, and no command of it runs.

@@ -172,6 +172,11 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
       WHERE part->>'type' = 'file' AND NOT EXISTS (SELECT 1 FROM output o WHERE o.hash = decode(part->>'hash', 'hex'))`,
   ],
   [
+    'an output that a call names is used by its session',
+    `SELECT c.id, encode(c.output_hash, 'hex') AS found FROM tool_call c
+      WHERE c.output_hash IS NOT NULL AND NOT EXISTS (SELECT 1 FROM output_use u WHERE u.output_hash = c.output_hash AND u.session_id = c.session_id)`,
+  ],
+  [
     'a revision has its entry in the log',
     `SELECT r.id, e.kind AS found FROM revision r LEFT JOIN entry e ON e.session_id = r.session_id AND e.position = r.position
       WHERE e.kind IS DISTINCT FROM CASE r.kind WHEN 'revert' THEN 'revert' ELSE 'notice' END OR e.turn_id IS NOT NULL`,

@@ -10,25 +10,44 @@ const compress = promisify(gzip);
 
 const decompress = promisify(gunzip);
 
-/** Stores an output before the commit that names it. Returns its SHA-256, hexadecimal. */
-export async function putOutput(db: Database, text: string): Promise<string> {
+/** Stores an output of a session before the commit that names it. Returns its SHA-256, hexadecimal. */
+export async function putOutput(db: Database, sessionId: string, text: string): Promise<string> {
   const bytes = Buffer.from(text, 'utf8');
-  return put(db, { bytes, body: await compress(bytes) });
+  return put(db, sessionId, { bytes, body: await compress(bytes) });
 }
 
 /** As `putOutput`, of an image: the formats compress by themselves. */
-export async function putImage(db: Database, bytes: Uint8Array): Promise<string> {
-  return put(db, { bytes, body: await compress(bytes, { level: 0 }) });
+export async function putImage(db: Database, sessionId: string, bytes: Uint8Array): Promise<string> {
+  return put(db, sessionId, { bytes, body: await compress(bytes, { level: 0 }) });
 }
 
+/**
+ * The output and that the session uses it, in one commit, so that whoever deletes another session with the same output finds it used
+ * before anything names it. Where that one is at it now, the row is locked: this waits, and stores the output anew if it went.
+ */
 async function put(
   db: Database,
+  sessionId: string,
   { bytes, body }: { readonly bytes: Uint8Array; readonly body: Uint8Array },
 ): Promise<string> {
   const hash = createHash('sha256').update(bytes).digest();
   await db.sql`
-    INSERT INTO output (hash, size, body) VALUES (${hash}, ${bytes.length}, ${body}) ON CONFLICT DO NOTHING`;
+    WITH stored AS (
+      INSERT INTO output (hash, size, body) VALUES (${hash}, ${bytes.length}, ${body})
+      ON CONFLICT (hash) DO UPDATE SET size = excluded.size WHERE false)
+    INSERT INTO output_use (output_hash, session_id) VALUES (${hash}, ${sessionId}) ON CONFLICT DO NOTHING`;
   return hash.toString('hex');
+}
+
+/**
+ * Forgets outputs that were stored for a session which is not there: its task was refused, or it was deleted before its last worker
+ * noticed. Not at once, since a session's first files are stored before it is. Returns how many.
+ */
+export function forgetOutputs(
+  db: Database,
+  { olderMs, limit }: { readonly olderMs: number; readonly limit: number },
+): Promise<number> {
+  return db.transition('forget_outputs', olderMs, limit);
 }
 
 /** The bytes of stored images, by hash; only of those that are there. */

@@ -74,7 +74,13 @@ export type SubmitOutcome =
       readonly seq?: number;
     }
   | {
-      readonly outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived' | 'session_shared';
+      readonly outcome:
+        | 'idempotency_conflict'
+        /** The key's task is no more. */
+        | 'task_deleted'
+        | 'session_not_found'
+        | 'session_archived'
+        | 'session_shared';
     };
 
 export function createTask(db: Database, submission: Submission): Promise<SubmitOutcome> {

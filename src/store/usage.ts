@@ -80,7 +80,7 @@ export const GROUPINGS: Readonly<Record<'model' | 'task' | 'session' | 'user' | 
     name: '(SELECT title FROM session WHERE id = key::uuid)',
     newestFirst: true,
   },
-  user: { key: 'w.name', join: 'JOIN task t ON t.id = u.task_id JOIN "user" w ON w.id = t.user_id' },
+  user: { key: 'w.name', join: 'JOIN "user" w ON w.id = u.user_id' },
   day: { key: `to_char(u.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')`, newestFirst: true },
 };
 

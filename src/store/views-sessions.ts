@@ -27,10 +27,10 @@ export interface SessionRow {
 export interface SessionFilter {
   readonly teamId: string;
   readonly id?: string | undefined;
-  /** Stands in the title or in something a person said. */
-  readonly text?: string | undefined;
   /** Only those older than this one. */
   readonly before?: string | undefined;
+  /** Archived ones are left out, but where asked for or named. */
+  readonly withArchived?: boolean | undefined;
 }
 
 /** Only what leads to a session's rows: `undefined` where the team has no such session. */
@@ -51,20 +51,24 @@ export async function readSession(
   return rows[0];
 }
 
-/** Of team $1: $2 alone, those older than $3, those that say $4, and $5 at most; each may be null. */
-const SESSIONS = `
-  SELECT s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
+/** Of a session `s`, with what SESSION_JOINS joins to it. */
+export const SESSION_COLUMNS = `
+         s.id, s.root_id AS "rootId", s.parent_id AS "parentId", s.title, w.kind AS "workspaceKind",
          coalesce(w.path, CASE w.kind WHEN 'upload' THEN w.source->>'directory' END) AS "workspacePath",
          CASE WHEN w.kind <> 'upload' THEN w.source END AS "workspaceSource", s.created_at AS "createdAt", s.archived_at AS "archivedAt",
-         s.forked_from AS "forkedFrom", s.forked_at AS "forkedAt", ${AGENT_STATE} AS state
-    FROM session s
+         s.forked_from AS "forkedFrom", s.forked_at AS "forkedAt", ${AGENT_STATE} AS state`;
+
+export const SESSION_JOINS = `
     JOIN workspace w ON w.id = s.workspace_id
     LEFT JOIN ${TASK_IN_HAND} ON true
-    LEFT JOIN ${LAST_BEGUN} ON true
-   WHERE s.team_id = $1 AND (s.id = $2 OR ($2::uuid IS NULL AND s.parent_id IS NULL)) AND ($3::uuid IS NULL OR s.id < $3)
-     AND ($4::text IS NULL OR position(lower($4) IN lower(s.title)) > 0 OR EXISTS (
-       SELECT 1 FROM message m, jsonb_array_elements(m.parts) part
-        WHERE m.session_id = s.id AND position(lower($4) IN lower(part->>'text')) > 0))
+    LEFT JOIN ${LAST_BEGUN} ON true`;
+
+/** Of team $1: $2 alone, or those older than $3, with archived ones where $4 says so, and $5 at most; $2 and $3 may be null. */
+const SESSIONS = `
+  SELECT ${SESSION_COLUMNS}
+    FROM session s ${SESSION_JOINS}
+   WHERE s.team_id = $1 AND ($3::uuid IS NULL OR s.id < $3)
+     AND (s.id = $2 OR ($2::uuid IS NULL AND s.parent_id IS NULL AND ($4 OR s.archived_at IS NULL)))
    ORDER BY s.id DESC LIMIT $5`;
 
 /** The newest first, but for those that were delegated to. The state is that of the task in hand, or of the last one. */
@@ -73,8 +77,8 @@ export async function readSessions(
   filter: SessionFilter,
   limit: number,
 ): Promise<Rows<SessionRow>> {
-  const { teamId, id = null, text = null, before = null } = filter;
-  const values = [teamId, id, before, text, limit + 1];
+  const { teamId, id = null, before = null, withArchived = false } = filter;
+  const values = [teamId, id, before, withArchived, limit + 1];
   return cut(await db.read<SessionRow & Record<string, unknown>>(SESSIONS, ...values), limit);
 }
 

@@ -106,8 +106,8 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
 export async function findIdempotent(
   db: Database,
   key: { readonly teamId: string; readonly key: string },
-): Promise<{ readonly taskId: string; readonly requestHash: string } | undefined> {
-  const [row] = await db.sql<{ taskId: string; requestHash: string }>`
+): Promise<{ readonly taskId: string | null; readonly requestHash: string } | undefined> {
+  const [row] = await db.sql<{ taskId: string | null; requestHash: string }>`
     SELECT task_id AS "taskId", encode(request_hash, 'hex') AS "requestHash"
       FROM idempotency_key
      WHERE team_id = ${key.teamId} AND key = ${key.key} AND created_at >= clock_timestamp() - interval '24 hours'`;

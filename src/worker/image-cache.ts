@@ -23,8 +23,8 @@ export class ImageCache {
   }
 
   /** Stores an image before the commit that names it. Returns its SHA-256, hexadecimal. */
-  async put(db: Database, bytes: Uint8Array): Promise<string> {
-    const hash = await putImage(db, bytes);
+  async put(db: Database, sessionId: string, bytes: Uint8Array): Promise<string> {
+    const hash = await putImage(db, sessionId, bytes);
     this.#keep(hash, base64Of(bytes));
     return hash;
   }

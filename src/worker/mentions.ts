@@ -103,7 +103,7 @@ async function noticeOf(
     const { text } = truncateForModel(outcome.text);
     chars -= text.length;
     texts.push('', untrusted(`@${visible(place.mention.path)}${linesOf(place.mention)}`, text));
-    images.push(...(await Promise.all((outcome.images ?? []).map((image) => stored(shell, image)))));
+    images.push(...(await Promise.all((outcome.images ?? []).map((image) => stored(shell, run, image)))));
   }
   const more =
     left === 0

@@ -12,9 +12,11 @@ import type { Log } from '../log.ts';
 import { forgetAudit } from '../store/audit.ts';
 import type { Database } from '../store/database.ts';
 import { forgetDeliveries } from '../store/deliveries.ts';
-import { type IdleWorkspace, idleWorkspaces } from '../store/idle-workspaces.ts';
+import { deletedWorkspaces, type IdleWorkspace, idleWorkspaces } from '../store/idle-workspaces.ts';
 import { databaseName, liveSnapshots } from '../store/live-snapshots.ts';
 import { countMetrics } from '../store/metrics.ts';
+import { forgetOutputs } from '../store/outputs.ts';
+import { takeInPassages } from '../store/search.ts';
 import { forgetIdempotencyKeys } from '../store/tasks.ts';
 import { forgetUploads } from '../store/uploads.ts';
 import { liveWorkers } from '../store/workers.ts';
@@ -67,6 +69,10 @@ export interface PrunerParts {
 
 /** Before the first round: a command that takes a minute or two may be all that Capybara is started for. */
 const FIRST_MS = 60_000;
+/** How long what was stored for a session that is not there stays: it may be about to be. */
+const ORPHAN_MS = DAY_MS;
+/** Batches of what is searched, in a round: a search takes in what is left. */
+const SEARCH_BATCHES = 1_000;
 /** Rows of one statement, and directories that are asked for at once. */
 const BATCH = 100;
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
@@ -151,15 +157,15 @@ export class Pruner {
     yield { what: 'deliveries', act: () => forgetDeliveries(db, { olderMs: deliveriesMs, limit: BATCH }) };
     yield { what: 'idempotency keys', act: () => forgetIdempotencyKeys(db, BATCH) };
     yield { what: 'metrics', act: () => this.#countMetrics() };
+    yield { what: 'outputs', act: () => forgetOutputs(db, { olderMs: ORPHAN_MS, limit: BATCH }) };
+    yield { what: 'what is searched', act: () => takeInPassages(db, SEARCH_BATCHES) };
     yield { what: 'repositories', act: () => forgetUnused({ ...checkouts, cacheBytes }) };
-    yield* this.#idle();
-    const stores = [
-      join(dataDir, 'snapshots'),
-      ...(shared !== undefined && isAbsolute(shared) ? [shared] : []),
-    ];
+    const own = join(dataDir, 'snapshots');
+    const stores = [own, ...(shared !== undefined && isAbsolute(shared) ? [shared] : [])];
     const owners: (readonly [string, StoreOwner])[] = [];
     for (const directory of stores)
       if ((await entriesOf(directory)).length > 0) owners.push([directory, await this.#ownerOf(directory)]);
+    yield* this.#idle(owners.some(([directory, owner]) => directory === own && owner === 'us'));
     // A lineage is pruned on this host and where it is shared at once.
     if (owners.some(([, owner]) => owner === 'original')) return;
     for (const [directory, owner] of owners) yield* this.#lineages(directory, owner);
@@ -200,7 +206,8 @@ export class Pruner {
     return owner;
   }
 
-  async *#idle(): AsyncGenerator<Step> {
+  /** `isOurs`: what the database does not know there is of sessions that were deleted. */
+  async *#idle(isOurs: boolean): AsyncGenerator<Step> {
     const { db, dataDir, log, checkouts, shared } = this.#parts;
     const root = join(dataDir, 'workspaces');
     const ids = await kept(
@@ -209,7 +216,8 @@ export class Pruner {
     );
     for (let start = 0; start < ids.length; start += BATCH) {
       const some = { ids: ids.slice(start, start + BATCH), idleMs: this.#timing.filesMs };
-      const found = await idleWorkspaces(db, some);
+      const deleted = isOurs ? await deletedWorkspaces(db, some.ids) : [];
+      const found = [...(await idleWorkspaces(db, some)), ...deleted];
       if (found.length === 0) continue;
       const isGone = await this.#goneOwners();
       const host = { ...checkouts, isGone, isShared: shared !== undefined };

@@ -108,7 +108,7 @@ async function runCall(shell: Shell, run: Run, call: Call): Promise<CallResult |
   const durationMs = Math.round(performance.now() - began);
   const { status, text, images = [], seen: _, ignored: __, todos: ___, ...files } = outcome;
   const { parts, ...whole } = await shown(shell, run, { call, whole: text });
-  const shownImages = await Promise.all(images.map((image) => stored(shell, image)));
+  const shownImages = await Promise.all(images.map((image) => stored(shell, run, image)));
   const noted = notedOf(shell, run, outcome);
   return { id: call.id, status, durationMs, ...noted, ...files, ...whole, parts: [...parts, ...shownImages] };
 }
@@ -253,10 +253,11 @@ export async function shown(
   const limits = run.profile.tools.includes(READ_OUTPUT) ? { howToRead } : {};
   const { text, cut } = truncateForModel(whole, limits);
   const parts = [{ type: 'text' as const, text }];
-  return cut ? { parts, outputHash: await putOutput(shell.db, whole) } : { parts };
+  return cut ? { parts, outputHash: await putOutput(shell.db, run.turn.sessionId, whole) } : { parts };
 }
 
 /** Before the commit of the entry that names it. */
-export async function stored(shell: Shell, { bytes, ...image }: ToolImage): Promise<FilePart> {
-  return { type: 'file', ...image, bytes: bytes.length, hash: await shell.images.put(shell.db, bytes) };
+export async function stored(shell: Shell, run: Run, { bytes, ...image }: ToolImage): Promise<FilePart> {
+  const hash = await shell.images.put(shell.db, run.turn.sessionId, bytes);
+  return { type: 'file', ...image, bytes: bytes.length, hash };
 }

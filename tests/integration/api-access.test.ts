@@ -43,7 +43,7 @@ async function things(): Promise<Record<string, string>> {
   await parkTurn(it.db, held, []);
   await resolveApproval(it.db, { ...it.me, approvalId, decision: 'allowed', ruleId });
   const again = await worker.claim(uuid('session', session));
-  const outputHash = await putOutput(it.db, 'text');
+  const outputHash = await putOutput(it.db, uuid('session', session), 'text');
   const results = [{ id: call.id, status: 'succeeded' as const, parts: [], durationMs: 1, outputHash }];
   await settleTurn(it.db, again, { results, end: { kind: 'continue' }, nextTurnId: newId() });
   await recordUpload(it.db, {
@@ -70,6 +70,7 @@ async function webhooks(): Promise<Record<string, string>> {
 
 /** A body that each route would take, and what else its address needs. */
 const BODIES: Readonly<Record<string, unknown>> = {
+  'PATCH /v1/sessions/:id': { title: 'x' },
   'POST /v1/tasks': { prompt: 'x' },
   'PATCH /v1/tasks/:id': { limits: { turns: 900 } },
   'POST /v1/sessions/:id/messages': { text: 'x' },

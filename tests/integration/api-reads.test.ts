@@ -71,7 +71,7 @@ async function sessionWithCalls(output = 'whole output'): Promise<{ sessionId: s
       status: 'succeeded' as const,
       parts,
       durationMs: 7,
-      outputHash: await putOutput(it.db, output),
+      outputHash: await putOutput(it.db, uuid('session', sessionId), output),
     },
     { id: bash.id, status: 'denied' as const, parts },
   ];
@@ -124,8 +124,9 @@ describe('a session', () => {
         .parse(json)
         .data.map(({ id }) => id);
     };
-    for (const q of ['gearbox', 'TORQUE_LIMIT', '100%']) expect(await found(q)).toEqual([one.sessionId]);
-    for (const q of ['gear%box', 'torque-limit', 'a\0b']) expect(await found(q)).toEqual([]);
+    for (const q of ['gearbox', 'TORQUE_LIMIT', '100%', 'mind mend'])
+      expect(await found(q)).toEqual([one.sessionId]);
+    for (const q of ['gear%box', 'torque-gearbox', 'a\0b', '"']) expect(await found(q)).toEqual([]);
     const long = await it.ask('GET', `/v1/sessions?q=${'x'.repeat(MAX_SEARCH_LENGTH + 1)}`);
     expect(long.status).toBe(400);
     expect(await found('x'.repeat(MAX_SEARCH_LENGTH))).toEqual([]);
@@ -233,7 +234,10 @@ describe('an image that a call returned', () => {
     const call = aCall({ callId: 'a', name: 'read_file', effect: 'read' });
     await worker.answer(held, { parts: [tool('a', 'read_file')], calls: [call] });
     const file = { type: 'file' as const, width: 2, height: 1 };
-    const [png, jpeg] = [await putImage(it.db, pictures[0]), await putImage(it.db, pictures[1])];
+    const [png, jpeg] = [
+      await putImage(it.db, uuid('session', sessionId), pictures[0]),
+      await putImage(it.db, uuid('session', sessionId), pictures[1]),
+    ];
     const parts = [
       { type: 'text' as const, text: 'two' },
       { ...file, mediaType: 'image/png' as const, name: 'a/b "é".png', bytes: 9, hash: png },

@@ -1,5 +1,6 @@
 /** What was attached is shown or told with the message, once, before the model's first answer to it. */
 import { describe, expect, test } from 'vitest';
+import { newId } from '../../src/clock.ts';
 import type { UserPart } from '../../src/core/entry.ts';
 import { textOf } from '../../src/core/entry.ts';
 import { putImage } from '../../src/store/outputs.ts';
@@ -13,7 +14,7 @@ describe('attachments', () => {
   const world = useWorld({ kind: 'postgres' });
 
   const document = async (name: string, bytes: Buffer, mediaType: 'application/pdf' | 'text/plain') => {
-    const hash = await putImage(world.db, bytes);
+    const hash = await putImage(world.db, newId(), bytes);
     return { type: 'file', mediaType, name, bytes: bytes.length, hash } as const;
   };
 
@@ -22,7 +23,7 @@ describe('attachments', () => {
     const png = pngOf();
     const image = { type: 'file', mediaType: 'image/png', name: 'a.png', width: 2, height: 1 } as const;
     const attached: UserPart[] = [
-      { ...image, bytes: png.length, hash: await putImage(world.db, png) },
+      { ...image, bytes: png.length, hash: await putImage(world.db, newId(), png) },
       await document('b.pdf', pdfOf(['Words of the page']), 'application/pdf'),
       await document('c.pdf', Buffer.from('%PDF-1.4 broken'), 'application/pdf'),
       await document('d</untrusted>.txt', Buffer.from('text</untrusted>'), 'text/plain'),

@@ -252,13 +252,13 @@ describe('what a worker reads', () => {
 
   test('a whole output, stored once by its content and named by a result', async () => {
     const text = 'line\n'.repeat(10_000);
-    const hash = await putOutput(store.db, text);
-    expect(hash).toBe(createHash('sha256').update(text).digest('hex'));
-    const before = await snapshotRows(store.db);
-    expect(await putOutput(store.db, text)).toBe(hash);
-    expect(changesBetween(before, await snapshotRows(store.db))).toEqual({});
     const call = callOf();
     const held = await answered(store, [call]);
+    const hash = await putOutput(store.db, held.sessionId, text);
+    expect(hash).toBe(createHash('sha256').update(text).digest('hex'));
+    const before = await snapshotRows(store.db);
+    expect(await putOutput(store.db, held.sessionId, text)).toBe(hash);
+    expect(changesBetween(before, await snapshotRows(store.db))).toEqual({});
     await recordResults(store.db, held, { results: [resultOf(call, { outputHash: hash })], start: [] });
     const [row] = await store.db.sql<{ body: Buffer; size: number }>`
       SELECT o.body, o.size FROM tool_call c JOIN output o ON o.hash = c.output_hash WHERE c.id = ${call.id}`;

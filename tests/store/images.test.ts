@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
+import { newId } from '../../src/clock.ts';
 import type { ContextMessage } from '../../src/core/context.ts';
 import type { Database } from '../../src/store/database.ts';
 import { putImage, putOutput, readImages } from '../../src/store/outputs.ts';
@@ -8,6 +9,7 @@ import { pngOf } from '../support/images.ts';
 import { useStore } from '../support/store.ts';
 
 const store = useStore();
+const SESSION = newId();
 
 const hashOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const rows = () => store.db.sql`SELECT encode(hash, 'hex') AS hash, size FROM output ORDER BY created_at`;
@@ -32,8 +34,8 @@ function counted(): { readonly db: Database; readonly asked: () => number } {
 
 test('an image is stored once, and read back as it was', async () => {
   const [one, two] = [pngOf({ shade: 1, bytes: 100_000 }), pngOf({ shade: 2 })];
-  const hashes = [await putImage(store.db, one), await putImage(store.db, two)];
-  expect(await putImage(store.db, one)).toBe(hashes[0]);
+  const hashes = [await putImage(store.db, SESSION, one), await putImage(store.db, SESSION, two)];
+  expect(await putImage(store.db, SESSION, one)).toBe(hashes[0]);
   expect(hashes).toEqual([hashOf(one), hashOf(two)]);
   expect(await rows()).toEqual([
     { hash: hashOf(one), size: 100_000 },
@@ -48,15 +50,15 @@ test('an image is stored once, and read back as it was', async () => {
 
 test('an image whose bytes are also a text is read back whichever came first', async () => {
   const text = 'GIF89a, a text';
-  const hash = await putOutput(store.db, text);
-  expect(await putImage(store.db, Buffer.from(text))).toBe(hash);
+  const hash = await putOutput(store.db, SESSION, text);
+  expect(await putImage(store.db, SESSION, Buffer.from(text))).toBe(hash);
   expect((await readImages(store.db, [hash])).get(hash)?.toString()).toBe(text);
 });
 
 test('a worker remembers the newest images, as many bytes as it may, and reads the others at once', async () => {
   const images = [11, 12, 13].map((shade) => pngOf({ shade, bytes: 300 }));
   const [a = '', b = '', c = ''] = images.map(hashOf);
-  for (const image of images) await putImage(store.db, image);
+  for (const image of images) await putImage(store.db, SESSION, image);
   const { db, asked } = counted();
   const cache = new ImageCache(800);
   const read = async (...hashes: string[]) => {
@@ -87,7 +89,7 @@ test('a worker remembers an image that it stored, and not one that is more than 
     [399, 1],
   ] as const) {
     const cache = new ImageCache(limit);
-    const hash = await cache.put(db, image);
+    const hash = await cache.put(db, SESSION, image);
     const before = asked();
     await cache.read(db, naming(hash));
     expect(asked() - before).toBe(reads);

@@ -119,6 +119,12 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
        WHERE id = (SELECT session_id FROM task WHERE id = '${queued.taskId}')`,
   ],
   [
+    'an output that a call names is used by its session',
+    ({ done }) => `
+      INSERT INTO output (hash, size, body) VALUES (decode('01', 'hex'), 1, decode('01', 'hex'));
+      UPDATE tool_call SET output_hash = decode('01', 'hex') WHERE turn_id = '${done.turnId}'`,
+  ],
+  [
     'a revision has its entry in the log',
     ({ done }) => `
       INSERT INTO revision (id, session_id, user_id, kind, position)

@@ -10,6 +10,7 @@ import { spawnChildren } from '../../src/store/delegations.ts';
 import { forkSession } from '../../src/store/forks.ts';
 import { takeRequest } from '../../src/store/rates.ts';
 import { mergeSession, revertSession } from '../../src/store/revisions.ts';
+import { archiveSession, deleteSession, renameSession } from '../../src/store/sessions.ts';
 import {
   cancelTask,
   createTask,
@@ -219,6 +220,7 @@ export const SCENES: Readonly<Record<string, Scene>> = {
       ...ofTask(store, other, 'child that waits'),
       ...pausing(store, held),
       ...ofTree(store, held),
+      ...ofWhole(store, held),
     };
   },
 
@@ -254,7 +256,25 @@ export const SCENES: Readonly<Record<string, Scene>> = {
     const held = await running(store);
     const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
     await settleTurn(store.db, held, { results: [], end, nextTurnId: newId() });
-    return fromOutside(store, held);
+    return { ...fromOutside(store, held), ...ofWhole(store, held) };
+  },
+
+  'idle, as the child that it delegated to': async (store) => {
+    const held = await delegated(store);
+    const [child] = held.children;
+    const end = { kind: 'finish', status: 'failed', code: 'refused', message: 'No.' } as const;
+    for (const each of [await workOn(store, child), held])
+      await settleTurn(store.db, each, { results: [], end, nextTurnId: newId() });
+    const { create_task, revert_session, fork_session } = fromOutside(store, {
+      ...{ taskId: child?.taskId ?? '', sessionId: child?.sessionId ?? '' },
+    });
+    return {
+      'create_task for the child': create_task as Act,
+      'revert_session of the child': revert_session as Act,
+      'fork_session of the child': fork_session as Act,
+      ...ofTree(store, held),
+      ...ofWhole(store, held),
+    };
   },
 
   ready: async (store) => {
@@ -328,6 +348,15 @@ function pausing({ teamId }: Store, { taskId }: { readonly taskId: string }): Ac
 function ofTree(store: Store, held: { readonly taskId: string; readonly sessionId: string }): Acts {
   const { cancel_task, expire_task, raise_limits } = fromOutside(store, held);
   return { cancel_task, expire_task, raise_limits } as Acts;
+}
+
+/** What people do to a session with all below it. */
+function ofWhole({ teamId }: Store, { sessionId }: { readonly sessionId: string }): Acts {
+  return {
+    archive_session: (db) => archiveSession(db, { teamId, sessionId, isArchived: true }),
+    rename_session: (db) => renameSession(db, { teamId, sessionId, title: 'Another title' }),
+    delete_session: (db) => deleteSession(db, { teamId, sessionId }),
+  };
 }
 
 function ofTask(store: Store, task: { readonly taskId: string } | undefined, of: string): Acts {

@@ -33,6 +33,7 @@ const SCALARS: Readonly<Record<string, string>> = {
   Json: 'jsonb',
   Bytes: 'bytea',
   'String @db.Uuid': 'uuid',
+  Unsupported: 'tsvector',
   'DateTime @db.Timestamptz(3)': 'timestamp(3) with time zone',
   'DateTime @db.Timestamptz(6)': 'timestamp(6) with time zone',
 };
@@ -151,7 +152,8 @@ describe('schema.prisma and the migrated database have the same', () => {
         if (own === undefined || theirs === undefined || other === undefined) return [];
         const columns = columnsOf(model, own);
         const target = `${/^(user)$/.test(other.table) ? `"${other.table}"` : other.table}(${columnsOf(other, theirs).join(', ')})`;
-        const onDelete = field.optional ? 'SET NULL' : 'RESTRICT';
+        const onDelete =
+          field.optional && !field.rest.includes('onDelete: Restrict') ? 'SET NULL' : 'RESTRICT';
         const definition = `FOREIGN KEY (${columns.join(', ')}) REFERENCES ${target} ON UPDATE CASCADE ON DELETE ${onDelete}`;
         return [[`${model.table}_${columns.join('_')}_fkey`, definition]];
       }),
@@ -160,7 +162,7 @@ describe('schema.prisma and the migrated database have the same', () => {
   });
 });
 
-test('every partial index is one that the sweeper, a guard, `why`, the tree or metrics need, and a unique one allows one unfinished turn', async () => {
+test('every partial index is one that the sweeper, a guard, `why`, a search, the tree or metrics need, and a unique one allows one unfinished turn', async () => {
   const rows = await store.db.sql<{ name: string; unique: boolean }>`
     SELECT i.relname AS name, x.indisunique AS unique FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      WHERE i.relnamespace = 'public'::regnamespace AND x.indpred IS NOT NULL ORDER BY 1`;
@@ -171,14 +173,17 @@ test('every partial index is one that the sweeper, a guard, `why`, the tree or m
     'attempt_open',
     'background_process_open',
     'delegation_open',
+    'entry_answers',
     'entry_changes',
     'message_untaken',
     'permission_rule_live',
     'session_children',
+    'session_forks',
     'task_deadline',
     'task_ended',
     'task_unfinished',
     'task_unfinished_tree',
+    'tool_call_output',
     'turn_ended',
     'turn_one_unfinished',
     'turn_queued',

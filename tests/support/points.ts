@@ -32,7 +32,7 @@ async function around<T>(name: string, reach: Reach, act: () => Promise<T>): Pro
 }
 
 /** Writes that are plain SQL rather than a transition. */
-const WRITES = [{ name: 'putOutput', begins: 'INSERT INTO output' }] as const;
+const WRITES = [{ name: 'putOutput', begins: 'WITH stored AS' }] as const;
 
 function databaseWithPoints(db: Database, reach: Reach): Database {
   return {

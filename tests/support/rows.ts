@@ -17,6 +17,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   usage: ['attempt_id'],
   profile: ['hash'],
   output: ['hash'],
+  output_use: ['output_hash', 'session_id'],
   rate_bucket: ['name'],
   rate_line: ['turn_id'],
   model_health: ['name'],

@@ -346,10 +346,11 @@ const OF_SESSIONS = [
     'tool_call',
     'revision',
     'todo',
+    'passage',
     'entry',
   ],
   ...['message', 'attempt', 'turn', 'task', 'session', 'workspace', 'idempotency_key', 'profile'],
-  ...['rate_bucket', 'rate_line', 'model_health'],
+  ...['rate_bucket', 'rate_line', 'model_health', 'output_use', 'output'],
 ];
 
 /** Not TRUNCATE, after which every transition would be planned anew. Without the foreign keys' triggers: all that refer go too. */

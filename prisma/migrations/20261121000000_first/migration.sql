@@ -59,7 +59,7 @@ CREATE TABLE "idempotency_key" (
     "team_id" UUID NOT NULL,
     "key" TEXT NOT NULL,
     "request_hash" BYTEA NOT NULL,
-    "task_id" UUID NOT NULL,
+    "task_id" UUID,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "idempotency_key_pkey" PRIMARY KEY ("team_id","key")
@@ -373,6 +373,26 @@ CREATE TABLE "output" (
 );
 
 -- CreateTable
+CREATE TABLE "output_use" (
+    "output_hash" BYTEA NOT NULL,
+    "session_id" UUID NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "output_use_pkey" PRIMARY KEY ("output_hash","session_id")
+);
+
+-- CreateTable
+CREATE TABLE "passage" (
+    "id" UUID NOT NULL,
+    "session_id" UUID NOT NULL,
+    "position" INTEGER,
+    "at" TIMESTAMPTZ(3) NOT NULL,
+    "words" tsvector NOT NULL,
+
+    CONSTRAINT "passage_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
 CREATE TABLE "approval" (
     "id" UUID NOT NULL,
     "root_id" UUID NOT NULL,
@@ -468,6 +488,7 @@ CREATE TABLE "webhook_delivery" (
 CREATE TABLE "usage" (
     "attempt_id" UUID NOT NULL,
     "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
     "root_id" UUID NOT NULL,
     "session_id" UUID NOT NULL,
     "task_id" UUID NOT NULL,
@@ -595,6 +616,9 @@ CREATE UNIQUE INDEX "task_session_id_ordinal_key" ON "task"("session_id", "ordin
 CREATE UNIQUE INDEX "turn_task_id_number_key" ON "turn"("task_id", "number");
 
 -- CreateIndex
+CREATE INDEX "turn_session_id_idx" ON "turn"("session_id");
+
+-- CreateIndex
 CREATE INDEX "attempt_turn_id_idx" ON "attempt"("turn_id");
 
 -- CreateIndex
@@ -602,6 +626,9 @@ CREATE INDEX "message_task_id_idx" ON "message"("task_id");
 
 -- CreateIndex
 CREATE INDEX "message_session_id_idx" ON "message"("session_id");
+
+-- CreateIndex
+CREATE INDEX "message_created_at_idx" ON "message"("created_at");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "entry_message_id_key" ON "entry"("message_id");
@@ -631,6 +658,21 @@ CREATE INDEX "delegation_child_session_id_idx" ON "delegation"("child_session_id
 CREATE UNIQUE INDEX "background_process_session_id_number_key" ON "background_process"("session_id", "number");
 
 -- CreateIndex
+CREATE INDEX "background_process_tool_call_id_idx" ON "background_process"("tool_call_id");
+
+-- CreateIndex
+CREATE INDEX "output_use_session_id_idx" ON "output_use"("session_id");
+
+-- CreateIndex
+CREATE INDEX "passage_session_id_idx" ON "passage"("session_id");
+
+-- CreateIndex
+CREATE INDEX "passage_at_idx" ON "passage"("at");
+
+-- CreateIndex
+CREATE INDEX "passage_words_idx" ON "passage" USING GIN ("words");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "approval_tool_call_id_key" ON "approval"("tool_call_id");
 
 -- CreateIndex
@@ -644,6 +686,9 @@ CREATE INDEX "webhook_delivery_team_id_created_at_id_idx" ON "webhook_delivery"(
 
 -- CreateIndex
 CREATE INDEX "webhook_delivery_webhook_id_created_at_id_idx" ON "webhook_delivery"("webhook_id", "created_at", "id");
+
+-- CreateIndex
+CREATE INDEX "webhook_delivery_root_id_idx" ON "webhook_delivery"("root_id");
 
 -- CreateIndex
 CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");
@@ -671,6 +716,9 @@ ALTER TABLE "session" ADD CONSTRAINT "session_team_id_fkey" FOREIGN KEY ("team_i
 
 -- AddForeignKey
 ALTER TABLE "session" ADD CONSTRAINT "session_workspace_id_fkey" FOREIGN KEY ("workspace_id") REFERENCES "workspace"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "session" ADD CONSTRAINT "session_forked_from_fkey" FOREIGN KEY ("forked_from") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "task" ADD CONSTRAINT "task_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
@@ -716,6 +764,12 @@ ALTER TABLE "background_process" ADD CONSTRAINT "background_process_tool_call_id
 
 -- AddForeignKey
 ALTER TABLE "background_process" ADD CONSTRAINT "background_process_worker_id_fkey" FOREIGN KEY ("worker_id") REFERENCES "worker"("id") ON DELETE SET NULL ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "output_use" ADD CONSTRAINT "output_use_output_hash_fkey" FOREIGN KEY ("output_hash") REFERENCES "output"("hash") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "passage" ADD CONSTRAINT "passage_session_id_fkey" FOREIGN KEY ("session_id") REFERENCES "session"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
@@ -911,6 +965,11 @@ ALTER TABLE "rate_line" ADD CONSTRAINT "rate_line_tokens" CHECK (tokens >= 0);
 ALTER TABLE "model_health" ADD CONSTRAINT "model_health_strikes" CHECK (strikes > 0);
 
 CREATE INDEX "session_children" ON "session" (parent_id) WHERE parent_id IS NOT NULL;
+-- What keeps a session, or an output, from being deleted.
+CREATE INDEX "session_forks" ON "session" (forked_from) WHERE forked_from IS NOT NULL;
+CREATE INDEX "tool_call_output" ON "tool_call" (output_hash) WHERE output_hash IS NOT NULL;
+-- What was answered since somebody searched.
+CREATE INDEX "entry_answers" ON "entry" (created_at) WHERE kind = 'assistant';
 
 -- A session is worked on by one turn at a time.
 CREATE UNIQUE INDEX "turn_one_unfinished" ON "turn" (session_id) WHERE status IN ('ready', 'queued', 'running', 'parked');
@@ -948,6 +1007,12 @@ CREATE INDEX "task_ended" ON "task" (ended_at) WHERE ended_at IS NOT NULL;
 ALTER TABLE "task" ADD CONSTRAINT "task_traceparent" CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
 ALTER TABLE "metric_mark" ADD CONSTRAINT "metric_mark_one" CHECK (id);
 INSERT INTO "metric_mark" DEFAULT VALUES;
+
+-- What of a message or an answer is searched: its texts, as far as they count, in no particular language.
+CREATE FUNCTION said_in(p_parts jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT left(string_agg(left(part->>'text', 100000), E'\n' ORDER BY place), 100000)
+    FROM jsonb_array_elements(p_parts) WITH ORDINALITY AS parts (part, place) WHERE part->>'type' = 'text'
+$$;
 
 -- Rows that are updated in place, over and over: room for the new version on the same page.
 ALTER TABLE "tree" SET (fillfactor = 50);

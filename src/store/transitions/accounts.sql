@@ -36,8 +36,8 @@ BEGIN
   tokens := CASE WHEN p_is_spent THEN p_turn.tokens_reserved ELSE 0 END;
   usd := CASE WHEN p_is_spent THEN p_turn.usd_reserved ELSE 0 END;
   IF tokens = 0 THEN RETURN; END IF;
-  INSERT INTO usage (attempt_id, team_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning, usd, prices)
-  SELECT p_attempt, t.team_id, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'unknown', p.body->>'model', tokens, 0, 0, 0,
+  INSERT INTO usage (attempt_id, team_id, user_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, reasoning, usd, prices)
+  SELECT p_attempt, t.team_id, t.user_id, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id, 'unknown', p.body->>'model', tokens, 0, 0, 0,
          CASE WHEN t.prices IS NOT NULL THEN usd END, t.prices
     FROM task t JOIN profile p ON p.hash = t.profile_hash WHERE t.id = p_turn.task_id;
 END $$;

@@ -12,6 +12,7 @@ BEGIN
   IF v_root IS NULL THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   PERFORM lock_tree(v_root);
   PERFORM 1 FROM session WHERE id = (SELECT session_id FROM task WHERE id = p_task) FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   IF EXISTS (SELECT 1 FROM turn WHERE id = p_next_turn) THEN RETURN '{"outcome": "cancelled"}' || started_by(p_next_turn); END IF;
   v_stopped := stop_task(p_task, p_next_turn);
   IF v_stopped->>'outcome' = 'ended' THEN RETURN jsonb_build_object('outcome', 'ended', 'status', v_stopped->'status'); END IF;

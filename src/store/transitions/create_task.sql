@@ -3,7 +3,7 @@
 -- Guard: the session exists, is the team's and is not archived. Creates the session, its workspace and tree where
 -- `p_session` carries a workspace.
 -- Returns: {outcome: 'created' | 'repeated', taskId, sessionId, rootId, wake?: {turnId, wake}, seq?}
---          | {outcome: 'idempotency_conflict' | 'session_not_found' | 'session_archived' | 'session_shared'}
+--          | {outcome: 'idempotency_conflict' | 'task_deleted' | 'session_not_found' | 'session_archived' | 'session_shared'}
 -- Races: a second request with the same idempotency key waits for the first one's commit, then repeats its answer; so
 -- does a repeat whose first try still runs in Postgres, on the new workspace's key or on the session. A turn that
 -- settles locks the same session row: either it sees this task and starts it, or this one finds it gone.
@@ -30,7 +30,7 @@ BEGIN
       IF v_key.request_hash <> decode(p_idempotency->>'requestHash', 'hex') THEN
         RETURN jsonb_build_object('outcome', 'idempotency_conflict');
       END IF;
-      RETURN repeated_task(v_key.task_id);
+      RETURN coalesce(repeated_task(v_key.task_id), '{"outcome": "task_deleted"}');
     END IF;
   END IF;
 

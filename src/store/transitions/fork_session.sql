@@ -4,14 +4,14 @@
 -- base, head}, notice}; from: the session whose own entry stands at that position (log_point); notice: what the model is told first.
 -- Its agent's list is the one that the other's log had there.
 -- Returns: {outcome: 'forked', sessionId, seq} | {outcome: 'repeated', sessionId}: by the workspace's id | {outcome: 'not_found'}
--- Races: the other's log only grows, so nothing of it is locked. A repeat whose first try still runs waits on the new workspace's key.
+-- Races: the other's log only grows, so nothing of it is locked but that it is there: who deletes it waits, and sees the fork. A repeat whose first try still runs waits on the new workspace's key.
 CREATE FUNCTION fork_session(p_team uuid, p_user uuid, p_fork jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_id uuid := (p_fork->>'id')::uuid;
   v_at int := (p_fork->>'at')::int;
 BEGIN
-  IF NOT EXISTS (SELECT 1 FROM session WHERE id = (p_fork->>'from')::uuid AND team_id = p_team)
-     OR v_at >= next_position((p_fork->>'from')::uuid) THEN
+  PERFORM FROM session WHERE id = (p_fork->>'from')::uuid AND team_id = p_team FOR KEY SHARE;
+  IF NOT FOUND OR v_at >= next_position((p_fork->>'from')::uuid) THEN
     RETURN jsonb_build_object('outcome', 'not_found');
   END IF;
   INSERT INTO workspace (id, team_id, kind, source, rules, lineage, base, head)

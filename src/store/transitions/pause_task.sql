@@ -14,6 +14,7 @@ BEGIN
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   PERFORM lock_tree(v_task.root_id);
   v_task := lock_task(p_task);
+  IF v_task.id IS NULL THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   IF v_task.ended_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'ended', 'status', v_task.status); END IF;
   FOR v_id IN SELECT b.id FROM tasks_below(p_task) b LOOP
     v_task := lock_task(v_id);
@@ -43,6 +44,7 @@ BEGIN
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   PERFORM lock_tree(v_task.root_id);
   v_task := lock_task(p_task);
+  IF v_task.id IS NULL THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   IF v_task.ended_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'ended', 'status', v_task.status); END IF;
   FOR v_id IN SELECT b.id FROM tasks_below(p_task) b LOOP
     v_task := lock_task(v_id);

@@ -12,6 +12,7 @@ BEGIN
   PERFORM 1 FROM session WHERE id = v_task.session_id FOR NO KEY UPDATE;
   IF EXISTS (SELECT 1 FROM message WHERE id = p_message) THEN RETURN jsonb_build_object('outcome', 'repeated'); END IF;
   SELECT * INTO v_task FROM task WHERE id = p_task FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   IF v_task.ended_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'ended'); END IF;
   INSERT INTO message (id, session_id, task_id, user_id, parts, created_at)
   VALUES (p_message, v_task.session_id, p_task, p_user, p_parts, greatest(clock_timestamp(),

@@ -26,6 +26,7 @@ BEGIN
   END IF;
   PERFORM 1 FROM session WHERE id = v_task.session_id FOR NO KEY UPDATE;
   SELECT * INTO v_task FROM task WHERE id = p_task FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   IF v_task.ended_at IS NOT NULL THEN RETURN jsonb_build_object('outcome', 'ended', 'status', v_task.status); END IF;
   SELECT * INTO v_lower FROM lowered_limit(v_task, p_limits);
   IF v_lower.name IS NOT NULL THEN

@@ -67,9 +67,9 @@ BEGIN
   tokens := (p_usage->>'input')::bigint + (p_usage->>'output')::bigint;
   usd := coalesce(v_cost, 0);
   event := turn_event('usage.recorded', p_turn, (p_usage - 'prices') || jsonb_build_object('usd', trim_scale(v_cost)::text));
-  INSERT INTO usage (attempt_id, team_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, cache_written,
+  INSERT INTO usage (attempt_id, team_id, user_id, root_id, session_id, task_id, turn_id, outcome, model, input, output, cached, cache_written,
                      reasoning, usd, prices, latency_ms, first_token_ms)
-  SELECT p_attempt, team_id, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id,
+  SELECT p_attempt, team_id, user_id, p_turn.root_id, p_turn.session_id, p_turn.task_id, p_turn.id,
          CASE WHEN (p_usage->>'estimated')::boolean THEN 'estimated' ELSE 'recorded' END, p_usage->>'model',
          (p_usage->>'input')::int, (p_usage->>'output')::int, (p_usage->>'cached')::int, coalesce((p_usage->>'cacheWritten')::int, 0),
          (p_usage->>'reasoning')::int, v_cost, v_prices, round((p_usage->>'latencyMs')::numeric), round((p_usage->>'firstTokenMs')::numeric)

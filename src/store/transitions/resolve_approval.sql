@@ -17,6 +17,7 @@ BEGIN
   IF NOT FOUND THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   v_turn := lock_turn(v_approval.turn_id);
   v_approval := lock_approval(v_approval);
+  IF v_approval.id IS NULL THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;
   IF v_approval.status = p_decision AND v_approval.resolved_by = p_user AND v_approval.message IS NOT DISTINCT FROM p_message
      AND (p_rule IS NOT NULL) = EXISTS (SELECT 1 FROM permission_rule WHERE approval_id = p_approval) THEN
     RETURN jsonb_build_object('outcome', 'resolved', 'rootId', v_turn.root_id, 'wake', wake_of(v_turn.id),
@@ -57,7 +58,7 @@ BEGIN
     CONTINUE WHEN NOT FOUND;
     v_turn := lock_turn(v_approval.turn_id);
     v_approval := lock_approval(v_approval);
-    CONTINUE WHEN v_approval.status <> 'open';
+    CONTINUE WHEN v_approval.status IS DISTINCT FROM 'open';
     v_seconds := round(extract(epoch FROM v_approval.expires_at - v_approval.created_at));
     closed := jsonb_build_object('rootId', v_turn.root_id)
       || close_approval(v_approval, v_turn, 'expired', format('nobody answered within %s seconds whether this call may run.', v_seconds));
