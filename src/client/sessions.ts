@@ -1,9 +1,11 @@
 import {
+  DeletedSession,
   Entry,
   type ForkSession,
   MergedSession,
   type MergeSession,
   Message,
+  type PatchSession,
   type PostMessage,
   page,
   Reverted,
@@ -27,6 +29,13 @@ export interface SessionCalls {
   why(sessionId: string): Promise<Why>;
   /** Says something to its task in hand. */
   postMessage(sessionId: string, body: PostMessage, key?: string): Promise<Message>;
+  /** Gives it another title. */
+  patchSession(id: string, body: PatchSession): Promise<Session>;
+  /** With all below it: it takes no tasks until `unarchiveSession`. */
+  archiveSession(id: string): Promise<Session>;
+  unarchiveSession(id: string): Promise<Session>;
+  /** With all below it, for good. */
+  deleteSession(id: string): Promise<DeletedSession>;
   /** A new session that goes on from a point of this one. */
   fork(id: string, body: ForkSession, key?: string): Promise<Session>;
   /** Takes another session's files in. */
@@ -45,6 +54,10 @@ export function sessionCalls(http: Http): SessionCalls {
     tree: (id) => http.get(of(id, '/tree'), SessionTree),
     why: (id) => http.get(of(id, '/why'), Why),
     postMessage: (id, body, key) => http.create(of(id, '/messages'), Message, { body, key }),
+    patchSession: (id, body) => http.change(`PATCH ${of(id)}`, Session, body),
+    archiveSession: (id) => http.change(`POST ${of(id, '/archive')}`, Session),
+    unarchiveSession: (id) => http.change(`POST ${of(id, '/unarchive')}`, Session),
+    deleteSession: (id) => http.delete(of(id), DeletedSession),
     fork: (id, body, key) => http.create(of(id, '/fork'), Session, { body, key }),
     merge: (id, body, key) => http.create(of(id, '/merge'), MergedSession, { body, key }),
     revert: (id, body, key) => http.create(of(id, '/revert'), Reverted, { body, key }),

@@ -71,7 +71,7 @@ const FOUND = `
   SELECT ${SESSION_COLUMNS},
          jsonb_build_object('where', CASE WHEN best.id IS NULL THEN 'title' WHEN best.position IS NULL THEN 'said' ELSE 'answered' END,
            'position', best.position, 'text', CASE WHEN best.id IS NULL THEN s.title ELSE
-             ts_headline('simple', said_in(best.parts), (SELECT query FROM asked), 'StartSel="", StopSel="", MaxWords=24, MinWords=8, MaxFragments=1') END) AS match
+             ts_headline('simple', said_in(best.parts), (SELECT query FROM asked), 'StartSel="", StopSel="", MaxWords=24, MinWords=8, MaxFragments=1, ShortWord=0') END) AS match
     FROM page s ${SESSION_JOINS}
     LEFT JOIN LATERAL (
       SELECT p.id, p.position, coalesce(m.parts, e.parts) AS parts

@@ -33,13 +33,10 @@ import {
 
 const store = useStore();
 let other: Database;
-let otherPid: number;
 
 beforeAll(async () => {
   // Without patience nothing is repeated: a deadlock is an error that fails the test.
   other = openDatabase({ url: store.url, log: silentLog, connections: 1, patienceMs: 0 });
-  const [row] = await other.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
-  otherPid = row?.pid ?? 0;
 });
 afterAll(() => other.close());
 beforeEach(() => forgetSessions(store.db));
@@ -138,6 +135,7 @@ const SHARED = ['worker', 'profile'];
 describe('delete_session', () => {
   test('leaves no row but what was used and an empty key, and no word', async () => {
     await submit(store);
+    await takeInPassages(store.db, 1);
     const before = await snapshotRows(store.db);
     const key = { key: 'once', requestHash: 'ab' };
     const { sessionId, taskId, submission } = await full(key);
@@ -240,6 +238,7 @@ describe('delete_session', () => {
 /** Runs `later` beside a deletion that has happened but is not committed: it waits, or it is through. */
 async function besideDeletion<T>(sessionId: string, later: (db: Database) => Promise<T>): Promise<T> {
   const holder = await store.db.pool.connect();
+  const [row] = await other.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
   try {
     await holder.query('BEGIN');
     const [{ schema }] = (
@@ -254,7 +253,7 @@ async function besideDeletion<T>(sessionId: string, later: (db: Database) => Pro
     const done = later(other).finally(() => {
       over = true;
     });
-    while (!over && !(await waitsForLock(store.db, otherPid))) {}
+    while (!over && !(await waitsForLock(store.db, row?.pid ?? 0))) {}
     await holder.query('COMMIT');
     return await done;
   } finally {

@@ -2,11 +2,15 @@ import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
 
 export default class SessionsExport extends CapybaraCommand {
-  static override summary =
-    'Write what a session’s model answered, so that it can be played again without one.';
+  static override summary = 'Write a session down: to read, to keep, or to play it again without a model.';
   static override description =
-    'A provider `{"kind": "replay", "file": FILE}` plays it: the same answers in the same order, without network or cost.';
-  static override examples = ['<%= config.bin %> sessions export last --recording session.json'];
+    'The HTML is one file without scripts that loads nothing. With --recording it is what the model answered: a provider `{"kind": "replay", "file": FILE}` plays ' +
+    'it, the same answers in the same order, without network or cost.';
+  static override examples = [
+    '<%= config.bin %> sessions export last --format md',
+    '<%= config.bin %> sessions export ses_0197 --format html --output session.html',
+    '<%= config.bin %> sessions export last --recording session.json',
+  ];
   static override args = {
     id: Args.string({
       description: 'ses_…, task_…, its beginning, or "last".',
@@ -15,21 +19,31 @@ export default class SessionsExport extends CapybaraCommand {
     }),
   };
   static override flags = {
-    recording: Flags.string({ description: 'The file to write.', helpValue: 'FILE', required: true }),
+    format: Flags.option({
+      description: 'Markdown, JSON as the API has it, or HTML.',
+      options: ['md', 'json', 'html'] as const,
+      default: 'md',
+      exclusive: ['recording'],
+    })(),
+    output: Flags.string({
+      description: 'The file to write; the output where left out.',
+      helpValue: 'FILE',
+      exclusive: ['recording'],
+    }),
+    recording: Flags.string({ description: 'The file to record the answers in.', helpValue: 'FILE' }),
   };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(SessionsExport);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { answersText, writeRecording }] = await Promise.all([
+    const [{ findSession }, { exportSession }] = await Promise.all([
       import('../../find.ts'),
-      import('../../recording.ts'),
+      import('../../export/export-session.ts'),
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const session = await findSession(client, args.id);
-      const answers = await writeRecording(client, session.id, flags.recording);
-      const said = `Recorded ${answersText(answers)} of ${session.id} in ${flags.recording}.\n`;
-      this.answer(flags, { sessionId: session.id, file: flags.recording, answers }, said);
+      const { id } = await findSession(client, args.id);
+      const { value, text } = await exportSession(client, id, flags);
+      this.answer(flags, value, text);
     });
   }
 }

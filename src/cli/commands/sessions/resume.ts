@@ -1,0 +1,44 @@
+import { Args } from '@oclif/core';
+import { CapybaraCommand } from '../../command.ts';
+
+export default class SessionsResume extends CapybaraCommand {
+  static override summary = 'Come back to a session: follow its task in hand, or say how to go on with it.';
+  static override description =
+    'A task that is not finished is followed to its end, as `tail` does, with what it asks. Where nothing is left to follow, the command that gives the session its next task is printed.';
+  static override examples = ['<%= config.bin %> sessions resume last'];
+  static override args = {
+    id: Args.string({
+      description: 'ses_…, task_…, its beginning, or "last".',
+      required: true,
+      ignoreStdin: true,
+    }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(SessionsResume);
+    const loaded = await this.settings(flags);
+    const [{ findSession }, { taskInHand, howToGoOn }, { watchTask }, { placeOf }] = await Promise.all([
+      import('../../find.ts'),
+      import('../../resume-session.ts'),
+      import('../../run-task.ts'),
+      import('../../task-input.ts'),
+    ]);
+    const terminal = await this.terminal(loaded);
+    const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
+    process.exitCode = await this.withInterrupts((interrupts) =>
+      this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
+        const session = await findSession(connection.client, args.id);
+        const task = await taskInHand(connection.client, session);
+        if (task === undefined) {
+          this.answer(flags, session, howToGoOn(session));
+          return 0;
+        }
+        return watchTask(task, {
+          ...{ connection, terminal, show: flags.json ? 'json' : 'text', json: flags.json, interrupts },
+          directory: process.cwd(),
+          sent: placeOf(loaded.config, process.cwd()),
+        });
+      }),
+    );
+  }
+}

@@ -1,0 +1,30 @@
+/** `sessions export`: a document, in a file or the output, or a recording. */
+import type { Client } from '../../client/client.ts';
+import { answersText, writeRecording } from '../recording.ts';
+import { type Format, sessionDocument, writeDocument } from './session-export.ts';
+
+export interface ExportFlags {
+  readonly format: Format;
+  readonly output?: string | undefined;
+  readonly recording?: string | undefined;
+}
+
+/** What was done, for programs and for people. */
+export async function exportSession(
+  client: Client,
+  id: string,
+  { format, output, recording }: ExportFlags,
+): Promise<{ readonly value: unknown; readonly text: string }> {
+  if (recording !== undefined) {
+    const answers = await writeRecording(client, id, recording);
+    const text = `Recorded ${answersText(answers)} of ${id} in ${recording}.\n`;
+    return { value: { sessionId: id, file: recording, answers }, text };
+  }
+  const document = await sessionDocument(client, id, format);
+  if (output === undefined) {
+    const value = format === 'json' ? JSON.parse(document) : { sessionId: id, format, document };
+    return { value, text: document };
+  }
+  await writeDocument(output, document);
+  return { value: { sessionId: id, format, file: output }, text: `Wrote ${id} to ${output}.\n` };
+}

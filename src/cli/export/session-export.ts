@@ -1,0 +1,88 @@
+/** A session as a document: what was said, answered and done, for people to keep or to send. */
+import { writeFile } from 'node:fs/promises';
+import type { Entry, SessionDetails } from '../../api/wire.ts';
+import { messageOf, UserError } from '../../core/errors.ts';
+import { callSummary } from '../call-summary.ts';
+import type { Client } from '../../client/client.ts';
+import { htmlDocument } from './html.ts';
+import { markdownDocument } from './markdown.ts';
+
+export const FORMATS = ['md', 'json', 'html'] as const;
+export type Format = (typeof FORMATS)[number];
+
+const PAGE_SIZE = 200;
+
+/** One item of a session's log, as every document shows it. */
+export interface Section {
+  readonly kind: 'said' | 'answered' | 'result' | 'notice';
+  /** Who or what it is of: `Ana`, `Agent`, `bash npm test`. */
+  readonly by: string;
+  readonly at: string;
+  readonly text: string;
+  /** Of an answer: the calls that it asked for, a line each. */
+  readonly calls: readonly string[];
+  /** Of a result that is none: `failed`. */
+  readonly status?: string;
+  /** Files that came with it, by name. */
+  readonly files: readonly string[];
+}
+
+export async function sessionDocument(client: Client, id: string, format: Format): Promise<string> {
+  const session = await client.session(id);
+  const entries = await entriesOf(client, id);
+  if (format === 'json') return `${JSON.stringify({ session, entries }, null, 2)}\n`;
+  const document = { session, sections: sectionsOf(entries) };
+  return format === 'md' ? markdownDocument(document) : htmlDocument(document);
+}
+
+export interface SessionDocument {
+  readonly session: SessionDetails;
+  readonly sections: readonly Section[];
+}
+
+export async function writeDocument(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text, { mode: 0o600 });
+  } catch (error) {
+    throw new UserError('cannot_write', `The session cannot be written: ${messageOf(error)}.`, 1);
+  }
+}
+
+export async function entriesOf(client: Client, id: string): Promise<Entry[]> {
+  const found: Entry[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await client.entries(id, { limit: PAGE_SIZE, cursor });
+    found.push(...page.data);
+    cursor = page.nextCursor ?? undefined;
+  } while (cursor !== undefined);
+  return found;
+}
+
+/** What the model alone is to know, its reasoning and what made the log shorter, is left out. */
+function sectionsOf(entries: readonly Entry[]): Section[] {
+  const calls = new Map<string, string>();
+  return entries.flatMap((entry): Section[] => {
+    const asked = entry.parts.flatMap((part) => (part.type === 'tool' ? [part] : []));
+    for (const { callId, name, arguments: json } of asked) calls.set(callId, callSummary(name, json));
+    const text = entry.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n\n');
+    const files = entry.parts.flatMap((part) => (part.type === 'file' ? [part.name] : []));
+    const section = { at: entry.at, text, files, calls: asked.map(({ name, arguments: json }) => callSummary(name, json)) };
+    switch (entry.kind) {
+      case 'user':
+        return [{ ...section, kind: 'said', by: entry.by ?? 'User' }];
+      case 'assistant':
+        return [{ ...section, kind: 'answered', by: 'Agent' }];
+      case 'tool_result': {
+        const status = entry.status === 'succeeded' ? {} : { status: entry.status ?? 'unknown' };
+        return [{ ...section, kind: 'result', by: calls.get(entry.callId ?? '') ?? 'tool', ...status }];
+      }
+      case 'notice':
+      case 'revert':
+        return [{ ...section, kind: 'notice', by: 'Capybara' }];
+      case 'pruning':
+      case 'compaction':
+        return [];
+    }
+  });
+}
