@@ -13,12 +13,10 @@ export const PatchSession = z
   .meta({ id: 'PatchSession' });
 export type PatchSession = z.infer<typeof PatchSession>;
 
-export const DeletedSession = z
-  .object({ id: z.string(), deleted: z.literal(true) })
-  .meta({
-    id: 'DeletedSession',
-    description: 'It is there no more, nor is anything that was delegated below it.',
-  });
+export const DeletedSession = z.object({ id: z.string(), deleted: z.literal(true) }).meta({
+  id: 'DeletedSession',
+  description: 'It is there no more, nor is anything that was delegated below it.',
+});
 export type DeletedSession = z.infer<typeof DeletedSession>;
 
 export const SessionMatch = z

@@ -22,7 +22,8 @@ export async function findTask(client: Client, id: string): Promise<Task> {
 export async function findSession(client: Client, id: string): Promise<Session> {
   if (id === 'last') return newest(await client.sessions({ limit: 1 }), 'There is no session yet.');
   if (fromPublicId('session', id)) return client.session(id);
-  if (kindOf(id) === 'session') return beginningWith(id, (query) => client.sessions({ ...query, archived: 'true' }));
+  if (kindOf(id) === 'session')
+    return beginningWith(id, (query) => client.sessions({ ...query, archived: 'true' }));
   return client.session((await findTask(client, id)).sessionId);
 }
 

@@ -51,7 +51,7 @@ describe('GET /v1/sessions?q=', () => {
       return json.data.map((one: Session) => [one.id, one.match]);
     };
     expect(await match('wombat')).toEqual([
-      [id, { where: 'answered', entry: 2, text: 'They swim, and the wombat does too.' }],
+      [id, { where: 'answered', entry: 2, text: 'They swim, and the wombat does too' }],
     ]);
     expect(await match('quokka swim')).toMatchObject([[id, { where: 'said', entry: null }]]);
     await it.ask('PATCH', `/v1/sessions/${id}`, { body: { title: 'Marsupials' } });
@@ -102,6 +102,8 @@ describe('DELETE /v1/sessions/:id', () => {
     const stream = await fetch(`${it.url}/v1/sessions/${id}/events`, {
       headers: { authorization: `Bearer ${it.me.apiKey}`, accept: 'text/event-stream' },
     });
+    const { json: events } = await it.ask('GET', `/v1/sessions/${id}/events?limit=200`);
+    const waiting = it.ask('GET', `/v1/sessions/${id}/events?wait=20&after=${events.data.at(-1).seq}`);
     const { status, json } = await it.ask('DELETE', `/v1/sessions/${id}`);
     expect([status, DeletedSession.parse(json)]).toEqual([200, { id, deleted: true }]);
     const last = (await stream.text()).trim().split('\n\n').at(-1) ?? '';
@@ -109,6 +111,7 @@ describe('DELETE /v1/sessions/:id', () => {
     expect(JSON.parse(last.replace(/^.*\ndata: /s, ''))).toMatchObject({
       ...{ status: 404, code: 'session_deleted', detail: 'The session was deleted.' },
     });
+    expect((await waiting).json).toMatchObject({ status: 404, code: 'session_deleted' });
     const gone = { status: 404, code: 'not_found', detail: `There is no session ${id}.` };
     expect(await refusal('DELETE', `/v1/sessions/${id}`)).toEqual(gone);
     for (const path of ['', '/entries', '/events', '/tool-calls', '/tree', '/why', '/diff'])

@@ -142,10 +142,30 @@ describe('the working directory of a session', () => {
     expect(placesOf(id)).toHaveLength(1);
   });
 
+  test('of one that was deleted goes at once, and its snapshots once they are old enough', async () => {
+    const { sessionId } = await it.run('Write twice and go.', twoWrites);
+    const { id, lineage } = await rowOf(sessionId);
+    const store = join(it.dataDir, 'snapshots', `${lineage}.git`);
+    await round();
+    expect(placesOf(id)).toHaveLength(1);
+    expect((await it.ask('DELETE', `/v1/sessions/${sessionId}`)).status).toBe(200);
+    await round();
+    expect([placesOf(id), existsSync(join(it.dataDir, 'scratch', id))]).toEqual([[], false]);
+    expect(existsSync(store)).toBe(true);
+    for (let looks = 0; looks < 2 && existsSync(store); looks += 1) {
+      ageStore(lineage, graceMs);
+      await round();
+    }
+    expect(existsSync(store)).toBe(false);
+  });
+
   test('of a person’s own is never touched', async () => {
     const path = mkdtempSync(join(place, 'user-'));
     const { sessionId } = await it.run('Write mine.', twoWrites, { workspace: { kind: 'local', path } });
     await age(sessionId, 2 * filesMs);
+    await round();
+    expect(readFileSync(join(path, 'a'), 'utf8')).toBe('2\n');
+    expect((await it.ask('DELETE', `/v1/sessions/${sessionId}`)).status).toBe(200);
     await round();
     expect(readFileSync(join(path, 'a'), 'utf8')).toBe('2\n');
   });

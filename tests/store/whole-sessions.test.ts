@@ -73,6 +73,7 @@ async function full(idempotency?: { key: string; requestHash: string }) {
       ...wanted.task,
       limits: { ...wanted.task.limits, children: 1, concurrentChildren: 1, depth: 1 },
       metadata: { fish: WORD },
+      webhookUrl: `https://${WORD}.example/done`,
     },
   } as const;
   await createTask(db, submission);
@@ -144,15 +145,8 @@ describe('delete_session', () => {
     // Nothing is proved of a table that had nothing of it.
     const empty = Object.keys(before).filter((table) => !(table in made));
     expect(empty).toEqual([
-      'api_key',
-      'audit',
-      'model_health',
-      'profile',
-      'rate_bucket',
-      'rate_line',
-      'team',
-      'upload',
-      'user',
+      ...['api_key', 'audit', 'metric_mark', 'metric_total', 'model_health', 'profile', 'rate_bucket'],
+      ...['rate_line', 'team', 'upload', 'user', 'webhook'],
     ]);
 
     expect(await deleteSession(store.db, of(sessionId))).toEqual({ outcome: 'deleted', rootId: sessionId });

@@ -350,7 +350,7 @@ const OF_SESSIONS = [
     'entry',
   ],
   ...['message', 'attempt', 'turn', 'task', 'session', 'workspace', 'idempotency_key', 'profile'],
-  ...['rate_bucket', 'rate_line', 'model_health', 'output_use', 'output'],
+  ...['rate_bucket', 'rate_line', 'model_health', 'output_use', 'output', 'webhook_delivery'],
 ];
 
 /** Not TRUNCATE, after which every transition would be planned anew. Without the foreign keys' triggers: all that refer go too. */

@@ -54,7 +54,13 @@ function sectionText({ kind, by, at, text, calls, files, status }: Section): str
   return `<section class="${kind}"><h2>${escaped(by)} ${time}</h2>${shown}${list}</section>`;
 }
 
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 function escaped(text: string): string {
   return neutralised(text).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');

@@ -11,9 +11,11 @@ export function markdownDocument({ session, sections }: SessionDocument): string
 
 function sectionText(section: Section): string {
   const { kind, by, at, text, calls, files, status } = section;
-  const title = kind === 'result' ? `Result of \`${codeLine(by)}\`${status ? ` (${status})` : ''}` : escaped(by);
+  const title =
+    kind === 'result' ? `Result of \`${codeLine(by)}\`${status ? ` (${status})` : ''}` : escaped(by);
   const body = neutralised(text).trim();
-  const shown = body === '' ? [] : [kind === 'answered' ? body : kind === 'result' ? fenced(body) : quoted(body)];
+  const shown =
+    body === '' ? [] : [kind === 'answered' ? body : kind === 'result' ? fenced(body) : quoted(body)];
   const lists = [
     ...calls.map((call) => `- called \`${codeLine(call)}\``),
     ...files.map((file) => `- with the file \`${codeLine(file)}\``),

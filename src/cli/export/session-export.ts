@@ -1,9 +1,9 @@
 /** A session as a document: what was said, answered and done, for people to keep or to send. */
 import { writeFile } from 'node:fs/promises';
 import type { Entry, SessionDetails } from '../../api/wire.ts';
+import type { Client } from '../../client/client.ts';
 import { messageOf, UserError } from '../../core/errors.ts';
 import { callSummary } from '../call-summary.ts';
-import type { Client } from '../../client/client.ts';
 import { htmlDocument } from './html.ts';
 import { markdownDocument } from './markdown.ts';
 
@@ -62,27 +62,44 @@ export async function entriesOf(client: Client, id: string): Promise<Entry[]> {
 /** What the model alone is to know, its reasoning and what made the log shorter, is left out. */
 function sectionsOf(entries: readonly Entry[]): Section[] {
   const calls = new Map<string, string>();
-  return entries.flatMap((entry): Section[] => {
-    const asked = entry.parts.flatMap((part) => (part.type === 'tool' ? [part] : []));
-    for (const { callId, name, arguments: json } of asked) calls.set(callId, callSummary(name, json));
-    const text = entry.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n\n');
-    const files = entry.parts.flatMap((part) => (part.type === 'file' ? [part.name] : []));
-    const section = { at: entry.at, text, files, calls: asked.map(({ name, arguments: json }) => callSummary(name, json)) };
-    switch (entry.kind) {
-      case 'user':
-        return [{ ...section, kind: 'said', by: entry.by ?? 'User' }];
-      case 'assistant':
-        return [{ ...section, kind: 'answered', by: 'Agent' }];
-      case 'tool_result': {
-        const status = entry.status === 'succeeded' ? {} : { status: entry.status ?? 'unknown' };
-        return [{ ...section, kind: 'result', by: calls.get(entry.callId ?? '') ?? 'tool', ...status }];
-      }
-      case 'notice':
-      case 'revert':
-        return [{ ...section, kind: 'notice', by: 'Capybara' }];
-      case 'pruning':
-      case 'compaction':
-        return [];
+  const sections: Section[] = [];
+  for (const entry of entries) {
+    for (const part of entry.parts)
+      if (part.type === 'tool') calls.set(part.callId, callSummary(part.name, part.arguments));
+    const title = titleOf(entry, calls);
+    if (title !== undefined) sections.push({ ...contentOf(entry), ...title });
+  }
+  return sections;
+}
+
+function contentOf({ at, parts }: Entry): Pick<Section, 'at' | 'text' | 'calls' | 'files'> {
+  return {
+    at,
+    text: parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n\n'),
+    calls: parts.flatMap((part) => (part.type === 'tool' ? [callSummary(part.name, part.arguments)] : [])),
+    files: parts.flatMap((part) => (part.type === 'file' ? [part.name] : [])),
+  };
+}
+
+/** `calls`: those before it, by the provider's ids. */
+function titleOf(
+  { kind, by, status, callId = '' }: Entry,
+  calls: ReadonlyMap<string, string>,
+): Pick<Section, 'kind' | 'by' | 'status'> | undefined {
+  switch (kind) {
+    case 'user':
+      return { kind: 'said', by: by ?? 'User' };
+    case 'assistant':
+      return { kind: 'answered', by: 'Agent' };
+    case 'tool_result': {
+      const failed = status === undefined || status === 'succeeded' ? {} : { status };
+      return { kind: 'result', by: calls.get(callId) ?? 'tool', ...failed };
     }
-  });
+    case 'notice':
+    case 'revert':
+      return { kind: 'notice', by: 'Capybara' };
+    case 'pruning':
+    case 'compaction':
+      return undefined;
+  }
 }

@@ -4,7 +4,10 @@ import { table } from '../../table.ts';
 
 export default class SessionsList extends CapybaraCommand {
   static override summary = 'List sessions, the newest first.';
-  static override examples = ['<%= config.bin %> sessions list --limit 5', '<%= config.bin %> sessions list --archived'];
+  static override examples = [
+    '<%= config.bin %> sessions list --limit 5',
+    '<%= config.bin %> sessions list --archived',
+  ];
   static override flags = {
     limit: Flags.integer({ description: 'How many.', helpValue: 'NUMBER', default: 20, min: 1, max: 200 }),
     archived: Flags.boolean({ description: 'Archived ones too.' }),
