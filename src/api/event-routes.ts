@@ -55,7 +55,7 @@ export function eventRoutes(deps: ApiDeps, tails: TailHub): Route[] {
         schema: EventsPage,
         media: [EVENT_STREAM],
       },
-      problems: { 400: ['invalid_after'], 404: ['not_found'] },
+      problems: { 400: ['invalid_after'], 404: ['not_found', 'session_deleted'] },
       handle: (call) => events(deps, tails, call),
     }),
   ];

@@ -22,6 +22,7 @@ import {
   ApiProblem,
   badRequest,
   conflict,
+  IDEMPOTENCY_HEADER,
   idempotencyConflict,
   inField,
   notFound,
@@ -99,7 +100,7 @@ function taskDeleted(): ApiProblem {
   return conflict(
     'task_deleted',
     'The task that this Idempotency-Key made was deleted with its session: send a new key for a new task.',
-    'idempotency-key',
+    IDEMPOTENCY_HEADER,
   );
 }
 
