@@ -146,6 +146,7 @@ describe('DELETE /v1/sessions/:id', () => {
     expect(await refusal('POST', '/v1/tasks', again.body, again.headers)).toEqual({
       status: 409,
       code: 'task_deleted',
+      field: 'idempotency-key',
       detail:
         'The task that this Idempotency-Key made was deleted with its session: send a new key for a new task.',
     });
