@@ -35,7 +35,7 @@ $$;
 CREATE FUNCTION queue_deliveries(p_age_ms int, p_limit int) RETURNS TABLE (delivery_id uuid, wake int, is_new boolean) LANGUAGE sql AS $$
   WITH due AS MATERIALIZED (
     SELECT id, queued_at IS NULL AS is_new FROM webhook_delivery
-     WHERE status = 'pending' AND due_at <= clock_timestamp()
+     WHERE status = 'pending' AND due_at <= clock_timestamp() + interval '1 ms'
        AND (queued_at IS NULL OR queued_at < clock_timestamp() - make_interval(secs => p_age_ms / 1000.0))
      ORDER BY due_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
   UPDATE webhook_delivery d SET queued_at = clock_timestamp(), wake = d.wake + due.is_new::int
@@ -52,7 +52,8 @@ $$;
 
 -- claim_delivery: delivery `pending`, due → tried under a claim, or `failed` where nobody wants it. The claim is over after p_lease_ms.
 --
--- Guard: it is due, or p_claim has it already: then this is a repeat. Whoever has it writes its outcome before the time is over, or somebody
+-- Guard: it is due (times are kept to the millisecond, rounded: what is due now may stand half of one ahead), or p_claim has it already: then this
+-- is a repeat. Whoever has it writes its outcome before the time is over, or somebody
 -- else tries too: at least once. Of one receiver only so many are tried at once, and of one that is failing only one: a receiver that never
 -- answers takes no worker's time from the others; what comes too soon is due a little later, and has lost no try.
 -- Returns: {outcome: 'claimed', type, url, secret (base64), tries, at, event?} | {outcome: 'ended' | 'deferred' | 'skipped'}
@@ -62,7 +63,7 @@ DECLARE
   v_to record;
 BEGIN
   SELECT * INTO v_delivery FROM webhook_delivery WHERE id = p_delivery FOR NO KEY UPDATE;
-  IF v_delivery.status IS DISTINCT FROM 'pending' OR (v_delivery.claim IS DISTINCT FROM p_claim AND v_delivery.due_at > clock_timestamp()) THEN
+  IF v_delivery.status IS DISTINCT FROM 'pending' OR (v_delivery.claim IS DISTINCT FROM p_claim AND v_delivery.due_at > clock_timestamp() + interval '1 ms') THEN
     RETURN jsonb_build_object('outcome', 'skipped');
   END IF;
   SELECT * INTO v_to FROM receiver_of(v_delivery);
