@@ -41,7 +41,7 @@ describe('crash points', () => {
   /** In the lease's thread, over its own connection, or as a chore of one statement, at any moment of what the others do. */
   const ANY_MOMENT = [
     ...['register_worker', 'renew_lease'],
-    ...['forgetUploads', 'forgetAudit', 'forgetIdempotencyKeys', 'forgetDeliveries'],
+    ...['forgetUploads', 'forgetAudit', 'forgetIdempotencyKeys', 'forgetDeliveries', 'forget_outputs'],
     // Of webhooks, beside all turns: what is done at each of them `integration/webhooks` says.
     ...['queue_deliveries', 'requeue_delivery', 'claim_delivery', 'settle_delivery'],
   ];
