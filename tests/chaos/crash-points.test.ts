@@ -85,10 +85,20 @@ describe.concurrent.each(kinds.filter(({ kind }) => kind !== 'postgres'))(
 );
 
 /** The points that differ from others in what is durable, has begun or comes of it. */
-const distinct = cases.filter(
+const different = cases.filter(
   ([, point, reading]) =>
     distinctPointsOf(reading).includes(point) && reading.scene.seldomKilled?.includes(point) !== true,
 );
+
+/** All of the first scene, and of the others the first of each and every step that none before it has. */
+const distinct = different.filter(([, point, reading], index) => {
+  const isFirst = (isLike: (each: Case) => boolean) => different.findIndex(isLike) === index;
+  return (
+    reading.scene === SCENES[0] ||
+    isFirst(([, , other]) => other === reading) ||
+    isFirst(([, each]) => stepOf(each) === stepOf(point))
+  );
+});
 
 /** What a point is to the queue: its step and, of a wake-up, the step that it follows. */
 function toTheQueue([, point, { trace }]: Case): string {

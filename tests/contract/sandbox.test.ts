@@ -151,10 +151,10 @@ describe.each(KINDS)('%s:', (kind) => {
 
     it('bounds the memory that an endless talker takes', async () => {
       const before = process.memoryUsage().rss;
-      const result = await run('head -c 120000000 /dev/zero', { timeoutMs: 60_000 });
+      const result = await run('head -c 300000000 /dev/zero', { timeoutMs: 60_000 });
       expect(result.output.length).toBe(8 * 1024 * 1024);
-      expect(result.droppedBytes).toBe(120_000_000 - 8 * 1024 * 1024);
-      expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
+      expect(result.droppedBytes).toBe(300_000_000 - 8 * 1024 * 1024);
+      expect(process.memoryUsage().rss - before).toBeLessThan(150e6);
     });
   });
 

@@ -211,7 +211,7 @@ test('--continue goes on with the files of the session, and says so', async () =
   const none = await asClient('run', '--continue', 'more');
   expect(none).toMatchObject({ code: 2, stdout: '' });
   expect(none.stderr).toMatch(
-    /\nNo session was begun with \S+ on http:\S+ from this machine yet: leave --continue out to begin one\.\n$/,
+    /^No session was begun with \S+ on http:\S+ from this machine yet: leave --continue out to begin one\.\n$/,
   );
   await asClient('run', 'more', '--mode', 'auto');
   writeFileSync(join(work, 'later'), 'not sent');
