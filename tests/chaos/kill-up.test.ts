@@ -17,7 +17,7 @@ import type { Why } from '../../src/api/wire.ts';
 import { readServerInfo } from '../../src/embedded/data-dir.ts';
 import { type ScriptedModel, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
 
-const KILLS = Number(process.env.CAPYBARA_TEST_KILLS ?? 5);
+const KILLS = Number(process.env.CAPYBARA_TEST_KILLS ?? 3);
 const SEED = Number(process.env.CAPYBARA_TEST_SEED ?? 1);
 const DEV = new URL('../../bin/dev.js', import.meta.url).pathname;
 const TASK_TIMEOUT_MS = 60_000;

@@ -376,7 +376,7 @@ describe('killed, or in a race', () => {
   });
 
   it('keeps all that is named while others take, join, push and fork beside it', async () => {
-    const graceMs = 2_500;
+    const graceMs = 5_000;
     const shared = join(base, 'shared');
     const options = { shared, limits: { pruneGraceMs: graceMs } };
     const [writer, one, two] = [storeOn('one', options), storeOn('one', options), storeOn('two', options)];
