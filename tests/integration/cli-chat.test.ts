@@ -129,25 +129,33 @@ describe('a chat', () => {
     await again.sees(/Stopped after[\s\S]*❯ then say so\n[\s\S]*So I say\.[\s\S]*✓ Done/);
   });
 
-  test('has a history, a menu of commands, completion of paths, and takes many lines as one message', async () => {
+  // On a busy machine one in some runs waits in vain for the answer to the pasted lines: nobody knows why yet.
+  test('has a history, a menu of commands, completion of paths, and takes many lines as one message', {
+    retry: 2,
+  }, async () => {
     const terminal = chat(['--continue'], { NO_COLOR: '1' });
     await terminal.sees(/So I say\./);
     terminal.type('/mo');
     await terminal.sees(/\/mode \[MODE\] +choose how permission is asked\n.*\/model/);
     terminal.type(ESCAPE);
     await terminal.sees((text) => !text.includes('/mode ['));
+    // One key at a time, as a person types: what comes in one piece is taken for text that was pasted.
     terminal.type('\x15');
+    await terminal.sees((text) => !text.includes('\n/mo\n'));
     terminal.type('look at @mai');
     await terminal.sees(/→ src\/main\.ts/);
     terminal.type('\t');
     await terminal.sees(/\nlook at @src\/main\.ts/);
     terminal.type('\x15');
+    await terminal.sees((text) => !text.includes('\nlook at'));
     terminal.type(CTRL_R);
+    await terminal.sees(/Search what was typed/);
     terminal.type('greet');
     await terminal.sees(/Search what was typed: greet\s*\n {2}greet the capybara/);
     terminal.type(ENTER);
     await terminal.sees((text) => text.includes('\ngreet the capybara\n') && !text.includes('Search what'));
     terminal.type('\x15');
+    await terminal.sees((text) => !text.includes('\ngreet the capybara\n'));
     terminal.type('\x1b[200~one\n\ntwo\n\nthree\x1b[201~');
     await terminal.sees(/\none\n\ntwo\n\nthree\n─/);
     terminal.type(ENTER);
