@@ -312,19 +312,10 @@ const ALIKE = [
   'ready',
 ];
 
-/**
- * Those that are to meet a transition that was there before them, in a scene. By default each two meet once in a scene, in one order or
- * the other: in which, changes from scene to scene.
- */
+/** Those that are to meet a transition in a scene. */
 export function othersOf(scene: string, name: string, names: readonly string[]): readonly string[] {
-  if (EVERY_POINT) return names;
-  const isAlike = ALIKE.includes(scene) && FROM_OUTSIDE.includes(name);
-  return names.filter((other) => !(isAlike && FROM_OUTSIDE.includes(other)) && isFirst(scene, name, other));
-}
-
-function isFirst(scene: string, name: string, other: string): boolean {
-  const isOdd = (Object.keys(SCENES).indexOf(scene) + name.length + other.length) % 2 === 1;
-  return name === other || name < other === isOdd;
+  if (EVERY_POINT || !ALIKE.includes(scene) || !FROM_OUTSIDE.includes(name)) return names;
+  return names.filter((other) => !FROM_OUTSIDE.includes(other));
 }
 
 /** A worker takes the child's first turn, and has this answer. */
