@@ -26,14 +26,21 @@ afterAll(async () => {
 /** Runs `later` from the moment that `earlier` has written but not committed: it waits for a lock, or it is through. */
 async function overlap(earlier: Act, later: Act): Promise<void> {
   await first.sql`BEGIN`;
-  await earlier(first);
-  let over = false;
-  const done = later(second).finally(() => {
-    over = true;
-  });
-  while (!over && !(await waitsForLock(store.db, secondPid))) {}
-  await first.sql`COMMIT`;
-  await done;
+  try {
+    await earlier(first);
+    let over = false;
+    const done = later(second).finally(() => {
+      over = true;
+    });
+    // Its failure is seen below.
+    done.catch(() => {});
+    while (!over && !(await waitsForLock(store.db, secondPid))) {}
+    await first.sql`COMMIT`;
+    await done;
+  } finally {
+    // Where something failed: who comes next is not to wait for this one. Elsewhere it does nothing.
+    await first.sql`ROLLBACK`;
+  }
 }
 
 describe.each(Object.keys(SCENES))('on a turn that is %s', (scene) => {
