@@ -109,8 +109,9 @@ describe('a key', () => {
     expect(await createKeyFinder(opened.db, { clock })(apiKey)).toBeUndefined();
     const short = await keyOf(opened.db, { ...owner, name: 'e', expiresAt: new Date(Date.now() + 2_000) });
     expect(await find(short.apiKey)).toBeDefined();
-    now += 2_000;
-    await opened.db.sql`UPDATE api_key SET expires_at = clock_timestamp() WHERE id = ${short.id}`;
+    now += 3_000;
+    await opened.db
+      .sql`UPDATE api_key SET expires_at = clock_timestamp() - interval '1 second' WHERE id = ${short.id}`;
     expect(await find(short.apiKey)).toBeUndefined();
   });
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { checkWitnesses, forgetSessions, useStore, waitsForLock } from '../support/store.ts';
-import { type Act, othersOf, SCENES } from './scenes.ts';
+import { type Act, onceTreeIsFree, othersOf, SCENES } from './scenes.ts';
 
 const store = useStore();
 // Hundreds of sessions: seconds on an idle machine, more on a busy one.
@@ -22,7 +22,7 @@ afterAll(async () => {
 async function start(act: Act, db: Database): Promise<{ done: Promise<unknown> }> {
   const [row] = await db.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
   let over = false;
-  const done = act(db).finally(() => {
+  const done = onceTreeIsFree(() => act(db)).finally(() => {
     over = true;
   });
   // A rejection is the test's to see, when it awaits `done`.

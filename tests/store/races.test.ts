@@ -2,21 +2,18 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { silentLog } from '../../src/log.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { checkWitnesses, forgetSessions, useStore, waitsForLock } from '../support/store.ts';
-import { type Act, othersOf, SCENES } from './scenes.ts';
+import { type Act, onceTreeIsFree, othersOf, SCENES } from './scenes.ts';
 
 const store = useStore();
 // Hundreds of sessions: seconds on an idle machine, more on a busy one.
 vi.setConfig({ testTimeout: 120_000 });
 let first: Database;
 let second: Database;
-let secondPid: number;
 
 beforeAll(async () => {
   // Without patience nothing is repeated: a deadlock is an error that fails the test.
   first = openDatabase({ url: store.url, log: silentLog, connections: 1, patienceMs: 0 });
   second = openDatabase({ url: store.url, log: silentLog, connections: 1, patienceMs: 0 });
-  const [row] = await second.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
-  secondPid = row?.pid ?? 0;
 });
 afterAll(async () => {
   await first.close();
@@ -25,16 +22,18 @@ afterAll(async () => {
 
 /** Runs `later` from the moment that `earlier` has written but not committed: it waits for a lock, or it is through. */
 async function overlap(earlier: Act, later: Act): Promise<void> {
+  // Anew each time: a connection that broke has another.
+  const [row] = await second.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
   await first.sql`BEGIN`;
   try {
     await earlier(first);
     let over = false;
-    const done = later(second).finally(() => {
+    const done = onceTreeIsFree(() => later(second)).finally(() => {
       over = true;
     });
     // Its failure is seen below.
     done.catch(() => {});
-    while (!over && !(await waitsForLock(store.db, secondPid))) {}
+    while (!over && !(await waitsForLock(store.db, row?.pid ?? 0))) {}
     await first.sql`COMMIT`;
     await done;
   } finally {

@@ -318,6 +318,21 @@ export function othersOf(scene: string, name: string, names: readonly string[]):
   return names.filter((other) => !FROM_OUTSIDE.includes(other));
 }
 
+/**
+ * A commit lets go of its rows a moment before it lets go of its tree, which who waited for a row may find locked: it is told to
+ * come again.
+ */
+export async function onceTreeIsFree(act: () => Promise<unknown>): Promise<unknown> {
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!/^tree \S+ is locked$/.test((error as Error & { cause?: Error }).cause?.message ?? ''))
+        throw error;
+    }
+  }
+}
+
 /** A worker takes the child's first turn, and has this answer. */
 async function workOn(
   store: Store,
