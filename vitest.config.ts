@@ -38,8 +38,8 @@ export default defineConfig({
     ],
     globalSetup: ['tests/support/global-setup.ts'],
     sequence: { sequencer: LongFirst },
-    // One more than the cores it must do with: much of it waits for leases.
-    maxWorkers: 3,
+    // Two more than the cores it must do with: much of it waits, for leases and for processes.
+    maxWorkers: 4,
     disableConsoleIntercept: true,
     coverage: {
       provider: 'v8',

@@ -43,7 +43,7 @@ export function createRegistry(tools: readonly Tool[]): Registry {
     byName.set(tool.name, tool);
   }
   const sorted = [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const specs = sorted.map(describeTool);
+  const specs = sorted.map(describedOnce);
   return {
     tools: sorted,
     specs: () => specs,
@@ -66,6 +66,15 @@ function effectOf(tool: Tool | undefined, confined: boolean): Effect {
 /** One registry of all tools. Throws where two have the same name. */
 export function mergeRegistries(...registries: readonly Registry[]): Registry {
   return createRegistry(registries.flatMap((registry) => registry.tools));
+}
+
+/** A tool stays what it is, and its schema takes a moment, in each of the registries that it is put into. */
+const described = new WeakMap<Tool, ToolDescription>();
+
+function describedOnce(tool: Tool): ToolDescription {
+  const known = described.get(tool) ?? describeTool(tool);
+  described.set(tool, known);
+  return known;
 }
 
 function describeTool({ name, description, parameters }: Tool): ToolDescription {

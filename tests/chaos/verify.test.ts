@@ -1,5 +1,5 @@
 /**
- * A seeded minute of `capybara verify` on each backend: real processes that are killed, stopped, cut off and restarted under
+ * Half a seeded minute of `capybara verify` on each backend: real processes that are killed, stopped, cut off and restarted under
  * load. CAPYBARA_TEST_SEED runs another seed, CAPYBARA_TEST_MINUTES longer.
  */
 import { afterAll, describe, test } from 'vitest';
@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config.ts';
 import { prove } from '../../src/verify/main.ts';
 
 const SEED = Number(process.env.CAPYBARA_TEST_SEED ?? 1);
-const MINUTES = Number(process.env.CAPYBARA_TEST_MINUTES ?? 1);
+const MINUTES = Number(process.env.CAPYBARA_TEST_MINUTES ?? 0.5);
 /** Few: what costs processor time here are the processes that start again, and every session adds to that. */
 const SESSIONS = Math.ceil(14 * MINUTES);
 /** Beside the minutes: starting, settling after the last fault, stopping. */

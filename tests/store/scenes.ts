@@ -333,6 +333,12 @@ export async function onceTreeIsFree(act: () => Promise<unknown>): Promise<unkno
   }
 }
 
+/** Those whose line is to break in a scene. */
+export function brokenOf(scene: string, names: readonly string[]): readonly string[] {
+  if (EVERY_POINT || !ALIKE.includes(scene)) return names;
+  return names.filter((name) => !FROM_OUTSIDE.includes(name));
+}
+
 /** A worker takes the child's first turn, and has this answer. */
 async function workOn(
   store: Store,
