@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only turns,cost,takeover,tails,delegates,tree,start,files,commands,models,merge]`: what Capybara costs beside the model, on both
+ * `npm run bench [-- --quick] [-- --only turns,submits,cost,takeover,tails,delegates,tree,start,files,commands,models,merge]`: what Capybara costs beside the model, on both
  * queue backends, with fsync on. Prints a table and writes bench/results/TIME.json. The same work side by side; nothing here
  * is a test.
  */
@@ -19,6 +19,7 @@ import { describeMachine } from './machine.ts';
 import { measureMerge } from './merge.ts';
 import { measureModels, measureStreams } from './models.ts';
 import { measureStart } from './startup.ts';
+import { measureSubmits } from './submits.ts';
 import { measureTails } from './tails.ts';
 import { measureTakeover } from './takeover.ts';
 import { measureTree } from './tree.ts';
@@ -32,7 +33,8 @@ const FULL = {
   delegates: 100,
   merge: { files: 5_000, children: 20, changes: 10 },
   models: { answers: 100, entries: 2_000, streams: 200 },
-  ...{ longSession: 2_000, kills: 200, tails: 1_000, tailSeconds: 20, treeTurns: 50, starts: 10 },
+  tails: { tails: 1_000, seconds: 20, staySeconds: 600 },
+  ...{ longSession: 2_000, kills: 200, submitSeconds: 20, treeTurns: 50, starts: 10 },
 };
 const QUICK = {
   turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200, commands: 40 },
@@ -41,7 +43,8 @@ const QUICK = {
   delegates: 20,
   merge: { files: 1_000, children: 5, changes: 10 },
   models: { answers: 20, entries: 2_000, streams: 200 },
-  ...{ longSession: 500, kills: 10, tails: 1_000, tailSeconds: 5, treeTurns: 10, starts: 2 },
+  tails: { tails: 1_000, seconds: 5, staySeconds: 20 },
+  ...{ longSession: 500, kills: 10, submitSeconds: 3, treeTurns: 10, starts: 2 },
 };
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
 const sizes = values.quick ? QUICK : FULL;
@@ -93,7 +96,8 @@ async function measureOn(
   return [
     ...(await part('turns', (under) => measureTurns(under, sizes.turns))),
     ...(await counted(url, () => part('cost', (under) => measureCost(under, url, sizes.longSession)))),
-    ...(await part('tails', (under) => measureTails(under, sizes.tails, sizes.tailSeconds))),
+    ...(await part('tails', (under) => measureTails(under, sizes.tails))),
+    ...(await part('submits', (under) => measureSubmits(under, sizes.submitSeconds), 'api')),
     ...(await part('delegates', (under) => measureDelegates(under, url, sizes.delegates))),
     ...(await part('models', (under) => measureStreams(under, sizes.models.streams))),
     ...(await part('takeover', (under) => measureTakeover(under, url, sizes.kills), 'api')),

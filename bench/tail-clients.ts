@@ -1,7 +1,7 @@
 /**
  * Readers of event streams, `BENCH_TAILS` of them over the sessions `BENCH_SESSIONS`. Prints `{"open"}` when all are connected;
- * answers each line with what they heard since the last: `{"n", "p50", "p99"}`, how many milliseconds after the model wrote
- * it a word of an answer (`t=1234.5;`) came.
+ * answers each line with what they heard since the last: of `words` and `events` `{"n", "p50", "p99"}`, how many milliseconds
+ * after the model wrote it a word of an answer (`t=1234.5;`) came, and an event after its row was written.
  */
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
@@ -13,7 +13,9 @@ const sessions = BENCH_SESSIONS.split(',');
 const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY });
 /** At once: a server's backlog is finite. */
 const OPEN_TOGETHER = 100;
-let late: number[] = [];
+const late: Record<'words' | 'events', number[]> = { words: [], events: [] };
+/** Events of before are told to whoever comes: they are not late. */
+let since = now();
 
 for (let opened = 0; opened < Number(BENCH_TAILS); opened += OPEN_TOGETHER) {
   const count = Math.min(OPEN_TOGETHER, Number(BENCH_TAILS) - opened);
@@ -23,13 +25,9 @@ for (let opened = 0; opened < Number(BENCH_TAILS); opened += OPEN_TOGETHER) {
 }
 const input = createInterface({ input: process.stdin });
 input.on('line', () => {
-  const heard = {
-    n: late.length,
-    p50: late.length && quantile(late, 0.5),
-    p99: late.length && quantile(late, 0.99),
-  };
-  late = [];
-  process.stdout.write(`${JSON.stringify(heard)}\n`);
+  process.stdout.write(`${JSON.stringify({ words: told(late.words), events: told(late.events) })}\n`);
+  Object.assign(late, { words: [], events: [] });
+  since = now();
 });
 input.once('close', () => process.exit(0));
 process.stdout.write(`${JSON.stringify({ open: Number(BENCH_TAILS) })}\n`);
@@ -43,8 +41,21 @@ async function open(sessionId: string | undefined): Promise<void> {
   response.on('data', (text: string) => hear(text));
 }
 
+function told(times: readonly number[]) {
+  const at = (q: number) => (times.length === 0 ? 0 : quantile(times, q));
+  return { n: times.length, p50: at(0.5), p99: at(0.99) };
+}
+
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+/** A frame that is cut in two is passed over. */
 function hear(text: string): void {
-  if (!text.includes('event: message.delta')) return;
-  const now = performance.timeOrigin + performance.now();
-  for (const [, at] of text.matchAll(/t=([\d.]+);/g)) late.push(now - Number(at));
+  const heardAt = now();
+  for (const [, at] of text.matchAll(/t=([\d.]+);/g)) late.words.push(heardAt - Number(at));
+  for (const [, at = ''] of text.matchAll(/^data: \{"seq":\d+,"type":"[^"]*","at":"([^"]*)"/gm)) {
+    const written = Date.parse(at);
+    if (written > since) late.events.push(heardAt - written);
+  }
 }
