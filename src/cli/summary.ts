@@ -1,6 +1,7 @@
 import type { Task, Usage } from '../api/wire.ts';
 import { durationText } from '../core/duration.ts';
 import { dollars } from '../core/money.ts';
+import { ASCII, UNICODE } from './look.ts';
 import type { Style } from './terminal.ts';
 import { plural } from './tool-lines.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
@@ -13,7 +14,7 @@ const MESSAGE_LENGTH = 500;
  */
 export function endingLines(task: Task, style: Style, next: Next): string {
   const usage = usageLines(task.usage).map((line) => style.dim(`  ${line}`));
-  return `${[headline(task, style), ...usage, ...nextLines(task, next)].join('\n')}\n`;
+  return `${[headline(task, style), ...usage, ...nextLines(task, { ...next, style })].join('\n')}\n`;
 }
 
 interface Next {
@@ -24,10 +25,11 @@ interface Next {
 function headline(task: Task, style: Style): string {
   const turns = `${task.turns} ${plural(task.turns, 'turn')}`;
   const measure = `${duration(task)}, ${turns}`;
-  if (task.status === 'succeeded') return `${style.green('✓')} ${style.bold('Done')} in ${measure}`;
-  if (task.status === 'cancelled') return `${style.yellow('✗')} Cancelled after ${measure}`;
+  const { good, bad } = style.isUnicode ? UNICODE : ASCII;
+  if (task.status === 'succeeded') return `${style.green(good)} ${style.bold('Done')} in ${measure}`;
+  if (task.status === 'cancelled') return `${style.yellow(bad)} Cancelled after ${measure}`;
   const { code, message } = task.error ?? { code: 'unknown', message: 'no reason was given' };
-  return `${style.red('✗')} Failed after ${measure}: ${withCode(message, code)}`;
+  return `${style.red(bad)} Failed after ${measure}: ${withCode(message, code)}`;
 }
 
 /** `What went wrong (its_code)`, on one line. */
@@ -72,12 +74,13 @@ const LIMITS: Readonly<Record<string, string>> = {
   limit_seconds: 'seconds',
 };
 
-function nextLines(task: Task, { canContinue, copy }: Next): string[] {
+function nextLines(task: Task, { style, canContinue, copy }: Next & { readonly style: Style }): string[] {
+  const more = style.isUnicode ? UNICODE.mark : ASCII.mark;
   const limit = LIMITS[task.error?.code ?? ''];
   if (copy === 'changed' && task.status === 'succeeded') {
     return [`Next: capybara diff ${task.sessionId}, and capybara apply ${task.sessionId} to have it here`];
   }
-  if (canContinue && task.status === 'succeeded') return ['Next: capybara run --continue "…"'];
+  if (canContinue && task.status === 'succeeded') return [`Next: capybara run --continue "${more}"`];
   if (canContinue && limit !== undefined) return [`Next: capybara run --continue --limit ${limit}=N "go on"`];
   if (task.error?.code === 'model_not_found') return ['Next: capybara models list'];
   const isDiff = task.status === 'succeeded' && copy !== 'unchanged';
@@ -87,6 +90,13 @@ function nextLines(task: Task, { canContinue, copy }: Next): string[] {
 /** `12,345`: the same everywhere. */
 export function number(value: number): string {
   return value.toLocaleString('en-US');
+}
+
+/** `812`, `12.3k`, `1.2M`. */
+export function shortNumber(count: number): string {
+  if (count < 1_000) return String(count);
+  const [value, unit] = count < 999_500 ? [count / 1_000, 'k'] : [count / 1_000_000, 'M'];
+  return `${value < 99.95 ? Number(value.toFixed(1)) : Math.round(value)}${unit}`;
 }
 
 export function percent(part: number, whole: number): string {

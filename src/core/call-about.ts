@@ -7,7 +7,20 @@ export function callAbout(json: string): string {
   if (given === undefined) return json;
   const named = TELLING.map((name) => given[name]).find((value) => typeof value === 'string' && value !== '');
   const first = Object.values(given).find((value) => typeof value === 'string' || typeof value === 'number');
-  return String(named ?? first ?? '');
+  return filesOf(String(named ?? first ?? ''));
+}
+
+/** In front of what changes in a file, as patches of each kind name it. */
+const FILE_NAMES = [
+  /^\*\*\* (?:Add|Update|Delete) File: (.+)$/gm,
+  /^\+\+\+ (?:b\/)?(.+)$/gm,
+  /^(\S.*)\n(?:```.*\n)?<{5,9} ?SEARCH/gm,
+];
+
+/** Of a patch the files that it changes; anything else as it is. */
+function filesOf(text: string): string {
+  const names = FILE_NAMES.flatMap((pattern) => [...text.matchAll(pattern)].map(([, name = '']) => name));
+  return names.length === 0 ? text : [...new Set(names)].join(', ');
 }
 
 function parsed(json: string): Record<string, unknown> | undefined {

@@ -47,6 +47,12 @@ test.each([
   ['{}', 'bash'],
   ['{"command":', 'bash {"command":'],
   ['[1]', 'bash 1'],
+  [
+    JSON.stringify({ input: '*** Begin Patch\n*** Add File: a b\n+x\n*** Update File: c\n*** End Patch' }),
+    'bash a b, c',
+  ],
+  [JSON.stringify({ patch: 'diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n' }), 'bash x'],
+  [JSON.stringify({ blocks: 'x.ts\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE' }), 'bash x.ts'],
   [`{"command":"${'x'.repeat(100)}"}`, `bash ${'x'.repeat(71)}…`],
 ])('a call with %s is summed up as %s', (json, summary) => {
   expect(callSummary('bash', json)).toBe(summary);

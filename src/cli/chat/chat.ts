@@ -6,11 +6,12 @@ import { DEFAULT_AGENT } from '../../core/agent-names.ts';
 import { messageOf, UserError } from '../../core/errors.ts';
 import type { Connection } from '../connection.ts';
 import { withoutEarlier } from '../flow/family.ts';
+import { createLook, type Look } from '../look.ts';
 import { loadHighlight } from '../markdown/highlight.ts';
 import { EXIT } from '../run-task.ts';
 import type { TaskRequest } from '../task-input.ts';
 import type { Style } from '../terminal.ts';
-import { createTheme, type ThemeName } from '../themes.ts';
+import type { ThemeName } from '../themes.ts';
 import { Answers } from './answers.ts';
 import { CHAT_COMMANDS } from './commands/all.ts';
 import type { ChatContext } from './commands/context.ts';
@@ -19,7 +20,6 @@ import { Feed } from './feed.ts';
 import { hintLines } from './hints.ts';
 import type { History } from './history.ts';
 import { meaningOf } from './input.ts';
-import { ASCII, type Look, UNICODE } from './look.ts';
 import { type Action, reduce } from './reduce.ts';
 import { ChatScreen } from './screen/screen.ts';
 import { Sender } from './sender.ts';
@@ -214,10 +214,7 @@ export class Chat {
   }
 
   #lookOf(name: ThemeName): Look {
-    const { style } = this.#options;
-    const isColored = style.bold('x') !== 'x';
-    const signs = style.isUnicode ? UNICODE : ASCII;
-    return { theme: createTheme(name, isColored), style, signs, highlight: this.#look?.highlight };
+    return createLook(this.#options.style, name, this.#look?.highlight);
   }
 
   #repaint(look: Look): void {

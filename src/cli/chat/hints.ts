@@ -2,9 +2,9 @@
 
 import { wrapTextWithAnsi } from '@earendil-works/pi-tui';
 import { callSummary } from '../call-summary.ts';
+import type { Look } from '../look.ts';
 import { askerText } from '../session-path.ts';
 import { alwaysText } from '../whole-call.ts';
-import type { Look } from './look.ts';
 import { type ChatState, taskInHand } from './state.ts';
 
 export interface HintOptions extends Look {

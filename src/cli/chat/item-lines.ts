@@ -2,25 +2,22 @@
 import { truncateToWidth, wrapTextWithAnsi } from '@earendil-works/pi-tui';
 import { durationText } from '../../core/duration.ts';
 import { dollars } from '../../core/money.ts';
+import { type CallSeen, callLines } from '../call-lines.ts';
 import { callSummary } from '../call-summary.ts';
 import { imageLine } from '../image-line.ts';
+import type { Look } from '../look.ts';
 import { markdownLines } from '../markdown/markdown.ts';
 import { askerText } from '../session-path.ts';
 import { number, withCode } from '../summary.ts';
 import { plural } from '../tool-lines.ts';
 import { neutralised, oneLine } from '../untrusted-text.ts';
 import { argumentLines, toolName } from '../whole-call.ts';
-import { callLines } from './call-lines.ts';
-import type { Look } from './look.ts';
 import type { Item, Tone } from './state.ts';
 
-export interface Seen extends Look {
-  readonly columns: number;
+export interface Seen extends CallSeen {
   readonly sessionId: string | undefined;
   /** Who sits here, where it is known: their own words carry no name. */
   readonly me: string | undefined;
-  /** Whether this item is opened into what it holds. */
-  readonly isOpen: boolean;
 }
 
 /** Lines of a thought, or a notice, that is opened. */

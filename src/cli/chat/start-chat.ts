@@ -1,15 +1,12 @@
 /** `capybara chat`: where it can be, what it goes on with, and what is said when it is over. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { stateDirectory } from '../../config/layers.ts';
-import { type Config, commandEnvironment } from '../../config.ts';
+import type { Config } from '../../config.ts';
 import { UserError } from '../../core/errors.ts';
 import type { Connection, ConnectOptions } from '../connection.ts';
 import { findSession } from '../find.ts';
+import { keepTheme, keptTheme, personalDirectory } from '../kept-theme.ts';
 import { continuedSession, readTask, type TaskFlags, type TaskRequest } from '../task-input.ts';
 import type { Terminal } from '../terminal.ts';
-import { isTheme, type ThemeName } from '../themes.ts';
 import type { ChatEnd } from './chat.ts';
 import { History } from './history.ts';
 
@@ -42,7 +39,7 @@ export async function startChat(options: StartOptions, connect: Connect): Promis
     (await import('../../api/main.ts')).checkTask(settings, request.body);
   return connect({ onChange: (text) => note(text), check }, async (connection) => {
     const session = await sessionToShow(connection, id, asked);
-    const state = stateDirectory({ env: commandEnvironment(), home: homedir() });
+    const state = personalDirectory();
     const chat = new Chat({
       ...{ connection, config, request, session, cwd, signal, style: terminal.style },
       history: new History(join(state, 'history')),
@@ -80,23 +77,4 @@ function noTerminal(): UserError {
 function idGiven(): UserError {
   const message = 'An ID names a session, which has its workspace: leave out --continue and --workspace.';
   return new UserError('session_given', message);
-}
-
-/** The colours that were chosen last; of no consequence where they cannot be read or kept. */
-function keptTheme(directory: string): ThemeName {
-  try {
-    const name = readFileSync(join(directory, 'theme'), 'utf8').trim();
-    return isTheme(name) ? name : 'terminal';
-  } catch {
-    return 'terminal';
-  }
-}
-
-function keepTheme(directory: string, name: ThemeName): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(join(directory, 'theme'), `${name}\n`, { mode: 0o600 });
-  } catch {
-    // It holds for this chat.
-  }
 }

@@ -1,6 +1,6 @@
 /** What a chat shows, as data. Only `reduce` changes it. */
 import type { Approval, CreateTask, Entry, Session, Task } from '../../api/wire.ts';
-import type { ClosedCallStatus } from '../../core/entry.ts';
+import type { ShownCall } from '../call-lines.ts';
 
 /** Items that are kept of a conversation; what came before is told in one line. */
 export const MAX_ITEMS = 2_000;
@@ -31,19 +31,10 @@ export type Item =
 export type Tone = 'quiet' | 'good' | 'warning' | 'bad';
 export type FilePart = Extract<Entry['parts'][number], { type: 'file' }>;
 
-export interface CallItem {
+export interface CallItem extends ShownCall {
   readonly kind: 'call';
   readonly callId: string;
   readonly taskId: string | null;
-  readonly name: string;
-  /** JSON text as the model wrote it. */
-  readonly arguments: string;
-  readonly status: 'requested' | 'started' | ClosedCallStatus;
-  /** As it came live, its end. */
-  readonly output: string;
-  /** What the model was told. */
-  readonly result: string;
-  readonly files: readonly FilePart[];
 }
 
 /** An answer that is being written. */

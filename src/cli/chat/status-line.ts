@@ -4,8 +4,9 @@ import type { TreeNode } from '../../api/wire.ts';
 import { shortDuration } from '../../core/duration.ts';
 import { dollars, sumUsd } from '../../core/money.ts';
 import { stateText } from '../flow/state-text.ts';
+import type { Look } from '../look.ts';
+import { shortNumber } from '../summary.ts';
 import { oneLine } from '../untrusted-text.ts';
-import type { Look } from './look.ts';
 import { type ChatState, lastTask, taskInHand } from './state.ts';
 
 const NAME_COLUMNS = 40;
@@ -66,11 +67,4 @@ function usedText({ tree, signs }: StatusOptions): string {
 
 function nodesOf(node: TreeNode): TreeNode[] {
   return [node, ...node.children.flatMap(nodesOf)];
-}
-
-/** `812`, `12.3k`, `1.2M`. */
-export function shortNumber(count: number): string {
-  if (count < 1_000) return String(count);
-  const [value, unit] = count < 999_500 ? [count / 1_000, 'k'] : [count / 1_000_000, 'M'];
-  return `${value < 99.95 ? Number(value.toFixed(1)) : Math.round(value)}${unit}`;
 }

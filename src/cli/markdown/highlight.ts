@@ -29,6 +29,16 @@ export function loadHighlight(): Highlight {
   };
 }
 
+/** Loads it when the first code of a known language is to be seen. */
+export function lazyHighlight(): Highlight {
+  let loaded: Highlight | undefined;
+  return (code, language, theme) => {
+    if (language === undefined) return undefined;
+    loaded ??= loadHighlight();
+    return loaded(code, language, theme);
+  };
+}
+
 const PAINTS: readonly (readonly [classes: RegExp, role: 'keyword' | keyof Theme])[] = [
   [/keyword|literal|meta-keyword|selector-tag|template-tag/, 'keyword'],
   [/string|regexp|char|symbol|link|code/, 'string'],

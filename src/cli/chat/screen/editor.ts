@@ -1,6 +1,6 @@
 import { Editor, type EditorTheme, type SelectListTheme, type TUI } from '@earendil-works/pi-tui';
+import type { Look } from '../../look.ts';
 import type { Theme } from '../../themes.ts';
-import type { Look } from '../look.ts';
 
 export function selectTheme(theme: Theme): SelectListTheme {
   return {

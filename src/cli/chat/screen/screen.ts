@@ -12,9 +12,9 @@ import {
   VStack,
 } from '@earendil-works/pi-tui';
 import type { TreeNode } from '../../../api/wire.ts';
+import type { Look } from '../../look.ts';
 import { neutralised } from '../../untrusted-text.ts';
 import type { History } from '../history.ts';
-import type { Look } from '../look.ts';
 import type { ChatState } from '../state.ts';
 import { MessageEditor } from './editor.ts';
 import { Picker } from './picker.ts';

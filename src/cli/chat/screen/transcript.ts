@@ -5,10 +5,10 @@ import {
   type TuiMouseEventResult,
   truncateToWidth,
 } from '@earendil-works/pi-tui';
+import type { Look } from '../../look.ts';
 import { MarkdownText } from '../../markdown/markdown.ts';
 import { neutralised, oneLine } from '../../untrusted-text.ts';
 import { hanging, itemLines, type Seen } from '../item-lines.ts';
-import type { Look } from '../look.ts';
 import { type ChatState, type Item, tasksBehind } from '../state.ts';
 
 /** Lines of a thought while it comes. */

@@ -3,7 +3,7 @@ import { type Component, truncateToWidth } from '@earendil-works/pi-tui';
 import type { TreeNode } from '../../../api/wire.ts';
 import { flowLines } from '../../flow/flow-lines.ts';
 import { isUnfinished } from '../../flow/flow-tree.ts';
-import type { Look } from '../look.ts';
+import type { Look } from '../../look.ts';
 
 /** From so many columns on the tree stands beside the conversation. */
 export const SPLIT_COLUMNS = 120;
