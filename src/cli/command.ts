@@ -51,8 +51,14 @@ export abstract class CapybaraCommand extends Command {
   }
 
   protected async terminal(loaded: LoadedConfig): Promise<Terminal> {
-    const { processTerminal } = await import('./terminal.ts');
-    return processTerminal({ noColor: loaded.config.noColor ?? false });
+    const [{ processTerminal }, { keptTheme, personalDirectory }] = await Promise.all([
+      import('./terminal.ts'),
+      import('./kept-theme.ts'),
+    ]);
+    return processTerminal({
+      noColor: loaded.config.noColor ?? false,
+      theme: () => keptTheme(personalDirectory()),
+    });
   }
 
   /** Hands a connection to `use`, and stops afterwards what was started for it. */

@@ -10,10 +10,12 @@ import { untilReachable } from './until-reachable.ts';
 
 export interface FollowOptions {
   readonly connection: Connection;
-  readonly task: Pick<Task, 'id' | 'sessionId'>;
+  readonly task: Pick<Task, 'id' | 'sessionId' | 'model'>;
   readonly terminal: Terminal;
   /** `text` for people, `json` for programs (an event a line), `none` for who only wants the end. */
   readonly show: 'text' | 'json' | 'none';
+  /** On a screen: each call is opened into what it was given and what came of it. */
+  readonly opensCalls?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -40,7 +42,7 @@ async function followFrames(given: FollowOptions): Promise<FollowEnd> {
   const { connection, task, signal } = given;
   const { client } = connection;
   const family = new Family({ task, read: () => untilReachable(given, () => client.tree(task.sessionId)) });
-  const show = createShow(given, family);
+  const show = await createShow(given, family);
   const watch = new Watch({ ...given, terminal: show.terminal }, family);
   const frames = readEvents({
     open: (after, until) => client.openEvents(task.sessionId, after, { signal: until }),

@@ -10,15 +10,39 @@ import { DELEGATE_TASK, MERGE_CHILD } from '../core/tool-names.ts';
 import { conflictSummary, failureSummary, interruptionSummary } from './call-summary.ts';
 import { imageLine } from './image-line.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
+import { type Signs, UNICODE } from './look.ts';
+import { PlainProse, type Prose } from './prose.ts';
 import { withCode } from './summary.ts';
 import type { Style } from './terminal.ts';
-import { ToolLines } from './tool-lines.ts';
-import { neutralised, oneLine } from './untrusted-text.ts';
+import { type CallReport, ToolLines } from './tool-lines.ts';
+import { oneLine } from './untrusted-text.ts';
+
+/** How words and calls are shown. */
+export interface Shape {
+  readonly text: Prose;
+  readonly reasoning: Prose;
+  readonly calls: CallReport;
+  readonly signs: Pick<Signs, 'note' | 'again'>;
+  /** Blank lines stand around words. */
+  readonly isSpaced: boolean;
+}
+
+/** For what only prints. */
+export function plainShape(style: Style): Shape {
+  return {
+    text: new PlainProse(),
+    reasoning: new PlainProse(style.dim),
+    calls: new ToolLines(style),
+    signs: UNICODE,
+    isSpaced: false,
+  };
+}
 
 export interface TranscriptOptions {
   /** Frames of other tasks are passed over. */
   readonly taskId: string;
   readonly style: Style;
+  readonly shape?: Shape;
   /** An entry of the task's session; `undefined` where there is none. */
   readonly entryAt: (position: number) => Promise<Entry | undefined>;
 }
@@ -31,11 +55,14 @@ const SUMMARIES: ReadonlyMap<string, (text: string) => string> = new Map([
   ['interrupted', interruptionSummary],
 ]);
 
+type Channel = Delta['data']['channel'];
+/** What stands in one piece; `answered`: words, and the next ones are another answer's. */
+type Group = Channel | 'answered' | 'calls' | 'notes';
+
 export class Transcript {
   readonly #options: TranscriptOptions;
-  readonly #tools: ToolLines;
-  readonly #text = new LiveAnswer();
-  readonly #reasoning = new LiveAnswer();
+  readonly #shape: Shape;
+  readonly #live = { text: new LiveAnswer(), reasoning: new LiveAnswer() };
   /** Arguments of the calls of the answer that was read last. */
   readonly #arguments = new Map<string, string>();
   /** Calls whose answer was not read yet. */
@@ -45,15 +72,16 @@ export class Transcript {
   /** Turns whose answer is whole: what still comes of it live is late. */
   readonly #answered = new Set<number>();
   /** What the last piece was, and the attempt whose restart was told. */
-  #channel: Delta['data']['channel'] = 'text';
+  #channel: Channel = 'text';
   #restarted: string | undefined;
   #isLost = false;
   #isPaused = false;
-  #isLineOpen = false;
+  /** What was printed last. */
+  #group: Group = 'notes';
 
   constructor(options: TranscriptOptions) {
     this.#options = options;
-    this.#tools = new ToolLines(options.style);
+    this.#shape = options.shape ?? plainShape(options.style);
   }
 
   /** The text that a frame adds. */
@@ -64,28 +92,37 @@ export class Transcript {
     }
     const found = this.#isLost ? this.#note('connected again') : '';
     this.#isLost = false;
-    if (frame.kind === 'live') return found + this.#live(frame.live);
+    if (frame.kind === 'live') return found + this.#liveText(frame.live);
     const isOurs = frame.event.taskId === this.#options.taskId;
     return found + (isOurs ? await this.#event(frame.event) : '');
   }
 
-  /** Ends an open line. */
+  /** Ends what is being written. */
   end(): string {
-    const end = this.#isLineOpen ? '\n' : '';
-    this.#isLineOpen = false;
-    return end;
+    const { text, reasoning } = this.#shape;
+    return this.#apart('reasoning', reasoning.end()) + this.#apart('text', text.end());
+  }
+
+  /** What stands below all that was printed, in at most so many lines: it may still change. */
+  lines(rows: number): readonly string[] {
+    const { text, reasoning, calls } = this.#shape;
+    const words = [...reasoning.lines(), ...text.lines()];
+    const group = words.length > 0 ? this.#channel : 'calls';
+    const shown = words.length > 0 ? words : calls.lines(rows);
+    return (shown.length > 0 && this.#isGap(group) ? ['', ...shown] : shown).slice(-rows);
   }
 
   /** Whole lines that others have to say, behind an open one. */
   aside(lines: string): string {
-    return this.#line(lines);
+    return this.#line('notes', lines);
   }
 
-  #live(frame: LiveFrame): string {
+  #liveText(frame: LiveFrame): string {
     if (frame.taskId !== this.#options.taskId) return '';
     const { style } = this.#options;
     if (frame.type === 'tool.output') {
-      return style.isWatched ? this.#line(this.#tools.output(frame.data.callId, frame.data.text)) : '';
+      const { callId, text } = frame.data;
+      return style.isWatched ? this.#called(this.#shape.calls.output(callId, text)) : '';
     }
     if (frame.turn !== undefined && this.#answered.has(frame.turn)) return '';
     return this.#piece(frame.data);
@@ -96,37 +133,38 @@ export class Transcript {
     if (channel === 'reasoning' && !style.isWatched) return '';
     const change = this.#channel === channel ? '' : this.end();
     this.#channel = channel;
-    const addition = channel === 'text' ? this.#text.add(piece) : this.#reasoning.add(piece);
+    const addition = this.#live[channel].add(piece);
     const restarts = addition.restarts && this.#restarted !== piece.attemptId;
     if (restarts) this.#restarted = piece.attemptId;
-    return change + this.#addition({ ...addition, restarts }, channel === 'text' ? undefined : style.dim);
+    return change + this.#addition({ ...addition, restarts }, channel);
   }
 
-  #addition({ restarts, text }: Addition, paint: (text: string) => string = (plain) => plain): string {
-    const mark = restarts ? this.#note('the answer above was cut off; it begins again', '↻') : '';
-    if (text === '') return mark;
-    const safe = neutralised(text);
-    this.#isLineOpen = !safe.endsWith('\n');
-    return mark + paint(safe);
+  #addition({ restarts, text }: Addition, channel: Channel): string {
+    const { signs, [channel]: prose } = this.#shape;
+    const cutOff = () =>
+      this.end() + this.#note('the answer above was cut off; it begins again', signs.again);
+    const mark = restarts ? cutOff() : '';
+    return mark + this.#apart(channel, prose.add(text));
   }
 
   async #event(event: Event): Promise<string> {
     const { data } = event;
+    const { calls, signs } = this.#shape;
     switch (event.type) {
       case 'message.completed':
         return this.#answer(event.turn, Number(data.position));
       case 'tool.requested':
-        return this.#line(this.#requested(String(data.callId), String(data.name)));
+        return this.#called(this.#requested(String(data.callId), String(data.name)));
       case 'tool.started':
-        return this.#line(this.#tools.started(String(data.callId)));
+        return this.#called(calls.started(String(data.callId)));
       case 'tool.completed':
         return this.#completed(data);
       case 'approval.requested':
         return this.#note(`${String(data.tool)} needs an approval: ${String(data.approvalId)}`, '?');
       case 'turn.retried':
-        return this.#note(`${saidFailure(data)}; ${again(event)}`, '↻');
+        return this.#note(`${saidFailure(data)}; ${again(event)}`, signs.again);
       case 'turn.recovered':
-        return this.#note('its worker was lost: another one goes on', '↻');
+        return this.#note('its worker was lost: another one goes on', signs.again);
       case 'context.compacted':
         return this.#note(shortened(data));
       case 'task.waiting':
@@ -160,38 +198,66 @@ export class Transcript {
     for (const part of entry.parts) {
       if (part.type === 'tool') this.#arguments.set(part.callId, part.arguments);
     }
-    this.#reasoning.complete('');
-    const text = this.#addition(this.#text.complete(textOf(entry.parts)));
+    this.#live.reasoning.complete('');
+    const thought = this.#apart('reasoning', this.#shape.reasoning.end());
+    const rest = this.#addition(this.#live.text.complete(textOf(entry.parts)), 'text');
+    const text = thought + rest + this.end();
+    this.#group = this.#isWords(this.#group) ? 'answered' : this.#group;
     const calls = this.#unread.splice(0).map(({ callId, name }) => this.#requested(callId, name));
-    return text + this.end() + this.#line(calls.join(''));
+    return text + this.#called(calls.join(''));
   }
 
   #requested(callId: string, name: string): string {
     if (name === DELEGATE_TASK || name === MERGE_CHILD) this.#merging.add(callId);
     const json = this.#arguments.get(callId);
-    if (json !== undefined) return this.#tools.requested(callId, name, json);
+    if (json !== undefined) return this.#shape.calls.requested(callId, name, json);
     this.#unread.push({ callId, name });
     return '';
   }
 
-  async #completed({ callId, status, position, files }: Event['data']): Promise<string> {
+  async #completed({ callId, status, position, files, durationMs }: Event['data']): Promise<string> {
+    const { calls } = this.#shape;
     const isMerge = status === 'succeeded' && this.#merging.has(String(callId));
     const summary = isMerge ? conflictSummary : SUMMARIES.get(String(status));
-    const isRead = summary !== undefined || Number(files) > 0;
+    const isRead = summary !== undefined || Number(files) > 0 || calls.readsResults;
     const result = isRead ? await this.#options.entryAt(Number(position)) : undefined;
     const why = summary && result ? summary(textOf(result.parts)) : '';
     const images = result?.parts.filter((part) => part.type === 'file').map(imageLine) ?? [];
-    return this.#line(this.#tools.completed(String(callId), { status: String(status), why, images }));
+    const ms = typeof durationMs === 'number' ? durationMs : undefined;
+    const end = { status: String(status), why, images, result, durationMs: ms };
+    return this.#called(calls.completed(String(callId), end));
   }
 
-  #note(text: string, sign = '…'): string {
+  #note(text: string, sign = this.#shape.signs.note): string {
     const paint = this.#options.style.yellow;
-    return this.#line(`${paint(sign)} ${oneLine(text, MESSAGE_LENGTH)}\n`);
+    return this.aside(`${paint(sign)} ${oneLine(text, MESSAGE_LENGTH)}\n`);
+  }
+
+  #called(lines: string): string {
+    return this.#line('calls', lines);
   }
 
   /** Whole lines, after the end of an open one. */
-  #line(lines: string): string {
-    return lines === '' ? '' : this.end() + lines;
+  #line(group: 'calls' | 'notes', lines: string): string {
+    if (lines === '') return '';
+    const { text, reasoning } = this.#shape;
+    return reasoning.interrupt() + text.interrupt() + this.#apart(group, lines);
+  }
+
+  #apart(group: Group, text: string): string {
+    if (text === '') return '';
+    const gap = this.#isGap(group) ? '\n' : '';
+    this.#group = group;
+    return gap + text;
+  }
+
+  #isGap(group: Group): boolean {
+    const isWords = this.#isWords(group) || this.#isWords(this.#group);
+    return this.#shape.isSpaced && isWords && group !== this.#group;
+  }
+
+  #isWords(group: Group): boolean {
+    return group !== 'calls' && group !== 'notes';
   }
 }
 

@@ -4,12 +4,14 @@ import type { Frame } from '../client/events.ts';
 import { EntryReader } from './entry-reader.ts';
 import { ChildLines } from './flow/child-lines.ts';
 import type { Family, Whose } from './flow/family.ts';
-import { flowLines } from './flow/flow-lines.ts';
+import { flowLines, MAX_FLOW_COLUMNS } from './flow/flow-lines.ts';
 import { FlowScreen } from './flow/flow-screen.ts';
 import type { FollowOptions } from './follow.ts';
-import { Transcript } from './render.ts';
+import { createLook } from './look.ts';
+import { type Shape, Transcript } from './render.ts';
 import { askerText, pathText } from './session-path.ts';
-import type { Terminal } from './terminal.ts';
+import { Standing } from './standing.ts';
+import type { Screen, Terminal } from './terminal.ts';
 import { untilReachable } from './until-reachable.ts';
 import { toolName } from './whole-call.ts';
 
@@ -21,9 +23,12 @@ export interface Show {
   end(): void;
 }
 
-export function createShow(options: FollowOptions, family: Family): Show {
+/** Narrower terminals get words and calls as a pipe does. */
+export const MIN_COLUMNS = 24;
+
+export async function createShow(options: FollowOptions, family: Family): Promise<Show> {
   const { terminal, show } = options;
-  if (show === 'text') return new TextShow(options, family);
+  if (show === 'text') return new TextShow(options, family, await watched(options));
   return {
     terminal,
     take: async (frame, whose) => {
@@ -34,15 +39,33 @@ export function createShow(options: FollowOptions, family: Family): Show {
   };
 }
 
+interface Watched {
+  readonly shape: Shape;
+  readonly standing: Standing;
+}
+
+/** What a screen is drawn with is loaded where there is one. */
+async function watched({ terminal, task, opensCalls }: FollowOptions): Promise<Watched | undefined> {
+  const { screen, style } = terminal;
+  if (screen === undefined || style.columns < MIN_COLUMNS) return undefined;
+  const [{ watchedShape }, { lazyHighlight }] = await Promise.all([
+    import('./watched-shape.ts'),
+    import('./markdown/highlight.ts'),
+  ]);
+  const look = createLook(style, terminal.theme?.() ?? 'terminal', lazyHighlight());
+  return { shape: watchedShape(look, opensCalls ?? false), standing: new Standing({ task, look }) };
+}
+
 class TextShow implements Show {
   readonly terminal: Terminal;
   readonly #family: Family;
   readonly #followed: string;
   readonly #transcript: Transcript;
+  readonly #standing: Standing | undefined;
   readonly #screen: FlowScreen | undefined;
   readonly #children: ChildLines;
 
-  constructor(options: FollowOptions, family: Family) {
+  constructor(options: FollowOptions, family: Family, watched: Watched | undefined) {
     const { terminal, task, connection } = options;
     const { style, screen } = terminal;
     this.#family = family;
@@ -54,25 +77,43 @@ class TextShow implements Show {
       taskId: task.id,
       style,
       entryAt: (position) => entries.at(position),
+      ...(watched && { shape: watched.shape }),
     });
+    this.#standing = watched?.standing;
     this.#children = new ChildLines(style);
-    const lines = (rows: number) => {
-      family.keepFresh();
-      return family.shown === undefined ? [] : flowLines(family.shown, { style, rows });
-    };
-    this.#screen = screen && new FlowScreen({ terminal, screen, lines });
+    this.#screen = screen && this.#drawnOn(screen, terminal);
     this.terminal = this.#screen ?? terminal;
   }
 
   async take(frame: Frame, whose: Whose | undefined): Promise<void> {
+    if (frame.kind === 'lost') this.#standing?.lost();
+    else this.#standing?.take(frame.kind === 'event' ? frame.event : undefined, whose);
     this.terminal.out(await this.#transcript.render(frame));
-    if (frame.kind !== 'event') return;
-    if (whose === 'below') this.terminal.out(this.#transcript.aside(this.#below(frame.event)));
-    if (this.#family.tree.size > 0) this.#screen?.changed();
+    this.#screen?.grown();
+    if (frame.kind === 'live') return;
+    if (frame.kind === 'event' && whose === 'below')
+      this.terminal.out(this.#transcript.aside(this.#below(frame.event)));
+    if (this.#standing !== undefined || this.#family.tree.size > 0) this.#screen?.changed();
   }
 
   end(): void {
+    if (this.#standing !== undefined) this.terminal.out(this.#transcript.end());
     this.#screen?.end();
+  }
+
+  #drawnOn(screen: Screen, terminal: Terminal): FlowScreen {
+    const { style } = terminal;
+    const standing = this.#standing;
+    return new FlowScreen({
+      ...{ terminal, screen },
+      lines: (rows) => {
+        this.#family.keepFresh();
+        const { shown } = this.#family;
+        return shown === undefined ? [] : flowLines(shown, { style, rows });
+      },
+      above: (rows) => this.#transcript.lines(rows),
+      ...(standing && { below: () => standing.line(Math.min(MAX_FLOW_COLUMNS, style.columns)) }),
+    });
   }
 
   /** What of a session below is told in a line of its own. */

@@ -64,3 +64,12 @@ export function settingsOf(flags: {
   const { model, temperature, url } = flags;
   return { model, temperature, maxTokens: flags['max-tokens'], url };
 }
+
+/** Of commands that follow a task. */
+export const watchFlags = {
+  stream: Flags.boolean({ description: 'Show the work as it goes on.', default: true, allowNo: true }),
+  details: Flags.boolean({
+    description:
+      'On a terminal: show of each tool call what it was given and what came of it, not only the diff of an edit and the last lines of a failure.',
+  }),
+};

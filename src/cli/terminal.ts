@@ -2,14 +2,17 @@ import { createInterface } from 'node:readline/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { commandEnvironment } from '../config.ts';
+import type { ThemeName } from './themes.ts';
 
 /** Where a command reads and writes. */
 export interface Terminal {
   out(text: string): void;
   err(text: string): void;
   readonly style: Style;
-  /** Absent where nothing can be drawn in place: in a pipe, or on a terminal that only prints. */
+  /** Absent where nothing can be drawn in place: in a pipe, on a terminal that only prints, and in CI. */
   readonly screen?: Screen;
+  /** What is drawn there is painted with. */
+  readonly theme?: () => ThemeName;
   /** Aborts when nobody reads stdout any more (`| head`). */
   readonly gone: AbortSignal;
   /** Asks a person; absent where there is none. What was typed before counts for nothing. Undefined: they closed the input. */
@@ -83,6 +86,11 @@ export function showsUnicode(environment: Readonly<Record<string, string | undef
   return !locale || /utf-?8/i.test(locale);
 }
 
+/** Whether a person is there, on a terminal: CI keeps all that it was told, and answers nothing. */
+export function isAttended({ CI = '' }: Readonly<Record<string, string | undefined>>): boolean {
+  return CI === '' || CI === '0' || CI === 'false';
+}
+
 const knownGone = new WeakMap<NodeJS.WriteStream, AbortSignal>();
 
 /** Aborts when nobody reads what is written there any more. Listened for once, whoever asks. */
@@ -96,13 +104,16 @@ function goneOf(output: NodeJS.WriteStream): AbortSignal {
 }
 
 /** The terminal, or the pipes, of this process. */
-export function processTerminal(options: { noColor: boolean }): Terminal {
+export function processTerminal(options: { noColor: boolean; theme?: () => ThemeName }): Terminal {
   const environment = commandEnvironment();
   const gone = goneOf(process.stdout);
   const isTty = process.stdout.isTTY === true;
   // A dumb terminal has no colours either.
   const noColor = options.noColor || (isTty && !process.stdout.hasColors());
-  const screen = isTty && environment.TERM !== 'dumb' ? screenOf(process.stdout, gone) : undefined;
+  const screen =
+    isTty && isAttended(environment) && environment.TERM !== 'dumb'
+      ? screenOf(process.stdout, gone)
+      : undefined;
   let isLineOpen = false;
   return {
     out: (text) => {
@@ -120,8 +131,10 @@ export function processTerminal(options: { noColor: boolean }): Terminal {
       columns: () => process.stdout.columns,
     }),
     ...(screen && { screen }),
+    ...(options.theme && { theme: options.theme }),
     gone,
     ...(isTty &&
+      isAttended(environment) &&
       process.stdin.isTTY && {
         ask: (question: string, signal: AbortSignal) =>
           askOn({ input: process.stdin, output: process.stdout }, question, signal),

@@ -1,3 +1,4 @@
+import type { Entry } from '../api/wire.ts';
 import { callSummary } from './call-summary.ts';
 import type { Style } from './terminal.ts';
 import { cut, widthOf } from './text-width.ts';
@@ -19,19 +20,37 @@ interface Call {
   lines: number;
 }
 
-interface Completion {
+export interface Completion {
   readonly status: string;
   /** In a few words what went wrong, where the status does not say it; or what is left to do. */
   readonly why?: string;
   /** A line for each that the model was shown. */
   readonly images?: readonly string[];
+  /** What the model was told, where it was read. */
+  readonly result?: Pick<Entry, 'parts'> | undefined;
+  readonly durationMs?: number | undefined;
+}
+
+/** How the tool calls of a task are shown: each answers with whole lines to be printed now. */
+export interface CallReport {
+  /** Whether it shows more of what a call came to than how it ended. */
+  readonly readsResults: boolean;
+  /** The model asked for a call. `json`: its arguments as the model wrote them. */
+  requested(id: string, name: string, json: string | undefined): string;
+  started(id: string): string;
+  /** Live output. */
+  output(id: string, text: string): string;
+  completed(id: string, completion: Completion): string;
+  /** What stands below the text as long as it goes on, in at most so many lines. */
+  lines(rows: number): readonly string[];
 }
 
 /**
- * The lines of the tool calls of a task. Calls run mostly one after the other, in the model's order, and not each says that
+ * A line when a call begins and one when it ends, for what only prints. Calls run mostly one after the other, in the model's order, and not each says that
  * it started: the first open one is announced, the next when it is done.
  */
-export class ToolLines {
+export class ToolLines implements CallReport {
+  readonly readsResults = false;
   readonly #style: Style;
   /** Open calls in the model's order. */
   readonly #open = new Map<string, Call>();
@@ -78,6 +97,10 @@ export class ToolLines {
     const next = [...this.#open.keys()][0];
     const shown = images.map((image) => `${this.#style.dim(`  ${this.#fitting(image)}`)}\n`).join('');
     return `${rest}${more}${this.#ending(status, call.summary, why)}\n${shown}${next === undefined ? '' : this.started(next)}`;
+  }
+
+  lines(): readonly string[] {
+    return [];
   }
 
   #ending(status: string, label: string, why: string): string {

@@ -281,23 +281,36 @@ describe('on a terminal', () => {
       ]);
     });
     expect(await watch({}, { out: print as Terminal['out'], ...rest })).toBe(0);
-    expect(shown[0]?.split('\n').slice(1, 3)).toEqual([
-      'I delegate.',
+    expect(shown[0]?.split('\n').slice(1, 4)).toEqual([
+      ...['', 'I delegate.'],
       `┌${'─'.repeat(16)} Agent Communication Flow ${'─'.repeat(16)}┐`,
     ]);
     const lines = model.text.split('\n').map((line) => line.replace(/ {2,}.*$/, ''));
-    expect(lines.slice(1, 8)).toEqual([
-      ...['I delegate.', 'The tests pass', `┌${'─'.repeat(16)} Agent Communication Flow ${'─'.repeat(16)}┐`],
+    expect(lines.slice(1, 10)).toEqual([
+      ...[
+        '',
+        'I delegate.',
+        '',
+        'The tests pass',
+        `┌${'─'.repeat(16)} Agent Communication Flow ${'─'.repeat(16)}┐`,
+      ],
       ...['│ ✅ [parent] completed', '│ └── ✅ [child tests] completed', `└${'─'.repeat(58)}┘`, ''],
     ]);
-    expect(lines[8]).toBe('✓ Done in 12 s, 2 turns');
+    expect(lines[10]).toBe('✓ Done in 12 s, 2 turns');
   });
 
-  test('a task that delegates nothing looks as it does without', async () => {
+  test('a task that delegates nothing has a line below it that says how it stands, as long as it goes on', async () => {
     const model = new ScreenModel(60, 24);
-    stream(own('task.started'), own('message.completed', { position: 2 }), own('task.succeeded'));
+    const used = { model: 'openai/m', input: 1_200, output: 34, usd: '0.02' };
+    api.on(`GET /v1/sessions/${SESSION_ID}/events`, async (_, response) => {
+      const sse = openStream(response);
+      sendEvents(sse, [own('task.started'), own('agent.state_changed', { state: 'thinking' })]);
+      sendEvents(sse, [own('usage.recorded', used), own('message.completed', { position: 2 })]);
+      await expect.poll(() => model.text).toMatch(/thinking +turn 1 · 1.2k in, 34 out · \$0\.02 · \w+$/);
+      sendEvents(sse, [own('task.succeeded')]);
+    });
     expect(await watch({}, terminal(model))).toBe(0);
-    expect(model.text.split('\n').slice(1, 4)).toEqual(['I delegate.', '', '✓ Done in 12 s, 2 turns']);
+    expect(model.text.split('\n').slice(1, 5)).toEqual(['', 'I delegate.', '', '✓ Done in 12 s, 2 turns']);
     expect(api.received.some(({ path }) => path.endsWith('/tree'))).toBe(false);
   });
 });

@@ -2,9 +2,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   DRAW_MS,
   FlowScreen,
+  type FlowScreenOptions,
   LOOK_MS,
   MAX_FLOW_ROWS,
   MIN_FLOW_ROWS,
+  MIN_ROWS,
   TEXT_ROWS,
   TICK_MS,
 } from '../../src/cli/flow/flow-screen.ts';
@@ -27,7 +29,11 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function open(columns: number, rows: number, ask?: Terminal['ask']): void {
+function open(
+  columns: number,
+  rows: number,
+  { ask, ...around }: Pick<Terminal, 'ask'> & Pick<FlowScreenOptions, 'above' | 'below'> = {},
+): void {
   model = new ScreenModel(columns, rows);
   [draws, lines, resize] = [[], () => [], () => {}];
   inner = {
@@ -55,7 +61,7 @@ function open(columns: number, rows: number, ask?: Terminal['ask']): void {
       };
     },
   };
-  screen = new FlowScreen({ terminal: inner, screen: drawn, lines: (count) => lines(count) });
+  screen = new FlowScreen({ terminal: inner, screen: drawn, lines: (count) => lines(count), ...around });
 }
 
 test('without lines, text goes through as it is', () => {
@@ -154,11 +160,13 @@ describe('whatever streams meanwhile, the text is what it would be without lines
 
 test('they are gone while a person is asked, and what others print', async () => {
   let answer = (_: string) => {};
-  open(30, 10, (question) => {
-    model.write(question);
-    return new Promise((resolve) => {
-      answer = resolve;
-    });
+  open(30, 10, {
+    ask: (question) => {
+      model.write(question);
+      return new Promise((resolve) => {
+        answer = resolve;
+      });
+    },
   });
   lines = () => ['[ one ]'];
   screen.out('Working');
@@ -217,4 +225,44 @@ test('they leave room for the text, and are not there where there is none', () =
   model.resize(30, 100);
   resize();
   expect(count()).toBe(MAX_FLOW_ROWS);
+});
+
+test('text that may change stands above them, as much of its end as there is room for, and a line below', () => {
+  let written: string[] = [];
+  let word = 'thinking';
+  open(30, 10, { above: (rows) => written.slice(-rows), below: () => word });
+  screen.out('Asked.\n');
+  screen.changed();
+  expect(model.text).toBe('Asked.\nthinking');
+  written = ['One', 'tw'];
+  screen.grown();
+  vi.advanceTimersByTime(DRAW_MS);
+  expect(model.text).toBe('Asked.\nOne\ntw\nthinking');
+  const so = draws.length;
+  screen.grown();
+  vi.advanceTimersByTime(DRAW_MS);
+  expect(draws.length).toBe(so);
+  screen.out('One\n');
+  written = ['two'];
+  word = 'executing';
+  lines = () => ['[ one ]'];
+  screen.changed();
+  vi.advanceTimersByTime(LOOK_MS);
+  expect(model.text).toBe('Asked.\nOne\ntwo\n[ one ]\nexecuting');
+  written = Array.from({ length: 20 }, (_, index) => String(index));
+  screen.grown();
+  vi.advanceTimersByTime(DRAW_MS);
+  const seen = ['13', '14', '15', '16', '17', '18', '19', '[ one ]', 'executing'];
+  expect(model.text).toBe(['Asked.', 'One', ...seen].join('\n'));
+  screen.end();
+  expect(model.text).toBe('Asked.\nOne\n[ one ]');
+});
+
+test('a blank line stands above the last one where no edge does, on a terminal that is high enough', () => {
+  open(30, 16, { above: () => ['text'], below: () => 'thinking' });
+  screen.changed();
+  expect(model.text).toBe('text\n\nthinking');
+  model.resize(30, MIN_ROWS - 1);
+  resize();
+  expect(model.text).toBe('text');
 });

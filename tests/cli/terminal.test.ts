@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect, test, vi } from 'vitest';
-import { askOn, showsUnicode } from '../../src/cli/terminal.ts';
+import { askOn, isAttended, showsUnicode } from '../../src/cli/terminal.ts';
 
 test('what was typed before a question was there is not its answer', async () => {
   const setRawMode = vi.fn();
@@ -29,4 +29,15 @@ test.each<[Record<string, string>, boolean]>([
   [{ LANG: 'C.UTF-8', TERM: 'linux' }, false],
 ])('whether %j shows more than ASCII: %j', (environment, is) => {
   expect(showsUnicode(environment)).toBe(is);
+});
+
+test.each([
+  [undefined, true],
+  ['', true],
+  ['0', true],
+  ['false', true],
+  ['1', false],
+  ['true', false],
+])('whether a person is there where CI is %j: %j', (CI, is) => {
+  expect(isAttended({ CI })).toBe(is);
 });

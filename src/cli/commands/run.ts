@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import type { Config } from '../../config.ts';
 import { CapybaraCommand } from '../command.ts';
-import { settingsOf, taskFlags } from '../task-flags.ts';
+import { settingsOf, taskFlags, watchFlags } from '../task-flags.ts';
 
 export default class Run extends CapybaraCommand {
   static override summary = 'Give an agent a task and watch it until it is done.';
@@ -28,7 +28,7 @@ export default class Run extends CapybaraCommand {
         'Write what the model answered in this session to a file that a provider of kind replay plays.',
       helpValue: 'FILE',
     }),
-    stream: Flags.boolean({ description: 'Show the work as it goes on.', default: true, allowNo: true }),
+    ...watchFlags,
   };
 
   override async run(): Promise<void> {
@@ -57,6 +57,7 @@ export default class Run extends CapybaraCommand {
           connection,
           terminal,
           show,
+          opensCalls: flags.details,
           json: flags.json,
           interrupts,
           directory: process.cwd(),

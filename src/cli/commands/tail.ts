@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../command.ts';
+import { watchFlags } from '../task-flags.ts';
 
 export default class Tail extends CapybaraCommand {
   static override summary = 'Follow a task to its end, from anywhere, as often as you like.';
@@ -16,7 +17,7 @@ export default class Tail extends CapybaraCommand {
     }),
   };
   static override flags = {
-    stream: Flags.boolean({ description: 'Show the work as it goes on.', default: true, allowNo: true }),
+    ...watchFlags,
     url: Flags.string({
       description: 'The server to use instead of the embedded Capybara.',
       helpValue: 'URL',
@@ -38,7 +39,7 @@ export default class Tail extends CapybaraCommand {
       this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
         const task = await findTask(connection.client, args.id);
         return watchTask(task, {
-          ...{ connection, terminal, show, json: flags.json, interrupts },
+          ...{ connection, terminal, show, opensCalls: flags.details, json: flags.json, interrupts },
           directory: process.cwd(),
           sent: placeOf(loaded.config, process.cwd()),
         });

@@ -16,6 +16,10 @@ export const MAX_FLOW_ROWS = 18;
 export const MIN_FLOW_ROWS = 4;
 /** Lines of the terminal that are left to the text. */
 export const TEXT_ROWS = 4;
+/** On a lower terminal there is nothing below the text. */
+export const MIN_ROWS = 4;
+/** From this height on a blank line stands above the last one, where no edge does. */
+const ROOMY_ROWS = 16;
 
 const ERASE_BELOW = '\x1b[J';
 const [SAVE, RESTORE] = ['\x1b7', '\x1b8'];
@@ -26,11 +30,15 @@ const LINE_END = /^((?:\x1b\[[\d;]*m)*)\n/;
 /** One line down in the same column; the screen scrolls where there is none. */
 const DOWN = '\x1bD';
 
-interface FlowScreenOptions {
+export interface FlowScreenOptions {
   readonly terminal: Terminal;
   readonly screen: Screen;
-  /** What is to be seen now, in at most so many lines; none: nothing. */
+  /** What is to be seen now, in at most so many lines; none: nothing. Its last state is left standing. */
   readonly lines: (rows: number) => readonly string[];
+  /** What stands above them, in at most so many lines: text that may still change. */
+  readonly above?: (rows: number) => readonly string[];
+  /** The line that stands below all of it. */
+  readonly below?: () => string;
 }
 
 /** A terminal for everybody who prints while the lines stand. */
@@ -49,6 +57,8 @@ export class FlowScreen implements Terminal {
   #seen: readonly string[] = [];
   #lookedAt = Number.NEGATIVE_INFINITY;
   #isStale = false;
+  /** What stands above may be something else now. */
+  #isGrown = false;
   #timer: NodeJS.Timeout | undefined;
   /** Where the printed text ends. */
   #column = 0;
@@ -84,6 +94,12 @@ export class FlowScreen implements Terminal {
     this.#schedule();
   }
 
+  /** What stands above may be something else now. */
+  grown(): void {
+    this.#isGrown = true;
+    this.#schedule();
+  }
+
   /** Leaves what is to be seen now standing, as text. */
   end(): void {
     const { terminal, screen } = this.#options;
@@ -91,7 +107,7 @@ export class FlowScreen implements Terminal {
     this.#isHidden = true;
     this.#stopResize();
     screen.clear = undefined;
-    const lines = this.#look();
+    const lines = this.#lasting();
     if (lines.length > 0) terminal.out(`${this.#column > 0 ? '\n' : ''}${lines.join('\n')}\n`);
   }
 
@@ -130,17 +146,34 @@ export class FlowScreen implements Terminal {
   }
 
   #look(): readonly string[] {
-    const { screen, lines } = this.#options;
-    const rows = Math.min(MAX_FLOW_ROWS, screen.rows - TEXT_ROWS);
+    const { screen, below } = this.#options;
     this.#lookedAt = performance.now();
     this.#isStale = false;
-    this.#seen = rows < MIN_FLOW_ROWS ? [] : lines(rows);
+    const lines = this.#lasting();
+    const last = below === undefined || screen.rows < MIN_ROWS ? [] : [below()];
+    const isApart = lines.length === 0 && screen.rows >= ROOMY_ROWS;
+    this.#seen = [...lines, ...(isApart && last.length > 0 ? [''] : []), ...last];
     return this.#seen;
+  }
+
+  #lasting(): readonly string[] {
+    const { screen, lines, below } = this.#options;
+    const rows = Math.min(MAX_FLOW_ROWS, screen.rows - TEXT_ROWS - (below === undefined ? 0 : 1));
+    return rows < MIN_FLOW_ROWS ? [] : lines(rows);
+  }
+
+  /** One line is left to the text that stands for good. */
+  #withAbove(lines: readonly string[]): readonly string[] {
+    const { screen, above } = this.#options;
+    const rows = screen.rows - lines.length - 1;
+    this.#isGrown = false;
+    return above === undefined || rows < 1 ? lines : [...above(rows), ...lines];
   }
 
   #schedule(): void {
     if (this.#isHidden) return;
-    const due = this.#waiting === '' ? this.#lookedAt + LOOK_MS : this.#drawnAt + DRAW_MS;
+    const isText = this.#waiting !== '' || this.#isGrown;
+    const due = isText ? this.#drawnAt + DRAW_MS : this.#lookedAt + LOOK_MS;
     const wait = due - performance.now();
     if (wait <= 0) this.#draw();
     else this.#drawIn(wait);
@@ -153,17 +186,17 @@ export class FlowScreen implements Terminal {
 
   #draw(): void {
     const sinceLook = performance.now() - this.#lookedAt;
-    const lines = sinceLook < LOOK_MS ? this.#seen : this.#look();
+    const lines = this.#withAbove(sinceLook < LOOK_MS ? this.#seen : this.#look());
     clearTimeout(this.#timer);
     if (this.#isStale) this.#drawIn(LOOK_MS - sinceLook);
     else if (lines.length > 0) this.#drawIn(TICK_MS);
     const wanted = lines.join('\r\n');
+    this.#drawnAt = performance.now();
     if (this.#waiting === '' && wanted === this.#drawn) return;
     const isTextNew = this.#waiting !== '';
     const erase = this.#drawn === '' ? '' : ERASE_BELOW;
     this.#print(erase);
     this.#drawn = wanted;
-    this.#drawnAt = performance.now();
     if (wanted !== '') this.#options.screen.draw((isTextNew ? '' : erase) + this.#placed(lines));
     else if (!isTextNew) this.#options.screen.draw(erase);
   }
