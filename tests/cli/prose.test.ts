@@ -120,6 +120,18 @@ describe('markdown that is being written', () => {
     expect(written.add('```\n')).toBe('```\n');
   });
 
+  test('draws long code in parts, of which none is lost or doubled', () => {
+    const code = Array.from(
+      { length: 150 },
+      (_, index) => `function f${index}() {\n  return ${index};\n}\n\n`,
+    );
+    const text = `Here:\n\n\`\`\`\n${code.join('')}\`\`\`\n`;
+    const written = prose();
+    let printed = '';
+    for (const line of text.split(/(?<=\n)/)) printed += written.add(line);
+    expect((printed + written.end()).split('\n')).toEqual(whole(text).split('\n'));
+  });
+
   test('begins with the next text anew after one that was cut off', () => {
     const written = prose();
     expect(written.add('```js\nconst a = 1;\nlet') + written.end()).toBe(

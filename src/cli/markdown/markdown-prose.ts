@@ -10,6 +10,9 @@ import { markdownLines, withoutBlank } from './markdown.ts';
 /** Longer lines are hard to read, however wide the terminal is. */
 export const MAX_PROSE_COLUMNS = 120;
 
+/** Longer code is drawn in parts. */
+const MAX_CODE_LINES = 100;
+
 /** Code that is being written is printed line by line: how much of it, and how wide. */
 interface OpenFence {
   printed: number;
@@ -72,10 +75,22 @@ export class MarkdownProse implements Prose {
   }
 
   #newCode(open: Block): string[] {
-    const columns = this.#fence?.columns ?? this.#columns;
-    const lines = this.#linesOf([open]);
-    this.#fence = { printed: this.#drawn(open, columns).length, columns };
-    return lines;
+    const { printed, columns } = this.#fence ?? { printed: 0, columns: this.#columns };
+    const lines = this.#drawn(open, columns);
+    const isBegun = printed > 0 || !this.#isApart;
+    this.#fence = { printed: lines.length, columns };
+    if (lines.length > MAX_CODE_LINES) this.#forget(open);
+    return isBegun ? lines.slice(printed) : ['', ...lines];
+  }
+
+  /** What is printed of long code is not drawn again with each line that comes, up to where something begins anew. */
+  #forget({ text }: Block): void {
+    const [opening = ''] = /^.*\n/.exec(text) ?? [];
+    const [printed = ''] = /^.*\n(?=[a-z@#/])/is.exec(text) ?? [];
+    if (printed.length <= opening.length || this.#fence === undefined) return;
+    this.#whole = opening + text.slice(printed.length);
+    const [open] = blocksOf(this.#whole);
+    if (open) this.#fence.printed = this.#drawn(open, this.#fence.columns).length;
   }
 
   /** With the blank lines between them, and without what is printed of the first. */
