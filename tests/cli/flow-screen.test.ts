@@ -7,6 +7,7 @@ import {
   MAX_FLOW_ROWS,
   MIN_FLOW_ROWS,
   MIN_ROWS,
+  RESIZE_MS,
   TEXT_ROWS,
   TICK_MS,
 } from '../../src/cli/flow/flow-screen.ts';
@@ -187,16 +188,21 @@ test('they are gone while a person is asked, and what others print', async () =>
   expect(model.text).toBe('Working\nSure? y\nmoved\nagain\n[ one ]');
 });
 
-test('they are drawn anew where the terminal changes its size', () => {
+test('they are drawn anew where the terminal changes its size, once it stays as it is', () => {
   open(30, 10);
   lines = () => ['='.repeat(Number(inner.style.columns))];
   screen.out('text');
   screen.changed();
   model.resize(12, 8);
   resize();
+  screen.changed();
+  vi.advanceTimersByTime(RESIZE_MS - 1);
+  expect(model.text).toBe('text');
+  vi.advanceTimersByTime(1);
   expect(model.text).toBe(`text\n${'='.repeat(12)}`);
   model.resize(20, 8);
   resize();
+  vi.advanceTimersByTime(RESIZE_MS);
   expect(model.text).toBe(`text\n${'='.repeat(20)}`);
 });
 
@@ -224,6 +230,7 @@ test('they leave room for the text, and are not there where there is none', () =
   expect(count()).toBe(MIN_FLOW_ROWS);
   model.resize(30, 100);
   resize();
+  vi.advanceTimersByTime(RESIZE_MS);
   expect(count()).toBe(MAX_FLOW_ROWS);
 });
 
@@ -264,5 +271,6 @@ test('a blank line stands above the last one where no edge does, on a terminal t
   expect(model.text).toBe('text\n\nthinking');
   model.resize(30, MIN_ROWS - 1);
   resize();
+  vi.advanceTimersByTime(RESIZE_MS);
   expect(model.text).toBe('text');
 });

@@ -11,6 +11,8 @@ export const DRAW_MS = 100;
 /** Shortest time between two looks at what is to be drawn; and the longest, where nothing was told: times go on. */
 export const LOOK_MS = 250;
 export const TICK_MS = 1_000;
+/** How long a size has to stay before anything is drawn in it: some terminals leave pieces of what stood there at each change. */
+export const RESIZE_MS = 150;
 /** How many lines there are at most, with their edges, and at least: on a terminal that has not so many, none. */
 export const MAX_FLOW_ROWS = 18;
 export const MIN_FLOW_ROWS = 4;
@@ -57,6 +59,7 @@ export class FlowScreen implements Terminal {
   #seen: readonly string[] = [];
   #lookedAt = Number.NEGATIVE_INFINITY;
   #isStale = false;
+  #restsUntil = Number.NEGATIVE_INFINITY;
   /** What stands above may be something else now. */
   #isGrown = false;
   #timer: NodeJS.Timeout | undefined;
@@ -142,7 +145,8 @@ export class FlowScreen implements Terminal {
     this.#drawn = '';
     this.#column %= this.style.columns;
     this.#lookedAt = Number.NEGATIVE_INFINITY;
-    if (!this.#isHidden) this.#draw();
+    this.#restsUntil = performance.now() + RESIZE_MS;
+    if (!this.#isHidden) this.#drawIn(RESIZE_MS);
   }
 
   #look(): readonly string[] {
@@ -174,7 +178,7 @@ export class FlowScreen implements Terminal {
     if (this.#isHidden) return;
     const isText = this.#waiting !== '' || this.#isGrown;
     const due = isText ? this.#drawnAt + DRAW_MS : this.#lookedAt + LOOK_MS;
-    const wait = due - performance.now();
+    const wait = Math.max(due, this.#restsUntil) - performance.now();
     if (wait <= 0) this.#draw();
     else this.#drawIn(wait);
   }
