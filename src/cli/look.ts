@@ -38,6 +38,10 @@ export const ASCII: Signs = {
 /** `highlight`: loaded by then, or undefined. */
 export function createLook(style: Style, themeName: ThemeName, highlight?: Highlight): Look {
   const isColored = style.bold('x') !== 'x';
-  const signs = style.isUnicode ? UNICODE : ASCII;
-  return { theme: createTheme(themeName, isColored), style, signs, highlight };
+  return { theme: createTheme(themeName, isColored), style, signs: signsOn(style), highlight };
+}
+
+/** What a terminal can show; a pipe takes everything. */
+export function signsOn({ isUnicode, isWatched }: Style): Signs {
+  return isUnicode || !isWatched ? UNICODE : ASCII;
 }

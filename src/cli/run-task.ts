@@ -5,7 +5,7 @@ import { UserError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
 import { type FollowEnd, type FollowOptions, follow } from './follow.ts';
 import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
-import { ASCII, UNICODE } from './look.ts';
+import { signsOn } from './look.ts';
 import { lastSent, type SentPlace } from './sent-record.ts';
 import { askerText } from './session-path.ts';
 import { endingLines } from './summary.ts';
@@ -95,11 +95,11 @@ export function dimLines({ err, style }: Terminal): (line: string) => void {
 /** Follows a task until it ends, a person is needed, or the person here leaves. */
 export async function watchTask(task: Task, options: WatchOptions): Promise<number> {
   const { connection, terminal, show, opensCalls, interrupts } = options;
-  const { dim, isUnicode } = terminal.style;
+  const { dim } = terminal.style;
   if (show === 'text') {
     const parts = [task.id, neutralised(task.model), `mode ${task.mode}`];
     if (connection.sandbox === 'none') parts.push('unconfined');
-    terminal.out(`${dim(parts.join((isUnicode ? UNICODE : ASCII).separator))}\n`);
+    terminal.out(`${dim(parts.join(signsOn(terminal.style).separator))}\n`);
   }
   const signal = AbortSignal.any([interrupts.signal, terminal.gone]);
   const end = await follow({ connection, task, terminal, show, opensCalls, signal });

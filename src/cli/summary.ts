@@ -1,7 +1,7 @@
 import type { Task, Usage } from '../api/wire.ts';
 import { durationText } from '../core/duration.ts';
 import { dollars } from '../core/money.ts';
-import { ASCII, UNICODE } from './look.ts';
+import { signsOn } from './look.ts';
 import type { Style } from './terminal.ts';
 import { plural } from './tool-lines.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
@@ -25,7 +25,7 @@ interface Next {
 function headline(task: Task, style: Style): string {
   const turns = `${task.turns} ${plural(task.turns, 'turn')}`;
   const measure = `${duration(task)}, ${turns}`;
-  const { good, bad } = style.isUnicode ? UNICODE : ASCII;
+  const { good, bad } = signsOn(style);
   if (task.status === 'succeeded') return `${style.green(good)} ${style.bold('Done')} in ${measure}`;
   if (task.status === 'cancelled') return `${style.yellow(bad)} Cancelled after ${measure}`;
   const { code, message } = task.error ?? { code: 'unknown', message: 'no reason was given' };
@@ -75,7 +75,7 @@ const LIMITS: Readonly<Record<string, string>> = {
 };
 
 function nextLines(task: Task, { style, canContinue, copy }: Next & { readonly style: Style }): string[] {
-  const more = style.isUnicode ? UNICODE.mark : ASCII.mark;
+  const more = signsOn(style).mark;
   const limit = LIMITS[task.error?.code ?? ''];
   if (copy === 'changed' && task.status === 'succeeded') {
     return [`Next: capybara diff ${task.sessionId}, and capybara apply ${task.sessionId} to have it here`];
