@@ -109,12 +109,25 @@ export class Transcript {
     const words = [...reasoning.lines(), ...text.lines()];
     const group = words.length > 0 ? this.#channel : 'calls';
     const shown = words.length > 0 ? words : calls.lines(rows);
-    return (shown.length > 0 && this.#isGap(group) ? ['', ...shown] : shown).slice(-rows);
+    const lacksGap = shown.length > 0 && shown[0] !== '' && this.#isGap(group);
+    return (lacksGap ? ['', ...shown] : shown).slice(-rows);
   }
 
   /** Whole lines that others have to say, behind an open one. */
   aside(lines: string): string {
     return this.#line('notes', lines);
+  }
+
+  get canOpen(): boolean {
+    return this.#shape.calls.canOpen;
+  }
+
+  /** Opens the last call that ended, and the next time the one before it. */
+  async openLast(): Promise<string> {
+    const opened = this.#shape.calls.openLast?.();
+    if (opened === undefined) return '';
+    const result = await this.#options.entryAt(opened.position);
+    return this.#called(opened.show(result));
   }
 
   #liveText(frame: LiveFrame): string {
@@ -224,7 +237,7 @@ export class Transcript {
     const why = summary && result ? summary(textOf(result.parts)) : '';
     const images = result?.parts.filter((part) => part.type === 'file').map(imageLine) ?? [];
     const ms = typeof durationMs === 'number' ? durationMs : undefined;
-    const end = { status: String(status), why, images, result, durationMs: ms };
+    const end = { status: String(status), why, images, result, durationMs: ms, position: Number(position) };
     return this.#called(calls.completed(String(callId), end));
   }
 
@@ -246,7 +259,7 @@ export class Transcript {
 
   #apart(group: Group, text: string): string {
     if (text === '') return '';
-    const gap = this.#isGap(group) ? '\n' : '';
+    const gap = this.#isGap(group) && !text.startsWith('\n') ? '\n' : '';
     this.#group = group;
     return gap + text;
   }

@@ -7,6 +7,7 @@ import type { Family, Whose } from './flow/family.ts';
 import { flowLines, MAX_FLOW_COLUMNS } from './flow/flow-lines.ts';
 import { FlowScreen } from './flow/flow-screen.ts';
 import type { FollowOptions } from './follow.ts';
+import { Keys } from './keys.ts';
 import { createLook } from './look.ts';
 import { type Shape, Transcript } from './render.ts';
 import { askerText, pathText } from './session-path.ts';
@@ -44,6 +45,9 @@ interface Watched {
   readonly standing: Standing;
 }
 
+/** Opens the last call. */
+const OPEN_KEY = 'o';
+
 /** What a screen is drawn with is loaded where there is one. */
 async function watched({ terminal, task, opensCalls }: FollowOptions): Promise<Watched | undefined> {
   const { screen, style } = terminal;
@@ -64,6 +68,7 @@ class TextShow implements Show {
   readonly #standing: Standing | undefined;
   readonly #screen: FlowScreen | undefined;
   readonly #children: ChildLines;
+  readonly #keys: Keys | undefined;
 
   constructor(options: FollowOptions, family: Family, watched: Watched | undefined) {
     const { terminal, task, connection } = options;
@@ -81,6 +86,7 @@ class TextShow implements Show {
     });
     this.#standing = watched?.standing;
     this.#children = new ChildLines(style);
+    this.#keys = watched && this.#listen(options);
     this.#screen = screen && this.#drawnOn(screen, terminal);
     this.terminal = this.#screen ?? terminal;
   }
@@ -97,13 +103,33 @@ class TextShow implements Show {
   }
 
   end(): void {
+    this.#keys?.end();
     if (this.#standing !== undefined) this.terminal.out(this.#transcript.end());
     this.#screen?.end();
   }
 
-  #drawnOn(screen: Screen, terminal: Terminal): FlowScreen {
-    const { style } = terminal;
+  #listen({ terminal, opensCalls }: FollowOptions): Keys | undefined {
+    const { keyboard } = terminal;
+    if (keyboard === undefined || opensCalls) return undefined;
+    return new Keys({
+      input: keyboard,
+      leave: () => terminal.screen?.clear?.(),
+      press: (key) => {
+        // It is read until the person leaves.
+        if (key === OPEN_KEY) void this.#transcript.openLast().then(this.#say, () => {});
+      },
+    });
+  }
+
+  readonly #say = (lines: string): void => {
+    this.terminal.out(lines);
+    this.#screen?.changed();
+  };
+
+  #drawnOn(screen: Screen, given: Terminal): FlowScreen {
+    const { style, ask } = given;
     const standing = this.#standing;
+    const terminal = ask && this.#keys ? { ...given, ask: this.#keys.around(ask) } : given;
     return new FlowScreen({
       ...{ terminal, screen },
       lines: (rows) => {
@@ -112,8 +138,14 @@ class TextShow implements Show {
         return shown === undefined ? [] : flowLines(shown, { style, rows });
       },
       above: (rows) => this.#transcript.lines(rows),
-      ...(standing && { below: () => standing.line(Math.min(MAX_FLOW_COLUMNS, style.columns)) }),
+      ...(standing && {
+        below: () => standing.line(Math.min(MAX_FLOW_COLUMNS, style.columns), this.#hint()),
+      }),
     });
+  }
+
+  #hint(): string {
+    return this.#keys?.isListening && this.#transcript.canOpen ? `${OPEN_KEY}: open` : '';
   }
 
   /** What of a session below is told in a line of its own. */

@@ -58,10 +58,11 @@ export class Standing {
     if (event.type === 'turn.retried') this.#model = textOr(event.data.fallback, this.#model);
   }
 
-  line(columns: number): string {
+  /** `hint`: what can be done now; '' where nothing. */
+  line(columns: number, hint = ''): string {
     const { theme, signs } = this.#options.look;
     const [state, paint] = this.#state();
-    const used = this.#usedParts();
+    const used = [...(hint === '' ? [] : [hint]), ...this.#usedParts()];
     const rightOf = () => used.join(signs.separator);
     // What comes first can be missed first.
     while (used.length > 1 && widthOf(state) + GAP + widthOf(rightOf()) > columns) used.shift();

@@ -70,6 +70,6 @@ export const watchFlags = {
   stream: Flags.boolean({ description: 'Show the work as it goes on.', default: true, allowNo: true }),
   details: Flags.boolean({
     description:
-      'On a terminal: show of each tool call what it was given and what came of it, not only the diff of an edit and the last lines of a failure.',
+      'On a terminal: open each tool call into what it was given and what came of it, as `o` does with the last one.',
   }),
 };

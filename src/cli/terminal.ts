@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { commandEnvironment } from '../config.ts';
+import type { Keyboard } from './keys.ts';
 import type { ThemeName } from './themes.ts';
 
 /** Where a command reads and writes. */
@@ -17,6 +18,8 @@ export interface Terminal {
   readonly gone: AbortSignal;
   /** Asks a person; absent where there is none. What was typed before counts for nothing. Undefined: they closed the input. */
   readonly ask?: (question: string, signal: AbortSignal) => Promise<string | undefined>;
+  /** Where single keys come from; absent where there is no person. */
+  readonly keyboard?: Keyboard;
 }
 
 /** A terminal whose cursor can be moved. */
@@ -138,6 +141,7 @@ export function processTerminal(options: { noColor: boolean; theme?: () => Theme
       process.stdin.isTTY && {
         ask: (question: string, signal: AbortSignal) =>
           askOn({ input: process.stdin, output: process.stdout }, question, signal),
+        keyboard: process.stdin,
       }),
   };
 }
@@ -160,8 +164,6 @@ function screenOf(output: NodeJS.WriteStream, gone: AbortSignal): Screen {
 /** How long what was typed before a question takes to be read. */
 const TYPED_AHEAD_MS = 50;
 const CTRL_C = 3;
-
-type Keyboard = NodeJS.ReadableStream & Pick<NodeJS.ReadStream, 'setRawMode'>;
 
 /** Asks on a terminal, as `Terminal.ask` says. */
 export async function askOn(

@@ -29,6 +29,8 @@ export interface Completion {
   /** What the model was told, where it was read. */
   readonly result?: Pick<Entry, 'parts'> | undefined;
   readonly durationMs?: number | undefined;
+  /** Where its result stands in the log. */
+  readonly position: number;
 }
 
 /** How the tool calls of a task are shown: each answers with whole lines to be printed now. */
@@ -41,6 +43,9 @@ export interface CallReport {
   /** Live output. */
   output(id: string, text: string): string;
   completed(id: string, completion: Completion): string;
+  readonly canOpen: boolean;
+  /** Opens the last call that ended and is not opened: where its result stands, and what shows it then. Undefined: there is none. */
+  openLast?(): { readonly position: number; show(result: Completion['result']): string } | undefined;
   /** What stands below the text as long as it goes on, in at most so many lines. */
   lines(rows: number): readonly string[];
 }
@@ -51,6 +56,7 @@ export interface CallReport {
  */
 export class ToolLines implements CallReport {
   readonly readsResults = false;
+  readonly canOpen = false;
   readonly #style: Style;
   /** Open calls in the model's order. */
   readonly #open = new Map<string, Call>();

@@ -4,6 +4,7 @@ import { textOf } from '../core/entry.ts';
 import {
   briefLines,
   type CallSeen,
+  callLines,
   detailLines,
   headLines,
   liveLines,
@@ -16,6 +17,8 @@ import type { CallReport, Completion } from './tool-lines.ts';
 const MAX_OUTPUT = 8_000;
 /** Shorter calls do not say how long they took. */
 const WORTH_TELLING_MS = 1_000;
+/** How many calls can be opened, the newest first. */
+const MAX_ENDED = 100;
 
 interface RunningCall {
   readonly name: string;
@@ -43,6 +46,8 @@ export class WatchedCalls implements CallReport {
   readonly #now: () => number;
   /** Open calls in the model's order. */
   readonly #open = new Map<string, RunningCall>();
+  /** Those that ended and may still be opened. */
+  readonly #ended: { readonly call: RunningCall; readonly completion: Completion }[] = [];
 
   constructor(options: WatchedCallsOptions) {
     this.#options = options;
@@ -79,21 +84,40 @@ export class WatchedCalls implements CallReport {
     this.#open.delete(id);
     const [next] = this.#open.keys();
     if (next !== undefined) this.#begin(next);
-    return this.#ended(shownAfter(call, completion), completion.durationMs);
+    if (!this.#options.isOpen) this.#ended.push({ call, completion });
+    if (this.#ended.length > MAX_ENDED) this.#ended.shift();
+    return this.#over(shownAfter(call, completion), completion.durationMs);
+  }
+
+  get canOpen(): boolean {
+    return this.#ended.length > 0;
+  }
+
+  openLast(): ReturnType<NonNullable<CallReport['openLast']>> {
+    const last = this.#ended.pop();
+    if (last === undefined) return undefined;
+    const { call, completion } = last;
+    return {
+      position: completion.position,
+      show: (result) => {
+        const seen = { ...this.#seen, isOpen: true };
+        const lines = callLines(shownAfter(call, { ...completion, result }), seen);
+        return lines.map((line) => `${line}\n`).join('');
+      },
+    };
   }
 
   lines(rows: number): readonly string[] {
-    const running = [...this.#open.values()].filter(({ begunAt }) => begunAt !== undefined);
-    const shown = running.map((call) => ({ ...shownOf(call), status: 'started' as const }));
-    const heads = shown.map((call, index) => {
-      const ms = this.#now() - (running[index]?.begunAt ?? 0);
-      return headLines(call, this.#seen, ms < WORTH_TELLING_MS ? '' : shortDuration(ms));
-    });
-    const whole = heads.flatMap((head, index) => [
-      ...head,
-      ...liveLines(shown[index] as ShownCall, this.#seen),
-    ]);
-    return whole.length <= rows ? whole : heads.flat().slice(0, Math.max(0, rows));
+    const running = [...this.#open.values()].flatMap((call) => this.#running(call));
+    const whole = running.flatMap(({ head, output }) => [...head, ...output]);
+    return whole.length <= rows ? whole : running.flatMap(({ head }) => head).slice(0, Math.max(0, rows));
+  }
+
+  #running(call: RunningCall): { readonly head: string[]; readonly output: string[] }[] {
+    if (call.begunAt === undefined) return [];
+    const shown: ShownCall = { ...shownOf(call), status: 'started' };
+    const head = headLines(shown, this.#seen, measureOf(this.#now() - call.begunAt));
+    return [{ head, output: liveLines(shown, this.#seen) }];
   }
 
   #begin(id: string): void {
@@ -101,17 +125,20 @@ export class WatchedCalls implements CallReport {
     if (call) call.begunAt ??= this.#now();
   }
 
-  #ended(call: ShownCall, ms: number | undefined): string {
+  #over(call: ShownCall, ms: number | undefined): string {
     const { isOpen } = this.#options;
-    const measure = ms === undefined || ms < WORTH_TELLING_MS ? '' : shortDuration(ms);
     const below = isOpen ? detailLines(call, this.#seen) : briefLines(call, this.#seen);
-    return [...headLines(call, this.#seen, measure), ...below].map((line) => `${line}\n`).join('');
+    return [...headLines(call, this.#seen, measureOf(ms)), ...below].map((line) => `${line}\n`).join('');
   }
 
   get #seen(): CallSeen {
     const { look, isOpen } = this.#options;
     return { ...look, columns: look.style.columns, isOpen };
   }
+}
+
+function measureOf(ms = 0): string {
+  return ms < WORTH_TELLING_MS ? '' : shortDuration(ms);
 }
 
 function shownOf({ name, json, output }: RunningCall): Omit<ShownCall, 'status'> {

@@ -71,9 +71,11 @@ describe('calls', () => {
         .map((line) => `  ${line}`),
     ]);
     expect(shown.lines(3).map(plain)).toEqual(['▶ bash npm test 1m12s']);
-    expect(shown.completed('c1', { status: 'succeeded', durationMs: 999 })).toBe('✓ bash npm test\n');
+    expect(shown.completed('c1', { position: 3, status: 'succeeded', durationMs: 999 })).toBe(
+      '✓ bash npm test\n',
+    );
     expect(shown.lines(20).map(plain)).toEqual(['▶ bash ls']);
-    expect(plain(shown.completed('c2', { status: 'unknown', durationMs: 1_000 }))).toBe(
+    expect(plain(shown.completed('c2', { position: 3, status: 'unknown', durationMs: 1_000 }))).toBe(
       '? bash ls (its outcome is unknown) 1s\n',
     );
     expect(shown.lines(20)).toEqual([]);
@@ -82,9 +84,11 @@ describe('calls', () => {
   test('that change files show a diff; of what failed, the last lines', () => {
     const shown = calls();
     shown.requested('c1', 'edit_file', edit('x\ty', 'z'));
-    expect(shown.completed('c1', { status: 'succeeded' })).toBe('✓ edit_file a.ts\n  - x    y\n  + z\n');
+    expect(shown.completed('c1', { position: 3, status: 'succeeded' })).toBe(
+      '✓ edit_file a.ts\n  - x    y\n  + z\n',
+    );
     shown.requested('c2', 'write_file', JSON.stringify({ path: 'b', content: numbered(30).join('\n') }));
-    const written = shown.completed('c2', { status: 'succeeded' }).split('\n');
+    const written = shown.completed('c2', { position: 3, status: 'succeeded' }).split('\n');
     expect(written.slice(-3)).toEqual([
       `  + line ${BRIEF_LINES - 1}`,
       `  … ${30 - BRIEF_LINES} more lines`,
@@ -92,7 +96,7 @@ describe('calls', () => {
     ]);
     shown.requested('c3', 'bash', '{"command":"npm test"}');
     const result = toolResult(3, 'c3', `${numbered(30).join('\n')}\n(exit code 1)`);
-    const failed = plain(shown.completed('c3', { status: 'failed', result })).split('\n');
+    const failed = plain(shown.completed('c3', { position: 3, status: 'failed', result })).split('\n');
     expect(failed).toEqual([
       ...[
         '✗ bash npm test (exit 1)',
@@ -103,7 +107,9 @@ describe('calls', () => {
       ...['  (exit code 1)', ''],
     ]);
     shown.requested('c4', 'edit_file', edit('x', 'y'));
-    expect(plain(shown.completed('c4', { status: 'denied' }))).toBe('✗ edit_file a.ts (denied)\n');
+    expect(plain(shown.completed('c4', { position: 3, status: 'denied' }))).toBe(
+      '✗ edit_file a.ts (denied)\n',
+    );
   });
 
   test('are opened where a person asked for it', () => {
@@ -111,9 +117,23 @@ describe('calls', () => {
     expect(shown.readsResults).toBe(true);
     shown.requested('c1', 'bash', '{"command":"ls"}');
     const result = toolResult(3, 'c1', 'a\nb\u001b[2J');
-    expect(shown.completed('c1', { status: 'succeeded', result })).toBe(
+    expect(shown.completed('c1', { position: 3, status: 'succeeded', result })).toBe(
       '✓ bash ls\n  command │ ls\n  a\n  b\n',
     );
+  });
+
+  test('are opened afterwards, the last one first', () => {
+    const shown = calls();
+    expect([shown.canOpen, shown.openLast()]).toEqual([false, undefined]);
+    for (const [index, command] of ['ls', 'pwd'].entries()) {
+      shown.requested(command, 'bash', JSON.stringify({ command }));
+      shown.completed(command, { status: 'succeeded', position: index });
+    }
+    const last = shown.openLast();
+    expect(last?.position).toBe(1);
+    expect(last?.show(toolResult(1, 'pwd', '/here'))).toBe('✓ bash pwd\n  command │ pwd\n  /here\n');
+    expect(shown.openLast()?.position).toBe(0);
+    expect(shown.canOpen).toBe(false);
   });
 
   test('are never wider than the terminal, whatever they hold', () => {
@@ -124,10 +144,14 @@ describe('calls', () => {
       shown.requested('c1', wide, edit(wide, `${wide}x`));
       shown.output('c1', wide);
       lines.push(...shown.lines(20));
-      lines.push(...shown.completed('c1', { status: 'succeeded', durationMs: 80_000 }).split('\n'));
+      lines.push(
+        ...shown.completed('c1', { position: 3, status: 'succeeded', durationMs: 80_000 }).split('\n'),
+      );
       shown.requested('c2', 'bash', JSON.stringify({ command: wide }));
       const result = toolResult(3, 'c2', `${wide}\n${wide}`);
-      lines.push(...shown.completed('c2', { status: 'failed', result, durationMs: 80_000 }).split('\n'));
+      lines.push(
+        ...shown.completed('c2', { position: 3, status: 'failed', result, durationMs: 80_000 }).split('\n'),
+      );
       for (const line of lines) expect(widthOf(plain(line))).toBeLessThanOrEqual(24);
     }
   });

@@ -6,7 +6,7 @@ export default class Tail extends CapybaraCommand {
   static override summary = 'Follow a task to its end, from anywhere, as often as you like.';
   static override description =
     'Shows the task from its beginning, whether it runs or is over; an embedded Capybara that does not run is started for ' +
-    'the while. The exit code says how it ended: 0 done, 1 failed, ' +
+    'the while. On a terminal `o` opens the last tool call into what it was given and what came of it, `o` again the one before. The exit code says how it ended: 0 done, 1 failed, ' +
     '5 a limit was reached, 4 a person is needed.';
   static override examples = ['<%= config.bin %> tail last', '<%= config.bin %> tail task_0198c1 --json'];
   static override args = {
