@@ -22,11 +22,11 @@ import {
   type UserRow,
 } from '../store/teams.ts';
 import type { ApiDeps } from './deps.ts';
-import { derivedId } from './derived-id.ts';
+import { idFor } from './made-id.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { ApiProblem, conflict, IDEMPOTENCY_HEADER, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
-import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { IdempotencyHeaders } from './task-routes.ts';
 import { PageQuery, page } from './wire.ts';
 import {
   CreatedKey,
@@ -165,12 +165,6 @@ function keyRoutes(deps: ApiDeps): Route[] {
         removed('key', id, await revokeKey(deps.db, { teamId, keyId: id })),
     }),
   ];
-}
-
-/** The id that a request makes something under: the same for a repeat of it. */
-function idFor({ clock }: ApiDeps, { caller, request }: Call<unknown, unknown>, what: string): string {
-  const key = idempotencyKeyOf(request.headers['idempotency-key']);
-  return key === undefined ? newId(clock) : derivedId(`${caller.teamId} ${what}`, key);
 }
 
 async function makeTeam(deps: ApiDeps, call: Call<unknown, z.infer<typeof CreateTeam>>): Promise<Reply> {

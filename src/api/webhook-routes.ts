@@ -1,6 +1,5 @@
 /** Where a team's events are delivered. What is on its way there is in `delivery-routes.ts`. */
 import type { z } from 'zod';
-import { newId } from '../clock.ts';
 import { toPublicId } from '../core/id.ts';
 import { MAX_WEBHOOKS } from '../core/webhook.ts';
 import { addTestDelivery } from '../store/deliveries.ts';
@@ -16,11 +15,11 @@ import { mintSecret, sayWebhookSecret } from '../webhooks/signature.ts';
 import { readTarget, TargetError } from '../webhooks/target.ts';
 import { deliveryOf, showDelivery } from './delivery-routes.ts';
 import type { ApiDeps } from './deps.ts';
-import { derivedId } from './derived-id.ts';
+import { idFor } from './made-id.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { badRequest, conflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
-import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { IdempotencyHeaders } from './task-routes.ts';
 import { PageQuery, page } from './wire.ts';
 import { Removed } from './wire-admin.ts';
 import { CreatedWebhook, CreateWebhook, Delivery, PatchWebhook, Webhook } from './wire-webhooks.ts';
@@ -155,12 +154,6 @@ async function tryOut(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Repl
   const id = idFor(deps, call, `test of ${webhookId}`);
   await addTestDelivery(deps.db, { teamId, id, webhookId });
   return { status: 201, body: showDelivery(await deliveryOf(deps, teamId, id)) };
-}
-
-/** The id that a request makes something under: the same for a repeat of it. */
-function idFor({ clock }: ApiDeps, { caller, request }: Call<unknown, unknown>, what: string): string {
-  const key = idempotencyKeyOf(request.headers['idempotency-key']);
-  return key === undefined ? newId(clock) : derivedId(`${caller.teamId} ${what}`, key);
 }
 
 /** The URL as it is kept. Throws `ApiProblem` where nothing would be sent there. */
