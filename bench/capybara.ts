@@ -47,6 +47,7 @@ const api = createApi({
   allowLocal: false,
   ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false, tracing: noTracing },
   webhooks: { allow: [], online: true },
+  schedules: { perTeam: 0, shortestSeconds: 60 },
   repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,
 });

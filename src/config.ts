@@ -7,7 +7,7 @@
  */
 import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
-import type { ApiConfig, MetricsConfig } from './config/api-settings.ts';
+import type { ApiConfig, MetricsConfig, SCHEDULES } from './config/api-settings.ts';
 import type { BackgroundConfig, CommandsConfig, DockerConfig } from './config/command-settings.ts';
 import type { KEEP } from './config/keep.ts';
 import {
@@ -95,6 +95,7 @@ export interface Config {
   /** Days after which what nobody uses goes: working directories of sessions (their snapshots stay), uploads, the audit trail, and deliveries. */
   readonly keep: Readonly<Record<keyof typeof KEEP, number>>;
   readonly webhooks?: WebhooksConfig;
+  readonly schedules: Readonly<Record<keyof typeof SCHEDULES, number>>;
   /** Tokens that the map of a project's source may take at the beginning of a session; 0: there is none. */
   readonly projectMap: { readonly tokens: number };
   readonly background: BackgroundConfig;

@@ -26,6 +26,7 @@ import { traceRequests } from './request-spans.ts';
 import { revertRoutes } from './revert-routes.ts';
 import { type Route, serve } from './route.ts';
 import { ruleRoutes } from './rule-routes.ts';
+import { scheduleRoutes } from './schedule-routes.ts';
 import { sessionRoutes } from './session-routes.ts';
 import { TailHub } from './tails.ts';
 import { taskRoutes } from './task-routes.ts';
@@ -84,6 +85,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps
   const all: Route[] = [
     ...taskRoutes(deps),
     ...pauseRoutes(deps),
+    ...scheduleRoutes(deps),
     ...sessionRoutes(deps),
     ...wholeSessionRoutes(deps),
     ...treeRoutes(deps),

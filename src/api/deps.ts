@@ -13,6 +13,13 @@ import type { TargetPolicy } from '../webhooks/target.ts';
 import type { Snapshots } from '../workspace/snapshots/snapshots.ts';
 import type { Uploads } from '../workspace/uploads/uploads.ts';
 
+/** How many schedules a team may have, and how often each may be due. */
+export interface ScheduleLimits {
+  readonly perTeam: number;
+  /** Between two due times. */
+  readonly shortestSeconds: number;
+}
+
 /** What the API is built from. Everything in it outlives the API and is closed by whoever made it. */
 export interface ApiDeps {
   readonly db: Database;
@@ -32,6 +39,7 @@ export interface ApiDeps {
   readonly repositories: RepositoryPolicy;
   /** Where webhooks may be sent. */
   readonly webhooks: TargetPolicy;
+  readonly schedules: ScheduleLimits;
   /** Capybara's own directory, which no task may work in. */
   readonly dataDir: string;
   readonly snapshots: Snapshots;

@@ -23,6 +23,7 @@ import { openUploads } from '../workspace/uploads/uploads.ts';
 import { showAgents } from './agent-routes.ts';
 import { type Api, type ApiDeps, createApi } from './app.ts';
 import { profileOf } from './profile-of.ts';
+import { Scheduler } from './scheduler.ts';
 import { listen } from './server.ts';
 import type { CreateTask } from './wire.ts';
 
@@ -52,9 +53,10 @@ export async function runApi(
     const tracing = await openTracing(config.tracing, { log, role: 'api' });
     const api = composeApi(config, { backends, log, tracing, moreTools, allowLocal: false });
     const server = await listen(api.app, { host, port: config.port });
+    api.scheduler.start();
     log.info({ url: server.url, queue: backends.queue.kind }, 'the API listens');
     const stop = async () => {
-      await server.close();
+      await Promise.all([server.close(), api.scheduler.close()]);
       await Promise.all([api.close(), tracing.close()]);
     };
     return { url: server.url, stop: () => stop().finally(() => backends.close()) };
@@ -108,7 +110,7 @@ function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
   });
 }
 
-/** An API over connections that the caller opened and closes; not listening yet. */
+/** An API over connections that the caller opened and closes; not listening yet, and handing in nothing that is due. */
 export function composeApi(
   config: Config,
   parts: { readonly backends: Backends; readonly log: Log; readonly tracing: Tracing } & Pick<
@@ -116,7 +118,7 @@ export function composeApi(
     'allowLocal'
   > &
     Pick<ApiAdditions, 'moreTools'>,
-): { readonly app: Api; close(): Promise<void> } {
+): { readonly app: Api; readonly scheduler: Scheduler; close(): Promise<void> } {
   const { backends, log, tracing, allowLocal, moreTools = [] } = parts;
   const unknown = sayUnknownTools(
     config.permissions ?? [],
@@ -126,7 +128,7 @@ export function composeApi(
   const queue = backends.queue.queue();
   const directory = join(config.dataDir, 'snapshots');
   const snapshots = openSnapshots({ directory, shared: config.snapshots });
-  const app = createApi({
+  const deps: ApiDeps = {
     ...{
       queue,
       log,
@@ -146,9 +148,12 @@ export function composeApi(
     models: modelsOf(config),
     agents: agentsOf(config, moreTools),
     repositories: repositoryPolicy(config, { own: allowLocal === true }),
-  });
+    schedules: config.schedules,
+  };
+  const scheduler = new Scheduler(deps);
   const close = async () => {
+    await scheduler.close();
     await Promise.all([queue.close(), snapshots.close()]);
   };
-  return { app, close };
+  return { app: createApi(deps), scheduler, close };
 }

@@ -22,7 +22,11 @@ const TAGS: readonly {
   readonly of: readonly string[];
   readonly description: string;
 }[] = [
-  { name: 'Tasks', of: ['tasks'], description: 'Pieces of work that sessions are given.' },
+  {
+    name: 'Tasks',
+    of: ['tasks', 'schedules'],
+    description: 'Pieces of work that sessions are given, now or again and again.',
+  },
   { name: 'Sessions', of: ['sessions'], description: 'Conversations, their logs, events and files.' },
   {
     name: 'Approvals',
@@ -41,7 +45,7 @@ const TAGS: readonly {
   },
   {
     name: 'Administration',
-    of: ['teams', 'users', 'keys', 'audit', 'webhooks', 'schedules'],
+    of: ['teams', 'users', 'keys', 'audit', 'webhooks'],
     description: 'Who may do what, who did it, and who is told.',
   },
   SERVER,

@@ -81,6 +81,15 @@ export function inField(field: string): (error: unknown) => never {
   };
 }
 
+/** Of a request that holds another one at `field`: what is at fault there is below that. */
+export function below(field: string): (error: unknown) => never {
+  return (error) => {
+    const { status, code, message: detail, field: inner } = knownProblem(error) ?? {};
+    if (inner === undefined || status === undefined || code === undefined) throw error;
+    throw new ApiProblem({ status, code, detail: detail ?? '', field: `${field}.${inner}` });
+  };
+}
+
 /** Of one that was there a moment ago. */
 export function sessionDeleted(): ApiProblem {
   return new ApiProblem({ status: 404, code: 'session_deleted', detail: 'The session was deleted.' });
@@ -174,7 +183,8 @@ function internal(id: string): ApiProblem {
   return new ApiProblem({ status: 500, code: 'internal', detail });
 }
 
-function knownProblem(error: unknown): ApiProblem | undefined {
+/** What an error answers with; undefined where nobody expected it. */
+export function knownProblem(error: unknown): ApiProblem | undefined {
   if (error instanceof ApiProblem) return error;
   if (error instanceof DatabaseUnavailable) return unavailable(error.code, error.message);
   if (isDiskFull(error)) return diskFull();

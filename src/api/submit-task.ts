@@ -10,7 +10,13 @@ import { checkRepository, readRef } from '../core/repository.ts';
 import { titleOf } from '../core/title.ts';
 import type { LocalSource } from '../core/workspace.ts';
 import type { Caller } from '../store/keys.ts';
-import { createTask, type NewTask, type SubmitOutcome, type TaskSession } from '../store/tasks.ts';
+import {
+  createTask,
+  type NewTask,
+  type Submission,
+  type SubmitOutcome,
+  type TaskSession,
+} from '../store/tasks.ts';
 import { readSessionFiles } from '../store/views-files.ts';
 import { findIdempotent } from '../store/views-tasks.ts';
 import { checkBeside, checkLocalPath } from '../workspace/kinds.ts';
@@ -51,11 +57,33 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
   const { caller, body, idempotencyKey: key, traceparent } = request;
   const { teamId, userId } = caller;
   const requestHash = hashOf(body);
-  const repeated = key === undefined ? undefined : await findIdempotent(deps.db, { teamId, key });
+  const repeated = await repeatedTask(deps, teamId, { key, requestHash });
+  if (repeated !== undefined) return repeated;
+
+  const ready = await readyTask(deps, teamId, { body, traceparent });
+  const idempotency = key === undefined ? {} : { idempotency: { key, requestHash } };
+  const outcome = await createTask(deps.db, { teamId, userId, ...ready, ...idempotency });
+  return committed(deps, outcome, body);
+}
+
+/** The UUID of the task that the key has made. Throws `ApiProblem` where it was sent with something else, or its task is no more. */
+export async function repeatedTask(
+  { db }: Pick<ApiDeps, 'db'>,
+  teamId: string,
+  { key, requestHash }: { readonly key: string | undefined; readonly requestHash: string },
+): Promise<string | undefined> {
+  const repeated = key === undefined ? undefined : await findIdempotent(db, { teamId, key });
   if (repeated !== undefined && repeated.requestHash !== requestHash) throw idempotencyConflict();
   if (repeated?.taskId === null) throw taskDeleted();
-  if (repeated !== undefined) return repeated.taskId;
+  return repeated?.taskId;
+}
 
+/** All that is checked and read before the commit. Throws `ApiProblem` or `UserError` with nothing but attached files written. */
+export async function readyTask(
+  deps: ApiDeps,
+  teamId: string,
+  { body, traceparent }: Pick<TaskRequest, 'body' | 'traceparent'>,
+): Promise<Pick<Submission, 'session' | 'task'>> {
   checkPrompt(body.prompt, 'prompt');
   const session = await sessionOf(deps, teamId, body);
   const { webhookUrl: url } = body;
@@ -63,17 +91,15 @@ export async function submitTask(deps: ApiDeps, request: TaskRequest): Promise<s
   const restrictions = await rulesOfProject(deps, teamId, session);
   const parts = await saidParts(deps, session.id, { text: body.prompt, attachments: body.attachments });
   const task = newTask(deps, body, { restrictions, traceparent, parts });
-  const outcome = await createTask(deps.db, {
-    teamId,
-    userId,
-    session,
-    task: webhookUrl === undefined ? task : { ...task, webhookUrl },
-    ...(key === undefined ? {} : { idempotency: { key, requestHash } }),
-  });
-  return committed(deps, outcome, body);
+  return { session, task: webhookUrl === undefined ? task : { ...task, webhookUrl } };
 }
 
-function committed(deps: ApiDeps, outcome: SubmitOutcome, body: CreateTask): string {
+/** The UUID of the task, of which others are told; throws `ApiProblem` where there is none. */
+export function committed(
+  deps: Pick<ApiDeps, 'bus' | 'queue' | 'log'>,
+  outcome: SubmitOutcome,
+  body: Pick<CreateTask, 'sessionId'>,
+): string {
   switch (outcome.outcome) {
     case 'created':
     case 'repeated':
@@ -105,7 +131,7 @@ function taskDeleted(): ApiProblem {
 }
 
 /** The same for two bodies that say the same, in whatever order. */
-function hashOf(body: CreateTask): string {
+export function hashOf(body: unknown): string {
   const sorted = JSON.stringify(body, (_name, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))

@@ -25,10 +25,25 @@ export const IdempotencyHeaders = z.object({
     .meta({ description: 'Makes repeating the request harmless: the same key is the same thing.' }),
 });
 
+/** Of a task as it is asked for, wherever it comes from. */
+export const SUBMIT_PROBLEMS = {
+  400: [
+    ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
+    ...['bad_workspace', 'workspace_given', 'price_unknown', 'bad_webhook_url'],
+    ...['bad_repository', 'bad_ref', 'repository_not_allowed'],
+    ...['config_invalid', 'config_unreadable', 'config_malformed'],
+    ...['config_unknown_key', 'config_not_allowed', 'config_too_large'],
+  ],
+  403: ['local_workspace'],
+  404: ['not_found'],
+  413: ['prompt_too_large'],
+} as const;
+
 const TasksQuery = z.strictObject({
   ...PageQuery.shape,
   status: TaskStatus.optional(),
   sessionId: z.string().optional(),
+  scheduleId: z.string().optional().meta({ description: 'those that a schedule made' }),
 });
 
 export function taskRoutes(deps: ApiDeps): Route[] {
@@ -43,20 +58,12 @@ export function taskRoutes(deps: ApiDeps): Route[] {
       bodyBytes: MAX_ATTACHED_BODY_BYTES,
       success: { status: 201, description: 'The task as it was accepted, committed.', schema: Task },
       problems: {
-        400: [
-          ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
-          ...['bad_workspace', 'workspace_given', 'bad_attachment', 'price_unknown', 'bad_webhook_url'],
-          ...['bad_repository', 'bad_ref', 'repository_not_allowed'],
-          ...['config_invalid', 'config_unreadable', 'config_malformed'],
-          ...['config_unknown_key', 'config_not_allowed', 'config_too_large'],
-        ],
-        403: ['local_workspace'],
-        404: ['not_found'],
+        ...SUBMIT_PROBLEMS,
+        400: [...SUBMIT_PROBLEMS[400], 'bad_attachment'],
         409: [
           ...['idempotency_conflict', 'session_archived', 'session_shared', 'files_elsewhere'],
           ...['task_deleted', 'no_webhook_secret'],
         ],
-        413: ['prompt_too_large'],
       },
       handle: (call) => create(deps, call),
     }),
@@ -135,7 +142,9 @@ export function idempotencyKeyOf(header: string | string[] | undefined): string 
 async function list(deps: ApiDeps, call: Call<z.infer<typeof TasksQuery>, unknown>): Promise<Reply> {
   const { limit, cursor, status } = call.query;
   const sessionId = sessionFilter(call.query.sessionId);
-  const filter = { teamId: call.caller.teamId, status, sessionId, before: idCursor('task', cursor) };
+  const scheduleId = scheduleFilter(call.query.scheduleId);
+  const before = idCursor('task', cursor);
+  const filter = { teamId: call.caller.teamId, status, sessionId, scheduleId, before };
   return pageReply(await readTasks(deps.db, filter, limit), {
     show: showTask,
     cursor: (row) => toPublicId('task', row.id),
@@ -146,13 +155,19 @@ async function list(deps: ApiDeps, call: Call<z.infer<typeof TasksQuery>, unknow
 export function sessionFilter(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const id = fromPublicId('session', text);
-  if (id === undefined)
-    throw badRequest(
-      'invalid_request',
-      'The query cannot be used at sessionId: expected ses_….',
-      'sessionId',
-    );
+  if (id === undefined) throw badFilter('sessionId', 'ses_…');
   return id;
+}
+
+function scheduleFilter(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const id = fromPublicId('schedule', text);
+  if (id === undefined) throw badFilter('scheduleId', 'sch_…');
+  return id;
+}
+
+function badFilter(field: string, expected: string) {
+  return badRequest('invalid_request', `The query cannot be used at ${field}: expected ${expected}.`, field);
 }
 
 async function cancel(deps: ApiDeps, { caller, id }: Call<unknown, unknown>): Promise<Reply> {

@@ -8,6 +8,7 @@ import { type ApprovalCalls, approvalCalls } from './approvals.ts';
 import { type CatalogCalls, catalogCalls } from './catalog.ts';
 import { type EventCalls, eventCalls } from './events.ts';
 import { type ClientOptions, Http } from './http.ts';
+import { type ScheduleCalls, scheduleCalls } from './schedules.ts';
 import type { Server } from './server.ts';
 import { type SessionCalls, sessionCalls } from './sessions.ts';
 import { type TaskCalls, taskCalls } from './tasks.ts';
@@ -29,6 +30,7 @@ export type {
   Workspace,
 } from '../api/wire.ts';
 export type { Key } from '../api/wire-admin.ts';
+export type { Schedule } from '../api/wire-schedules.ts';
 export { UserError } from '../core/errors.ts';
 export { isTransient, ProblemError, UnreachableError } from './errors.ts';
 export type { Delta, Frame, LiveFrame } from './events.ts';
@@ -44,7 +46,8 @@ export interface Client
     WorkspaceCalls,
     CatalogCalls,
     AdminCalls,
-    WebhookCalls {}
+    WebhookCalls,
+    ScheduleCalls {}
 
 /** A client of a Capybara. `server` may be a function, which is asked before each request, where the address may change. */
 export function createClient(server: Server | (() => Server), options: ClientOptions = {}): Client {
@@ -58,5 +61,6 @@ export function createClient(server: Server | (() => Server), options: ClientOpt
     ...catalogCalls(http),
     ...adminCalls(http),
     ...webhookCalls(http),
+    ...scheduleCalls(http),
   };
 }

@@ -7,6 +7,14 @@ export const API = {
   requestsPerMinute: { env: 'CAPYBARA_API_REQUESTS_PER_MINUTE', least: 0, most: 1_000_000, usual: 6_000 },
 } as const satisfies Record<string, Limit>;
 
+/** What hands in tasks again and again. */
+export const SCHEDULES = {
+  /** Those of one team. */
+  perTeam: { env: 'CAPYBARA_SCHEDULES_PER_TEAM', least: 0, most: 10_000, usual: 100 },
+  /** Between two times that one is due. */
+  shortestSeconds: { env: 'CAPYBARA_SCHEDULES_SHORTEST_SECONDS', least: 1, most: 31_622_400, usual: 60 },
+} as const satisfies Record<string, Limit>;
+
 const MAX_ORIGINS = 50;
 
 const split = (raw: unknown) => (typeof raw === 'string' ? raw.split(',').map((each) => each.trim()) : raw);

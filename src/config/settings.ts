@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
-import { API, CORS_ORIGINS } from './api-settings.ts';
+import { API, CORS_ORIGINS, SCHEDULES } from './api-settings.ts';
 import {
   BACKGROUND_LIMITS,
   COMMAND_LIMITS,
@@ -159,6 +159,8 @@ export const SETTINGS = z.object({
     .optional(),
   'api.requestsPerMinute': limit(API.requestsPerMinute),
   'api.corsOrigins': CORS_ORIGINS.schema.register(metas, CORS_ORIGINS.meta).optional(),
+  'schedules.perTeam': limit(SCHEDULES.perTeam),
+  'schedules.shortestSeconds': limit(SCHEDULES.shortestSeconds),
   'metrics.open': flag('CAPYBARA_METRICS_OPEN').default(false),
   'tracing.endpoint': address('OTEL_EXPORTER_OTLP_ENDPOINT', HTTP).optional(),
   'tracing.headers': TRACING.headers.schema.register(metas, TRACING.headers.meta).optional(),

@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   rule: 'rule',
   webhook: 'whk',
   delivery: 'dlv',
+  schedule: 'sch',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

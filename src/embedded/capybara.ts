@@ -115,6 +115,8 @@ async function serve(config: Config, serving: Serving, parts: Parts): Promise<st
   parts.add(() => api.close());
   const server = await listen(api.app, { host: HOST, port });
   parts.add(() => server.close());
+  // One that only answers a command hands in nothing that nobody would work on.
+  if (works) api.scheduler.start();
   return server.url;
 }
 

@@ -1,6 +1,6 @@
 /**
  * What holds after every commit, besides what Postgres itself enforces: each unfinished task has exactly one wake witness
- * (PROTOCOL, last section), and each delivery its time, counts and accounts equal their rows, sequences have no gap. Looks at all rows: for tests, and for
+ * (PROTOCOL, last section), and each delivery and schedule its time, counts and accounts equal their rows, sequences have no gap. Looks at all rows: for tests, and for
  * operators who want to know.
  */
 import type { Database } from './database.ts';
@@ -8,6 +8,8 @@ import { witnessQuery } from './witnesses.ts';
 
 /** How long a lease may be over before somebody must have taken over what was held under it. */
 const TAKEOVER_MS = 5_000;
+/** How long a schedule may be due before some API must have seen to it. */
+const SCHEDULED_MS = 60_000;
 
 export interface BrokenInvariant {
   readonly invariant: string;
@@ -19,7 +21,7 @@ export interface BrokenInvariant {
 export interface InvariantOptions {
   /**
    * Workers' leases, in milliseconds: where given, leases count as well. Holds only where workers are alive, since it is they
-   * who take over.
+   * who take over, and where an API is: it hands in what is due.
    */
   readonly leaseMs?: number;
 }
@@ -232,6 +234,12 @@ export const INVARIANTS: readonly (readonly [string, string])[] = [
     'a delivery that is on its way has a due time, and its event',
     `SELECT d.id, d.type AS found FROM webhook_delivery d LEFT JOIN event e ON e.root_id = d.root_id AND e.seq = d.seq
       WHERE d.status = 'pending' AND (d.due_at IS NULL OR (d.seq IS NOT NULL AND e.seq IS NULL))`,
+  ],
+  [
+    'a schedule that is on has a due time, and is seen to within a minute',
+    `SELECT id, coalesce(due_at::text, 'none') AS found FROM schedule
+      WHERE removed_at IS NULL AND disabled_at IS NULL AND (due_at IS NULL
+         OR ($2::int IS NOT NULL AND greatest(due_at, pg_postmaster_start_time()) < clock_timestamp() - interval '${SCHEDULED_MS} ms'))`,
   ],
   [
     'a task runs exactly while a worker holds its turn, or gets it again after a loss',

@@ -48,6 +48,8 @@ export interface TaskFilter {
   readonly teamId: string;
   readonly id?: string | undefined;
   readonly sessionId?: string | undefined;
+  /** Only those that it made. */
+  readonly scheduleId?: string | undefined;
   readonly status?: string | undefined;
   /** Only those older than this one. */
   readonly before?: string | undefined;
@@ -63,7 +65,7 @@ export async function readTask(
 
 /** The newest first; those that were delegated only where their session is named. */
 export async function readTasks(db: Database, filter: TaskFilter, limit: number): Promise<Rows<TaskRow>> {
-  const { teamId, id = null, sessionId = null, status = null, before = null } = filter;
+  const { teamId, id = null, sessionId = null, scheduleId = null, status = null, before = null } = filter;
   const rows = await db.sql<Omit<TaskRow, 'usage'> & Record<string, unknown>>`
     SELECT t.id, t.session_id AS "sessionId", CASE WHEN t.paused_at IS NULL THEN t.status ELSE 'paused' END AS status, t.waiting_on AS "waitingOn",
            t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, person.name AS "createdBy", p.body AS profile,
@@ -92,7 +94,7 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
      WHERE t.team_id = ${teamId} AND (${id}::uuid IS NULL OR t.id = ${id})
        AND (t.session_id = ${sessionId} OR (${sessionId}::uuid IS NULL AND (t.parent_task_id IS NULL OR t.id = ${id})))
        AND (${status}::text IS NULL OR ${status} = CASE WHEN t.paused_at IS NULL THEN t.status ELSE 'paused' END)
-       AND (${before}::uuid IS NULL OR t.id < ${before})
+       AND (${scheduleId}::uuid IS NULL OR t.schedule_id = ${scheduleId}) AND (${before}::uuid IS NULL OR t.id < ${before})
      ORDER BY t.id DESC LIMIT ${limit + 1}`;
   const usage = await readTaskUsage(
     db,

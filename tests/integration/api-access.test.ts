@@ -57,6 +57,7 @@ async function things(): Promise<Record<string, string>> {
     user: toPublicId('user', it.me.userId),
     key: toPublicId('key', key.id),
     ...(await webhooks()),
+    schedule: await aSchedule(),
   };
 }
 
@@ -66,6 +67,11 @@ async function webhooks(): Promise<Record<string, string>> {
   const { id: webhook } = (await it.ask('POST', '/v1/webhooks', { body })).json;
   const { id: delivery } = (await it.ask('POST', `/v1/webhooks/${webhook}/test`)).json;
   return { webhook, delivery };
+}
+
+async function aSchedule(): Promise<string> {
+  const body = { name: 'nightly', cron: '0 0 29 2 *', task: { prompt: 'x' } };
+  return (await it.ask('POST', '/v1/schedules', { body })).json.id;
 }
 
 /** A body that each route would take, and what else its address needs. */
@@ -83,6 +89,8 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/keys': { name: 'new' },
   'POST /v1/webhooks': { url: 'https://hooks.example/' },
   'PATCH /v1/webhooks/:id': {},
+  'POST /v1/schedules': { name: 'new', every: 3_600, task: { prompt: 'x' } },
+  'PATCH /v1/schedules/:id': {},
 };
 
 const nameOf = ({ method, path }: Route) => `${method.toUpperCase()} ${path}`;

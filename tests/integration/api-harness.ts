@@ -91,6 +91,7 @@ export async function startTestApi(
     repositories: { own: true, online: true, allowed: [] },
     ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false },
     webhooks: { allow: [], online: true },
+    schedules: { perTeam: 100, shortestSeconds: 60 },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     agents: createAgents(createRegistry(builtinTools())),
     log: silentLog,

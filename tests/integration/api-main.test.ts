@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi } from '../../src/api/app.ts';
 import { runApi } from '../../src/api/main.ts';
 import { listen } from '../../src/api/server.ts';
+import { createClient } from '../../src/client/client.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { silentLog } from '../../src/log.ts';
 import { bootstrap } from '../../src/store/bootstrap.ts';
@@ -53,6 +54,16 @@ async function submits(config: Config): Promise<void> {
 describe('a server of the API', () => {
   test('migrates an empty database, takes tasks, and stops', async () => {
     await submits(await configure({}, { empty: true }));
+  });
+
+  test('hands in what is due', async () => {
+    const config = await configure({ CAPYBARA_SCHEDULES_SHORTEST_SECONDS: '1' });
+    const running = await runApi(config, silentLog);
+    const { apiKey } = (await bootstrap(config.databaseUrl ?? '')) ?? expect.unreachable();
+    const client = createClient({ url: running.url, apiKey });
+    const { id } = await client.createSchedule({ name: 'often', every: 1, task: { prompt: 'x' } });
+    await expect.poll(async () => (await client.schedule(id)).lastTaskId, { timeout: 10_000 }).not.toBeNull();
+    await running.stop();
   });
 
   test('runs on Redis where there is one', async ({ skip }) => {

@@ -102,6 +102,7 @@ describe('create_task', () => {
             error_message: null,
             metadata: {},
             webhook_url: null,
+            schedule_id: null,
             started_at: null,
             ended_at: null,
           },

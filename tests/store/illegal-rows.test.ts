@@ -4,6 +4,7 @@ import type { Approval, Task, TaskStatus } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import type { CallStatus, ClosedCallStatus, Effect, Entry, StopReason } from '../../src/core/entry.ts';
 import type { OnLimit } from '../../src/core/profile.ts';
+import type { Overlap, ScheduleDisabled } from '../../src/core/schedule.ts';
 import type { Scope } from '../../src/core/scope.ts';
 import type { Todo } from '../../src/core/todos.ts';
 import type { WorkspaceKind } from '../../src/core/workspace.ts';
@@ -11,6 +12,7 @@ import { compactTurn } from '../../src/store/compaction.ts';
 import { addTestDelivery, type DeliveryRow } from '../../src/store/deliveries.ts';
 import { takeRequest } from '../../src/store/rates.ts';
 import { revertSession } from '../../src/store/revisions.ts';
+import { createSchedule } from '../../src/store/schedules.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
 import { recordResults, settleTurn } from '../../src/store/turns.ts';
 import { createWebhook, type WebhookRow } from '../../src/store/webhooks.ts';
@@ -109,6 +111,8 @@ const LIMIT: All<WaitingAt['limit']> = {
 const TODO: All<Todo['status']> = { pending: true, in_progress: true, done: true, cancelled: true };
 const DISABLED: All<NonNullable<WebhookRow['disabledReason']>> = { person: true, gone: true, failing: true };
 const DELIVERY: All<DeliveryRow['status']> = { pending: true, delivered: true, failed: true };
+const SCHEDULE: All<ScheduleDisabled> = { person: true, revoked: true, session: true };
+const OVERLAP: All<Overlap> = { skip: true, queue: true };
 const ON_LIMIT: All<OnLimit> = { fail: true, park: true };
 
 test.each<[string, string, All<string>]>([
@@ -127,6 +131,8 @@ test.each<[string, string, All<string>]>([
   ['todo', 'todo_item', TODO],
   ['webhook', 'webhook_disabled', DISABLED],
   ['webhook_delivery', 'webhook_delivery_state', DELIVERY],
+  ['schedule', 'schedule_disabled', SCHEDULE],
+  ['schedule', 'schedule_overlap', OVERLAP],
 ])('the states that %s allows by %s are those of TypeScript', async (_table, constraint, union) => {
   const [row] = await store.db.sql<{ definition: string }>`
     SELECT coalesce(p.prosrc, pg_get_constraintdef(c.oid)) AS definition
@@ -323,6 +329,19 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['webhook_delivery_state', 'delivery', 'webhook_id = NULL, task_id = id'],
   ['webhook_delivery_state', 'delivery', 'seq = 1'],
   ['webhook_delivery_state', 'delivery', 'root_id = id'],
+  ['schedule_when', 'schedule', `cron = '0 0 * * *'`],
+  ['schedule_when', 'schedule', 'every_seconds = NULL'],
+  ['schedule_when', 'schedule', 'every_seconds = 0'],
+  ['schedule_due', 'schedule', 'due_at = NULL'],
+  ['schedule_due', 'schedule', 'removed_at = now()'],
+  ['schedule_due', 'schedule', `disabled_at = now(), disabled_reason = 'person'`],
+  ['schedule_overlap', 'schedule', `overlap = 'wait'`],
+  ['schedule_error', 'schedule', `error_code = 'x'`],
+  ['schedule_error', 'schedule', `error_code = 'x', error_message = 'y'`],
+  ['schedule_error', 'schedule', 'erred_at = now()'],
+  ['schedule_disabled', 'schedule', 'disabled_at = now()'],
+  ['schedule_disabled', 'schedule', `disabled_reason = 'person'`],
+  ['schedule_disabled', 'schedule', `disabled_at = now(), disabled_reason = 'bored'`],
   ['usage_outcome', 'usage', `outcome = 'guessed'`],
   ['usage_usd', 'usage', 'usd = 0'],
   ['usage_usd', 'usage', `prices = '{}'`],
@@ -407,8 +426,17 @@ describe('Postgres refuses every illegal row', () => {
       rule: `permission_rule WHERE id = '${ruleId}'`,
       usage: `usage WHERE attempt_id = '${done.attemptId}'`,
       ...(await webhookRows()),
+      schedule: await scheduleRow(key.id),
     };
   });
+
+  async function scheduleRow(keyId: string) {
+    const { teamId, userId } = store;
+    const when = { cron: null, everySeconds: 60, timeZone: 'UTC', dueAt: new Date() };
+    const schedule = { id: newId(), name: 'x', task: {}, overlap: 'skip', requestHash: '' } as const;
+    await createSchedule(store.db, { teamId, userId, keyId }, { ...schedule, ...when }, 1);
+    return `schedule WHERE id = '${schedule.id}'`;
+  }
 
   /** A webhook, and a test on its way to it. */
   async function webhookRows() {

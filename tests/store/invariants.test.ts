@@ -36,6 +36,7 @@ afterEach(async () => {
   await forgetSessions(store.db);
   await store.db.sql`DELETE FROM worker`;
   await store.db.sql`DELETE FROM webhook_delivery`;
+  await store.db.sql`DELETE FROM schedule`;
 });
 
 const broken = async (options?: InvariantOptions) => [
@@ -166,6 +167,13 @@ const BREAKS: readonly (readonly [string, (rows: typeof row) => string])[] = [
     ({ held }) => `
       INSERT INTO webhook_delivery (id, team_id, webhook_id, type, root_id, seq)
       SELECT id, team_id, id, 'task.created', root_id, 99 FROM task WHERE id = '${held.taskId}'`,
+  ],
+  [
+    'a schedule that is on has a due time, and is seen to within a minute',
+    ({ held }) => `
+      ALTER TABLE schedule DROP CONSTRAINT schedule_due;
+      INSERT INTO schedule (id, team_id, user_id, key_id, name, every_seconds, time_zone, task, overlap, request_hash)
+      SELECT id, team_id, user_id, id, 'x', 60, 'UTC', '{}', 'skip', '' FROM task WHERE id = '${held.taskId}'`,
   ],
   [
     'a task runs exactly while a worker holds its turn, or gets it again after a loss',

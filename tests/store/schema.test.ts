@@ -162,7 +162,7 @@ describe('schema.prisma and the migrated database have the same', () => {
   });
 });
 
-test('every partial index is one that the sweeper, a guard, `why`, a search, the tree or metrics need, and a unique one allows one unfinished turn', async () => {
+test('every partial index is one that the sweeper, a guard, `why`, a search, the tree or metrics need, and unique ones allow one unfinished turn, and one schedule of a name', async () => {
   const rows = await store.db.sql<{ name: string; unique: boolean }>`
     SELECT i.relname AS name, x.indisunique AS unique FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      WHERE i.relnamespace = 'public'::regnamespace AND x.indpred IS NOT NULL ORDER BY 1`;
@@ -177,10 +177,13 @@ test('every partial index is one that the sweeper, a guard, `why`, a search, the
     'entry_changes',
     'message_untaken',
     'permission_rule_live',
+    'schedule_due',
+    'schedule_name',
     'session_children',
     'session_forks',
     'task_deadline',
     'task_ended',
+    'task_schedule',
     'task_unfinished',
     'task_unfinished_tree',
     'tool_call_output',
@@ -195,5 +198,8 @@ test('every partial index is one that the sweeper, a guard, `why`, a search, the
     'webhook_live',
     'worker_live',
   ]);
-  expect(rows.filter(({ unique }) => unique).map(({ name }) => name)).toEqual(['turn_one_unfinished']);
+  expect(rows.filter(({ unique }) => unique).map(({ name }) => name)).toEqual([
+    'schedule_name',
+    'turn_one_unfinished',
+  ]);
 });

@@ -171,6 +171,7 @@ CREATE TABLE "task" (
     "traceparent" TEXT,
     "metadata" JSONB NOT NULL DEFAULT '{}',
     "webhook_url" TEXT,
+    "schedule_id" UUID,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "started_at" TIMESTAMPTZ(3),
     "ended_at" TIMESTAMPTZ(3),
@@ -485,6 +486,33 @@ CREATE TABLE "webhook_delivery" (
 );
 
 -- CreateTable
+CREATE TABLE "schedule" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "key_id" UUID NOT NULL,
+    "name" TEXT NOT NULL,
+    "cron" TEXT,
+    "every_seconds" INTEGER,
+    "time_zone" TEXT NOT NULL,
+    "task" JSONB NOT NULL,
+    "overlap" TEXT NOT NULL,
+    "revision" INTEGER NOT NULL DEFAULT 0,
+    "due_at" TIMESTAMPTZ(3),
+    "error_code" TEXT,
+    "error_message" TEXT,
+    "erred_at" TIMESTAMPTZ(3),
+    "skipped_at" TIMESTAMPTZ(3),
+    "request_hash" BYTEA NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "disabled_at" TIMESTAMPTZ(3),
+    "disabled_reason" TEXT,
+    "removed_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "schedule_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
 CREATE TABLE "usage" (
     "attempt_id" UUID NOT NULL,
     "team_id" UUID NOT NULL,
@@ -691,6 +719,9 @@ CREATE INDEX "webhook_delivery_webhook_id_created_at_id_idx" ON "webhook_deliver
 CREATE INDEX "webhook_delivery_root_id_idx" ON "webhook_delivery"("root_id");
 
 -- CreateIndex
+CREATE INDEX "schedule_team_id_created_at_id_idx" ON "schedule"("team_id", "created_at", "id");
+
+-- CreateIndex
 CREATE INDEX "usage_task_id_created_at_idx" ON "usage"("task_id", "created_at");
 
 -- CreateIndex
@@ -776,6 +807,9 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 
 -- AddForeignKey
 ALTER TABLE "webhook" ADD CONSTRAINT "webhook_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "schedule" ADD CONSTRAINT "schedule_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 
 
@@ -959,6 +993,16 @@ BEGIN
 END $$;
 ALTER TABLE "webhook_delivery" ADD CONSTRAINT "webhook_delivery_state" CHECK (delivery_is_legal("webhook_delivery"));
 
+ALTER TABLE "schedule"
+  ADD CONSTRAINT "schedule_when" CHECK ((cron IS NULL) <> (every_seconds IS NULL) AND every_seconds > 0),
+  ADD CONSTRAINT "schedule_due" CHECK ((due_at IS NOT NULL) = (disabled_at IS NULL AND removed_at IS NULL)),
+  ADD CONSTRAINT "schedule_overlap" CHECK (overlap IN ('skip', 'queue')),
+  ADD CONSTRAINT "schedule_error" CHECK ((error_code IS NULL) = (error_message IS NULL) AND (error_code IS NULL) = (erred_at IS NULL)),
+  ADD CONSTRAINT "schedule_disabled" CHECK (
+    CASE WHEN disabled_at IS NULL THEN disabled_reason IS NULL
+         ELSE disabled_reason IS NOT NULL AND disabled_reason IN ('person', 'revoked', 'session') END
+  );
+
 ALTER TABLE "attempt" ADD CONSTRAINT "attempt_taken" CHECK ((bucket IS NULL) = (tokens_taken IS NULL) AND tokens_taken >= 0);
 ALTER TABLE "rate_bucket" ADD CONSTRAINT "rate_bucket_limits" CHECK (requests_per_minute > 0 AND tokens_per_minute > 0);
 ALTER TABLE "rate_line" ADD CONSTRAINT "rate_line_tokens" CHECK (tokens >= 0);
@@ -984,6 +1028,9 @@ CREATE INDEX "attempt_open" ON "attempt" (worker_id) WHERE ended_at IS NULL;
 CREATE INDEX "webhook_delivery_ended" ON "webhook_delivery" (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX "webhook_delivery_claimed" ON "webhook_delivery" (coalesce(webhook_id, team_id)) WHERE claim IS NOT NULL;
 CREATE INDEX "webhook_delivery_due" ON "webhook_delivery" (due_at) WHERE status = 'pending';
+CREATE INDEX "schedule_due" ON "schedule" (due_at) WHERE due_at IS NOT NULL;
+CREATE UNIQUE INDEX "schedule_name" ON "schedule" (team_id, name) WHERE removed_at IS NULL;
+CREATE INDEX "task_schedule" ON "task" (schedule_id, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX "worker_live" ON "worker" (lease_expires_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_deadline" ON "task" (deadline_at) WHERE ended_at IS NULL;
 CREATE INDEX "task_unfinished" ON "task" (session_id, ordinal) WHERE ended_at IS NULL;

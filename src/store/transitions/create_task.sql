@@ -9,6 +9,13 @@
 -- settles locks the same session row: either it sees this task and starts it, or this one finds it gone.
 CREATE FUNCTION create_task(p_team uuid, p_user uuid, p_session jsonb, p_task jsonb, p_idempotency jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN add_task(p_team, p_user, p_session, p_task, p_idempotency);
+END $$;
+
+-- The same, for the transitions that make a task beside something else, under their own search_path.
+CREATE FUNCTION add_task(p_team uuid, p_user uuid, p_session jsonb, p_task jsonb, p_idempotency jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_session session;
   v_task task;
@@ -65,14 +72,15 @@ BEGIN
   ON CONFLICT DO NOTHING;
   INSERT INTO task (id, session_id, root_id, team_id, user_id, ordinal, status, profile_hash, turn_limit, tree_turn_limit,
                     token_limit, usd_limit, seconds_limit, on_limit, answer_tokens, prices, child_limit, concurrent_limit, depth_limit, metadata, webhook_url,
-                    traceparent)
+                    traceparent, schedule_id)
   VALUES ((p_task->>'id')::uuid, v_session.id, v_session.root_id, p_team, p_user,
           (SELECT coalesce(max(ordinal), 0) + 1 FROM task WHERE session_id = v_session.id), 'queued',
           decode(p_task->>'profileHash', 'hex'), (p_task#>>'{limits,turns}')::int, (p_task#>>'{limits,treeTurns}')::int,
           (p_task#>>'{limits,tokens}')::bigint, (p_task#>>'{limits,usd}')::numeric, (p_task#>>'{limits,seconds}')::int,
           coalesce(p_task#>>'{limits,onLimit}', 'fail'), (p_task#>>'{reserve,answer}')::int, nullif(p_task#>'{reserve,prices}', 'null'),
           coalesce((p_task#>>'{limits,children}')::int, 0), coalesce((p_task#>>'{limits,concurrentChildren}')::int, 0),
-          coalesce((p_task#>>'{limits,depth}')::int, 0), p_task->'metadata', p_task->>'webhookUrl', p_task->>'traceparent')
+          coalesce((p_task#>>'{limits,depth}')::int, 0), p_task->'metadata', p_task->>'webhookUrl', p_task->>'traceparent',
+          (p_task->>'scheduleId')::uuid)
   RETURNING * INTO v_task;
   INSERT INTO message (id, session_id, task_id, user_id, parts)
   VALUES ((p_task->>'messageId')::uuid, v_session.id, v_task.id, p_user, p_task->'parts');
