@@ -1,0 +1,28 @@
+import { Args } from '@oclif/core';
+import { CapybaraCommand } from '../../command.ts';
+
+export default class SchedulesEnable extends CapybaraCommand {
+  static override summary =
+    'Have a schedule be due again that was disabled; its tasks are yours from now on.';
+  static override examples = [
+    '<%= config.bin %> schedules enable nightly',
+    '<%= config.bin %> schedules enable sch_0198c17e5d0a7f3c8b1e2d4f6a8c0e1f',
+  ];
+  static override args = {
+    id: Args.string({
+      description: 'Its name, sch_…, as `schedules list` shows it, its beginning, or "last".',
+      required: true,
+      ignoreStdin: true,
+    }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(SchedulesEnable);
+    const loaded = await this.settings(flags);
+    const { turnSchedule } = await import('../../schedules.ts');
+    await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
+      const schedule = await turnSchedule(client, args.id, true);
+      this.answer(flags, schedule, `${schedule.id} enabled: due at ${schedule.nextDueAt}\n`);
+    });
+  }
+}
