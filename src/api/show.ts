@@ -32,6 +32,7 @@ export function showTask(row: TaskRow): Task {
     cancelRequested: row.cancelRequested,
     prompt: textOf(row.prompt),
     createdBy: row.createdBy,
+    scheduleId: row.scheduleId === null ? null : toPublicId('schedule', row.scheduleId),
     agent: profile.agent,
     model: profile.model,
     mode: profile.mode,

@@ -123,6 +123,7 @@ export const Task = z
       .string()
       .nullable()
       .meta({ description: 'who asked; null of a task that an agent delegated' }),
+    scheduleId: z.string().nullable().meta({ description: 'what made it, where a schedule did' }),
     agent: z.string(),
     model: z.string(),
     mode: Mode,

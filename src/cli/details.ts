@@ -27,6 +27,7 @@ export function taskText(task: Task): string {
     ['ended', task.endedAt ?? '-'],
     ['prompt', oneLine(task.prompt, LINE)],
   ];
+  if (task.scheduleId !== null) pairs.push(['schedule', task.scheduleId]);
   if (task.error) pairs.push(['error', withCode(task.error.message, task.error.code)]);
   for (const line of usageLines(task.usage)) pairs.push(['usage', line]);
   const result = task.result ? `\n${neutralised(task.result.text)}\n` : '';

@@ -14,6 +14,8 @@ export interface TaskRow {
   readonly prompt: readonly UserPart[];
   /** Who said the prompt; null: an agent. */
   readonly createdBy: string | null;
+  /** What made it; null: a person or an agent did. */
+  readonly scheduleId: string | null;
   readonly profile: Profile;
   /** In hexadecimal. */
   readonly profileHash: string;
@@ -68,7 +70,7 @@ export async function readTasks(db: Database, filter: TaskFilter, limit: number)
   const { teamId, id = null, sessionId = null, scheduleId = null, status = null, before = null } = filter;
   const rows = await db.sql<Omit<TaskRow, 'usage'> & Record<string, unknown>>`
     SELECT t.id, t.session_id AS "sessionId", CASE WHEN t.paused_at IS NULL THEN t.status ELSE 'paused' END AS status, t.waiting_on AS "waitingOn",
-           t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, person.name AS "createdBy", p.body AS profile,
+           t.cancel_requested_at IS NOT NULL AS "cancelRequested", m.parts AS prompt, person.name AS "createdBy", t.schedule_id AS "scheduleId", p.body AS profile,
            encode(t.profile_hash, 'hex') AS "profileHash",
            t.turn_limit AS "turnLimit", t.tree_turn_limit AS "treeTurnLimit", t.token_limit::float8 AS "tokenLimit",
            trim_scale(t.usd_limit)::text AS "usdLimit", t.seconds_limit AS "secondsLimit", t.child_limit AS "childLimit", t.concurrent_limit AS "concurrentLimit",

@@ -128,6 +128,7 @@ export function aTask(change: Partial<Task> = {}): Task {
     cancelRequested: false,
     prompt: 'do it',
     createdBy: 'Ana',
+    scheduleId: null,
     agent: 'build',
     model: 'openai/m',
     mode: 'auto',

@@ -245,6 +245,7 @@ test('details of a task and of a session are told whole', () => {
   );
   const open = aTask({ status: 'waiting', waitingOn: 'retry', cancelRequested: true });
   expect(taskText(open)).toContain('status   waiting on retry, being cancelled\n');
+  expect(taskText(aTask({ scheduleId: 'sch_1' }))).toContain('schedule  sch_1\n');
   const session = aSession({ parentId: 'ses_p', archivedAt: '2026-01-01T00:00:00Z' });
   expect(sessionText(session, [aTask()])).toContain(
     "workspace  a copy of its parent's files\ncreated    2026-01-02T03:04:05.000Z\nparent     ses_p\narchived   2026-01-01T00:00:00Z\n\nTASK",

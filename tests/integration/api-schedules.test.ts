@@ -280,7 +280,7 @@ describe('what is due', () => {
     await change(id, { enabled: true });
     await due(id);
     await sweep();
-    expect(await tasksOf(id)).toMatchObject([{ createdBy: 'Ana' }]);
+    expect(await tasksOf(id)).toMatchObject([{ createdBy: 'Ana', scheduleId: id }]);
   });
 
   test('is handed in by an API that runs, which then stops', async () => {

@@ -52,6 +52,7 @@ describe('a task that is accepted', () => {
       cancelRequested: false,
       prompt: 'Fix the test',
       createdBy: 'Ana',
+      scheduleId: null,
       agent: 'build',
       model: 'openai/m',
       mode: 'safe',
