@@ -26,7 +26,10 @@ export abstract class CapybaraCommand extends Command {
       description: 'A profile of your config.yaml.',
       helpValue: 'NAME',
     }),
-    offline: Flags.boolean({ helpGroup: 'GLOBAL', description: 'Contact nothing but configured endpoints.' }),
+    offline: Flags.boolean({
+      helpGroup: 'GLOBAL',
+      description: 'Contact loopback and private addresses alone.',
+    }),
     debug: Flags.boolean({ helpGroup: 'GLOBAL', description: 'Show where an error comes from.' }),
   };
 
@@ -47,6 +50,7 @@ export abstract class CapybaraCommand extends Command {
       trustWorkingDirectory,
     });
     this.#showsStack = loaded.config.debug;
+    if (loaded.config.offline) await (await import('./offline.ts')).stayOffline(loaded.config);
     return loaded;
   }
 

@@ -1,6 +1,6 @@
 /** What can go wrong between a client and a Capybara, as types to tell apart and sentences to show. */
 import { Problem } from '../api/wire.ts';
-import { messageOf, UserError } from '../core/errors.ts';
+import { isRefusedOffline, messageOf, OFFLINE_RULE, UserError } from '../core/errors.ts';
 import { hostOf, type Server } from './server.ts';
 
 /** The server could not be reached, or answered that it cannot serve now: the same request may succeed later. */
@@ -60,8 +60,13 @@ function sentence(problem: Problem, server: Server): string {
   return `${hostOf(server)} ${state}: set CAPYBARA_API_KEY to one of its keys.`;
 }
 
-export function unreachable(server: Server, error: unknown): UnreachableError {
+/** Where the server is offline's to refuse, another try will not help. */
+export function unreachable(server: Server, error: unknown): UserError {
   const cause = error instanceof Error && error.cause ? error.cause : error;
+  if (isRefusedOffline(cause)) {
+    const message = `${hostOf(server)} has a public address, and ${OFFLINE_RULE}: leave out --offline (CAPYBARA_OFFLINE), or name another server.`;
+    return new UserError('offline', message, 3);
+  }
   return new UnreachableError(
     `${hostOf(server)} cannot be reached (${reason(cause)}): check the address, or that it runs.`,
   );

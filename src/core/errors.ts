@@ -28,7 +28,17 @@ export class UserError extends Error {
   }
 }
 
+/** What a connection fails with that `private-network.ts` refuses; Node names it for the list that it looks at. */
+const REFUSED_OFFLINE = 'ERR_IP_BLOCKED';
+export const OFFLINE_RULE = 'offline only loopback and private addresses are contacted';
+
+/** Whether a connection was refused because it would have left for the public internet. */
+export function isRefusedOffline(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === REFUSED_OFFLINE;
+}
+
 /** The text of anything thrown, without a stack. */
 export function messageOf(error: unknown): string {
+  if (isRefusedOffline(error)) return `it has a public address, and ${OFFLINE_RULE}`;
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-import { type Failure, messageOf } from '../core/errors.ts';
+import { type Failure, isRefusedOffline, messageOf, OFFLINE_RULE } from '../core/errors.ts';
 import type { Origin } from './connection.ts';
 import { cannotPay, hasNoModel, isOverflow, refusesKey } from './provider-words.ts';
 import { remedyOf } from './refused-settings.ts';
@@ -212,11 +212,17 @@ function failureOfTransport(error: unknown, origin: Origin, stage: Stage): Failu
       message: `${provider(origin)} did not answer in time.`,
     };
   }
+  if (chain.some(isRefusedOffline)) return refusedOffline(origin);
   if (code === undefined && !chain.some(isConnectionError)) return bug(error, origin, stage);
   if (stage === 'streaming') return cutFailure(origin);
   const why = code === undefined ? '' : ` (${code})`;
   const message = `${provider(origin)} could not be reached at ${origin.endpoint}${why}.`;
   return { kind: 'retryable', code: 'provider_unreachable', message };
+}
+
+function refusedOffline(origin: Origin): Failure {
+  const message = `${provider(origin)} has a public address (${origin.endpoint}), and ${OFFLINE_RULE}: leave out --offline (CAPYBARA_OFFLINE), or use a model of your own network.`;
+  return { kind: 'terminal', code: 'offline', message };
 }
 
 function isConnectionError(link: unknown): boolean {

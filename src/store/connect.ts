@@ -2,7 +2,7 @@
  * One connection to Postgres, and what to tell a person who has none.
  */
 import { Client } from 'pg';
-import { UserError } from '../core/errors.ts';
+import { isRefusedOffline, OFFLINE_RULE, UserError } from '../core/errors.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -93,6 +93,13 @@ function connectError(error: unknown, target: Target): unknown {
     return new UserError(
       'database_access',
       `The Postgres at ${address} does not let user "${user}" in: check the user and password in ${setting}.`,
+      3,
+    );
+  }
+  if (isRefusedOffline(error)) {
+    return new UserError(
+      'offline',
+      `The Postgres at ${address} has a public address, and ${OFFLINE_RULE}: leave out --offline (CAPYBARA_OFFLINE), or name another in ${setting}.`,
       3,
     );
   }

@@ -15,7 +15,7 @@ export class TargetError extends Error {
 export interface TargetPolicy {
   /** Hosts, addresses and ranges of addresses (`10.0.0.0/8`) that may be private, and sent to without TLS. */
   readonly allow: readonly string[];
-  /** False: nothing else is contacted. */
+  /** False: of what `allow` names only private addresses are contacted. */
   readonly online: boolean;
 }
 
@@ -45,14 +45,16 @@ export function readTarget(text: string, policy: TargetPolicy): URL {
 
 /** Throws `TargetError` where nothing may be sent that way. */
 export function checkWay({ host, address, isSecure }: Way, policy: TargetPolicy): void {
-  if (isAllowed({ host, address }, policy.allow)) return;
   const why = whyNotPublic(address);
+  if (why === undefined && !policy.online)
+    throw new TargetError(
+      `This Capybara is offline: it sends only to private addresses, those that ${SETTING} names.`,
+    );
+  if (isAllowed({ host, address }, policy.allow)) return;
   if (why !== undefined)
     throw new TargetError(
       `${host} belongs to ${why}: webhooks go to public addresses, unless ${SETTING} names it.`,
     );
-  if (!policy.online)
-    throw new TargetError(`This Capybara is offline: it sends only to what ${SETTING} names.`);
   if (!isSecure)
     throw new TargetError(
       `${host} would be sent to without encryption: use https, unless ${SETTING} names it.`,

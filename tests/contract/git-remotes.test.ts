@@ -297,6 +297,23 @@ describe('an address', () => {
     });
   });
 
+  test.each(['https://git.example/app', 'ssh://git@git.example/app'])(
+    'that is listed and public is refused offline: %s',
+    async (url) => {
+      const policy = {
+        own: true,
+        online: false,
+        allowed: [readBeginning(url)].flatMap((each) => each ?? []),
+      };
+      const reach = { ...systemReach, resolve: async () => ['10.0.0.1', '93.184.215.14'] };
+      expect(await world.failure({ url, host: { policy, reach } })).toMatchObject({
+        code: 'repository_refused',
+        message:
+          "The repository's host 'git.example' has a public address, and offline only loopback and private addresses are contacted: leave out --offline (CAPYBARA_OFFLINE), or clone from a private one.",
+      });
+    },
+  );
+
   test('is reached through the gateway by who has its key alone', async () => {
     const gateway = await openGateway({
       policy: world.host().policy,

@@ -223,10 +223,12 @@ test('a public address is sent to with encryption, and not by a Capybara that is
   expect(await tried({ url, policy: CLOSED, reach })).toMatchObject({
     said: expect.stringContaining('without encryption: use https'),
   });
-  const offline = { allow: [], online: false };
-  expect(await tried({ url: 'https://hooks.example/', policy: offline, reach })).toMatchObject({
-    said: expect.stringContaining('This Capybara is offline'),
-  });
+  for (const allow of [[], ['hooks.example']])
+    expect(
+      await tried({ url: 'https://hooks.example/', policy: { allow, online: false }, reach }),
+    ).toMatchObject({
+      said: expect.stringContaining('This Capybara is offline: it sends only to private addresses'),
+    });
 });
 
 test.each([

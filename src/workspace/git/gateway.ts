@@ -8,8 +8,9 @@ import { lookup } from 'node:dns/promises';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { messageOf } from '../../core/errors.ts';
+import { messageOf, OFFLINE_RULE } from '../../core/errors.ts';
 import { isTrustedHost, type RepositoryPolicy } from '../../core/repository.ts';
+import { isPrivateAddress } from '../../private-network.ts';
 import { whyNotPublic } from '../../public-address.ts';
 import { RepositoryError } from './repository-error.ts';
 
@@ -154,6 +155,7 @@ class LiveGateway implements Gateway {
     const isTrusted = isTrustedHost(policy, { host, port });
     if (!isTrusted && !policy.online) throw refused(name, 'is not listed');
     const addresses = isIP(name) === 0 ? await reach.resolve(name) : [name];
+    if (!policy.online) refusePublic(name, addresses);
     if (isTrusted) return addresses;
     for (const address of addresses) {
       const why = whyNotPublic(address);
@@ -227,6 +229,16 @@ function refused(name: string, why: string): RepositoryError {
     'terminal',
     'repository_refused',
     `The repository leads to '${name}', which ${why}: repositories come from public hosts, and from those that an administrator lists with CAPYBARA_GIT_ALLOW.`,
+  );
+}
+
+/** Throws `RepositoryError` where the host `name` has a public address: offline none is gone to, whoever listed it. */
+export function refusePublic(name: string, addresses: readonly string[]): void {
+  if (addresses.every(isPrivateAddress)) return;
+  throw new RepositoryError(
+    'terminal',
+    'repository_refused',
+    `The repository's host '${name}' has a public address, and ${OFFLINE_RULE}: leave out --offline (CAPYBARA_OFFLINE), or clone from a private one.`,
   );
 }
 

@@ -1,12 +1,13 @@
 /** How git is led to a repository, by the protocol of its URL. */
 import { realpath, stat } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf, UserError } from '../../core/errors.ts';
 import type { RepositoryPolicy, RepositoryUrl } from '../../core/repository.ts';
 import { checkLocalPath } from '../kinds.ts';
 import { isWithin } from '../paths.ts';
 import { keyFor, type RepositoryKey } from './credentials.ts';
-import { type Gateway, openGateway, type Reach } from './gateway.ts';
+import { type Gateway, openGateway, type Reach, refusePublic } from './gateway.ts';
 import type { GitCall } from './git-command.ts';
 
 export interface WayOptions {
@@ -75,7 +76,11 @@ const SSH_OPTIONS = [
   ...['ServerAliveCountMax=4', 'ClearAllForwardings=yes', 'ControlMaster=no', 'ControlPath=none'],
 ];
 
-function sshWay(source: RepositoryUrl, { sshKey, sshAgent }: WayOptions): Way {
+/** Git connects by itself there: offline its host is looked up before, as it stands in the URL. */
+async function sshWay(source: RepositoryUrl, options: WayOptions): Promise<Way> {
+  const { policy, reach, sshKey, sshAgent } = options;
+  if (!policy.online) refusePublic(source.host, await addressesOf(source.host, reach));
+
   const key = sshKey === undefined ? [] : ['-i', shellWord(sshKey), '-o', 'IdentitiesOnly=yes'];
   const command = ['ssh', '-T', ...SSH_OPTIONS.flatMap((option) => ['-o', option]), ...key].join(' ');
   const environment = {
@@ -86,6 +91,12 @@ function sshWay(source: RepositoryUrl, { sshKey, sshAgent }: WayOptions): Way {
     ...{ url: source.url, call: { protocols: 'ssh', environment } },
     ...{ options: [], hasKey: sshKey !== undefined, secrets: [] },
   };
+}
+
+/** None of a name that nobody knows: ssh says it better. */
+function addressesOf(host: string, { resolve }: Reach): Promise<readonly string[]> {
+  const name = host.replace(/^\[(.*)\]$/, '$1');
+  return isIP(name) === 0 ? resolve(name).catch(() => []) : Promise.resolve([name]);
 }
 
 function shellWord(text: string): string {
