@@ -88,7 +88,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
       'it is a main file that runs the others as processes, breaks them, and reads what became of them',
   },
   doctor: {
-    may: [...LEAVES, 'sandbox', 'config'],
+    may: [...LEAVES, 'sandbox', 'config', 'version'],
     because: 'it is a main file that looks at what the others would use, and starts none of them',
   },
   client: {
@@ -133,7 +133,12 @@ const ALLOWED: readonly {
   },
   // An Ollama is part of the machine that the CLI runs on: it finds it, and sees to what is installed there.
   { from: /^src\/cli\//, to: /^src\/model\/ollama-(admin|choice|discovery)\.ts$/, lazy: true },
-  { from: /^src\/doctor\//, to: /^src\/model\/ollama-(admin|choice|discovery)\.ts$/ },
+  { from: /^src\/doctor\//, to: /^src\/model\/(main|ollama-(admin|choice|discovery))\.ts$/ },
+  // It asks those who know: which migration is the last, what runs on a data directory, what a key is on the wire.
+  {
+    from: /^src\/doctor\//,
+    to: /^src\/(store\/migrate|embedded\/(data-dir|postgres-binaries)|api\/wire-admin)\.ts$/,
+  },
   // What is sent of a directory is a snapshot of it, taken by what the server takes its own with.
   { from: /^src\/cli\//, to: /^src\/workspace\/uploads\/sent-directory\.ts$/, lazy: true },
   // Whether a search lacks something is asked of what would be refused for it.
@@ -269,6 +274,7 @@ const SQL_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/embedded/data-dir.ts': 'SQLite, as a lock on a file that ends with its process',
   'src/verify/facts.ts': 'reads what became of every row, to judge it; no server runs it',
   'src/verify/postgres.ts': 'makes and drops the database of a proof',
+  'src/doctor/postgres.ts': 'asks Postgres what it is, and nothing of what Capybara keeps there',
   'src/api/readiness.ts': 'asks whether Postgres answers, and nothing else',
 };
 

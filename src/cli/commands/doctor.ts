@@ -1,24 +1,34 @@
+import { UserError } from '../../core/errors.ts';
 import { CapybaraCommand } from '../command.ts';
-
-const MARKS = { ok: '✓', warning: '!', wrong: '✗' } as const;
 
 export default class Doctor extends CapybaraCommand {
   static override summary = 'Say what is wrong here, and how to mend it.';
   static override description =
-    'How commands are confined and why, the programs that Capybara needs, its data directory, the server, Postgres and Redis that ' +
-    'are configured, and what is wrong with other settings. Exit code 1 where something must be mended.';
-  static override examples = ['<%= config.bin %> doctor', '<%= config.bin %> doctor --json'];
+    'Node, git and the other programs, how commands are confined and why, the data directory and its disk, the server and the key for it, ' +
+    'Postgres, Redis, the keys of providers, clocks, and what is wrong with other settings. It changes nothing and shows no secret. ' +
+    'Exit code 1 where something must be mended.';
+  static override examples = [
+    '<%= config.bin %> doctor',
+    '<%= config.bin %> doctor --json',
+    '$ DATABASE_URL=postgres://… REDIS_URL=redis://… <%= config.bin %> doctor',
+  ];
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(Doctor);
-    const { config } = await this.settings(flags);
-    const { examine } = await import('../../doctor/main.ts');
-    const checks = await examine(config);
-    const lines = checks.map(({ name, state, found, cure }) => {
-      const mend = cure === undefined ? '' : `: ${cure}`;
-      return `${MARKS[state]} ${name}: ${found}${mend}.`;
+    // Settings that cannot be read are one of the things to mend.
+    const loaded = await this.settings(flags).catch((error: unknown) => {
+      if (error instanceof UserError) return error;
+      throw error;
     });
-    this.answer(flags, { checks }, `${lines.join('\n')}\n`);
+    const [{ examine }, { doctorReport }, { showsUnicode }, { commandEnvironment }] = await Promise.all([
+      import('../../doctor/main.ts'),
+      import('../doctor-report.ts'),
+      import('../terminal.ts'),
+      import('../../config.ts'),
+    ]);
+    const checks = await examine(loaded);
+    const isUnicode = showsUnicode(commandEnvironment());
+    this.answer(flags, { checks }, doctorReport(checks, { isUnicode }));
     if (checks.some(({ state }) => state === 'wrong')) process.exitCode = 1;
   }
 }

@@ -1,0 +1,42 @@
+/** Keys: whether each provider has its own, and whether what they stand in is for its owner's eyes alone. */
+import { statSync } from 'node:fs';
+import { secretFiles } from '../config/secrets.ts';
+import type { Config, LoadedConfig } from '../config.ts';
+import { providersHere } from '../model/main.ts';
+import type { Check } from './check.ts';
+
+export async function providerKeys(config: Config): Promise<Check[]> {
+  const providers = await providersHere(config);
+  if (providers.length === 0 && config.url === undefined) return [noProvider()];
+  return providers.map(({ provider, key }) => {
+    const name = `provider ${provider}`;
+    if (key === 'not needed') return { name, state: 'ok', found: 'it needs no key' };
+    const tries = `capybara providers test ${provider} tries it`;
+    if (key === 'set') return { name, state: 'ok', found: `its key is set; ${tries}` };
+    const variable = config.providers[provider]?.apiKeyVariable;
+    const cure =
+      variable === undefined ? `capybara providers add ${provider} asks for it` : `set ${variable}`;
+    return { name, state: 'warning', found: 'no key is set for it', cure };
+  });
+}
+
+function noProvider(): Check {
+  const cure = 'capybara init sets one up';
+  return { name: 'providers', state: 'warning', found: 'no provider of models is configured', cure };
+}
+
+const OTHERS = 0o077;
+
+/** Of each file that a secret came from, the one of git's ssh key among them. */
+export function keyFiles(loaded: LoadedConfig): Check[] {
+  if (process.platform === 'win32') return [];
+  return secretFiles(loaded).map((file) => {
+    const mode = statSync(file, { throwIfNoEntry: false })?.mode;
+    const name = 'key file';
+    if (mode === undefined)
+      return { name, state: 'wrong', found: `there is no ${file}`, cure: 'set CAPYBARA_GIT_SSH_KEY anew' };
+    if ((mode & OTHERS) === 0) return { name, state: 'ok', found: `only its owner may read ${file}` };
+    const found = `${file} holds a key, and others may read it (mode ${(mode & 0o777).toString(8)})`;
+    return { name, state: 'wrong', found, cure: `chmod 600 ${file}` };
+  });
+}
