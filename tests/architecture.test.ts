@@ -366,9 +366,7 @@ describe('the pages', () => {
     const commands = filesBelow('src/cli/commands').map((path) =>
       path.slice('src/cli/commands/'.length, -'.ts'.length),
     );
-    const starts = new Set(
-      commands.flatMap((path) => [path, path.split('/')[0]]).concat('help', 'autocomplete'),
-    );
+    const starts = new Set(commands.flatMap((path) => [path, path.split('/')[0]]).concat('help'));
     const named = [...read('README.md').matchAll(/\bcapy(?:bara)? ([a-z]+)(?: ([a-z]+))?/g)];
     const missing = named.filter(([, topic, verb]) => !starts.has(topic) && !starts.has(`${topic}/${verb}`));
     expect(missing.map(([text]) => text)).toEqual([]);

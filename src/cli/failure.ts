@@ -69,7 +69,8 @@ function inOurWords(said: string): string {
     .replace(/^The following errors? occurred: /, '')
     .replace(/^Missing required flag (\S+)$/, 'Expected --$1')
     .replace(/^Parsing (--\S+) Expected (.+) but received: (.*)$/, '$1 must be $2; found "$3"')
-    .replace(/^Expected (--[^=]+)=(.*) to be one of: (.+)$/, '$1 must be one of $3; found "$2"');
+    .replace(/^Expected (--[^=]+)=(.*) to be one of: (.+)$/, '$1 must be one of $3; found "$2"')
+    .replace(/^Expected (.*) to be one of: (.+)$/, 'Expected one of $2; found "$1"');
 }
 
 const LAST_WORDS = 200;

@@ -655,7 +655,7 @@ test('every command has a summary, an example and the global flags', async () =>
   );
   const ids = files.map((file) => file.slice(0, -'.ts'.length).replaceAll('/', ':')).toSorted();
   expect(ids.join(' ')).toBe(
-    'agents:list api apply approvals:allow approvals:deny approvals:list audit chat config:reset config:set config:show diff doctor init keys:create keys:list keys:revoke migrate models:delete ' +
+    'agents:list api apply approvals:allow approvals:deny approvals:list audit chat completion config:reset config:set config:show diff doctor init keys:create keys:list keys:revoke migrate models:delete ' +
       'models:list models:pull providers:add providers:list providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
       'schedules:add schedules:disable schedules:enable schedules:list schedules:remove schedules:run schedules:show ' +
       'sessions:archive sessions:delete sessions:export sessions:fork sessions:list sessions:merge sessions:rename sessions:resume sessions:search sessions:show sessions:tree sessions:turns submit tail tasks:cancel tasks:list tasks:pause tasks:resume tasks:show teams:create teams:list up usage users:add users:list users:remove verify ' +
@@ -667,4 +667,18 @@ test('every command has a summary, an example and the global flags', async () =>
     expect(command.examples.length).toBeGreaterThan(0);
     expect(Object.keys(command.baseFlags)).toEqual(['json', 'profile', 'offline', 'debug']);
   }
+});
+
+test('completion prints the script of a shell', async () => {
+  const { stdout, code } = await capybara('completion', 'bash');
+  expect(stdout).toMatch(
+    /^# Completion of capybara for bash\. [\s\S]*\ncomplete -F _capybara capybara capy\n$/,
+  );
+  expect(code).toBe(0);
+  const { shell, script } = JSON.parse((await capybara('completion', 'fish', '--json')).stdout);
+  expect([shell, script.split('\n')[0]]).toEqual(['fish', expect.stringContaining('for fish')]);
+  expect(await capybara('completion', 'tcsh')).toEqual({
+    ...{ code: 2, stdout: '' },
+    stderr: 'Expected one of bash, zsh, fish; found "tcsh": see `capybara completion --help`.\n',
+  });
 });

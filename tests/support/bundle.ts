@@ -22,11 +22,21 @@ export async function bundle(programs: Readonly<Record<string, string>>, directo
     platform: 'node',
     external: new RegExp(`^(${LEFT.join('|')}|oci-[a-z]+|tree-sitter-[a-z]+)(/|$)`),
     plugins: [WHERE_IT_WAS],
-    output: { dir: directory, entryFileNames: '[name].mjs', chunkFileNames: '[name]-[hash].mjs' },
+    output: {
+      dir: directory,
+      entryFileNames: ({ name }) => fileOf(name),
+      chunkFileNames: '[name]-[hash].mjs',
+    },
     logLevel: 'warn',
   });
 }
 
+/** `bin/run.js` names that one with its ending, as it is published. */
+function fileOf(name: string): string {
+  return `${name}${name === COMPLETION ? '.js' : '.mjs'}`;
+}
+
+const COMPLETION = 'dist/cli/completion/answer';
 const ROOT = join(import.meta.dirname, '../..');
 const RUN = join(ROOT, 'bin/run.js');
 
@@ -37,7 +47,7 @@ export async function bundleCli(directory: string): Promise<void> {
       .filter((name) => name.endsWith('.ts'))
       .map((name) => join(folder, name.slice(0, -'.ts'.length))),
   );
-  const programs = ['help', ...commands].map((name) => [
+  const programs = ['help', 'completion/answer', ...commands].map((name) => [
     `dist/cli/${name}`,
     join(ROOT, `src/cli/${name}.ts`),
   ]);

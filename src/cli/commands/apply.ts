@@ -22,6 +22,7 @@ export default class Apply extends CapybaraCommand {
       description:
         'Where to apply it; this directory where left out. The roots of a session that has several go back to where they were sent from, or ' +
         'into directories of their names in this one.',
+      helpValue: 'DIRECTORY',
     }),
     root: Flags.string({
       description: 'Where the changes of one root go. May be given several times.',
