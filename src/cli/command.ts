@@ -30,10 +30,11 @@ export abstract class CapybaraCommand extends Command {
       helpGroup: 'GLOBAL',
       description: 'Contact loopback and private addresses alone.',
     }),
-    debug: Flags.boolean({ helpGroup: 'GLOBAL', description: 'Show where an error comes from.' }),
+    debug: Flags.boolean({ helpGroup: 'GLOBAL', description: 'Show where an error comes from, and times.' }),
   };
 
-  #showsStack = false;
+  readonly #began = performance.now();
+  #config: LoadedConfig['config'] | undefined;
 
   /** Settings, `given` first. A server passes `trustWorkingDirectory: false`. */
   protected async settings(
@@ -49,7 +50,7 @@ export abstract class CapybaraCommand extends Command {
       profile: flags.profile,
       trustWorkingDirectory,
     });
-    this.#showsStack = loaded.config.debug;
+    this.#config = loaded.config;
     if (loaded.config.offline) await (await import('./offline.ts')).stayOffline(loaded.config);
     return loaded;
   }
@@ -109,10 +110,11 @@ export abstract class CapybaraCommand extends Command {
     this.parsed = true;
     const command = `capybara ${(this.id ?? '').replaceAll(':', ' ')}`;
     const takesText = 'prompt' in (this.ctor.args ?? {}) || 'message' in (this.ctor.flags ?? {});
-    const { exitCode, code, message, status } = describeFailure(error, { command, takesText });
+    const flags = ['help', ...Object.keys({ ...this.ctor.baseFlags, ...this.ctor.flags })];
+    const { step, ...failure } = describeFailure(error, { command, takesText, flags });
+    const { exitCode, code, message, status } = failure;
     process.exitCode = exitCode;
-    const typed = this.argv.includes('--') ? this.argv.slice(0, this.argv.indexOf('--')) : this.argv;
-    if (typed.includes('--json')) {
+    if (this.#typed.includes('--json')) {
       const problem = {
         type: 'about:blank',
         title: 'Error',
@@ -122,7 +124,34 @@ export abstract class CapybaraCommand extends Command {
         exitCode,
       };
       process.stdout.write(`${JSON.stringify(problem)}\n`);
-    } else process.stderr.write(`${message}\n`);
-    if (this.#showsStack || typed.includes('--debug')) process.stderr.write(`${error.stack ?? ''}\n`);
+    } else process.stderr.write(step === undefined ? `${message}\n` : `${message} ${step}\n`);
+    if (this.#isDebugged) process.stderr.write(`${await this.#stackOf(error)}\n`);
+  }
+
+  protected override async finally(error: Error | undefined): Promise<void> {
+    await super.finally(error);
+    if (!this.#isDebugged) return;
+    const { tellTime } = await import('./timings.ts');
+    tellTime(performance.now() - this.#began);
+  }
+
+  /** What was typed as flags: where settings cannot be read, and arguments not parsed, nothing else is known. */
+  get #typed(): readonly string[] {
+    return this.argv.includes('--') ? this.argv.slice(0, this.argv.indexOf('--')) : this.argv;
+  }
+
+  get #isDebugged(): boolean {
+    return this.#config?.debug === true || this.#typed.includes('--debug');
+  }
+
+  /** With what caused it, and without what is secret. */
+  async #stackOf(error: Error): Promise<string> {
+    const [{ inspect }, { withoutSecretsOf }] = await Promise.all([
+      import('node:util'),
+      import('../config/secrets.ts'),
+    ]);
+    const cause = error.cause === undefined ? '' : `\ncaused by ${inspect(error.cause, { depth: 1 })}`;
+    const stack = `${error.stack ?? ''}${cause}`;
+    return this.#config === undefined ? stack : withoutSecretsOf(this.#config, stack);
   }
 }

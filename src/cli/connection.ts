@@ -10,6 +10,7 @@ import type { Config } from '../config.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
 import { endedSentence } from './failure.ts';
+import { toldRequests } from './timings.ts';
 
 export interface Connection {
   readonly client: Client;
@@ -54,15 +55,15 @@ const PROBE_TIMEOUT_MS = 2_000;
 
 /** Throws `UserError` (exit code 3) where there is no Capybara. */
 export async function connect(config: Config, options: ConnectOptions): Promise<Connection> {
-  if (config.url !== undefined) return configured({ url: config.url, apiKey: config.apiKey });
+  if (config.url !== undefined) return configured({ url: config.url, apiKey: config.apiKey }, config);
   const embedded = new EmbeddedConnection(config, options);
   await embedded.open();
   return embedded;
 }
 
-function configured(server: Server): Connection {
+function configured(server: Server, config: Config): Connection {
   return {
-    client: createClient(() => server),
+    client: createClient(() => server, toldRequests(config)),
     kind: 'configured',
     recover: async () => {},
     stop: async () => {},
@@ -70,7 +71,7 @@ function configured(server: Server): Connection {
 }
 
 class EmbeddedConnection implements Connection {
-  readonly client = createClient(() => this.#server);
+  readonly client: Client;
   #config: Config;
   readonly #options: ConnectOptions;
   #server: Server = { url: 'http://127.0.0.1' };
@@ -84,6 +85,7 @@ class EmbeddedConnection implements Connection {
   constructor(config: Config, options: ConnectOptions) {
     this.#config = config;
     this.#options = options;
+    this.client = createClient(() => this.#server, toldRequests(config));
   }
 
   get kind(): 'joined' | 'own' {

@@ -34,7 +34,14 @@ export type { Schedule } from '../api/wire-schedules.ts';
 export { UserError } from '../core/errors.ts';
 export { isTransient, ProblemError, UnreachableError } from './errors.ts';
 export type { Delta, Frame, LiveFrame } from './events.ts';
-export { type ClientOptions, PATIENCE_MS, type Page, type Query, REQUEST_TIMEOUT_MS } from './http.ts';
+export {
+  type ClientOptions,
+  PATIENCE_MS,
+  type Page,
+  type Query,
+  REQUEST_TIMEOUT_MS,
+  type SentRequest,
+} from './http.ts';
 export type { SentFile } from './sent-file.ts';
 export type { Server } from './server.ts';
 

@@ -67,15 +67,29 @@ export function unreachable(server: Server, error: unknown): UserError {
     const message = `${hostOf(server)} has a public address, and ${OFFLINE_RULE}: leave out --offline (CAPYBARA_OFFLINE), or name another server.`;
     return new UserError('offline', message, 3);
   }
-  return new UnreachableError(
-    `${hostOf(server)} cannot be reached (${reason(cause)}): check the address, or that it runs.`,
-  );
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  const cure = cureOf(code) ?? 'check the address, or that it runs';
+  return new UnreachableError(`${hostOf(server)} cannot be reached (${reason(cause)}): ${cure}.`);
 }
+
+/** What OpenSSL says of a certificate that it cannot trace to one that this machine trusts. */
+const UNTRUSTED = /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|CERT_UNTRUSTED/;
+
+function cureOf(code: string): string | undefined {
+  if (UNTRUSTED.test(code)) return 'name the file of its authority in NODE_EXTRA_CA_CERTS';
+  if (code === 'CERT_HAS_EXPIRED') return 'have its certificate renewed, or check the clock of this machine';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'use the name that its certificate is for';
+  return code === WRONG_PROTOCOL ? 'use http:// in its address' : undefined;
+}
+
+const WRONG_PROTOCOL = 'ERR_SSL_WRONG_VERSION_NUMBER';
 
 function reason(cause: unknown): string {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'ECONNREFUSED') return 'connection refused';
   if (code === 'ENOTFOUND') return 'no such host';
+  if (code === WRONG_PROTOCOL) return 'it does not speak TLS';
+  if (UNTRUSTED.test(String(code))) return `its certificate is not trusted here, ${code}`;
   return messageOf(cause);
 }
 

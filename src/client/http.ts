@@ -1,7 +1,7 @@
 /** Requests: sent with the key, repeated where the server asks for it, their answers checked against the wire schemas. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { UserError } from '../core/errors.ts';
 import { badAnswer, isTransient, refusalOf, unreachable } from './errors.ts';
 import { addressOf, type Server } from './server.ts';
@@ -22,6 +22,17 @@ export interface ClientOptions {
   readonly patienceMs?: number;
   /** Longest wait for the start of an answer. `REQUEST_TIMEOUT_MS` where left out. */
   readonly timeoutMs?: number;
+  /** Told of each request when its answer begins, or when there is none. */
+  readonly onRequest?: (sent: SentRequest) => void;
+}
+
+export interface SentRequest {
+  readonly method: string;
+  /** Without its query, which may hold what somebody said. */
+  readonly path: string;
+  /** Undefined where nothing answered. */
+  readonly status: number | undefined;
+  readonly ms: number;
 }
 
 export interface Sending {
@@ -92,7 +103,7 @@ export class Http {
   ): Promise<z.infer<Schema>> {
     const parsed = schema.safeParse(await this.#answer(response, path));
     if (parsed.success) return parsed.data;
-    throw badAnswer(this.server(), path, z.prettifyError(parsed.error).split('\n')[0] ?? '');
+    throw badAnswer(this.server(), path, faultOf(parsed.error));
   }
 
   /** An answer of status 2xx; anything else is thrown. */
@@ -119,17 +130,28 @@ export class Http {
     const late = new Error(`no answer within ${limitMs / 1000} s`);
     const timer = setTimeout(() => slow.abort(late), limitMs);
     const signal = sending.signal ? AbortSignal.any([sending.signal, slow.signal]) : slow.signal;
+    const told = this.#telling(sending.method, path);
     try {
       const headers = { ...sending.headers, ...authorization };
       const response = await fetch(addressOf(server, path), { ...sending, headers, signal });
+      told(response.status);
       if (response.ok) return response;
       throw await refusalOf(response, server);
     } catch (error) {
       if (error instanceof UserError || sending.signal?.aborted) throw error;
+      told(undefined);
       throw unreachable(this.server(), error);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #telling(method = 'GET', path: string): (status: number | undefined) => void {
+    const began = performance.now();
+    return (status) => {
+      const [bare = ''] = path.split('?');
+      this.#options.onRequest?.({ method, path: bare, status, ms: performance.now() - began });
+    };
   }
 
   get #timeoutMs(): number {
@@ -153,6 +175,13 @@ export class Http {
       throw unreachable(this.server(), error);
     }
   }
+}
+
+/** `data.0.id: expected string, received undefined` */
+function faultOf({ issues: [issue] }: z.ZodError): string {
+  if (issue === undefined) return 'it has another shape';
+  const at = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  return `${at}${issue.message.replace(/^Invalid input: /, '')}`;
 }
 
 function jsonBody(body: unknown): Pick<Sending, 'headers' | 'body'> {

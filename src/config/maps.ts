@@ -3,6 +3,7 @@
  * variable as JSON. A name that several places define is taken from the first of them, whole.
  */
 import { z } from 'zod';
+import { nearest } from '../core/nearest.ts';
 import { EFFORTS, MAX_CHILDREN, MAX_DEPTH, STRATEGIES } from '../core/profile.ts';
 import { type ModelSettings as KnownOfModel, PROVIDER_KINDS } from '../core/provider.ts';
 import { parseJson } from './json.ts';
@@ -131,11 +132,13 @@ function map<Item extends z.ZodType>(item: Item, key: z.ZodString = name) {
   return z.preprocess(parseJson, few);
 }
 
+const ITEMS = { providers: Provider, aliases: modelName, models: ModelSettings, agents: Agent } as const;
+
 export const MAPS = {
-  providers: map(Provider),
-  aliases: map(modelName),
-  models: map(ModelSettings, modelName),
-  agents: map(Agent),
+  providers: map(ITEMS.providers),
+  aliases: map(ITEMS.aliases),
+  models: map(ITEMS.models, modelName),
+  agents: map(ITEMS.agents),
 };
 export type MapKey = keyof typeof MAPS;
 export const MAP_KEYS = Object.keys(MAPS) as MapKey[];
@@ -166,7 +169,25 @@ export type AgentConfig = z.infer<typeof Agent>;
 /** Where in a map it is wrong, and how; a value is never quoted, it may be a secret. Undefined where it is no map. */
 export function wrongInMap(key: MapKey, raw: unknown): string | undefined {
   const found = MAPS[key].safeParse(raw);
-  const [issue] = found.error?.issues ?? [];
+  const issues = found.error?.issues ?? [];
+  // What is missing where something is misspelt is most often the same.
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   if (issue === undefined || issue.path.length === 0) return undefined;
-  return `${key}.${issue.path.join('.')} is wrong: ${issue.message}`;
+  const at = [key, ...issue.path].join('.');
+  if (issue.code !== 'unrecognized_keys') return `${at} is wrong: ${issue.message}`;
+  const [unknown = ''] = issue.keys;
+  return `${at} has no setting "${unknown}"; the nearest one is "${nearest(unknown, namesIn(ITEMS[key], issue.path.slice(1)))}"`;
+}
+
+/** What may stand at a place in one item of a map. */
+function namesIn(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  const [name, ...rest] = path;
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault)
+    return namesIn(schema.unwrap(), path);
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => namesIn(option, path));
+  if (schema instanceof z.ZodRecord) return namesIn(schema.valueType, rest);
+  if (schema instanceof z.ZodArray) return namesIn(schema.element, rest);
+  if (!(schema instanceof z.ZodObject)) return [];
+  const inner = schema.shape[String(name)];
+  return name === undefined ? Object.keys(schema.shape) : inner === undefined ? [] : namesIn(inner, rest);
 }

@@ -4,6 +4,14 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   return candidates.toSorted((one, other) => far(one) - far(other))[0];
 }
 
+/** The same, where it is so near that it is likely meant: of two letters one may be wrong, of five two. */
+export function likely(name: string, candidates: readonly string[]): string | undefined {
+  const found = nearest(name, candidates);
+  if (found === undefined) return undefined;
+  const apart = editDistance(name.toLowerCase(), found.toLowerCase());
+  return apart <= Math.floor((Math.min(name.length, found.length) + 1) / 3) ? found : undefined;
+}
+
 /** Levenshtein's: how many letters must be added, taken away or replaced. */
 function editDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Client, createClient, isTransient, ProblemError } from '../../src/client/client.ts';
+import { unreachable } from '../../src/client/errors.ts';
 import { UserError } from '../../src/core/errors.ts';
 import {
   anApproval,
@@ -137,6 +138,21 @@ test('what is not a Capybara is told as such', async () => {
   const busy = await failure(client.task(TASK_ID));
   expect(busy.message).toBe(`The Capybara at ${api.url} cannot serve now (HTTP 502 Bad Gateway): try again.`);
   expect(isTransient(busy)).toBe(true);
+});
+
+test.each([
+  ['ERR_SSL_WRONG_VERSION_NUMBER', 'it does not speak TLS', 'use http:// in its address'],
+  [
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'its certificate is not trusted here, DEPTH_ZERO_SELF_SIGNED_CERT',
+    'name the file of its authority in NODE_EXTRA_CA_CERTS',
+  ],
+  ['CERT_HAS_EXPIRED', 'said so', 'have its certificate renewed, or check the clock of this machine'],
+  ['ECONNREFUSED', 'connection refused', 'check the address, or that it runs'],
+])('that cannot be reached for %s says what to do', (code, found, cure) => {
+  const cause = Object.assign(new Error('said so'), { code });
+  const { message } = unreachable({ url: 'https://c.test/x' }, new TypeError('fetch failed', { cause }));
+  expect(message).toBe(`The Capybara at https://c.test cannot be reached (${found}): ${cure}.`);
 });
 
 describe('a server that asks to be asked again', () => {

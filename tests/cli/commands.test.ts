@@ -7,6 +7,7 @@ import { type Command, Config, settings } from '@oclif/core';
 import { captureOutput } from '@oclif/test';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Rule } from '../../src/api/wire.ts';
+import { noCommand } from '../../src/cli/near-command.ts';
 import {
   aNode,
   anApproval,
@@ -524,6 +525,11 @@ describe('failures', () => {
       ['tasks:list', '--limit', '0'],
       '--limit must be an integer greater than or equal to 1; found "0": see `capybara tasks list --help`.',
     ],
+    [
+      'a flag that is misspelt',
+      ['tasks:list', '--stats', 'running'],
+      'There is no flag --stats: the nearest one is --status, see `capybara tasks list --help`.',
+    ],
     ['a flag left out', ['revert', 'last'], 'Expected --to: see `capybara revert --help`.'],
     [
       'two flags that exclude each other',
@@ -555,9 +561,12 @@ describe('failures', () => {
     const exits: number[] = [];
     const context = { exit: (code: number) => exits.push(code) };
     const { stderr } = await captureOutput(async () => {
-      await Reflect.apply(commandNotFound, undefined, [{ id: 'tasks:lst', config: oclif, context }]);
+      const config = { commandIDs: ['tasks:list', 'submit'] };
+      await Reflect.apply(commandNotFound, undefined, [{ id: 'tasks:lst', config, context }]);
     });
-    expect(stderr).toBe('There is no command "tasks lst": see `capybara --help`.\n');
+    expect(stderr).toBe(
+      'There is no command "tasks lst": the nearest one is "tasks list", see `capybara tasks list --help`.\n',
+    );
     expect(exits).toEqual([2]);
   });
 
@@ -577,14 +586,30 @@ describe('failures', () => {
     expect([stderr, code]).toEqual(['', 2]);
   });
 
-  test('show their stack only with --debug or CAPYBARA_DEBUG', async () => {
-    api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) => problem(response, 404, 'not_found', 'None.'));
-    expect((await capybara('tasks:show', TASK_ID)).stderr).toBe('None.\n');
-    expect((await capybara('tasks:show', TASK_ID, '--debug')).stderr).toMatch(
-      /^None\.\nUserError: None\.\n {4}at /,
+  test('show their stack, times and no key only with --debug or CAPYBARA_DEBUG', async () => {
+    const sent = `debug: GET /v1/tasks/${TASK_ID} 404, \\d+ ms\n`;
+    const told = new RegExp(
+      `^${sent}None capy_hush\\.\nUserError: None \\*{8}\\.\n {4}at [\\s\\S]*\ndebug: \\d+ ms, of which the command took \\d+ ms\n$`,
     );
+    api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) =>
+      problem(response, 404, 'not_found', 'None capy_hush.'),
+    );
+    expect((await capybara('tasks:show', TASK_ID)).stderr).toBe('None capy_hush.\n');
+    expect((await capybara('tasks:show', TASK_ID, '--debug')).stderr).toMatch(told);
     process.env.CAPYBARA_DEBUG = '1';
-    expect((await capybara('tasks:show', TASK_ID)).stderr).toMatch(/^None\.\nUserError: None\.\n {4}at /);
+    expect((await capybara('tasks:show', TASK_ID)).stderr).toMatch(told);
+  });
+
+  test.each([
+    ['There is no task_1.', 'There is no task_1.'],
+    [
+      'There is no task task_1.',
+      'There is no task task_1. `capybara tasks list` shows those that there are.',
+    ],
+    ['There is no session x.', 'There is no session x. `capybara sessions list` shows those that there are.'],
+  ])('of a thing that there is none of say what shows the others: %s', async (detail, said) => {
+    api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) => problem(response, 404, 'not_found', detail));
+    expect(await capybara('tasks:show', TASK_ID)).toEqual({ code: 2, stdout: '', stderr: `${said}\n` });
   });
 });
 
@@ -649,13 +674,45 @@ test('agents list shows those of the settings where nothing has run yet', async 
   rmSync(empty, { recursive: true });
 });
 
+test.each([
+  [['task', 'list'], '"task list": the nearest one is "tasks list", see `capybara tasks list --help`.'],
+  [['sumbit', 'do it'], '"sumbit": the nearest one is "submit", see `capybara submit --help`.'],
+  [['task'], '"task": the nearest one is "tasks", see `capybara tasks --help`.'],
+  [['tasks', 'frobnicate'], '"tasks frobnicate": see `capybara tasks --help`.'],
+  [['x'], '"x": see `capybara --help`.'],
+])('a command that there is none of is answered with the nearest: %j', (words, said) => {
+  expect(noCommand(words, ['tasks:list', 'tasks:show', 'submit', 'up'])).toBe(`There is no command ${said}`);
+});
+
+test('help tells of all, of a topic or of a command, and of none that there is', async () => {
+  expect((await capybara('help')).stdout).toContain('EXIT CODES\n  0    done\n');
+  expect(JSON.parse((await capybara('help', '--json')).stdout).help).toContain('USAGE');
+  expect(await capybara('help', 'frobnicate')).toEqual({
+    ...{ code: 2, stdout: '' },
+    stderr: 'There is no command "frobnicate": see `capybara --help`.\n',
+  });
+});
+
+/** Those that must work where settings cannot be read, or need none. */
+const WITHOUT_SETTINGS = ['completion', 'config:reset', 'help'];
+
+test('every other command reads its settings with the global flags', () => {
+  const files = readdirSync(COMMANDS, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
+  const without = files
+    .filter((name) => !/this\.settings\(\s*flags\b/.test(readFileSync(join(COMMANDS, name), 'utf8')))
+    .map((name) => name.slice(0, -'.ts'.length).replaceAll('/', ':'));
+  expect(without.toSorted()).toEqual(WITHOUT_SETTINGS);
+});
+
 test('every command has a summary, an example and the global flags', async () => {
   const files = readdirSync(COMMANDS, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),
   );
   const ids = files.map((file) => file.slice(0, -'.ts'.length).replaceAll('/', ':')).toSorted();
   expect(ids.join(' ')).toBe(
-    'agents:list api apply approvals:allow approvals:deny approvals:list audit chat completion config:reset config:set config:show diff doctor init keys:create keys:list keys:revoke migrate models:delete ' +
+    'agents:list api apply approvals:allow approvals:deny approvals:list audit chat completion config:reset config:set config:show diff doctor help init keys:create keys:list keys:revoke migrate models:delete ' +
       'models:list models:pull providers:add providers:list providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
       'schedules:add schedules:disable schedules:enable schedules:list schedules:remove schedules:run schedules:show ' +
       'sessions:archive sessions:delete sessions:export sessions:fork sessions:list sessions:merge sessions:rename sessions:resume sessions:search sessions:show sessions:tree sessions:turns submit tail tasks:cancel tasks:list tasks:pause tasks:resume tasks:show teams:create teams:list up usage users:add users:list users:remove verify ' +

@@ -117,11 +117,30 @@ test.each([
   ['{"a": {"kind": "other"}}', 'providers.a.kind is wrong'],
   ['{"a": {"apiKey": "planted key"}}', 'providers.a.apiKey is wrong: expected a key of printable ASCII'],
   ['{"a": {"baseUrl": "planted:11434"}}', 'providers.a.baseUrl is wrong: expected an address that begins'],
-  ['{"a": {"unknown": 1}}', 'providers.a is wrong: Unrecognized key: "unknown"'],
+  ['{"a": {"basUrl": 1}}', 'providers.a has no setting "basUrl"; the nearest one is "baseUrl"'],
+  [
+    '{"a": {"models": {"m": {"contextToken": 1}}}}',
+    'providers.a.models.m has no setting "contextToken"; the nearest one is "contextTokens"',
+  ],
+  [
+    '{"a": {"models": {"m": {"prices": {"input": 1, "output": 1, "long": {"abov": 1}}}}}}',
+    'providers.a.models.m.prices.long has no setting "abov"; the nearest one is "above"',
+  ],
   ['{"a": {"headers": {"x y": "planted"}}}', 'providers.a.headers.x y is wrong'],
 ])('what is wrong in one is named, and never quoted: %s', (raw, said) => {
   expect(() => load({ env: { CAPYBARA_PROVIDERS: raw } })).toThrow(said);
   expect(() => load({ env: { CAPYBARA_PROVIDERS: raw } })).not.toThrow(/planted/);
+});
+
+test('an unknown setting of an agent, and of a file, is answered with the nearest', () => {
+  const agents = '{"docs": {"limits": {"turn": 3}}}';
+  expect(() => load({ env: { CAPYBARA_AGENTS: agents } })).toThrow(
+    'CAPYBARA_AGENTS (environment): agents.docs.limits has no setting "turn"; the nearest one is "turns".',
+  );
+  writeFileSync(userFile, 'agents:\n  docs:\n    promt: x\n');
+  expect(() => load()).toThrow(
+    `agents (${userFile}, line 3): agents.docs has no setting "promt"; the nearest one is "prompt".`,
+  );
 });
 
 test('a provider that nobody knows says who answers there', () => {

@@ -1,11 +1,11 @@
 import type { Hook } from '@oclif/core';
+import { noCommand } from '../near-command.ts';
 
 const BAD_USAGE = 2;
 
 /** Says in one sentence that there is no such command. */
 const commandNotFound: Hook<'command_not_found'> = async ({ id, config, context }) => {
-  const typed = id.replaceAll(':', ' ');
-  process.stderr.write(`There is no command "${typed}": see \`${config.bin} --help\`.\n`);
+  process.stderr.write(`${noCommand(id.split(':'), config.commandIDs)}\n`);
   context.exit(BAD_USAGE);
 };
 
