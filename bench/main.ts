@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only turns,submits,cost,takeover,tails,delegates,tree,start,files,commands,models,merge]`: what Capybara costs beside the model, on both
+ * `npm run bench [-- --quick] [-- --only turns,submits,cost,takeover,tails,delegates,tree,start,cli,files,commands,models,merge]`: what Capybara costs beside the model, on both
  * queue backends, with fsync on. Prints a table and writes bench/results/TIME.json. The same work side by side; nothing here
  * is a test.
  */
@@ -18,7 +18,7 @@ import { measureFiles } from './files.ts';
 import { describeMachine } from './machine.ts';
 import { measureMerge } from './merge.ts';
 import { measureModels, measureStreams } from './models.ts';
-import { measureStart } from './startup.ts';
+import { measureCli, measureStart } from './startup.ts';
 import { measureSubmits } from './submits.ts';
 import { measureTails } from './tails.ts';
 import { measureTakeover } from './takeover.ts';
@@ -34,7 +34,7 @@ const FULL = {
   merge: { files: 5_000, children: 20, changes: 10 },
   models: { answers: 100, entries: 2_000, streams: 200 },
   tails: { tails: 1_000, seconds: 20, staySeconds: 600 },
-  ...{ longSession: 2_000, kills: 200, submitSeconds: 20, treeTurns: 50, starts: 10 },
+  ...{ longSession: 2_000, kills: 200, submitSeconds: 20, treeTurns: 50, starts: 10, typed: 20 },
 };
 const QUICK = {
   turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200, commands: 40 },
@@ -44,7 +44,7 @@ const QUICK = {
   merge: { files: 1_000, children: 5, changes: 10 },
   models: { answers: 20, entries: 2_000, streams: 200 },
   tails: { tails: 1_000, seconds: 5, staySeconds: 20 },
-  ...{ longSession: 500, kills: 10, submitSeconds: 3, treeTurns: 10, starts: 2 },
+  ...{ longSession: 500, kills: 10, submitSeconds: 3, treeTurns: 10, starts: 2, typed: 20 },
 };
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
 const sizes = values.quick ? QUICK : FULL;
@@ -58,6 +58,7 @@ try {
   if (wanted('commands')) rows.push(...(await measureCommands(place, sizes.commands)));
   if (wanted('merge')) rows.push(...(await measureMerge(place, sizes.merge)));
   if (wanted('models')) rows.push(...(await measureModels(sizes.models)));
+  if (wanted('cli')) rows.push(...measureCli(place, sizes.typed));
   if (wanted('start')) rows.push(...(await measureStart(place, sizes.starts)));
   report(rows, { before, after: describeMachine() });
 } finally {
