@@ -1,6 +1,6 @@
 /** What is wrong on this machine, and how to mend it: the checks behind `capybara doctor`. */
 import { rgPath } from '@vscode/ripgrep';
-import type { Config, LoadedConfig } from '../config.ts';
+import { type Config, commandEnvironment, type LoadedConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { answers, type Check, directory, type Probe, withoutStop } from './check.ts';
 import { ownClock } from './clock.ts';
@@ -16,6 +16,7 @@ import { capybara, node } from './runtime.ts';
 import { sandbox } from './sandbox.ts';
 import { server } from './server.ts';
 import { sharedSnapshots } from './shared-snapshots.ts';
+import { misspeltVariables } from './variables.ts';
 import { webSearch } from './web-search.ts';
 
 export type { Check } from './check.ts';
@@ -64,6 +65,7 @@ function ofSettings(loaded: LoadedConfig): Probe[] {
     { name: 'providers', ask: () => providerKeys(config) },
     ...ollamas(config).map((checks) => ({ name: 'Ollama', ask: () => checks })),
     { name: 'key files', ask: () => keyFiles(loaded) },
+    { name: 'environment', ask: () => misspeltVariables(commandEnvironment()) },
     { name: 'web search', ask: () => webSearch(config) },
     { name: 'permissions', ask: () => permissionRules(config, process.cwd()) },
   ];

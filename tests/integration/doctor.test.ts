@@ -20,6 +20,7 @@ import { postgres } from '../../src/doctor/postgres.ts';
 import { judgeRedis, queue, readInfo } from '../../src/doctor/redis.ts';
 import { node } from '../../src/doctor/runtime.ts';
 import { apiKeyCheck, server, versions } from '../../src/doctor/server.ts';
+import { misspeltVariables } from '../../src/doctor/variables.ts';
 import { writeServerInfo } from '../../src/embedded/data-dir.ts';
 import { VERSION } from '../../src/version.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -369,6 +370,12 @@ test('what is too old, too full or wrong is told, with what to do', () => {
   });
   expect(space(20_480).found).toBe('20 GiB free at /d');
   expect(space(20_480, 3)).toMatchObject({ state: 'wrong', found: 'only 3 more files can be made at /d' });
+});
+
+test('a misspelt variable is told, and what belongs to others is not', () => {
+  const variables = { CAPYBARA_MODLE: 'a/b', CAPYBARA_MODEL: 'a/b', CAPYBARA_CI_MARK: 'x', OTHER: 'y' };
+  const found = 'CAPYBARA_MODLE is no setting; the nearest one is CAPYBARA_MODEL: rename it, or take it out';
+  expect(said(misspeltVariables(variables))).toEqual([['warning', 'environment', found]]);
 });
 
 test('clocks are compared by what was known before and after', () => {
