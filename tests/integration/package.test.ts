@@ -153,6 +153,8 @@ installedTest('capybara and capy print the version and the help', () => {
       stdout: expect.stringContaining('USAGE'),
     });
   }
+  expect(use('capybara', '__complete', 'fish', 'approvals', 'al').stdout).toMatch(/^allow\t/);
+  expect(use('capybara', 'completion', 'bash').stdout).toMatch(/^# Completion of capybara for bash/);
 });
 
 installedTest('a command that does not exist is bad usage, said in one sentence', () => {
