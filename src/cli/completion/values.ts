@@ -74,6 +74,8 @@ async function idsOf(prefix: string, client: Client): Promise<readonly Candidate
       return (await client.users(limit)).data.map(({ id, name }) => candidate(id, name));
     case 'whk':
       return (await client.webhooks(limit)).data.map(({ id, url }) => candidate(id, url));
+    case 'sch':
+      return (await client.schedules(limit)).data.map(({ id, name }) => candidate(id, name));
     case 'dlv':
       return (await client.deliveries(limit)).data.map(({ id, status }) => candidate(id, status));
     default:
