@@ -9,6 +9,7 @@ import { createPostgresQueueBackend } from '../../src/queue/postgres.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
+import type { TargetPolicy } from '../../src/webhooks/target.ts';
 import { startWorker } from '../../src/worker/worker.ts';
 import {
   call,
@@ -26,6 +27,8 @@ export const SHOP_TIMEOUT_MS = 120_000;
 
 export interface Shop extends TestApi {
   readonly model: ScriptedModel;
+  /** What the model answers to a prompt, whoever gives it. */
+  script(prompt: string, steps: readonly Step[]): void;
   /** Gives a task and waits for its end. */
   run(prompt: string, steps: readonly Step[], to?: Record<string, unknown>): Promise<Task>;
   taskIs(id: string, status: Task['status']): Promise<Task>;
@@ -36,7 +39,8 @@ export interface Shop extends TestApi {
   lastSeen(sessionId: string): string[];
 }
 
-export async function openShop(): Promise<Shop> {
+/** `deliveries`: where webhooks may go. */
+export async function openShop({ deliveries }: { deliveries?: TargetPolicy } = {}): Promise<Shop> {
   const scripts = new Map<string, readonly Step[]>();
   const model = await startScriptedModel({
     script: ({ messages }) => {
@@ -47,14 +51,16 @@ export async function openShop(): Promise<Shop> {
     },
   });
   const models = createModels({ env: { baseUrl: model.baseUrl } }, { model: 'env/scripted' });
-  const api = await startTestApi(() => ({ models }));
+  const api = await startTestApi(() => ({ models, ...(deliveries && { webhooks: deliveries }) }));
   const backend = createPostgresQueueBackend({ url: api.databaseUrl, log: silentLog });
   const sandbox = createUnconfinedSandbox({ environment: process.env, killGraceMs: 100 });
   const worker = await startWorker({
     ...{ db: api.db, directUrl: api.databaseUrl, backend, bus: api.bus, models, sandbox, log: silentLog },
     ...{ tools: createRegistry(builtinTools()), dataDir: api.dataDir, version: 'test', concurrency: 4 },
     repositories: { policy: { own: true, online: true, allowed: [] } },
+    ...(deliveries && { deliveries: { policy: deliveries } }),
   });
+  const script: Shop['script'] = (prompt, steps) => void scripts.set(prompt, steps);
   const taskIs = async (id: string, status: Task['status']): Promise<Task> => {
     const giveUpAt = performance.now() + PATIENCE_MS;
     for (;;) {
@@ -67,9 +73,10 @@ export async function openShop(): Promise<Shop> {
   return {
     ...api,
     model,
+    script,
     taskIs,
     run: async (prompt, steps, to = { workspace: { kind: 'empty' } }) => {
-      scripts.set(prompt, steps);
+      script(prompt, steps);
       const { status, json, text } = await api.ask('POST', '/v1/tasks', {
         body: { prompt, mode: 'auto', ...to },
       });
