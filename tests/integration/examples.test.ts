@@ -1,11 +1,12 @@
 /** Each program under `examples`, as a process of its own against one API and worker: what they say they do. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { call, say } from '../support/scripted-model/scripted-model.ts';
@@ -43,7 +44,7 @@ afterEach(async () => {
 
 function start(name: string, args: readonly string[], env: Record<string, string> = {}): Program {
   const runner = name.endsWith('.sh') ? ['bash'] : NODE;
-  const [command = '', ...before] = [...runner, join(EXAMPLES, name)];
+  const [command = '', ...before] = [...runner, name === 'page.sh' ? name : join(EXAMPLES, name)];
   const child = spawn(command, [...before, ...args], {
     cwd: place,
     env: { ...process.env, CAPYBARA_URL: it.url, CAPYBARA_API_KEY: it.me.apiKey, ...env },
@@ -90,7 +91,7 @@ async function startWay() {
   return { url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`, cut, close };
 }
 
-const hasTools = ['curl', 'jq'].every((tool) => spawnSync('which', [tool]).status === 0);
+const hasTools = ['curl', 'jq', 'openssl'].every((tool) => spawnSync('which', [tool]).status === 0);
 
 test.skipIf(!hasTools)('submit.sh waits for the end, prints the answer and keeps the patch', async () => {
   it.script('Greet by script.', [write('greeting.txt', 'hello\n'), say('Greeted.')]);
@@ -105,6 +106,31 @@ test.skipIf(!hasTools)('submit.sh waits for the end, prints the answer and keeps
   const second = start('submit.sh', ['Greet by script.'], again);
   expect([await second.ended(), second.err[0]]).toEqual([0, first.err[0]]);
 });
+
+test.skipIf(!hasTools)(
+  'what docs/api.md does with curl works, from the first block to the last',
+  async () => {
+    it.script('Mend the failing test.', [
+      call('bash', { command: 'echo mended > test.txt' }),
+      say('Mended.'),
+    ]);
+    const page = readFileSync(join(EXAMPLES, '..', 'docs', 'api.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```bash\n(.*?)^```$/gms)].map(([, block]) => block);
+    writeFileSync(join(place, 'page.sh'), ['set -eu', ...blocks].join('\n'));
+    const { ended, out, err } = start('page.sh', [], { TMPDIR: place });
+    expect([await ended(), err]).toEqual([0, ['curl: (22) The requested URL returned error: 400']]);
+    const text = out.join('\n');
+    expect(text).toContain('"code": "invalid_request",\n  "field": "limits.turns"');
+    expect(text).toContain('"text": "Mended."');
+    expect(out).toEqual(expect.arrayContaining(['?? test.txt', 'paused', 'allowed', 'whsec_']));
+    const signed = new Webhook('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw').sign(
+      'msg_p5jXN8AQM9LWM0D4loKWxJek',
+      new Date(1_614_265_330_000),
+      '{"test": 2432232314}',
+    );
+    expect(text).toContain(signed.replace('v1,', ''));
+  },
+);
 
 test('submit.ts shows the words as they come, and prints the patch', async () => {
   it.script('Greet by program.', [write('greeting.txt', 'hello\n'), say('Greeted.')]);
