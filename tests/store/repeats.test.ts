@@ -122,9 +122,10 @@ describe.each(Object.entries(SCENES))('on a turn that is %s, every transition', 
     }
   });
 
-  test.each<[string, (act: Act) => Promise<unknown>]>([
+  test.each<[string, number, (act: Act) => Promise<unknown>]>([
     [
       'happens once where the reply to its COMMIT is lost',
+      0,
       async (act) => {
         await db.sql`SELECT 1`;
         line.loseNextReply();
@@ -133,10 +134,11 @@ describe.each(Object.entries(SCENES))('on a turn that is %s, every transition', 
     ],
     [
       'happens once where its line is cut while it waits, and the first try goes on in Postgres',
+      1,
       cutWhileWaiting,
     ],
-  ])('%s', async (_fact, run) => {
-    for (const name of brokenOf(scene, await names())) {
+  ])('%s', async (_fact, way, run) => {
+    for (const name of brokenOf(scene, way, await names())) {
       const [outcome, written] = whole.get(name) ?? (await play(build, name, (act) => act(store.db))).played;
       const [repeated, inAll] = (await play(build, name, run)).played;
       const otherwise = SAID_OTHERWISE[name] ?? SAID_OTHERWISE[name.split(' ')[0] ?? ''];

@@ -312,10 +312,19 @@ const ALIKE = [
   'ready',
 ];
 
-/** Those that are to meet a transition in a scene. */
+/** Those that are to meet a transition in a scene as the first of the two; each two in one order, which is the other in the next scene. */
 export function othersOf(scene: string, name: string, names: readonly string[]): readonly string[] {
-  if (EVERY_POINT || !ALIKE.includes(scene) || !FROM_OUTSIDE.includes(name)) return names;
-  return names.filter((other) => !FROM_OUTSIDE.includes(other));
+  if (EVERY_POINT) return names;
+  const index = names.indexOf(name);
+  const isAlike = ALIKE.includes(scene) && FROM_OUTSIDE.includes(name);
+  return names.filter((other, place) => {
+    if (isAlike && FROM_OUTSIDE.includes(other)) return false;
+    return place === index || isEven(scene, index + place) === index < place;
+  });
+}
+
+function isEven(scene: string, count: number): boolean {
+  return (Object.keys(SCENES).indexOf(scene) + count) % 2 === 0;
 }
 
 /**
@@ -333,10 +342,12 @@ export async function onceTreeIsFree(act: () => Promise<unknown>): Promise<unkno
   }
 }
 
-/** Those whose line is to break in a scene. */
-export function brokenOf(scene: string, names: readonly string[]): readonly string[] {
-  if (EVERY_POINT || !ALIKE.includes(scene)) return names;
-  return names.filter((name) => !FROM_OUTSIDE.includes(name));
+/** Those whose line is to break in a scene in this way; in the next scene it breaks in the other. */
+export function brokenOf(scene: string, way: number, names: readonly string[]): readonly string[] {
+  if (EVERY_POINT) return names;
+  return names.filter(
+    (name, index) => !(ALIKE.includes(scene) && FROM_OUTSIDE.includes(name)) && isEven(scene, index + way),
+  );
 }
 
 /** A worker takes the child's first turn, and has this answer. */
