@@ -108,7 +108,10 @@ export const AuditRecord = z
     userName: z.string(),
     keyId: z.string(),
     keyName: z.string(),
-    action: z.string().meta({ description: 'the route: `POST /v1/tasks/:id/cancel`' }),
+    action: z.string().meta({
+      description:
+        'the route: `POST /v1/tasks/:id/cancel`; the command, where it asked no API: `capybara keys recover`',
+    }),
     subject: z.string().nullable().meta({ description: 'the id of what it was about, or of what it made' }),
     status: z
       .int()

@@ -1,5 +1,5 @@
 /** Teams, their people, their keys and what they did, as commands name and show them. */
-import type { AuditRecord, Key, Team, User } from '../api/wire-admin.ts';
+import { type AuditRecord, CreateUser, type Key, type Team, type User } from '../api/wire-admin.ts';
 import type { Client, Page } from '../client/client.ts';
 import { UserError } from '../core/errors.ts';
 import { fromPublicId } from '../core/id.ts';
@@ -33,6 +33,14 @@ export async function findKey(client: Client, text: string): Promise<string> {
     'id_invalid',
     `${found} is not the id of a key: expected key_… or its beginning, as \`capybara keys list\` shows it.`,
   );
+}
+
+/** Throws `UserError` (exit code 2) where nobody may be called so. */
+export function checkName(flag: string, name: string): void {
+  const { success, error } = CreateUser.safeParse({ name });
+  if (success) return;
+  const found = JSON.stringify(oneLine(name, 60));
+  throw new UserError('bad_usage', `${flag} is ${found}: ${error.issues[0]?.message}.`);
 }
 
 function isBeginning(prefix: string, text: string): boolean {

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newId } from '../../src/clock.ts';
 import { UserError } from '../../src/core/errors.ts';
-import { USUAL_SCOPES } from '../../src/core/scope.ts';
+import { toPublicId } from '../../src/core/id.ts';
+import { SCOPES, USUAL_SCOPES } from '../../src/core/scope.ts';
 import { silentLog } from '../../src/log.ts';
-import { bootstrap, ensureEmbeddedKey } from '../../src/store/bootstrap.ts';
+import { readAudit } from '../../src/store/audit.ts';
+import { bootstrap, ensureEmbeddedKey, recoverKey } from '../../src/store/bootstrap.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import {
   createKey,
@@ -205,5 +207,57 @@ describe('the first key', () => {
     await expect(ensureEmbeddedKey(db, 'secret')).rejects.toThrow(UserError);
     await expect(ensureEmbeddedKey(db, 'secret')).rejects.not.toThrow(/secret/);
     await close();
+  });
+});
+
+describe('a recovered key', () => {
+  let opened: Opened;
+  beforeAll(async () => {
+    opened = await open();
+  });
+  afterAll(() => opened.close());
+
+  test('opens the team that runs this Capybara, leaves the others as they are, and stands in the audit', async () => {
+    const { db, database } = opened;
+    const first = await bootstrap(database.url);
+    const { id, ...key } = await recoverKey(database.url);
+    expect(key).toEqual({ apiKey: expect.any(String), team: 'default', user: 'admin' });
+    const find = createKeyFinder(db);
+    const owner = await ownerOf(db);
+    expect(await find(key.apiKey)).toEqual({ keyId: id, ...owner, scopes: [...SCOPES] });
+    expect(await find(first?.apiKey ?? '')).toMatchObject(owner);
+    const { rows } = await readAudit(db, owner, 10);
+    expect(rows.map(({ action, subject, status }) => ({ action, subject, status }))).toEqual([
+      { action: 'capybara keys recover', subject: toPublicId('key', id), status: 201 },
+      { action: 'capybara migrate --bootstrap', subject: expect.stringMatching(/^key_/), status: 201 },
+    ]);
+  });
+
+  test('may be for somebody else of another team, who is made where nobody is called so, and not for who has left', async () => {
+    const { db, database } = opened;
+    const [row] = await db.sql<{ name: string }>`
+      INSERT INTO team (id, name) VALUES (${newId()}, 'design') RETURNING name`;
+    const made = await recoverKey(database.url, { team: row?.name, user: 'Ana' });
+    const again = await recoverKey(database.url, { team: 'design', user: 'Ana' });
+    const find = createKeyFinder(db);
+    const callers = await Promise.all([find(made.apiKey), find(again.apiKey)]);
+    expect(callers[0]?.userId).toBe(callers[1]?.userId);
+    await db.sql`UPDATE "user" SET left_at = clock_timestamp() WHERE name = 'Ana'`;
+    const refused = (recovery: Parameters<typeof recoverKey>[1]) =>
+      recoverKey(database.url, recovery).catch((error: UserError) => error.message);
+    expect(await refused({ team: 'design', user: 'Ana' })).toBe(
+      '"Ana" has left the team design, and names are not used again: name somebody else with --user.',
+    );
+    expect(await refused({ team: 'desing' })).toBe(
+      'There is no team "desing": expected one of default, design.',
+    );
+  });
+
+  test('needs the tables', async () => {
+    const empty = await createTestDatabase({ empty: true });
+    await expect(recoverKey(empty.url)).rejects.toThrow(
+      'The database is empty: run `capybara migrate` first.',
+    );
+    await empty.drop();
   });
 });

@@ -1,11 +1,15 @@
 import { Flags } from '@oclif/core';
 import { CapybaraCommand } from '../command.ts';
 
+const KEEP = 'This is the first key: keep it, it is not shown again.\n';
+const HAS_KEYS =
+  'The database is up to date and has keys already; where the last of an administrator is lost, `capybara keys recover` makes one.\n';
+
 export default class Migrate extends CapybaraCommand {
   static override summary = 'Bring the database up to this version.';
   static override description =
-    'Safe to run at any time, and by several at once. With --bootstrap it also makes the first key of a server and prints ' +
-    'it, once.';
+    'Safe to run at any time, and by several at once. With --bootstrap it also makes the first key of a server, which alone goes to ' +
+    'standard output, once; where it was lost, see `capybara keys recover`.';
   static override examples = ['$ DATABASE_URL=postgres://… <%= config.bin %> migrate --bootstrap'];
   static override flags = {
     bootstrap: Flags.boolean({ description: 'Make the first key, where there is none.' }),
@@ -23,9 +27,7 @@ export default class Migrate extends CapybaraCommand {
     if (!flags.bootstrap) return this.answer(flags, { migrated: true }, 'The database is up to date.\n');
     const { bootstrap } = await import('../../store/bootstrap.ts');
     const first = await bootstrap(url);
-    const text = first
-      ? `The first key, shown this once: ${first.apiKey}\n`
-      : 'The database is up to date and has keys already.\n';
-    this.answer(flags, { migrated: true, apiKey: first?.apiKey ?? null }, text);
+    this.answer(flags, { migrated: true, apiKey: first?.apiKey ?? null }, first ? `${first.apiKey}\n` : '');
+    if (!flags.json) process.stderr.write(first ? KEEP : HAS_KEYS);
   }
 }
