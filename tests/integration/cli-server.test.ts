@@ -109,6 +109,27 @@ test('api and worker start, and take a task from a client', async () => {
   });
 });
 
+test('a supervisor is told that both do their work, and the operator makes another key in the database', async () => {
+  const { port } = new URL(client.CAPYBARA_URL ?? '');
+  const runs = await Promise.all([
+    place.run(['api', '--check', '--port', port], { env: {} }),
+    place.run(['worker', '--check'], { env: server }),
+    place.run(['keys', 'recover'], { env: server }),
+  ]);
+  expect(runs.map(({ code, stdout }) => [code, stdout])).toEqual([
+    [0, 'The API can serve.\n'],
+    [0, 'A worker runs here.\n'],
+    [0, expect.stringMatching(/^capy_[\w-]{43}\n$/)],
+  ]);
+  expect(runs.map(({ stderr }) => normalised(stderr))).toEqual([
+    '',
+    '',
+    expect.stringMatching(
+      /^Key key_\S+ of admin in the team default, for everything: keep it, it is not shown again\.\n$/,
+    ),
+  ]);
+});
+
 test('who has no key, or a wrong one, is told so and changes nothing', async () => {
   const { CAPYBARA_URL = '' } = client;
   const missing = await place.run(['submit', 'write', '--workspace', 'empty'], { env: { CAPYBARA_URL } });

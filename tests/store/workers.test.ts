@@ -3,6 +3,7 @@ import { newId } from '../../src/clock.ts';
 import { silentLog } from '../../src/log.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { handBackTurn, retryTurn } from '../../src/store/turns.ts';
+import { countLeases } from '../../src/store/worker-health.ts';
 import {
   admitTurns,
   attemptStates,
@@ -95,7 +96,9 @@ describe('a worker’s lease', () => {
     await expire(id);
     expect(await renew(id)).toBe(true);
     expect(await seconds(id)).toBe(60);
+    expect([await countLeases(store.url, 'h'), await countLeases(store.url, 'other')]).toEqual([1, 0]);
     await endWorker(store.db, id);
+    expect(await countLeases(store.url, 'h')).toBe(0);
     const after = await snapshotRows(store.db);
     await endWorker(store.db, id);
     expect(await renew(id)).toBe(false);
