@@ -40,7 +40,8 @@ const PROBE_TIMEOUT_MS = 10_000;
 const INSTALL = 'install bubblewrap 0.8 or newer (apt install bubblewrap)';
 const ALLOW_NAMESPACES =
   'let its users make user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1, ' +
-  'kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp and AppArmor profile that allow them)';
+  'kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp and an AppArmor profile that ' +
+  'allow them, and nothing laid over /proc: docs/containers.md)';
 
 /** As whoever commands would run as. */
 export async function probeBubblewrap(
