@@ -6,7 +6,7 @@ import { LongFirst } from './tests/support/long-first.ts';
  * environment. A process is of no use to a file that runs for long anyway. All others share a few, one file after the other: to
  * load the product again for each takes a seventh of the run.
  */
-const ALONE = [
+export const ALONE = [
   'tests/chaos/*.test.ts',
   'tests/contract/{sandbox,snapshots-p,uploads,vcs,queue,bus,model-oci,processes}*.test.ts',
   'tests/contract/{working-copy,tools-links}.test.ts',
@@ -16,7 +16,7 @@ const ALONE = [
   'tests/store/{database,lock-order,migrate,races,repeats,storm}.test.ts',
 ];
 
-const each: TestUserConfig = {
+export const each: TestUserConfig = {
   setupFiles: ['tests/support/leaks.ts'],
   pool: 'forks',
   // Their heaps are small, and the cores few.
@@ -33,7 +33,14 @@ export default defineConfig({
     projects: [
       { test: { ...each, name: 'alone', include: ALONE } },
       {
-        test: { ...each, name: 'together', include: ['tests/**/*.test.ts'], exclude: ALONE, isolate: false },
+        test: {
+          ...each,
+          name: 'together',
+          include: ['tests/**/*.test.ts'],
+          // What needs an engine of containers has a command of its own.
+          exclude: [...ALONE, 'tests/containers/**'],
+          isolate: false,
+        },
       },
     ],
     globalSetup: ['tests/support/global-setup.ts'],

@@ -1,6 +1,6 @@
 /**
- * Once per run: one Postgres in a temporary directory, and in it a database with Capybara's schema that every test file
- * copies (`database.ts`).
+ * Once per run: one Postgres, and in it a database with Capybara's schema that every test file copies (`database.ts`). `npm test`
+ * has it in a temporary directory, `npm run test:containers` in a container.
  */
 import {
   chmodSync,
@@ -35,7 +35,21 @@ declare module 'vitest' {
 
 export const TEMPLATE_DATABASE = 'capybara_template';
 
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export interface RunPostgres {
+  /** Of a superuser; database `postgres`. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export default function setup(project: TestProject): Promise<() => Promise<void>> {
+  return prepareRun(project, (dataDir) => startPostgres({ dataDir, log: () => {}, fsync: false }));
+}
+
+/** Hands the tests of a run what they share; returns what takes it away again. */
+export async function prepareRun(
+  project: TestProject,
+  startServer: (dataDir: string) => Promise<RunPostgres>,
+): Promise<() => Promise<void>> {
   const runDir = mkdtempSync(join(tmpdir(), 'capybara-test-'));
   // Tests as root start programs as other users, who have to reach their files.
   chmodSync(runDir, 0o711);
@@ -45,7 +59,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   // Shared by the run's processes, of which there are a thousand, and their threads: to compile is most of what a start costs.
   process.env.NODE_COMPILE_CACHE = join(runTmpDir, 'node-compile-cache');
   const dataDir = mkdtempSync(join(placeOfPostgres(runDir), `${DATA}${process.pid}-`));
-  const postgres = await startPostgres({ dataDir, log: () => {}, fsync: false });
+  const postgres = await startServer(dataDir);
   const tearDown = async () => {
     await postgres.stop();
     for (const path of [dataDir, runDir]) rmSync(path, { recursive: true, force: true });

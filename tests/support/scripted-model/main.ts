@@ -1,5 +1,5 @@
 /**
- * The scripted model as a process of its own: `main.ts SCRIPT [--port N] [--api-key KEY] [--model NAME]...`.
+ * The scripted model as a process of its own: `main.ts SCRIPT [--port N] [--host ADDRESS] [--api-key KEY] [--model NAME]...`.
  *
  * SCRIPT is a module whose default export is a script. Prints one line, `{"url": …, "baseUrl": …}`, when it listens, and
  * ends when its standard input does, so that it cannot outlive whoever started it.
@@ -13,17 +13,20 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     port: { type: 'string' },
+    host: { type: 'string' },
     'api-key': { type: 'string' },
     model: { type: 'string', multiple: true },
   },
 });
 const [path] = positionals;
-if (path === undefined) throw new Error('usage: main.ts SCRIPT [--port N] [--api-key KEY] [--model NAME]...');
+if (path === undefined)
+  throw new Error('usage: main.ts SCRIPT [--port N] [--host ADDRESS] [--api-key KEY] [--model NAME]...');
 
 const module: { default: Script } = await import(pathToFileURL(resolve(path)).href);
 const server = await startScriptedModel({
   script: module.default,
   ...(values.port === undefined ? {} : { port: Number(values.port) }),
+  ...(values.host === undefined ? {} : { host: values.host }),
   ...(values['api-key'] === undefined ? {} : { apiKey: values['api-key'] }),
   ...(values.model === undefined ? {} : { models: values.model }),
 });

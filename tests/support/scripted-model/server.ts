@@ -13,6 +13,8 @@ export interface ScriptedModelOptions {
   readonly script: Script;
   /** A free one where undefined. */
   readonly port?: number;
+  /** What it listens on; 127.0.0.1 where undefined. */
+  readonly host?: string;
   /** Requests without it are answered with 401. Any key, or none, is accepted where undefined. */
   readonly apiKey?: string;
   /** Requests for another model are answered with 404. Any model is accepted where undefined. */
@@ -43,7 +45,7 @@ export interface ScriptedModel {
 export async function startScriptedModel(options: ScriptedModelOptions): Promise<ScriptedModel> {
   const state = new State(options);
   const server = createServer((request, response) => void state.answer(request, response));
-  server.listen(options.port ?? 0, '127.0.0.1');
+  server.listen(options.port ?? 0, options.host ?? '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
