@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
-import { call, say } from '../support/scripted-model/scripted-model.ts';
+import { call, hang, say } from '../support/scripted-model/scripted-model.ts';
 import { openShop, SHOP_TIMEOUT_MS, type Shop, write } from './session-harness.ts';
 
 const EXAMPLES = join(import.meta.dirname, '..', '..', 'examples');
@@ -133,10 +133,15 @@ test.skipIf(!hasTools)(
 );
 
 test('submit.ts shows the words as they come, and prints the patch', async () => {
-  it.script('Greet by program.', [write('greeting.txt', 'hello\n'), say('Greeted.')]);
+  // Live words of an answer that is over before anybody listens come to nobody.
+  const heard = Promise.withResolvers<void>();
+  const answer = [say('I greet.\n'), hang(heard.promise), say('Greeted.')];
+  it.script('Greet by program.', [write('greeting.txt', 'hello\n'), answer]);
   const refused = start('submit.ts', [' ']);
   const { ended, out, err } = start('submit.ts', ['Greet by program.']);
-  expect([await ended(), err.slice(-2)]).toEqual([0, ['Greeted.', 'succeeded: Greeted.']]);
+  await vi.waitFor(() => expect(err).toContain('I greet.'), 20_000);
+  heard.resolve();
+  expect([await ended(), err.slice(-2)]).toEqual([0, ['succeeded: I greet.', 'Greeted.']]);
   expect(out).toEqual(expect.arrayContaining(GREETING));
   expect([await refused.ended(), refused.err]).toEqual([
     2,

@@ -146,7 +146,7 @@ describe('delete_session', () => {
     const empty = Object.keys(before).filter((table) => !(table in made));
     expect(empty).toEqual([
       ...['api_key', 'audit', 'metric_mark', 'metric_total', 'model_health', 'profile', 'rate_bucket'],
-      ...['rate_line', 'team', 'upload', 'user', 'webhook'],
+      ...['rate_line', 'schedule', 'team', 'upload', 'user', 'webhook'],
     ]);
 
     expect(await deleteSession(store.db, of(sessionId))).toEqual({ outcome: 'deleted', rootId: sessionId });
