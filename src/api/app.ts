@@ -6,6 +6,7 @@ import { agentRoutes } from './agent-routes.ts';
 import { approvalRoutes } from './approval-routes.ts';
 import { auditRoutes } from './audit-routes.ts';
 import { catalogRoutes } from './catalog-routes.ts';
+import { compactionRoutes } from './compaction-routes.ts';
 import { deliveryRoutes } from './delivery-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { documentRoutes } from './document-routes.ts';
@@ -99,6 +100,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps
     ...workspaceRoutes(deps),
     ...forkRoutes(deps),
     ...revertRoutes(deps),
+    ...compactionRoutes(deps),
     ...mergeRoutes(deps),
     ...catalogRoutes(deps),
     ...agentRoutes(deps),

@@ -51,6 +51,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   not_found: 'There is none that the key can see.',
   not_ready: 'Something that this server needs is away: the sentence says what.',
   not_operator: 'Only the team that runs this Capybara may do it.',
+  nothing_answered: 'Nothing was answered that a summary does not stand for already, or is not to.',
   nothing_common: 'The sessions have no files in common to merge from.',
   nothing_recorded: 'No files of the session were recorded yet.',
   only_once: 'The call can only be allowed once.',

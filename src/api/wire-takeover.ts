@@ -71,6 +71,17 @@ export const Reverted = z
   .meta({ id: 'Reverted' });
 export type Reverted = z.infer<typeof Reverted>;
 
+export const AskedCompaction = z
+  .object({
+    sessionId: z.string(),
+    entry: z.int().meta({ description: 'the position of the notice that says so' }),
+  })
+  .meta({
+    id: 'AskedCompaction',
+    description: 'The next task begins with a summary of what came before, where that makes it shorter.',
+  });
+export type AskedCompaction = z.infer<typeof AskedCompaction>;
+
 export const MergeSession = z
   .strictObject({
     from: z.string().meta({ description: 'the session whose files are taken in' }),

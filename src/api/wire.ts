@@ -30,6 +30,7 @@ export { Entry, FilePart, ToolCall } from './wire-log.ts';
 export { ModelPrices, Models, ModelsQuery, OfferedModel } from './wire-models.ts';
 export { DeletedSession, PatchSession, SessionMatch } from './wire-sessions.ts';
 export {
+  AskedCompaction,
   CHANGES_MEDIA,
   Change,
   ChangesEnd,

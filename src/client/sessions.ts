@@ -1,4 +1,5 @@
 import {
+  AskedCompaction,
   DeletedSession,
   Entry,
   type ForkSession,
@@ -40,6 +41,8 @@ export interface SessionCalls {
   fork(id: string, body: ForkSession, key?: string): Promise<Session>;
   /** Takes another session's files in. */
   merge(id: string, body: MergeSession, key?: string): Promise<MergedSession>;
+  /** Its next task begins with a summary of what came before. */
+  askCompaction(id: string, key?: string): Promise<AskedCompaction>;
   /** Takes it back to the end of a turn. */
   revert(id: string, body: RevertSession, key?: string): Promise<Reverted>;
 }
@@ -59,6 +62,7 @@ export function sessionCalls(http: Http): SessionCalls {
     unarchiveSession: (id) => http.change(`POST ${of(id, '/unarchive')}`, Session),
     deleteSession: (id) => http.delete(of(id), DeletedSession),
     fork: (id, body, key) => http.create(of(id, '/fork'), Session, { body, key }),
+    askCompaction: (id, key) => http.create(of(id, '/compact'), AskedCompaction, { body: {}, key }),
     merge: (id, body, key) => http.create(of(id, '/merge'), MergedSession, { body, key }),
     revert: (id, body, key) => http.create(of(id, '/revert'), Reverted, { body, key }),
   };

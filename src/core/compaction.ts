@@ -14,7 +14,7 @@ import {
   toldSize,
   USUAL_OUTPUT,
 } from './context-size.ts';
-import type { Entry, Replaced } from './entry.ts';
+import { type Entry, type Replaced, standing } from './entry.ts';
 import { openTodos } from './todos.ts';
 import { groupsOf, type View, viewOf, windowed } from './view.ts';
 
@@ -74,14 +74,36 @@ export function nextCompaction(
   const counted = countedSize(contextOf(log, limits), limits.count);
   const mark = limits.policy.compactAt * limits.tokens;
   const before = (limits.overhead + counted) * ratio;
-  if (!overflowed && (limits.policy.strategy !== 'compact' || before < mark || !isAnswered(view)))
-    return undefined;
   const room = Math.max(0, mark / ratio - limits.overhead);
-  const plan = planOf(view, limits, { log, room: overflowed ? Math.min(room, counted / 2) : room });
-  const isWorthIt = plan.left < counted * (overflowed ? 1 : WORTH_IT);
-  if (!isWorthIt) return undefined;
-  const { left, ...compaction } = plan;
-  return { ...compaction, before: Math.round(before), after: Math.round((limits.overhead + left) * ratio) };
+  const half = Math.min(room, counted / 2);
+  const planned = (plan: Plan, share: number) => {
+    const { left, ...compaction } = plan;
+    if (left >= counted * share) return undefined;
+    return { ...compaction, before: Math.round(before), after: Math.round((limits.overhead + left) * ratio) };
+  };
+  if (overflowed) return planned(planOf(view, limits, { log, room: half }), 1);
+  const asked = askedAt(log);
+  if (asked !== undefined) {
+    const wished = planned(summaryUpTo(asked, view, limits, { log, room: half }), 1);
+    if (wished !== undefined) return wished;
+  }
+  if (limits.policy.strategy !== 'compact' || before < mark || !isAnswered(view)) return undefined;
+  return planned(planOf(view, limits, { log, room }), WORTH_IT);
+}
+
+/**
+ * Where a person asked for a summary that nothing has come of yet; undefined: nobody did. An answer ends it too: it was for the one
+ * that came next.
+ */
+export function askedAt(log: readonly Entry[]): number | undefined {
+  const last = standing(log).findLast(
+    (entry) => asksForSummary(entry) || ['assistant', 'compaction', 'pruning'].includes(entry.kind),
+  );
+  return last !== undefined && asksForSummary(last) ? last.position : undefined;
+}
+
+function asksForSummary(entry: Entry): boolean {
+  return entry.kind === 'notice' && entry.noted?.compacts === true;
 }
 
 /** One that did not help is not repeated before the model has said something. */
@@ -108,6 +130,28 @@ function planOf(view: View, limits: ContextLimits, { log, room }: Room): Plan {
   const pruned = countedSize(view, limits.count) - saved;
   if (prunes.length > 0 && pruned <= room * SHARES.pruned)
     return { prunes: prunes.map(({ position }) => position), left: pruned };
+  return summaryBetween(head, tail, { log, room, view, limits });
+}
+
+/** What came behind that position, such as what a person has said since, stays word for word. */
+function summaryUpTo(last: number, view: View, limits: ContextLimits, { log, room }: Room): Plan {
+  const size = (entry: Entry) => toldSize(entry, view, limits.count);
+  const head = headOf(view, (entries) => sum(entries, size) <= room * SHARES.head);
+  const tail = view.entries.filter(({ position }) => position > last);
+  return summaryBetween(head, tail, { log, room, view, limits });
+}
+
+interface Between extends Room {
+  readonly view: View;
+  readonly limits: ContextLimits;
+}
+
+function summaryBetween(
+  head: readonly Entry[],
+  tail: readonly Entry[],
+  { log, room, view, limits }: Between,
+): Plan {
+  const size = (entry: Entry) => toldSize(entry, view, limits.count);
   const after = head.at(-1)?.position ?? 0;
   const to = (tail[0]?.position ?? lastPosition(view) + 1) - 1;
   const tokens = Math.min(USUAL_OUTPUT, Math.max(LEAST_SUMMARY, Math.floor(room * SHARES.summary)));

@@ -140,6 +140,8 @@ export interface Noted {
   readonly mentioned?: readonly string[];
   /** The agent's list of what is to be done, from there on. */
   readonly todos?: readonly Todo[];
+  /** A person asked that a summary stands for what came before, from the next answer on. */
+  readonly compacts?: true;
 }
 
 /** A path from the workspace's root, and the version that was shown or made; without one the file is gone. */

@@ -11,6 +11,7 @@ export const EVENT_TYPES = [
   'session.unarchived',
   'session.reverted',
   'session.merged',
+  'session.compaction_asked',
   'task.created',
   'task.started',
   'task.waiting',

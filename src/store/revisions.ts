@@ -43,6 +43,25 @@ export function revertSession(
   return db.transition('revert_session', teamId, userId, sessionId, revert);
 }
 
+export type CompactionOutcome =
+  | {
+      readonly outcome: 'asked' | 'repeated';
+      readonly rootId: string;
+      readonly position: number;
+      readonly seq?: number;
+    }
+  /** There is no answer that a summary does not stand for, or is not to stand for, already. */
+  | { readonly outcome: 'nothing' }
+  | RefusedRevision;
+
+/** `parts`: what the model is told. */
+export function askCompaction(
+  db: Database,
+  { teamId, userId, sessionId, ...asked }: Asked & { readonly parts: readonly TextPart[] },
+): Promise<CompactionOutcome> {
+  return db.transition('ask_compaction', teamId, userId, sessionId, asked);
+}
+
 export interface MergeConflict {
   readonly path: string;
   readonly kind: string;

@@ -1,5 +1,6 @@
 /** What a run's request may have. Counting takes its time, so that it is left out while a log is far from being too long. */
 import { setImmediate as pause } from 'node:timers/promises';
+import { askedAt } from '../core/compaction.ts';
 import {
   type ContextLimits,
   type CountTokens,
@@ -37,7 +38,8 @@ export async function contextLimits(shell: Shell, run: Run): Promise<ContextLimi
   const bytes = Buffer.byteLength(opening) + entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
   const isShort = bytes < policy.compactAt * tokens;
   const isFew = policy.strategy === 'compact' || entries.length <= (policy.maxMessages ?? entries.length);
-  if (isShort && isFew && turn.kind === 'answer') return undefined;
+  const isAsked = askedAt(run.entries) !== undefined;
+  if (isShort && isFew && turn.kind === 'answer' && !isAsked) return undefined;
   const count = await tokenCounter();
   await countAll(entries, count);
   return { policy, tokens, count, overhead: overheadOf(shell, run, () => count(opening)) };

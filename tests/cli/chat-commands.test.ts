@@ -125,7 +125,7 @@ const told = () =>
 describe('slash commands', () => {
   test('are these, each with a summary, and none twice', () => {
     expect(CHAT_COMMANDS.map(({ name }) => name).join(' ')).toBe(
-      'agent apply clear diff editor exit export files fork git help mode model provider queue session theme tools turns undo usage',
+      'agent apply clear compact diff editor exit export files fork git help mode model provider queue session theme tools turns undo usage',
     );
     for (const { summary } of CHAT_COMMANDS) expect(summary).toMatch(/^[a-z].{3,50}[^.]$/);
   });
@@ -250,6 +250,8 @@ describe('slash commands', () => {
     expect(told()).toEqual(['The session and its files are back at the end of turn 2.']);
     await run('/clear');
     expect(api.received.at(-1)?.body).toEqual({ entry: 0, files: 'left' });
+    api.on(`POST /v1/sessions/${SESSION_ID}/compact`, () => ({ sessionId: SESSION_ID, entry: 8 }));
+    await run('/compact');
     expect(turnBeforeLast(log().slice(0, 4))).toBe(0);
     expect(() => turnBeforeLast([])).toThrow('Nothing was said yet');
     await expect(run('/undo x')).rejects.toThrow('the number of a turn');

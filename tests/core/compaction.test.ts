@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  askedAt,
   contextOf,
   nextCompaction,
   SUMMARY_REQUEST,
@@ -331,6 +332,39 @@ describe('the mark', () => {
       do: 'finish',
       end: { status: 'failed', code: 'context_overflow' },
     });
+  });
+});
+
+describe('a summary that a person asks for', () => {
+  const limits = limitsOf(1_000_000, {}, 0);
+  const wish: NewEntry = { ...notice('A summary, please.'), noted: { compacts: true } } as NewEntry;
+  const said = () =>
+    new Session(limits).add(
+      user('Go.'),
+      answer([tool('a')]),
+      result('a', words(3_000)),
+      answer([text('So.')]),
+    );
+
+  test('stands for all up to there, whatever room there is, and what was said since stays', () => {
+    const { entries } = said().add(wish, user(words(4_000)), notice('Of the project.'));
+    expect(nextCompaction(entries, limits)).toMatchObject({ prunes: [], summary: { after: 1, to: 5 } });
+    expect(
+      nextCompaction(entries, limitsOf(1_000_000, { strategy: 'window', maxMessages: 50 })),
+    ).toBeDefined();
+  });
+
+  test.each<[string, readonly NewEntry[]]>([
+    ['it is there', [{ kind: 'compaction', parts: [text('sum')], replaces: { after: 1, to: 5 } }]],
+    ['an answer came first', [answer([text('Anyway.')])]],
+    ['it was taken back', [revert(4)]],
+  ])('is wished for no more once %s', (_, more) => {
+    expect(askedAt(said().add(wish, ...more).entries)).toBeUndefined();
+  });
+
+  test('is left out where it would make nothing shorter', () => {
+    const { entries } = new Session(limits).add(user('Hi.'), answer([text('Hi.')]), wish, user('So?'));
+    expect(nextCompaction(entries, limits)).toBeUndefined();
   });
 });
 

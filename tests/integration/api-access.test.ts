@@ -82,6 +82,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/sessions/:id/messages': { text: 'x' },
   'POST /v1/sessions/:id/fork': {},
   'POST /v1/sessions/:id/revert': { entry: 1 },
+  'POST /v1/sessions/:id/compact': {},
   'POST /v1/sessions/:id/merge': { from: `ses_${'0'.repeat(32)}` },
   'POST /v1/approvals/:id': { decision: 'deny' },
   'POST /v1/teams': { name: 'new', userName: 'Al' },

@@ -5,9 +5,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { Reverted } from '../../src/api/wire.ts';
 import { applyChanges } from '../../src/cli/apply/apply.ts';
 import { readChanges } from '../../src/cli/apply/changes.ts';
+import { SUMMARY_REQUEST } from '../../src/core/compaction.ts';
 import { findBrokenInvariants } from '../../src/store/invariants.ts';
 import { call, hang, type Step, say } from '../support/scripted-model/scripted-model.ts';
-import type { Asking } from './api-harness.ts';
+import { type Asking, uuid } from './api-harness.ts';
 import { openShop, SHOP_TIMEOUT_MS, type Shop, write } from './session-harness.ts';
 
 vi.setConfig({ testTimeout: SHOP_TIMEOUT_MS, hookTimeout: SHOP_TIMEOUT_MS });
@@ -179,6 +180,51 @@ describe('a revert', () => {
     expect((await revert(id, { turn: 1 }, { key: apiKey })).status).toBe(404);
     await it.db.sql`UPDATE session SET archived_at = clock_timestamp() WHERE title = 'Write thrice.'`;
     expect((await revert(id, { turn: 1 })).json.code).toBe('session_archived');
+  });
+});
+
+describe('a summary that a person asks for', () => {
+  const compact = (id: string, asking: Asking = {}) =>
+    it.ask('POST', `/v1/sessions/${id}/compact`, { body: {}, ...asking });
+  const asksForSummary = ({ messages }: { messages: readonly { text: string }[] }) =>
+    messages.at(-1)?.text.includes(SUMMARY_REQUEST) === true;
+
+  test('is written before the next answer, once, and counts as no turn', async () => {
+    const cat = call('bash', { command: 'seq 400' });
+    const { sessionId: id } = await it.run('Count far.', [cat, say('Counted far.')]);
+    const headers = { 'idempotency-key': 'sum' };
+    const { status, json } = await compact(id, { headers });
+    expect([status, json]).toEqual([201, { sessionId: id, entry: expect.any(Number) }]);
+    expect((await compact(id, { headers })).json).toEqual(json);
+    expect((await compact(id)).json.code).toBe('nothing_answered');
+    const told = await it.ask('GET', `/v1/sessions/${id}/events?limit=200`);
+    expect(told.json.data.at(-1)).toMatchObject({
+      ...{ type: 'session.compaction_asked', data: { position: json.entry } },
+    });
+
+    const answers = [say('# Goal\nTo count.'), say('I counted to 400.')];
+    // Both are the first answer behind what was said.
+    const steps = Object.defineProperty([] as Step[], 0, { get: () => answers.shift() });
+    const next = await it.run('How far?', steps, { sessionId: id, limits: { turns: 1 } });
+    expect(next).toMatchObject({ status: 'succeeded', result: { text: 'I counted to 400.' } });
+    const asked = it.model.requestsOf(uuid('session', id));
+    expect(asked.filter(asksForSummary)).toHaveLength(1);
+    const seen = it.lastSeen(id).join('\n');
+    expect(seen).toMatch(/Count far\.[\s\S]*# Goal\nTo count\.[\s\S]*How far\?/);
+    expect(seen).not.toMatch(/Counted far|399|A person has asked/);
+    expect((await compact(id)).status).toBe(201);
+  });
+
+  test('is refused where there is nothing to sum up, or somebody is at work', async () => {
+    const { sessionId: id } = await it.run('Say it.', [say('Said.')]);
+    await revert(id, { turn: 0 });
+    expect((await compact(id)).json.code).toBe('nothing_answered');
+    const release = Promise.withResolvers<void>();
+    const running = it.run('Hold on.', [[hang(release.promise), say('On.')]], { sessionId: id });
+    await it.model.waitForRequest(({ messages }) => messages.some(({ text }) => text.includes('Hold on.')));
+    expect((await compact(id)).json.code).toBe('task_unfinished');
+    release.resolve();
+    await running;
   });
 });
 

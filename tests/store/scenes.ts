@@ -9,7 +9,7 @@ import type { Database } from '../../src/store/database.ts';
 import { spawnChildren } from '../../src/store/delegations.ts';
 import { forkSession } from '../../src/store/forks.ts';
 import { takeRequest } from '../../src/store/rates.ts';
-import { mergeSession, revertSession } from '../../src/store/revisions.ts';
+import { askCompaction, mergeSession, revertSession } from '../../src/store/revisions.ts';
 import { archiveSession, deleteSession, renameSession } from '../../src/store/sessions.ts';
 import {
   cancelTask,
@@ -383,10 +383,18 @@ function ofTree(store: Store, held: { readonly taskId: string; readonly sessionI
 }
 
 /** What people do to a session with all below it. */
-function ofWhole({ teamId }: Store, { sessionId }: { readonly sessionId: string }): Acts {
+function ofWhole({ teamId, userId }: Store, { sessionId }: { readonly sessionId: string }): Acts {
+  const asked = {
+    teamId,
+    userId,
+    sessionId,
+    id: newId(),
+    parts: [{ type: 'text', text: 'Sum up.' }],
+  } as const;
   return {
     archive_session: (db) => archiveSession(db, { teamId, sessionId, isArchived: true }),
     rename_session: (db) => renameSession(db, { teamId, sessionId, title: 'Another title' }),
+    ask_compaction: (db) => askCompaction(db, asked),
     delete_session: (db) => deleteSession(db, { teamId, sessionId }),
   };
 }

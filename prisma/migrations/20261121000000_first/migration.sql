@@ -924,7 +924,7 @@ ALTER TABLE "entry" ADD CONSTRAINT "entry_replaces" CHECK (
 );
 
 ALTER TABLE "revision" ADD CONSTRAINT "revision_kind" CHECK (
-  kind IN ('revert', 'merge') AND (kind = 'merge') = (from_session_id IS NOT NULL) AND (kind = 'merge') = (theirs IS NOT NULL)
+  kind IN ('revert', 'merge', 'compact') AND (kind = 'merge') = (from_session_id IS NOT NULL) AND (kind = 'merge') = (theirs IS NOT NULL)
   AND (kind = 'merge') = (base IS NOT NULL) AND (kind = 'merge') = (conflicts IS NOT NULL)
 );
 

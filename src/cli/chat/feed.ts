@@ -24,8 +24,8 @@ const REFRESH_MS = 3_000;
 /** After these the log may have grown. */
 const GROWS = new Set<Event['type']>([
   ...(['turn.started', 'message.completed', 'tool.completed', 'turn.completed', 'turn.parked'] as const),
-  ...(['session.reverted', 'session.merged', 'context.compacted', 'turn.failed'] as const),
-  ...(['turn.cancelled', 'task.succeeded', 'task.failed', 'task.cancelled'] as const),
+  ...(['session.reverted', 'session.merged', 'session.compaction_asked', 'context.compacted'] as const),
+  ...(['turn.failed', 'turn.cancelled', 'task.succeeded', 'task.failed', 'task.cancelled'] as const),
 ]);
 const ENDS = new Set<Event['type']>(['task.succeeded', 'task.failed', 'task.cancelled']);
 

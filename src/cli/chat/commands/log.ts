@@ -39,6 +39,14 @@ export const LOG_COMMANDS: readonly ChatCommand[] = [
     },
   },
   {
+    name: 'compact',
+    summary: 'begin the next answer with a summary',
+    usage: '',
+    run: async ({ client, state }) => {
+      await client.askCompaction(sessionOf({ state }).id);
+    },
+  },
+  {
     name: 'export',
     summary: 'write the conversation to a file, as Markdown',
     usage: 'FILE',
