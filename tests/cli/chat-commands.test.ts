@@ -430,6 +430,29 @@ test('a session is heard from where its log ends, and again after the connection
   ]);
 });
 
+test('a task that is over before its first event was looked at ends behind what was said', async () => {
+  api.on(`GET /v1/sessions/${SESSION_ID}/tree`, () => aTree([aNode()], { seq: 4 }));
+  api.on('GET /v1/tasks', () => page());
+  api.on(`GET /v1/sessions/${SESSION_ID}/entries`, () =>
+    page(...(state.tasks.size > 0 ? [assistant(1, 'Said.')] : [])),
+  );
+  api.on('GET /v1/approvals', () => page());
+  api.on(`GET /v1/tasks/${TASK_ID}`, () => doneTask());
+  api.on(`GET /v1/sessions/${SESSION_ID}/events`, (_, response) => {
+    tell({ do: 'task', task: aTask(), isNew: true });
+    sendEvents(openStream(response), [event(5, 'task.created'), event(6, 'task.succeeded')]);
+  });
+  const stop = new AbortController();
+  await new Feed({
+    ...{ connection: connection(), sessionId: SESSION_ID, signal: stop.signal },
+    tell: (action) => {
+      tell(action);
+      if (action.do === 'event' && action.event.seq === 6) stop.abort();
+    },
+  }).run();
+  expect(state.items.map(({ kind }) => kind)).toEqual(['answer', 'ended']);
+});
+
 describe('what it looks like', () => {
   const lines = (item: Item, change: Partial<Parameters<typeof itemLines>[1]> = {}) =>
     itemLines(item, {

@@ -162,6 +162,15 @@ describe('a task', () => {
     expect(stateAfter({ ...done, isNew: false }).items).toEqual([]);
   });
 
+  test('that has ended stays so, whatever late answer says that it has just begun', () => {
+    const queued = { do: 'task', task: aTask({ status: 'queued' }), isNew: true } as const;
+    const state = stateAfter(queued, { do: 'task', task: doneTask(), isNew: true }, queued);
+    expect([taskInHand(state), state.items]).toEqual([
+      undefined,
+      [expect.objectContaining({ kind: 'ended' })],
+    ]);
+  });
+
   test('ends before what was said to the next one', () => {
     const next = { ...said(2, 'then this'), taskId: `task_${'3'.repeat(32)}` };
     const { items } = stateAfter(

@@ -96,6 +96,8 @@ export class Feed {
   async #taskOf(id: string, hasEnded: boolean): Promise<void> {
     if (this.#tasks.has(id) && !hasEnded) return;
     const task = await this.#read(() => this.#options.connection.client.task(id));
+    // It may have ended since the event: its end stands behind what was said.
+    if (task.endedAt !== null) await this.#readLog();
     this.#take(id, () => this.#options.tell({ do: 'task', task, isNew: true }));
   }
 

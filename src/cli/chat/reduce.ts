@@ -193,6 +193,8 @@ function changed({ tasks }: ChatState, task: Task): ReadonlyMap<string, Task> {
 
 function withTask(state: ChatState, { task, isNew }: { task: Task; isNew: boolean }): ChatState {
   const before = state.tasks.get(task.id);
+  // An answer to the request that made it may come behind the events of its end.
+  if (before !== undefined && !isUnfinished(before) && isUnfinished(task)) return state;
   const next = { ...state, tasks: changed(state, task) };
   const hasEnded = isNew && !isUnfinished(task) && before !== undefined && !isTold(state, task);
   return hasEnded ? unread(withEnd(closed(next), task)) : next;
