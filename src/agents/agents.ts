@@ -33,6 +33,8 @@ export interface ProfileRequest {
   readonly mode?: Mode | undefined;
   readonly temperature?: number | undefined;
   readonly maxTokens?: number | undefined;
+  /** Tools that it does without, whatever it may have. */
+  readonly withoutTools?: readonly string[] | undefined;
   /** The rules of the project that it works in, which only narrow. */
   readonly restrictions?: readonly ConfiguredRule[] | undefined;
 }
@@ -91,7 +93,7 @@ export interface Agents {
   readonly names: readonly string[];
   /** The one of a name; the default one where undefined. Throws `UserError` `unknown_agent`. */
   find(name?: string): Agent;
-  /** Throws `UserError` `unknown_agent`. */
+  /** Throws `UserError` `unknown_agent`, or `unknown_tool` for one that it is to do without. */
   resolve(request: ProfileRequest): Profile;
 }
 
@@ -105,7 +107,7 @@ export function createAgents(tools: Registry, settings: AgentSettings = {}): Age
     if (found !== undefined) return found;
     throw new UserError('unknown_agent', `${sayUnknownAgent(name, names)}.`);
   };
-  return { names, find, resolve: (request) => profileOf(find(request.agent), request, settings) };
+  return { names, find, resolve: (request) => profileOf(find(request.agent), request, { settings, tools }) };
 }
 
 function byName(given: Readonly<Record<string, AgentOptions>>): Map<string, AgentOptions> {
@@ -168,32 +170,47 @@ interface Choice {
 
 /** One that needs another is left out without it. */
 function toolsOf(agent: string, { writes, lists, only }: Choice, { tools }: Registry): string[] {
-  const all = tools.map(({ name }) => name);
-  // A setting may have switched it off, or a server not have said its tools yet.
-  const unknown = only?.find(
-    (name) => !all.includes(name) && !TOOL_NAMES.includes(name) && !name.includes('__'),
-  );
-  if (unknown !== undefined)
-    throw new UserError(
-      'config_invalid',
-      `agents.${agent}.tools names ${JSON.stringify(unknown)}, and there is no such tool; the nearest one is "${nearest(unknown, [...all, ...TOOL_NAMES])}".`,
-    );
+  const unknown = sayUnknownTool(only ?? [], tools);
+  if (unknown !== undefined) throw new UserError('config_invalid', `agents.${agent}.tools names ${unknown}`);
   const may = ({ name, effect }: Tool) =>
     (writes || effect === 'read' || effect === 'delegate') && (lists || name !== TODO);
-  const allowed = tools.filter((tool) => may(tool) && (only === undefined || only.includes(tool.name)));
-  return allowed
-    .filter(({ needs }) => needs === undefined || allowed.some(({ name }) => name === needs))
+  return usable(tools.filter((tool) => may(tool) && (only === undefined || only.includes(tool.name))));
+}
+
+function usable(tools: readonly Tool[]): string[] {
+  return tools
+    .filter(({ needs }) => needs === undefined || tools.some(({ name }) => name === needs))
     .map(({ name }) => name);
 }
 
-function profileOf(agent: Agent, request: ProfileRequest, settings: AgentSettings): Profile {
-  const { model, router, takesTemperature = true, mode, restrictions } = request;
+/** The first name that is none, in the end of a sentence. A setting may have switched a tool off, or a server not have said its own yet. */
+function sayUnknownTool(given: readonly string[], tools: readonly Tool[]): string | undefined {
+  const names = [...new Set([...tools.map(({ name }) => name), ...TOOL_NAMES])];
+  const unknown = given.find((name) => !names.includes(name) && !name.includes('__'));
+  if (unknown === undefined) return undefined;
+  return `${JSON.stringify(unknown)}, and there is no such tool; the nearest one is "${nearest(unknown, names)}".`;
+}
+
+/** What a task leaves its agent. */
+function toolsLeft(agent: Agent, without: readonly string[], { tools }: Registry): readonly string[] {
+  const unknown = sayUnknownTool(without, tools);
+  if (unknown !== undefined) throw new UserError('unknown_tool', `The task is to do without ${unknown}`);
+  return usable(tools.filter(({ name }) => agent.tools.includes(name) && !without.includes(name)));
+}
+
+interface Means {
+  readonly settings: AgentSettings;
+  readonly tools: Registry;
+}
+
+function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: Means): Profile {
+  const { model, router, takesTemperature = true, mode, restrictions, withoutTools = [] } = request;
   const temperature = request.temperature ?? agent.temperature ?? DEFAULT_TEMPERATURE;
   const maxTokens = request.maxTokens ?? agent.maxTokens;
   return {
     agent: agent.name,
     prompt: agent.prompt,
-    tools: agent.tools,
+    tools: toolsLeft(agent, withoutTools, tools),
     model,
     ...(router === undefined ? {} : { router }),
     mode: agent.writes ? (mode ?? agent.mode) : 'plan',

@@ -78,6 +78,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   turn_unknown: 'The session has no such turn.',
   unknown_agent: 'There is no such agent.',
   unknown_model: 'There is no such model, or no such provider.',
+  unknown_tool: 'There is no such tool.',
   unsupported_media_type: 'The body is of another Content-Type than is taken.',
   upload_cut_off: 'The upload ended in the middle: send it again.',
   upload_incomplete: 'The upload lacks something: send all of the directory.',

@@ -196,7 +196,7 @@ export function knownProblem(error: unknown): ApiProblem | undefined {
 
 /** What of a request is at fault where an agent or a model cannot be used. */
 const FIELDS: Readonly<Record<string, string>> = {
-  unknown_agent: 'agent',
+  ...{ unknown_agent: 'agent', unknown_tool: 'withoutTools' },
   ...{ unknown_model: 'model', no_model: 'model', no_provider: 'model' },
 };
 

@@ -5,12 +5,12 @@ import type { Profile, Router } from '../core/profile.ts';
 import type { Models } from '../model/providers.ts';
 import type { CreateTask } from './wire.ts';
 
-type Asked = Pick<CreateTask, 'agent' | 'model' | 'mode' | 'temperature' | 'maxTokens'>;
+type Asked = Pick<CreateTask, 'agent' | 'model' | 'mode' | 'temperature' | 'maxTokens' | 'withoutTools'>;
 
-/** Throws `UserError`: `unknown_agent`, or why there is no such model. */
+/** Throws `UserError`: `unknown_agent`, `unknown_tool`, or why there is no such model. */
 export function profileOf(
   { models, agents }: { readonly models: Models; readonly agents: Agents },
-  { agent: name, model: named, mode, temperature, maxTokens }: Asked,
+  { agent: name, model: named, mode, temperature, maxTokens, withoutTools }: Asked,
   restrictions: readonly ConfiguredRule[] = [],
 ): Profile {
   const agent = agents.find(name);
@@ -18,7 +18,7 @@ export function profileOf(
   return agents.resolve({
     ...{ agent: name, model: model.name, takesTemperature: model.info.temperature !== false },
     ...{ router: routerOf(agent, { models, isNamed: named !== undefined, model: model.name }) },
-    ...{ mode, temperature, maxTokens },
+    ...{ mode, temperature, maxTokens, withoutTools },
     ...(restrictions.length === 0 ? {} : { restrictions }),
   });
 }

@@ -28,7 +28,7 @@ export const IdempotencyHeaders = z.object({
 /** Of a task as it is asked for, wherever it comes from. */
 export const SUBMIT_PROBLEMS = {
   400: [
-    ...['empty_prompt', 'unknown_model', 'unknown_agent', 'no_model', 'no_provider'],
+    ...['empty_prompt', 'unknown_model', 'unknown_agent', 'unknown_tool', 'no_model', 'no_provider'],
     ...['bad_workspace', 'workspace_given', 'price_unknown', 'bad_webhook_url'],
     ...['bad_repository', 'bad_ref', 'repository_not_allowed'],
     ...['config_invalid', 'config_unreadable', 'config_malformed'],

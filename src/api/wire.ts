@@ -52,6 +52,8 @@ export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 export const MAX_ATTACHED_BODY_BYTES = MAX_BODY_BYTES + MAX_ATTACHED_BYTES;
 /** Longest name of an agent or a model, in characters. */
 export const MAX_NAME_LENGTH = 200;
+/** Names in `withoutTools`. */
+export const MAX_TOOLS_LEFT_OUT = 200;
 /** `metadata` of a task: pairs, and characters of a name and of a value. */
 export const MAX_METADATA_PAIRS = 50;
 export const MAX_METADATA_NAME_LENGTH = 100;
@@ -89,6 +91,10 @@ export const CreateTask = z
     mode: Mode.optional(),
     temperature: z.number().min(0).max(2).optional(),
     maxTokens: z.int().min(1).optional(),
+    withoutTools: z.array(name).max(MAX_TOOLS_LEFT_OUT).optional().meta({
+      description:
+        'tools of the agent that it does without in this task, and so do those that it delegates to; what needs one goes with it',
+    }),
     attachments: Attachments.optional(),
     limits: LimitsInput.optional(),
     metadata: Metadata.optional(),

@@ -13,6 +13,13 @@ export const taskFlags = {
       'How permission is asked: safe (before what is dangerous), plan (nothing is changed), auto (never). As its agent has it where left out.',
     options: ['safe', 'plan', 'auto'],
   }),
+  'no-tool': Flags.string({
+    description:
+      'A tool of the agent that it does without, and so do those that it delegates to; may be given several times.',
+    helpValue: 'NAME',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
   temperature: Flags.string({ description: 'From 0 to 2.', helpValue: 'NUMBER' }),
   'max-tokens': Flags.string({ description: 'Tokens that one answer may have.', helpValue: 'NUMBER' }),
   limit: Flags.string({

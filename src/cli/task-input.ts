@@ -17,6 +17,7 @@ export interface TaskFlags {
   readonly mode?: string | undefined;
   readonly temperature?: string | undefined;
   readonly 'max-tokens'?: string | undefined;
+  readonly 'no-tool'?: readonly string[] | undefined;
   readonly limit?: readonly string[] | undefined;
   readonly 'on-limit'?: string | undefined;
   readonly workspace?: string | undefined;
@@ -92,6 +93,7 @@ export function readTask(
     ...(flags.mode !== undefined && { mode: flags.mode as NonNullable<CreateTask['mode']> }),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { maxTokens }),
+    ...(flags['no-tool'] !== undefined && { withoutTools: [...flags['no-tool']] }),
     ...(limits && { limits }),
     ...(flags.attach !== undefined && { attachments: readAttached(flags.attach, cwd) }),
   };

@@ -113,9 +113,9 @@ async function run(line: string): Promise<void> {
   const [, name, args = ''] = /^\/(\S+)\s*(.*)$/s.exec(line) ?? [];
   await CHAT_COMMANDS.find((each) => each.name === name)?.run(context(), args);
 }
-const complete = async (name: string) => {
+const complete = async (name: string, typed = '') => {
   const command = CHAT_COMMANDS.find((each) => each.name === name);
-  return (await command?.complete?.(context(), ''))?.map(({ value }) => value);
+  return (await command?.complete?.(context(), typed))?.map(({ value }) => value);
 };
 const told = () =>
   state.items.flatMap((item) =>
@@ -174,7 +174,22 @@ describe('slash commands', () => {
     await run('/agent plan');
     await run('/tools');
     expect(state.wishes.agent).toBe('plan');
-    expect(told().at(-1)).toBe('plan can call: read_file, grep');
+    expect(told().slice(-3)).toEqual(['plan can call:', '✓ read_file', '✓ grep']);
+    await run('/tools off grep');
+    await run('/tools off read_file grep');
+    expect(state.wishes.withoutTools).toEqual(['grep', 'read_file']);
+    await run('/tools on read_file');
+    await run('/tools');
+    expect(told().slice(-2)).toEqual(['✓ read_file', '✗ grep (off)']);
+    await expect(run('/tools off gerp')).rejects.toThrow('The agent has no tool "gerp": did you mean grep?');
+    await expect(run('/tools of grep')).rejects.toThrow('Expected /tools, /tools off NAME');
+    expect([
+      await complete('tools'),
+      await complete('tools', 'off r'),
+      await complete('tools', 'on '),
+    ]).toEqual([...[['off', 'on'], ['off read_file'], ['on grep']]]);
+    await run('/tools on');
+    expect(state.wishes.withoutTools).toEqual([]);
     chosen = undefined;
     await run('/agent');
     expect(state.wishes.agent).toBe('plan');

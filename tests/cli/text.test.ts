@@ -393,7 +393,13 @@ describe('the task', () => {
 
   test('carries what is set, and continues in place of a workspace', () => {
     const set = { ...server, model: 'a/b', temperature: 0, maxTokens: 5 };
-    const given = { ...flags, agent: 'plan', limit: ['turns=5', 'seconds=60'], continue: true };
+    const given = {
+      ...flags,
+      agent: 'plan',
+      limit: ['turns=5', 'seconds=60'],
+      'no-tool': ['bash'],
+      continue: true,
+    };
     expect(readTask('p', { flags: given, config: set, cwd: '/tmp' })).toEqual({
       body: {
         prompt: 'p',
@@ -402,6 +408,7 @@ describe('the task', () => {
         mode: 'auto',
         temperature: 0,
         maxTokens: 5,
+        withoutTools: ['bash'],
         limits: { turns: 5, seconds: 60 },
       },
       continues: realpathSync('/tmp'),

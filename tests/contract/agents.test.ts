@@ -118,6 +118,19 @@ describe('what settings say of one', () => {
     );
   });
 
+  test('is narrowed by what a task does without, and by nothing else', () => {
+    const agents = agentsWith({ mine: { tools: ['bash', 'bash_poll', 'grep'] } });
+    const left = (withoutTools: string[]) =>
+      agents.resolve({ agent: 'mine', model: 'a/b', withoutTools }).tools;
+    expect([left(['grep']), left(['bash']), left(['web_fetch', 'server__tool']), left([])]).toEqual([
+      ...[['bash', 'bash_poll'], ['grep'], ['bash', 'bash_poll', 'grep'], ['bash', 'bash_poll', 'grep']],
+    ]);
+    expect(refusal(() => left(['gerp']))).toMatchObject({
+      code: 'unknown_tool',
+      message: 'The task is to do without "gerp", and there is no such tool; the nearest one is "grep".',
+    });
+  });
+
   test('names tools and agents that there are, or is refused with the nearest', () => {
     expect(refusal(() => agentsWith({ mine: { tools: ['read_fil'] } })).message).toBe(
       'agents.mine.tools names "read_fil", and there is no such tool; the nearest one is "read_file".',

@@ -95,8 +95,17 @@ describe('a task that is accepted', () => {
   test('keeps every setting that was given', async () => {
     const limits = { turns: 3, treeTurns: 9, tokens: 5_000_000_000, seconds: MAX_SECONDS };
     const settings = { agent: 'plan', model: 'gpt-x', limits, temperature: 0.5, maxTokens: 100 };
-    const { json } = await post({ prompt: 'x', ...settings });
+    const { json } = await post({ prompt: 'x', ...settings, withoutTools: ['grep', 'bash'] });
     expect(json).toMatchObject({ agent: 'plan', model: 'openai/gpt-x', mode: 'plan', limits });
+    const { tools } = (await it.ask('GET', `/v1/tasks/${json.id}/profile`)).json;
+    expect(tools).toContain('read_file');
+    expect(tools).not.toContain('grep');
+    const unknown = await post({ prompt: 'x', withoutTools: ['gerp'] });
+    expect([unknown.status, unknown.json.code, unknown.json.field]).toEqual([
+      400,
+      'unknown_tool',
+      'withoutTools',
+    ]);
   });
 
   test('joins a session as its next task, behind the one in hand', async () => {

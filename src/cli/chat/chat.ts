@@ -61,7 +61,7 @@ export class Chat {
   readonly #answers: Answers;
   readonly #context: ChatContext;
   readonly #end = Promise.withResolvers<number>();
-  #state: ChatState = NOTHING;
+  #state: ChatState;
   #look: Look;
   #feed: { readonly feed: Feed; readonly stop: AbortController } | undefined;
   /** When Ctrl-C was pressed last, and whether it was to stop a task. */
@@ -71,6 +71,8 @@ export class Chat {
   constructor(options: ChatOptions) {
     const { connection, request, cwd, history } = options;
     this.#options = options;
+    const { withoutTools } = request.body;
+    this.#state = { ...NOTHING, wishes: withoutTools ? { withoutTools } : {} };
     this.#look = this.#lookOf(options.theme);
     const tell = (action: Action) => this.#tell(action);
     const state = () => this.#state;

@@ -53,7 +53,7 @@ export interface Sent {
 }
 
 /** What the next task is given. */
-export type Wishes = Partial<Pick<CreateTask, 'agent' | 'model' | 'mode'>>;
+export type Wishes = Partial<Pick<CreateTask, 'agent' | 'model' | 'mode' | 'withoutTools'>>;
 
 export interface ChatState {
   readonly session: Session | undefined;

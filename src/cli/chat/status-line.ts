@@ -6,6 +6,7 @@ import { dollars, sumUsd } from '../../core/money.ts';
 import { stateText } from '../flow/state-text.ts';
 import type { Look } from '../look.ts';
 import { shortNumber } from '../summary.ts';
+import { plural } from '../tool-lines.ts';
 import { oneLine } from '../untrusted-text.ts';
 import { type ChatState, lastTask, taskInHand } from './state.ts';
 
@@ -38,7 +39,10 @@ function nextParts(state: ChatState, { fallback }: StatusOptions): string[] {
   const agent = wishes.agent ?? task?.agent ?? fallback.agent;
   const model = wishes.model ?? task?.model ?? fallback.model ?? 'default model';
   const mode = wishes.mode ?? task?.mode;
-  return [agent, model, ...(mode === undefined ? [] : [mode])].map((name) => oneLine(name, NAME_COLUMNS));
+  const off = wishes.withoutTools?.length ?? 0;
+  const without = off === 0 ? [] : [`without ${off} ${plural(off, 'tool')}`];
+  const names = [agent, model, ...(mode === undefined ? [] : [mode])];
+  return [...names.map((name) => oneLine(name, NAME_COLUMNS)), ...without];
 }
 
 function doingParts(state: ChatState, { tree, theme }: StatusOptions): string[] {

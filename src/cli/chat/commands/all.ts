@@ -5,11 +5,13 @@ import { INPUT_COMMANDS } from './input.ts';
 import { LOG_COMMANDS } from './log.ts';
 import { SESSION_COMMANDS } from './sessions.ts';
 import { SETTING_COMMANDS } from './settings.ts';
+import { TOOL_COMMANDS } from './tools.ts';
 
 /** All of them, by name. */
 export const CHAT_COMMANDS: readonly ChatCommand[] = [
   ...HELP_COMMANDS,
   ...SETTING_COMMANDS,
+  ...TOOL_COMMANDS,
   ...SESSION_COMMANDS,
   ...LOG_COMMANDS,
   ...FILE_COMMANDS,

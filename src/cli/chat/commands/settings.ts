@@ -6,7 +6,7 @@ import { modelsTable } from '../../models-table.ts';
 import { table } from '../../table.ts';
 import { ABOUT_THEMES, isTheme, THEMES } from '../../themes.ts';
 import { oneLine } from '../../untrusted-text.ts';
-import { lastTask, type Wishes } from '../state.ts';
+import type { Wishes } from '../state.ts';
 import { type ChatCommand, type ChatContext, say } from './context.ts';
 
 const MODES = ['safe', 'plan', 'auto'] as const;
@@ -59,19 +59,6 @@ export const SETTING_COMMANDS: readonly ChatCommand[] = [
       const mode = MODES.find((each) => each === chosen);
       if (mode === undefined) throw notKnown(chosen, MODES, 'mode');
       wish(context, { mode }, `From the next task on the mode is ${mode}: it ${ABOUT_MODES[mode]}.`);
-    },
-  },
-  {
-    name: 'tools',
-    summary: 'list what the agent can call',
-    usage: '',
-    run: async (context) => {
-      const { wishes } = context.state();
-      const name = wishes.agent ?? lastTask(context.state())?.agent ?? 'build';
-      const { data } = await context.client.agents();
-      const agent = data.find((each) => each.name === name);
-      const tools = agent?.tools.map((tool) => oneLine(tool, 60)) ?? [];
-      say(context, tools.length === 0 ? `${name} has no tools.` : `${name} can call: ${tools.join(', ')}`);
     },
   },
   {
