@@ -217,20 +217,26 @@ describe('slash commands', () => {
     chosen = other.id;
     await run('/session list');
     expect([offered, shown]).toEqual([[other.id], [other.id]]);
-    await run('/session save before the change');
-    expect(api.received.at(-1)?.body).toEqual({ title: 'before the change' });
-    expect(told().at(-1)).toBe(`Kept as another, with its files: /session load ${other.id}`);
+    const title = 'before the change';
+    api.on(`PATCH /v1/sessions/${SESSION_ID}`, () => aSession({ title }));
+    await run(`/session save ${title}`);
+    expect(api.received.at(-1)?.body).toEqual({ title });
+    expect(told().at(-1)).toBe(`Kept as ${title}: /session load ${title}`);
+    await expect(run('/session save')).rejects.toThrow('Every session is kept; expected a name');
+    await run('/session load Another');
+    await expect(run('/session load nobody')).rejects.toThrow('has the name "nobody": /session list');
     await run('/fork 3');
     expect(api.received.at(-1)?.body).toEqual({ turn: 3 });
     await run('/session branch mine');
     expect(api.received.at(-1)?.body).toEqual({ title: 'mine' });
-    expect(shown).toEqual([other.id, other.id, other.id]);
+    expect(shown).toEqual([other.id, other.id, other.id, other.id]);
     await run(`/session merge ${other.id}`);
     expect(told().at(-1)).toBe(`Merged ${other.id} into ${SESSION_ID}.`);
     await run('/session new');
     expect(shown.at(-1)).toBeUndefined();
+    tell({ do: 'event', event: event(9, 'session.renamed', { title }) });
     await run('/session');
-    expect(told().at(-2)).toBe('do it');
+    expect(told().at(-2)).toBe(title);
     await expect(run('/session drop')).rejects.toThrow(
       'Expected /session list, load, new, save, branch, merge',
     );

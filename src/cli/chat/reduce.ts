@@ -176,6 +176,7 @@ function restarted(state: ChatState, attemptId: string): ChatState {
 function withEvent(state: ChatState, event: Event): ChatState {
   if (event.type === 'approval.resolved') return withDecision(state, event);
   if (event.sessionId !== state.session?.id) return state;
+  if (event.type === 'session.renamed') return renamed(state, event);
   const task = event.taskId === undefined ? undefined : state.tasks.get(event.taskId);
   const status = task && statusAfter(event, task);
   const known = task && status ? { ...state, tasks: changed(state, { ...task, ...status }) } : state;
@@ -185,6 +186,13 @@ function withEvent(state: ChatState, event: Event): ChatState {
       : known;
   const told = eventNote(event);
   return told === undefined ? begun : note(begun, told.text, told.tone);
+}
+
+function renamed(state: ChatState, { data }: Event): ChatState {
+  const { session } = state;
+  return session && typeof data.title === 'string'
+    ? { ...state, session: { ...session, title: data.title } }
+    : state;
 }
 
 function changed({ tasks }: ChatState, task: Task): ReadonlyMap<string, Task> {

@@ -9,14 +9,16 @@ import { type ChatCommand, type ChatContext, say, sessionOf } from './context.ts
 
 /** Sessions that are offered: the newest. */
 const LISTED = 100;
+/** Among which a name is looked for. */
+const MAX_NAMED = 200;
 
 type Act = (context: ChatContext, args: string) => Promise<void>;
 
 const ACTS: Readonly<Record<string, { readonly about: string; readonly act: Act }>> = {
   list: { about: 'the newest sessions, to go to one', act: load },
-  load: { about: 'go to a session: ID, its beginning, or last', act: load },
+  load: { about: 'go to a session: its name, ID, or last', act: load },
   new: { about: 'begin another one with the next message', act: async ({ show }) => show(undefined) },
-  save: { about: 'keep a copy of it as it is now: NAME', act: save },
+  save: { about: 'give it a name, by which it is loaded: NAME', act: save },
   branch: { about: 'go on in a copy: [NAME]', act: branch },
   merge: { about: "take another session's files in: [ID]", act: merge },
 };
@@ -57,7 +59,19 @@ async function about(context: ChatContext): Promise<void> {
 
 async function load(context: ChatContext, args: string): Promise<void> {
   const id = args || (await chosen(context, 'Which session?'));
-  if (id !== undefined) context.show(await findSession(context.client, id));
+  if (id !== undefined) context.show((await named(context, id)) ?? (await findSession(context.client, id)));
+}
+
+/** The newest of that name. */
+async function named({ client }: ChatContext, name: string): Promise<Session | undefined> {
+  if (/^(?:last|(?:ses|task)_[0-9a-f]*)$/i.test(name)) return undefined;
+  const { data } = await client.sessions({ limit: MAX_NAMED });
+  const found = data.find(({ title }) => title.toLowerCase() === name.toLowerCase());
+  if (found !== undefined) return found;
+  throw new UserError(
+    'not_found',
+    `None of the newest sessions has the name ${JSON.stringify(oneLine(name, 60))}: /session list shows them.`,
+  );
 }
 
 async function chosen({ client, choose, state }: ChatContext, title: string): Promise<string | undefined> {
@@ -73,9 +87,13 @@ function itemOf({ id, title, state, createdAt }: Session) {
 }
 
 async function save(context: ChatContext, name: string): Promise<void> {
-  if (name === '') throw new UserError('bad_usage', 'Expected a name: /session save NAME.');
-  const copy = await context.client.fork(sessionOf(context).id, { title: titled(name) });
-  say(context, `Kept as ${oneLine(copy.title, 100)}, with its files: /session load ${copy.id}`);
+  if (name === '')
+    throw new UserError(
+      'bad_usage',
+      'Every session is kept; expected a name for this one: /session save NAME.',
+    );
+  const { title } = await context.client.patchSession(sessionOf(context).id, { title: titled(name) });
+  say(context, `Kept as ${oneLine(title, 100)}: /session load ${oneLine(title, 100)}`);
 }
 
 async function branch(context: ChatContext, name: string): Promise<void> {

@@ -2,9 +2,9 @@ import { Args } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
 
 export default class SessionsResume extends CapybaraCommand {
-  static override summary = 'Come back to a session: follow its task in hand, or say how to go on with it.';
+  static override summary = 'Come back to a session: talk on with its agent, or follow its task in hand.';
   static override description =
-    'A task that is not finished is followed to its end, as `tail` does, with what it asks. Where nothing is left to follow, the command that gives the session its next task is printed.';
+    'On a terminal that can be drawn on it is opened as `chat` opens it. Elsewhere a task that is not finished is followed to its end, as `tail` does, with what it asks; where nothing is left to follow, the command that gives the session its next task is printed.';
   static override examples = ['<%= config.bin %> sessions resume last'];
   static override args = {
     id: Args.string({
@@ -24,6 +24,8 @@ export default class SessionsResume extends CapybaraCommand {
       import('../../task-input.ts'),
     ]);
     const terminal = await this.terminal(loaded);
+    // Its argument and its flags are those of this one.
+    if (!flags.json && terminal.screen && terminal.ask) return this.config.runCommand('chat', this.argv);
     const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
     process.exitCode = await this.withInterrupts((interrupts) =>
       this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
