@@ -15,6 +15,7 @@ import { hintLines } from '../../src/cli/chat/hints.ts';
 import { itemLines } from '../../src/cli/chat/item-lines.ts';
 import { type Action, reduce } from '../../src/cli/chat/reduce.ts';
 import { Sender } from '../../src/cli/chat/sender.ts';
+import { attachedTo } from '../../src/cli/chat/sent-files.ts';
 import { type ChatState, type Item, NOTHING } from '../../src/cli/chat/state.ts';
 import { statusLine } from '../../src/cli/chat/status-line.ts';
 import type { Connection } from '../../src/cli/connection.ts';
@@ -328,7 +329,7 @@ describe('what is said', () => {
     return new Sender({
       ...{
         connection: connection(),
-        cwd: home,
+        attached: (text) => attachedTo(text, home),
         state: () => state,
         tell,
         signal: new AbortController().signal,

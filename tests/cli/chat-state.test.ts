@@ -402,6 +402,8 @@ describe('files that go with a message', () => {
       `see file://${escaped.replace('\\ ', '%20')}`,
     ])
       expect(filesNamedIn(text, home), text).toEqual([picture()]);
+    expect(filesNamedIn(`see\n${picture()}\nthere`, home)).toEqual([picture()]);
+    expect(filesNamedIn(`file://other.example${picture()} file://%zz/a.png`, home)).toEqual([]);
     expect(filesNamedIn(`@b.pdf, @"shot 1.png" and ${escaped}`, home)).toEqual([
       join(home, 'b.pdf'),
       picture(),

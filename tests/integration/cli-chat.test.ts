@@ -1,8 +1,9 @@
 /** `capybara chat` in real terminals, with one Capybara that goes on when they are closed. */
-import { readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { byPrompt, CLI_TIMEOUT_MS, cliProgram, Place } from '../support/cli.ts';
+import { pngOf } from '../support/images.ts';
 import { PseudoTerminal } from '../support/pseudo-terminal.ts';
 import {
   call,
@@ -20,6 +21,9 @@ const ENTER = '\r';
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a terminal is told
 const COLOURED = /\x1b\[(?:1|2|5|3[0-7]|9[0-7]|38;[\d;]+)m/;
 const [CTRL_C, CTRL_D, CTRL_O, CTRL_R, ESCAPE] = ['\x03', '\x04', '\x0f', '\x12', '\x1b'];
+const [CTRL_V, CTRL_Z] = ['\x16', '\x1a'];
+
+const LONG = Array.from({ length: 120 }, (_, index) => `line ${index}`).join('\n');
 
 let place: Place;
 let model: ScriptedModel;
@@ -38,6 +42,8 @@ beforeAll(async () => {
     'work for long': [[call('bash', { command: 'sleep 600' })]],
     'then say so': [[say('So I say.')]],
     'one\n\ntwo\n\nthree': [[say('Three lines.')]],
+    [`from here\n${LONG}`]: [[say('All of it.')]],
+    'look at this [image pasted-1.png]': [[say('A picture.')]],
   });
   model = await startScriptedModel({
     apiKey: 'sk-test',
@@ -161,6 +167,13 @@ describe('a chat', () => {
     expect(statSync(history).mode & 0o777).toBe(0o600);
     expect(readFileSync(history, 'utf8')).toContain('"one\\n\\ntwo\\n\\nthree"\n');
 
+    terminal.type('from here');
+    await terminal.sees(/\nfrom here\n/);
+    terminal.type(`\x1b[200~\n${LONG}\x1b[201~`);
+    await terminal.sees(/\nfrom here\[paste #1 \+121 lines\]\n─/);
+    terminal.type(ENTER);
+    await terminal.sees(/ {2}line 119\n\nAll of it\.\n\n✓ Done/);
+
     terminal.type(`/clear${ENTER}`);
     await terminal.sees(/the model sees nothing of what stands above/);
     terminal.type(`what is left${ENTER}`);
@@ -172,6 +185,48 @@ describe('a chat', () => {
     // The conversation stays on the terminal, and the terminal is as it was.
     expect(terminal.text).toMatch(/Nothing is left\.[\s\S]*\nCome back with: capybara chat ses_/);
   });
+});
+
+test('a chat gives the terminal back to the shell and takes it again, and sends the image on the clipboard', async () => {
+  const programs = join(repository, '.git/programs');
+  mkdirSync(programs);
+  const image = join(programs, 'image.png');
+  writeFileSync(image, pngOf());
+  const shell = `set -m
+"$NODE" "$CLI" chat
+stty -a | grep -o -e '-\\?icanon'; echo stopped; read -r go; fg; stty -a | grep -o -e '-\\?icanon'; echo over`;
+  const terminal = new PseudoTerminal({
+    ...{ command: 'bash', args: ['-c', shell], cwd: repository, columns: 80, rows: 24 },
+    env: {
+      ...place.environment,
+      NODE: process.execPath,
+      CLI: cliProgram(),
+      PATH: `${programs}:${process.env.PATH}`,
+    },
+  });
+  open.push(terminal);
+  await terminal.sees(/Say what is to be done/);
+  terminal.type(CTRL_V);
+  await terminal.sees(/wl-paste \(Wayland\), xclip \(X11\) or\s+pngpaste|The clipboard has no\s+image/);
+  writeFileSync(join(programs, 'wl-paste'), `#!/bin/sh\ncat ${image}\n`, { mode: 0o755 });
+  terminal.type('look at this ');
+  await terminal.sees(/\nlook at this\n/);
+  terminal.type(CTRL_Z);
+  await terminal.sees((text) => /(?<!-)icanon\nstopped/.test(text) && !text.includes('look at this'));
+  terminal.type(ENTER);
+  await terminal.sees(/\nlook at this\n─/);
+  terminal.type(CTRL_V);
+  await terminal.sees(/\nlook at this \[image pasted-1\.png\]\n/);
+  terminal.type(ENTER);
+  await terminal.sees(
+    /❯ look at this \[image pasted-1\.png\]\n.*pasted-1\.png[\s\S]*A picture\.[\s\S]*✓ Done/,
+  );
+  terminal.type(CTRL_D);
+  await terminal.sees(/Come back with: capybara chat[\s\S]*(?<!-)icanon\nover/);
+  expect(await terminal.ended).toBe(0);
+  expect(terminal.drawn.lastIndexOf('\x1b[?1049l')).toBeGreaterThan(
+    terminal.drawn.lastIndexOf('\x1b[?1049h'),
+  );
 });
 
 test('there is no chat where nothing can be drawn', async () => {

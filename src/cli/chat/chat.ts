@@ -13,6 +13,7 @@ import type { TaskRequest } from '../task-input.ts';
 import type { Style } from '../terminal.ts';
 import type { ThemeName } from '../themes.ts';
 import { Answers } from './answers.ts';
+import { PastedImages } from './clipboard.ts';
 import { CHAT_COMMANDS } from './commands/all.ts';
 import type { ChatContext } from './commands/context.ts';
 import { createCompletion, filesOf } from './completion.ts';
@@ -23,6 +24,7 @@ import { meaningOf } from './input.ts';
 import { type Action, reduce } from './reduce.ts';
 import { ChatScreen } from './screen/screen.ts';
 import { Sender } from './sender.ts';
+import { attachedTo } from './sent-files.ts';
 import { type ChatState, NOTHING, taskInHand } from './state.ts';
 import { statusLine } from './status-line.ts';
 
@@ -60,6 +62,7 @@ export class Chat {
   readonly #sender: Sender;
   readonly #answers: Answers;
   readonly #context: ChatContext;
+  readonly #pasted = new PastedImages();
   readonly #end = Promise.withResolvers<number>();
   #state: ChatState;
   #look: Look;
@@ -77,7 +80,11 @@ export class Chat {
     const tell = (action: Action) => this.#tell(action);
     const state = () => this.#state;
     const show = (session: Session | undefined) => this.#show(session);
-    this.#sender = new Sender({ ...{ connection, request, cwd, state, tell, show }, signal: options.signal });
+    const attached = (text: string) => attachedTo(text, cwd, this.#pasted.namedIn(text));
+    this.#sender = new Sender({
+      ...{ connection, request, attached, state, tell, show },
+      signal: options.signal,
+    });
     this.#answers = new Answers({ connection, state, tell, style: options.style });
     this.#context = this.#contextOf();
     this.#screen = new ChatScreen({
@@ -93,6 +100,7 @@ export class Chat {
       send: (line, begunAt) => void this.#take(line, begunAt),
       interrupt: (isUsed) => this.#pressed(isUsed),
       leave: () => this.#end.resolve(EXIT.done),
+      paste: () => void this.#paste(),
       open: (callId) => tell({ do: 'open', ...(callId !== undefined && { callId }) }),
     });
   }
@@ -113,6 +121,7 @@ export class Chat {
       signal.removeEventListener('abort', left);
       this.#feed?.stop.abort();
       this.#screen.stop();
+      this.#pasted.close();
     }
   }
 
@@ -153,8 +162,16 @@ export class Chat {
       else if (meaning.kind === 'message') await this.#sender.say(meaning.text);
       else if (meaning.kind === 'command') await this.#command(meaning.name, meaning.args);
     } catch (error) {
-      this.#tell({ do: 'note', text: sentenceOf(error), tone: 'bad' });
+      this.#tell({ do: 'note', text: messageOf(error), tone: 'bad' });
       if (this.#screen.text === '') this.#screen.write(line);
+    }
+  }
+
+  async #paste(): Promise<void> {
+    try {
+      this.#screen.insert(`${await this.#pasted.paste()} `);
+    } catch (error) {
+      this.#tell({ do: 'note', text: messageOf(error), tone: 'warning' });
     }
   }
 
@@ -179,7 +196,7 @@ export class Chat {
       const task = await this.#options.connection.client.cancelTask(taskId);
       this.#tell({ do: 'task', task, isNew: true });
     } catch (error) {
-      this.#tell({ do: 'note', text: sentenceOf(error), tone: 'bad' });
+      this.#tell({ do: 'note', text: messageOf(error), tone: 'bad' });
     }
   }
 
@@ -244,8 +261,4 @@ export class Chat {
       leave: () => this.#end.resolve(EXIT.done),
     };
   }
-}
-
-function sentenceOf(error: unknown): string {
-  return messageOf(error);
 }

@@ -6,13 +6,13 @@ import type { Connection } from '../connection.ts';
 import { sendTask, type TaskRequest } from '../task-input.ts';
 import { untilReachable } from '../until-reachable.ts';
 import type { Action } from './reduce.ts';
-import { attachedTo } from './sent-files.ts';
 import { type ChatState, lastTask, type Sent, taskInHand } from './state.ts';
 
 export interface SenderOptions {
   readonly connection: Connection;
   readonly request: TaskRequest;
-  readonly cwd: string;
+  /** The files that a message takes with it. */
+  readonly attached: (text: string) => Pick<CreateTask, 'attachments'>;
   readonly state: () => ChatState;
   readonly tell: (action: Action) => void;
   readonly show: (session: Session) => void;
@@ -49,8 +49,9 @@ export class Sender {
 
   /** A task that ended in this moment takes nothing in: then it is the next one. */
   async #steer(sessionId: string, text: string, key: string): Promise<void> {
-    const { client } = this.#options.connection;
-    const body = { text, ...attachedTo(text, this.#options.cwd) };
+    const { connection, attached } = this.#options;
+    const { client } = connection;
+    const body = { text, ...attached(text) };
     try {
       await this.#repeated(() => client.postMessage(sessionId, body, key));
     } catch (error) {
@@ -60,15 +61,16 @@ export class Sender {
   }
 
   async #next(sessionId: string, text: string, key: string): Promise<void> {
-    const { client } = this.#options.connection;
-    const body = { ...this.#settings(), sessionId, prompt: text, ...attachedTo(text, this.#options.cwd) };
+    const { connection, attached } = this.#options;
+    const { client } = connection;
+    const body = { ...this.#settings(), sessionId, prompt: text, ...attached(text) };
     this.#accepted(await this.#repeated(() => client.createTask(body, key)));
   }
 
   async #begin(text: string): Promise<void> {
-    const { connection, request, cwd, state, tell, show, signal } = this.#options;
+    const { connection, request, attached, state, tell, show, signal } = this.#options;
     const { client } = connection;
-    const body = { ...request.body, ...state().wishes, prompt: text, ...attachedTo(text, cwd) };
+    const body = { ...request.body, ...state().wishes, prompt: text, ...attached(text) };
     const note = (line: string) => tell({ do: 'note', text: line, tone: 'quiet' });
     await this.#sending(text, 'task', async (key) => {
       const options = { key, signal, tell: note };

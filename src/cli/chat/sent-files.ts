@@ -19,7 +19,10 @@ export function filesNamedIn(text: string, cwd: string): string[] {
   const dropped = [...text.matchAll(DROPPED)].map(([, one, two, bare]) => [
     one ?? two ?? bare?.replace(/\\(.)/g, '$1') ?? '',
   ]);
-  const found = [...mentioned, ...dropped].flatMap((readings) => {
+  // Some terminals escape nothing: then it is all of a line.
+  const lines = text.split('\n').map((line) => [line.trim()]);
+  const whole = lines.filter(([line = '']) => /^(?:\/|~\/|file:\/\/)/.test(line));
+  const found = [...mentioned, ...dropped, ...whole].flatMap((readings) => {
     const paths = readings.map((path) => resolve(cwd, placeOf(path)));
     return paths.find((path) => SENT.test(path) && isFile(path)) ?? [];
   });
@@ -27,16 +30,29 @@ export function filesNamedIn(text: string, cwd: string): string[] {
 }
 
 function placeOf(path: string): string {
-  if (path.startsWith('file:')) return URL.canParse(path) ? fileURLToPath(path) : path;
+  if (path.startsWith('file:')) return pathOfUrl(path);
   return path.replace(/^~(?=\/)/, homedir());
+}
+
+/** An address of another machine, or a wrong one, is left as it is: there is no such file. */
+function pathOfUrl(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return url;
+  }
 }
 
 function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
-/** Throws `UserError` where they are too many, or too large. */
-export function attachedTo(text: string, cwd: string): Pick<CreateTask, 'attachments'> {
-  const files = filesNamedIn(text, cwd);
+/** `pasted`: files that go too. Throws `UserError` where they are too many, or too large. */
+export function attachedTo(
+  text: string,
+  cwd: string,
+  pasted: readonly string[] = [],
+): Pick<CreateTask, 'attachments'> {
+  const files = [...filesNamedIn(text, cwd), ...pasted];
   return files.length === 0 ? {} : { attachments: readAttached(files, cwd, 'A message') };
 }

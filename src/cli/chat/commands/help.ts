@@ -40,10 +40,12 @@ function everything(context: ChatContext): string[] {
 const KEYS = [
   ['Alt-Enter, Shift-Enter', 'a new line; so is \\ before Enter'],
   ['Tab, @', 'complete; name a file, also a picture'],
+  ['Ctrl-V', 'attach the image on the clipboard; so does its path, pasted'],
   ['Ctrl-R', 'search what was typed before'],
   ['Ctrl-O, or a click', 'open the calls, or one'],
   ['PgUp, PgDn', 'scroll'],
   ['Ctrl-C', 'clear the line, or stop the task; twice: leave'],
+  ['Ctrl-Z', 'back to the shell, until fg'],
   ['Ctrl-D, exit, quit', 'leave; a task goes on'],
 ] as const;
 

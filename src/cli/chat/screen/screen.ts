@@ -24,6 +24,8 @@ import { TreePane } from './tree-pane.ts';
 
 /** Lines of the conversation that are left on the terminal behind it. */
 export const LEFT_LINES = 200;
+/** As long as a signal may take to stop this process, in milliseconds. */
+const SUSPEND_MS = 50;
 /** Times go on. */
 const TICK_MS = 1_000;
 
@@ -43,6 +45,8 @@ export interface ScreenOptions {
   /** Ctrl-C. `isUsed`: it has cleared the line. */
   readonly interrupt: (isUsed: boolean) => void;
   readonly leave: () => void;
+  /** Ctrl-V: an image, where the clipboard has one. */
+  readonly paste: () => void;
   /** All calls, or one. */
   readonly open: (callId?: string) => void;
 }
@@ -52,6 +56,8 @@ export class ChatScreen {
   readonly #tui: TuiAltScreen;
   readonly #editor: MessageEditor;
   readonly #transcript: Transcript;
+  /** Another program has the terminal. */
+  #isAway = false;
   #isEmpty = true;
   /** When the first character of what is written, or was sent, was typed. */
   #begunAt = 0;
@@ -88,12 +94,15 @@ export class ChatScreen {
     this.#tui.setLayoutRoot(this.#layout());
     this.#tui.setFocus(this.#editor);
     this.#tui.start();
+    process.on('SIGCONT', this.#resume);
     this.#tick = setInterval(() => this.changed(), TICK_MS);
   }
 
   /** Leaves the end of the conversation standing on the terminal. */
   stop(): void {
     clearInterval(this.#tick);
+    this.#tick = undefined;
+    process.off('SIGCONT', this.#resume);
     const lines = this.#transcript.render(this.columns).slice(-LEFT_LINES);
     this.#tui.setLayoutRoot({ render: () => lines, invalidate: () => {} });
     this.#tui.stop();
@@ -115,16 +124,40 @@ export class ChatScreen {
     this.changed();
   }
 
+  /** At the cursor. */
+  insert(text: string): void {
+    this.#editor.insertTextAtCursor(text);
+    this.changed();
+  }
+
   /** While somebody else has the terminal. */
   async without<Result>(act: () => Promise<Result>): Promise<Result> {
+    this.#isAway = true;
     this.#tui.stop({ preserveScreen: true });
     try {
       return await act();
     } finally {
+      this.#isAway = false;
       this.#tui.start();
       this.repaint();
     }
   }
+
+  /** Gives the terminal back to the shell, until `fg`. Where no shell can do that, this process goes on at once. */
+  #suspend(): void {
+    this.#tui.stop({ preserveScreen: true });
+    process.kill(0, 'SIGTSTP');
+    // No time passes for a process that is stopped.
+    setTimeout(this.#resume, SUSPEND_MS);
+  }
+
+  /** Whoever had the terminal meanwhile may have set it otherwise. */
+  readonly #resume = (): void => {
+    if (this.#isAway || this.#tick === undefined) return;
+    this.#tui.stop({ preserveScreen: true });
+    this.#tui.start();
+    this.repaint();
+  };
 
   /** Undefined: the person chose nothing. */
   choose(title: string, items: readonly SelectItem[]): Promise<string | undefined> {
@@ -179,6 +212,8 @@ export class ChatScreen {
     else if (matchesKey(data, 'ctrl+r')) void this.#searchHistory();
     else if (matchesKey(data, 'ctrl+o')) this.#options.open();
     else if (matchesKey(data, 'ctrl+l')) this.repaint();
+    else if (matchesKey(data, 'ctrl+v')) this.#options.paste();
+    else if (matchesKey(data, 'ctrl+z')) this.#suspend();
     else return false;
     return true;
   }
