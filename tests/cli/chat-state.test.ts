@@ -2,14 +2,19 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { TUI } from '@earendil-works/pi-tui';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Entry, Event } from '../../src/api/wire.ts';
 import { createCompletion, fileItems, filesOf, MAX_OFFERED } from '../../src/cli/chat/completion.ts';
 import { find, findOlder, History, MAX_HISTORY, MAX_REMEMBERED } from '../../src/cli/chat/history.ts';
 import { meaningOf } from '../../src/cli/chat/input.ts';
 import { type Action, reduce } from '../../src/cli/chat/reduce.ts';
+import { MessageEditor } from '../../src/cli/chat/screen/editor.ts';
 import { attachedTo, filesNamedIn } from '../../src/cli/chat/sent-files.ts';
 import { type ChatState, MAX_ITEMS, MAX_OUTPUT, NOTHING, taskInHand } from '../../src/cli/chat/state.ts';
+import { UNICODE } from '../../src/cli/look.ts';
+import { createStyle } from '../../src/cli/terminal.ts';
+import { createTheme } from '../../src/cli/themes.ts';
 import type { Frame } from '../../src/client/client.ts';
 import { ATTACHMENT_LIMITS } from '../../src/core/attachments.ts';
 import {
@@ -179,6 +184,15 @@ describe('a task', () => {
       { do: 'task', task: doneTask(), isNew: true },
     );
     expect(items).toMatchObject([{ text: 'first' }, { kind: 'ended' }, { text: 'then this' }]);
+  });
+
+  test('that failed before the log was read has its end there, where what it was given is shown', () => {
+    const failed = [doneTask({ status: 'failed' }), doneTask({ id: `task_${'0'.repeat(32)}` })];
+    const next = { ...said(2, 'again'), taskId: `task_${'3'.repeat(32)}` };
+    const read = [entries(said(1, 'first'), next), { do: 'failed', tasks: failed }] as const;
+    expect(stateAfter(...read, ...read.slice(1)).items).toMatchObject([
+      ...[{ text: 'first' }, { kind: 'ended' }, { text: 'again' }],
+    ]);
   });
 
   test('that is stopped before it has read what it was told says so', () => {
@@ -371,6 +385,31 @@ describe('what is offered', () => {
       ...{ lines: ['see @src/main.ts '], cursorLine: 0, cursorCol: 17 },
     });
     expect(apply('/mo', '/model', '/mo').lines).toEqual(['/model ']);
+  });
+
+  test('is not taken where it was for other text than stands there when Enter comes', async () => {
+    const tui = { requestRender: () => {}, terminal: { rows: 24, columns: 80 } } as unknown as TUI;
+    const style = createStyle({ isTty: true, noColor: true, columns: () => 80 });
+    const theme = createTheme('plain', false);
+    const editor = new MessageEditor(tui, () => ({ theme, style, signs: UNICODE, highlight: undefined }));
+    editor.setAutocompleteProvider(completion);
+    const sent: string[] = [];
+    editor.onSubmit = (line) => sent.push(line);
+    const isOpen = () => vi.waitFor(() => expect(editor.isShowingAutocomplete()).toBe(true));
+    const type = (keys: string) => {
+      for (const key of keys) editor.handleInput(key);
+    };
+    type('/');
+    await isOpen();
+    type('\x15');
+    expect(editor.isShowingAutocomplete()).toBe(false);
+    type('/');
+    await isOpen();
+    type('mode plan\r');
+    type('see @');
+    await isOpen();
+    type('src and go\r');
+    expect(sent).toEqual(['/mode plan', 'see @src and go']);
   });
 
   test('what a directory holds, without what version control ignores', async () => {

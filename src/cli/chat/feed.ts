@@ -52,6 +52,10 @@ export class Feed {
       const { data } = await this.#read(() => client.tasks({ sessionId, limit: TASKS }));
       for (const task of data) this.#take(task.id, () => tell({ do: 'task', task, isNew: false }));
       await this.#readLog();
+      tell({
+        do: 'failed',
+        tasks: data.filter(({ status }) => status === 'failed' || status === 'cancelled'),
+      });
       await this.#readAsked();
       const frames = readEvents({
         open: (seq, until) => client.openEvents(sessionId, seq, { signal: until }),

@@ -23,6 +23,8 @@ export type Action =
   | { readonly do: 'event'; readonly event: Event }
   /** `isNew`: it has just changed; else it is part of what was there. */
   | { readonly do: 'task'; readonly task: Task; readonly isNew: boolean }
+  /** These came to no good end before the log was read. */
+  | { readonly do: 'failed'; readonly tasks: readonly Task[] }
   /** All that are open now. */
   | { readonly do: 'asked'; readonly open: readonly Approval[] }
   | { readonly do: 'lost'; readonly reason: string }
@@ -48,6 +50,8 @@ export function reduce(state: ChatState, action: Action): ChatState {
       return withEvent(state, action.event);
     case 'task':
       return withTask(state, action);
+    case 'failed':
+      return action.tasks.reduce(withFailure, state);
     case 'asked':
       return withAsked(state, action.open);
     case 'lost':
@@ -215,6 +219,12 @@ function withEnd(state: ChatState, task: Task): ChatState {
     (item) => item.kind === 'said' && item.taskId !== null && item.taskId > task.id,
   );
   return later < 0 ? withItems(state, [ended]) : { ...state, items: state.items.toSpliced(later, 0, ended) };
+}
+
+/** Where what it was given is shown: else nobody would know why nothing came of that. */
+function withFailure(state: ChatState, task: Task): ChatState {
+  const isShown = state.items.some((item) => item.kind === 'said' && item.taskId === task.id);
+  return isShown && !isTold(state, task) ? withEnd(state, task) : state;
 }
 
 /** What was said to a task that was stopped, or failed, before it could read it. */
