@@ -34,8 +34,8 @@ export function compactionRoutes(deps: ApiDeps): Route[] {
 }
 
 const NOTICE =
-  'A person has asked for a summary: before the next answer, one is written that stands for what was said up to here, where that makes ' +
-  'the conversation shorter.';
+  'A summary was asked for: it is written before the next answer, and stands for what was said up to here, where that makes the ' +
+  'conversation shorter.';
 
 async function ask(deps: ApiDeps, { caller, id, request }: Call<unknown, unknown>): Promise<Reply> {
   const { teamId, userId } = caller;

@@ -563,12 +563,16 @@ describe('what it looks like', () => {
   });
 
   test('of what is asked above the input', () => {
-    const hints = { ...look(), columns: 60, pressed: undefined, isSure: false };
+    const hints = { ...look(), columns: 70, pressed: undefined, isSure: false };
     expect(hintLines(NOTHING, hints)[1]).toContain('/help');
     const asked = reduce(state, { do: 'asked', open: [anApproval(), anApproval({ id: 'apr_2' })] });
     expect(hintLines(asked, hints)).toEqual([
       '',
       '? Allow bash rm -rf build? and 1 more y, always, n, or n and why',
+    ]);
+    expect(hintLines(asked, { ...hints, columns: 40 }).slice(1)).toEqual([
+      '? Allow bash rm -rf build? and 1 more',
+      '  y, always, n, or n and why',
     ]);
     expect(hintLines(asked, { ...hints, isSure: true }).join('\n')).toContain(
       '/home/me/project.\n? Allow that always?',

@@ -211,7 +211,7 @@ describe('a summary that a person asks for', () => {
     expect(asked.filter(asksForSummary)).toHaveLength(1);
     const seen = it.lastSeen(id).join('\n');
     expect(seen).toMatch(/Count far\.[\s\S]*# Goal\nTo count\.[\s\S]*How far\?/);
-    expect(seen).not.toMatch(/Counted far|399|A person has asked/);
+    expect(seen).not.toMatch(/Counted far|399|A summary was asked/);
     expect((await compact(id)).status).toBe(201);
   });
 

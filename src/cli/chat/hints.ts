@@ -1,6 +1,6 @@
 /** What stands above the input: the question that is to be answered, or what a key would do. */
 
-import { wrapTextWithAnsi } from '@earendil-works/pi-tui';
+import { truncateToWidth, visibleWidth, wrapTextWithAnsi } from '@earendil-works/pi-tui';
 import { callSummary } from '../call-summary.ts';
 import type { Look } from '../look.ts';
 import { askerText } from '../session-path.ts';
@@ -47,8 +47,10 @@ function questionLines({ asked, session }: ChatState, options: HintOptions): str
       .flatMap((line) => wrapTextWithAnsi(line, columns));
     return [...rule, `${theme.warning('?')} ${theme.bold('Allow that always?')} y, or anything else`];
   }
-  const always = first.always === null ? '' : ', always';
-  return [
-    `${theme.warning('?')} ${theme.bold(`Allow ${callSummary(first.tool, first.arguments)}${who}?`)}${more} y${always}, n, or n and why`,
-  ];
+  const answers = `y${first.always === null ? '' : ', always'}, n, or n and why`;
+  const call = callSummary(first.tool, first.arguments);
+  const question = `${theme.warning('?')} ${theme.bold(`Allow ${call}${who}?`)}${more}`;
+  // What can be answered is never what is cut.
+  if (visibleWidth(`${question} ${answers}`) <= columns) return [`${question} ${answers}`];
+  return [truncateToWidth(question, columns, '…'), `  ${answers}`];
 }

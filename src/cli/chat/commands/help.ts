@@ -40,7 +40,7 @@ function everything(context: ChatContext): string[] {
 const KEYS = [
   ['Alt-Enter, Shift-Enter', 'a new line; so is \\ before Enter'],
   ['Tab, @', 'complete; name a file, also a picture'],
-  ['Ctrl-V', 'attach the image on the clipboard; so does its path, pasted'],
+  ['Ctrl-V', 'attach the image on the clipboard, or paste its path'],
   ['Ctrl-R', 'search what was typed before'],
   ['Ctrl-O, or a click', 'open the calls, or one'],
   ['PgUp, PgDn', 'scroll'],

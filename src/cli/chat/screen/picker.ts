@@ -9,7 +9,7 @@ import {
   SelectList,
   truncateToWidth,
 } from '@earendil-works/pi-tui';
-import type { Theme } from '../../themes.ts';
+import type { Look } from '../../look.ts';
 import { selectTheme } from './editor.ts';
 
 export const SHOWN = 10;
@@ -17,7 +17,7 @@ export const SHOWN = 10;
 export interface PickerOptions {
   readonly title: string;
   readonly items: readonly SelectItem[];
-  readonly theme: Theme;
+  readonly look: Look;
   /** Undefined: nothing was chosen. */
   readonly done: (value: string | undefined) => void;
 }
@@ -56,17 +56,19 @@ export class Picker implements Component, Focusable {
   }
 
   render(columns: number): string[] {
-    const { title, theme, items } = this.#options;
+    const { title, look, items } = this.#options;
+    const { theme } = look;
     const hint = theme.quiet(` (${items.length}; type to filter, Enter takes it, Esc none)`);
     const lines = [theme.bold(title) + hint, ...this.#input.render(columns), ...this.#list.render(columns)];
-    const edge = theme.quiet('─'.repeat(columns));
+    const edge = theme.quiet(look.signs.line.repeat(columns));
     return [edge, ...lines.map((line) => truncateToWidth(line, columns, '…', true)), edge];
   }
 
   invalidate(): void {}
 
   #listOf(filter: string): SelectList {
-    const { items, theme, done } = this.#options;
+    const { items, look, done } = this.#options;
+    const { theme } = look;
     const found = filter === '' ? [...items] : fuzzyFilter([...items], filter, ({ label }) => label);
     const list = new SelectList(found, SHOWN, selectTheme(theme), { maxPrimaryColumnWidth: 48 });
     list.onSelect = ({ value }) => done(value);

@@ -161,15 +161,14 @@ export class ChatScreen {
 
   /** Undefined: the person chose nothing. */
   choose(title: string, items: readonly SelectItem[]): Promise<string | undefined> {
-    const { theme } = this.#options.look();
-    return this.#over<string>((done) => new Picker({ title, items, theme, done }));
+    const look = this.#options.look();
+    return this.#over<string>((done) => new Picker({ title, items, look, done }));
   }
 
   async #searchHistory(): Promise<void> {
     const { history, look } = this.#options;
-    const { theme } = look();
     const found = await this.#over<string>(
-      (done) => new SearchLine({ entries: history.entries, theme, done }),
+      (done) => new SearchLine({ entries: history.entries, look: look(), done }),
     );
     if (found !== undefined) this.write(found);
   }

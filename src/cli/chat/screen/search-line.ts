@@ -8,13 +8,13 @@ import {
   renderFakeCursor,
   truncateToWidth,
 } from '@earendil-works/pi-tui';
-import type { Theme } from '../../themes.ts';
+import type { Look } from '../../look.ts';
 import { neutralised } from '../../untrusted-text.ts';
 import { find, findOlder, NO_SEARCH, type Search } from '../history.ts';
 
 export interface SearchOptions {
   readonly entries: readonly string[];
-  readonly theme: Theme;
+  readonly look: Look;
   /** With what was found, or undefined where it was broken off. */
   readonly done: (text: string | undefined) => void;
 }
@@ -44,14 +44,15 @@ export class SearchLine implements Component, Focusable {
   }
 
   render(columns: number): string[] {
-    const { theme } = this.#options;
+    const { look } = this.#options;
+    const { theme } = look;
     const { query } = this.#search;
     const found = this.#found;
     const cursor = (this.focused ? CURSOR_MARKER : '') + renderFakeCursor(' ');
     const asked = `${theme.quiet('Search what was typed:')} ${neutralised(query)}${cursor}`;
     const shown = found === undefined ? [theme.quiet(query === '' ? '' : 'nothing')] : shownLines(found);
     const hint = theme.quiet('Ctrl-R older, Enter takes it, Esc none');
-    const edge = theme.quiet('─'.repeat(columns));
+    const edge = theme.quiet(look.signs.line.repeat(columns));
     return [edge, asked, ...shown, hint].map((line) => truncateToWidth(line, columns, '…', true));
   }
 
