@@ -136,10 +136,17 @@ describe('rules for tools that there are none of', () => {
     mkdirSync(join(cwd, '.capybara'));
     writeFileSync(join(cwd, '.capybara', 'config.yaml'), 'permissions:\n  grpe: deny\n');
     const url = { CAPYBARA_URL: `http://127.0.0.1:${await unusedPort()}` };
-    const { stderr } = await place.run(['submit', 'x'], { env: { ...env, ...url }, cwd });
-    expect(stderr.split('\n')[0]).toBe(`${UNKNOWN}"grpe" (the nearest one is "grep").`);
-    const rooted = await place.run(['submit', 'x', '--root', `app=${cwd}`], { env: url });
-    expect(rooted.stderr.split('\n')[0]).toBe(stderr.split('\n')[0]);
+    const sentence = `${UNKNOWN}"grpe" (the nearest one is "grep").`;
+    const submits = [
+      place.start(['submit', 'x'], { env: { ...env, ...url }, cwd }),
+      place.start(['submit', 'x', '--root', `app=${cwd}`], { env: url }),
+    ];
+    for (const submit of submits) {
+      // Said before anything is sent; for a server that is not there it would wait.
+      await submit.says(/\n/);
+      submit.kill('SIGKILL');
+      expect((await submit.ended).stderr.split('\n')[0]).toBe(sentence);
+    }
   });
 });
 
