@@ -27,6 +27,15 @@ export async function findSession(client: Client, id: string): Promise<Session> 
   return client.session((await findTask(client, id)).sessionId);
 }
 
+/** As `findSession`, but `last` is the one that was archived last, of the newest. */
+export async function findArchived(client: Client, id: string): Promise<Session> {
+  if (id !== 'last') return findSession(client, id);
+  const { data } = await client.sessions({ limit: 200, archived: 'true' });
+  const archived = data.filter(({ archivedAt }) => archivedAt !== null);
+  archived.sort((one, other) => Date.parse(other.archivedAt ?? '') - Date.parse(one.archivedAt ?? ''));
+  return newest({ data: archived, nextCursor: null }, 'No session is archived.');
+}
+
 /**
  * The id of the question that `id` means, of those that are open; a whole id is taken as it is. `last` is the only one: an answer is
  * never given to a question that one did not mean.

@@ -268,7 +268,7 @@ test('calls are opened one by one, or all', () => {
 });
 
 describe('a line means', () => {
-  const nobody = { asked: undefined, isAnswer: true };
+  const nobody = { asked: undefined, isAnswer: true, commands: ['model', 'queue'] };
   const asked = { asked: anApproval(), isAnswer: true };
   test.each([
     ['  ', { kind: 'nothing' }],
@@ -276,6 +276,7 @@ describe('a line means', () => {
     ['QUIT ', { kind: 'leave' }],
     ['/model', { kind: 'command', name: 'model', args: '' }],
     ['/Queue  mend it\nthen test', { kind: 'command', name: 'queue', args: 'mend it\nthen test' }],
+    ['/model/foo bar', { kind: 'command', name: 'model/foo', args: '' }],
     ['/etc/hosts is wrong', { kind: 'message', text: '/etc/hosts is wrong' }],
     ['y', { kind: 'message', text: 'y' }],
     ['exit the loop early', { kind: 'message', text: 'exit the loop early' }],

@@ -84,6 +84,18 @@ describe('by flags', () => {
     expect(config.providers.mine).toEqual({ baseUrl: model.baseUrl, apiKey: KEY });
   });
 
+  test('keeps the model that answered where none was named, unless one is configured', async () => {
+    const { text } = await init({ given: { model: undefined } });
+    expect(text).toContain(`mine, with the model scripted, is saved in ${file}.`);
+    expect(saved()).toContain('model: mine/scripted');
+    await init({ given: { name: 'other', model: undefined } });
+    expect(saved()).toContain('model: mine/scripted');
+    rmSync(file);
+    const untried = await init({ given: { model: undefined }, tries: false });
+    expect(untried.text).toContain('capybara providers use mine/MODEL');
+    expect(saved()).not.toContain('model:');
+  });
+
   test('writes into a profile, and leaves the rest of the file as it is', async () => {
     await init({ given: { name: 'first' } });
     const before = saved() ?? '';

@@ -89,6 +89,11 @@ test('archive, and --undo', async () => {
     done(`${SESSION_ID} is archived: take it back with capybara sessions archive ${SESSION_ID} --undo\n`),
   );
   expect(await capybara('sessions:archive', SESSION_ID, '--undo')).toEqual(
+    done(`${SESSION_ID} was not archived\n`),
+  );
+  const older = aSession({ id: `ses_${'0'.repeat(32)}`, archivedAt: '2020-01-01T00:00:00.000Z' });
+  api.on('GET /v1/sessions', () => page(aSession({ id: TASK_ID }), older, aSession({ archivedAt: AT })));
+  expect(await capybara('sessions:archive', 'last', '--undo')).toEqual(
     done(`${SESSION_ID} is back from the archive\n`),
   );
 });

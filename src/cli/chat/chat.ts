@@ -48,6 +48,7 @@ export interface ChatOptions {
 
 /** A second Ctrl-C within this time leaves. */
 export const LEAVE_MS = 2_000;
+const COMMAND_NAMES = CHAT_COMMANDS.map(({ name }) => name);
 
 export interface ChatEnd {
   readonly code: number;
@@ -156,7 +157,7 @@ export class Chat {
       if (await this.#answers.confirms(line)) return;
       const [asked] = this.#state.asked;
       const isAnswer = asked !== undefined && begunAt >= this.#answers.shownAt(asked);
-      const meaning = meaningOf(line, { asked, isAnswer });
+      const meaning = meaningOf(line, { asked, isAnswer, commands: COMMAND_NAMES });
       if (meaning.kind === 'leave') this.#end.resolve(EXIT.done);
       else if (meaning.kind === 'answer') await this.#answers.give(meaning.approval, meaning.answer);
       else if (meaning.kind === 'message') await this.#sender.say(meaning.text);

@@ -12,20 +12,27 @@ export type Meaning =
 
 const LEAVES = /^(exit|quit)$/i;
 const COMMAND = /^\/([a-z][a-z-]*)(?:\s+([\s\S]*))?$/i;
+/** A path, or a command to which something was glued. */
+const GLUED = /^\/(([a-z][a-z-]*)\/\S*)/i;
+
+interface Circumstances {
+  readonly asked: Approval | undefined;
+  readonly isAnswer: boolean;
+  readonly commands?: readonly string[];
+}
 
 /**
  * `asked`: the question that stands at the input, if any. `isAnswer`: the line was begun after it came up: what was typed before
- * answers nothing. A path that begins with a slash is no command.
+ * answers nothing. `commands`: names of those there are. A path that begins with a slash is no command, unless with the name of one.
  */
-export function meaningOf(
-  line: string,
-  { asked, isAnswer }: { readonly asked: Approval | undefined; readonly isAnswer: boolean },
-): Meaning {
+export function meaningOf(line: string, { asked, isAnswer, commands = [] }: Circumstances): Meaning {
   const text = line.trim();
   if (text === '') return { kind: 'nothing' };
   if (LEAVES.test(text)) return { kind: 'leave' };
   const [, name, args = ''] = COMMAND.exec(text) ?? [];
   if (name !== undefined) return { kind: 'command', name: name.toLowerCase(), args: args.trim() };
+  const [, glued = '', begins = ''] = GLUED.exec(text) ?? [];
+  if (commands.includes(begins.toLowerCase())) return { kind: 'command', name: glued, args: '' };
   const answer = asked && isAnswer ? answerOf(text, asked) : undefined;
   if (asked && answer) return { kind: 'answer', approval: asked, answer };
   return { kind: 'message', text };

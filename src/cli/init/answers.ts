@@ -113,7 +113,7 @@ export function summaryOf(answers: Answers): readonly (readonly [name: string, v
     ['type', TYPE_META[type].title],
     ['endpoint', endpoint],
     ['key', apiKey === undefined ? 'none' : 'set (not shown)'],
-    ['model', model ?? 'the provider’s first'],
+    ['model', model ?? 'none named'],
     ['temperature', String(temperature)],
     ['max tokens', maxTokens === undefined ? 'the provider’s own' : String(maxTokens)],
   ];

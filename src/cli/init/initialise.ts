@@ -13,10 +13,14 @@ import { overwritten, saveEnvFile, saveSettings } from './save.ts';
 /** What `model` knows of providers. */
 export interface Providers {
   newProvider(name: string, given: { readonly baseUrl: string }): { readonly isLocal: boolean };
-  tryProviders(
-    config: Config,
-    named: string,
-  ): Promise<readonly { readonly ok: boolean; readonly message: string }[]>;
+  tryProviders(config: Config, named: string): Promise<readonly Tried[]>;
+}
+
+interface Tried {
+  readonly ok: boolean;
+  readonly message: string;
+  /** `provider/model` that was asked; null where none was. */
+  readonly model: string | null;
 }
 
 export interface InitOptions {
@@ -68,11 +72,16 @@ export async function initialise(loaded: LoadedConfig, options: InitOptions): Pr
     const result = tried === null ? '' : `${tried.ok ? '✓' : '✗'} ${neutralised(tried.message)}`;
     if (io && tried !== null) show(io, 'Connection', result);
     const isAgreed = io ? await agreed(io, place, { tried, lost }) : (tried?.ok ?? true);
-    const told = { ...nothing, provider: answers.name, tried };
+    const told = {
+      ...nothing,
+      provider: answers.name,
+      tried: tried && { ok: tried.ok, message: tried.message },
+    };
     if (!isAgreed) return notSaved(told, io ? 'Nothing was written.' : `${result}\nNothing was written.`);
-    saveSettings(answers, place);
-    if (envFile !== undefined) saveEnvFile(answers, envFile);
-    const text = savedText(answers, {
+    const kept = withModel(answers, tried, { place, envFile });
+    saveSettings(kept, place);
+    if (envFile !== undefined) saveEnvFile(kept, envFile);
+    const text = savedText(kept, {
       place,
       envFile,
       said: io ? '' : `${said}${result && `${result}\n`}`,
@@ -106,12 +115,19 @@ function agreed(
   );
 }
 
-/** As a task would use it, without a word of it being written. */
-async function tryOut(
-  { tryProviders }: Providers,
-  config: Config,
+/** Where none was named: the one that has just answered, unless the person's settings name one already. */
+function withModel(
   answers: Answers,
-): Promise<{ ok: boolean; message: string }> {
+  tried: Tried | null,
+  places: Parameters<typeof overwritten>[1],
+): Answers {
+  if (answers.model !== undefined || !tried?.ok || tried.model === null) return answers;
+  const named = { ...answers, model: tried.model.slice(answers.name.length + 1) };
+  return overwritten(named, places).length > overwritten(answers, places).length ? answers : named;
+}
+
+/** As a task would use it, without a word of it being written. */
+async function tryOut({ tryProviders }: Providers, config: Config, answers: Answers): Promise<Tried> {
   const { name, type, endpoint, apiKey, model } = answers;
   const { kind } = TYPE_META[type];
   const provider = {
@@ -124,8 +140,7 @@ async function tryOut(
     { ...rest, providers: { ...config.providers, [name]: provider } },
     model === undefined ? name : `${name}/${model}`,
   );
-  const [{ ok, message } = { ok: false, message: 'It was not tried.' }] = tried;
-  return { ok, message };
+  return tried[0] ?? { ok: false, message: 'It was not tried.', model: null };
 }
 
 function wouldOverwrite(lost: readonly string[]): UserError {
@@ -141,12 +156,18 @@ function notSaved(answer: InitOutcome['answer'], text: string): InitOutcome {
 }
 
 function savedText(
-  { name }: Answers,
+  { name, type, model }: Answers,
   { place, envFile, said }: { place: SettingsPlace; envFile: string | undefined; said: string },
 ): string {
   const env =
     envFile === undefined
       ? ''
       : `Written to ${envFile}, too: it has your key, so do not commit it (add .env to .gitignore).\n`;
-  return `${said}${name} is saved in ${place.file}.\n${env}Next: capybara run "What you want done"\n`;
+  const hasOwn = type === 'openai' || type === 'anthropic';
+  const choose =
+    model !== undefined || hasOwn
+      ? ''
+      : `Where no model is named yet: capybara providers use ${name}/MODEL (capybara models list shows which there are)\n`;
+  const saved = model === undefined ? name : `${name}, with the model ${neutralised(model)},`;
+  return `${said}${saved} is saved in ${place.file}.\n${env}${choose}Next: capybara run "What you want done"\n`;
 }

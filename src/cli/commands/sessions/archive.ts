@@ -4,7 +4,8 @@ import { CapybaraCommand } from '../../command.ts';
 export default class SessionsArchive extends CapybaraCommand {
   static override summary = 'Put a session away: it takes no tasks, and lists leave it out.';
   static override description =
-    'It stays as it is with all that was delegated below it, and can be read, exported and forked. --undo takes it back.';
+    'It stays as it is with all that was delegated below it, and can be read, exported and forked. --undo takes it back: with ' +
+    '"last" the one that was archived last.';
   static override examples = [
     '<%= config.bin %> sessions archive ses_0197',
     '<%= config.bin %> sessions archive ses_0197 --undo',
@@ -23,14 +24,13 @@ export default class SessionsArchive extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(SessionsArchive);
     const loaded = await this.settings(flags);
-    const { findSession } = await import('../../find.ts');
+    const { findArchived, findSession } = await import('../../find.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const { id } = await findSession(client, args.id);
+      const { id, archivedAt } = await (flags.undo ? findArchived : findSession)(client, args.id);
       const session = await (flags.undo ? client.unarchiveSession(id) : client.archiveSession(id));
-      const said = flags.undo
-        ? 'is back from the archive'
-        : `is archived: take it back with capybara sessions archive ${id} --undo`;
-      this.answer(flags, session, `${id} ${said}\n`);
+      const undone = archivedAt === null ? 'was not archived' : 'is back from the archive';
+      const said = `is archived: take it back with capybara sessions archive ${id} --undo`;
+      this.answer(flags, session, `${id} ${flags.undo ? undone : said}\n`);
     });
   }
 }
