@@ -2,13 +2,13 @@
 import { statSync } from 'node:fs';
 import { secretFiles } from '../config/secrets.ts';
 import type { Config, LoadedConfig } from '../config.ts';
-import { providersHere } from '../model/main.ts';
+import { providersHere, usualModel } from '../model/main.ts';
 import type { Check } from './check.ts';
 
 export async function providerKeys(config: Config): Promise<Check[]> {
   const providers = await providersHere(config);
   if (providers.length === 0 && config.url === undefined) return [noProvider()];
-  return providers.map(({ provider, key }) => {
+  const keys = providers.map(({ provider, key }): Check => {
     const name = `provider ${provider}`;
     if (key === 'not needed') return { name, state: 'ok', found: 'it needs no key' };
     const tries = `capybara providers test ${provider} tries it`;
@@ -18,6 +18,17 @@ export async function providerKeys(config: Config): Promise<Check[]> {
       variable === undefined ? `capybara providers add ${provider} asks for it` : `set ${variable}`;
     return { name, state: 'warning', found: 'no key is set for it', cure };
   });
+  return config.url === undefined ? [...keys, await model(config)] : keys;
+}
+
+async function model(config: Config): Promise<Check> {
+  const usual = await usualModel(config);
+  const name = 'model';
+  if (usual !== undefined) return { name, state: 'ok', found: `${usual} answers where none is named` };
+  const cure = 'capybara providers use NAME/MODEL chooses one, of those in capybara models list';
+  const found =
+    config.model === undefined ? 'none is chosen for where none is named' : `there is no ${config.model}`;
+  return { name, state: 'warning', found, cure };
 }
 
 function noProvider(): Check {

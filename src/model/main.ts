@@ -38,6 +38,12 @@ export async function providersHere(given: Config): Promise<ProviderHere[]> {
   });
 }
 
+/** Who answers where nobody is named: `provider/model`; undefined where that is not known. */
+export async function usualModel(config: Config): Promise<string | undefined> {
+  const { settings } = await withFoundOllama(config);
+  return configuredModel(registryOf(settings));
+}
+
 /** Their models; what they say themselves, too. */
 export async function modelsHere(config: Config): Promise<ShownModels> {
   const { settings } = await withFoundOllama(config);

@@ -324,6 +324,14 @@ describe('keys', () => {
     ]);
     expect(found).toContainEqual(['ok', 'provider mine', 'it needs no key']);
     expect(found).toContainEqual(['warning', 'provider work', 'no key is set for it: set WORK_KEY']);
+    expect(found).toContainEqual([
+      'warning',
+      'model',
+      'none is chosen for where none is named: capybara providers use NAME/MODEL chooses one, of those in capybara models list',
+    ]);
+    expect(said(await providerKeys({ ...config, model: 'mine/m' }))).toContainEqual([
+      ...['ok', 'model', 'mine/m answers where none is named'],
+    ]);
     expect(JSON.stringify(found)).not.toContain('hush');
   });
 
