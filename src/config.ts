@@ -25,7 +25,6 @@ import {
 import { type AgentConfig, MAP_KEYS, type MapKey, type ProviderSettings } from './config/maps.ts';
 import { withPrompts } from './config/prompt-files.ts';
 import {
-  KEY_SENT_TO,
   metaOf,
   parseSetting,
   SETTING_KEYS,
@@ -33,6 +32,7 @@ import {
   type Source,
   shown,
 } from './config/settings.ts';
+import { refuseStolenKeys } from './config/stolen-keys.ts';
 import type { TracingConfig } from './config/tracing-settings.ts';
 import { put } from './config/tree.ts';
 import type { WebhooksConfig } from './config/webhook-settings.ts';
@@ -236,8 +236,9 @@ function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
     values[key] = shown(key, value);
     put(tree, key.split('.'), MAP_KEYS.includes(key as MapKey) ? { ...(value as object) } : value);
   }
-  refuseStolenKeys(sources as Record<SettingKey, Source>, values);
   const providers = tree.providers as Readonly<Record<string, Partial<ProviderSettings>>>;
+  const isSet = (key: SettingKey) => values[key] !== undefined;
+  refuseStolenKeys(sources as Record<SettingKey, Source>, { isSet, providers });
   refuseNameless(providers, sources.providers?.where ?? '');
   tree.providers = withKeys(providers, place);
   // Each value went through the schema of its key, and keys are the paths of `Config`.
@@ -294,23 +295,4 @@ function effective(key: SettingKey, { raw, source }: Found, place: Place): unkno
     );
   }
   return resolve(place.cwd, path);
-}
-
-/**
- * A directory may bring an endpoint of its own, with its own key. It may not choose where a key goes that the person set
- * elsewhere: whoever wrote the repository would receive it.
- */
-function refuseStolenKeys(
-  sources: Readonly<Record<SettingKey, Source>>,
-  values: LoadedConfig['shown'],
-): void {
-  for (const [endpoint, key] of KEY_SENT_TO) {
-    const isStolen = sources[endpoint].kind === '.env' && sources[key].kind !== '.env';
-    if (!isStolen || values[key] === undefined) continue;
-    throw new UserError(
-      'config_not_allowed',
-      `${metaOf(endpoint).env} comes from ${sources[endpoint].where}, but ${metaOf(key).env} does not ` +
-        `(${sources[key].where}): a directory may not choose where your key is sent; set both in one place.`,
-    );
-  }
 }

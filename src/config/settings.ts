@@ -260,16 +260,6 @@ export const SETTINGS = z.object({
 export type SettingKey = keyof typeof SETTINGS.shape;
 export const SETTING_KEYS = Object.keys(SETTINGS.shape) as SettingKey[];
 
-/** What says where a key is sent, and the key. */
-export const KEY_SENT_TO: readonly (readonly [endpoint: SettingKey, key: SettingKey])[] = [
-  ['url', 'apiKey'],
-  ['providers.anthropic.baseUrl', 'providers.anthropic.apiKey'],
-  ['providers.openai.baseUrl', 'providers.openai.apiKey'],
-  ['providers.env.baseUrl', 'providers.env.apiKey'],
-  ['webSearch.url', 'webSearch.apiKey'],
-  ['webSearch.provider', 'webSearch.apiKey'],
-];
-
 function inner(schema: z.core.$ZodType): z.core.$ZodType {
   const wraps = schema instanceof z.ZodOptional || schema instanceof z.ZodDefault;
   return wraps ? inner(schema.unwrap()) : schema;

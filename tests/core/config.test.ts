@@ -414,6 +414,30 @@ describe('the project', () => {
       );
     }
   });
+
+  test.each([
+    ['apiKeyVariable', 'MY_KEY', false],
+    ['headers', { 'x-key': 'hush' }, false],
+    ['apiKey', 'hush', true],
+  ])('nor one that is the %s of a provider', (name, value, asVariable) => {
+    const providers = { openai: { [name]: value } };
+    const where = asVariable ? 'environment' : 'ROOT/home/.config/capybara/config.yaml, line 1';
+    if (!asVariable) write(userFile, JSON.stringify({ providers }));
+    const env = { MY_KEY: 'hush', ...(asVariable && { CAPYBARA_PROVIDERS: JSON.stringify(providers) }) };
+    write(join(cwd, '.env'), 'OPENAI_BASE_URL=http://elsewhere\nOPENAI_API_KEY=\n');
+    expect(failure({ env })).toBe(
+      `OPENAI_BASE_URL comes from ROOT/project/deep/er/.env, but providers.openai.${name} does not (${where}): ` +
+        'a directory may not choose where your key is sent; set both in one place.',
+    );
+    rmSync(join(cwd, '.env'));
+    expect(load({ env }).config.providers.openai).toMatchObject(providers.openai);
+  });
+
+  test("a directory's own endpoint and key together replace none of the person's headers", () => {
+    write(userFile, 'providers: {env: {headers: {x-key: hush}}}\n');
+    write(join(cwd, '.env'), 'CAPYBARA_MODEL_ENDPOINT=http://elsewhere\nCAPYBARA_MODEL_API_KEY=own\n');
+    expect(failure()).toContain('but providers.env.headers does not');
+  });
 });
 
 test('a hundred hosts may be reached, and no more; they are shown as they are written', () => {
