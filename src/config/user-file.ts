@@ -10,7 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
@@ -141,7 +141,8 @@ function replace(
   try {
     const file = openSync(written, 'wx', mode);
     try {
-      writeSync(file, text);
+      // All of it, or an error: a full disk takes a part of one write.
+      writeFileSync(file, text);
       fsyncSync(file);
     } finally {
       closeSync(file);

@@ -1,5 +1,15 @@
 /** `config set` and `reset`: what they write into the user's own settings, and what they refuse. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -42,6 +52,22 @@ describe('a setting', () => {
     });
     set('aliases', '{"other": "work/d"}');
     expect(load().config.aliases).toEqual({ other: 'work/d' });
+  });
+
+  test('stays as it was where the disk takes a part of the file', () => {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, 'port: 1\n');
+    const module = new URL('../../src/config/user-file.ts', import.meta.url).href;
+    const change = `import { changeUserFile } from '${module}';
+      changeUserFile(process.argv[1], (settings) => settings.set(['model'], 'x'.repeat(9_000)));`;
+    const limited = `trap '' XFSZ; ulimit -f 4; exec "$0" --input-type=module -e "$1" "$2"`;
+    const { stderr } = spawnSync('bash', ['-c', limited, process.execPath, change, file], {
+      encoding: 'utf8',
+    });
+    expect(stderr).toContain(
+      `${file} cannot be written (EFBIG: file too large, write): nothing was changed.`,
+    );
+    expect([readFileSync(file, 'utf8'), readdirSync(dirname(file))]).toEqual(['port: 1\n', ['config.yaml']]);
   });
 
   test('goes into a profile where one is named', () => {
