@@ -29,9 +29,12 @@ async function answerTo(line: Line, wanted: Wanted): Promise<string> {
   );
 }
 
+/** What no shell reads anything into: scripts put a candidate on the line as it is, and others may have named what it is. */
+const PLAIN = /^[A-Za-z0-9._:/@+=,-]*$/;
+
 function linesOf({ current, kept }: Line, candidates: readonly Candidate[]): string {
   return candidates
-    .filter(({ value }) => value.startsWith(current) && !/[\s\p{Cc}]/u.test(value))
+    .filter(({ value }) => value.startsWith(current) && PLAIN.test(value))
     .map(({ value, about = '' }) => `${value.slice(kept)}${about === '' ? '' : `\t${about}`}\n`)
     .join('');
 }
