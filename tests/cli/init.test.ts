@@ -1,8 +1,20 @@
 /** `init`: by flags, and as a person answers it; each in this process, against a server that speaks the wire of real ones. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CHECKS } from '../../src/cli/init/answers.ts';
 import { type InitOptions, initialise } from '../../src/cli/init/initialise.ts';
@@ -163,6 +175,34 @@ describe('by flags', () => {
       'A=x\nexport B=2\n# A=4\nC=y\n',
     );
     expect(withVariables('', { A: 'x' })).toBe('A=x\n');
+  });
+
+  test.each(['a#b', 'a$b', `a"b`, `a'b`, `a'"b`, '"a"', 'a\\nb', `'a\\nb`])(
+    'reads %s back from .env as it is',
+    (key) => {
+      expect(parseEnv(withVariables('', { A: key, B: 'x' }))).toEqual({ A: key, B: 'x' });
+    },
+  );
+
+  test.each([
+    [
+      'every kind of quote',
+      `key-of-all'"\`#`,
+      /^\S+\.env cannot be written \(CAPYBARA_MODEL_API_KEY would be read back/,
+    ],
+    ['a directory', KEY, /^\S+\.env cannot be written \(it is a directory\): it is as it was\.$/],
+  ])('writes nothing at all where .env cannot take it: %s', async (what, apiKey, sentence) => {
+    if (what === 'a directory') mkdirSync('.env');
+    await expect(init({ given: { apiKey }, savesEnv: true })).rejects.toThrow(sentence);
+    expect(saved()).toBeUndefined();
+  });
+
+  test('keeps a .env that is a link', async () => {
+    writeFileSync('kept', 'A=1\n');
+    symlinkSync('kept', '.env');
+    await init({ given: { apiKey: KEY }, savesEnv: true });
+    expect(lstatSync('.env').isSymbolicLink()).toBe(true);
+    expect(readFileSync('kept', 'utf8')).toContain(`CAPYBARA_MODEL_API_KEY=${KEY}\n`);
   });
 });
 

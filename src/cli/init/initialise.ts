@@ -79,8 +79,9 @@ export async function initialise(loaded: LoadedConfig, options: InitOptions): Pr
     };
     if (!isAgreed) return notSaved(told, io ? 'Nothing was written.' : `${result}\nNothing was written.`);
     const kept = withModel(answers, tried, { place, envFile });
-    saveSettings(kept, place);
+    // The likelier one to be refused first: then nothing was written.
     if (envFile !== undefined) saveEnvFile(kept, envFile);
+    saveSettings(kept, place);
     const text = savedText(kept, {
       place,
       envFile,

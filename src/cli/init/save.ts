@@ -1,10 +1,20 @@
 /** What `init` writes, and what stands there already. */
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { withFileLock } from '../../config/file-lock.ts';
 import { readEnvFile } from '../../config/files.ts';
 import { changeUserFile, type Settings } from '../../config/user-file.ts';
-import { UserError } from '../../core/errors.ts';
+import { messageOf, UserError } from '../../core/errors.ts';
 import type { SettingsPlace } from '../provider-settings.ts';
 import { type Answers, settingsOf, variablesOf } from './answers.ts';
 
@@ -54,25 +64,46 @@ export function saveSettings(answers: Answers, { file, at }: SettingsPlace): voi
 
 /** Adds the variables to `.env`, in place of what they were there; the rest of it stays. Its owner's alone, as it has a key. */
 export function saveEnvFile(answers: Answers, file: string): void {
-  withFileLock(file, () => {
+  // A link stays one: people keep such files elsewhere.
+  const target = existsSync(file) ? realpathSync(file) : file;
+  if (statSync(target, { throwIfNoEntry: false })?.isDirectory()) throw notWritten(file, 'it is a directory');
+  withFileLock(target, () => {
     // Says what is wrong with it before anything is written.
-    readEnvFile(file);
-    const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
-    const text = withVariables(before, variablesOf(answers));
-    const written = join(dirname(file), `.env.${process.pid}.new`);
-    try {
-      writeFileSync(written, text, { mode: OWNER_ONLY, flag: 'wx' });
-      chmodSync(written, existsSync(file) ? statSync(file).mode & OWNER_ONLY : OWNER_ONLY);
-      renameSync(written, file);
-    } catch (error) {
-      throw new UserError(
-        'env_not_written',
-        `${file} cannot be written (${error instanceof Error ? error.message : 'for an unknown reason'}): it is as it was.`,
-      );
-    } finally {
-      rmSync(written, { force: true });
-    }
+    readEnvFile(target);
+    const before = existsSync(target) ? readFileSync(target, 'utf8') : '';
+    const variables = variablesOf(answers);
+    const text = withVariables(before, variables);
+    refuseMisread(file, text, variables);
+    replace(file, target, text);
   });
+}
+
+function replace(file: string, target: string, text: string): void {
+  const written = join(dirname(target), `.env.${process.pid}.new`);
+  try {
+    writeFileSync(written, text, { mode: OWNER_ONLY, flag: 'wx' });
+    chmodSync(written, existsSync(target) ? statSync(target).mode & OWNER_ONLY : OWNER_ONLY);
+    renameSync(written, target);
+  } catch (error) {
+    throw notWritten(file, messageOf(error));
+  } finally {
+    rmSync(written, { force: true });
+  }
+}
+
+/** A value that no quotes hold, or that a quote which nobody closed above takes in. */
+function refuseMisread(file: string, text: string, variables: Readonly<Record<string, string>>): void {
+  const read = parseEnv(text);
+  const misread = Object.keys(variables).find((name) => read[name] !== variables[name]);
+  if (misread === undefined) return;
+  throw notWritten(
+    file,
+    `${misread} would be read back as something else: it has all kinds of quotes, or a quote above it is not closed`,
+  );
+}
+
+function notWritten(file: string, why: string): UserError {
+  return new UserError('env_not_written', `${file} cannot be written (${why}): it is as it was.`);
 }
 
 /** Lines of `NAME=` are replaced where they stand, the first by the new value; others of that name go. */
@@ -84,8 +115,15 @@ export function withVariables(before: string, variables: Readonly<Record<string,
     if (!(name in variables)) return [line];
     const value = left.get(name);
     left.delete(name);
-    return value === undefined ? [] : [`${name}=${value}`];
+    return value === undefined ? [] : [`${name}=${quoted(value)}`];
   });
-  const added = [...left].map(([name, value]) => `${name}=${value}`);
+  const added = [...left].map(([name, value]) => `${name}=${quoted(value)}`);
   return `${[...kept, ...added].join('\n')}\n`;
+}
+
+/** In quotes that are not in it, where it has what files of variables mean something by; single ones first, in which nothing is. */
+function quoted(value: string): string {
+  if (/^[\w./:@+=,-]*$/.test(value)) return value;
+  const quote = ["'", '`', '"'].find((each) => !value.includes(each)) ?? '';
+  return `${quote}${value}${quote}`;
 }
