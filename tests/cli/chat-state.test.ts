@@ -1,5 +1,14 @@
 /** What a chat shows, as far as it is data: the reducer, what a line means, the history, what is offered. */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TUI } from '@earendil-works/pi-tui';
@@ -429,7 +438,7 @@ describe('files that go with a message', () => {
   const picture = () => join(home, 'shot 1.png');
   beforeAll(() => {
     writeFileSync(join(home, 'shot 1.png'), 'x');
-    writeFileSync(join(home, 'b.pdf'), 'x');
+    writeFileSync(join(home, 'b.pdf'), '%PDF-');
     writeFileSync(join(home, 'a.ts'), 'x');
   });
 
@@ -453,12 +462,35 @@ describe('files that go with a message', () => {
   test('are there, and nothing that the agent reads itself', () => {
     expect(filesNamedIn('@a.ts @gone.png /gone.png', home)).toEqual([]);
     expect(attachedTo('nothing here', home)).toEqual({});
-    expect(attachedTo('@b.pdf', home)).toEqual({ attachments: [{ name: 'b.pdf', data: 'eA==' }] });
+    expect(attachedTo('@b.pdf', home)).toEqual({ attachments: [{ name: 'b.pdf', data: 'JVBERi0=' }] });
+  });
+
+  test('are no files that a link of the directory leads to, or that only bear the name', () => {
+    const [repository, secret] = [join(home, 'repository'), join(home, 'id_rsa')];
+    mkdirSync(repository);
+    writeFileSync(secret, '-----BEGIN');
+    symlinkSync(secret, join(repository, 'diagram.png'));
+    symlinkSync(join(home, 'b.pdf'), join(repository, 'b.pdf'));
+    writeFileSync(join(repository, 'own.pdf'), '%PDF-');
+    symlinkSync('own.pdf', join(repository, 'near.pdf'));
+    for (const [name, target] of [
+      ['diagram.png', secret],
+      ['b.pdf', join(home, 'b.pdf')],
+    ] as const)
+      for (const text of [`explain @${name}`, join(repository, name)])
+        expect(() => attachedTo(text, repository)).toThrow(
+          `${JSON.stringify(join(repository, name))} leads by a link to ${target}, outside of this directory: name that file itself`,
+        );
+    expect(attachedTo('@near.pdf', repository).attachments).toHaveLength(1);
+    writeFileSync(join(repository, 'text.png'), '-----BEGIN');
+    expect(() => attachedTo('@text.png', repository)).toThrow(
+      `${JSON.stringify(join(repository, 'text.png'))} is named like an image or a PDF and begins like neither`,
+    );
   });
 
   test('are not too many', () => {
     const names = Array.from({ length: ATTACHMENT_LIMITS.files + 1 }, (_, index) => `p${index}.png`);
-    for (const name of names) writeFileSync(join(home, name), '');
+    for (const name of names) writeFileSync(join(home, name), '%PDF-');
     const text = (count: number) =>
       names
         .slice(0, count)
