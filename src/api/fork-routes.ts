@@ -18,6 +18,7 @@ import { type ApiDeps, announce } from './deps.ts';
 import { derivedId } from './derived-id.ts';
 import { badRequest, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { saidOnce } from './said-once.ts';
 import { showSession } from './show.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { uploadedRules } from './uploaded-files.ts';
@@ -40,7 +41,7 @@ export function forkRoutes(deps: ApiDeps): Route[] {
         404: ['not_found'],
         409: ['turn_unfinished', 'files_elsewhere', 'files_not_recorded', 'idempotency_conflict'],
       },
-      handle: (call) => fork(deps, call),
+      handle: saidOnce(deps, 'fork', (call) => fork(deps, call)),
     }),
   ];
 }

@@ -13,6 +13,7 @@ import { type CommonPoint, mergePointOf, otherSession } from './merge-point.ts';
 import { conflict, idempotencyConflict } from './problem.ts';
 import { refusedRevision } from './revert-routes.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { saidOnce } from './said-once.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { MergedSession, MergeSession } from './wire.ts';
 
@@ -36,7 +37,7 @@ export function mergeRoutes(deps: ApiDeps): Route[] {
           ...['local_files', 'files_elsewhere', 'files_changed', 'idempotency_conflict'],
         ],
       },
-      handle: (call) => merge(deps, call),
+      handle: saidOnce(deps, 'merge', (call) => merge(deps, call)),
     }),
   ];
 }

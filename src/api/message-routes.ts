@@ -13,6 +13,7 @@ import { derivedId } from './derived-id.ts';
 import { conflict, idempotencyConflict } from './problem.ts';
 import { checkPrompt } from './prompt.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { saidOnce } from './said-once.ts';
 import { noSession, sessionOf } from './session-routes.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { MAX_ATTACHED_BODY_BYTES, Message, PostMessage } from './wire.ts';
@@ -39,7 +40,7 @@ export function messageRoutes(deps: ApiDeps): Route[] {
         409: ['no_running_task', 'session_archived', 'idempotency_conflict'],
         413: ['prompt_too_large'],
       },
-      handle: (call) => post(deps, call),
+      handle: saidOnce(deps, 'message', (call) => post(deps, call)),
     }),
   ];
 }

@@ -9,6 +9,7 @@ import { derivedId } from './derived-id.ts';
 import { foundPoint } from './fork-routes.ts';
 import { type ApiProblem, conflict, idempotencyConflict, notFound, sharedFiles } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { saidOnce } from './said-once.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
 import { Reverted, RevertSession } from './wire.ts';
 
@@ -37,7 +38,7 @@ export function revertRoutes(deps: ApiDeps): Route[] {
           'idempotency_conflict',
         ],
       },
-      handle: (call) => revert(deps, call),
+      handle: saidOnce(deps, 'revert', (call) => revert(deps, call)),
     }),
   ];
 }

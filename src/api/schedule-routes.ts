@@ -14,6 +14,7 @@ import { idFor } from './made-id.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { below, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { saidOnce } from './said-once.ts';
 import { changeOf, termsOf } from './schedule-terms.ts';
 import { showAccepted } from './show.ts';
 import { committed, hashOf, readyTask, repeatedTask } from './submit-task.ts';
@@ -61,7 +62,7 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
         400: ['bad_schedule', ...TASK_PROBLEMS[400]],
         409: ['too_many_schedules', 'name_taken', 'idempotency_conflict', ...TASK_PROBLEMS[409]],
       },
-      handle: (call) => make(deps, call),
+      handle: saidOnce(deps, 'schedule', (call) => make(deps, call)),
     }),
     route({
       method: 'get',

@@ -69,14 +69,15 @@ describe('attachments', () => {
 
   test('are part of what an Idempotency-Key stands for', async () => {
     const { json } = await it.ask('POST', '/v1/tasks', { body: { prompt: 'Wait' } });
-    const say = (text: string) =>
+    const say = (text: string, name = 'd.txt') =>
       it.ask('POST', `/v1/sessions/${json.sessionId}/messages`, {
-        body: { text: 'this', attachments: [attached('d.txt', text)] },
+        body: { text: 'this', attachments: [attached(name, text)] },
         headers: { 'idempotency-key': 'k2' },
       });
     expect([(await say('one')).status, (await say('one')).status, (await say('two')).status]).toEqual([
       ...[201, 201, 409],
     ]);
+    expect((await say('one', 'e.txt')).json.code).toBe('idempotency_conflict');
     const task = (text: string) => post([attached('a', text)], { headers: { 'idempotency-key': 'k3' } });
     expect([(await task('one')).status, (await task('one')).status, (await task('two')).status]).toEqual([
       ...[201, 201, 409],

@@ -73,7 +73,9 @@ describe('a schedule', () => {
 
   test('is made once under one key', async () => {
     const headers = { 'idempotency-key': 'one' };
-    expect((await make({}, headers)).id).toBe((await make({}, headers)).id);
+    const first = await make({}, headers);
+    await it.ask('DELETE', `/v1/schedules/${first.id}`);
+    expect(await make({}, headers)).toEqual(first);
     expect(await problem('POST', '/v1/schedules', { ...NIGHTLY, cron: '0 7 * * *' }, headers)).toMatchObject({
       ...{ status: 409, code: 'idempotency_conflict' },
     });

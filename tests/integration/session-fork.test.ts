@@ -252,6 +252,14 @@ describe('a fork', () => {
     const other = await fork(source, { turn: 1 }, { headers });
     expect([other.status, other.json.code]).toEqual([409, 'idempotency_conflict']);
     expect((await fork(source, { title: 'x' }, { headers })).json.code).toBe('idempotency_conflict');
+    const [last] = await it.db.sql<{
+      at: number;
+    }>`SELECT forked_at AS at FROM session WHERE forked_from IS NOT NULL ORDER BY id DESC LIMIT 1`;
+    expect((await fork(source, { entry: last?.at }, { headers })).json.code).toBe('idempotency_conflict');
+    await it.ask('PATCH', `/v1/sessions/${first.json.id}`, { body: { title: 'renamed' } });
+    expect((await fork(source, {}, { headers })).json).toEqual(first.json);
+    await it.ask('DELETE', `/v1/sessions/${first.json.id}`);
+    expect((await fork(source, {}, { headers })).json.code).toBe('session_deleted');
   });
 
   test('has all that it needs, and so has a merge, where all is pruned that nobody needs', async () => {

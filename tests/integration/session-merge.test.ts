@@ -195,6 +195,9 @@ describe('a merge of a fork', () => {
     await writes({ a: 'settled\n' }, { sessionId: id });
     expect((await merge(id, other, {}, { headers })).json).toEqual(first.json);
     expect((await merge(id, await fork(id), {}, { headers })).json.code).toBe('idempotency_conflict');
+    expect((await merge(id, other, { files: 'kept' }, { headers })).json.code).toBe('idempotency_conflict');
+    await it.ask('DELETE', `/v1/sessions/${other}`);
+    expect((await merge(id, other, {}, { headers })).json).toEqual(first.json);
     await look(id);
     expect(await it.read(id, 'a')).toBe('settled\n');
   });

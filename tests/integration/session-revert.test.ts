@@ -168,7 +168,11 @@ describe('a revert', () => {
     const first = await revert(id, { turn: 2 }, { headers });
     await look(id, 'Look between.');
     expect((await revert(id, { turn: 2 }, { headers })).json).toEqual(first.json);
-    expect((await revert(id, { turn: 1 }, { headers })).json.code).toBe('idempotency_conflict');
+    for (const body of [{ turn: 1 }, { turn: 2, files: 'left' }])
+      expect((await revert(id, body, { headers })).json.code).toBe('idempotency_conflict');
+    await it.db.sql`UPDATE session SET archived_at = clock_timestamp()`;
+    expect((await revert(id, { turn: 2 }, { headers })).json).toEqual(first.json);
+    await it.db.sql`UPDATE session SET archived_at = NULL`;
   });
 
   test('of what is not there, or said wrongly, or another team’s, is refused', async () => {

@@ -43,7 +43,14 @@ describe('create_task', () => {
     });
     expect(changesBetween(before, await snapshotRows(store.db))).toEqual({
       event: ['session.created', 'task.created'],
-      idempotency_key: [{ '+': { ...owner, key: 'k', request_hash: '\\xab', task_id: task.id } }],
+      idempotency_key: [
+        {
+          '+': {
+            ...{ ...owner, key: 'k', request_hash: '\\xab', task_id: task.id },
+            ...{ answer: null, session_id: null },
+          },
+        },
+      ],
       message: [
         {
           '+': {

@@ -60,6 +60,8 @@ CREATE TABLE "idempotency_key" (
     "key" TEXT NOT NULL,
     "request_hash" BYTEA NOT NULL,
     "task_id" UUID,
+    "answer" JSONB,
+    "session_id" UUID,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "idempotency_key_pkey" PRIMARY KEY ("team_id","key")

@@ -20,6 +20,7 @@ BEGIN
 
   PERFORM delete_tasks(v_sessions);
   DELETE FROM passage WHERE session_id = ANY (v_sessions);
+  UPDATE idempotency_key SET answer = NULL WHERE session_id = ANY (v_sessions);
   DELETE FROM todo WHERE session_id = ANY (v_sessions);
   DELETE FROM revision WHERE session_id = ANY (v_sessions);
   DELETE FROM permission_rule WHERE root_id = p_session AND team_id = p_team;
