@@ -1,11 +1,12 @@
 /**
  * When a schedule is due. By a cron expression it is due by the clock on the wall of its time zone: a time that does not exist where
- * clocks go forward is due when they have, one that comes twice where they go back is due once; what is for every hour, or
- * every few minutes, goes on through both. Every so many seconds it is due by no clock's face.
+ * clocks go forward is due when they have, one that comes twice where they go back is due once, the first time; where the hour is
+ * `*`, it is due in each hour that passes, through both. Every so many seconds it is due by no clock's face.
  */
 import { Cron } from 'croner';
 import type { When } from '../core/schedule.ts';
 import { type ApiProblem, badRequest } from './problem.ts';
+import { firstShown, shownAt } from './wall-clock.ts';
 
 const FIELDS = ['minute', 'hour', 'day of the month', 'month', 'day of the week'] as const;
 const EXAMPLE = 'expected minute, hour, day of the month, month and day of the week, such as "0 6 * * 1-5"';
@@ -18,10 +19,28 @@ export function nextDue(
   after: Date,
   since: Date = after,
 ): Date | null {
-  if (cron !== null) return parsed(cron, timeZone).nextRun(after);
+  if (cron !== null)
+    return isHourly(cron) ? parsed(cron, timeZone).nextRun(after) : nextShown(cron, timeZone, after);
   const everyMs = (everySeconds ?? 0) * 1_000;
   const passed = Math.floor((after.getTime() - since.getTime()) / everyMs);
   return new Date(since.getTime() + (Math.max(passed, 0) + 1) * everyMs);
+}
+
+/** What comes in every hour goes by the time that passes. */
+function isHourly(cron: string): boolean {
+  return /^\S+\s+\*(\/1)?\s/.test(cron.trim());
+}
+
+/** Each time that `cron` names is looked for on the wall; two that clocks leave out together are one moment. */
+function nextShown(cron: string, timeZone: string, after: Date): Date | null {
+  const named = parsed(cron, 'UTC');
+  let face = named.nextRun(new Date(shownAt(after, timeZone).getTime() - 1_000));
+  while (face !== null) {
+    const due = firstShown(face, timeZone);
+    if (due > after) return due;
+    face = named.nextRun(face);
+  }
+  return null;
 }
 
 /** Its first due time behind `now`. Throws `ApiProblem` (`bad_schedule`) where it would never be due, or too often. */

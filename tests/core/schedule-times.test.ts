@@ -56,6 +56,37 @@ describe('by a cron expression it is due', () => {
   ])('%s', (_what, cron, from, expected) => {
     expect(dueTimes(byCron(cron, 'Europe/Berlin'), from, expected.length)).toEqual(expected);
   });
+
+  test.each([
+    // In Berlin 02:00 to 03:00 is not there on 28 March 2027, and comes twice on 25 October 2026.
+    ['0 2,14 * * *', 'Europe/Berlin', '2027-03-27T13:00Z', ['03-28T01:00', '03-28T12:00', '03-29T00:00']],
+    ['0 2,14 * * *', 'Europe/Berlin', '2026-10-24T12:00Z', ['10-25T00:00', '10-25T13:00', '10-26T01:00']],
+    ['*/30 2 * * *', 'Europe/Berlin', '2027-03-27T13:00Z', ['03-28T01:00', '03-29T00:00', '03-29T00:30']],
+    ['*/30 2 * * *', 'Europe/Berlin', '2026-10-24T12:00Z', ['10-25T00:00', '10-25T00:30', '10-26T01:00']],
+    ['0 */2 * * *', 'Europe/Berlin', '2027-03-27T22:30Z', ['03-27T23:00', '03-28T01:00', '03-28T02:00']],
+    ['0 */2 * * *', 'Europe/Berlin', '2026-10-24T21:00Z', ['10-24T22:00', '10-25T00:00', '10-25T03:00']],
+    ['0 * * * *', 'Europe/Berlin', '2026-10-24T23:30Z', ['10-25T00:00', '10-25T01:00', '10-25T02:00']],
+    // In New York the same on 14 March 2027 and 1 November 2026 (01:00 to 02:00).
+    ['15 2,3 * * *', 'America/New_York', '2027-03-14T05:30Z', ['03-14T07:00', '03-14T07:15', '03-15T06:15']],
+    ['15 1,5 * * *', 'America/New_York', '2026-11-01T04:30Z', ['11-01T05:15', '11-01T10:15', '11-02T06:15']],
+    // On Lord Howe clocks go by half an hour: from 02:00 to 02:30 on 4 October 2026, from 02:00 to 01:30 on 4 April 2027.
+    [
+      '15,45 2 * * *',
+      'Australia/Lord_Howe',
+      '2026-10-03T14:00Z',
+      ['10-03T15:30', '10-03T15:45', '10-04T15:15'],
+    ],
+    [
+      '45 1,2 * * *',
+      'Australia/Lord_Howe',
+      '2027-04-03T13:00Z',
+      ['04-03T14:45', '04-03T16:15', '04-04T15:15'],
+    ],
+    ['0 2,14 * * *', 'UTC', '2027-03-27T13:00Z', ['03-27T14:00', '03-28T02:00', '03-28T14:00']],
+  ])('at each time that %s names, once, in %s after %s', (cron, timeZone, from, expected) => {
+    const times = dueTimes(byCron(cron, timeZone), from, expected.length);
+    expect(times.map((time) => time.slice(5))).toEqual(expected);
+  });
 });
 
 describe('every so many seconds it is due', () => {
