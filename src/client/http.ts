@@ -124,6 +124,8 @@ export class Http {
   /** Without a wait for a server that asks for it. */
   async fetchOnce(path: string, { timeoutMs, ...sending }: Sending): Promise<Response> {
     const server = this.server();
+    checkHeader(server.apiKey, 'API key');
+    checkHeader(sending.headers['idempotency-key'], 'Idempotency-Key');
     const authorization = server.apiKey ? { authorization: `Bearer ${server.apiKey}` } : {};
     const limitMs = timeoutMs ?? this.#timeoutMs;
     const slow = new AbortController();
@@ -175,6 +177,16 @@ export class Http {
       throw unreachable(this.server(), error);
     }
   }
+}
+
+/** What a header cannot hold is not quoted: it may be a secret. Throws `UserError`. */
+function checkHeader(value: string | undefined, what: string): void {
+  // Of Latin-1 (RFC 9110 §5.5), without its control characters.
+  if (value === undefined || /^[\t\x20-\x7e\x80-\xff]*$/.test(value)) return;
+  throw new UserError(
+    'bad_header',
+    `The ${what} has characters that cannot be sent, such as the end of a line: expected letters, digits and signs on one line.`,
+  );
 }
 
 /** `data.0.id: expected string, received undefined` */

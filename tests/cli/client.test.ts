@@ -30,6 +30,13 @@ async function failure(request: Promise<unknown>): Promise<UserError> {
   throw new Error(`expected a UserError, found ${String(error)}`);
 }
 
+test('does not send, or quote, what no header can hold', async () => {
+  const keyed = createClient({ url: api.url, apiKey: 'capy_hush\nx' });
+  const error = await keyed.tasks().catch((caught: unknown) => caught);
+  expect(error).toMatchObject({ code: 'bad_header', message: expect.stringContaining('The API key has') });
+  expect([isTransient(error), String(error).includes('hush')]).toEqual([false, false]);
+});
+
 test('a task is created with the key, as JSON, under an idempotency key of its own', async () => {
   api.on('POST /v1/tasks', () => aTask());
   expect(await client.createTask({ prompt: 'do it' })).toEqual(aTask());
