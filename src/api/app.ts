@@ -56,8 +56,8 @@ export function createApi(deps: ApiDeps): Api {
   app.use(traceRequests(deps.tracing));
   app.use(helmet());
   let isStopping = false;
-  app.use((_request, _response, next) => next(isStopping ? stopping() : undefined));
   for (const handler of forBrowsers(deps.corsOrigins)) app.use(handler);
+  app.use((_request, _response, next) => next(isStopping ? stopping() : undefined));
   const entry = openEntry(deps);
   serve(app, routesOf(deps, tails, metrics), entry);
   app.use(problemHandler(deps.log));

@@ -1,7 +1,9 @@
 /** Whose key may do what: every route with every scope, and with a foreign team's key. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { routesOf } from '../../src/api/app.ts';
+import { createApi, routesOf } from '../../src/api/app.ts';
 import type { Route } from '../../src/api/route.ts';
+import { listen } from '../../src/api/server.ts';
 import { TailHub } from '../../src/api/tails.ts';
 import { Problem, Task } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
@@ -239,5 +241,15 @@ describe('a page of a browser', () => {
     const { headers } = await it.ask('GET', '/v1/tasks', { headers: { origin: 'https://tools.example' } });
     expect(headers.get('access-control-allow-origin')).toBeNull();
     await api.close();
+  });
+
+  test('can read that the server is stopping', async () => {
+    const app = createApi({ ...it.deps, corsOrigins: ['https://tools.example'] });
+    const server = await listen(app, { host: '127.0.0.1', port: 0 });
+    await app.stop();
+    const response = await fetch(`${server.url}/v1/tasks`, { headers: { origin: 'https://tools.example' } });
+    const allowed = response.headers.get('access-control-allow-origin');
+    await server.close();
+    expect([response.status, allowed]).toEqual([503, 'https://tools.example']);
   });
 });
