@@ -132,7 +132,9 @@ function responsesOf({ success, problems, scope, headers, body, stream }: Route)
     COMMON_PROBLEMS,
     scope === undefined ? {} : { 401: ['missing_key', 'invalid_key'], 429: ['rate_limited'] },
     scope === undefined || scope === 'any' ? {} : { 403: ['missing_scope'] },
-    body === undefined ? {} : { 400: ['malformed_json'], 415: ['unsupported_media_type'] },
+    body === undefined
+      ? {}
+      : { 400: ['malformed_json'], 413: ['body_too_large'], 415: ['unsupported_media_type'] },
     headers === undefined || !(IDEMPOTENCY_HEADER in headers.shape)
       ? {}
       : { 400: ['invalid_idempotency_key'] },

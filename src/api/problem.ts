@@ -229,7 +229,11 @@ function bodyProblem({ type, code, message, limit = MAX_BODY_BYTES }: BodyError)
     case 'entity.parse.failed':
       return badRequest('malformed_json', `The request body is not JSON: ${String(message).slice(0, 200)}.`);
     case 'entity.too.large':
-      return tooLarge(`The request body has more than the ${limit} bytes that are accepted.`);
+      return new ApiProblem({
+        status: 413,
+        code: 'body_too_large',
+        detail: `The request body has more than the ${limit} bytes that are accepted.`,
+      });
     case 'charset.unsupported':
     case 'encoding.unsupported':
       return unsupportedMedia(
@@ -243,7 +247,7 @@ function bodyProblem({ type, code, message, limit = MAX_BODY_BYTES }: BodyError)
   }
 }
 
-/** A body can only be too large where a prompt is. */
+/** Of a prompt, a message, or what is attached to one. */
 export function tooLarge(detail: string, field?: string): ApiProblem {
   return new ApiProblem({ status: 413, code: 'prompt_too_large', detail, field });
 }

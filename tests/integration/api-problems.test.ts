@@ -120,7 +120,7 @@ describe('a body', () => {
     );
     const bomb = new Uint8Array(gzipSync(Buffer.alloc(50_000_000, ' ')));
     const [status, code] = await problem('POST', '/v1/tasks', { raw: bomb, headers: packed });
-    expect([status, code]).toEqual([413, 'prompt_too_large']);
+    expect([status, code]).toEqual([413, 'body_too_large']);
   });
 
   test.each([

@@ -245,7 +245,7 @@ describe('a prompt', () => {
 
   test('of more than a body may have is answered with a problem, not a broken connection', async () => {
     const { status, json, headers } = await post({ prompt: 'x'.repeat(MAX_ATTACHED_BODY_BYTES) });
-    expect([status, json.code]).toEqual([413, 'prompt_too_large']);
+    expect([status, json.code]).toEqual([413, 'body_too_large']);
     expect(headers.get('content-type')).toContain('application/problem+json');
     expect(json.detail).toContain(String(MAX_ATTACHED_BODY_BYTES));
   });
