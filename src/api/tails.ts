@@ -53,7 +53,7 @@ export class TailHub {
   }
 
   /**
-   * Streams the events of a tree until the client goes, its key is revoked, the session is deleted or the hub closes. Returns when what exists has
+   * Streams the events of a tree until the client goes, its key opens nothing any more, the session is deleted or the hub closes. Returns when what exists has
    * been sent. Throws `ApiProblem` (503) once the hub is closed.
    */
   async open({ rootId, ...asked }: TailRequest, response: ServerResponse): Promise<void> {

@@ -107,7 +107,8 @@ async function teamOf(ask: Ask, name: string | undefined): Promise<Team> {
 async function memberOf(ask: Ask, team: Team, name: string): Promise<string> {
   const owner = 'INSERT INTO "user" (id, team_id, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING';
   await ask(owner, [newId(), team.id, name]);
-  const [row] = await ask('SELECT id, left_at FROM "user" WHERE team_id = $1 AND name = $2', [team.id, name]);
+  const member = 'SELECT id, left_at FROM "user" WHERE team_id = $1 AND name = $2 FOR NO KEY UPDATE';
+  const [row] = await ask(member, [team.id, name]);
   if (row !== undefined && row.left_at === null) return String(row.id);
   throw new UserError(
     'has_left',

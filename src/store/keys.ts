@@ -71,11 +71,13 @@ export async function createKey(
 ): Promise<{ id: string; apiKey: string } | undefined> {
   const apiKey = mintKey();
   const hash = hashOfKey(apiKey);
+  // Who leaves at this moment waits for the lock, and takes this key along; or this one waits, and finds that they have left.
   await db.sql`
+    WITH owner AS MATERIALIZED (
+      SELECT id, team_id FROM "user" WHERE id = ${userId} AND team_id = ${teamId} AND left_at IS NULL FOR NO KEY UPDATE)
     INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes, expires_at)
     SELECT ${id}, team_id, id, ${name}, ${prefixOfKey(apiKey)}, ${hash}, ${textArray(scopes)}::text[], ${expiresAt ?? null}
-      FROM "user" WHERE id = ${userId} AND team_id = ${teamId} AND left_at IS NULL
-        ON CONFLICT DO NOTHING`;
+      FROM owner ON CONFLICT DO NOTHING`;
   const mine = await db.sql`SELECT FROM api_key WHERE id = ${id} AND hash = ${hash}`;
   return mine.length === 0 ? undefined : { id, apiKey };
 }
@@ -139,7 +141,7 @@ export function removeUser(db: Database, { teamId, userId }: Owner): Promise<Rev
   return db.transition('revoke_keys', teamId, null, userId);
 }
 
-/** Who a key belongs to; `undefined` where it is none, was revoked, or has expired. */
+/** Who a key belongs to; `undefined` where it is none, was revoked, has expired, or its user has left. */
 export type FindKey = (key: string) => Promise<Caller | undefined>;
 
 export interface KeyFinderOptions {
@@ -180,10 +182,11 @@ async function findRow(
   hash: Buffer,
 ): Promise<Omit<FoundKey, 'hash'> | undefined> {
   const rows = await db.sql<FoundKey & Record<string, unknown>>`
-    SELECT id AS "keyId", team_id AS "teamId", user_id AS "userId", scopes, hash,
-           extract(epoch FROM expires_at - clock_timestamp())::float8 * 1000 AS "leftMs"
-      FROM api_key
-     WHERE prefix = ${prefix} AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())`;
+    SELECT k.id AS "keyId", k.team_id AS "teamId", k.user_id AS "userId", k.scopes, k.hash,
+           extract(epoch FROM k.expires_at - clock_timestamp())::float8 * 1000 AS "leftMs"
+      FROM api_key k JOIN "user" u ON u.id = k.user_id
+     WHERE k.prefix = ${prefix} AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+       AND u.left_at IS NULL`;
   const row = rows.find((each) => timingSafeEqual(each.hash, hash));
   if (row === undefined) return undefined;
   await markUsed(db, row.keyId);

@@ -60,7 +60,8 @@ export async function readTails(
     SELECT root_id AS id, last_seq::float8 AS seq FROM tree WHERE root_id = ANY(${`{${open.rootIds.join(',')}}`}::uuid[])
     UNION ALL
     SELECT k.id, NULL FROM unnest(${`{${open.keyIds.join(',')}}`}::uuid[]) AS k (id)
-     WHERE NOT EXISTS (SELECT 1 FROM api_key WHERE id = k.id AND revoked_at IS NULL)`;
+     WHERE NOT EXISTS (SELECT 1 FROM api_key WHERE id = k.id AND revoked_at IS NULL
+                           AND (expires_at IS NULL OR expires_at > clock_timestamp()))`;
   return {
     seqs: rows.flatMap(({ id, seq }) => (seq === null ? [] : [{ rootId: id, seq }])),
     revoked: rows.flatMap(({ id, seq }) => (seq === null ? [id] : [])),

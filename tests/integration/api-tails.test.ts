@@ -390,25 +390,29 @@ describe('the hub', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test('ends a stream whose key is revoked, says why, and leaves the others open', async () => {
-    const { sessionId } = await it.submit();
-    const { id: keyId, apiKey: key } = await keyOf(it.db, { ...it.me, name: 'short' });
-    const [reader, other] = [
-      await Reader.open(it.url, sessionId, undefined, { key }),
-      await Reader.open(it.url, sessionId),
-    ];
-    await expect.poll(() => reader.seqs).toEqual([1, 2]);
-    await revokeKey(it.db, { ...it.me, keyId });
-    await reader.ended;
-    expect(reader.frames.at(-1)).toMatchObject({
-      event: 'stream.ended',
-      data: { status: 401, code: 'invalid_key' },
-    });
-    expect(reader.frames.at(-1)?.id).toBeUndefined();
-    await write(uuid('session', sessionId), 1);
-    await expect.poll(() => other.seqs).toEqual([1, 2, 3]);
-    await other.stop();
-  });
+  test.each(['is revoked', 'expires'])(
+    'ends a stream whose key %s, says why, and leaves the others open',
+    async (how) => {
+      const { sessionId } = await it.submit();
+      const { id: keyId, apiKey: key } = await keyOf(it.db, { ...it.me, name: 'short' });
+      const [reader, other] = [
+        await Reader.open(it.url, sessionId, undefined, { key }),
+        await Reader.open(it.url, sessionId),
+      ];
+      await expect.poll(() => reader.seqs).toEqual([1, 2]);
+      if (how === 'is revoked') await revokeKey(it.db, { ...it.me, keyId });
+      else await it.db.sql`UPDATE api_key SET expires_at = clock_timestamp() WHERE id = ${keyId}`;
+      await reader.ended;
+      expect(reader.frames.at(-1)).toMatchObject({
+        event: 'stream.ended',
+        data: { status: 401, code: 'invalid_key' },
+      });
+      expect(reader.frames.at(-1)?.id).toBeUndefined();
+      await write(uuid('session', sessionId), 1);
+      await expect.poll(() => other.seqs).toEqual([1, 2, 3]);
+      await other.stop();
+    },
+  );
 
   test('asks Postgres nothing once its last tail has gone', async () => {
     const { sessionId } = await it.submit();

@@ -49,6 +49,14 @@ async function ownerOf(db: Database): Promise<Owner> {
   return row;
 }
 
+/** Whether somebody waits for a row of a person that somebody else holds. */
+async function waitsForUser(db: Database): Promise<boolean> {
+  const rows = await db.sql`
+    SELECT FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ~ 'revoke_keys|api_key'`;
+  return rows.length > 0;
+}
+
 describe('a key', () => {
   let opened: Opened;
   let owner: Owner;
@@ -158,6 +166,43 @@ describe('a key', () => {
     expect(await removeUser(opened.db, team)).toEqual({ outcome: 'revoked' });
     expect((await readKeys(opened.db, team, 10)).rows.map(({ name }) => name)).toEqual(['3']);
     expect(await createKey(opened.db, { ...team, name: 'again' })).toBeUndefined();
+  });
+
+  test('is not made for who leaves at the same moment, and opens nothing where it was not revoked', async () => {
+    const team = await addTeam(opened.db);
+    const boss = newId();
+    await createUser(opened.db, { id: boss, teamId: team.teamId, name: 'Boss' });
+    await keyOf(opened.db, { teamId: team.teamId, userId: boss, name: 'b', scopes: ['admin'] });
+    const holder = await opened.db.pool.connect();
+    const begin = async (text: string, values: unknown[]) => {
+      await holder.query('BEGIN');
+      await holder.query(text, values);
+    };
+    const end = async (waited: Promise<unknown>) => {
+      await expect.poll(() => waitsForUser(opened.db), { interval: 5 }).toBe(true);
+      await holder.query('COMMIT');
+      return waited;
+    };
+    const user = 'SELECT FROM "user" WHERE id = $1 FOR NO KEY UPDATE';
+    // Who makes one holds the user's row: whoever removes them waits, and revokes that one too.
+    await begin(user, [team.userId]);
+    const id = newId();
+    await holder.query(
+      `INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes)
+       VALUES ($1, $2, $3, 'while', 'capy_aaaaaaaa', sha256('x'), '{read}')`,
+      [id, team.teamId, team.userId],
+    );
+    expect(await end(removeUser(opened.db, team))).toEqual({ outcome: 'revoked' });
+    expect(await readKey(opened.db, { ...team, id })).toBeUndefined();
+    // Whoever has left when the lock is free gets none.
+    await opened.db.sql`UPDATE "user" SET left_at = NULL WHERE id = ${team.userId}`;
+    await begin('UPDATE "user" SET left_at = clock_timestamp() WHERE id = $1', [team.userId]);
+    expect(await end(createKey(opened.db, { ...team, name: 'late' }))).toBeUndefined();
+    holder.release();
+    await opened.db.sql`UPDATE "user" SET left_at = NULL WHERE id = ${team.userId}`;
+    const { apiKey } = await keyOf(opened.db, { ...team, name: 'forgotten' });
+    await opened.db.sql`UPDATE "user" SET left_at = clock_timestamp() WHERE id = ${team.userId}`;
+    expect(await createKeyFinder(opened.db)(apiKey)).toBeUndefined();
   });
 
   test('is remembered in a process among a limited number', async () => {

@@ -201,7 +201,7 @@ describe('a due time', () => {
     expect(await now()).toBe('created');
   });
 
-  test.each(['its key was revoked', 'its user has left', 'its key has expired'])(
+  test.each(['its key was revoked', 'its user has left', 'its key outlived who left', 'its key has expired'])(
     'disables where %s',
     async (why) => {
       const team = await addTeam(store.db);
@@ -213,7 +213,9 @@ describe('a due time', () => {
       const by = { ...owner, keyId: (await keyOf(store.db, { ...owner, name: 'bo' })).id };
       const due = await add({}, by);
       if (why.endsWith('revoked')) await revokeKey(store.db, by);
-      else if (why.endsWith('left')) await removeUser(store.db, by);
+      else if (why.endsWith('has left')) await removeUser(store.db, by);
+      else if (why.endsWith('who left'))
+        await store.db.sql`UPDATE "user" SET left_at = clock_timestamp() WHERE id = ${by.userId}`;
       else await store.db.sql`UPDATE api_key SET expires_at = clock_timestamp() WHERE id = ${by.keyId}`;
       expect(await fire(due, { ...ready(), ...owner })).toEqual({ outcome: 'revoked' });
       expect(await look(due.id, by)).toMatchObject({ dueAt: null, disabledReason: 'revoked' });

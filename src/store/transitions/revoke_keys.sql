@@ -2,10 +2,12 @@
 --
 -- Guard: the key, or the user, is the team's. One of p_key and p_user is given. Returns: {outcome: 'revoked' | 'not_found' | 'last_admin'}; a
 -- repeat is 'revoked' again. 'last_admin': nobody could administrate the team any more, so nothing was changed.
--- Races: of two that revoke, the second waits for the team's row and sees what the first has left.
+-- Races: of two that revoke, the second waits for the team's row and sees what the first has left. The user's row is locked before their keys are
+-- looked for: whoever makes one for them holds it.
 CREATE FUNCTION revoke_keys(p_team uuid, p_key uuid, p_user uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM 1 FROM team WHERE id = p_team FOR NO KEY UPDATE;
+  PERFORM 1 FROM "user" WHERE id = p_user AND team_id = p_team FOR NO KEY UPDATE;
   IF NOT EXISTS (SELECT 1 FROM api_key WHERE id = p_key AND team_id = p_team)
      AND NOT EXISTS (SELECT 1 FROM "user" WHERE id = p_user AND team_id = p_team)
   THEN RETURN jsonb_build_object('outcome', 'not_found'); END IF;

@@ -128,8 +128,9 @@ CREATE FUNCTION is_busy(p_schedule schedule, p_most int) RETURNS boolean LANGUAG
     FROM task WHERE schedule_id = p_schedule.id AND ended_at IS NULL
 $$;
 
--- Whether a key, and so its user, may hand in tasks now. Who has left has no key that was not revoked.
+-- Whether a key, and so its user, may hand in tasks now.
 CREATE FUNCTION may_submit(p_key uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (SELECT 1 FROM api_key WHERE id = p_key AND 'submit' = ANY(scopes) AND revoked_at IS NULL
-                    AND (expires_at IS NULL OR expires_at > clock_timestamp()))
+  SELECT EXISTS (SELECT 1 FROM api_key k JOIN "user" u ON u.id = k.user_id
+                  WHERE k.id = p_key AND 'submit' = ANY(k.scopes) AND k.revoked_at IS NULL AND u.left_at IS NULL
+                    AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))
 $$;
