@@ -81,6 +81,9 @@ const Metadata = z
   })
   .meta({ id: 'Metadata', description: "The caller's own names and values; Capybara only keeps them." });
 
+/** Far more than any model writes. */
+const MAX_ANSWER_TOKENS = 100_000_000;
+
 export const CreateTask = z
   .strictObject({
     prompt: z.string(),
@@ -90,7 +93,7 @@ export const CreateTask = z
     model: name.optional(),
     mode: Mode.optional(),
     temperature: z.number().min(0).max(2).optional(),
-    maxTokens: z.int().min(1).optional(),
+    maxTokens: z.int().min(1).max(MAX_ANSWER_TOKENS).optional(),
     withoutTools: z.array(name).max(MAX_TOOLS_LEFT_OUT).optional().meta({
       description:
         'tools of the agent that it does without in this task, and so do those that it delegates to; what needs one goes with it',

@@ -108,6 +108,12 @@ describe('a task that is accepted', () => {
     ]);
   });
 
+  test('takes as many tokens of an answer as can be kept, and refuses more', async () => {
+    const made = await post({ prompt: 'x', maxTokens: 100_000_000 });
+    const refused = await post({ prompt: 'x', maxTokens: 2_147_483_648 });
+    expect([made.status, refused.status, refused.json.field]).toEqual([201, 400, 'maxTokens']);
+  });
+
   test('joins a session as its next task, behind the one in hand', async () => {
     const first = await it.submit();
     const { status, json } = await post({ prompt: 'and then', sessionId: first.sessionId });
