@@ -90,11 +90,12 @@ const different = cases.filter(
     distinctPointsOf(reading).includes(point) && reading.scene.seldomKilled?.includes(point) !== true,
 );
 
-/** All of the first scene, and of the others the first of each and every step that none before it has. */
+/** All of the first scene and of those that want it, and of the others the first of each and every step that none before it has. */
 const distinct = different.filter(([, point, reading], index) => {
   const isFirst = (isLike: (each: Case) => boolean) => different.findIndex(isLike) === index;
   return (
     reading.scene === SCENES[0] ||
+    reading.scene.alwaysKilled === true ||
     isFirst(([, , other]) => other === reading) ||
     isFirst(([, each]) => stepOf(each) === stepOf(point))
   );

@@ -32,6 +32,8 @@ export interface Scene {
   readonly points?: readonly string[];
   /** Of them: where a worker is killed only with CAPYBARA_TEST_EVERY_POINT=1. Another point shows the same. */
   readonly seldomKilled?: readonly string[];
+  /** A worker is killed at each of its points, though other scenes show the same steps: what they are done to is another thing. */
+  readonly alwaysKilled?: true;
   /** Of the worker that is stopped. */
   readonly sweep?: { readonly everyMs: number; readonly unclaimedMs: number };
   /** Of that worker. Without it, an answer with calls is always committed before they have ended. */
@@ -502,6 +504,7 @@ const helper = (prompt: string, id: string) => call('delegate_task', { prompt, a
 /** A child changes a file and another looks: both are done once, reported and merged, whoever dies where. */
 const DELEGATED: Scene = {
   name: 'two tasks that are delegated',
+  alwaysKilled: true,
   concurrency: 1,
   // Where its worker is lost, children may have ended before it would have parked.
   ignored: ['turn.parked', 'task.waiting', 'task.resumed'],
@@ -545,6 +548,7 @@ const DELEGATED: Scene = {
 /** A cancel reaches what was delegated, also where its worker dies as it obeys. */
 const CANCELLED: Scene = {
   name: 'a delegated task that is cancelled with its parent',
+  alwaysKilled: true,
   concurrency: 1,
   points: around('settle_turn').map(first),
   wanted: {
@@ -558,6 +562,39 @@ const CANCELLED: Scene = {
     await world.until('all have ended', async () =>
       (await world.children(task)).every(({ status }) => status === 'cancelled'),
     );
+  },
+};
+
+/** A pause reaches what was delegated, also where its worker dies as it obeys: nothing goes on before it may. */
+const PAUSED: Scene = {
+  name: 'a delegated task that is paused with its parent, and resumed',
+  alwaysKilled: true,
+  concurrency: 1,
+  points: [
+    'during callModel#2',
+    ...around('hand_back_turn').map(first),
+    'after wake#2',
+    ...around('claim_turn').flatMap((point) => [`${point}#3`, `${point}#4`]),
+  ],
+  wanted: {
+    limits: { children: 1, concurrentChildren: 1, depth: 1 },
+    script: sequence([
+      [helper('Go on.', 'child_1'), COUNTED],
+      [say('Done.'), COUNTED],
+    ]),
+    delegates: {
+      helper: { script: ({ attempt }) => (attempt === 1 ? [say('Half'), hang()] : [say('Whole.'), COUNTED]) },
+    },
+  },
+  meanwhile: async ({ world, task }) => {
+    const [below] = await world.until('there is a child', async () => {
+      const children = await world.children(task);
+      return children.length > 0 && children;
+    });
+    await world.model.waitForRequest(({ sessionId }) => sessionId === below?.sessionId);
+    await world.pause(task);
+    await world.until('it stands still', async () => (await world.pausedBelow(task)) === 1);
+    await world.resume(task);
   },
 };
 
@@ -587,4 +624,5 @@ export const SCENES: readonly Scene[] = [
   OVERFLOWED,
   DELEGATED,
   CANCELLED,
+  PAUSED,
 ];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { pauseTask, resumeTask } from '../../src/store/tasks.ts';
+import { pauseTask } from '../../src/store/tasks.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import {
   call,
@@ -67,14 +67,8 @@ describe('a tree of delegated tasks', () => {
     await pauseTask(world.db, { teamId, taskId: task.taskId });
     await lost.stop();
     await world.startWorker();
-    const isParked = async () => {
-      const rows = await world.db.sql`
-        SELECT FROM turn u JOIN task t ON t.id = u.task_id WHERE t.parent_task_id = ${task.taskId} AND u.is_paused`;
-      return rows.length === 2;
-    };
-    await world.until('both are parked', isParked);
-    const resumed = await resumeTask(world.db, { teamId, taskId: task.taskId });
-    if (resumed.outcome === 'resumed') await world.announce(resumed);
+    await world.until('both are parked', async () => (await world.pausedBelow(task)) === 2);
+    await world.resume(task);
     expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
     expect((await world.children(task)).map(({ status }) => status)).toEqual(['succeeded', 'succeeded']);
   });

@@ -20,7 +20,14 @@ import { createRedisQueueBackend } from '../../src/queue/redis.ts';
 import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { readEntries } from '../../src/store/session-log.ts';
-import { cancelTask, createTask, resolveApproval, type Submission } from '../../src/store/tasks.ts';
+import {
+  cancelTask,
+  createTask,
+  pauseTask,
+  resolveApproval,
+  resumeTask,
+  type Submission,
+} from '../../src/store/tasks.ts';
 import type { Also, Wake } from '../../src/store/turns.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
@@ -297,6 +304,27 @@ class TestWorld {
     const outcome = await cancelTask(this.db, { teamId, taskId, nextTurnId: newId() });
     if (outcome.outcome === 'requested' || outcome.outcome === 'cancelled') await this.announce(outcome);
     return outcome.outcome;
+  };
+
+  /** As the API does it: the mark, then word of it. */
+  pause = async ({ taskId }: Task): Promise<void> => {
+    const outcome = await pauseTask(this.db, { teamId: this.#parts.teamId, taskId });
+    if (outcome.outcome !== 'paused') throw new Error(`not paused: ${outcome.outcome}`);
+    const { rootId, paused } = outcome;
+    for (const each of paused) this.bus.publish({ type: 'pause', rootId, taskId: each });
+  };
+
+  resume = async ({ taskId }: Task): Promise<void> => {
+    const outcome = await resumeTask(this.db, { teamId: this.#parts.teamId, taskId });
+    if (outcome.outcome !== 'resumed') throw new Error(`not resumed: ${outcome.outcome}`);
+    await this.announce(outcome);
+  };
+
+  /** Of what is delegated below it: how many turns stand still since they are paused. */
+  pausedBelow = async ({ taskId }: Task): Promise<number> => {
+    const rows = await this.db.sql`
+      SELECT FROM turn u JOIN task t ON t.id = u.task_id WHERE t.parent_task_id = ${taskId} AND u.is_paused`;
+    return rows.length;
   };
 
   /** As whoever has committed something does. */
