@@ -149,6 +149,11 @@ export class FlowScreen implements Terminal {
     if (!this.#isHidden) this.#drawIn(RESIZE_MS);
   }
 
+  /** In milliseconds. */
+  #untilLook(): number {
+    return this.#lookedAt + (this.#isStale ? LOOK_MS : TICK_MS) - performance.now();
+  }
+
   #look(): readonly string[] {
     const { screen, below } = this.#options;
     this.#lookedAt = performance.now();
@@ -189,11 +194,9 @@ export class FlowScreen implements Terminal {
   }
 
   #draw(): void {
-    const sinceLook = performance.now() - this.#lookedAt;
-    const lines = this.#withAbove(sinceLook < LOOK_MS ? this.#seen : this.#look());
+    const lines = this.#withAbove(this.#untilLook() <= 0 ? this.#look() : this.#seen);
     clearTimeout(this.#timer);
-    if (this.#isStale) this.#drawIn(LOOK_MS - sinceLook);
-    else if (lines.length > 0) this.#drawIn(TICK_MS);
+    if (this.#isStale || lines.length > 0) this.#drawIn(this.#untilLook());
     const wanted = lines.join('\r\n');
     this.#drawnAt = performance.now();
     if (this.#waiting === '' && wanted === this.#drawn) return;
