@@ -3,9 +3,38 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Session } from '../api/wire.ts';
+import type { Client } from '../client/client.ts';
 import { commandEnvironment } from '../config.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { neutralised } from './untrusted-text.ts';
+
+/** A session's commit becomes a file or a branch. Returns the sentence that says so. */
+export async function takeCommit(
+  client: Client,
+  { id, workspace }: Pick<Session, 'id' | 'workspace'>,
+  {
+    bundle = '',
+    branch,
+    force,
+  }: { readonly bundle?: string | undefined; readonly branch?: string | undefined; readonly force: boolean },
+): Promise<string> {
+  if (branch !== undefined && workspace.kind === 'roots') throw noOneRepository(id);
+  const bytes = await client.bundle(id);
+  if (branch !== undefined) {
+    await makeBranch(bytes, { branch, directory: process.cwd() });
+    return `The branch ${branch} has what the session changed.\n`;
+  }
+  await writeBundle(bytes, { file: bundle, force });
+  return `Wrote ${bundle}: git fetch ${bundle} brings the commit.\n`;
+}
+
+function noOneRepository(id: string): UserError {
+  return new UserError(
+    'no_one_repository',
+    `The session ${id} has several roots, whose changes are no commit of one repository: take them over with capybara apply ${id}.`,
+  );
+}
 
 /**
  * Makes a branch of the repository around `directory` from a bundle. Throws `UserError` (`branch_invalid`, `branch_exists`, `branch_failed`,

@@ -19,6 +19,12 @@ const OF_THE_TASK = [
   ...['refused', 'unknown_agent', 'unknown_model', 'no_model', 'no_provider', 'config_invalid'],
   ...['bad_request', 'invalid_result', 'workspace_not_found', 'price_unknown'],
 ];
+/** Codes that tell of the service that should have answered, not of the task. */
+const OF_PROVIDER = [
+  ...['provider_auth', 'provider_quota', 'provider_unavailable', 'provider_unreachable'],
+  ...['provider_incomplete', 'rate_limited', 'bad_endpoint'],
+];
+const PASSES = ['provider_unavailable', 'provider_unreachable', 'provider_incomplete', 'rate_limited'];
 const OF_TIME = ['limit_seconds', 'provider_timeout'];
 /** Told to who types commands, which a model does not. */
 const TO_TYPE = / Give the next \w+ (?:a higher limit|higher ones) with --limit \w+=N\.?/;
@@ -36,6 +42,7 @@ export function categoryOf({ code, execution }: FailedChild): FailureCategory {
   if (code === 'limit' || code.startsWith('limit_')) return 'limit';
   if (modified.length > 0) return 'partial_success';
   if (OF_THE_TASK.includes(code)) return 'invalid_task';
+  if (OF_PROVIDER.includes(code)) return 'tool_error';
   const failed = failedCalls(calls);
   if (failed.length > 0 && failed.every(({ error = '' }) => NOT_THERE.test(error))) return 'missing_context';
   return failed.length > 0 || calls.length > 0 ? 'tool_error' : 'invalid_task';
@@ -96,14 +103,25 @@ const OWN_LIMIT: Advice = {
   ],
 };
 
+const OF_PROVIDER_ACTIONS = [
+  'Delegate it to another agent, whose model may answer',
+  'Do it yourself, and tell the user what its model said',
+];
+
+function adviceFor({ code }: FailedChild, category: FailureCategory): Advice {
+  if (category === 'limit' && code === 'limit_turns') return OWN_LIMIT;
+  if (category === 'tool_error' && OF_PROVIDER.includes(code))
+    return { isRetryable: PASSES.includes(code), actions: OF_PROVIDER_ACTIONS };
+  return ADVICE[category];
+}
+
 const NAMED_CALLS = 10;
 
 /** For a model: what it is told of a delegated task that failed, beside the summary of its execution. */
 export function failureReport(child: FailedChild): string {
   const { message, execution } = child;
   const category = categoryOf(child);
-  const { isRetryable, actions } =
-    category === 'limit' && child.code === 'limit_turns' ? OWN_LIMIT : ADVICE[category];
+  const { isRetryable, actions } = adviceFor(child, category);
   const done = completed(execution.calls);
   const blocked = failedCalls(execution.calls).at(-1);
   return [

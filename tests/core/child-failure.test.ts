@@ -43,6 +43,8 @@ const CASES: readonly (readonly [FailureCategory, string, Partial<Execution>])[]
   ['tool_error', 'loop', { calls: [missing, broken] }],
   ['tool_error', 'crash_loop', { calls: [{ name: 'bash', status: 'unknown' }] }],
   ['tool_error', 'provider_unavailable', { calls: [read] }],
+  ['tool_error', 'provider_auth', {}],
+  ['partial_success', 'provider_auth', { modified: ['a.py'] }],
 ];
 
 test.each(CASES)('%s is what %s is', (category, code, more) => {

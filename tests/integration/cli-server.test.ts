@@ -208,7 +208,7 @@ test('a worker that is told to stop hands its turn to another; an API that start
 });
 
 test('a task is cancelled from anywhere', async () => {
-  const submitted = await asClient('submit', 'wait', '--workspace', 'empty');
+  const submitted = await asClient('run', '--detach', 'wait', '--workspace', 'empty');
   const id = submitted.stdout.trim();
   const tail = place.start(['tail', id], { env: client });
   await Promise.all([tail.says(/task_/), model.waitForRequest(({ taskId }) => isOf(taskId, id))]);

@@ -1,6 +1,4 @@
 import { Args, Flags } from '@oclif/core';
-import type { Client } from '../../client/client.ts';
-import { UserError } from '../../core/errors.ts';
 import { CapybaraCommand } from '../command.ts';
 
 export default class Diff extends CapybaraCommand {
@@ -26,10 +24,7 @@ export default class Diff extends CapybaraCommand {
       helpValue: 'FILE',
       exclusive: ['branch'],
     }),
-    force: Flags.boolean({
-      description: 'Write over a file that is there.',
-      dependsOn: ['bundle'],
-    }),
+    force: Flags.boolean({ description: 'Write over a file that is there.', dependsOn: ['bundle'] }),
     branch: Flags.string({
       description:
         'Make that commit a branch of the repository here, which is the one that the session began with.',
@@ -40,17 +35,17 @@ export default class Diff extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Diff);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { patchText }, { processTerminal }] = await Promise.all([
+    const [{ takeCommit }, { findSession }, { patchText }, { processTerminal }] = await Promise.all([
+      import('../bundle.ts'),
       import('../find.ts'),
       import('../patch.ts'),
       import('../terminal.ts'),
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
-      const { bundle, branch, force } = flags;
-      if (branch !== undefined && workspace.kind === 'roots') throw noOneRepository(id);
+      const { bundle, branch } = flags;
       if (bundle !== undefined || branch !== undefined) {
-        const text = await commitOf(client, id, { bundle, branch, force });
+        const text = await takeCommit(client, { id, workspace }, flags);
         return this.answer(flags, { sessionId: id, bundle, branch }, text);
       }
       const patch = await client.diff(id);
@@ -59,26 +54,4 @@ export default class Diff extends CapybaraCommand {
       process.stdout.write(style.isWatched ? patchText(patch, style) : patch);
     });
   }
-}
-
-function noOneRepository(id: string): UserError {
-  return new UserError(
-    'no_one_repository',
-    `The session ${id} has several roots, whose changes are no commit of one repository: take them over with capybara apply ${id}.`,
-  );
-}
-
-async function commitOf(
-  client: Client,
-  id: string,
-  { bundle = '', branch, force }: { bundle: string | undefined; branch: string | undefined; force: boolean },
-): Promise<string> {
-  const { makeBranch, writeBundle } = await import('../bundle.ts');
-  const bytes = await client.bundle(id);
-  if (branch !== undefined) {
-    await makeBranch(bytes, { branch, directory: process.cwd() });
-    return `The branch ${branch} has what the session changed.\n`;
-  }
-  await writeBundle(bytes, { file: bundle, force });
-  return `Wrote ${bundle}: git fetch ${bundle} brings the commit.\n`;
 }

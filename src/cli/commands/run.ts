@@ -1,9 +1,8 @@
 import { Args, Flags } from '@oclif/core';
-import type { Config } from '../../config.ts';
-import { CapybaraCommand } from '../command.ts';
-import { settingsOf, taskFlags, watchFlags } from '../task-flags.ts';
+import { TaskCommand } from '../task-command.ts';
+import { taskFlags, watchFlags } from '../task-flags.ts';
 
-export default class Run extends CapybaraCommand {
+export default class Run extends TaskCommand {
   static override summary = 'Give an agent a task and watch it until it is done.';
   static override description =
     'With no server configured the embedded Capybara does it: the one that runs here already, or one that is started for ' +
@@ -13,6 +12,7 @@ export default class Run extends CapybaraCommand {
   static override examples = [
     '<%= config.bin %> run "make the failing test pass"',
     '<%= config.bin %> run --continue "now write the changelog" --details',
+    '<%= config.bin %> run --detach "update the dependencies"',
     '$ git diff | <%= config.bin %> run - --limit turns=20',
   ];
   static override args = {
@@ -24,6 +24,10 @@ export default class Run extends CapybaraCommand {
   };
   static override flags = {
     ...taskFlags,
+    detach: Flags.boolean({
+      description: 'Print the id of the task and leave it to a Capybara that runs, as `submit` does.',
+      exclusive: ['record', 'details'],
+    }),
     record: Flags.string({
       description:
         'Write what the model answered in this session to a file that a provider of kind replay plays.',
@@ -34,40 +38,12 @@ export default class Run extends CapybaraCommand {
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Run);
-    const loaded = await this.settings(flags, settingsOf(flags));
-    const [{ readPrompt, readTask }, { runTask }, { ruleWarning }] = await Promise.all([
-      import('../task-input.ts'),
-      import('../run-task.ts'),
-      import('../rule-warning.ts'),
-    ]);
-    const prompt = await readPrompt(args.prompt, process.stdin);
-    const request = readTask(prompt, { flags, config: loaded.config, cwd: process.cwd() });
-    const { answersText, checkWritable, writeRecording } = await import('../recording.ts');
-    if (flags.record !== undefined) await checkWritable(flags.record);
-    const terminal = await this.terminal(loaded);
-    const port = loaded.sources.port.kind === 'default' ? { port: 0 } : {};
-    const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
-    const warning = ruleWarning(loaded.config, request);
-    if (warning !== undefined) onChange(warning);
-    const check = async (config: Config) =>
-      (await import('../../api/main.ts')).checkTask(config, request.body);
-    const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
+    const typed = await this.readTyped(args.prompt, flags);
+    if (flags.detach) return this.submit(typed, flags);
+    const { startOptions, watchTyped } = await import('../watch-typed.ts');
     process.exitCode = await this.withInterrupts((interrupts) =>
-      this.withConnection(loaded, { start: true, ...port, check, onChange }, (connection) =>
-        runTask(request, {
-          connection,
-          terminal,
-          show,
-          opensCalls: flags.details,
-          json: flags.json,
-          interrupts,
-          directory: process.cwd(),
-          onEnd: async ({ sessionId }) => {
-            if (flags.record === undefined) return;
-            const answers = await writeRecording(connection.client, sessionId, flags.record);
-            onChange(`Recorded ${answersText(answers)} in ${flags.record}.`);
-          },
-        }),
+      this.withConnection(typed.loaded, startOptions(typed), (connection) =>
+        watchTyped(typed, { connection, interrupts, flags }),
       ),
     );
   }
