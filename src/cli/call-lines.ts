@@ -8,7 +8,7 @@ import { editLines } from './edit-lines.ts';
 import { imageLine } from './image-line.ts';
 import type { Look } from './look.ts';
 import { patchText } from './patch.ts';
-import { cut } from './text-width.ts';
+import { cut, widthOf, withoutTabs } from './text-width.ts';
 import { neutralised } from './untrusted-text.ts';
 import { argumentLines } from './whole-call.ts';
 
@@ -33,6 +33,8 @@ export interface CallSeen extends Look {
 /** Lines of live output below a call that runs, and of what came of one that is opened. */
 export const LIVE_LINES = 6;
 export const OPEN_LINES = 60;
+/** Columns of what a call is about, however long the reason is why it failed. */
+const MIN_ABOUT = 24;
 /** Lines of an edit, and of what a call that failed said last, that are shown of one that is not opened. */
 export const BRIEF_LINES = 12;
 
@@ -47,13 +49,14 @@ export function headLines(call: ShownCall, seen: CallSeen, measure = ''): string
   const { columns, theme, signs } = seen;
   const end = measure === '' ? '' : ` ${theme.quiet(measure)}`;
   const room = columns - (measure === '' ? 0 : measure.length + 1);
-  const head = fitted(headline(call, seen), room, signs.mark) + end;
+  const head = fitted(headline(call, seen, room), room, signs.mark) + end;
   return [head, ...call.files.map((file) => theme.quiet(`  ${imageLine(file)}`))];
 }
 
-function headline(call: ShownCall, { theme, signs }: Look): string {
-  const label = callSummary(call.name, call.arguments);
+function headline(call: ShownCall, { theme, signs }: Look, columns: number): string {
   const why = whyOf(call);
+  const around = `? ${call.name} ${why === '' ? '' : ` (${why})`}`;
+  const label = callSummary(call.name, call.arguments, Math.max(MIN_ABOUT, columns - widthOf(around)));
   const told = why === '' ? label : `${label} ${theme.quiet(`(${why})`)}`;
   switch (call.status) {
     case 'requested':
@@ -154,7 +157,7 @@ function bounded(
 }
 
 function cleanLines(text: string): string[] {
-  return neutralised(text).replaceAll('\t', '    ').trimEnd().split('\n');
+  return neutralised(text).trimEnd().split('\n').map(withoutTabs);
 }
 
 function shownLines(text: string, columns: number, mark: string): string[] {

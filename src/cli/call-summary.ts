@@ -5,10 +5,9 @@ import { oneLine } from './untrusted-text.ts';
 const SUMMARY_LENGTH = 72;
 const REASON_LENGTH = 120;
 
-/** `bash npm test`: a call's name and the one argument that says most. `json` is what the model wrote, valid or not. */
-export function callSummary(name: string, json: string | undefined): string {
-  const told =
-    json === undefined ? '' : name === TODO ? howFar(json) : oneLine(callAbout(json), SUMMARY_LENGTH);
+/** `bash npm test`: a call's name and, in at most so many columns, the one argument that says most. `json`: valid or not. */
+export function callSummary(name: string, json: string | undefined, columns = SUMMARY_LENGTH): string {
+  const told = json === undefined ? '' : name === TODO ? howFar(json) : oneLine(callAbout(json), columns);
   return told === '' ? oneLine(name, SUMMARY_LENGTH) : `${oneLine(name, SUMMARY_LENGTH)} ${told}`;
 }
 

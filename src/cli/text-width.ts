@@ -71,6 +71,12 @@ export function columnBehind(text: string, { column, columns }: { column: number
   return at;
 }
 
+/** A line in which blanks stand for its tabs, up to where a terminal would go on. */
+export function withoutTabs(line: string): string {
+  const [first = '', ...rest] = line.split('\t');
+  return rest.reduce((done, piece) => `${done}${' '.repeat(TAB - (widthOf(done) % TAB))}${piece}`, first);
+}
+
 /** Lines that are drawn again and again have few characters: looking one up is much quicker than three expressions. */
 const known = new Map<string, 0 | 1 | 2>();
 const MAX_KNOWN = 4_096;

@@ -45,6 +45,10 @@ describe('the agents of a tree', () => {
     ]);
   });
 
+  test('that is one agent', () => {
+    expect(drawn({ ...aTree([]), agent: 'build' }, { columns: 80 })[1]).toContain('[build] ');
+  });
+
   test('in 40 columns, and in 140', () => {
     expect(drawn(TREE, { columns: 40 })).toEqual([
       '┌────── Agent Communication Flow ──────┐',

@@ -224,13 +224,13 @@ describe('a person', () => {
     return { ...(await done), seen };
   }
 
-  const questions = (key: string): (readonly [string, string])[] => [
+  const questions = (key: string, temperature = ''): (readonly [string, string])[] => [
     ['Name of the provider', `mine${ENTER}`],
     ['Type', `${DOWN}${DOWN}${DOWN}${DOWN}${ENTER}`],
     ['Endpoint', `${model.baseUrl}${ENTER}`],
     ...(key === '' ? [] : [['API key', `${key}${ENTER}`] as const]),
     ['Model (optional)', `scripted${ENTER}`],
-    ['Temperature', ENTER],
+    ['Temperature', `${temperature}${ENTER}`],
     ['Max tokens', ENTER],
   ];
 
@@ -240,6 +240,11 @@ describe('a person', () => {
     expect(seen).toContain('key          none');
     expect(saved()).toContain('model: mine/scripted');
     expect(saved()).toContain('temperature: 0.7');
+  });
+
+  test('types a temperature in place of the usual one', async () => {
+    await answering([...questions('', '0.2'), ['Save it to', ENTER]]);
+    expect(saved()).toContain('temperature: 0.2');
   });
 
   test('types a key that is not shown', async () => {

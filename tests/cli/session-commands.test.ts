@@ -250,6 +250,15 @@ ${clean}
     );
   });
 
+  test('as Markdown folds away what Capybara says at length', async () => {
+    const parts = [{ type: 'text', text: ['Project.', ...Array(6).fill('More.')].join('\n') }];
+    api.on(`GET /v1/sessions/${SESSION_ID}/entries`, () => page({ ...ENTRIES[0], kind: 'notice', parts }));
+    const { stdout } = await capybara('sessions:export', SESSION_ID);
+    expect(stdout).toContain(
+      `\n<details><summary>Capybara, ${AT}</summary>\n\n> Project.\n${'> More.\n'.repeat(6)}\n</details>\n`,
+    );
+  });
+
   test('as JSON is what the API has', async () => {
     const { stdout } = await capybara('sessions:export', SESSION_ID, '--format', 'json');
     expect(JSON.parse(stdout)).toEqual({ session: aSession({ title }), entries: ENTRIES });

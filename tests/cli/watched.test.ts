@@ -81,11 +81,31 @@ describe('calls', () => {
     expect(shown.lines(20)).toEqual([]);
   });
 
+  test('are told as far as the line goes, and why they failed behind that', () => {
+    const json = JSON.stringify({ command: `echo ${'x'.repeat(200)}` });
+    const wide = calls({ columns: 140 });
+    wide.requested('c1', 'bash', json);
+    const [line = ''] = wide.lines(20).map(plain);
+    expect([widthOf(line), line.slice(-2)]).toEqual([140, 'x…']);
+    const result = toolResult(3, 'c1', 'exit 3\nno');
+    const failed =
+      plain(wide.completed('c1', { position: 3, status: 'failed', result })).split('\n')[0] ?? '';
+    expect([widthOf(failed), failed.slice(-11)]).toEqual([140, 'x… (exit 3)']);
+  });
+
+  test('keep the columns of what has tabs', () => {
+    const shown = calls({ isOpen: true });
+    shown.requested('c1', 'read_file', '{"path":"a"}');
+    const result = toolResult(3, 'c1', '9\tnine\n10\tten');
+    const lines = plain(shown.completed('c1', { position: 3, status: 'succeeded', result })).split('\n');
+    expect(lines.slice(-3)).toEqual(['  9       nine', '  10      ten', '']);
+  });
+
   test('that change files show a diff; of what failed, the last lines', () => {
     const shown = calls();
     shown.requested('c1', 'edit_file', edit('x\ty', 'z'));
     expect(shown.completed('c1', { position: 3, status: 'succeeded' })).toBe(
-      '✓ edit_file a.ts\n  - x    y\n  + z\n',
+      '✓ edit_file a.ts\n  - x       y\n  + z\n',
     );
     shown.requested('c2', 'write_file', JSON.stringify({ path: 'b', content: numbered(30).join('\n') }));
     const written = shown.completed('c2', { position: 3, status: 'succeeded' }).split('\n');

@@ -2,6 +2,8 @@ import { neutralised, oneLine } from '../untrusted-text.ts';
 import type { Section, SessionDocument } from './session-export.ts';
 
 const LINE = 200;
+/** Lines: what Capybara says at such length, as of the project, is folded away. */
+const FOLDED_FROM = 6;
 
 /** Answers are Markdown already, and stand as they are; what tools returned is fenced, so that nothing in it is read as Markdown. */
 export function markdownDocument({ session, sections }: SessionDocument): string {
@@ -20,6 +22,8 @@ function sectionText(section: Section): string {
     ...calls.map((call) => `- called \`${codeLine(call)}\``),
     ...files.map((file) => `- with the file \`${codeLine(file)}\``),
   ];
+  if (kind === 'notice' && body.split('\n').length > FOLDED_FROM)
+    return `<details><summary>${title}, ${at}</summary>\n\n${shown.join('')}\n\n</details>\n`;
   const level = kind === 'result' ? '###' : '##';
   return `${[`${level} ${title}`, `*${at}*`, ...shown, ...(lists.length > 0 ? [lists.join('\n')] : [])].join('\n\n')}\n`;
 }

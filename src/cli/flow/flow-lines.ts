@@ -91,13 +91,19 @@ function piecesOf(row: TreeRow, { signs, style }: Drawing): Piece[] {
   const { node, isTop } = row;
   const [word, detail] = stateText(node);
   const paint = paintOf(node.state, style);
-  const name = isTop && node.parentId === null ? 'parent' : `child ${shownWith(signs, shortTitle(node))}`;
+  const name =
+    isTop && node.parentId === null ? topName(node) : `child ${shownWith(signs, shortTitle(node))}`;
   return [
     { text: `${signs.states[node.state]} `, paint },
     { text: `[${name}] ` },
     { text: word, paint },
     { text: detail === '' ? '' : `: ${said(signs, detail)}` },
   ];
+}
+
+/** Who has no children is nobody's parent. */
+function topName({ children, agent }: TreeNode): string {
+  return children.length > 0 ? 'parent' : (agent ?? 'agent');
 }
 
 /** The same texts are drawn several times a second: what was cleaned once is kept. */

@@ -53,10 +53,23 @@ function checked(field: Field, given: string): string {
   throw new UserError('bad_usage', `${FLAGS[field]}${found}: ${wrong}`);
 }
 
-async function line(io: Io, field: Field, message: string, start = ''): Promise<string> {
-  const validate = (typed: string | undefined) => CHECKS[field]((typed ?? '').trim());
-  const value = await text({ ...io, message, initialValue: start, validate });
-  return (answered(value) ?? '').trim();
+interface Beginning {
+  /** Stands there to be gone on with. */
+  readonly start?: string;
+  /** Holds where nothing is typed. */
+  readonly usual?: string;
+}
+
+async function line(
+  io: Io,
+  field: Field,
+  message: string,
+  { start = '', usual = '' }: Beginning = {},
+): Promise<string> {
+  const told = (typed: string | undefined) => (typed ?? '').trim() || usual;
+  const validate = (typed: string | undefined) => CHECKS[field](told(typed));
+  const value = await text({ ...io, message, initialValue: start, placeholder: usual, validate });
+  return told(answered(value));
 }
 
 /** What a person answers, flags first. Throws `BrokenOff`. */
@@ -65,14 +78,15 @@ export async function askAll(io: Io, given: Given, isLocal: IsLocal): Promise<An
   for (const [field, value] of Object.entries(given))
     if (value !== undefined && field !== 'type') checked(field as Field, value);
   const type = given.type === undefined ? undefined : (given.type as ProviderType);
-  const name = given.name ?? (await line(io, 'name', 'Name of the provider', type ?? ''));
+  const name = given.name ?? (await line(io, 'name', 'Name of the provider', { start: type ?? '' }));
   const chosen = type ?? answered(await select({ ...io, message: 'Type', options: options() }));
-  const endpoint = given.endpoint ?? (await line(io, 'endpoint', 'Endpoint', TYPE_META[chosen].endpoint));
+  const endpoint =
+    given.endpoint ?? (await line(io, 'endpoint', 'Endpoint', { start: TYPE_META[chosen].endpoint }));
   const apiKey = given.apiKey ?? (isLocal(endpoint) ? undefined : await askedKey(io));
   const model = given.model ?? (await line(io, 'model', 'Model (optional)'));
   const temperature =
     given.temperature ??
-    (await line(io, 'temperature', 'Temperature, 0.0 to 2.0', String(DEFAULT_TEMPERATURE)));
+    (await line(io, 'temperature', 'Temperature, 0.0 to 2.0', { usual: String(DEFAULT_TEMPERATURE) }));
   const maxTokens = given.maxTokens ?? (await line(io, 'maxTokens', 'Max tokens of an answer (optional)'));
   return assembled({ name, type: chosen, endpoint, apiKey, model, temperature, maxTokens });
 }
