@@ -190,7 +190,7 @@ export class FlowScreen implements Terminal {
 
   #drawIn(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#draw(), ms);
+    this.#timer = setTimeout(() => this.#draw(), Math.max(0, ms));
   }
 
   #draw(): void {
