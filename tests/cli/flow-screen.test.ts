@@ -110,6 +110,26 @@ test(`they are looked at every ${LOOK_MS} ms at most, and only drawn when they a
   expect(model.text).toBe('[ 100 ]');
 });
 
+test('what takes long to lay out makes no timer run in the past, which Node warns of', () => {
+  const timers = vi.spyOn(globalThis, 'setTimeout');
+  let ms = 0;
+  const above = () => {
+    const took = ms;
+    ms = 0;
+    vi.advanceTimersByTime(took);
+    return ['...'];
+  };
+  open(20, 10, { above });
+  lines = () => ['[ one ]'];
+  screen.changed();
+  screen.changed();
+  ms = 2 * TICK_MS;
+  vi.advanceTimersByTime(LOOK_MS);
+  expect(ms).toBe(0);
+  expect(timers.mock.calls.filter(([, wait = 0]) => wait < 0)).toEqual([]);
+  timers.mockRestore();
+});
+
 /** mulberry32. */
 function seeded(state: number): (below: number) => number {
   return (below) => {
