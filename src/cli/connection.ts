@@ -39,12 +39,13 @@ export interface ConnectOptions {
   readonly port?: number;
   /** Called before one is started, with its settings: throws what would make it of no use. */
   readonly check?: (config: Config) => Promise<void>;
-  /** Told, in a sentence, when another embedded Capybara serves than before. */
+  /** Told, in a sentence, when another embedded Capybara serves than before, or lets in with another key. */
   readonly onChange?: (sentence: string) => void;
 }
 
 interface RunningCapybara extends Server {
   readonly sandbox: { readonly name: 'bubblewrap' | 'runtime' | 'docker' | 'none' };
+  readonly notice?: string;
   stop(): Promise<void>;
 }
 
@@ -169,6 +170,7 @@ class EmbeddedConnection implements Connection {
     this.#hasStarted = true;
     this.#server = { url: this.#own.url, apiKey: this.#own.apiKey };
     this.#sandbox = this.#own.sandbox.name;
+    if (this.#own.notice !== undefined) this.#options.onChange?.(this.#own.notice);
     if (early !== undefined) this.#fail(early, log);
     return true;
   }

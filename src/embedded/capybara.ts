@@ -2,26 +2,25 @@
  * The whole of Capybara in one process: Postgres, API and worker on one data directory. The same parts as on a cluster, with
  * other addresses.
  */
-import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { composeApi } from '../api/main.ts';
 import { listen } from '../api/server.ts';
 import { type Backends, openBackends } from '../backends.ts';
 import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Log } from '../log.ts';
-import { ensureEmbeddedKey } from '../store/bootstrap.ts';
 import { migrate } from '../store/migrate.ts';
 import { openTracing, type Tracing } from '../tracing/tracing.ts';
 import { composeWorker, sandboxFor } from '../worker/main.ts';
 import { lockDataDir, openDataDir, readServerInfo, removeServerInfo, writeServerInfo } from './data-dir.ts';
+import { openOwnKey } from './own-key.ts';
 import { startPostgres } from './postgres.ts';
 
 export interface RunningCapybara {
   readonly url: string;
   readonly apiKey: string;
   readonly sandbox: Sandboxing;
+  /** What its person has to know of this start: a sentence. */
+  readonly notice?: string;
   /** Hands turns back, closes streams and connections, stops Postgres. */
   stop(): Promise<void>;
 }
@@ -85,15 +84,15 @@ async function assemble(config: Config, options: CapybaraOptions, parts: Parts):
     void backends.db.close();
     onFailed?.(`The embedded Postgres ended: ${lines}`);
   });
-  const key = readOrMakeKey(dataDir);
-  await ensureEmbeddedKey(backends.db, key.apiKey);
+  const key = await openOwnKey(backends.db, dataDir);
 
   const tracing = await openTracing(config.tracing, { log, role: 'embedded' });
   parts.add(() => tracing.close());
   const url = await serve(config, { backends, log, tracing, port, works, sandbox }, parts);
   writeServerInfo(dataDir, { url, pid: process.pid, apiKeyFile: key.path, sandbox: sandbox.name });
   parts.add(() => removeServerInfo(dataDir));
-  return { url, apiKey: key.apiKey, sandbox, stop: () => parts.stop() };
+  const { apiKey, notice } = key;
+  return { url, apiKey, sandbox, ...(notice && { notice }), stop: () => parts.stop() };
 }
 
 interface Serving {
@@ -124,15 +123,6 @@ async function serve(config: Config, serving: Serving, parts: Parts): Promise<st
 function embeddedConfig(config: Config, databaseUrl: string): Config {
   const { databaseDirectUrl: _, ...rest } = config;
   return { ...rest, databaseUrl };
-}
-
-/** The key of this user's own CLI: made once, readable by nobody else. */
-function readOrMakeKey(dataDir: string): { apiKey: string; path: string } {
-  const path = join(dataDir, 'api-key');
-  if (!existsSync(path)) {
-    writeFileSync(path, `capy_${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flush: true });
-  }
-  return { apiKey: readFileSync(path, 'utf8').trim(), path };
 }
 
 /** What was started, stopped in the opposite order, once. */

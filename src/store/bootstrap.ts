@@ -15,19 +15,26 @@ const USER = 'admin';
 const LOCK = 2_036_427_011;
 
 /**
- * Makes the team `default`, its user `admin` and their key; `undefined` where a key is in use already. The database at
- * `url` is migrated. Safe when several do it at once. Throws the `UserError`s of `connect`.
+ * Makes a key with every scope in the team that runs this Capybara, which is `default` where there was none; `undefined` where an
+ * administrator of it has one that opens it now. The database at `url` is migrated. Safe when several do it at once. Throws the
+ * `UserError`s of `connect`.
  */
 export async function bootstrap(url: string): Promise<{ apiKey: string } | undefined> {
   return inTransaction(url, async (ask) => {
-    if ((await ask('SELECT id FROM api_key WHERE revoked_at IS NULL LIMIT 1', [])).length > 0)
-      return undefined;
+    if ((await ask(OPENING_ADMIN_KEYS, [])).length > 0) return undefined;
     const apiKey = mintKey();
-    const owner = await defaultOwner(ask);
-    await addAudited(ask, owner, { apiKey, name: 'first', action: 'capybara migrate --bootstrap' });
+    const owner = await operator(ask);
+    await addKey(ask, owner, { apiKey, name: 'first', action: 'capybara migrate --bootstrap' });
     return { apiKey };
   });
 }
+
+/** A key opens something where it was not revoked, has not expired, and its user has not left. */
+const OPENING = `
+  FROM api_key k JOIN "user" u ON u.id = k.user_id
+ WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()) AND u.left_at IS NULL`;
+
+const OPENING_ADMIN_KEYS = `SELECT k.id ${OPENING} AND 'admin' = ANY(k.scopes) AND k.team_id IN (SELECT id FROM team WHERE operates) LIMIT 1`;
 
 /** Whom a recovered key is for, by name. */
 export interface Recovery {
@@ -57,7 +64,7 @@ export async function recoverKey(url: string, { team, user = USER }: Recovery = 
     const userId = await memberOf(ask, of, user);
     const apiKey = mintKey();
     const owner = { teamId: of.id, userId };
-    const id = await addAudited(ask, owner, { apiKey, name: 'recovered', action: 'capybara keys recover' });
+    const id = await addKey(ask, owner, { apiKey, name: 'recovered', action: 'capybara keys recover' });
     return { id, apiKey, team: of.name, user };
   });
 }
@@ -89,52 +96,61 @@ interface Team {
   readonly name: string;
 }
 
-/** A database that nobody has used yet gets its default team. */
 async function teamOf(ask: Ask, name: string | undefined): Promise<Team> {
-  const [found] = await ask(
-    'SELECT id, name FROM team WHERE name = $1 OR ($1::text IS NULL AND operates) ORDER BY id LIMIT 1',
-    [name ?? null],
-  );
+  if (name === undefined) return operatingTeam(ask);
+  const [found] = await ask('SELECT id, name FROM team WHERE name = $1', [name]);
   if (found !== undefined) return { id: String(found.id), name: String(found.name) };
-  if (name === undefined) return { id: (await defaultOwner(ask)).teamId, name: TEAM };
-  const teams = (await ask('SELECT name FROM team ORDER BY id LIMIT 20', [])).map((row) => String(row.name));
+  const teams = await ask('SELECT name FROM team ORDER BY created_at, id LIMIT 20', []);
   throw new UserError(
     'not_found',
-    `There is no team ${JSON.stringify(name)}: expected one of ${teams.join(', ')}.`,
+    `There is no team ${JSON.stringify(name)}: expected one of ${teams.map((row) => String(row.name)).join(', ')}.`,
   );
 }
 
+/** The one that runs this Capybara. Where none does, `default` does from now on: somebody has to make the others. */
+async function operatingTeam(ask: Ask): Promise<Team> {
+  const [found] = await ask('SELECT id, name FROM team WHERE operates ORDER BY created_at, id LIMIT 1', []);
+  if (found !== undefined) return { id: String(found.id), name: String(found.name) };
+  const [made] = await ask(
+    `INSERT INTO team (id, name, operates) VALUES ($1, $2, true)
+     ON CONFLICT (name) DO UPDATE SET operates = true RETURNING id`,
+    [newId(), TEAM],
+  );
+  return { id: String(made?.id), name: TEAM };
+}
+
+/** `admin` of the team that runs this Capybara. Names are not used again: once that one has left, it is `admin-2`, and so on. */
+async function operator(ask: Ask): Promise<Owner> {
+  const team = await operatingTeam(ask);
+  for (let count = 1; ; count += 1) {
+    const userId = await presentMember(ask, team, count === 1 ? USER : `${USER}-${count}`);
+    if (userId !== undefined) return { teamId: team.id, userId };
+  }
+}
+
 async function memberOf(ask: Ask, team: Team, name: string): Promise<string> {
-  const owner = 'INSERT INTO "user" (id, team_id, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING';
-  await ask(owner, [newId(), team.id, name]);
-  const member = 'SELECT id, left_at FROM "user" WHERE team_id = $1 AND name = $2 FOR NO KEY UPDATE';
-  const [row] = await ask(member, [team.id, name]);
-  if (row !== undefined && row.left_at === null) return String(row.id);
+  const userId = await presentMember(ask, team, name);
+  if (userId !== undefined) return userId;
   throw new UserError(
     'has_left',
     `${JSON.stringify(name)} has left the team ${team.name}, and names are not used again: name somebody else with --user.`,
   );
 }
 
-/** Returns the id of the key, which stands in the audit as what it was made with. */
-async function addAudited(
-  ask: Ask,
-  owner: Owner,
-  { action, ...key }: { apiKey: string; name: string; action: string },
-): Promise<string> {
-  const id = await addKey(ask, owner, key);
-  await ask(
-    'INSERT INTO audit (id, team_id, user_id, key_id, action, subject, status) VALUES ($1, $2, $3, $4, $5, $6, 201)',
-    [newId(), owner.teamId, owner.userId, id, action, toPublicId('key', id)],
-  );
-  return id;
+/** Made where nobody is called so; undefined where they have left. */
+async function presentMember(ask: Ask, team: Team, name: string): Promise<string | undefined> {
+  const owner = 'INSERT INTO "user" (id, team_id, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING';
+  await ask(owner, [newId(), team.id, name]);
+  const member = 'SELECT id, left_at FROM "user" WHERE team_id = $1 AND name = $2 FOR NO KEY UPDATE';
+  const [row] = await ask(member, [team.id, name]);
+  return row === undefined || row.left_at !== null ? undefined : String(row.id);
 }
 
 /**
- * Sees to it that `apiKey` opens the team `default`: the embedded Capybara keeps its key in a file of its user's. Every
- * statement may be repeated. Throws `UserError` (`invalid_key`) where it is no key.
+ * Sees to it that `apiKey` opens the team that runs this Capybara: the embedded one keeps its key in a file of its user's. False where
+ * that key was revoked, as it stays. Every statement may be repeated. Throws `UserError` (`invalid_key`) where it is no key.
  */
-export async function ensureEmbeddedKey(db: Database, apiKey: string): Promise<void> {
+export async function ensureEmbeddedKey(db: Database, apiKey: string): Promise<boolean> {
   if (!isKey(apiKey)) {
     throw new UserError(
       'invalid_key',
@@ -143,34 +159,30 @@ export async function ensureEmbeddedKey(db: Database, apiKey: string): Promise<v
     );
   }
   const ask: Ask = async (text, values) => (await db.pool.query(text, values)).rows;
-  await addKey(ask, await defaultOwner(ask), { apiKey, name: 'embedded' });
+  const known = await ask('SELECT id FROM api_key WHERE hash = $1', [hashOfKey(apiKey)]);
+  if (known.length === 0)
+    await addKey(ask, await operator(ask), { apiKey, name: 'embedded', action: 'capybara up' });
+  return (await ask(`SELECT k.id ${OPENING} AND k.hash = $1`, [hashOfKey(apiKey)])).length > 0;
 }
 
-async function defaultOwner(ask: Ask): Promise<Owner> {
-  await ask('INSERT INTO team (id, name, operates) VALUES ($1, $2, true) ON CONFLICT DO NOTHING', [
-    newId(),
-    TEAM,
-  ]);
+/** With every scope. Returns its id, which stands in the audit, in the same commit, as what it was made with. */
+async function addKey(
+  ask: Ask,
+  owner: Owner,
+  { apiKey, name, action }: { apiKey: string; name: string; action: string },
+): Promise<string> {
+  const id = newId();
   await ask(
-    'INSERT INTO "user" (id, team_id, name) SELECT $1, id, $2 FROM team WHERE name = $3 ON CONFLICT DO NOTHING',
-    [newId(), USER, TEAM],
-  );
-  const [owner] = await ask(
-    'SELECT u.id, u.team_id FROM "user" u JOIN team t ON t.id = u.team_id WHERE t.name = $1 AND u.name = $2',
-    [TEAM, USER],
-  );
-  if (owner === undefined) throw new Error('the default team was removed while its first key was made');
-  return { teamId: String(owner.team_id), userId: String(owner.id) };
-}
-
-async function addKey(ask: Ask, owner: Owner, key: { apiKey: string; name: string }): Promise<string> {
-  const [row] = await ask(
-    `INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes) VALUES ($1, $2, $3, $4, $5, $6, $7)
-     ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL RETURNING id`,
+    `WITH made AS (
+       INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes) VALUES ($1, $2, $3, $4, $5, $6, $7)
+       ON CONFLICT (hash) DO NOTHING RETURNING id, team_id, user_id)
+     INSERT INTO audit (id, team_id, user_id, key_id, action, subject, status)
+     SELECT $8, team_id, user_id, id, $9, $10, 201 FROM made`,
     [
-      ...[newId(), owner.teamId, owner.userId, key.name],
-      ...[prefixOfKey(key.apiKey), hashOfKey(key.apiKey), textArray(SCOPES)],
+      ...[id, owner.teamId, owner.userId, name],
+      ...[prefixOfKey(apiKey), hashOfKey(apiKey), textArray(SCOPES)],
+      ...[newId(), action, toPublicId('key', id)],
     ],
   );
-  return String(row?.id);
+  return id;
 }

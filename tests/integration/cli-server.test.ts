@@ -80,7 +80,7 @@ test('migrate makes the first key once', async () => {
   expect(second).toEqual({
     code: 0,
     stderr:
-      'The database is up to date and has keys already; where the last of an administrator is lost, `capybara keys recover` makes one.\n',
+      'The database is up to date, and an administrator has a key already; where it is lost, `capybara keys recover` makes another.\n',
     stdout: '',
   });
   client = { CAPYBARA_API_KEY: apiKey };

@@ -1,8 +1,12 @@
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newId } from '../../src/clock.ts';
 import { UserError } from '../../src/core/errors.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { SCOPES, USUAL_SCOPES } from '../../src/core/scope.ts';
+import { openOwnKey } from '../../src/embedded/own-key.ts';
 import { silentLog } from '../../src/log.ts';
 import { readAudit } from '../../src/store/audit.ts';
 import { bootstrap, ensureEmbeddedKey, recoverKey } from '../../src/store/bootstrap.ts';
@@ -216,19 +220,44 @@ describe('a key', () => {
 });
 
 describe('the first key', () => {
-  test('is made once, however many ask at once, and again when all were revoked', async () => {
+  test('is made once, however many ask at once, and again when none of an administrator opens any more', async () => {
     const { database, db, close } = await open();
-    const made = await Promise.all(Array.from({ length: 5 }, () => bootstrap(database.url)));
+    const make = () => bootstrap(database.url);
+    const made = await Promise.all(Array.from({ length: 5 }, make));
     const [first, ...others] = made.filter((each) => each !== undefined);
     expect(others).toEqual([]);
-    const caller = await createKeyFinder(db)(first?.apiKey ?? '');
-    expect(caller).toMatchObject(await ownerOf(db));
-    expect(await bootstrap(database.url)).toBeUndefined();
+    const find = createKeyFinder(db);
+    const caller = await find(first?.apiKey ?? '');
+    const owner = await ownerOf(db);
+    expect(caller).toMatchObject(owner);
+    await keyOf(db, { ...owner, name: 'usual' });
+    expect(await make()).toBeUndefined();
 
     await db.sql`UPDATE api_key SET revoked_at = clock_timestamp() WHERE id = ${caller?.keyId ?? ''}`;
-    const second = await bootstrap(database.url);
-    expect(await createKeyFinder(db)(second?.apiKey ?? '')).toMatchObject(await ownerOf(db));
+    expect(await find((await make())?.apiKey ?? '')).toMatchObject(owner);
+    await db.sql`UPDATE api_key SET expires_at = clock_timestamp() WHERE 'admin' = ANY(scopes)`;
+    expect(await find((await make())?.apiKey ?? '')).toMatchObject(owner);
+    // Who has left gets none, though a key of theirs was forgotten.
+    await db.sql`UPDATE "user" SET left_at = clock_timestamp()`;
+    const next = await find((await make())?.apiKey ?? '');
+    expect(await make()).toBeUndefined();
+    expect(await db.sql`SELECT name FROM "user" WHERE id = ${next?.userId ?? ''}`).toEqual([
+      { name: 'admin-2' },
+    ]);
     expect(await db.sql`SELECT name FROM team`).toEqual([{ name: 'default' }]);
+    await close();
+  });
+
+  test('is of the team that runs this Capybara, whatever that is called', async () => {
+    const { database, db, close } = await open();
+    const ours = await addTeam(db);
+    await db.sql`UPDATE team SET operates = true WHERE id = ${ours.teamId}`;
+    const theirs = newId();
+    await db.sql`INSERT INTO team (id, name) VALUES (${theirs}, 'default')`;
+    const first = await bootstrap(database.url);
+    expect(await createKeyFinder(db)(first?.apiKey ?? '')).toMatchObject({ teamId: ours.teamId });
+    expect(await bootstrap(database.url)).toBeUndefined();
+    expect(await db.sql`SELECT name FROM team WHERE operates`).toHaveLength(1);
     await close();
   });
 
@@ -236,14 +265,35 @@ describe('the first key', () => {
     const { db, close } = await open();
     const apiKey = mintKey();
     await Promise.all([ensureEmbeddedKey(db, apiKey), ensureEmbeddedKey(db, apiKey)]);
-    await ensureEmbeddedKey(db, mintKey());
+    expect(await ensureEmbeddedKey(db, mintKey())).toBe(true);
     const caller = await createKeyFinder(db)(apiKey);
     expect(caller).toMatchObject(await ownerOf(db));
     expect(await db.sql`SELECT id FROM api_key`).toHaveLength(2);
     expect(await db.sql`SELECT id FROM "user"`).toHaveLength(1);
-    await db.sql`UPDATE api_key SET revoked_at = clock_timestamp() WHERE id = ${caller?.keyId ?? ''}`;
-    await ensureEmbeddedKey(db, apiKey);
-    expect(await createKeyFinder(db)(apiKey)).toBeDefined();
+    const { rows } = await readAudit(db, await ownerOf(db), 10);
+    expect(rows.map(({ action }) => action)).toEqual(['capybara up', 'capybara up']);
+    await close();
+  });
+
+  test('of an embedded Capybara stays revoked, and its person is let in with another one', async () => {
+    const { db, close } = await open();
+    const dataDir = mkdtempSync(join(tmpdir(), 'capybara-own-key-'));
+    const path = join(dataDir, 'api-key');
+    const first = await openOwnKey(db, dataDir);
+    expect(await openOwnKey(db, dataDir)).toEqual({ apiKey: first.apiKey, path });
+    await db.sql`UPDATE api_key SET revoked_at = clock_timestamp()`;
+    const next = await openOwnKey(db, dataDir);
+    expect(next.notice).toBe(
+      `The key in ${path} was revoked, and stays so: another one is in that file now.`,
+    );
+    const find = createKeyFinder(db);
+    expect([await find(first.apiKey), await find(next.apiKey)]).toEqual([
+      undefined,
+      expect.objectContaining(await ownerOf(db)),
+    ]);
+    expect(await openOwnKey(db, dataDir)).toEqual({ apiKey: next.apiKey, path });
+    expect([readdirSync(dataDir), statSync(path).mode & 0o777]).toEqual([['api-key'], 0o600]);
+    rmSync(dataDir, { recursive: true });
     await close();
   });
 

@@ -3,7 +3,7 @@ import { CapybaraCommand } from '../command.ts';
 
 const KEEP = 'This is the first key: keep it, it is not shown again.\n';
 const HAS_KEYS =
-  'The database is up to date and has keys already; where the last of an administrator is lost, `capybara keys recover` makes one.\n';
+  'The database is up to date, and an administrator has a key already; where it is lost, `capybara keys recover` makes another.\n';
 
 export default class Migrate extends CapybaraCommand {
   static override summary = 'Bring the database up to this version.';
@@ -12,7 +12,7 @@ export default class Migrate extends CapybaraCommand {
     'standard output, once; where it was lost, see `capybara keys recover`.';
   static override examples = ['$ DATABASE_URL=postgres://… <%= config.bin %> migrate --bootstrap'];
   static override flags = {
-    bootstrap: Flags.boolean({ description: 'Make the first key, where there is none.' }),
+    bootstrap: Flags.boolean({ description: 'Make the first key, where no administrator has one.' }),
   };
 
   override async run(): Promise<void> {

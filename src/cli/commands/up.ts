@@ -33,19 +33,19 @@ export default class Up extends CapybaraCommand {
     await runUntilStopped({ config, level: 'warn', onInterrupt }, async ({ log, fail }) => {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
-      const { url, sandbox } = capybara;
+      const { url, sandbox, notice } = capybara;
       const ways = {
         none: 'run unconfined',
         bubblewrap: 'run in bubblewrap',
         runtime: 'run in the sandbox runtime',
         docker: 'run in docker',
       };
-      const confined = ways[sandbox.name];
       const lines = [
         `Capybara runs at ${url}`,
         `  data directory  ${config.dataDir}`,
         `  key for the API ${apiKeyFile}`,
-        `  commands        ${confined}: ${sandbox.reason}`,
+        ...(notice === undefined ? [] : [`                  ${notice}`]),
+        `  commands        ${ways[sandbox.name]}: ${sandbox.reason}`,
         ...(said === undefined ? [] : [`  models          ${said}`]),
         'Try, in a repository: capybara run "explain what this project does"',
       ];
