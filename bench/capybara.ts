@@ -45,7 +45,7 @@ const api = createApi({
   ...{ db, queue, bus, models, log, snapshots, uploads, dataDir: config.dataDir },
   agents: { ...createAgents(createRegistry([])), resolve },
   allowLocal: false,
-  ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false, tracing: noTracing },
+  ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false, tracing: noTracing },
   webhooks: { allow: [], online: true },
   schedules: { perTeam: 0, shortestSeconds: 60 },
   repositories: { own: false, online: false, allowed: [] },

@@ -4,14 +4,17 @@ import { ApiProblem } from './problem.ts';
 
 const REALM = 'Bearer realm="capybara"';
 
+/** What a wrong key from that address is answered with. */
+export type Refuse = (address: string) => Promise<ApiProblem>;
+
 /** Lets through who presents a key; puts who they are into `response.locals.caller`. */
-export function requireKey(findKey: FindKey): RequestHandler {
+export function requireKey(findKey: FindKey, refuse: Refuse): RequestHandler {
   return async (request, response, next) => {
     const header = request.headers.authorization;
     if (header === undefined) throw missingKey();
     const key = /^Bearer +(\S+) *$/i.exec(header)?.[1];
     const caller = key === undefined ? undefined : await findKey(key);
-    if (caller === undefined) throw invalidKey();
+    if (caller === undefined) throw await refuse(request.ip ?? '');
     response.locals.caller = caller;
     next();
   };

@@ -31,6 +31,8 @@ export interface ApiDeps {
   readonly allowLocal: boolean | readonly string[];
   /** Requests a minute that one key may send; 0: as many as it likes. */
   readonly requestsPerMinute: number;
+  /** Wrong keys a minute that may come from one address; 0: as many as it likes. */
+  readonly wrongKeysPerMinute: number;
   /** Origins of pages that browsers may let use this. */
   readonly corsOrigins: readonly string[];
   /** Whether anybody who reaches this may read its metrics. */

@@ -14,6 +14,7 @@ import { requireKey } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiProblem, sendProblem } from './problem.ts';
 import type { Route, ServeOptions } from './route.ts';
+import { WrongKeys } from './wrong-keys.ts';
 
 const WINDOW_MS = 60_000;
 /** Which Capybara answers: for whoever wants to know whether it is of their own version. */
@@ -24,12 +25,17 @@ export interface Entry extends ServeOptions {
 }
 
 export function openEntry(deps: ApiDeps): Entry {
-  const authenticate = requireKey(createKeyFinder(deps.db, { clock: deps.clock }));
+  const wrongKeys = new WrongKeys(deps.wrongKeysPerMinute, deps.log);
+  const findKey = createKeyFinder(deps.db, { clock: deps.clock });
+  const authenticate = requireKey(findKey, (address) => wrongKeys.refusal(address));
   const store = new MemoryStore();
   const limited = limitRate(store, deps.requestsPerMinute);
   return {
     entry: (route) => [authenticate, sayVersion, ...limited, ...audited(deps, route), ...scoped(route)],
-    close: () => store.shutdown(),
+    close: () => {
+      store.shutdown();
+      wrongKeys.close();
+    },
   };
 }
 

@@ -140,6 +140,7 @@ export function composeApi(
       clock: systemClock,
     },
     requestsPerMinute: config.api.requestsPerMinute,
+    wrongKeysPerMinute: config.api.wrongKeysPerMinute,
     metricsOpen: config.metrics.open,
     corsOrigins: config.api.corsOrigins ?? [],
     webhooks: { allow: config.webhooks?.allow ?? [], online: !config.offline },

@@ -130,7 +130,9 @@ function responsesOf({ success, problems, scope, headers, body, stream }: Route)
   const media = (success.media ?? []).map((type) => [type, { schema: z.string() }]);
   const byStatus = merged([
     COMMON_PROBLEMS,
-    scope === undefined ? {} : { 401: ['missing_key', 'invalid_key'], 429: ['rate_limited'] },
+    scope === undefined
+      ? {}
+      : { 401: ['missing_key', 'invalid_key'], 429: ['rate_limited', 'too_many_wrong_keys'] },
     scope === undefined || scope === 'any' ? {} : { 403: ['missing_scope'] },
     body === undefined
       ? {}

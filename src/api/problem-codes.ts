@@ -75,6 +75,8 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   task_unfinished: 'A task of the session is not finished.',
   too_many_schedules: 'The team has as many schedules as it may.',
   too_many_webhooks: 'The team has as many webhooks as it may.',
+  too_many_wrong_keys:
+    'Too many wrong keys came from the address: Retry-After says when there may be more. A good key is let in.',
   turn_unfinished: 'The turn goes on.',
   turn_unknown: 'The session has no such turn.',
   unknown_agent: 'There is no such agent.',

@@ -46,6 +46,7 @@ const FULL_DISK = 507;
 export function isTransient(error: unknown): error is ProblemError | UnreachableError {
   if (error instanceof UnreachableError) return true;
   if (!(error instanceof ProblemError)) return false;
+  if (isWrongKey(error.problem)) return false;
   return error.status === 429 || (error.status >= 500 && error.status !== FULL_DISK);
 }
 
@@ -54,8 +55,13 @@ function exitCodeOf(status: number): 2 | 3 {
   return 2;
 }
 
+/** A key that was refused is refused again, also where too many of those came from here. */
+function isWrongKey({ status, code }: Problem): boolean {
+  return status === 401 || code === 'too_many_wrong_keys';
+}
+
 function sentence(problem: Problem, server: Server): string {
-  if (problem.status !== 401) return problem.detail;
+  if (!isWrongKey(problem)) return problem.detail;
   const state = server.apiKey ? 'does not accept the key it was given' : 'needs a key and was given none';
   return `${hostOf(server)} ${state}: set CAPYBARA_API_KEY to one of its keys.`;
 }

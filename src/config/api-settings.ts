@@ -5,6 +5,8 @@ import type { Limit } from './command-settings.ts';
 export const API = {
   /** Of one key, to one API process; 0: as many as it likes. */
   requestsPerMinute: { env: 'CAPYBARA_API_REQUESTS_PER_MINUTE', least: 0, most: 1_000_000, usual: 6_000 },
+  /** From one address, to one API process; 0: as many as it likes. */
+  wrongKeysPerMinute: { env: 'CAPYBARA_API_WRONG_KEYS_PER_MINUTE', least: 0, most: 1_000_000, usual: 60 },
 } as const satisfies Record<string, Limit>;
 
 /** What hands in tasks again and again. */
@@ -33,6 +35,8 @@ export const CORS_ORIGINS = {
 export interface ApiConfig {
   /** Requests a minute that one key may send to one API process; 0: as many as it likes. */
   readonly requestsPerMinute: number;
+  /** Wrong keys a minute that may come from one address to one API process; 0: as many as it likes. */
+  readonly wrongKeysPerMinute: number;
   /** Origins of pages that browsers may let use the API; none where left out. */
   readonly corsOrigins?: readonly string[];
 }

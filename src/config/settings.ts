@@ -158,6 +158,7 @@ export const SETTINGS = z.object({
     })
     .optional(),
   'api.requestsPerMinute': limit(API.requestsPerMinute),
+  'api.wrongKeysPerMinute': limit(API.wrongKeysPerMinute),
   'api.corsOrigins': CORS_ORIGINS.schema.register(metas, CORS_ORIGINS.meta).optional(),
   'schedules.perTeam': limit(SCHEDULES.perTeam),
   'schedules.shortestSeconds': limit(SCHEDULES.shortestSeconds),

@@ -185,6 +185,19 @@ describe('a server that asks to be asked again', () => {
     expect(new Set(keys).size).toBe(1);
   });
 
+  test('is not asked again with a wrong key, of which too many came', async () => {
+    api.on(route, (_, response) => {
+      response.setHeader('retry-after', '60');
+      problem(response, 429, 'too_many_wrong_keys', 'Too many.');
+      return undefined;
+    });
+    expect(await failure(client.task(TASK_ID))).toMatchObject({
+      ...{ code: 'too_many_wrong_keys', exitCode: 3 },
+      message: expect.stringMatching(/does not accept the key it was given|was given none/),
+    });
+    expect(api.received).toHaveLength(1);
+  });
+
   test('is waited for as long as the patience lasts, and not longer', async () => {
     const patient = createClient({ url: api.url }, { patienceMs: 1_000 });
     refuse(1, 503, '1');

@@ -93,7 +93,7 @@ describe('precedence', () => {
       projectMap: { tokens: 2_000 },
       context: { strategy: 'compact', maxTokens: 100_000, maxMessages: 50, compactAt: 0.8 },
       keep: { filesDays: 14, uploadsDays: 30, auditDays: 365, deliveriesDays: 30 },
-      api: { requestsPerMinute: 6_000 },
+      api: { requestsPerMinute: 6_000, wrongKeysPerMinute: 60 },
       schedules: { perTeam: 100, shortestSeconds: 60 },
       metrics: { open: false },
       tracing: {},
@@ -203,6 +203,7 @@ describe('precedence', () => {
         CAPYBARA_KEEP_AUDIT_DAYS: '2',
         CAPYBARA_KEEP_DELIVERIES_DAYS: '3',
         CAPYBARA_API_REQUESTS_PER_MINUTE: '0',
+        CAPYBARA_API_WRONG_KEYS_PER_MINUTE: '7',
         CAPYBARA_API_CORS_ORIGINS: 'https://tools.example, http://localhost:3000',
         CAPYBARA_SCHEDULES_PER_TEAM: '0',
         CAPYBARA_SCHEDULES_SHORTEST_SECONDS: '31622400',
@@ -285,7 +286,11 @@ describe('precedence', () => {
       keep: { filesDays: 1, uploadsDays: 3_650, auditDays: 2, deliveriesDays: 3 },
       metrics: { open: true },
       tracing: { endpoint: 'http://traces:4318', headers: 'x-key=k1', service: 'ours' },
-      api: { requestsPerMinute: 0, corsOrigins: ['https://tools.example', 'http://localhost:3000'] },
+      api: {
+        requestsPerMinute: 0,
+        wrongKeysPerMinute: 7,
+        corsOrigins: ['https://tools.example', 'http://localhost:3000'],
+      },
       schedules: { perTeam: 0, shortestSeconds: 31_622_400 },
       webhooks: { allow: ['ci.internal', '10.0.0.0/8', '::1'] },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
@@ -883,12 +888,15 @@ describe('rules', () => {
 });
 
 describe('what the API lets in', () => {
-  test('is counted from nothing to a million a minute', () => {
-    const of = (text: string) => ({ env: { CAPYBARA_API_REQUESTS_PER_MINUTE: text } });
-    for (const text of ['0', '1000000']) expect(load(of(text))).toBeDefined();
-    for (const text of ['-1', '1000001'])
-      expect(failure(of(text))).toContain('must be a whole number from 0 to 1000000');
-  });
+  test.each(['CAPYBARA_API_REQUESTS_PER_MINUTE', 'CAPYBARA_API_WRONG_KEYS_PER_MINUTE'])(
+    'is counted from nothing to a million a minute: %s',
+    (name) => {
+      const of = (text: string) => ({ env: { [name]: text } });
+      for (const text of ['0', '1000000']) expect(load(of(text))).toBeDefined();
+      for (const text of ['-1', '1000001'])
+        expect(failure(of(text))).toContain('must be a whole number from 0 to 1000000');
+    },
+  );
 
   test.each(['*', 'tools.example', 'https://tools.example/', 'https://tools.example/x', 'null', ''])(
     'does not take %j for the origin of a page',

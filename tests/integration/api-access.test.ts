@@ -9,6 +9,8 @@ import { Problem, Task } from '../../src/api/wire.ts';
 import { newId } from '../../src/clock.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { SCOPES } from '../../src/core/scope.ts';
+import { silentLog } from '../../src/log.ts';
+import { mintKey } from '../../src/store/keys.ts';
 import { putOutput } from '../../src/store/outputs.ts';
 import { resolveApproval } from '../../src/store/tasks.ts';
 import { parkTurn, settleTurn } from '../../src/store/turns.ts';
@@ -191,6 +193,38 @@ describe('a key may be sent too often', () => {
     expect((await api.ask('GET', '/v1/tasks', { key: other.apiKey })).status).toBe(200);
     expect(await api.db.sql`SELECT id FROM audit`).toEqual([]);
     await api.close();
+  });
+});
+
+describe('wrong keys from one address', () => {
+  const wrong = async (api: TestApi, count: number, key = mintKey()) => {
+    const answers = [];
+    for (let sent = 0; sent < count; sent += 1) answers.push(await api.ask('GET', '/v1/tasks', { key }));
+    return answers;
+  };
+
+  test('are as many as are set, then told when more may come, while a good one is let in', async () => {
+    const warned: unknown[] = [];
+    const log = { ...silentLog, warn: (fields: unknown) => void warned.push(fields) } as typeof silentLog;
+    const api = await startTestApi(() => ({ wrongKeysPerMinute: 3, log }));
+    expect((await api.ask('GET', '/v1/tasks', { key: null })).json).toMatchObject({ code: 'missing_key' });
+    const answers = await wrong(api, 4);
+    expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 429]);
+    const [malformed] = await wrong(api, 1, 'capy_x');
+    expect(Problem.parse(malformed?.json)).toMatchObject({
+      ...{ status: 429, code: 'too_many_wrong_keys', field: 'authorization' },
+      detail: expect.stringContaining('The 3 wrong keys that may come from one address in a minute'),
+    });
+    const seconds = Number(malformed?.headers.get('retry-after'));
+    expect([seconds >= 1, seconds <= 60]).toEqual([true, true]);
+    const [good] = await wrong(api, 1, api.me.apiKey);
+    expect(good?.status).toBe(200);
+    expect(warned).toEqual([{ address: expect.stringContaining('127.0.0.1'), perMinute: 3 }]);
+    await api.close();
+  });
+
+  test('are as many as they like where that is set', async () => {
+    expect((await wrong(it, 5)).map(({ status }) => status)).toEqual([401, 401, 401, 401, 401]);
   });
 });
 

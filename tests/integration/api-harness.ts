@@ -89,7 +89,7 @@ export async function startTestApi(
   const base: ApiDeps = {
     ...{ db, queue, bus, dataDir, snapshots, uploads, allowLocal: true },
     repositories: { own: true, online: true, allowed: [] },
-    ...{ requestsPerMinute: 0, corsOrigins: [], metricsOpen: false },
+    ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false },
     webhooks: { allow: [], online: true },
     schedules: { perTeam: 100, shortestSeconds: 60 },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
