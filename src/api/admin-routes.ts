@@ -1,6 +1,5 @@
 /** Teams, their people and their keys. */
 import type { z } from 'zod';
-import { newId } from '../clock.ts';
 import { fromPublicId, type IdKind, toPublicId } from '../core/id.ts';
 import { SCOPES } from '../core/scope.ts';
 import {
@@ -24,9 +23,10 @@ import {
 import type { ApiDeps } from './deps.ts';
 import { idFor } from './made-id.ts';
 import { idCursor, pageReply } from './pages.ts';
-import { ApiProblem, conflict, IDEMPOTENCY_HEADER, idempotencyConflict, notFound } from './problem.ts';
+import { ApiProblem, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { IdempotencyHeaders } from './task-routes.ts';
+import { makingOf, toldAgain } from './told-again.ts';
 import { PageQuery, page } from './wire.ts';
 import {
   CreatedKey,
@@ -68,7 +68,7 @@ function teamRoutes(deps: ApiDeps): Route[] {
       headers: IdempotencyHeaders,
       body: CreateTeam,
       success: { status: 201, description: 'The team; its key is told this once.', schema: CreatedTeam },
-      problems: { 403: ['not_operator'], 409: ['name_taken', 'made_already'] },
+      problems: { 403: ['not_operator'], 409: ['name_taken', 'made_already', 'idempotency_conflict'] },
       handle: (call) => makeTeam(deps, call),
     }),
   ];
@@ -150,7 +150,7 @@ function keyRoutes(deps: ApiDeps): Route[] {
       headers: IdempotencyHeaders,
       body: CreateKey,
       success: { status: 201, description: 'The key, told this once.', schema: CreatedKey },
-      problems: { 404: ['not_found'], 409: ['user_left', 'made_already'] },
+      problems: { 404: ['not_found'], 409: ['user_left', 'made_already', 'idempotency_conflict'] },
       handle: (call) => makeKey(deps, call),
     }),
     route({
@@ -172,16 +172,18 @@ async function makeTeam(deps: ApiDeps, call: Call<unknown, z.infer<typeof Create
   const own = (await readTeams(deps.db, call.caller.teamId)).find(({ id }) => id === call.caller.teamId);
   if (own?.operates !== true) throw notOperator();
   const id = idFor(deps, call, 'team');
-  const [userId, keyId] = [newId(deps.clock), newId(deps.clock)];
+  const [userId, keyId] = [idFor(deps, call, 'first user'), idFor(deps, call, 'first key')];
+  const making = makingOf(call);
   const made = await createTeam(deps.db, {
-    ...{ id, name, user: { id: userId, name: userName } },
+    ...{ id, name, user: { id: userId, name: userName }, making },
     key: { id: keyId, name: 'first', scopes: SCOPES },
   });
+  const again = { keyId, making, made: { kind: 'team', id }, otherwise: nameTaken('team', name) } as const;
+  const apiKey = made.outcome === 'created' ? made.apiKey : await toldAgain(deps, again);
   const team = (await readTeams(deps.db, call.caller.teamId)).find((each) => each.id === id);
-  if (made.outcome === 'taken' || team === undefined)
-    throw team === undefined ? nameTaken('team', name) : madeAlready('team', id);
+  if (team === undefined) throw notFound(`team ${toPublicId('team', id)}`);
   const ids = { userId: toPublicId('user', userId), keyId: toPublicId('key', keyId) };
-  return { status: 201, body: { ...showTeam(team), ...ids, apiKey: made.apiKey } };
+  return { status: 201, body: { ...showTeam(team), ...ids, apiKey } };
 }
 
 async function makeUser(deps: ApiDeps, call: Call<unknown, z.infer<typeof CreateUser>>): Promise<Reply> {
@@ -201,13 +203,20 @@ async function makeKey(deps: ApiDeps, call: Call<unknown, z.infer<typeof CreateK
   const userId = await ownerOf(deps, caller, body.userId);
   const id = idFor(deps, call, 'key');
   const { name, scopes, expiresInDays: days } = body;
+  const making = makingOf(call);
   const expiresAt = days === undefined ? undefined : new Date(deps.clock() + days * DAY_MS);
   const made = await createKey(deps.db, {
-    ...{ id, teamId, userId, name, expiresAt },
+    ...{ id, teamId, userId, name, expiresAt, making },
     ...(scopes === undefined ? {} : { scopes: SCOPES.filter((scope) => scopes.includes(scope)) }),
   });
-  if (made === undefined) throw madeAlready('key', id);
-  return { status: 201, body: { ...showKey(await keyOf(deps, teamId, id)), apiKey: made.apiKey } };
+  const again = {
+    keyId: id,
+    making,
+    made: { kind: 'key', id },
+    otherwise: notFound('user', 'userId'),
+  } as const;
+  const apiKey = made?.apiKey ?? (await toldAgain(deps, again));
+  return { status: 201, body: { ...showKey(await keyOf(deps, teamId, id)), apiKey } };
 }
 
 async function ownerOf(
@@ -258,15 +267,6 @@ function nameTaken(what: string, name: string): ApiProblem {
     'name_taken',
     `There is or was a ${what} of the name ${JSON.stringify(name)}: choose another.`,
     'name',
-  );
-}
-
-/** The secret was told once: nobody can tell it again. */
-function madeAlready(kind: IdKind, uuid: string): ApiProblem {
-  return conflict(
-    'made_already',
-    `This Idempotency-Key has made the ${kind} ${toPublicId(kind, uuid)} already, and its key is told only once: revoke that key and make another.`,
-    IDEMPOTENCY_HEADER,
   );
 }
 

@@ -37,7 +37,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   limit_not_higher: 'A limit can only become higher.',
   local_files: "The files are a person's own, in a directory of theirs: Capybara does not change them.",
   local_workspace: 'This Capybara does not let agents work in that directory of its machine.',
-  made_already: 'The Idempotency-Key has made it, and its secret is told only once.',
+  made_already: 'The Idempotency-Key has made it, and its secret is not told again.',
   malformed_json: 'The body is no JSON, or is cut short.',
   method_not_allowed: 'The address does not take this method: Allow says which.',
   missing_key: 'No key was sent.',

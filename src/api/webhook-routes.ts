@@ -17,8 +17,9 @@ import { deliveryOf, showDelivery } from './delivery-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { idFor } from './made-id.ts';
 import { idCursor, pageReply } from './pages.ts';
-import { badRequest, conflict, notFound } from './problem.ts';
+import { badRequest, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { hashOf } from './submit-task.ts';
 import { IdempotencyHeaders } from './task-routes.ts';
 import { PageQuery, page } from './wire.ts';
 import { Removed } from './wire-admin.ts';
@@ -54,7 +55,10 @@ export function webhookRoutes(deps: ApiDeps): Route[] {
         description: 'The webhook; its secret is told this once.',
         schema: CreatedWebhook,
       },
-      problems: { 400: ['bad_webhook_url'], 409: ['too_many_webhooks', 'made_already'] },
+      problems: {
+        400: ['bad_webhook_url'],
+        409: ['too_many_webhooks', 'made_already', 'idempotency_conflict'],
+      },
       handle: (call) => make(deps, call),
     }),
     route({
@@ -115,7 +119,11 @@ async function make(deps: ApiDeps, call: Call<unknown, CreateWebhook>): Promise<
   const url = targetOf(deps, call.body.url, 'url');
   const id = idFor(deps, call, 'webhook');
   const secret = mintSecret();
-  const { outcome } = await createWebhook(deps.db, { teamId, userId, id, url, events, secret, signsTasks });
+  const requestHash = hashOf(call.body);
+  const { outcome } = await createWebhook(deps.db, {
+    ...{ teamId, userId, id, url, events, secret, signsTasks, requestHash },
+  });
+  if (outcome === 'conflict') throw idempotencyConflict();
   if (outcome === 'too_many')
     throw conflict(
       'too_many_webhooks',

@@ -31,12 +31,21 @@ export interface Owner {
   readonly userId: string;
 }
 
+/** A request that makes a key, by which a repeat of it is known. */
+export interface MakingRequest {
+  /** The key that it was sent with. */
+  readonly madeWith: string;
+  /** SHA-256, in hexadecimal digits. */
+  readonly requestHash: string;
+}
+
 export interface NewKey extends Owner {
   /** A UUID; a repeat makes nothing. */
   readonly id?: string;
   readonly name: string;
   readonly scopes?: readonly Scope[];
   readonly expiresAt?: Date | undefined;
+  readonly making?: MakingRequest;
 }
 
 export function mintKey(): string {
@@ -67,7 +76,7 @@ export function textArray(words: readonly string[]): string {
  */
 export async function createKey(
   db: Database,
-  { id = newId(), teamId, userId, name, scopes = USUAL_SCOPES, expiresAt }: NewKey,
+  { id = newId(), teamId, userId, name, scopes = USUAL_SCOPES, expiresAt, making }: NewKey,
 ): Promise<{ id: string; apiKey: string } | undefined> {
   const apiKey = mintKey();
   const hash = hashOfKey(apiKey);
@@ -75,11 +84,38 @@ export async function createKey(
   await db.sql`
     WITH owner AS MATERIALIZED (
       SELECT id, team_id FROM "user" WHERE id = ${userId} AND team_id = ${teamId} AND left_at IS NULL FOR NO KEY UPDATE)
-    INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes, expires_at)
-    SELECT ${id}, team_id, id, ${name}, ${prefixOfKey(apiKey)}, ${hash}, ${textArray(scopes)}::text[], ${expiresAt ?? null}
+    INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes, expires_at, made_with, request_hash)
+    SELECT ${id}, team_id, id, ${name}, ${prefixOfKey(apiKey)}, ${hash}, ${textArray(scopes)}::text[], ${expiresAt ?? null},
+           ${making?.madeWith ?? null}, decode(${making?.requestHash ?? null}, 'hex')
       FROM owner ON CONFLICT DO NOTHING`;
   const mine = await db.sql`SELECT FROM api_key WHERE id = ${id} AND hash = ${hash}`;
   return mine.length === 0 ? undefined : { id, apiKey };
+}
+
+/** `kept`: it was used, opens nothing, or was made with another key. */
+export type RenewOutcome =
+  | { readonly outcome: 'renewed'; readonly apiKey: string }
+  | { readonly outcome: 'kept' | 'conflict' | 'not_found' };
+
+/**
+ * A key that nobody has used becomes another one under the same id, for a repeat of the request that made it: whoever sent that has not
+ * heard of it. What was answered before opens nothing any more.
+ */
+export async function renewKey(
+  db: Database,
+  { id, madeWith, requestHash }: MakingRequest & { readonly id: string },
+): Promise<RenewOutcome> {
+  const apiKey = mintKey();
+  const hash = hashOfKey(apiKey);
+  await db.sql`
+    UPDATE api_key SET prefix = ${prefixOfKey(apiKey)}, hash = ${hash}
+     WHERE id = ${id} AND made_with = ${madeWith} AND request_hash = decode(${requestHash}, 'hex') AND last_used_at IS NULL
+       AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())`;
+  const [row] = await db.sql<{ isMine: boolean; isSame: boolean }>`
+    SELECT hash = ${hash} AS "isMine", request_hash IS NOT DISTINCT FROM decode(${requestHash}, 'hex') AS "isSame" FROM api_key WHERE id = ${id}`;
+  if (row === undefined) return { outcome: 'not_found' };
+  if (row.isMine) return { outcome: 'renewed', apiKey };
+  return { outcome: row.isSame ? 'kept' : 'conflict' };
 }
 
 export interface KeyRow {

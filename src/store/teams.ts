@@ -2,7 +2,7 @@
 
 import type { Scope } from '../core/scope.ts';
 import type { Database } from './database.ts';
-import { hashOfKey, mintKey, prefixOfKey, textArray } from './keys.ts';
+import { hashOfKey, type MakingRequest, mintKey, prefixOfKey, textArray } from './keys.ts';
 import { cut, type Rows } from './views.ts';
 
 export interface TeamRow {
@@ -31,20 +31,22 @@ export interface NewTeam {
   /** Its first person, and their key. */
   readonly user: { readonly id: string; readonly name: string };
   readonly key: { readonly id: string; readonly name: string; readonly scopes: readonly Scope[] };
+  readonly making: MakingRequest;
 }
 
 /** Makes a team with its first user and their key, all or nothing. `taken`: a team has the name, or one of that id is there. */
 export async function createTeam(
   db: Database,
-  { id, name, user, key }: NewTeam,
+  { id, name, user, key, making }: NewTeam,
 ): Promise<{ readonly outcome: 'created'; readonly apiKey: string } | { readonly outcome: 'taken' }> {
   const apiKey = mintKey();
   const hash = hashOfKey(apiKey);
   await db.sql`
     WITH t AS (INSERT INTO team (id, name) VALUES (${id}, ${name}) ON CONFLICT DO NOTHING RETURNING id),
          u AS (INSERT INTO "user" (id, team_id, name) SELECT ${user.id}, id, ${user.name} FROM t RETURNING id, team_id)
-    INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes)
-    SELECT ${key.id}, team_id, id, ${key.name}, ${prefixOfKey(apiKey)}, ${hash}, ${textArray(key.scopes)}::text[] FROM u`;
+    INSERT INTO api_key (id, team_id, user_id, name, prefix, hash, scopes, made_with, request_hash)
+    SELECT ${key.id}, team_id, id, ${key.name}, ${prefixOfKey(apiKey)}, ${hash}, ${textArray(key.scopes)}::text[],
+           ${making.madeWith}, decode(${making.requestHash}, 'hex') FROM u`;
   const mine = await db.sql`SELECT FROM api_key WHERE id = ${key.id} AND hash = ${hash}`;
   return mine.length === 0 ? { outcome: 'taken' } : { outcome: 'created', apiKey };
 }

@@ -17,12 +17,14 @@ export interface NewWebhook extends OfTeam {
   readonly secret: Buffer;
   /** What tasks have delivered is signed with its secret from now on. The team's first one's is anyway. */
   readonly signsTasks: boolean;
+  /** SHA-256 (hexadecimal) of what was asked, so that an id cannot stand for two requests. */
+  readonly requestHash: string;
 }
 
 export function createWebhook(
   db: Database,
   webhook: NewWebhook,
-): Promise<{ readonly outcome: 'created' | 'repeated' | 'too_many' }> {
+): Promise<{ readonly outcome: 'created' | 'repeated' | 'conflict' | 'too_many' }> {
   const { teamId, userId, secret, ...rest } = webhook;
   const given = { ...rest, secret: secret.toString('hex') };
   return db.transition('create_webhook', teamId, userId, given, MAX_WEBHOOKS);

@@ -69,13 +69,31 @@ describe('a key', () => {
     expect(Keys.parse((await it.ask('GET', '/v1/keys')).json).data.map(({ id }) => id)).not.toContain(key.id);
   });
 
-  test('is made once for one Idempotency-Key, and told once', async () => {
+  test('is made once for one Idempotency-Key, and told anew to who made it until somebody uses it', async () => {
     const headers = { 'idempotency-key': 'one' };
-    const key = await made(CreatedKey, '/v1/keys', { name: 'once' }, { headers });
-    const again = await it.ask('POST', '/v1/keys', { body: { name: 'once' }, headers });
-    expect(Problem.parse(again.json)).toMatchObject({ status: 409, code: 'made_already' });
-    expect(again.text).toContain(key.id);
-    expect(again.text).not.toContain(key.apiKey);
+    const body = { name: 'once' };
+    const refused = async (change: object = {}, key = it.me.apiKey) => {
+      const { json, text } = await it.ask('POST', '/v1/keys', { body: { ...body, ...change }, headers, key });
+      expect(text).not.toContain('apiKey');
+      return Problem.parse(json);
+    };
+    const { apiKey: lost, prefix: _, ...first } = await made(CreatedKey, '/v1/keys', body, { headers });
+    expect(await refused({ name: 'other' })).toMatchObject({ status: 409, code: 'idempotency_conflict' });
+    const other = await it.addPerson('ours', 'Oda');
+    expect(await refused({}, other.apiKey)).toMatchObject({ status: 409, code: 'made_already' });
+    const { apiKey, prefix, ...again } = await made(CreatedKey, '/v1/keys', body, { headers });
+    expect([again, apiKey.startsWith(prefix)]).toEqual([first, true]);
+    expect(await problem('GET', '/v1/keys/self', undefined, lost)).toEqual([
+      401,
+      'invalid_key',
+      'authorization',
+    ]);
+    expect((await it.ask('GET', '/v1/keys/self', { key: apiKey })).json.id).toBe(first.id);
+    expect(await refused()).toMatchObject({
+      ...{ code: 'made_already', detail: expect.stringContaining(first.id) },
+    });
+    await it.ask('DELETE', `/v1/keys/${first.id}`);
+    expect(await refused()).toMatchObject({ code: 'made_already' });
   });
 
   test.each([
@@ -155,11 +173,16 @@ describe('a team', () => {
   test('is made by whoever runs this Capybara, with somebody who administrates it, and sees itself alone', async () => {
     const headers = { 'idempotency-key': 'team' };
     const body = { name: 'blue', userName: 'Ivy' };
+    const { apiKey: lost, ...first } = await made(CreatedTeam, '/v1/teams', body, { headers });
     const team = await made(CreatedTeam, '/v1/teams', body, { headers });
+    expect(team).toEqual({ ...first, apiKey: expect.any(String) });
+    expect((await it.ask('GET', '/v1/keys/self', { key: lost })).status).toBe(401);
     const self = Key.parse((await it.ask('GET', '/v1/keys/self', { key: team.apiKey })).json);
     expect(self).toMatchObject({ id: team.keyId, userId: team.userId, userName: 'Ivy', scopes: SCOPES });
     const again = await it.ask('POST', '/v1/teams', { body, headers });
     expect(Problem.parse(again.json)).toMatchObject({ status: 409, code: 'made_already' });
+    const renamed = await it.ask('POST', '/v1/teams', { body: { ...body, name: 'red' }, headers });
+    expect(Problem.parse(renamed.json).code).toBe('idempotency_conflict');
     expect(await problem('POST', '/v1/teams', body)).toEqual([409, 'name_taken', 'name']);
     const names = async (key: string) =>
       Teams.parse((await it.ask('GET', '/v1/teams', { key })).json).data.map(({ name }) => name);

@@ -58,6 +58,9 @@ describe('a webhook', () => {
       ...{ status: 409, code: 'made_already' },
       detail: expect.stringContaining(first.json.id),
     });
+    expect(await problem('POST', '/v1/webhooks', { ...body, signsTasks: true }, headers)).toMatchObject({
+      ...{ status: 409, code: 'idempotency_conflict' },
+    });
     expect((await it.ask('GET', '/v1/webhooks')).json.data).toHaveLength(1);
   });
 

@@ -158,6 +158,8 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['api_key_scopes', 'key', 'scopes = NULL'],
   ['api_key_scopes', 'key', `scopes = '{}'`],
   ['api_key_scopes', 'key', `scopes = '{read,root}'`],
+  ['api_key_request', 'key', 'made_with = id'],
+  ['api_key_request', 'key', `request_hash = ''`],
   ['metric_mark_one', 'mark', 'id = false'],
   ['session_forked', 'session', 'forked_at = 1'],
   ['session_forked', 'session', 'forked_from = id'],
@@ -450,6 +452,7 @@ describe('Postgres refuses every illegal row', () => {
       events: [],
       secret: Buffer.alloc(32),
       signsTasks: false,
+      requestHash: '00',
     };
     await createWebhook(store.db, hook);
     await addTestDelivery(store.db, { teamId, id: deliveryId, webhookId: id });

@@ -38,6 +38,7 @@ async function add(events: readonly string[] = [], team = me(), signsTasks = fal
     events,
     secret: randomBytes(32),
     signsTasks,
+    requestHash: '00',
   };
   expect(await createWebhook(store.db, webhook)).toEqual({ outcome: 'created' });
   return id;
@@ -140,11 +141,17 @@ describe('an event', () => {
 describe('a webhook', () => {
   test('is the last one a team may have, or one too many', async () => {
     for (let count = 0; count < MAX_WEBHOOKS; count += 1) await add();
-    const more = { ...me(), url: 'https://x', events: [], secret: randomBytes(32), signsTasks: false };
+    const more = {
+      ...{ ...me(), url: 'https://x', events: [], secret: randomBytes(32), signsTasks: false },
+      requestHash: '00',
+    };
     expect(await createWebhook(store.db, { ...more, id: newId() })).toEqual({ outcome: 'too_many' });
     const [first] = await store.db.sql<{ id: string }>`SELECT id FROM webhook LIMIT 1`;
     const id = first?.id ?? '';
     expect(await createWebhook(store.db, { ...more, id })).toEqual({ outcome: 'repeated' });
+    expect(await createWebhook(store.db, { ...more, id, requestHash: '01' })).toEqual({
+      outcome: 'conflict',
+    });
     await changeWebhook(store.db, { ...me(), id }, { removed: true });
     await add();
   });

@@ -36,6 +36,8 @@ CREATE TABLE "api_key" (
     "expires_at" TIMESTAMPTZ(3),
     "last_used_at" TIMESTAMPTZ(3),
     "revoked_at" TIMESTAMPTZ(3),
+    "made_with" UUID,
+    "request_hash" BYTEA,
 
     CONSTRAINT "api_key_pkey" PRIMARY KEY ("id")
 );
@@ -459,6 +461,7 @@ CREATE TABLE "webhook" (
     "disabled_at" TIMESTAMPTZ(3),
     "disabled_reason" TEXT,
     "removed_at" TIMESTAMPTZ(3),
+    "request_hash" BYTEA NOT NULL,
 
     CONSTRAINT "webhook_pkey" PRIMARY KEY ("id")
 );
@@ -821,6 +824,7 @@ ALTER TABLE "schedule" ADD CONSTRAINT "schedule_team_id_fkey" FOREIGN KEY ("team
 ALTER TABLE "api_key" ADD CONSTRAINT "api_key_scopes" CHECK (
   scopes IS NOT NULL AND cardinality(scopes) > 0 AND scopes <@ ARRAY['read', 'submit', 'approve', 'admin']
 );
+ALTER TABLE "api_key" ADD CONSTRAINT "api_key_request" CHECK ((made_with IS NULL) = (request_hash IS NULL));
 
 ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
   kind IN ('local', 'git', 'upload', 'empty', 'roots') AND (path IS NOT NULL) = (kind = 'local')
