@@ -142,7 +142,9 @@ export async function readKeys(
 ): Promise<Rows<KeyRow>> {
   const rows = await db.read<KeyRow & Record<string, unknown>>(
     `SELECT ${KEY_COLUMNS}
-      WHERE k.team_id = $1 AND k.revoked_at IS NULL AND ($2::uuid IS NULL OR k.id < $2) ORDER BY k.id DESC LIMIT $3`,
+      WHERE k.team_id = $1 AND k.revoked_at IS NULL
+        AND ($2::uuid IS NULL OR (k.created_at, k.id) < (SELECT created_at, id FROM api_key WHERE id = $2 AND team_id = $1))
+      ORDER BY k.created_at DESC, k.id DESC LIMIT $3`,
     filter.teamId,
     filter.before ?? null,
     limit + 1,

@@ -17,7 +17,7 @@ export interface TeamRow {
 export async function readTeams(db: Database, teamId: string): Promise<TeamRow[]> {
   return db.sql<TeamRow & Record<string, unknown>>`
     SELECT t.id, t.name, t.operates, t.created_at AS "createdAt" FROM team t JOIN team me ON me.id = ${teamId}
-     WHERE t.id = me.id OR me.operates ORDER BY t.id`;
+     WHERE t.id = me.id OR me.operates ORDER BY t.created_at, t.id`;
 }
 
 export async function isOperator(db: Database, teamId: string): Promise<boolean> {
@@ -67,7 +67,9 @@ export async function readUsers(
   const { teamId, before = null } = filter;
   const rows = await db.sql<UserRow & Record<string, unknown>>`
     SELECT id, name, created_at AS "createdAt", left_at AS "leftAt" FROM "user"
-     WHERE team_id = ${teamId} AND (${before}::uuid IS NULL OR id < ${before}) ORDER BY id DESC LIMIT ${limit + 1}`;
+     WHERE team_id = ${teamId}
+       AND (${before}::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM "user" WHERE id = ${before} AND team_id = ${teamId}))
+     ORDER BY created_at DESC, id DESC LIMIT ${limit + 1}`;
   return cut(rows, limit);
 }
 

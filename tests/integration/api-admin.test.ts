@@ -169,6 +169,27 @@ describe('somebody', () => {
   });
 });
 
+test.each([
+  ['key', '/v1/keys', '?limit=3', {}],
+  ['person', '/v1/users', '?limit=3', {}],
+  ['team', '/v1/teams', '', { userName: 'Jo' }],
+])('a %s stands where it was made, whatever its id is', async (what, path, limit, more) => {
+  const made: string[] = [];
+  for (const key of ['a', 'b', 'c', 'd']) {
+    const body = { name: `${what} ${key}`, ...more };
+    made.unshift((await it.ask('POST', path, { body, headers: { 'idempotency-key': key } })).json.id);
+  }
+  const listed: string[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const { json } = await it.ask('GET', `${path}${limit}${cursor && `&cursor=${cursor}`}`);
+    listed.push(...json.data.map(({ id }: { id: string }) => id));
+    cursor = json.nextCursor ?? null;
+  }
+  const newestFirst = what === 'team' ? listed.toReversed() : listed;
+  expect(newestFirst.slice(0, made.length)).toEqual(made);
+  expect(new Set(listed).size).toBe(listed.length);
+});
+
 describe('a team', () => {
   test('is made by whoever runs this Capybara, with somebody who administrates it, and sees itself alone', async () => {
     const headers = { 'idempotency-key': 'team' };
