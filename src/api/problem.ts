@@ -178,7 +178,8 @@ export function problemHandler(log: Log): ErrorRequestHandler {
   };
 }
 
-function internal(id: string): ApiProblem {
+/** Of what nobody expected. `id`: by which the log tells of it. */
+export function internal(id: string): ApiProblem {
   const detail = `Something went wrong inside Capybara; its log says more under ${id}.`;
   return new ApiProblem({ status: 500, code: 'internal', detail });
 }

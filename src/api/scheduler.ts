@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
 import type { ScheduleDisabled } from '../core/schedule.ts';
 import {
+  type Due,
   type DueSchedule,
   dueSchedules,
   type FireOutcome,
@@ -14,7 +15,7 @@ import {
   passSchedule,
 } from '../store/schedules.ts';
 import type { ApiDeps } from './deps.ts';
-import { type ApiProblem, knownProblem } from './problem.ts';
+import { type ApiProblem, internal, knownProblem } from './problem.ts';
 import { nextDue } from './schedule-times.ts';
 import { committed, readyTask } from './submit-task.ts';
 import type { ScheduledTask } from './wire-schedules.ts';
@@ -24,18 +25,27 @@ export interface SchedulerTiming {
   readonly everyMs: number;
   /** How long one is left alone that failed for no fault of its own. */
   readonly restMs: number;
+  /** How often one is tried that fails for a fault of this program. */
+  readonly tries: number;
   /** Those of one look. */
   readonly batch: number;
 }
 
-export const DEFAULT_SCHEDULER: SchedulerTiming = { everyMs: 1_000, restMs: 30_000, batch: 100 };
+export const DEFAULT_SCHEDULER: SchedulerTiming = { everyMs: 1_000, restMs: 30_000, tries: 5, batch: 100 };
+
+/** A due time of a schedule that made nothing. */
+interface Failed extends Due {
+  /** Until when it is left alone, by the monotonic clock. */
+  readonly until: number;
+  /** Those that failed for a fault of this program. */
+  readonly tries: number;
+}
 
 export class Scheduler {
   readonly #deps: ApiDeps;
   readonly #timing: SchedulerTiming;
   readonly #closing = new AbortController();
-  /** Until when, by the monotonic clock. */
-  readonly #resting = new Map<string, number>();
+  readonly #failed = new Map<string, Failed>();
   #running: Promise<void> | undefined;
 
   constructor(deps: ApiDeps, timing: Partial<SchedulerTiming> = {}) {
@@ -69,17 +79,50 @@ export class Scheduler {
   /** One look: each that is due is due again afterwards, but for those that failed for no fault of their own. */
   async sweep(): Promise<void> {
     const now = performance.now();
-    for (const [id, until] of this.#resting) if (until <= now) this.#resting.delete(id);
-    const due = await dueSchedules(this.#deps.db, this.#timing.batch, [...this.#resting.keys()]);
+    const resting = [...this.#failed.values()].filter(({ until }) => until > now).map(({ id }) => id);
+    const due = await dueSchedules(this.#deps.db, this.#timing.batch, resting);
+    const known = new Set([...resting, ...due.map(({ id }) => id)]);
+    for (const id of this.#failed.keys()) if (!known.has(id)) this.#failed.delete(id);
     for (const each of due) {
       if (this.#closing.signal.aborted) return;
-      await fire(this.#deps, each).catch((error: unknown) => this.#rest(each, error));
+      await fire(this.#deps, each).catch((error: unknown) => this.#fail(each, error));
     }
   }
 
-  #rest({ id }: DueSchedule, error: unknown): void {
-    this.#resting.set(id, performance.now() + this.#timing.restMs);
-    this.#deps.log.warn({ scheduleId: id, error: messageOf(error) }, 'a schedule made no task; it stays due');
+  /** It stays due, and is tried again. What fails by a bug would for ever: it is passed over in the end, so that its owner sees why. */
+  async #fail(due: DueSchedule, error: unknown): Promise<void> {
+    const { id, dueAt, revision } = due;
+    const before = this.#failed.get(id);
+    const isSame = before?.revision === revision && before.dueAt.getTime() === dueAt.getTime();
+    const tries = (isSame ? before.tries : 0) + (knownProblem(error) === undefined ? 1 : 0);
+    const until = performance.now() + this.#timing.restMs;
+    this.#failed.set(id, { id, dueAt, revision, until, tries });
+    if (tries < this.#timing.tries) {
+      const fields = { scheduleId: id, tries, error: messageOf(error) };
+      return this.#deps.log.warn(fields, 'a schedule made no task; it stays due');
+    }
+    this.#deps.log.error({ scheduleId: id, tries, error }, 'a schedule made no task, and is passed over');
+    await passBroken(this.#deps, due).catch((failure: unknown) =>
+      this.#deps.log.warn(
+        { scheduleId: id, error: messageOf(failure) },
+        'a schedule could not be passed over',
+      ),
+    );
+  }
+}
+
+/** Where the bug is in when it is due next, it is disabled. */
+async function passBroken({ db }: ApiDeps, due: DueSchedule): Promise<void> {
+  const next = nextOrNever(due);
+  const { code, message } = internal(due.id);
+  await passSchedule(db, due, next, { code, message, ...(next === null && { disables: 'never_due' }) });
+}
+
+function nextOrNever(due: DueSchedule): Date | null {
+  try {
+    return nextDue(due, due.now, due.dueAt);
+  } catch {
+    return null;
   }
 }
 

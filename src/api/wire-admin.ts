@@ -110,7 +110,7 @@ export const AuditRecord = z
     keyName: z.string(),
     action: z.string().meta({
       description:
-        'the route: `POST /v1/tasks/:id/cancel`; the command, where it asked no API: `capybara keys recover`',
+        'the route: `POST /v1/tasks/:id/cancel`; the command, where it asked no API: `capybara keys recover`; `schedule.fired` and `schedule.disabled`: what a schedule did by itself',
     }),
     subject: z.string().nullable().meta({ description: 'the id of what it was about, or of what it made' }),
     status: z

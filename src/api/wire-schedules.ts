@@ -67,7 +67,7 @@ export const Schedule = z
     disabledAt: timestamp.nullable(),
     disabledReason: z.enum(SCHEDULE_DISABLED).nullable().meta({
       description:
-        'revoked: the key that it was made with is not good any more; session: its session takes no more tasks',
+        'revoked: the key that it was made with is not good any more; session: its session takes no more tasks; never_due: when it would be due next cannot be told',
     }),
   })
   .meta({ id: 'Schedule' });

@@ -120,6 +120,7 @@ const WHY = {
   person: 'somebody disabled it',
   revoked: 'the key that it was made with is not good any more',
   session: 'its session takes no more tasks',
+  never_due: 'when it would be due next cannot be told',
 } as const;
 
 function stateText({ disabledAt, disabledReason, nextDueAt }: Schedule): string {

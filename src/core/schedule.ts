@@ -14,8 +14,9 @@ export const MAX_UNFINISHED = 10;
 export const OVERLAPS = ['skip', 'queue'] as const;
 export type Overlap = (typeof OVERLAPS)[number];
 
-/** A `person` said so; the key or user whose tasks these are was `revoked`; its `session` takes no more. */
-export const SCHEDULE_DISABLED = ['person', 'revoked', 'session'] as const;
+/** A `person` said so; the key or user whose tasks these are was `revoked`; its `session` takes no more; nobody can tell when it would
+ * be due next, and it is `never_due`. */
+export const SCHEDULE_DISABLED = ['person', 'revoked', 'session', 'never_due'] as const;
 export type ScheduleDisabled = (typeof SCHEDULE_DISABLED)[number];
 
 /** One of `cron` and `everySeconds`; the other is null. */

@@ -1,4 +1,5 @@
 /** What hands in tasks again and again. Ids are UUIDs; each due time makes one task, in the commit that sets the next. */
+import { newId } from '../clock.ts';
 import { MAX_UNFINISHED, type Overlap, type ScheduleDisabled, type When } from '../core/schedule.ts';
 import type { Database } from './database.ts';
 import { textArray } from './keys.ts';
@@ -84,7 +85,8 @@ export function fireSchedule(
   next: Date,
   { session, task }: ReadyTask,
 ): Promise<FireOutcome> {
-  return db.transition('fire_schedule', id, dueAt, revision, next, session, task, MAX_UNFINISHED);
+  const due = [id, dueAt, revision] as const;
+  return db.transition('fire_schedule', ...due, next, session, task, MAX_UNFINISHED, newId());
 }
 
 /** `disables`: it will never make another as it is. */
@@ -94,13 +96,14 @@ export interface PassedOver {
   readonly disables?: ScheduleDisabled;
 }
 
+/** `next`: null where `error` disables it. */
 export function passSchedule(
   db: Database,
   { id, dueAt, revision }: Due,
-  next: Date,
+  next: Date | null,
   error: PassedOver,
 ): Promise<{ readonly outcome: 'passed' | 'moved_on' }> {
-  return db.transition('pass_schedule', id, dueAt, revision, next, error);
+  return db.transition('pass_schedule', id, dueAt, revision, next, error, newId());
 }
 
 export type RunOutcome =

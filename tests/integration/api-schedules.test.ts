@@ -1,11 +1,12 @@
 /** Schedules as people make, look at and change them, and what an API hands in of them when they are due. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { Scheduler } from '../../src/api/scheduler.ts';
+import { DEFAULT_SCHEDULER, Scheduler } from '../../src/api/scheduler.ts';
 import { Problem, Task } from '../../src/api/wire.ts';
 import { Schedule } from '../../src/api/wire-schedules.ts';
 import { MAX_SCHEDULE_NAME_LENGTH } from '../../src/core/schedule.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { DatabaseUnavailable } from '../../src/store/database.ts';
+import { databaseWithPoints } from '../support/points.ts';
 import { startTestApi, type TestApi, uuid } from './api-harness.ts';
 
 let it: TestApi;
@@ -50,6 +51,13 @@ async function due(id: string, ago = '1 second') {
   await it.db
     .sql`UPDATE schedule SET due_at = clock_timestamp() - ${ago}::interval WHERE id = ${uuid('schedule', id)}`;
 }
+/** What it did by itself, as the audit tells of it. */
+const audited = async (subject: string | undefined) =>
+  (await it.ask('GET', `/v1/audit?subject=${subject}`)).json.data
+    .filter(({ action }: { action: string }) => action.startsWith('schedule.'))
+    .map(({ userName, keyName, action, status }: Record<string, unknown>) => [
+      ...[userName, keyName, action, status],
+    ]);
 const sweep = () => Promise.all(schedulers.map((each) => each.sweep()));
 
 describe('a schedule', () => {
@@ -183,6 +191,7 @@ describe('what is due', () => {
     const [task, ...more] = await tasksOf(id);
     expect(more).toEqual([]);
     expect(task).toMatchObject({ prompt: 'Mend it.', createdBy: 'Ana', status: 'queued' });
+    expect(await audited(task?.id)).toEqual([['Ana', 'test', 'schedule.fired', 201]]);
     const { lastTaskId, nextDueAt } = await look(id);
     expect(lastTaskId).toBe(task?.id);
     const ahead = Date.parse(nextDueAt ?? '') - Date.now();
@@ -191,6 +200,30 @@ describe('what is due', () => {
     await sweep();
     expect(await tasksOf(id)).toHaveLength(1);
   });
+
+  test.each(['before', 'after'])(
+    'makes one task, though the API that hands it in is killed %s the commit, or comes back to life',
+    async (when) => {
+      const { id } = await make();
+      await due(id);
+      const killed = Promise.withResolvers<void>();
+      const revived = Promise.withResolvers<void>();
+      const db = databaseWithPoints(it.db, async (point) => {
+        if (point !== `${when} fire_schedule`) return;
+        killed.resolve();
+        await revived.promise;
+      });
+      const swept = new Scheduler({ ...it.deps, db }).sweep();
+      await killed.promise;
+      await sweep();
+      expect(await tasksOf(id)).toHaveLength(1);
+      const was = await look(id);
+      revived.resolve();
+      await swept;
+      expect(await tasksOf(id)).toHaveLength(1);
+      expect(await look(id)).toEqual(was);
+    },
+  );
 
   test('is the next task of its session, or one of a new session each time', async () => {
     const { sessionId } = await it.submit();
@@ -253,6 +286,44 @@ describe('what is due', () => {
     expect(await tasksOf(ill.id)).toHaveLength(1);
   });
 
+  test('is passed over where a bug keeps it from making one, so that its owner sees it', async () => {
+    const { id } = await make({ task: { prompt: 'x', model: 'openai/ill' } });
+    await due(id);
+    const models: typeof it.deps.models = {
+      ...it.deps.models,
+      resolve: () => {
+        throw new TypeError('nobody expected this');
+      },
+    };
+    const scheduler = new Scheduler({ ...it.deps, models }, { restMs: 0 });
+    const { nextDueAt } = await look(id);
+    for (let tries = 1; tries < DEFAULT_SCHEDULER.tries; tries += 1) await scheduler.sweep();
+    expect(await look(id)).toMatchObject({ nextDueAt, lastError: null });
+    await scheduler.sweep();
+    expect(await look(id)).toMatchObject({
+      ...{ enabled: true, nextDueAt: expect.stringMatching(/T0[45]:00:00.000Z$/) },
+      lastError: { code: 'internal', message: expect.stringContaining(uuid('schedule', id)) },
+    });
+    await due(id);
+    await sweep();
+    expect(await look(id)).toMatchObject({ lastError: null, lastTaskId: expect.any(String) });
+  });
+
+  test.each([
+    ['that never comes', '0 0 30 2 *', 'UTC'],
+    ['in a time zone that is gone', '0 0 * * *', 'Middle/Earth'],
+  ])('is disabled where it is due again at a time %s', async (_, cron, timeZone) => {
+    const { id } = await make();
+    await it.db.sql`UPDATE schedule SET cron = ${cron}, time_zone = ${timeZone}`;
+    await due(id);
+    const scheduler = new Scheduler(it.deps, { restMs: 0, tries: 2 });
+    for (let tries = 0; tries < 2; tries += 1) await scheduler.sweep();
+    expect(await look(id)).toMatchObject({
+      ...{ enabled: false, disabledReason: 'never_due', nextDueAt: null, lastError: { code: 'internal' } },
+    });
+    expect(await audited(id)).toEqual([['Ana', 'test', 'schedule.disabled', 200]]);
+  });
+
   test('is disabled where its session takes no more', async () => {
     const { id: taskId, sessionId } = await it.submit();
     await it.ask('POST', `/v1/tasks/${taskId}/cancel`);
@@ -264,6 +335,7 @@ describe('what is due', () => {
       ...{ enabled: false, disabledReason: 'session', nextDueAt: null },
       lastError: { code: 'session_archived', message: expect.stringContaining(sessionId) },
     });
+    expect(await audited(id)).toEqual([['Ana', 'test', 'schedule.disabled', 200]]);
     expect((await change(id, { enabled: true })).json).toMatchObject({
       ...{ code: 'session_archived', field: 'task.sessionId' },
     });
@@ -278,6 +350,7 @@ describe('what is due', () => {
     await due(id);
     await sweep();
     expect(await look(id)).toMatchObject({ disabledReason: 'revoked', nextDueAt: null });
+    expect(await audited(id)).toEqual([['Bo', 'test', 'schedule.disabled', 200]]);
     expect(await tasksOf(id)).toEqual([]);
     await change(id, { enabled: true });
     await due(id);

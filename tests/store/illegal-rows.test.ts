@@ -111,7 +111,7 @@ const LIMIT: All<WaitingAt['limit']> = {
 const TODO: All<Todo['status']> = { pending: true, in_progress: true, done: true, cancelled: true };
 const DISABLED: All<NonNullable<WebhookRow['disabledReason']>> = { person: true, gone: true, failing: true };
 const DELIVERY: All<DeliveryRow['status']> = { pending: true, delivered: true, failed: true };
-const SCHEDULE: All<ScheduleDisabled> = { person: true, revoked: true, session: true };
+const SCHEDULE: All<ScheduleDisabled> = { person: true, revoked: true, session: true, never_due: true };
 const OVERLAP: All<Overlap> = { skip: true, queue: true };
 const ON_LIMIT: All<OnLimit> = { fail: true, park: true };
 

@@ -34,7 +34,7 @@ async function around<T>(name: string, reach: Reach, act: () => Promise<T>): Pro
 /** Writes that are plain SQL rather than a transition. */
 const WRITES = [{ name: 'putOutput', begins: 'WITH stored AS' }] as const;
 
-function databaseWithPoints(db: Database, reach: Reach): Database {
+export function databaseWithPoints(db: Database, reach: Reach): Database {
   return {
     pool: db.pool,
     close: () => db.close(),

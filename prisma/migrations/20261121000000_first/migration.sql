@@ -1006,7 +1006,7 @@ ALTER TABLE "schedule"
   ADD CONSTRAINT "schedule_error" CHECK ((error_code IS NULL) = (error_message IS NULL) AND (error_code IS NULL) = (erred_at IS NULL)),
   ADD CONSTRAINT "schedule_disabled" CHECK (
     CASE WHEN disabled_at IS NULL THEN disabled_reason IS NULL
-         ELSE disabled_reason IS NOT NULL AND disabled_reason IN ('person', 'revoked', 'session') END
+         ELSE disabled_reason IS NOT NULL AND disabled_reason IN ('person', 'revoked', 'session', 'never_due') END
   );
 
 ALTER TABLE "attempt" ADD CONSTRAINT "attempt_taken" CHECK ((bucket IS NULL) = (tokens_taken IS NULL) AND tokens_taken >= 0);

@@ -63,9 +63,9 @@ END $$;
 -- what the task was made ready for. p_next is behind now: due times that nobody was there for make one task together.
 -- Guard: it is due at p_due still, and nobody has changed it. Whoever it acts for may hand in tasks: else it is disabled. Of its tasks fewer are
 -- unfinished than may be: else none is made. Returns: what create_task does | {outcome: 'skipped' | 'revoked' | 'moved_on'}; where create_task
--- refuses nothing was changed, and pass_schedule says why.
+-- refuses nothing was changed, and pass_schedule says why. The audit has the task, or that it was disabled, under p_audit in the same commit.
 -- Races: the schedule's row is locked before the session that create_task locks; nothing locks them the other way round.
-CREATE FUNCTION fire_schedule(p_schedule uuid, p_due timestamptz, p_revision int, p_next timestamptz, p_session jsonb, p_task jsonb, p_most int)
+CREATE FUNCTION fire_schedule(p_schedule uuid, p_due timestamptz, p_revision int, p_next timestamptz, p_session jsonb, p_task jsonb, p_most int, p_audit uuid)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_schedule schedule;
@@ -78,6 +78,7 @@ BEGIN
   END IF;
   IF NOT may_submit(v_schedule.key_id) THEN
     UPDATE schedule SET due_at = NULL, disabled_at = clock_timestamp(), disabled_reason = 'revoked' WHERE id = p_schedule;
+    PERFORM audit_schedule(v_schedule, p_audit, 'schedule.disabled', 'sch_', p_schedule, 200);
     RETURN '{"outcome": "revoked"}';
   END IF;
   IF is_busy(v_schedule, p_most) THEN
@@ -87,22 +88,35 @@ BEGIN
   v_made := add_task(v_schedule.team_id, v_schedule.user_id, p_session, p_task || jsonb_build_object('scheduleId', p_schedule), NULL);
   IF v_made->>'outcome' = 'created' THEN
     UPDATE schedule SET due_at = p_next, error_code = NULL, error_message = NULL, erred_at = NULL WHERE id = p_schedule;
+    PERFORM audit_schedule(v_schedule, p_audit, 'schedule.fired', 'task_', (p_task->>'id')::uuid, 201);
   END IF;
   RETURN v_made;
 END $$;
 
 -- pass_schedule: schedule, due → due again without a task, and why; or `disabled`.
 --
--- p_error: {code, message, disables?: a reason}. Guard: as fire_schedule's. Returns: {outcome: 'passed' | 'moved_on'}, a repeat's too.
-CREATE FUNCTION pass_schedule(p_schedule uuid, p_due timestamptz, p_revision int, p_next timestamptz, p_error jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- p_error: {code, message, disables?: a reason}; it has one where p_next is null, and then the audit has that under p_audit. Guard: as
+-- fire_schedule's. Returns: {outcome: 'passed' | 'moved_on'}, a repeat's too.
+CREATE FUNCTION pass_schedule(p_schedule uuid, p_due timestamptz, p_revision int, p_next timestamptz, p_error jsonb, p_audit uuid)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_schedule schedule;
 BEGIN
   UPDATE schedule
      SET due_at = CASE WHEN p_error ? 'disables' THEN NULL ELSE p_next END,
          error_code = p_error->>'code', error_message = p_error->>'message', erred_at = clock_timestamp(),
          disabled_at = CASE WHEN p_error ? 'disables' THEN clock_timestamp() END, disabled_reason = p_error->>'disables'
-   WHERE id = p_schedule AND due_at = p_due AND revision = p_revision;
-  RETURN jsonb_build_object('outcome', CASE WHEN FOUND THEN 'passed' ELSE 'moved_on' END);
+   WHERE id = p_schedule AND due_at = p_due AND revision = p_revision RETURNING * INTO v_schedule;
+  IF NOT FOUND THEN RETURN '{"outcome": "moved_on"}'; END IF;
+  IF p_error ? 'disables' THEN PERFORM audit_schedule(v_schedule, p_audit, 'schedule.disabled', 'sch_', p_schedule, 200); END IF;
+  RETURN '{"outcome": "passed"}';
 END $$;
+
+-- What it did by itself, as whoever it acts for: p_prefix and p_about are the public id of what that was about.
+CREATE FUNCTION audit_schedule(p_schedule schedule, p_audit uuid, p_action text, p_prefix text, p_about uuid, p_status int) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO audit (id, team_id, user_id, key_id, action, subject, status)
+  VALUES (p_audit, p_schedule.team_id, p_schedule.user_id, p_schedule.key_id, p_action, p_prefix || replace(p_about::text, '-', ''), p_status)
+$$;
 
 -- run_schedule: schedule → with a task made now, by whoever asks for it; when it is due stays as it is.
 --
