@@ -173,13 +173,12 @@ async function makeTeam(deps: ApiDeps, call: Call<unknown, z.infer<typeof Create
   if (own?.operates !== true) throw notOperator();
   const id = idFor(deps, call, 'team');
   const [userId, keyId] = [idFor(deps, call, 'first user'), idFor(deps, call, 'first key')];
-  const making = makingOf(call);
   const made = await createTeam(deps.db, {
-    ...{ id, name, user: { id: userId, name: userName }, making },
+    ...{ id, name, user: { id: userId, name: userName }, making: makingOf(call) },
     key: { id: keyId, name: 'first', scopes: SCOPES },
   });
-  const again = { keyId, making, made: { kind: 'team', id }, otherwise: nameTaken('team', name) } as const;
-  const apiKey = made.outcome === 'created' ? made.apiKey : await toldAgain(deps, again);
+  const again = { keyId, made: { kind: 'team', id }, otherwise: nameTaken('team', name) } as const;
+  const apiKey = made.outcome === 'created' ? made.apiKey : await toldAgain(deps, call, again);
   const team = (await readTeams(deps.db, call.caller.teamId)).find((each) => each.id === id);
   if (team === undefined) throw notFound(`team ${toPublicId('team', id)}`);
   const ids = { userId: toPublicId('user', userId), keyId: toPublicId('key', keyId) };
@@ -203,19 +202,13 @@ async function makeKey(deps: ApiDeps, call: Call<unknown, z.infer<typeof CreateK
   const userId = await ownerOf(deps, caller, body.userId);
   const id = idFor(deps, call, 'key');
   const { name, scopes, expiresInDays: days } = body;
-  const making = makingOf(call);
   const expiresAt = days === undefined ? undefined : new Date(deps.clock() + days * DAY_MS);
   const made = await createKey(deps.db, {
-    ...{ id, teamId, userId, name, expiresAt, making },
+    ...{ id, teamId, userId, name, expiresAt, making: makingOf(call) },
     ...(scopes === undefined ? {} : { scopes: SCOPES.filter((scope) => scopes.includes(scope)) }),
   });
-  const again = {
-    keyId: id,
-    making,
-    made: { kind: 'key', id },
-    otherwise: notFound('user', 'userId'),
-  } as const;
-  const apiKey = made?.apiKey ?? (await toldAgain(deps, again));
+  const again = { keyId: id, made: { kind: 'key', id }, otherwise: userLeft('This person') } as const;
+  const apiKey = made?.apiKey ?? (await toldAgain(deps, call, again));
   return { status: 201, body: { ...showKey(await keyOf(deps, teamId, id)), apiKey } };
 }
 
@@ -228,12 +221,7 @@ async function ownerOf(
   const id = fromPublicId('user', asked);
   const user = id === undefined ? undefined : await readUser(db, { teamId, id });
   if (user === undefined) throw notFound(`user ${JSON.stringify(asked.slice(0, 60))}`, 'userId');
-  if (user.leftAt !== null)
-    throw conflict(
-      'user_left',
-      `${user.name} has left the team, and can have no key: add somebody new.`,
-      'userId',
-    );
+  if (user.leftAt !== null) throw userLeft(user.name);
   return user.id;
 }
 
@@ -252,6 +240,10 @@ function removed(kind: IdKind, uuid: string, { outcome }: RevokeOutcome): Reply 
       'Without this nobody could administrate the team: make another key with the scope admin first.',
     );
   return { status: 200, body: { id } };
+}
+
+function userLeft(name: string): ApiProblem {
+  return conflict('user_left', `${name} has left the team, and can have no key: add somebody new.`, 'userId');
 }
 
 function notOperator(): ApiProblem {

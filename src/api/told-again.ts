@@ -13,7 +13,6 @@ export function makingOf({ caller, body }: Call<unknown, unknown>): MakingReques
 interface ToldAgain {
   /** The UUID of the key, which its request's Idempotency-Key gives. */
   readonly keyId: string;
-  readonly making: MakingRequest;
   /** What the request made: the key, or a team with it. */
   readonly made: { readonly kind: IdKind; readonly id: string };
   /** Thrown where no such request was made. */
@@ -23,12 +22,16 @@ interface ToldAgain {
 /**
  * The key of a request that made one before, in place of the one that was answered: nobody has used that, so its answer was lost. Throws
  * `ApiProblem` where the key was used, or the request is another one.
+ *
+ * A request whose client has gone is one that comes late, behind its own repeat: what that was told stays good.
  */
 export async function toldAgain(
-  { db }: ApiDeps,
-  { keyId, making, made, otherwise }: ToldAgain,
+  { db }: Pick<ApiDeps, 'db'>,
+  call: Call<unknown, unknown>,
+  { keyId, made, otherwise }: ToldAgain,
 ): Promise<string> {
-  const again = await renewKey(db, { id: keyId, ...making });
+  if (call.response.destroyed) throw madeAlready(made.kind, made.id);
+  const again = await renewKey(db, { id: keyId, ...makingOf(call) });
   switch (again.outcome) {
     case 'renewed':
       return again.apiKey;

@@ -1,6 +1,7 @@
 /** Teams, their people and their keys. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
+import { toldAgain } from '../../src/api/told-again.ts';
 import { Entry, Message, Problem, page } from '../../src/api/wire.ts';
 import { CreatedKey, CreatedTeam, Key, MAX_KEY_DAYS, Teams, User } from '../../src/api/wire-admin.ts';
 import { toPublicId } from '../../src/core/id.ts';
@@ -94,6 +95,21 @@ describe('a key', () => {
     });
     await it.ask('DELETE', `/v1/keys/${first.id}`);
     expect(await refused()).toMatchObject({ code: 'made_already' });
+  });
+
+  test('that was told to a repeat stays as it is where the first request comes late', async () => {
+    const headers = { 'idempotency-key': 'late' };
+    const { id, apiKey } = await made(CreatedKey, '/v1/keys', { name: 'late' }, { headers });
+    const self = Key.parse((await it.ask('GET', '/v1/keys/self')).json);
+    const call = {
+      caller: { keyId: uuid('key', self.id) },
+      body: { name: 'late' },
+      response: { destroyed: true },
+    };
+    const again = { keyId: uuid('key', id), made: { kind: 'key', id: uuid('key', id) } } as const;
+    const late = toldAgain(it.deps, call as never, { ...again, otherwise: new Error('none') as never });
+    await expect(late).rejects.toMatchObject({ code: 'made_already' });
+    expect((await it.ask('GET', '/v1/keys/self', { key: apiKey })).status).toBe(200);
   });
 
   test.each([
