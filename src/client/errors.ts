@@ -105,6 +105,13 @@ export function badAnswer(server: Server, path: string, found: string): UserErro
   return new UserError('bad_answer', message, 3);
 }
 
+/** A success that is no event stream: something between here and the server answered in its place. */
+export function badStream(server: Server, status: number, contentType: string): UserError {
+  const found = contentType === '' ? 'no Content-Type' : JSON.stringify(contentType.slice(0, 80));
+  const message = `${hostOf(server)} answered ${status} with ${found} where an event stream (text/event-stream) was expected: check the address, and that no sign-in page or proxy of the network answers in its place.`;
+  return new UserError('bad_answer', message, 3);
+}
+
 /** What an answer that is no success means. */
 export async function refusalOf(response: Response, server: Server): Promise<UserError> {
   const text = await response.text().catch(() => '');

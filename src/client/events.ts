@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { Event, EventsPage } from '../api/wire.ts';
 import { messageOf, UserError } from '../core/errors.ts';
 import { EVENT_TYPES } from '../core/event.ts';
-import { isTransient } from './errors.ts';
+import { badStream, isTransient } from './errors.ts';
 import { below, type Http, type Query, withQuery } from './http.ts';
 import { type SseMessage, SseParser } from './sse-parser.ts';
 
@@ -60,12 +60,16 @@ export type FollowOptions = Omit<ReadOptions, 'open'> & ChosenEvents;
 
 export function eventCalls(http: Http): EventCalls {
   // Whoever reads a stream is told at once that it is lost, and comes back by itself.
-  const openEvents: EventCalls['openEvents'] = (sessionId, after, { signal, types, sessions }) => {
+  const openEvents: EventCalls['openEvents'] = async (sessionId, after, { signal, types, sessions }) => {
     const last = after > 0 ? { 'last-event-id': String(after) } : {};
-    const headers = { accept: 'text/event-stream', ...last };
+    const headers = { accept: EVENT_STREAM, ...last };
     const query = { types: types?.join(), sessions: sessions?.join() };
     const path = withQuery(below('sessions', sessionId, '/events'), query);
-    return http.fetchOnce(path, { headers, signal });
+    const response = await http.fetchOnce(path, { headers, signal });
+    const found = response.headers.get('content-type') ?? '';
+    if (mediaOf(found) === EVENT_STREAM) return response;
+    await response.body?.cancel();
+    throw badStream(http.server(), response.status, found);
   };
   return {
     openEvents,
@@ -82,6 +86,12 @@ export function eventCalls(http: Http): EventCalls {
   };
 }
 
+const EVENT_STREAM = 'text/event-stream';
+
+function mediaOf(contentType: string): string {
+  return contentType.replace(/;.*$/s, '').trim().toLowerCase();
+}
+
 export interface ReadOptions {
   /** Opens the stream behind `after`. A transient failure is tried again; any other ends the reading. */
   readonly open: (after: number, signal: AbortSignal) => Promise<Response>;
@@ -91,7 +101,7 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
   readonly firstDelayMs?: number;
   readonly maxDelayMs?: number;
-  /** Longest pause that is made because the server asks for it with `Retry-After`. */
+  /** Longest pause that is made because the server asks for it, with `Retry-After` or a stream's `retry`. */
   readonly maxAskedMs?: number;
   /** Silence after which the connection is taken for dead. */
   readonly idleMs?: number;
@@ -105,7 +115,7 @@ const MAX_ASKED_MS = 60_000;
 /** Yields until the consumer stops or `signal` aborts (then it returns). Throws what cannot be mended by trying again. */
 export async function* readEvents(options: ReadOptions): AsyncGenerator<Frame> {
   const { signal, firstDelayMs = FIRST_DELAY_MS, maxDelayMs = MAX_DELAY_MS } = options;
-  const seen = { seq: options.after ?? 0 };
+  const seen: Seen = { seq: options.after ?? 0, retryMs: 0 };
   let failures = 0;
   while (!signal.aborted) {
     let reason = 'the server closed the stream';
@@ -121,10 +131,11 @@ export async function* readEvents(options: ReadOptions): AsyncGenerator<Frame> {
       reason = messageOf(error);
       askedMs = isTransient(error) ? (error.retryAfterMs ?? 0) : 0;
     }
+    askedMs = Math.min(Math.max(askedMs, seen.retryMs), options.maxAskedMs ?? MAX_ASKED_MS);
     if (signal.aborted) return;
     if (failures === 0) yield { kind: 'lost', reason };
-    const pauseMs = Math.min(maxDelayMs, firstDelayMs * 2 ** failures);
-    await pause(Math.max(jittered(pauseMs), Math.min(askedMs, options.maxAskedMs ?? MAX_ASKED_MS)), signal);
+    // Never before the server asked, and spread behind that.
+    await pause(askedMs + jittered(Math.min(maxDelayMs, firstDelayMs * 2 ** failures)), signal);
     failures += 1;
     await options.recover?.();
   }
@@ -146,15 +157,25 @@ class BrokenStream extends Error {
   override readonly name = 'BrokenStream';
 }
 
+/** What goes from one connection to the next. */
+interface Seen {
+  /** The last sequence number. */
+  seq: number;
+  /** The pause that the server asked for, in milliseconds. */
+  retryMs: number;
+}
+
 /** One connection's frames, without those that were seen: behind `seen`, which goes along. */
-async function* readOnce(options: ReadOptions, seen: { seq: number }): AsyncGenerator<Frame> {
+async function* readOnce(options: ReadOptions, seen: Seen): AsyncGenerator<Frame> {
   const connection = new AbortController();
   const signal = AbortSignal.any([options.signal, connection.signal]);
   const parser = new SseParser();
   try {
     const response = await options.open(seen.seq, signal);
     for await (const text of textOf(response, options.idleMs ?? IDLE_MS)) {
-      for (const message of parser.push(text)) {
+      const messages = parser.push(text);
+      seen.retryMs = parser.retryMs ?? seen.retryMs;
+      for (const message of messages) {
         const frame = frameOf(message);
         if (!frame || (frame.kind === 'event' && frame.event.seq <= seen.seq)) continue;
         if (frame.kind === 'event') seen.seq = frame.event.seq;

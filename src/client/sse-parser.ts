@@ -8,6 +8,8 @@ export interface SseMessage {
 export class SseParser {
   /** The last event ID: also of what has only an `id`, and is no message. */
   lastId = '';
+  /** How long the server asks to be left alone before the next connection, in milliseconds; undefined where it said nothing. */
+  retryMs: number | undefined;
   #rest = '';
   #id: string | undefined;
   #event = '';
@@ -30,6 +32,7 @@ export class SseParser {
     if (field === 'id') this.#id = value;
     if (field === 'event') this.#event = value;
     if (field === 'data') this.#data.push(value);
+    if (field === 'retry' && /^\d{1,9}$/.test(value)) this.retryMs = Number(value);
     return undefined;
   }
 

@@ -142,6 +142,42 @@ describe('the reader', () => {
     expect(seqs(await take(read({ maxAskedMs: 5 }), 2))).toEqual(['lost', 1]);
   });
 
+  test('comes back when the stream said, also after a try that failed, within a limit', async () => {
+    const asking = (response: ServerResponse) => {
+      openStream(response).write('retry: 300\n\n');
+      sendEvents(response, [event(1, 'task.created')]);
+      response.end();
+    };
+    const give = (response: ServerResponse) => sendEvents(openStream(response), [event(2, 'task.started')]);
+    const away = (response: ServerResponse) => problem(response, 503, 'unavailable', 'Not now.');
+    serve(asking, away, give);
+    const before = performance.now();
+    expect(seqs(await take(read(), 3))).toEqual([1, 'lost', 2]);
+    expect(performance.now() - before).toBeGreaterThan(590);
+    serve(asking, give);
+    const bounded = performance.now();
+    await take(read({ maxAskedMs: 5 }), 3);
+    expect(performance.now() - bounded).toBeLessThan(250);
+  });
+
+  test('ends where another than Capybara answers, and says with what', async () => {
+    const portal = (contentType?: string) => (response: ServerResponse) =>
+      response.writeHead(200, contentType ? { 'content-type': contentType } : {}).end('<html>Sign in</html>');
+    serve(portal('text/html; charset=utf-8'));
+    await expect(take(read(), 1)).rejects.toMatchObject({
+      code: 'bad_answer',
+      exitCode: 3,
+      message: `The Capybara at ${api.url} answered 200 with "text/html; charset=utf-8" where an event stream (text/event-stream) was expected: check the address, and that no sign-in page or proxy of the network answers in its place.`,
+    });
+    serve(portal());
+    await expect(take(read(), 1)).rejects.toThrow(/ with no Content-Type where /);
+    serve((response) => {
+      response.writeHead(200, { 'content-type': 'Text/Event-Stream;charset=utf-8' });
+      sendEvents(response, [event(1, 'task.created')]);
+    });
+    expect(seqs(await take(read(), 1))).toEqual([1]);
+  });
+
   test('takes a silent connection for dead', async () => {
     serve(
       (response) => sendEvents(openStream(response), [event(1, 'task.created')]),
