@@ -11,6 +11,7 @@ import { listen } from '../src/api/server.ts';
 import { systemClock } from '../src/clock.ts';
 import { DELEGATE_TASK } from '../src/core/tool-names.ts';
 import { ensureEmbeddedKey } from '../src/store/bootstrap.ts';
+import { Sealing } from '../src/store/sealing.ts';
 import { createRegistry } from '../src/tools/registry.ts';
 import { noTracing } from '../src/tracing/tracing.ts';
 import { openSnapshots } from '../src/workspace/snapshots/open-snapshots.ts';
@@ -47,6 +48,7 @@ const api = createApi({
   allowLocal: false,
   ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false, tracing: noTracing },
   webhooks: { allow: [], online: true },
+  sealing: new Sealing([]),
   schedules: { perTeam: 0, shortestSeconds: 60 },
   repositories: { own: false, online: false, allowed: [] },
   clock: systemClock,

@@ -47,6 +47,8 @@ export interface Config {
   /** For LISTEN and session locks where `databaseUrl` is a pooler; else the same. */
   readonly databaseDirectUrl?: string;
   readonly redisUrl?: string;
+  /** What secrets in the database are sealed with, each 32 bytes in base64: the first one seals, all open. */
+  readonly encryptionKey?: readonly string[];
   /** The server that the CLI talks to; none: the embedded Capybara. */
   readonly url?: string;
   readonly apiKey?: string;

@@ -40,7 +40,7 @@ const SECRET_NAMES = new Set([
     'password',
     'passphrase',
   ],
-  ...['secret', 'token', 'accesstoken', 'privatekey', 'databaseurl', 'redisurl'],
+  ...['secret', 'token', 'accesstoken', 'privatekey', 'databaseurl', 'redisurl', 'encryptionkey'],
 ]);
 /** Inside a text: keys of Capybara and of those who make theirs alike, and what stands behind `Bearer`. */
 const KEY_TEXT = /\b(capy_|sk-|Bearer +)[\w.~+/=-]{12,}/gi;

@@ -128,7 +128,7 @@ const ALLOWED: readonly {
   // `up`, `run`, `api`, `worker`, `migrate`, `verify`, `doctor`, `models` and `providers` start programs; they load them when they do.
   {
     from: /^src\/cli\//,
-    to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor|model)\/main|worker\/health|store\/(migrate|bootstrap))\.ts$/,
+    to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor|model)\/main|worker\/health|store\/(migrate|bootstrap|sealed-rows))\.ts$/,
     lazy: true,
   },
   // An Ollama is part of the machine that the CLI runs on: it finds it, and sees to what is installed there.

@@ -7,6 +7,7 @@ import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
+import type { Sealing } from '../store/sealing.ts';
 import type { Also, Wake } from '../store/turns.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import type { TargetPolicy } from '../webhooks/target.ts';
@@ -41,6 +42,8 @@ export interface ApiDeps {
   readonly repositories: RepositoryPolicy;
   /** Where webhooks may be sent. */
   readonly webhooks: TargetPolicy;
+  /** How secrets are kept. */
+  readonly sealing: Sealing;
   readonly schedules: ScheduleLimits;
   /** Capybara's own directory, which no task may work in. */
   readonly dataDir: string;

@@ -11,6 +11,8 @@ import { sayUnknownTools } from '../core/tool-names.ts';
 import type { Log } from '../log.ts';
 import { createModels, type ModelRegistry } from '../model/providers.ts';
 import { migrate } from '../store/migrate.ts';
+import { checkSealed } from '../store/sealed-rows.ts';
+import { Sealing } from '../store/sealing.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
@@ -40,7 +42,7 @@ export interface ApiAdditions {
 
 /**
  * The API of a server, on every address of this machine: its own connections, the database brought up to date first. Throws
- * `UserError` (exit code 3) where there is no database, or the port is taken.
+ * `UserError` (exit code 3) where there is no database, what is sealed in it cannot be opened, or the port is taken.
  */
 export async function runApi(
   config: Config,
@@ -50,6 +52,7 @@ export async function runApi(
   const backends = openBackends(config, log);
   try {
     await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
+    await checkSealed(backends.db, new Sealing(config.encryptionKey ?? []));
     const tracing = await openTracing(config.tracing, { log, role: 'api' });
     const api = composeApi(config, { backends, log, tracing, moreTools, allowLocal: false });
     const server = await listen(api.app, { host, port: config.port });
@@ -143,6 +146,7 @@ export function composeApi(
     wrongKeysPerMinute: config.api.wrongKeysPerMinute,
     metricsOpen: config.metrics.open,
     corsOrigins: config.api.corsOrigins ?? [],
+    sealing: new Sealing(config.encryptionKey ?? []),
     webhooks: { allow: config.webhooks?.allow ?? [], online: !config.offline },
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),

@@ -44,6 +44,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   missing_scope: 'The key is not for this.',
   name_taken: 'There is or was one of the same name.',
   no_changes: 'The session has changed no files.',
+  no_encryption_key: 'The server has no key to seal a secret with: who runs it sets CAPYBARA_ENCRYPTION_KEY.',
   no_model: 'No model is named, and the provider has no default one.',
   no_provider: 'No model provider is configured here.',
   no_running_task: 'The session has no task in hand.',

@@ -57,7 +57,7 @@ export function webhookRoutes(deps: ApiDeps): Route[] {
       },
       problems: {
         400: ['bad_webhook_url'],
-        409: ['too_many_webhooks', 'made_already', 'idempotency_conflict'],
+        409: ['too_many_webhooks', 'made_already', 'idempotency_conflict', 'no_encryption_key'],
       },
       handle: (call) => make(deps, call),
     }),
@@ -118,11 +118,11 @@ async function make(deps: ApiDeps, call: Call<unknown, CreateWebhook>): Promise<
   const { teamId, userId } = call.caller;
   const url = targetOf(deps, call.body.url, 'url');
   const id = idFor(deps, call, 'webhook');
+  if (!deps.sealing.canSeal) throw noEncryptionKey();
   const secret = mintSecret();
   const requestHash = hashOf(call.body);
-  const { outcome } = await createWebhook(deps.db, {
-    ...{ teamId, userId, id, url, events, secret, signsTasks, requestHash },
-  });
+  const webhook = { teamId, userId, id, url, events, secret, signsTasks, requestHash };
+  const { outcome } = await createWebhook(deps.db, webhook, deps.sealing);
   if (outcome === 'conflict') throw idempotencyConflict();
   if (outcome === 'too_many')
     throw conflict(
@@ -188,6 +188,13 @@ export async function webhookOf({ db }: ApiDeps, teamId: string, id: string): Pr
   const webhook = await readWebhook(db, { teamId, id });
   if (webhook === undefined) throw noWebhook(id);
   return webhook;
+}
+
+function noEncryptionKey() {
+  return conflict(
+    'no_encryption_key',
+    'This Capybara has no key that the secret of a webhook could be sealed with: whoever runs it sets CAPYBARA_ENCRYPTION_KEY on every API and worker, to what `openssl rand -base64 32` prints.',
+  );
 }
 
 function noWebhook(id: string) {

@@ -86,6 +86,7 @@ const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['providers', 'aliases', 'models', 'agents'] as const),
   ...([
     'sandbox',
+    'encryptionKey',
     'dataDir',
     'snapshots',
     'git.allow',

@@ -4,7 +4,7 @@ import { metaOf, SETTING_KEYS, type SettingKey } from './settings.ts';
 
 /** Every secret that is set, as it stands in texts; the longest first, since one may be a part of another. */
 export function secretsIn(config: Config): string[] {
-  const { apiKey = '', webSearch, git, providers, tracing } = config;
+  const { apiKey = '', encryptionKey = [], webSearch, git, providers, tracing } = config;
   const passwords = addresses(config).map((url) => URL.parse(url)?.password ?? '');
   const keys = Object.values(providers).flatMap((provider) => [
     provider.apiKey ?? '',
@@ -16,6 +16,7 @@ export function secretsIn(config: Config): string[] {
     ...passwords.map(decoded),
     ...keys,
     ...assigned,
+    ...encryptionKey,
     apiKey,
     webSearch.apiKey ?? '',
   ];

@@ -22,6 +22,7 @@ import { MAP_METAS, MAPS, MAX_MODEL_SECONDS, type MapKey, wrongInMap } from './m
 import { PROJECT_MAP } from './project-map.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
+import { ENCRYPTION_KEY } from './sealing-settings.ts';
 import { shownValue, withoutSecrets } from './shown-value.ts';
 import { TRACING } from './tracing-settings.ts';
 import { WEBHOOKS_ALLOW } from './webhook-settings.ts';
@@ -146,6 +147,7 @@ export const SETTINGS = z.object({
   databaseUrl: address('DATABASE_URL', POSTGRES, { secret: true }).optional(),
   databaseDirectUrl: address('DATABASE_DIRECT_URL', POSTGRES, { secret: true }).optional(),
   redisUrl: address('REDIS_URL', ['redis:', 'rediss:'], { secret: true }).optional(),
+  encryptionKey: ENCRYPTION_KEY.schema.register(metas, ENCRYPTION_KEY.meta).optional(),
   url: address('CAPYBARA_URL', HTTP).optional(),
   apiKey: secret('CAPYBARA_API_KEY').optional(),
   port: whole('CAPYBARA_PORT', 0, MAX_PORT).default(DEFAULT_PORT),

@@ -2,12 +2,15 @@
 import { type EgressHost, sayEgressHost } from '../core/egress.ts';
 import { type ConfiguredRule, sayRule } from '../core/permission.ts';
 
+const HIDDEN = '********';
+
 export function shownValue(value: unknown, secret: boolean): string {
+  if (Array.isArray(value) && secret) return HIDDEN;
   if (Array.isArray(value)) return value.map(shownItem).join(', ');
   if (isIds(value)) return `${value.uid}:${value.gid}`;
   if (typeof value === 'object' && value !== null) return Object.keys(value).join(', ') || 'none';
   if (!secret) return withoutSecrets(String(value));
-  return URL.canParse(String(value)) ? withoutSecrets(String(value)) : '********';
+  return URL.canParse(String(value)) ? withoutSecrets(String(value)) : HIDDEN;
 }
 
 function isIds(value: unknown): value is { uid: number; gid: number } {

@@ -12,6 +12,7 @@ import { migrate } from '../store/migrate.ts';
 import { openTracing, type Tracing } from '../tracing/tracing.ts';
 import { composeWorker, sandboxFor } from '../worker/main.ts';
 import { lockDataDir, openDataDir, readServerInfo, removeServerInfo, writeServerInfo } from './data-dir.ts';
+import { openEncryptionKey } from './encryption-key.ts';
 import { openOwnKey } from './own-key.ts';
 import { startPostgres } from './postgres.ts';
 
@@ -68,9 +69,10 @@ export async function startCapybara(config: Config, options: CapybaraOptions): P
   }
 }
 
-async function assemble(config: Config, options: CapybaraOptions, parts: Parts): Promise<RunningCapybara> {
-  const { dataDir } = config;
-  const { log, port = config.port, works = true, onFailed } = options;
+async function assemble(given: Config, options: CapybaraOptions, parts: Parts): Promise<RunningCapybara> {
+  const { dataDir } = given;
+  const config = { ...given, encryptionKey: [openEncryptionKey(dataDir)] };
+  const { log, port = given.port, works = true, onFailed } = options;
   const sandbox = await sandboxFor(config, 'local');
   const postgres = await startPostgres({ dataDir, log: (line) => log.debug({}, line) });
   parts.add(() => postgres.stop());

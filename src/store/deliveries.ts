@@ -2,6 +2,7 @@
 import type { EventType } from '../core/event.ts';
 import { type AfterTry, FAILING_MS, type Sent, WEBHOOK_TEST } from '../core/webhook.ts';
 import type { Database } from './database.ts';
+import type { Sealing } from './sealing.ts';
 import { cut, type Rows } from './views.ts';
 
 /** One wake-up of a delivery. */
@@ -44,8 +45,10 @@ export type ClaimedDelivery =
       readonly outcome: 'claimed';
       readonly type: string;
       readonly url: string;
-      /** base64. */
+      /** Sealed, in hexadecimal: `openSecret`. */
       readonly secret: string;
+      /** The webhook whose secret it is. */
+      readonly signer: string;
       /** This one included. */
       readonly tries: number;
       readonly at: string;
@@ -55,6 +58,14 @@ export type ClaimedDelivery =
     }
   /** `deferred`: others are being tried of the same receiver, and it is due a little later. */
   | { readonly outcome: 'ended' | 'deferred' | 'skipped' };
+
+/** What it is signed with. Throws the `UserError`s of `Sealing.open`. */
+export function openSecret(
+  { secret, signer }: Extract<ClaimedDelivery, { outcome: 'claimed' }>,
+  sealing: Sealing,
+): Buffer {
+  return sealing.open(Buffer.from(secret, 'hex'), { table: 'webhook', id: signer });
+}
 
 export interface Claim {
   readonly deliveryId: string;

@@ -1,6 +1,7 @@
 /** Where a team's events are delivered. Ids are UUIDs. */
 import { MAX_WEBHOOKS } from '../core/webhook.ts';
 import type { Database } from './database.ts';
+import type { Sealing } from './sealing.ts';
 import { cut, type Rows } from './views.ts';
 
 interface OfTeam {
@@ -14,6 +15,7 @@ export interface NewWebhook extends OfTeam {
   readonly url: string;
   /** Types of events; none: all. */
   readonly events: readonly string[];
+  /** As receivers are told it. */
   readonly secret: Buffer;
   /** What tasks have delivered is signed with its secret from now on. The team's first one's is anyway. */
   readonly signsTasks: boolean;
@@ -21,12 +23,17 @@ export interface NewWebhook extends OfTeam {
   readonly requestHash: string;
 }
 
-export function createWebhook(
+/** Throws `UserError` `no_encryption_key` where the secret could not be sealed. */
+export async function createWebhook(
   db: Database,
   webhook: NewWebhook,
+  sealing: Sealing,
 ): Promise<{ readonly outcome: 'created' | 'repeated' | 'conflict' | 'too_many' }> {
   const { teamId, userId, secret, ...rest } = webhook;
-  const given = { ...rest, secret: secret.toString('hex') };
+  const given = {
+    ...rest,
+    secret: sealing.seal(secret, { table: 'webhook', id: webhook.id }).toString('hex'),
+  };
   return db.transition('create_webhook', teamId, userId, given, MAX_WEBHOOKS);
 }
 
@@ -65,7 +72,7 @@ export async function readWebhooks(
 ): Promise<Rows<WebhookRow>> {
   const { teamId, id = null, before = null } = filter;
   const rows = await db.sql<WebhookRow & Record<string, unknown>>`
-    SELECT w.id, w.url, w.events, u.name AS "createdBy", w.secret IS NOT DISTINCT FROM t.webhook_secret AS "signsTasks", w.created_at AS "createdAt",
+    SELECT w.id, w.url, w.events, u.name AS "createdBy", w.id IS NOT DISTINCT FROM t.signing_webhook_id AS "signsTasks", w.created_at AS "createdAt",
            w.failing_since AS "failingSince", w.disabled_at AS "disabledAt", w.disabled_reason AS "disabledReason"
       FROM webhook w JOIN team t ON t.id = w.team_id JOIN "user" u ON u.id = w.user_id
      WHERE w.team_id = ${teamId} AND w.removed_at IS NULL AND (${id}::uuid IS NULL OR w.id = ${id})
@@ -80,6 +87,6 @@ export async function readWebhook(db: Database, { teamId, id }: OfTeam): Promise
 
 /** Whether what tasks have delivered can be signed: since the team's first webhook was made. */
 export async function canSignForTasks(db: Database, teamId: string): Promise<boolean> {
-  const rows = await db.sql`SELECT FROM team WHERE id = ${teamId} AND webhook_secret IS NOT NULL`;
+  const rows = await db.sql`SELECT FROM team WHERE id = ${teamId} AND signing_webhook_id IS NOT NULL`;
   return rows.length > 0;
 }

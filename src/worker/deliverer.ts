@@ -5,10 +5,10 @@
 
 import { type Reach, systemReach } from '../checked-agent.ts';
 import { type Clock, newId } from '../clock.ts';
-import { messageOf } from '../core/errors.ts';
+import { messageOf, UserError } from '../core/errors.ts';
 import { shownEvent } from '../core/event.ts';
 import { toPublicId } from '../core/id.ts';
-import { afterTry, DELIVERY_BACKOFF_MS, WEBHOOK_TEST } from '../core/webhook.ts';
+import { afterTry, DELIVERY_BACKOFF_MS, type Sent, WEBHOOK_TEST } from '../core/webhook.ts';
 import type { Log } from '../log.ts';
 import type { DeliveryJob, DeliveryQueue, JobConsumer, Lane } from '../queue/queue.ts';
 import type { Database } from '../store/database.ts';
@@ -17,10 +17,12 @@ import {
   claimDelivery,
   type DeliveryEnd,
   type DeliveryWake,
+  openSecret,
   queueDeliveries,
   requeueDelivery,
   settleDelivery,
 } from '../store/deliveries.ts';
+import { Sealing } from '../store/sealing.ts';
 import { type Delivery, send } from '../webhooks/send.ts';
 import type { TargetPolicy } from '../webhooks/target.ts';
 
@@ -35,6 +37,8 @@ export interface DeliverySettings {
   /** Tries at a time. */
   readonly concurrency: number;
   readonly reach: Reach;
+  /** Opens what is signed with. */
+  readonly sealing: Sealing;
 }
 
 export const DEFAULT_DELIVERIES: DeliverySettings = {
@@ -44,6 +48,7 @@ export const DEFAULT_DELIVERIES: DeliverySettings = {
   backoffMs: DELIVERY_BACKOFF_MS,
   concurrency: 20,
   reach: systemReach(),
+  sealing: new Sealing([]),
 };
 
 export interface DelivererParts {
@@ -125,30 +130,42 @@ export class Deliverer {
 
   async #send(deliveryId: string, claimed: Claimed): Promise<DeliveryEnd> {
     const { backoffMs, ...options } = this.#settings;
-    const seconds = Math.floor(this.#parts.clock() / 1_000);
-    const sent = await send(deliveryOf(deliveryId, claimed, seconds), {
-      ...options,
-      signal: this.#closing.signal,
-    });
+    const secret = this.#secretOf(deliveryId, claimed);
+    const signed = secret && deliveryOf(deliveryId, claimed, { secret, seconds: this.#seconds() });
+    const sent = signed ? await send(signed, { ...options, signal: this.#closing.signal }) : UNSIGNED;
     if (sent === undefined) return { kind: 'returned' };
     return { ...afterTry(sent, claimed.tries, backoffMs), answered: sent.status, said: sent.said };
   }
+
+  #seconds(): number {
+    return Math.floor(this.#parts.clock() / 1_000);
+  }
+
+  /** Undefined where it does not open here: it may after a while, in a worker with other keys. */
+  #secretOf(deliveryId: string, claimed: Claimed): Buffer | undefined {
+    try {
+      return openSecret(claimed, this.#settings.sealing);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#parts.log.error({ deliveryId, error: error.message }, 'a delivery could not be signed');
+      return undefined;
+    }
+  }
 }
+
+const UNSIGNED: Sent = {
+  status: null,
+  said: 'It could not be signed: the secret does not open with the CAPYBARA_ENCRYPTION_KEY of the worker, whose log says more.',
+};
 
 /** The same for each try, but for when it is sent. */
 function deliveryOf(
   deliveryId: string,
-  { type, url, secret, at, event }: Claimed,
-  seconds: number,
+  { type, url, at, event }: Claimed,
+  signing: Pick<Delivery, 'secret' | 'seconds'>,
 ): Delivery {
   const timestamp = new Date(event?.at ?? at).toISOString();
   const data = event === null ? {} : shownEvent({ ...event, at: timestamp });
   const body = JSON.stringify({ type: event === null ? WEBHOOK_TEST : type, timestamp, data });
-  return {
-    id: toPublicId('delivery', deliveryId),
-    url,
-    secret: Buffer.from(secret, 'base64'),
-    seconds,
-    body,
-  };
+  return { id: toPublicId('delivery', deliveryId), url, ...signing, body };
 }

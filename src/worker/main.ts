@@ -20,6 +20,8 @@ import type { LeasedSandbox } from '../sandbox/sandbox.ts';
 import { createUnconfinedSandbox } from '../sandbox/unconfined.ts';
 import type { Profile } from '../sandbox/view.ts';
 import { migrate } from '../store/migrate.ts';
+import { checkSealed } from '../store/sealed-rows.ts';
+import { Sealing } from '../store/sealing.ts';
 import { builtinTools } from '../tools/builtin.ts';
 import { configuredTools } from '../tools/configured.ts';
 import { createRegistry } from '../tools/registry.ts';
@@ -46,6 +48,7 @@ export async function runWorker(
   const backends = openBackends(config, log);
   try {
     await migrate(backends.directUrl, { log: (line) => log.info({}, line) });
+    await checkSealed(backends.db, new Sealing(config.encryptionKey ?? []));
     const tracing = await openTracing(config.tracing, { log, role: 'worker' });
     const worker = await composeWorker(config, { backends, log, tracing, sandbox, ...additions });
     const stop = async () => {
@@ -114,7 +117,10 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
         auditMs: config.keep.auditDays * DAY_MS,
         deliveriesMs: config.keep.deliveriesDays * DAY_MS,
       },
-      deliveries: { policy: { allow: config.webhooks?.allow ?? [], online: !config.offline } },
+      deliveries: {
+        policy: { allow: config.webhooks?.allow ?? [], online: !config.offline },
+        sealing: new Sealing(config.encryptionKey ?? []),
+      },
     });
     return { id: worker.id, stop: () => worker.stop().finally(() => sandbox.close()) };
   } catch (error) {

@@ -35,7 +35,7 @@ function composeWith({ program, args, env }: Compose): typeof compose {
   const secret = () => randomBytes(16).toString('hex');
   writeFileSync(
     settings,
-    `POSTGRES_PASSWORD=${secret()}\nREDIS_PASSWORD=${secret()}\nCAPYBARA_MODEL=scripted\nCAPYBARA_MODEL_ENDPOINT=http://model:8080/v1\n`,
+    `POSTGRES_PASSWORD=${secret()}\nREDIS_PASSWORD=${secret()}\nCAPYBARA_ENCRYPTION_KEY=${randomBytes(32).toString('base64')}\nCAPYBARA_MODEL=scripted\nCAPYBARA_MODEL_ENDPOINT=http://model:8080/v1\n`,
   );
   const variables = {
     ...{ ...env, CAPYBARA_IMAGE: IMAGE, CAPYBARA_ENV_FILE: settings, CAPYBARA_PUBLISH: '127.0.0.1:' },

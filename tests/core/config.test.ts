@@ -7,6 +7,7 @@ import { MAX_SETTINGS_BYTES } from '../../src/config/files.ts';
 import { KEEP } from '../../src/config/keep.ts';
 import { GIT, MAX_GIT_ALLOWED } from '../../src/config/repositories.ts';
 import { MAX_RULES } from '../../src/config/rules.ts';
+import { withoutSecretsOf } from '../../src/config/secrets.ts';
 import {
   MAX_ALLOWED_PATHS,
   MAX_BASH_SECONDS,
@@ -24,6 +25,8 @@ import { UserError } from '../../src/core/errors.ts';
 import { readRepositoryUrl } from '../../src/core/repository.ts';
 import { keyFor, readKeys } from '../../src/workspace/git/credentials.ts';
 import { SNAPSHOT_LIMITS } from '../../src/workspace/snapshots/limits.ts';
+
+const KEYS = ['a', 'b'].map((letter) => Buffer.alloc(32, letter).toString('base64'));
 
 let root: string;
 let home: string;
@@ -215,10 +218,12 @@ describe('precedence', () => {
         CAPYBARA_WEB_SEARCH_PROVIDER: 'tavily',
         CAPYBARA_WEB_SEARCH_API_KEY: 't',
         CAPYBARA_WEB_SEARCH_URL: 'http://t',
+        CAPYBARA_ENCRYPTION_KEY: `${KEYS[0]}, ${KEYS[1]}`,
         NO_COLOR: 'x',
       },
     });
     expect(config).toEqual({
+      encryptionKey: KEYS,
       agents: {},
       aliases: {},
       models: {},
@@ -483,6 +488,15 @@ describe('wrong values', () => {
       { OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4317' },
       'OTEL_EXPORTER_OTLP_ENDPOINT (environment) must be a URL, http://… or https://…; found "localhost:4317".',
     ],
+    ...[
+      `${KEYS[0]},`,
+      KEYS[0]?.slice(1) ?? '',
+      `${KEYS[0]?.slice(0, 42)}_=`,
+      Array(11).fill(KEYS[0]).join(),
+    ].map((text): [Record<string, string>, string] => [
+      { CAPYBARA_ENCRYPTION_KEY: text },
+      'CAPYBARA_ENCRYPTION_KEY (environment) must be what `openssl rand -base64 32` prints (32 bytes in base64), or at most 10 of them with commas between them; what is there is not (not shown: it is a secret).',
+    ]),
     [
       { OTEL_EXPORTER_OTLP_HEADERS: 'hush' },
       'OTEL_EXPORTER_OTLP_HEADERS (environment) must be name=value, with commas between several; what is there is not (not shown: it is a secret).',
@@ -728,8 +742,9 @@ describe('malformed files', () => {
 
 describe('what is shown', () => {
   test('secrets are masked, and so are passwords and queries in URLs', () => {
-    const { shown } = load({
+    const { shown, config } = load({
       env: {
+        CAPYBARA_ENCRYPTION_KEY: KEYS.join(),
         DATABASE_URL: 'postgres://u:hush@h:5/d?password=hush',
         CAPYBARA_API_KEY: 'hush',
         OPENAI_BASE_URL: 'http://u:hush@o/v1?key=hush',
@@ -740,13 +755,14 @@ describe('what is shown', () => {
     });
     expect(shown).toMatchObject({
       databaseUrl: 'postgres://***@h:5/d?***',
-      apiKey: '********',
+      ...{ apiKey: '********', encryptionKey: '********' },
       'providers.openai.baseUrl': 'http://***@o/v1?***',
       port: '5',
       'webSearch.apiKey': '********',
       'webFetch.ports': '8080, 8443',
     });
     expect(JSON.stringify(shown)).not.toContain('hush');
+    expect(withoutSecretsOf(config, `it has ${KEYS[1]}`)).toBe('it has ********');
   });
 
   test('every setting has a variable of its own, and .env.example lists them all', () => {

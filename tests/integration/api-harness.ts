@@ -32,6 +32,7 @@ import { openSnapshots } from '../../src/workspace/snapshots/open-snapshots.ts';
 import { uploadLimits } from '../../src/workspace/uploads/limits.ts';
 import { openUploads } from '../../src/workspace/uploads/uploads.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { sealing } from '../support/sealing.ts';
 import { keyOf } from '../support/store.ts';
 
 export interface Person {
@@ -90,6 +91,7 @@ export async function startTestApi(
     ...{ db, queue, bus, dataDir, snapshots, uploads, allowLocal: true },
     repositories: { own: true, online: true, allowed: [] },
     ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false },
+    sealing,
     webhooks: { allow: [], online: true },
     schedules: { perTeam: 100, shortestSeconds: 60 },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),

@@ -8,8 +8,10 @@ import { type Config, loadConfig } from '../../src/config.ts';
 import { silentLog } from '../../src/log.ts';
 import { bootstrap } from '../../src/store/bootstrap.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
+import { runWorker } from '../../src/worker/main.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
+import { ENCRYPTION_KEY } from '../support/sealing.ts';
 import { startTestApi, type TestApi } from './api-harness.ts';
 
 let redis: TestRedis | undefined;
@@ -102,6 +104,18 @@ describe('a server of the API', () => {
     expect(warned).toEqual([
       'Rules for tools that do not exist count for nothing: "bsh" (the nearest one is "bash")',
     ]);
+  });
+
+  test('does not start where what is sealed cannot be opened here', async () => {
+    const config = await configure({ CAPYBARA_ENCRYPTION_KEY: ENCRYPTION_KEY });
+    const running = await runApi(config, silentLog);
+    const { apiKey } = (await bootstrap(config.databaseUrl ?? '')) ?? expect.unreachable();
+    await createClient({ url: running.url, apiKey }).createWebhook({ url: 'https://hooks.example' });
+    await running.stop();
+    const { encryptionKey: _, ...without } = config;
+    const refused = { code: 'no_encryption_key', exitCode: 3 };
+    await expect(runApi(without, silentLog)).rejects.toMatchObject(refused);
+    await expect(runWorker({ ...without, sandbox: 'off' }, silentLog)).rejects.toMatchObject(refused);
   });
 
   test('needs a database', async () => {

@@ -1,12 +1,15 @@
 /** Webhooks as administrators make, look at and change them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createApi } from '../../src/api/app.ts';
+import { listen } from '../../src/api/server.ts';
 import { Problem } from '../../src/api/wire.ts';
 import { CreatedWebhook, Delivery, Webhook } from '../../src/api/wire-webhooks.ts';
 import { newId } from '../../src/clock.ts';
 import { toPublicId } from '../../src/core/id.ts';
 import { MAX_WEBHOOK_URL_LENGTH, MAX_WEBHOOKS } from '../../src/core/webhook.ts';
 import { claimDelivery, settleDelivery } from '../../src/store/deliveries.ts';
-import { startTestApi, type TestApi, uuid } from './api-harness.ts';
+import { Sealing } from '../../src/store/sealing.ts';
+import { askerOf, startTestApi, type TestApi, uuid } from './api-harness.ts';
 
 let it: TestApi;
 
@@ -15,7 +18,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await it.db.sql`TRUNCATE webhook_delivery, webhook`;
-  await it.db.sql`UPDATE team SET webhook_secret = NULL`;
+  await it.db.sql`UPDATE team SET signing_webhook_id = NULL`;
 });
 afterAll(() => it.close());
 
@@ -62,6 +65,16 @@ describe('a webhook', () => {
       ...{ status: 409, code: 'idempotency_conflict' },
     });
     expect((await it.ask('GET', '/v1/webhooks')).json.data).toHaveLength(1);
+  });
+
+  test('is refused where its secret could not be kept', async () => {
+    const keyless = await listen(createApi({ ...it.deps, sealing: new Sealing([]) }), {
+      ...{ host: '127.0.0.1', port: 0 },
+    });
+    const answer = await askerOf(keyless.url, it.me)('POST', '/v1/webhooks', { body: { url: URL } });
+    await keyless.close();
+    expect([answer.status, answer.json.code]).toEqual([409, 'no_encryption_key']);
+    expect(answer.json.detail).toContain('whoever runs it sets CAPYBARA_ENCRYPTION_KEY');
   });
 
   test('stands before those that were made earlier, whatever their ids are', async () => {

@@ -60,7 +60,8 @@ test('up prints where it runs, and nothing else', async () => {
       'Try, in a repository: capybara run "explain what this project does"\n',
     ].join('\n'),
   );
-  expect(statSync(join(place.dataDir, 'api-key')).mode & 0o777).toBe(0o600);
+  for (const secret of ['api-key', 'encryption-key'])
+    expect(statSync(join(place.dataDir, secret)).mode & 0o777).toBe(0o600);
 });
 
 test('a second up on the same directory is refused', async () => {

@@ -18,6 +18,7 @@ import {
   say,
   startScriptedModel,
 } from '../support/scripted-model/scripted-model.ts';
+import { sealing } from '../support/sealing.ts';
 import { startTestApi, type TestApi, uuid } from './api-harness.ts';
 
 const PATIENCE_MS = 60_000;
@@ -58,7 +59,7 @@ export async function openShop({ deliveries }: { deliveries?: TargetPolicy } = {
     ...{ db: api.db, directUrl: api.databaseUrl, backend, bus: api.bus, models, sandbox, log: silentLog },
     ...{ tools: createRegistry(builtinTools()), dataDir: api.dataDir, version: 'test', concurrency: 4 },
     repositories: { policy: { own: true, online: true, allowed: [] } },
-    ...(deliveries && { deliveries: { policy: deliveries } }),
+    ...(deliveries && { deliveries: { policy: deliveries, sealing } }),
   });
   const script: Shop['script'] = (prompt, steps) => void scripts.set(prompt, steps);
   const taskIs = async (id: string, status: Task['status']): Promise<Task> => {

@@ -9,15 +9,17 @@ import {
   readDeliveries,
   replayDelivery,
 } from '../../src/store/deliveries.ts';
+import { Sealing } from '../../src/store/sealing.ts';
 import { createWebhook, readWebhook } from '../../src/store/webhooks.ts';
 import { mintSecret, sayWebhookSecret } from '../../src/webhooks/signature.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
+import { sealing } from '../support/sealing.ts';
 import { queueKinds, useWorld } from '../support/worker.ts';
 
 const kinds = await queueKinds('webhooks on Redis');
 const policy = { allow: ['127.0.0.1'], online: true };
 /** Pauses short enough for a test. */
-const QUICK = { policy, backoffMs: [10, 10, 10], timeoutMs: 5_000 };
+const QUICK = { policy, sealing, backoffMs: [10, 10, 10], timeoutMs: 5_000 };
 
 describe.each(kinds)('on $kind, a webhook', (kind) => {
   const world = useWorld(kind);
@@ -40,7 +42,7 @@ describe.each(kinds)('on $kind, a webhook', (kind) => {
     const owner = { teamId: world.teamId, userId: await userId() };
     const url = `${receiver.url}/hook`;
     const hook = { ...owner, id, url, events, secret, signsTasks: true, requestHash: '00' };
-    await createWebhook(world.db, hook);
+    await createWebhook(world.db, hook, sealing);
     return id;
   }
   const userId = async () =>
@@ -90,6 +92,22 @@ describe.each(kinds)('on $kind, a webhook', (kind) => {
     expect(new Set(received.map(({ body }) => body)).size).toBe(1);
     for (const { body, headers } of received) new Webhook(sayWebhookSecret(secret)).verify(body, headers);
     expect((await readWebhook(world.db, { teamId: world.teamId, id: webhookId }))?.failingSince).toBeNull();
+  });
+
+  test('whose secret does not open in one worker is told by another, and tells why meanwhile', async () => {
+    const stranger = new Sealing([Buffer.alloc(32, 8).toString('base64')]);
+    const worker = await world.startWorker({ deliveries: { ...QUICK, sealing: stranger } });
+    const id = await aTest();
+    const failed = await until('a try that failed', (row) => row.tries > 0 && row.said !== null);
+    expect([failed.answered, failed.said]).toEqual([
+      null,
+      expect.stringMatching(/^It could not be signed: /),
+    ]);
+    await worker.stop();
+    await replayDelivery(world.db, { teamId: world.teamId, id });
+    await world.startWorker({ deliveries: QUICK });
+    await delivered(id);
+    expect(receiver.received).toHaveLength(1);
   });
 
   test('that never takes it has it failed after its last try, until somebody replays it', async () => {
@@ -164,7 +182,7 @@ describe.each(kinds)('on $kind, a webhook', (kind) => {
   });
 
   test('at a private address is told nothing where that is not allowed', async () => {
-    await world.startWorker({ deliveries: { backoffMs: [] } });
+    await world.startWorker({ deliveries: { sealing, backoffMs: [] } });
     await world.submit();
     expect(await until('a failure', (row) => row.status === 'failed')).toMatchObject({
       answered: null,

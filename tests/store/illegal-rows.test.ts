@@ -18,6 +18,7 @@ import { recordResults, settleTurn } from '../../src/store/turns.ts';
 import { createWebhook, type WebhookRow } from '../../src/store/webhooks.ts';
 import type { WaitingTask } from '../../src/store/witnesses.ts';
 import { delegated } from '../support/delegations.ts';
+import { sealing } from '../support/sealing.ts';
 import {
   answered,
   callOf,
@@ -313,6 +314,8 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['permission_rule_scope', 'rule', 'path = NULL'],
   ['permission_rule_scope', 'rule', 'root_id = team_id'],
   ['permission_rule_revoked', 'rule', 'revoked_at = now()'],
+  ['webhook_secret_sealed', 'webhook', `secret = '\\x${'ab'.repeat(48)}'`],
+  ['webhook_secret_sealed', 'webhook', `secret = '\\x${'01'.repeat(37)}'`],
   ['webhook_events', 'webhook', 'events = NULL'],
   ['webhook_disabled', 'webhook', 'disabled_at = now()'],
   ['webhook_disabled', 'webhook', `disabled_reason = 'gone'`],
@@ -454,7 +457,7 @@ describe('Postgres refuses every illegal row', () => {
       signsTasks: false,
       requestHash: '00',
     };
-    await createWebhook(store.db, hook);
+    await createWebhook(store.db, hook, sealing);
     await addTestDelivery(store.db, { teamId, id: deliveryId, webhookId: id });
     return {
       webhook: `webhook WHERE id = '${id}'`,

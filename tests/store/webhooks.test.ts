@@ -18,6 +18,7 @@ import { cancelTask, createTask } from '../../src/store/tasks.ts';
 import { transitionsSchema } from '../../src/store/transitions-schema.ts';
 import { canSignForTasks, changeWebhook, createWebhook, readWebhook } from '../../src/store/webhooks.ts';
 import { delegated } from '../support/delegations.ts';
+import { sealing } from '../support/sealing.ts';
 import { addTeam, forgetSessions, parked, submissionOf, submit, useStore } from '../support/store.ts';
 
 const store = useStore();
@@ -40,7 +41,7 @@ async function add(events: readonly string[] = [], team = me(), signsTasks = fal
     signsTasks,
     requestHash: '00',
   };
-  expect(await createWebhook(store.db, webhook)).toEqual({ outcome: 'created' });
+  expect(await createWebhook(store.db, webhook, sealing)).toEqual({ outcome: 'created' });
   return id;
 }
 
@@ -66,7 +67,7 @@ async function aDelivery() {
 beforeEach(() => forgetSessions(store.db));
 afterEach(async () => {
   await store.db.sql`TRUNCATE webhook_delivery, webhook`;
-  await store.db.sql`UPDATE team SET webhook_secret = NULL`;
+  await store.db.sql`UPDATE team SET signing_webhook_id = NULL`;
 });
 
 describe('an event', () => {
@@ -145,11 +146,11 @@ describe('a webhook', () => {
       ...{ ...me(), url: 'https://x', events: [], secret: randomBytes(32), signsTasks: false },
       requestHash: '00',
     };
-    expect(await createWebhook(store.db, { ...more, id: newId() })).toEqual({ outcome: 'too_many' });
+    expect(await createWebhook(store.db, { ...more, id: newId() }, sealing)).toEqual({ outcome: 'too_many' });
     const [first] = await store.db.sql<{ id: string }>`SELECT id FROM webhook LIMIT 1`;
     const id = first?.id ?? '';
-    expect(await createWebhook(store.db, { ...more, id })).toEqual({ outcome: 'repeated' });
-    expect(await createWebhook(store.db, { ...more, id, requestHash: '01' })).toEqual({
+    expect(await createWebhook(store.db, { ...more, id }, sealing)).toEqual({ outcome: 'repeated' });
+    expect(await createWebhook(store.db, { ...more, id, requestHash: '01' }, sealing)).toEqual({
       outcome: 'conflict',
     });
     await changeWebhook(store.db, { ...me(), id }, { removed: true });
@@ -242,7 +243,8 @@ describe('a delivery', () => {
       ...{
         outcome: 'claimed',
         url: 'https://hooks.example/x',
-        secret: secret?.toString('base64'),
+        secret: secret?.toString('hex'),
+        signer: webhookId,
         webhookId,
       },
       event: { seq, type: 'task.cancelled', taskId, turn: null },

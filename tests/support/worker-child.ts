@@ -15,6 +15,7 @@ import { createRegistry } from '../../src/tools/registry.ts';
 import { DEFAULT_LEASE } from '../../src/worker/lease.ts';
 import { startWorker, type WorkerOptions } from '../../src/worker/worker.ts';
 import { whenNeeded } from './lazy-sandbox.ts';
+import { sealing } from './sealing.ts';
 import { type StopSettings, stoppable } from './stoppable.ts';
 import { workerTools } from './worker-tools.ts';
 
@@ -62,6 +63,7 @@ const worker = await startWorker({
   ...{ directUrl: url, bus, sandbox, log, dataDir, version: 'test', concurrency: 4 },
   ...(settings.points === undefined ? plain : stoppable(plain, settings.points, say)),
   ...options,
+  ...(options.deliveries && { deliveries: { ...options.deliveries, sealing } }),
 });
 say(`ready ${worker.id}`);
 let isEnding = false;

@@ -7,7 +7,7 @@ CREATE TABLE "team" (
     "name" TEXT NOT NULL,
     "operates" BOOLEAN NOT NULL DEFAULT false,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
-    "webhook_secret" BYTEA,
+    "signing_webhook_id" UUID,
 
     CONSTRAINT "team_pkey" PRIMARY KEY ("id")
 );
@@ -976,6 +976,8 @@ ALTER TABLE "usage"
   ADD CONSTRAINT "usage_usd" CHECK (usd >= 0 AND (usd IS NULL) = (prices IS NULL));
 
 ALTER TABLE "webhook"
+  -- As `src/store/sealing.ts` seals; shorter than header, nonce and tag nothing is.
+  ADD CONSTRAINT "webhook_secret_sealed" CHECK (octet_length(secret) > 37 AND get_byte(secret, 0) = 1),
   ADD CONSTRAINT "webhook_events" CHECK (events IS NOT NULL),
   ADD CONSTRAINT "webhook_disabled" CHECK (
     CASE WHEN disabled_at IS NULL THEN disabled_reason IS NULL

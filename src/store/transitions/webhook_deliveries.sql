@@ -56,7 +56,7 @@ $$;
 -- is a repeat. Whoever has it writes its outcome before the time is over, or somebody
 -- else tries too: at least once. Of one receiver only so many are tried at once, and of one that is failing only one: a receiver that never
 -- answers takes no worker's time from the others; what comes too soon is due a little later, and has lost no try.
--- Returns: {outcome: 'claimed', type, url, secret (base64), tries, at, event?} | {outcome: 'ended' | 'deferred' | 'skipped'}
+-- Returns: {outcome: 'claimed', type, url, secret (sealed, hexadecimal), signer, tries, at, event?} | {outcome: 'ended' | 'deferred' | 'skipped'}
 CREATE FUNCTION claim_delivery(p_delivery uuid, p_claim uuid, p_lease_ms int) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_delivery webhook_delivery;
@@ -81,7 +81,7 @@ BEGIN
        SET claim = p_claim, due_at = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0), tries = tries + 1, queued_at = NULL, tried_at = clock_timestamp()
      WHERE id = p_delivery RETURNING * INTO v_delivery;
   END IF;
-  RETURN jsonb_build_object('outcome', 'claimed', 'type', v_delivery.type, 'url', v_to.url, 'secret', encode(v_to.secret, 'base64'),
+  RETURN jsonb_build_object('outcome', 'claimed', 'type', v_delivery.type, 'url', v_to.url, 'secret', encode(v_to.secret, 'hex'), 'signer', v_to.signer,
     'tries', v_delivery.tries, 'at', v_delivery.created_at, 'webhookId', v_delivery.webhook_id, 'event',
     (SELECT jsonb_build_object('seq', e.seq, 'type', e.type, 'sessionId', e.session_id, 'taskId', e.task_id, 'turn', e.turn, 'data', e.data, 'at', e.at)
        FROM event e WHERE e.root_id = v_delivery.root_id AND e.seq = v_delivery.seq));
@@ -94,8 +94,8 @@ CREATE FUNCTION others_at(p_delivery webhook_delivery) RETURNS bigint LANGUAGE s
      AND d.due_at > clock_timestamp() AND d.id <> p_delivery.id
 $$;
 
--- Where a delivery goes, what it is signed with, how many may at once, and how long to wait where that is too many; or why it goes nowhere any more.
-CREATE FUNCTION receiver_of(p_delivery webhook_delivery, OUT url text, OUT secret bytea, OUT at_once int, OUT busy interval, OUT refused text)
+-- Where a delivery goes, what it is signed with and which webhook's that is, how many may at once, and how long to wait where that is too many; or why it goes nowhere any more.
+CREATE FUNCTION receiver_of(p_delivery webhook_delivery, OUT url text, OUT secret bytea, OUT signer uuid, OUT at_once int, OUT busy interval, OUT refused text)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
   v_webhook webhook;
@@ -103,11 +103,13 @@ BEGIN
   at_once := 5;
   busy := interval '1 second';
   IF p_delivery.webhook_id IS NULL THEN
-    SELECT t.webhook_url, team.webhook_secret INTO url, secret FROM task t JOIN team ON team.id = t.team_id WHERE t.id = p_delivery.task_id;
+    SELECT t.webhook_url, w.secret, w.id INTO url, secret, signer
+      FROM task t JOIN team ON team.id = t.team_id LEFT JOIN webhook w ON w.id = team.signing_webhook_id WHERE t.id = p_delivery.task_id;
   ELSE
     SELECT * INTO v_webhook FROM webhook WHERE id = p_delivery.webhook_id;
     url := v_webhook.url;
     secret := v_webhook.secret;
+    signer := v_webhook.id;
     IF v_webhook.failing_since IS NOT NULL AND p_delivery.seq IS NOT NULL THEN
       at_once := 1;
       busy := interval '1 minute';

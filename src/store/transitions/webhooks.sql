@@ -1,6 +1,6 @@
 -- create_webhook: nothing → webhook.
 --
--- p_webhook: {id, url, events, secret and requestHash (hexadecimal), signsTasks}. With the secret of a team's first one is also signed what its tasks have
+-- p_webhook: {id, url, events, secret (sealed) and requestHash (hexadecimal), signsTasks}. With the secret of a team's first one is also signed what its tasks have
 -- delivered to URLs of their own; with signsTasks from now on with this one's.
 -- Returns: {outcome: 'created' | 'repeated' | 'conflict' | 'too_many'}; 'repeated': one of that id was made of the same, and nothing was changed;
 -- 'conflict': of something else.
@@ -8,7 +8,6 @@
 CREATE FUNCTION create_webhook(p_team uuid, p_user uuid, p_webhook jsonb, p_most int) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_id uuid := (p_webhook->>'id')::uuid;
-  v_secret bytea := decode(p_webhook->>'secret', 'hex');
   v_hash bytea := decode(p_webhook->>'requestHash', 'hex');
   v_before bytea;
 BEGIN
@@ -17,8 +16,8 @@ BEGIN
   IF FOUND THEN RETURN jsonb_build_object('outcome', CASE WHEN v_before = v_hash THEN 'repeated' ELSE 'conflict' END); END IF;
   IF (SELECT count(*) FROM webhook WHERE team_id = p_team AND removed_at IS NULL) >= p_most THEN RETURN jsonb_build_object('outcome', 'too_many'); END IF;
   INSERT INTO webhook (id, team_id, user_id, url, events, secret, request_hash)
-  VALUES (v_id, p_team, p_user, p_webhook->>'url', ARRAY(SELECT jsonb_array_elements_text(p_webhook->'events')), v_secret, v_hash);
-  UPDATE team SET webhook_secret = v_secret WHERE id = p_team AND (webhook_secret IS NULL OR (p_webhook->>'signsTasks')::boolean);
+  VALUES (v_id, p_team, p_user, p_webhook->>'url', ARRAY(SELECT jsonb_array_elements_text(p_webhook->'events')), decode(p_webhook->>'secret', 'hex'), v_hash);
+  UPDATE team SET signing_webhook_id = v_id WHERE id = p_team AND (signing_webhook_id IS NULL OR (p_webhook->>'signsTasks')::boolean);
   RETURN jsonb_build_object('outcome', 'created');
 END $$;
 
