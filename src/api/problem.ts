@@ -9,7 +9,7 @@ import { DatabaseUnavailable } from '../store/database.ts';
 import { requestIdOf } from './request-log.ts';
 import { MAX_BODY_BYTES, type Problem } from './wire.ts';
 
-const PROBLEM_JSON = 'application/problem+json';
+export const PROBLEM_JSON = 'application/problem+json';
 /** What a client waits before it sends a request again, in seconds. */
 const RETRY_AFTER_SECONDS = 1;
 

@@ -2,6 +2,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { UserError } from '../core/errors.ts';
 import type { Api } from './app.ts';
+import { answerRefused, refuseHostless } from './refused-requests.ts';
 
 /** How long requests in hand may take once the server closes; new ones are told meanwhile that it does. */
 export const CLOSE_GRACE_MS = 5_000;
@@ -32,9 +33,11 @@ export async function listen(api: Api, address: Address): Promise<Listening> {
   const { host, port, closeGraceMs = CLOSE_GRACE_MS } = address;
   // A client that vanished without a word is noticed by the kernel's probes.
   const options = { keepAlive: true, keepAliveInitialDelay: 30_000, requestTimeout: ARRIVAL_MS };
-  const server = createServer(options);
+  const server = createServer({ ...options, requireHostHeader: false });
   const inHand = new Set<ServerResponse>();
+  answerRefused(server, (socket) => [...inHand].some((each) => each.socket === socket && each.headersSent));
   server.on('request', (request, response) => {
+    if (refuseHostless(request, response)) return;
     inHand.add(response);
     response.once('close', () => inHand.delete(response));
     api(request, response);

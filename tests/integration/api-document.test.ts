@@ -59,7 +59,10 @@ test('every schema has a name that was given to it', () => {
 });
 
 test('every code of a problem has its meaning, and every meaning its code', () => {
-  const elsewhere = ['method_not_allowed'];
+  const elsewhere = [
+    ...['method_not_allowed', 'malformed_request', 'request_header_too_large'],
+    ...['request_timeout', 'expectation_failed'],
+  ];
   expect([...new Set([...codes(), ...elsewhere])].toSorted()).toEqual(Object.keys(PROBLEM_CODES).toSorted());
 });
 

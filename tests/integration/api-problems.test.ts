@@ -1,6 +1,9 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi, routesOf } from '../../src/api/app.ts';
+import { PROBLEM_CODES } from '../../src/api/problem-codes.ts';
 import { listen } from '../../src/api/server.ts';
 import { TailHub } from '../../src/api/tails.ts';
 import { Problem } from '../../src/api/wire.ts';
@@ -29,6 +32,73 @@ async function problem(method: string, path: string, asking?: Asking): Promise<[
   expect(detail).toMatch(/^[^\n]+\.$/);
   return [status, code, answer];
 }
+
+describe('a request that Node refuses', () => {
+  const HOST = 'Host: capybara\r\n';
+
+  /** All that comes until the server ends the connection. */
+  async function answerTo(...pieces: string[]): Promise<string> {
+    const socket = connect(Number(new URL(it.url).port), '127.0.0.1');
+    for (const piece of pieces) socket.write(piece);
+    let text = '';
+    for await (const chunk of socket) text += String(chunk);
+    return text;
+  }
+
+  test.each([
+    [
+      'headers that are too long',
+      [`GET / HTTP/1.1\r\n${HOST}x: ${'y'.repeat(300_000)}\r\n\r\n`],
+      431,
+      'request_header_too_large',
+    ],
+    [
+      'an address that is too long',
+      [`GET /${'y'.repeat(20_000)} HTTP/1.1\r\n`, HOST, '\r\n'],
+      431,
+      'request_header_too_large',
+    ],
+    ['no HTTP', ['hello\r\n\r\n', 'hello?\r\n'], 400, 'malformed_request'],
+    [
+      'two lengths',
+      [`POST /v1/tasks HTTP/1.1\r\n${HOST}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx`],
+      400,
+      'malformed_request',
+    ],
+    ['no host', ['GET /healthz HTTP/1.1\r\n\r\n'], 400, 'malformed_request'],
+    [
+      'an expectation',
+      [`GET /healthz HTTP/1.1\r\n${HOST}Expect: miracles\r\n\r\n`],
+      417,
+      'expectation_failed',
+    ],
+  ] as const)('for %s gets a problem, and its connection ends', async (_, pieces, status, code) => {
+    const text = await answerTo(...pieces);
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual([`HTTP/1.1 ${status}`]);
+    const [head = '', body = ''] = text.split('\r\n\r\n');
+    expect(head).toMatch(/^content-type: application\/problem\+json; charset=utf-8$/im);
+    expect(head).toMatch(/^connection: close$/im);
+    const problem = Problem.parse(JSON.parse(body));
+    expect(problem).toMatchObject({ status, code, detail: expect.stringMatching(/^[^\n]+\.$/) });
+    expect(PROBLEM_CODES).toHaveProperty(code);
+  });
+
+  test('behind the beginning of another’s answer breaks off, and adds nothing to it', async () => {
+    const { sessionId } = await it.submit();
+    const stream = `GET /v1/sessions/${sessionId}/events HTTP/1.1\r\n${HOST}Accept: text/event-stream\r\nAuthorization: Bearer ${it.me.apiKey}\r\n\r\n`;
+    const socket = connect(Number(new URL(it.url).port), '127.0.0.1');
+    socket.write(stream);
+    let text = '';
+    socket
+      .on('error', () => undefined)
+      .on('data', (chunk) => {
+        text += String(chunk);
+        if (text.includes('id: 1')) socket.write('hello\r\n\r\n');
+      });
+    await once(socket, 'close');
+    expect(text).not.toContain('malformed_request');
+  });
+});
 
 describe('a key', () => {
   test('that is missing is 401, with what is wanted', async () => {
