@@ -1,6 +1,8 @@
 /** What hands in tasks again and again, as people make, change and look at it. What is due, `scheduler.ts` hands in. */
 import { z } from 'zod';
 import { toPublicId } from '../core/id.ts';
+import { LISTED_PROMPT_LENGTH } from '../core/schedule.ts';
+import type { Caller } from '../store/keys.ts';
 import {
   changeSchedule,
   createSchedule,
@@ -39,12 +41,16 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
       summary: "The team's schedules, the newest first.",
       scope: 'read',
       query: SchedulesQuery,
-      success: { status: 200, description: 'A page of schedules.', schema: page(Schedule) },
+      success: {
+        status: 200,
+        description: `A page of schedules. Of each prompt the first ${LISTED_PROMPT_LENGTH} characters, then "…" where there are more: GET /v1/schedules/:id has all of it.`,
+        schema: page(Schedule),
+      },
       problems: { 400: ['invalid_cursor'] },
-      handle: async ({ caller: { teamId }, query: { name, cursor, limit } }) => {
-        const filter = { teamId, name, before: idCursor('schedule', cursor) };
+      handle: async ({ caller, query: { name, cursor, limit } }) => {
+        const filter = { teamId: caller.teamId, name, before: idCursor('schedule', cursor) };
         return pageReply(await readSchedules(deps.db, filter, limit), {
-          show: showSchedule,
+          show: (row) => showSchedule(row, caller),
           cursor: ({ id }) => toPublicId('schedule', id),
         });
       },
@@ -73,9 +79,9 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
       id: 'schedule',
       success: { status: 200, description: 'The schedule.', schema: Schedule },
       problems: { 404: ['not_found'] },
-      handle: async ({ caller: { teamId }, id }) => ({
+      handle: async ({ caller, id }) => ({
         status: 200,
-        body: showSchedule(await scheduleOf(deps, teamId, id)),
+        body: showSchedule(await scheduleOf(deps, caller.teamId, id), caller),
       }),
     }),
     route({
@@ -138,7 +144,7 @@ async function make(deps: ApiDeps, call: Call<unknown, z.output<typeof CreateSch
       'too_many_schedules',
       `This team has the ${perTeam} schedules that it may have: remove one, or let whoever runs this Capybara allow more.`,
     );
-  return { status: 201, body: showSchedule(await scheduleOf(deps, caller.teamId, id)) };
+  return { status: 201, body: showSchedule(await scheduleOf(deps, caller.teamId, id), caller) };
 }
 
 async function change(deps: ApiDeps, call: Call<unknown, PatchSchedule>): Promise<Reply> {
@@ -148,7 +154,7 @@ async function change(deps: ApiDeps, call: Call<unknown, PatchSchedule>): Promis
   );
   if (outcome.outcome === 'not_found') throw noSchedule(id);
   if (outcome.outcome === 'name_taken') throw nameTaken(body.name ?? '');
-  return { status: 200, body: showSchedule(await scheduleOf(deps, caller.teamId, id)) };
+  return { status: 200, body: showSchedule(await scheduleOf(deps, caller.teamId, id), caller) };
 }
 
 async function remove(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {
@@ -225,11 +231,19 @@ function nameTaken(name: string) {
   );
 }
 
-function showSchedule(row: ScheduleRow): Schedule {
+/** What stands in the path or the query of a webhook's address is often a secret: whoever may only look sees where it goes. */
+function shownTask(task: ScheduledTask, { scopes }: Caller): ScheduledTask {
+  const { webhookUrl } = task;
+  if (webhookUrl === undefined || scopes.includes('submit') || scopes.includes('admin')) return task;
+  return { ...task, webhookUrl: new URL(webhookUrl).origin };
+}
+
+function showSchedule(row: ScheduleRow, caller: Caller): Schedule {
   const { errorCode: code, errorMessage: message, erredAt } = row;
   return {
     ...{ id: toPublicId('schedule', row.id), name: row.name, cron: row.cron, every: row.everySeconds },
-    ...{ timeZone: row.timeZone, task: row.task as ScheduledTask, overlap: row.overlap },
+    ...{ timeZone: row.timeZone, overlap: row.overlap },
+    task: shownTask(row.task as ScheduledTask, caller),
     ...{ enabled: row.disabledAt === null, actsFor: row.userName, createdAt: row.createdAt.toISOString() },
     nextDueAt: row.dueAt?.toISOString() ?? null,
     lastTaskId: row.lastTaskId === null ? null : toPublicId('task', row.lastTaskId),

@@ -48,7 +48,9 @@ export const Schedule = z
     cron: z.string().nullable(),
     every: z.int().nullable(),
     timeZone: z.string(),
-    task: ScheduledTask,
+    task: ScheduledTask.meta({
+      description: 'of webhookUrl a key that is for neither submit nor admin sees the origin alone',
+    }),
     overlap: z.enum(OVERLAPS),
     enabled: z.boolean(),
     actsFor: z.string().meta({

@@ -81,7 +81,7 @@ export async function addSchedule(client: Client, { body, session }: ScheduleReq
   return client.createSchedule({ ...body, task: { ...body.task, sessionId } });
 }
 
-/** The schedule that `id` means: a whole `sch_…`, its beginning, a name, or `last`. Throws `UserError` (exit code 2). */
+/** The schedule that `id` means, as a list shows it: a whole `sch_…`, its beginning, a name, or `last`. Throws `UserError` (exit code 2). */
 export async function findSchedule(client: Client, id: string): Promise<Schedule> {
   if (fromPublicId('schedule', id)) return client.schedule(id);
   if (id === 'last') return newest(await client.schedules({ limit: 1 }), 'There is no schedule yet.');
@@ -133,7 +133,9 @@ const SHOWN_RUNS = 5;
 
 /** A schedule, and the newest tasks that it made. */
 export async function scheduleWithRuns(client: Client, id: string): Promise<Schedule & { tasks: Task[] }> {
-  const schedule = await findSchedule(client, id);
+  const found = fromPublicId('schedule', id) ? id : (await findSchedule(client, id)).id;
+  // A list has no whole prompts.
+  const schedule = await client.schedule(found);
   const { data: tasks } = await client.tasks({ scheduleId: schedule.id, limit: SHOWN_RUNS });
   return { ...schedule, tasks };
 }

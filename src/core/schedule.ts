@@ -2,6 +2,8 @@
 
 /** Longest name of a schedule, in characters. */
 export const MAX_SCHEDULE_NAME_LENGTH = 100;
+/** What a list shows of each prompt, in characters. */
+export const LISTED_PROMPT_LENGTH = 500;
 /** Longest cron expression, in characters: every minute and every hour of a list by name is shorter. */
 export const MAX_CRON_LENGTH = 500;
 export const MAX_TIME_ZONE_LENGTH = 64;

@@ -1,6 +1,12 @@
 /** What hands in tasks again and again. Ids are UUIDs; each due time makes one task, in the commit that sets the next. */
 import { newId } from '../clock.ts';
-import { MAX_UNFINISHED, type Overlap, type ScheduleDisabled, type When } from '../core/schedule.ts';
+import {
+  LISTED_PROMPT_LENGTH,
+  MAX_UNFINISHED,
+  type Overlap,
+  type ScheduleDisabled,
+  type When,
+} from '../core/schedule.ts';
 import type { Database } from './database.ts';
 import { textArray } from './keys.ts';
 import type { NewTask, Submission, SubmitOutcome, TaskSession } from './tasks.ts';
@@ -154,24 +160,39 @@ export interface ScheduleFilter {
   readonly before?: string | undefined;
 }
 
-/** The team's schedules that were not removed, the newest first. */
+/** A hundred whole prompts may be as many megabytes. */
+const LISTED_COLUMNS = COLUMNS.replace(
+  's.task,',
+  `CASE WHEN length(s.task->>'prompt') <= ${LISTED_PROMPT_LENGTH} THEN s.task
+        ELSE jsonb_set(s.task, '{prompt}', to_jsonb(left(s.task->>'prompt', ${LISTED_PROMPT_LENGTH}) || '…')) END AS task,`,
+);
+
+/** The team's schedules that were not removed, the newest first: the beginnings of their prompts, with an ellipsis where there is more. */
 export async function readSchedules(
   db: Database,
-  { teamId, id, name, before }: ScheduleFilter,
+  filter: ScheduleFilter,
   limit: number,
 ): Promise<Rows<ScheduleRow>> {
-  const rows = await db.read<ScheduleRow & Record<string, unknown>>(
-    `SELECT ${COLUMNS} FROM schedule s JOIN "user" u ON u.id = s.user_id
+  return cut(await schedulesOf(db, filter, { columns: LISTED_COLUMNS, limit: limit + 1 }), limit);
+}
+
+function schedulesOf(
+  db: Database,
+  { teamId, id, name, before }: ScheduleFilter,
+  { columns, limit }: { readonly columns: string; readonly limit: number },
+): Promise<ScheduleRow[]> {
+  return db.read<ScheduleRow & Record<string, unknown>>(
+    `SELECT ${columns} FROM schedule s JOIN "user" u ON u.id = s.user_id
       WHERE s.team_id = $1 AND s.removed_at IS NULL AND ($2::uuid IS NULL OR s.id = $2) AND ($3::text IS NULL OR s.name = $3)
         AND ($4::uuid IS NULL OR (s.created_at, s.id) < (SELECT created_at, id FROM schedule WHERE id = $4 AND team_id = $1))
       ORDER BY s.created_at DESC, s.id DESC LIMIT $5`,
-    ...[teamId, id ?? null, name ?? null, before ?? null, limit + 1],
+    ...[teamId, id ?? null, name ?? null, before ?? null, limit],
   );
-  return cut(rows, limit);
 }
 
+/** Whole. */
 export async function readSchedule(db: Database, { teamId, id }: OfTeam): Promise<ScheduleRow | undefined> {
-  return (await readSchedules(db, { teamId, id }, 1)).rows[0];
+  return (await schedulesOf(db, { teamId, id }, { columns: COLUMNS, limit: 1 }))[0];
 }
 
 export type DueSchedule = ScheduleRow & { readonly dueAt: Date; readonly now: Date };

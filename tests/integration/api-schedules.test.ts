@@ -3,10 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { DEFAULT_SCHEDULER, Scheduler } from '../../src/api/scheduler.ts';
 import { Problem, Task } from '../../src/api/wire.ts';
 import { Schedule } from '../../src/api/wire-schedules.ts';
-import { MAX_SCHEDULE_NAME_LENGTH } from '../../src/core/schedule.ts';
+import { LISTED_PROMPT_LENGTH, MAX_SCHEDULE_NAME_LENGTH } from '../../src/core/schedule.ts';
 import { createModels } from '../../src/model/providers.ts';
 import { DatabaseUnavailable } from '../../src/store/database.ts';
 import { databaseWithPoints } from '../support/points.ts';
+import { keyOf } from '../support/store.ts';
 import { startTestApi, type TestApi, uuid } from './api-harness.ts';
 
 let it: TestApi;
@@ -77,6 +78,34 @@ describe('a schedule', () => {
     expect(rest.json).toEqual({ data: [schedule], nextCursor: null });
     expect((await it.ask('GET', '/v1/schedules?name=nightly')).json.data).toEqual([schedule]);
     expect(await look(schedule.id)).toEqual(schedule);
+  });
+
+  test('has its prompt cut short in lists, and whole by its id', async () => {
+    const length = LISTED_PROMPT_LENGTH;
+    const [most, more] = ['é'.repeat(length), 'é'.repeat(length + 1)];
+    await make({ task: { prompt: most } });
+    const { id } = await make({ name: 'long', task: { prompt: more, model: 'openai/m' } });
+    const { data } = (await it.ask('GET', '/v1/schedules')).json;
+    const tasks = data.map((each: Schedule) => each.task);
+    expect(tasks).toEqual([{ prompt: `${most}…`, model: 'openai/m' }, { prompt: most }]);
+    expect((await look(id)).task.prompt).toBe(more);
+  });
+
+  test('shows the address of its webhook only to those who may hand in tasks, or see webhooks', async () => {
+    const webhookUrl = 'https://hooks.example/path?token=hush';
+    await it.db.sql`UPDATE team SET signing_webhook_id = id WHERE id = ${it.me.teamId}`;
+    const { id, task } = await make({ task: { prompt: 'x', webhookUrl } });
+    expect(task.webhookUrl).toBe(webhookUrl);
+    for (const [scopes, shown] of [
+      [['read'], 'https://hooks.example'],
+      [['read', 'submit'], webhookUrl],
+      [['read', 'admin'], webhookUrl],
+    ] as const) {
+      const { apiKey: key } = await keyOf(it.db, { ...it.me, name: scopes.join('-'), scopes });
+      const { json: one } = await it.ask('GET', `/v1/schedules/${id}`, { key });
+      const { json: list } = await it.ask('GET', '/v1/schedules', { key });
+      expect([one.task.webhookUrl, list.data[0].task.webhookUrl]).toEqual([shown, shown]);
+    }
   });
 
   test('is made once under one key', async () => {
