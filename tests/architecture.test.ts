@@ -29,6 +29,7 @@ const LEAVES = [
   'public-address',
   'private-network',
   'checked-agent',
+  'retry-after',
   'compiled-code',
   'tracing',
 ];
@@ -112,6 +113,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
   'public-address': { may: [], because: 'tools and workspace share it' },
   'private-network': { may: [], because: 'workspace and CLI share it' },
   'checked-agent': { may: [], because: 'tools and webhooks share it' },
+  'retry-after': { may: [], because: 'model and webhooks share it' },
   clock: { may: [], because: 'everything else uses it' },
   version: { may: [], because: 'everything else uses it' },
 };

@@ -30,7 +30,8 @@ export const TASK_DELIVERIES = [
 
 /** What came of one try: an answer with its status, or none, and why, in a sentence. */
 export type Sent =
-  | { readonly status: number; readonly said: string }
+  /** `retryAfterMs`: what its `Retry-After` asks for. */
+  | { readonly status: number; readonly said: string; readonly retryAfterMs?: number | undefined }
   | { readonly status: null; readonly said: string };
 
 export type AfterTry =
@@ -43,16 +44,22 @@ export type AfterTry =
 const GONE = 410;
 
 /**
+ * When who answered asks for a later time, then it is tried then, but after no longer a pause than the longest there is.
+ *
  * @param tries how many there were, this one included
  * @param backoff pauses after each of them
  */
 export function afterTry(
-  { status }: Pick<Sent, 'status'>,
+  {
+    status,
+    retryAfterMs = 0,
+  }: { readonly status: number | null; readonly retryAfterMs?: number | undefined },
   tries: number,
   backoff: readonly number[] = DELIVERY_BACKOFF_MS,
 ): AfterTry {
   if (status !== null && status >= 200 && status < 300) return { kind: 'delivered' };
   if (status === GONE) return { kind: 'failed', gone: true };
   const ms = backoff[tries - 1];
-  return ms === undefined ? { kind: 'failed', gone: false } : { kind: 'retry', ms };
+  if (ms === undefined) return { kind: 'failed', gone: false };
+  return { kind: 'retry', ms: Math.max(ms, Math.min(retryAfterMs, Math.max(...backoff))) };
 }

@@ -1,4 +1,5 @@
 import { type Failure, isRefusedOffline, messageOf, OFFLINE_RULE } from '../core/errors.ts';
+import { numberOf, readRetryAfter } from '../retry-after.ts';
 import type { Origin } from './connection.ts';
 import { cannotPay, hasNoModel, isOverflow, refusesKey } from './provider-words.ts';
 import { remedyOf } from './refused-settings.ts';
@@ -163,25 +164,13 @@ function unavailable(report: Report, origin: Origin): Failure {
 /** No provider's pause is believed beyond this: a wrong header must not park a task for years. */
 export const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 
-/** RFC 9110 §10.2.3: seconds or a date; `retry-after-ms` is OpenAI's finer one. */
+/** `retry-after-ms` is OpenAI's finer one. */
 function retryAfterOf({ headers, retrySeconds }: Report, now: number): number | undefined {
   const ms = headers?.get('retry-after-ms') ?? '';
   const after = headers?.get('retry-after') ?? '';
-  const candidates = [
-    ...[numberOf(ms), numberOf(after) * 1000, dateOf(after) - now],
-    numberOf(retrySeconds) * 1000,
-  ];
-  const wait = candidates.find((value) => Number.isFinite(value));
+  const candidates = [numberOf(ms), readRetryAfter(after, now), numberOf(retrySeconds) * 1000];
+  const wait = candidates.find((value) => value !== undefined && Number.isFinite(value));
   return wait === undefined ? undefined : Math.min(Math.max(0, Math.ceil(wait)), MAX_RETRY_AFTER_MS);
-}
-
-/** An HTTP date begins with the day's name; `Date.parse` alone would also take `-5` for a date. */
-function dateOf(text: string): number {
-  return /^\s*[a-z]+, /i.test(text) ? Date.parse(text) : Number.NaN;
-}
-
-function numberOf(text: string): number {
-  return /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : Number.NaN;
 }
 
 const TIMEOUT_CODES = [

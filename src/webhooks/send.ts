@@ -3,6 +3,7 @@ import { type Dispatcher, request } from 'undici';
 import { checkedAgent, type Reach, raced } from '../checked-agent.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Sent } from '../core/webhook.ts';
+import { readRetryAfter } from '../retry-after.ts';
 import { type Signed, signatureHeaders } from './signature.ts';
 import { checkWay, readTarget, TargetError, type TargetPolicy } from './target.ts';
 
@@ -61,11 +62,12 @@ async function posted(delivery: Delivery, { agent, policy, signal }: Posting): P
     ...signatureHeaders(signed, secret),
   };
   const target = readTarget(url, policy).href;
-  const asked = request(target, { dispatcher: agent, method: 'POST', headers, body: signed.body, signal });
-  const { statusCode: status, body } = await raced(asked, signal);
+  const answer = request(target, { dispatcher: agent, method: 'POST', headers, body: signed.body, signal });
+  const { statusCode: status, headers: answered, body } = await raced(answer, signal);
   // What was answered stands, whatever becomes of its body.
   const text = await beginningOf(body).catch(() => '');
-  return { status, said: sayAnswer(status, text) };
+  const asked = readRetryAfter(String(answered['retry-after']), signed.seconds * 1_000);
+  return { status, said: sayAnswer(status, text), ...(asked === undefined ? {} : { retryAfterMs: asked }) };
 }
 
 async function beginningOf(body: Dispatcher.ResponseData['body']): Promise<string> {

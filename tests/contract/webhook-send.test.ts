@@ -99,6 +99,20 @@ describe('an answer', () => {
     expect(heard).toHaveLength(1);
   });
 
+  test.each([
+    ['120', 120_000],
+    ['0', 0],
+    [new Date(Date.now() + 3_600_000).toUTCString(), 3_600_000],
+    ['Wed, 21 Oct 2015 07:28:00 GMT', 0],
+    ['-5', undefined],
+    ['soon', undefined],
+  ])('says by Retry-After %j when to try again', async (text, ms) => {
+    answers(503, '', { 'retry-after': text });
+    const { retryAfterMs } = (await tried()) as { retryAfterMs?: number };
+    // A date is told to the second.
+    expect(retryAfterMs === undefined ? undefined : Math.round(retryAfterMs / 5_000) * 5_000).toBe(ms);
+  });
+
   test('is read up to its limit, and stands whatever is behind that', async () => {
     const gone = Promise.withResolvers<void>();
     answer = (response) => {
@@ -253,6 +267,11 @@ test('a try is delivered, repeated after its pause, or the last', () => {
   const last = DELIVERY_BACKOFF_MS.length;
   expect(afterTry({ status: 500 }, last)).toEqual({ kind: 'retry', ms: 12 * 3_600_000 });
   expect(afterTry({ status: 500 }, last + 1)).toEqual({ kind: 'failed', gone: false });
+  const asked = (retryAfterMs: number, tries = 1) => afterTry({ status: 503, retryAfterMs }, tries);
+  expect([asked(1), asked(60_000), asked(10 ** 12)]).toEqual(
+    [5_000, 60_000, 12 * 3_600_000].map((ms) => ({ kind: 'retry', ms })),
+  );
+  expect(asked(1, last + 1)).toEqual({ kind: 'failed', gone: false });
   expect(afterTry({ status: 410 }, 1)).toEqual({ kind: 'failed', gone: true });
   const hours = DELIVERY_BACKOFF_MS.reduce((sum, ms) => sum + ms, 0) / 3_600_000;
   expect(hours).toBeGreaterThan(22);
