@@ -1,6 +1,7 @@
 /**
  * Where webhooks may be sent: to public addresses by https, and to what an administrator allows by either. Literal addresses are
- * refused when a webhook is made; those of names when a connection is, since they may be others by then.
+ * refused when a webhook is made, and so are names that nothing could be sent to whatever they mean; the addresses of other names
+ * when a connection is, since they may be others by then.
  */
 import { BlockList, isIP } from 'node:net';
 import type { Way } from '../checked-agent.ts';
@@ -39,26 +40,61 @@ export function readTarget(text: string, policy: TargetPolicy): URL {
     );
   url.hash = '';
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (isIP(host) !== 0) checkWay({ host, address: host, isSecure: url.protocol === 'https:' }, policy);
+  const to = { host, isSecure: url.protocol === 'https:' };
+  if (isIP(host) !== 0) checkWay({ ...to, address: host }, policy);
+  else if (LOOPBACK_NAME.test(host)) checkAny(LOOPBACK, to, policy);
+  else checkName(to, policy);
   return url;
+}
+
+/** Never anything but this machine (RFC 6761 §6.3). */
+const LOOPBACK_NAME = /(^|\.)localhost\.?$/i;
+const LOOPBACK = ['127.0.0.1', '::1'];
+
+/** Throws `TargetError` where none of these may be sent to. */
+function checkAny(
+  [address = '', ...more]: readonly string[],
+  to: Omit<Way, 'address'>,
+  policy: TargetPolicy,
+): void {
+  try {
+    checkWay({ ...to, address }, policy);
+  } catch (error) {
+    if (more.length === 0) throw error;
+    checkAny(more, to, policy);
+  }
+}
+
+/** Of a name, whatever it means: throws `TargetError` where no address of it could be sent to. */
+function checkName({ host, isSecure }: Omit<Way, 'address'>, { allow, online }: TargetPolicy): void {
+  const mayBeAllowed = allow.some((entry) => nameOf(entry) === nameOf(host) || rangeOf(entry) !== undefined);
+  if (mayBeAllowed) return;
+  if (!online) throw offline();
+  if (!isSecure) throw unencrypted(host);
 }
 
 /** Throws `TargetError` where nothing may be sent that way. */
 export function checkWay({ host, address, isSecure }: Way, policy: TargetPolicy): void {
   const why = whyNotPublic(address);
-  if (why === undefined && !policy.online)
-    throw new TargetError(
-      `This Capybara is offline: it sends only to private addresses, those that ${SETTING} names.`,
-    );
+  if (why === undefined && !policy.online) throw offline();
   if (isAllowed({ host, address }, policy.allow)) return;
   if (why !== undefined)
     throw new TargetError(
       `${host} belongs to ${why}: webhooks go to public addresses, unless ${SETTING} names it.`,
     );
-  if (!isSecure)
-    throw new TargetError(
-      `${host} would be sent to without encryption: use https, unless ${SETTING} names it.`,
-    );
+  if (!isSecure) throw unencrypted(host);
+}
+
+function offline(): TargetError {
+  return new TargetError(
+    `This Capybara is offline: it sends only to private addresses, those that ${SETTING} names.`,
+  );
+}
+
+function unencrypted(host: string): TargetError {
+  return new TargetError(
+    `${host} would be sent to without encryption: use https, unless ${SETTING} names it.`,
+  );
 }
 
 function isAllowed({ host, address }: Omit<Way, 'isSecure'>, allow: readonly string[]): boolean {

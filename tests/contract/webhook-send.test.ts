@@ -254,6 +254,35 @@ test.each([
   expect(() => readTarget(url, OPEN)).toThrow(why);
 });
 
+const OFFLINE = 'This Capybara is offline';
+
+test.each([
+  ['http://hooks.example/', [], 'hooks.example would be sent to without encryption: use https'],
+  ['http://hooks.example/', ['other.example'], 'without encryption'],
+  ['http://hooks.example/', ['HOOKS.example'], undefined],
+  // It may have an address in there.
+  ['http://hooks.example/', ['10.0.0.0/8'], undefined],
+  ['https://hooks.example/', [], undefined],
+  ['https://localhost/', [], 'localhost belongs to this machine'],
+  ['https://tools.LOCALHOST./', ['10.0.0.0/8', 'other.example'], 'belongs to this machine'],
+  ['http://localhost/', ['localhost'], undefined],
+  ['http://localhost/', ['127.0.0.1'], undefined],
+  ['http://localhost/', ['::1'], undefined],
+  ['https://notlocalhost/', [], undefined],
+])('%s, where %j is allowed, is refused before it is resolved where that is certain', (url, allow, why) => {
+  const read = () => readTarget(url, { allow, online: true }).href;
+  if (why === undefined) expect(read()).toBe(url);
+  else expect(read).toThrow(why);
+});
+
+test('a Capybara that is offline has no target but what may be private', () => {
+  const read = (url: string, allow: string[]) => () => readTarget(url, { allow, online: false });
+  expect(read('https://hooks.example/', [])).toThrow(OFFLINE);
+  expect(read('https://hooks.example/', ['other.example'])).toThrow(OFFLINE);
+  for (const allow of ['hooks.example', '10.0.0.0/8'])
+    expect(read('https://hooks.example/', [allow])).not.toThrow();
+});
+
 test('a target is the longest that may be, without its fragment', () => {
   const longest = `https://h.example/${'x'.repeat(MAX_WEBHOOK_URL_LENGTH - 18)}`;
   expect(readTarget(longest, CLOSED).href).toBe(longest);
