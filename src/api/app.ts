@@ -78,7 +78,7 @@ function forBrowsers(origins: readonly string[]): RequestHandler[] {
 }
 
 function metricsOf(deps: ApiDeps, tails: TailHub): Metrics {
-  return new Metrics({ ...deps, streams: () => tails.count });
+  return new Metrics({ ...deps, readers: tails });
 }
 
 /** Every route there is, those that tell of them among them. */

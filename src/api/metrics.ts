@@ -25,8 +25,8 @@ export interface MetricsParts {
   readonly db: Database;
   readonly log: Log;
   readonly clock: Clock;
-  /** Event streams that are open. */
-  streams(): number;
+  /** Event streams that are open, and requests that wait for a page of events. */
+  readonly readers: { readonly streams: number; readonly waits: number };
 }
 
 export class Metrics {
@@ -49,7 +49,14 @@ export class Metrics {
     new Gauge({
       ...{ name: 'capybara_sse_clients', help: 'Event streams that are open at this API.', registers },
       collect() {
-        this.set(parts.streams());
+        this.set(parts.readers.streams);
+      },
+    });
+    new Gauge({
+      ...{ name: 'capybara_long_polls', registers },
+      help: 'Requests to this API that wait for a page of events.',
+      collect() {
+        this.set(parts.readers.waits);
       },
     });
     const info = { name: 'capybara_build_info', help: 'The version of this API.', labelNames: ['version'] };

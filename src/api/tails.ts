@@ -97,9 +97,14 @@ export class TailHub {
     if (this.#closing.signal.aborted) throw stopping();
   }
 
-  /** Streams that are open. */
-  get count(): number {
-    return this.#all().length;
+  /** Event streams that are open. */
+  get streams(): number {
+    return this.#all().filter((each) => each instanceof Tail).length;
+  }
+
+  /** Requests that wait for a page of events. */
+  get waits(): number {
+    return this.#all().length - this.streams;
   }
 
   /** Ends every stream; their clients come back elsewhere, not all in the same moment. */

@@ -206,12 +206,22 @@ describe('what is this API’s own', () => {
     await expect.poll(async () => (await scrape())[name]).toBe(before + 1);
     const open = await scrape();
     expect(open).toMatchObject({
-      capybara_sse_clients: 1,
+      ...{ capybara_sse_clients: 1, capybara_long_polls: 0 },
       'capybara_http_request_seconds_count{method="GET",route="unknown",status="404"}': 2,
     });
     leave.abort();
     await expect.poll(async () => (await scrape()).capybara_sse_clients).toBe(0);
     expect(Object.keys(await scrape()).filter((each) => each.includes('/events'))).toEqual([]);
+    const { seq } = (await it.ask('GET', `/v1/sessions/${sessionId}/events`)).json;
+    const path = `/v1/sessions/${sessionId}/events?wait=60&after=${seq}`;
+    const stop = new AbortController();
+    const headers = { authorization: `Bearer ${it.me.apiKey}` };
+    const waiting = fetch(`${it.url}${path}`, { headers, signal: stop.signal }).catch(() => 'left');
+    await expect.poll(async () => (await scrape()).capybara_long_polls).toBe(1);
+    expect((await scrape()).capybara_sse_clients).toBe(0);
+    stop.abort();
+    expect(await waiting).toBe('left');
+    await expect.poll(async () => (await scrape()).capybara_long_polls).toBe(0);
   });
 
   test('is told while Postgres is away', async () => {
