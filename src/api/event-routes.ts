@@ -12,6 +12,7 @@ import { showEvent } from './show.ts';
 import { TAIL_PAGE } from './tail.ts';
 import type { TailHub } from './tails.ts';
 import { EventsPage, PageQuery } from './wire.ts';
+import { wholeInQuery } from './wire-query.ts';
 
 const EVENT_STREAM = 'text/event-stream';
 /** Longest time that a page may be waited for, in seconds: what proxies take for dead is silent for longer. */
@@ -29,7 +30,7 @@ const EventsQuery = z.strictObject({
     .meta({
       description: `only those of these sessions of the tree, with commas; at most ${MAX_FILTERED_SESSIONS}`,
     }),
-  wait: z.coerce.number().int().min(0).max(MAX_WAIT_SECONDS).default(0).meta({
+  wait: wholeInQuery(0, MAX_WAIT_SECONDS).default(0).meta({
     description: 'of a page: how many seconds to wait for something where there is nothing yet',
   }),
 });
@@ -75,11 +76,11 @@ interface Asked {
 
 async function events(deps: ApiDeps, tails: TailHub, call: EventsCall): Promise<Reply> {
   const { request, response, query } = call;
-  const after = afterOf(request, query);
+  const { after, field } = afterOf(request, query);
   const filter = filterOf(query);
   const { rootId } = await sessionOf(deps, call);
   const last = await readLastSeq(deps.db, rootId);
-  if (after > last) throw ahead(after, last);
+  if (after > last) throw ahead(after, { last, field });
   const asked = { rootId, after, last, limit: query.limit, filter };
   if (wantsStream(request)) {
     await tails.open({ ...asked, keyId: call.caller.keyId }, response);
@@ -94,11 +95,11 @@ async function events(deps: ApiDeps, tails: TailHub, call: EventsCall): Promise<
 }
 
 /** Whoever waits behind a number that was never given waits in silence: it is another tree's, or a mistake. */
-function ahead(after: number, last: number) {
+function ahead(after: number, { last, field }: { readonly last: number; readonly field: string }) {
   return badRequest(
     'invalid_after',
     `The last sequence number seen is ${after}, but the last of this tree is ${last}.`,
-    'after',
+    field,
   );
 }
 
@@ -144,12 +145,17 @@ function wantsStream(request: Request): boolean {
   return request.method === 'GET' && (request.headers.accept ?? '').toLowerCase().includes(EVENT_STREAM);
 }
 
-function afterOf(request: Request, query: z.infer<typeof EventsQuery>): number {
-  const text = request.get('last-event-id') || query.cursor || query.after || '0';
-  if (/^\d{1,15}$/.test(text)) return Number(text);
+/** With where in the request it stands. */
+function afterOf(
+  request: Request,
+  { cursor, after }: z.infer<typeof EventsQuery>,
+): { readonly after: number; readonly field: string } {
+  const said = { 'last-event-id': request.get('last-event-id'), cursor, after };
+  const [field, text] = Object.entries(said).find(([, each]) => each) ?? ['after', '0'];
+  if (/^\d{1,15}$/.test(String(text))) return { after: Number(text), field };
   throw badRequest(
     'invalid_after',
-    `The last sequence number seen is ${JSON.stringify(text.slice(0, 40))}, expected a whole number from 0.`,
-    'after',
+    `The last sequence number seen is ${JSON.stringify(String(text).slice(0, 40))}, expected a whole number from 0.`,
+    field,
   );
 }

@@ -16,12 +16,13 @@ import { ApiProblem, conflict, notFound } from './problem.ts';
 import { filesAt, refusedRevision } from './revert-routes.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { CHANGES_MEDIA } from './wire.ts';
+import { wholeInQuery } from './wire-query.ts';
 import { MAX_POSITION } from './wire-takeover.ts';
 
 const ChangesQuery = z
   .strictObject({
-    turn: z.coerce.number().int().min(0).max(MAX_POSITION).optional(),
-    entry: z.coerce.number().int().min(0).max(MAX_POSITION).optional(),
+    turn: wholeInQuery(0, MAX_POSITION).optional(),
+    entry: wholeInQuery(0, MAX_POSITION).optional(),
     into: z.string().optional().meta({ description: 'a session that they are to be merged into' }),
   })
   .refine(({ turn, entry, into }) => [turn, entry, into].filter((each) => each !== undefined).length < 2, {

@@ -9,15 +9,16 @@ import { readOutput } from '../store/views-approvals.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiProblem, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { wholeInQuery } from './wire-query.ts';
 
 /** An `integer` of Postgres, and more parts than any result has. */
 const MAX_PART = 1_000_000;
 const MEDIA_TYPES = ['text/plain', 'image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 
 const OutputQuery = z.strictObject({
-  offset: z.coerce.number().int().min(0).optional().meta({ description: 'first byte, from 0' }),
-  limit: z.coerce.number().int().min(1).optional().meta({ description: 'bytes at most' }),
-  part: z.coerce.number().int().min(0).max(MAX_PART).optional().meta({
+  offset: wholeInQuery(0).optional().meta({ description: 'first byte, from 0' }),
+  limit: wholeInQuery(1).optional().meta({ description: 'bytes at most' }),
+  part: wholeInQuery(0, MAX_PART).optional().meta({
     description: "a file's place among the parts of the result, from 0; without: the text, or the first file",
   }),
 });

@@ -211,6 +211,8 @@ interface BodyError {
   readonly type?: unknown;
   readonly code?: unknown;
   readonly message?: unknown;
+  /** What was sent, as text. */
+  readonly body?: unknown;
   /** Bytes that were accepted. */
   readonly limit?: number;
 }
@@ -219,7 +221,13 @@ interface BodyError {
 const UNPACKING_CODE = /^(Z_DATA_ERROR$|Z_BUF_ERROR$|Z_NEED_DICT$|ERR__ERROR_|ZSTD_error_)/;
 
 /** What body-parser throws. */
-function bodyProblem({ type, code, message, limit = MAX_BODY_BYTES }: BodyError): ApiProblem | undefined {
+function bodyProblem({
+  type,
+  code,
+  message,
+  body,
+  limit = MAX_BODY_BYTES,
+}: BodyError): ApiProblem | undefined {
   if (typeof code === 'string' && UNPACKING_CODE.test(code)) {
     return badRequest(
       'malformed_json',
@@ -228,7 +236,10 @@ function bodyProblem({ type, code, message, limit = MAX_BODY_BYTES }: BodyError)
   }
   switch (type) {
     case 'entity.parse.failed':
-      return badRequest('malformed_json', `The request body is not JSON: ${String(message).slice(0, 200)}.`);
+      return (
+        noObject(body) ??
+        badRequest('malformed_json', `The request body is not JSON: ${String(message).slice(0, 200)}.`)
+      );
     case 'entity.too.large':
       return new ApiProblem({
         status: 413,
@@ -245,6 +256,24 @@ function bodyProblem({ type, code, message, limit = MAX_BODY_BYTES }: BodyError)
       return badRequest('malformed_json', 'The request body ended before its Content-Length.');
     default:
       return undefined;
+  }
+}
+
+/** Of JSON that is neither object nor array, which body-parser calls malformed: `null`, `"text"`, `1`. */
+function noObject(body: unknown): ApiProblem | undefined {
+  const found = /^\s*(?:(null|true|false)|(")|[-\d])/.exec(String(body));
+  if (found === null || !isJson(String(body))) return undefined;
+  const [, word, quote] = found;
+  const what = word ?? (quote === undefined ? 'a number' : 'a text');
+  return badRequest('invalid_request', `The request body cannot be used: expected an object, found ${what}.`);
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -7,7 +7,8 @@ import type { z } from 'zod';
 import { fromPublicId, type IdKind } from '../core/id.ts';
 import type { Scope } from '../core/scope.ts';
 import type { Caller } from '../store/keys.ts';
-import { ApiProblem, invalidRequest, notFound, unsupportedMedia } from './problem.ts';
+import { ApiProblem, badRequest, invalidRequest, notFound, unsupportedMedia } from './problem.ts';
+import { reservedNameIn } from './reserved-name.ts';
 import { MAX_BODY_BYTES } from './wire.ts';
 
 export interface Call<Query, Body> {
@@ -124,9 +125,18 @@ function idOf({ id: kind }: Route, request: Request): string {
   return id;
 }
 
+const SHOWN_FIELD = 200;
+
 function parse(schema: z.ZodType | undefined, value: unknown, where: string): unknown {
-  const result = schema?.safeParse(value);
-  if (result === undefined) return undefined;
+  if (schema === undefined) return undefined;
+  const reserved = reservedNameIn(value);
+  if (reserved !== undefined)
+    throw badRequest(
+      'invalid_request',
+      `The ${where} has a field that cannot be kept, ${reserved.slice(-SHOWN_FIELD)}: give it another name.`,
+      reserved.slice(-SHOWN_FIELD),
+    );
+  const result = schema.safeParse(value);
   if (!result.success) throw invalidRequest(where, result.error);
   return result.data;
 }

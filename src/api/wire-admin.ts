@@ -1,6 +1,8 @@
 /** Teams, their people, their keys, and who did what. */
 import { z } from 'zod';
 import { SCOPES } from '../core/scope.ts';
+import { seenName } from './wire-names.ts';
+import { wholeInQuery } from './wire-query.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
@@ -9,12 +11,7 @@ export const MAX_GIVEN_NAME_LENGTH = 100;
 /** How long a key may be good for, in days. */
 export const MAX_KEY_DAYS = 3_650;
 
-const GivenName = z
-  .string()
-  .max(MAX_GIVEN_NAME_LENGTH)
-  .regex(/^[^\p{Cc}\p{Cs}\s]([^\p{Cc}\p{Cs}]*[^\p{Cc}\p{Cs}\s])?$/u, {
-    message: 'expected a name without control characters, and no white space around it',
-  });
+const GivenName = seenName(MAX_GIVEN_NAME_LENGTH);
 
 export const ScopeName = z.enum(SCOPES).meta({
   id: 'Scope',
@@ -122,7 +119,7 @@ export const AuditRecord = z
 export type AuditRecord = z.infer<typeof AuditRecord>;
 
 export const AuditQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: wholeInQuery(1, 200).default(50),
   cursor: z.string().optional(),
   userId: z.string().optional().meta({ description: 'what this person did' }),
   subject: z.string().optional().meta({ description: 'what was done to this: a session, a task, a key' }),

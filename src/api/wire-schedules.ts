@@ -10,17 +10,14 @@ import {
   SCHEDULE_DISABLED,
 } from '../core/schedule.ts';
 import { CreateTask } from './wire.ts';
+import { SEEN_NAME, seenName } from './wire-names.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
-const Name = z
-  .string()
-  .max(MAX_SCHEDULE_NAME_LENGTH)
-  .regex(/^(?!(sch_|last$))[^\p{Cc}\p{Cs}\s]([^\p{Cc}\p{Cs}]*[^\p{Cc}\p{Cs}\s])?$/iu, {
-    message:
-      'expected a name without control characters, no white space around it, and neither "last" nor one that begins with sch_',
-  })
-  .meta({ description: 'one of its own among those of the team' });
+const Name = seenName(MAX_SCHEDULE_NAME_LENGTH, {
+  but: '[sS][cC][hH]_|[lL][aA][sS][tT]$',
+  message: `${SEEN_NAME}, and neither "last" nor one that begins with sch_`,
+}).meta({ description: 'one of its own among those of the team' });
 
 export const ScheduledTask = CreateTask.omit({ attachments: true }).meta({
   id: 'ScheduledTask',

@@ -7,6 +7,7 @@ import { MAX_ATTACHED_BYTES } from '../core/attachments.ts';
 import { EVENT_TYPES } from '../core/event.ts';
 import { LimitsInput, TaskLimits, TaskUsage } from './wire-accounts.ts';
 import { Attachments } from './wire-attachments.ts';
+import { wholeInQuery } from './wire-query.ts';
 import { SessionMatch } from './wire-sessions.ts';
 import { ForkPoint } from './wire-takeover.ts';
 import { Todo } from './wire-tree.ts';
@@ -238,7 +239,7 @@ export function page<Item extends z.ZodType>(item: Item) {
   return z.object({ data: z.array(item), nextCursor: z.string().nullable() });
 }
 
-export const PageQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+export const PageQuery = z.strictObject({
+  limit: wholeInQuery(1, 200).default(50),
   cursor: z.string().optional(),
 });
