@@ -11,6 +11,7 @@ import {
   startScriptedModel,
   usage,
 } from '../support/scripted-model/scripted-model.ts';
+import { ENCRYPTION_KEY } from '../support/sealing.ts';
 
 vi.setConfig({ testTimeout: CLI_TIMEOUT_MS, hookTimeout: CLI_TIMEOUT_MS });
 
@@ -45,6 +46,7 @@ beforeAll(async () => {
   server = {
     ...{ DATABASE_URL: database.url, CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' },
     CAPYBARA_GIT_ALLOW: pathToFileURL(place.path).href,
+    CAPYBARA_ENCRYPTION_KEY: ENCRYPTION_KEY,
   };
 });
 afterAll(async () => {
