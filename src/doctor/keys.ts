@@ -21,6 +21,23 @@ export async function providerKeys(config: Config): Promise<Check[]> {
   return config.url === undefined ? [...keys, await model(config)] : keys;
 }
 
+/** Of a server's machine; the embedded Capybara has one of its own. Whether it opens what is sealed, `capybara api` finds at its start. */
+export function encryptionKey({
+  url,
+  databaseUrl,
+  encryptionKey: keys = [],
+}: Pick<Config, 'url' | 'databaseUrl' | 'encryptionKey'>): Check[] {
+  const name = 'encryption key';
+  if (url !== undefined || databaseUrl === undefined) return [];
+  if (keys.length > 0) {
+    const others = keys.length === 1 ? '' : `, and ${keys.length - 1} more open what was sealed before`;
+    return [{ name, state: 'ok', found: `CAPYBARA_ENCRYPTION_KEY is set${others}` }];
+  }
+  const cure =
+    'set CAPYBARA_ENCRYPTION_KEY on every API and worker, to what `openssl rand -base64 32` prints';
+  return [{ name, state: 'warning', found: 'none is set: webhooks cannot be made', cure }];
+}
+
 async function model(config: Config): Promise<Check> {
   const usual = await usualModel(config);
   const name = 'model';

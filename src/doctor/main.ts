@@ -7,7 +7,7 @@ import { ownClock } from './clock.ts';
 import { disks } from './disk.ts';
 import { embedded } from './embedded.ts';
 import { git, versionLine } from './git.ts';
-import { keyFiles, providerKeys } from './keys.ts';
+import { encryptionKey, keyFiles, providerKeys } from './keys.ts';
 import { ollamas } from './ollama.ts';
 import { postgres } from './postgres.ts';
 import { queue } from './redis.ts';
@@ -64,6 +64,7 @@ function ofSettings(loaded: LoadedConfig): Probe[] {
     { name: 'shared snapshots', ask: async () => snapshotsOf(config) },
     { name: 'providers', ask: () => providerKeys(config) },
     ...ollamas(config).map((checks) => ({ name: 'Ollama', ask: () => checks })),
+    { name: 'encryption key', ask: () => encryptionKey(config) },
     { name: 'key files', ask: () => keyFiles(loaded) },
     { name: 'environment', ask: () => misspeltVariables(commandEnvironment()) },
     { name: 'web search', ask: () => webSearch(config) },

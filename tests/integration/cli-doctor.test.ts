@@ -55,7 +55,14 @@ test('doctor --json finds what must be mended', { timeout: CLI_TIMEOUT_MS }, asy
     Postgres: 'wrong',
     Redis: 'wrong',
   };
-  const well = { Capybara: 'ok', Node: 'ok', ripgrep: 'ok', clock: 'ok', providers: 'warning' };
+  const well = {
+    Capybara: 'ok',
+    Node: 'ok',
+    ripgrep: 'ok',
+    clock: 'ok',
+    providers: 'warning',
+    'encryption key': 'warning',
+  };
   expect(stateOf(stdout)).toEqual({ ...well, disk: 'ok', ...states });
   expect(stdout).not.toContain('secret');
   expect(code).toBe(1);

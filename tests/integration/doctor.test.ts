@@ -15,7 +15,7 @@ import { compareClocks, ownClock } from '../../src/doctor/clock.ts';
 import { judgeSpace } from '../../src/doctor/disk.ts';
 import { embedded } from '../../src/doctor/embedded.ts';
 import { judgeGit } from '../../src/doctor/git.ts';
-import { keyFiles, providerKeys } from '../../src/doctor/keys.ts';
+import { encryptionKey, keyFiles, providerKeys } from '../../src/doctor/keys.ts';
 import { postgres } from '../../src/doctor/postgres.ts';
 import { judgeRedis, queue, readInfo } from '../../src/doctor/redis.ts';
 import { node } from '../../src/doctor/runtime.ts';
@@ -63,6 +63,19 @@ async function listening(listener: HttpServer | ReturnType<typeof createServer>)
   closing.push(() => new Promise((resolve) => listener.close(resolve)));
   return (listener.address() as AddressInfo).port;
 }
+
+test('the encryption key is asked for where Capybara is a server', () => {
+  const databaseUrl = 'postgres://db/capybara';
+  expect(encryptionKey({})).toEqual([]);
+  expect(encryptionKey({ databaseUrl, url: 'https://capybara.example' })).toEqual([]);
+  const cure =
+    'set CAPYBARA_ENCRYPTION_KEY on every API and worker, to what `openssl rand -base64 32` prints';
+  const none = `none is set: webhooks cannot be made: ${cure}`;
+  expect(said(encryptionKey({ databaseUrl }))).toEqual([['warning', 'encryption key', none]]);
+  expect(said(encryptionKey({ databaseUrl, encryptionKey: ['a', 'b'] }))).toEqual([
+    ['ok', 'encryption key', 'CAPYBARA_ENCRYPTION_KEY is set, and 1 more open what was sealed before'],
+  ]);
+});
 
 describe('Postgres', () => {
   const where = (url: string) => new URL(url).host + new URL(url).pathname;
