@@ -2,9 +2,11 @@ import { Command, Errors, Flags } from '@oclif/core';
 import type { Flags as ConfigFlags } from '../config/layers.ts';
 import type { LoadedConfig } from '../config.ts';
 import type { Connection, ConnectOptions } from './connection.ts';
-import { describeFailure } from './failure.ts';
+import { describeFailure, problemText } from './failure.ts';
 import type { Interrupts } from './interrupts.ts';
+import { columnsOf, sentences, tellPerson } from './sentences.ts';
 import type { Terminal } from './terminal.ts';
+import { neutralised } from './untrusted-text.ts';
 
 /** The flags that every command has. */
 export interface GlobalFlags {
@@ -97,12 +99,22 @@ export abstract class CapybaraCommand extends Command {
 
   /** How wide text may be where it is wrapped; no end to it in a pipe. */
   protected get columns(): number {
-    return (process.stdout.isTTY && process.stdout.columns) || Number.POSITIVE_INFINITY;
+    return columnsOf(process.stdout);
   }
 
   /** `value` for programs, `text` for people. */
   protected answer(flags: GlobalFlags, value: unknown, text: string): void {
     process.stdout.write(flags.json ? `${JSON.stringify(value, null, 2)}\n` : text);
+  }
+
+  /** Beside the answer. */
+  protected tell(text: string): void {
+    tellPerson(text);
+  }
+
+  /** As `answer`; `text` is sentences, with names in them that others chose. */
+  protected say(flags: GlobalFlags, value: unknown, text: string): void {
+    this.answer(flags, value, text === '' ? '' : sentences(text, this.columns));
   }
 
   protected override async catch(error: Error): Promise<void> {
@@ -112,20 +124,11 @@ export abstract class CapybaraCommand extends Command {
     const takesText = 'prompt' in (this.ctor.args ?? {}) || 'message' in (this.ctor.flags ?? {});
     const flags = ['help', ...Object.keys({ ...this.ctor.baseFlags, ...this.ctor.flags })];
     const { step, ...failure } = describeFailure(error, { command, takesText, flags });
-    const { exitCode, code, message, status } = failure;
-    process.exitCode = exitCode;
+    process.exitCode = failure.exitCode;
     if (this.#typed.includes('--json')) {
-      const problem = {
-        type: 'about:blank',
-        title: 'Error',
-        ...(status && { status }),
-        code,
-        detail: message,
-        exitCode,
-      };
-      process.stdout.write(`${JSON.stringify(problem)}\n`);
-    } else process.stderr.write(step === undefined ? `${message}\n` : `${message} ${step}\n`);
-    if (this.#isDebugged) process.stderr.write(`${await this.#stackOf(error)}\n`);
+      process.stdout.write(problemText(failure));
+    } else tellPerson(step === undefined ? failure.message : `${failure.message} ${step}`);
+    if (this.#isDebugged) process.stderr.write(`${neutralised(await this.#stackOf(error))}\n`);
   }
 
   protected override async finally(error: Error | undefined): Promise<void> {

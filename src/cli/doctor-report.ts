@@ -26,7 +26,13 @@ export function doctorReport(
 }
 
 function verdict(checks: readonly Found[]): string {
-  const wrong = checks.filter(({ state }) => state === 'wrong').length;
-  if (wrong === 0) return 'Nothing must be mended.';
-  return wrong === 1 ? 'One thing must be mended.' : `${wrong} things must be mended.`;
+  const [wrong = 0, warned = 0] = (['wrong', 'warning'] as const).map(
+    (wanted) => checks.filter(({ state }) => state === wanted).length,
+  );
+  const must = wrong === 0 ? 'Nothing must be mended' : `${things(wrong)} must be mended`;
+  return warned === 0 ? `${must}.` : `${must}; ${things(warned).toLowerCase()} could be better (!).`;
+}
+
+function things(count: number): string {
+  return count === 1 ? 'One thing' : `${count} things`;
 }

@@ -52,6 +52,16 @@ export function describeFailure(error: unknown, typed: Typed): Failure {
   };
 }
 
+/** For programs, as a server says it (RFC 9457). */
+export function problemText({ code, message, exitCode, status }: Failure): string {
+  const problem = {
+    ...{ type: 'about:blank', title: 'Error' },
+    ...(status && { status }),
+    ...{ code, detail: message, exitCode },
+  };
+  return `${JSON.stringify(problem)}\n`;
+}
+
 const LISTED: readonly (readonly [what: RegExp, command: string])[] = [
   [/\btask\b/, 'tasks list'],
   [/\bsession\b/, 'sessions list'],

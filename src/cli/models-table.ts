@@ -43,9 +43,8 @@ function pricesOf(prices: Prices | null): string[] {
 }
 
 /** A line for each provider that could not be asked. */
-export function problemLines({ data }: Shown, only?: string | undefined): string {
+export function problemsOf({ data }: Shown, only?: string | undefined): string[] {
   return data
-    .filter(({ provider, problem }) => problem !== null && (only === undefined || provider === only))
-    .map(({ problem }) => `${problem}\n`)
-    .join('');
+    .filter(({ provider }) => only === undefined || provider === only)
+    .flatMap(({ problem }) => (problem === null ? [] : [problem]));
 }

@@ -5,6 +5,7 @@ import type { Approval, ResolveApproval, Task } from '../api/wire.ts';
 import type { Client } from '../client/client.ts';
 import { ProblemError } from '../client/errors.ts';
 import type { FollowOptions } from './follow.ts';
+import { tell } from './sentences.ts';
 import { askerText } from './session-path.ts';
 import type { Terminal } from './terminal.ts';
 import { untilReachable } from './until-reachable.ts';
@@ -129,6 +130,6 @@ async function resolve(
     terminal.out(madeRuleText(made, terminal.style));
   } catch (error) {
     if (!(error instanceof ProblemError) || error.problem.status !== 409) throw error;
-    terminal.err(`${error.message}\n`);
+    tell(terminal, error.message);
   }
 }

@@ -7,6 +7,7 @@ import { type FollowEnd, type FollowOptions, follow } from './follow.ts';
 import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
 import { signsOn } from './look.ts';
 import { lastSent, type SentPlace } from './sent-record.ts';
+import { tell } from './sentences.ts';
 import { askerText } from './session-path.ts';
 import { endingLines } from './summary.ts';
 import { isLocal, type SendTaskOptions, sendTask, type TaskRequest } from './task-input.ts';
@@ -68,7 +69,7 @@ export async function runTask(request: TaskRequest, options: RunOptions): Promis
     if (code !== EXIT.left) await options.onEnd?.(task);
     return code;
   }
-  options.terminal.err('Stopped before the task was sent: nothing was begun.\n');
+  tell(options.terminal, 'Stopped before the task was sent: nothing was begun.');
   return EXIT.left;
 }
 
@@ -88,8 +89,8 @@ async function submitted(request: TaskRequest, options: WatchOptions): Promise<T
 }
 
 /** Beside the answer, not in it. */
-export function dimLines({ err, style }: Terminal): (line: string) => void {
-  return (line) => err(`${style.dim(line)}\n`);
+export function dimLines(terminal: Terminal): (line: string) => void {
+  return (line) => tell(terminal, line, terminal.style.dim);
 }
 
 /** Follows a task until it ends, a person is needed, or the person here leaves. */
@@ -119,7 +120,7 @@ async function finish(
       for (const approval of end.approvals) tellApproval(approval, task, options);
       return EXIT.personNeeded;
     case 'at_limit':
-      options.terminal.err(`${end.sentence}\n`);
+      tell(options.terminal, end.sentence);
       return EXIT.limit;
     case 'left':
       await leave(task.id, options);
@@ -174,11 +175,12 @@ function tellApproval(
   { terminal }: WatchOptions,
 ): void {
   const asker = askerText(approval.path, sessionId);
-  terminal.err(
+  tell(
+    terminal,
     `${asker === undefined ? '' : `${asker}: `}${toolName(approval.tool)} needs an approval; the task waits. ` +
-      `Answer with: capybara approvals allow ${approval.id} (or deny)\n` +
-      argumentLines(approval.arguments, terminal.style),
+      `Answer with: capybara approvals allow ${approval.id} (or deny)`,
   );
+  terminal.err(argumentLines(approval.arguments, terminal.style));
 }
 
 async function leave(id: string, options: WatchOptions): Promise<void> {
@@ -192,7 +194,7 @@ async function leave(id: string, options: WatchOptions): Promise<void> {
     connection.kind === 'own'
       ? 'The task is kept: the next `capybara run` or `capybara up` goes on with it.'
       : 'Detached: the task goes on.';
-  terminal.err(`${what} Follow it with: capybara tail ${id}\n`);
+  tell(terminal, `${what} Follow it with: capybara tail ${id}`);
 }
 
 async function cancel(id: string, { connection, terminal }: WatchOptions): Promise<void> {
@@ -204,5 +206,5 @@ async function cancel(id: string, { connection, terminal }: WatchOptions): Promi
   }
   const state =
     task.endedAt === null ? 'Cancelling: the task ends as soon as its worker hears of it.' : 'Cancelled.';
-  terminal.err(`${state}\n`);
+  tell(terminal, state);
 }

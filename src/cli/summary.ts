@@ -2,6 +2,7 @@ import type { Task, Usage } from '../api/wire.ts';
 import { durationText } from '../core/duration.ts';
 import { dollars } from '../core/money.ts';
 import { signsOn } from './look.ts';
+import { inWords } from './sentences.ts';
 import type { Style } from './terminal.ts';
 import { plural } from './tool-lines.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
@@ -13,8 +14,10 @@ const MESSAGE_LENGTH = 500;
  * typed where the person stands, finds its session. `copy`: of a session that works on a copy of their files, whether it has changed any.
  */
 export function endingLines(task: Task, style: Style, next: Next): string {
-  const usage = usageLines(task.usage).map((line) => style.dim(`  ${line}`));
-  return `${[headline(task, style), ...usage, ...nextLines(task, { ...next, style })].join('\n')}\n`;
+  const fit = (line: string) => inWords(line, style.columns);
+  const usage = usageLines(task.usage).map((line) => style.dim(fit(`  ${line}`)));
+  const lines = [fit(headline(task, style)), ...usage, ...nextLines(task, { ...next, style }).map(fit)];
+  return `${lines.join('\n')}\n`;
 }
 
 interface Next {

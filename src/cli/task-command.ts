@@ -1,5 +1,6 @@
 import type { LoadedConfig } from '../config.ts';
 import { CapybaraCommand, type GlobalFlags } from './command.ts';
+import { tell } from './sentences.ts';
 import { settingsOf } from './task-flags.ts';
 import type { TaskFlags, TaskRequest } from './task-input.ts';
 import type { Terminal } from './terminal.ts';
@@ -26,16 +27,19 @@ export abstract class TaskCommand extends CapybaraCommand {
     const request = readTask(text, { flags, config: loaded.config, cwd: process.cwd() });
     const terminal = await this.terminal(loaded);
     const warning = ruleWarning(loaded.config, request);
-    if (warning !== undefined) terminal.err(`${warning}\n`);
+    if (warning !== undefined) tell(terminal, warning);
     return { loaded, request, terminal };
   }
 
   /** Sends it to a Capybara that goes on when the command has ended, and prints its id. */
   protected async submit({ loaded, request, terminal }: TypedTask, flags: GlobalFlags): Promise<void> {
     const { dimLines, submitTask } = await import('./run-task.ts');
-    const tell = flags.json ? undefined : dimLines(terminal);
+    const progress = flags.json ? undefined : dimLines(terminal);
     await this.withConnection(loaded, { start: false }, async (connection) => {
-      const task = await submitTask(request, connection, { tell, isWatched: terminal.style.isWatched });
+      const task = await submitTask(request, connection, {
+        tell: progress,
+        isWatched: terminal.style.isWatched,
+      });
       this.answer(flags, task, `${task.id}\n`);
     });
   }

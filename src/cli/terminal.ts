@@ -9,6 +9,8 @@ import type { ThemeName } from './themes.ts';
 export interface Terminal {
   out(text: string): void;
   err(text: string): void;
+  /** Of where `err` goes, now; left out: no end to them. */
+  readonly errColumns?: number | undefined;
   readonly style: Style;
   /** Absent where nothing can be drawn in place: in a pipe, on a terminal that only prints, and in CI. */
   readonly screen?: Screen;
@@ -128,6 +130,9 @@ export function processTerminal(options: { noColor: boolean; theme?: () => Theme
       // On a terminal both are one text.
       process.stderr.write(isTty && isLineOpen ? `\n${text}` : text);
       isLineOpen = false;
+    },
+    get errColumns() {
+      return process.stderr.isTTY ? process.stderr.columns : undefined;
     },
     style: createStyle({
       ...{ isTty, noColor, isUnicode: showsUnicode(environment) },

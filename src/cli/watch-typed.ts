@@ -3,6 +3,7 @@ import type { Connection, ConnectOptions } from './connection.ts';
 import type { Interrupts } from './interrupts.ts';
 import { answersText, checkWritable, writeRecording } from './recording.ts';
 import { runTask } from './run-task.ts';
+import { tell } from './sentences.ts';
 import type { TypedTask } from './task-command.ts';
 
 export interface Watching {
@@ -23,7 +24,7 @@ export function startOptions({ loaded, request, terminal }: TypedTask): ConnectO
     start: true,
     ...(loaded.sources.port.kind === 'default' && { port: 0 }),
     check: async (config) => (await import('../api/main.ts')).checkTask(config, request.body),
-    onChange: (sentence) => terminal.err(`${sentence}\n`),
+    onChange: (sentence) => tell(terminal, sentence),
   };
 }
 
@@ -41,7 +42,7 @@ export async function watchTyped(
     onEnd: async ({ sessionId }) => {
       if (record === undefined) return;
       const answers = await writeRecording(connection.client, sessionId, record);
-      terminal.err(`Recorded ${answersText(answers)} in ${record}.\n`);
+      tell(terminal, `Recorded ${answersText(answers)} in ${record}.`);
     },
   });
 }

@@ -1,6 +1,7 @@
 import type { Task, Why, WhyTask } from '../api/wire.ts';
 import type { Client } from '../client/client.ts';
 import { findTask } from './find.ts';
+import { inWords } from './sentences.ts';
 import { withCode } from './summary.ts';
 import { oneLine } from './untrusted-text.ts';
 import { argumentLines, toolName } from './whole-call.ts';
@@ -29,8 +30,10 @@ function endSentence({ id, status, endedAt, error }: Task): string {
 
 /** A line per task, with what will wake it; where that is a person, with the calls they are asked about. */
 export function whyText({ sentence, tasks, more }: Why, style: { readonly columns: number }): string {
-  if (tasks.length === 0) return `${line(sentence)}\n`;
-  const lines = tasks.map((task) => `${task.taskId}: ${line(task.sentence)}\n${questions(task, style)}`);
+  if (tasks.length === 0) return `${inWords(line(sentence), style.columns)}\n`;
+  const lines = tasks.map((task) => {
+    return `${inWords(`${task.taskId}: ${line(task.sentence)}`, style.columns)}\n${questions(task, style)}`;
+  });
   return lines.join('') + (more ? 'More tasks wait behind these.\n' : '');
 }
 

@@ -109,6 +109,20 @@ test('with --json a failure is a problem on stdout', async () => {
   expect([code, stderr]).toEqual([3, '']);
 });
 
+test('an unknown command is a problem with --json, too', async () => {
+  const { code, stdout, stderr } = await capybara(['sumbit', 'x', '--json']);
+  expect(JSON.parse(stdout)).toEqual({
+    ...{ type: 'about:blank', title: 'Error', code: 'unknown_command', exitCode: 2 },
+    detail: 'There is no command "sumbit": the nearest one is "submit", see `capybara submit --help`.',
+  });
+  expect([code, stderr]).toEqual([2, '']);
+});
+
+test('a name with control characters does not reach the terminal', async () => {
+  const { code, stderr } = await capybara(['config', 'show', '--profile', 'a\x1b]0;title\x07b']);
+  expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(/^The profile "ab" is not in /) });
+});
+
 test('help comes with the exit codes', async () => {
   expect((await capybara(['--help'])).stdout).toContain('EXIT CODES\n  0    done\n  1    the task failed\n');
 });

@@ -25,7 +25,7 @@ test('doctor says what is in force, and that nothing must be mended', {
   const lines = stdout.trim().split('\n');
   expect(lines.map((line) => line.replace(/: .*/, ''))).toEqual([
     ...['✓ Capybara', '✓ Node', '✓ ripgrep', '✓ git', '✓ clock', '! sandbox', '✓ data directory', '✓ disk'],
-    ...['✓ own Capybara', '! providers', 'Nothing must be mended.'],
+    ...['✓ own Capybara', '! providers', 'Nothing must be mended; 2 things could be better (!).'],
   ]);
   expect(lines[0]).toMatch(/^✓ Capybara: \d+\.\d+\.\d+, in \//);
   expect(lines[1]).toBe(`✓ Node: ${process.versions.node}, ${process.execPath}.`);

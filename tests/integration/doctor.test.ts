@@ -434,4 +434,11 @@ test('what throws or never answers is a line, and holds nothing up', async () =>
   expect(doctorReport(checks.slice(2), { isUnicode: false })).toBe(
     '+ well: it is.\nNothing must be mended.\n',
   );
+  const warned = { name: 'sandbox', state: 'warning', found: 'none' } as const;
+  expect(doctorReport([warned, ...checks.slice(2)], { isUnicode: false })).toBe(
+    '! sandbox: none.\n+ well: it is.\nNothing must be mended; one thing could be better (!).\n',
+  );
+  expect(doctorReport([warned, warned, ...checks], { isUnicode: false })).toMatch(
+    /\n2 things must be mended; 2 things could be better \(!\)\.\n$/,
+  );
 });

@@ -5,6 +5,7 @@ import { UserError } from '../../core/errors.ts';
 import type { Connection, ConnectOptions } from '../connection.ts';
 import { findSession } from '../find.ts';
 import { keepTheme, keptTheme, personalDirectory } from '../kept-theme.ts';
+import { tell } from '../sentences.ts';
 import { continuedSession, readTask, type TaskFlags, type TaskRequest } from '../task-input.ts';
 import type { Terminal } from '../terminal.ts';
 import type { ChatEnd } from './chat.ts';
@@ -34,7 +35,7 @@ export async function startChat(options: StartOptions, connect: Connect): Promis
   // What a session begins with, also after another one was gone on with.
   const request = readTask('-', { flags: { ...flags, continue: false }, config, cwd });
   const { Chat } = await import('./chat.ts');
-  let note = (text: string): void => terminal.err(`${text}\n`);
+  let note = (text: string): void => tell(terminal, text);
   const check = async (settings: Config) =>
     (await import('../../api/main.ts')).checkTask(settings, request.body);
   return connect({ onChange: (text) => note(text), check }, async (connection) => {
@@ -48,7 +49,7 @@ export async function startChat(options: StartOptions, connect: Connect): Promis
     });
     note = (text) => chat.note(text);
     const end = await chat.run();
-    terminal.err(goodbye(end, connection.kind));
+    tell(terminal, goodbye(end, connection.kind));
     return end.code;
   });
 }
@@ -60,12 +61,12 @@ async function sessionToShow({ client }: Connection, id: string | undefined, ask
 }
 
 function goodbye({ sessionId, isWorking }: ChatEnd, kind: Connection['kind']): string {
-  if (sessionId === undefined) return 'Nothing was begun.\n';
+  if (sessionId === undefined) return 'Nothing was begun.';
   const goesOn =
     kind === 'own'
       ? 'The task is kept: the next `capybara chat`, `run` or `up` goes on with it. '
       : 'The task goes on. ';
-  return `${isWorking ? goesOn : ''}Come back with: capybara chat ${sessionId}\n`;
+  return `${isWorking ? goesOn : ''}Come back with: capybara chat ${sessionId}`;
 }
 
 function noTerminal(): UserError {

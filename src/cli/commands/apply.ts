@@ -46,7 +46,7 @@ export default class Apply extends CapybaraCommand {
       const { dataDir } = loaded.config;
       const here = { directory, roots: flags.root ?? [], dataDir, cwd: process.cwd() };
       const taken = await applyHere(client, await findSession(client, args.id), here);
-      this.answer(flags, taken, appliedText(taken));
+      this.say(flags, taken, appliedText(taken));
     });
   }
 }

@@ -28,7 +28,7 @@ export default class Doctor extends CapybaraCommand {
     ]);
     const checks = await examine(loaded);
     const isUnicode = showsUnicode(commandEnvironment());
-    this.answer(flags, { checks }, doctorReport(checks, { isUnicode }));
+    this.say(flags, { checks }, doctorReport(checks, { isUnicode }));
     if (checks.some(({ state }) => state === 'wrong')) process.exitCode = 1;
   }
 }

@@ -32,6 +32,6 @@ export default class Migrate extends CapybaraCommand {
     const { bootstrap } = await import('../../store/bootstrap.ts');
     const first = await bootstrap(url);
     this.answer(flags, { migrated: true, apiKey: first?.apiKey ?? null }, first ? `${first.apiKey}\n` : '');
-    if (!flags.json) process.stderr.write(first ? KEEP : HAS_KEYS);
+    if (!flags.json) this.tell(first ? KEEP : HAS_KEYS);
   }
 }

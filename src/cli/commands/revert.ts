@@ -27,7 +27,7 @@ export default class Revert extends CapybaraCommand {
     ]);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { reverted, applied } = await takeBack(client, await findSession(client, args.id), flags.to);
-      this.answer(flags, { ...reverted, ...(applied && { applied }) }, takenBackText(flags.to, applied));
+      this.say(flags, { ...reverted, ...(applied && { applied }) }, takenBackText(flags.to, applied));
     });
   }
 }

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../command.ts';
+import { tell } from '../sentences.ts';
 import { watchFlags } from '../task-flags.ts';
 
 export default class Tail extends CapybaraCommand {
@@ -34,7 +35,7 @@ export default class Tail extends CapybaraCommand {
     ]);
     const terminal = await this.terminal(loaded);
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
-    const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
+    const onChange = (sentence: string) => tell(terminal, sentence);
     process.exitCode = await this.withInterrupts((interrupts) =>
       this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
         const task = await findTask(connection.client, args.id);

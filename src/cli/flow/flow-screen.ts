@@ -91,6 +91,10 @@ export class FlowScreen implements Terminal {
     this.#options.terminal.err(text);
   }
 
+  get errColumns(): number | undefined {
+    return this.#options.terminal.errColumns;
+  }
+
   /** The lines may be others now. */
   changed(): void {
     this.#isStale = true;

@@ -34,7 +34,7 @@ export default class ConfigReset extends CapybaraCommand {
       const text = wasSet
         ? `${key} is no longer set in ${place.file}.`
         : `${key} was not set in ${place.file}.`;
-      return this.answer(flags, { key, wasSet, file: place.file }, `${text}\n`);
+      return this.say(flags, { key, wasSet, file: place.file }, `${text}\n`);
     }
     if (!flags.yes)
       throw new UserError(
@@ -43,6 +43,6 @@ export default class ConfigReset extends CapybaraCommand {
       );
     const aside = resetAll(place, new Date());
     const where = aside === undefined ? '' : ` What was there is in ${aside}.`;
-    this.answer(flags, { all: true, file: place.file, aside: aside ?? null }, `All is reset.${where}\n`);
+    this.say(flags, { all: true, file: place.file, aside: aside ?? null }, `All is reset.${where}\n`);
   }
 }

@@ -31,8 +31,8 @@ export default class ConfigSet extends CapybaraCommand {
     const { readText } = await import('../../secret-input.ts');
     const place = settingsPlace(flags.profile);
     setSetting(place, key, args.value ?? (await readText(process.stdin)));
-    this.answer(flags, { key, file: place.file }, `${key} is set in ${place.file}.\n`);
+    this.say(flags, { key, file: place.file }, `${key} is set in ${place.file}.\n`);
     const overruled = heardFirst(await this.settings(flags), key);
-    if (overruled !== undefined) process.stderr.write(`${overruled}\n`);
+    if (overruled !== undefined) this.tell(overruled);
   }
 }

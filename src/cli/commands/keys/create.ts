@@ -53,8 +53,8 @@ export default class KeysCreate extends CapybaraCommand {
       if (flags.json) return;
       const until = key.expiresAt === null ? '' : `, until ${key.expiresAt}`;
       const whose = oneLine(key.userName, 60);
-      process.stderr.write(
-        `Key ${key.id} of ${whose}, for ${key.scopes.join(', ')}${until}: keep it, it is not shown again.\n`,
+      this.tell(
+        `Key ${key.id} of ${whose}, for ${key.scopes.join(', ')}${until}: keep it, it is not shown again.`,
       );
     });
   }

@@ -39,6 +39,6 @@ export default class KeysRecover extends CapybaraCommand {
     this.answer(flags, { id: publicId, ...key }, `${key.apiKey}\n`);
     if (flags.json) return;
     const whose = `${oneLine(key.user, 60)} in the team ${oneLine(key.team, 60)}`;
-    process.stderr.write(`Key ${publicId} of ${whose}, for everything: keep it, it is not shown again.\n`);
+    this.tell(`Key ${publicId} of ${whose}, for everything: keep it, it is not shown again.`);
   }
 }

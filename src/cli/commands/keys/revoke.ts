@@ -18,7 +18,7 @@ export default class KeysRevoke extends CapybaraCommand {
     const { findKey } = await import('../../people.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const removed = await client.revokeKey(await findKey(client, args.id));
-      this.answer(flags, removed, `${removed.id} revoked\n`);
+      this.say(flags, removed, `${removed.id} revoked\n`);
     });
   }
 }

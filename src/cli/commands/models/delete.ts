@@ -31,6 +31,6 @@ export default class ModelsDelete extends CapybaraCommand {
     });
     await deleteModel(target, model);
     const name = `${target.provider}/${model}`;
-    this.answer(flags, { model: name, deleted: true }, `${name} removed\n`);
+    this.say(flags, { model: name, deleted: true }, `${name} removed\n`);
   }
 }

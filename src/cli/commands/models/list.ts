@@ -17,8 +17,7 @@ export default class ModelsList extends CapybaraCommand {
   override async run(): Promise<void> {
     const { flags } = await this.parse(ModelsList);
     const loaded = await this.settings(flags);
-    const { modelsTable, problemLines } = await import('../../models-table.ts');
-    const { neutralised } = await import('../../untrusted-text.ts');
+    const { modelsTable, problemsOf } = await import('../../models-table.ts');
     const found = await this.#models(loaded);
     const only = flags.provider;
     const shown = only === undefined ? found.data : found.data.filter(({ provider }) => provider === only);
@@ -29,7 +28,7 @@ export default class ModelsList extends CapybaraCommand {
       );
     const text = modelsTable(found, only);
     this.answer(flags, { ...found, data: shown }, text === '' ? 'No model is known.\n' : text);
-    if (!flags.json) process.stderr.write(neutralised(problemLines(found, only)));
+    if (!flags.json) for (const problem of problemsOf(found, only)) this.tell(problem);
   }
 
   async #models(loaded: Awaited<ReturnType<CapybaraCommand['settings']>>) {

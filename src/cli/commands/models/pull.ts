@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
+import { tell } from '../../sentences.ts';
 
 export default class ModelsPull extends CapybaraCommand {
   static override summary = 'Fetch a model into your Ollama.';
@@ -47,7 +48,7 @@ export default class ModelsPull extends CapybaraCommand {
     );
     if (outcome === 'stopped') {
       process.exitCode = EXIT.left;
-      terminal.err(`Stopped: pull ${model} again, and it goes on from there.\n`);
+      tell(terminal, `Stopped: pull ${model} again, and it goes on from there.`);
       return;
     }
     const name = `${target.provider}/${model}`;

@@ -64,7 +64,7 @@ export default class ProvidersAdd extends CapybaraCommand {
     const state = 'apiKey' in key ? 'set' : 'apiKeyVariable' in key ? 'variable' : 'none';
     const answer = { provider: args.name, kind, baseUrl: baseUrl ?? null, key: state, file: place.file };
     const next = `Try it: capybara providers test ${args.name}`;
-    this.answer(
+    this.say(
       flags,
       answer,
       `${args.name} added to ${place.file}. A Capybara that runs takes it with its next start.\n${next}\n`,

@@ -15,14 +15,8 @@ export default class ProvidersRemove extends CapybaraCommand {
     settings.refuseForServer(loaded.config);
     const place = settings.settingsPlace(flags.profile);
     const model = settings.removeProvider(place, args.name, loaded);
-    this.answer(
-      flags,
-      { provider: args.name, file: place.file },
-      `${args.name} removed from ${place.file}.\n`,
-    );
+    this.say(flags, { provider: args.name, file: place.file }, `${args.name} removed from ${place.file}.\n`);
     if (model !== undefined)
-      process.stderr.write(
-        `The model ${model} is still chosen: choose another with \`capybara providers use\`.\n`,
-      );
+      this.tell(`The model ${model} is still chosen: choose another with \`capybara providers use\`.`);
   }
 }

@@ -27,7 +27,7 @@ export default class ProvidersTest extends CapybaraCommand {
     const lines = tried.map(
       ({ ok, provider, message }) => `${ok ? '✓' : '✗'} ${provider}: ${neutralised(message)}\n`,
     );
-    this.answer(flags, { providers: tried }, lines.join(''));
+    this.say(flags, { providers: tried }, lines.join(''));
     if (tried.some(({ ok }) => !ok)) process.exitCode = 1;
   }
 }

@@ -28,7 +28,7 @@ export default class ProvidersUse extends CapybaraCommand {
     const place = settings.settingsPlace(flags.profile);
     settings.useModel(place, model);
     const overruled = settings.overruling(loaded, model);
-    this.answer(flags, { model, file: place.file }, `${model} is used from now on (${place.file}).\n`);
-    if (overruled !== undefined) process.stderr.write(`${overruled}\n`);
+    this.say(flags, { model, file: place.file }, `${model} is used from now on (${place.file}).\n`);
+    if (overruled !== undefined) this.tell(overruled);
   }
 }

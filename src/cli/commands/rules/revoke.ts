@@ -17,7 +17,7 @@ export default class RulesRevoke extends CapybaraCommand {
     const loaded = await this.settings(flags);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const rule = await client.revokeRule(args.id);
-      this.answer(flags, rule, `${rule.id} revoked\n`);
+      this.say(flags, rule, `${rule.id} revoked\n`);
     });
   }
 }

@@ -21,7 +21,7 @@ export default class SchedulesDisable extends CapybaraCommand {
     const { turnSchedule } = await import('../../schedules.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const schedule = await turnSchedule(client, args.id, false);
-      this.answer(flags, schedule, `${schedule.id} disabled\n`);
+      this.say(flags, schedule, `${schedule.id} disabled\n`);
     });
   }
 }

@@ -22,7 +22,7 @@ export default class SchedulesEnable extends CapybaraCommand {
     const { turnSchedule } = await import('../../schedules.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const schedule = await turnSchedule(client, args.id, true);
-      this.answer(flags, schedule, `${schedule.id} enabled: due at ${schedule.nextDueAt}\n`);
+      this.say(flags, schedule, `${schedule.id} enabled: due at ${schedule.nextDueAt}\n`);
     });
   }
 }

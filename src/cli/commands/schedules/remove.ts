@@ -21,7 +21,7 @@ export default class SchedulesRemove extends CapybaraCommand {
     const { findSchedule } = await import('../../schedules.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const removed = await client.removeSchedule((await findSchedule(client, args.id)).id);
-      this.answer(flags, removed, `${removed.id} removed\n`);
+      this.say(flags, removed, `${removed.id} removed\n`);
     });
   }
 }

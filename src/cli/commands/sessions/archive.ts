@@ -30,7 +30,7 @@ export default class SessionsArchive extends CapybaraCommand {
       const session = await (flags.undo ? client.unarchiveSession(id) : client.archiveSession(id));
       const undone = archivedAt === null ? 'was not archived' : 'is back from the archive';
       const said = `is archived: take it back with capybara sessions archive ${id} --undo`;
-      this.answer(flags, session, `${id} ${flags.undo ? undone : said}\n`);
+      this.say(flags, session, `${id} ${flags.undo ? undone : said}\n`);
     });
   }
 }

@@ -30,7 +30,7 @@ export default class SessionsDelete extends CapybaraCommand {
       const session = await findSession(client, args.id);
       if (!flags.yes) await confirmDeletion(session, flags.json ? undefined : terminal.ask);
       const deleted = await client.deleteSession(session.id);
-      this.answer(flags, deleted, `${session.id} deleted\n`);
+      this.say(flags, deleted, `${session.id} deleted\n`);
     });
   }
 }

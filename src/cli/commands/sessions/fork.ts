@@ -35,7 +35,7 @@ export default class SessionsFork extends CapybaraCommand {
       const { turn, title } = flags;
       const fork = await client.fork(id, { ...(turn !== undefined && { turn }), ...(title && { title }) });
       const next = `capybara run --session ${fork.id} "…"`;
-      this.answer(flags, fork, `${fork.id}\nGo on with it: ${next}\n`);
+      this.say(flags, fork, `${fork.id}\nGo on with it: ${next}\n`);
     });
   }
 }

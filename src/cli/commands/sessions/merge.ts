@@ -27,7 +27,7 @@ export default class SessionsMerge extends CapybaraCommand {
       const session = await findSession(client, args.id);
       const { id: from } = await findSession(client, args.from);
       const merged = await mergeIn(client, session, from);
-      this.answer(flags, merged, mergedText(merged));
+      this.say(flags, merged, mergedText(merged));
     });
   }
 }

@@ -21,7 +21,7 @@ export default class SessionsRename extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id } = await findSession(client, args.id);
       const session = await client.patchSession(id, { title: args.title });
-      this.answer(flags, session, `${id} is now ${JSON.stringify(oneLine(session.title, 200))}\n`);
+      this.say(flags, session, `${id} is now ${JSON.stringify(oneLine(session.title, 200))}\n`);
     });
   }
 }

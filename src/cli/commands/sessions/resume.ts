@@ -1,5 +1,6 @@
 import { Args } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
+import { tell } from '../../sentences.ts';
 
 export default class SessionsResume extends CapybaraCommand {
   static override summary = 'Come back to a session: talk on with its agent, or follow its task in hand.';
@@ -26,7 +27,7 @@ export default class SessionsResume extends CapybaraCommand {
     const terminal = await this.terminal(loaded);
     // Its argument and its flags are those of this one.
     if (!flags.json && terminal.screen && terminal.ask) return this.config.runCommand('chat', this.argv);
-    const onChange = (sentence: string) => terminal.err(`${sentence}\n`);
+    const onChange = (sentence: string) => tell(terminal, sentence);
     process.exitCode = await this.withInterrupts((interrupts) =>
       this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
         const session = await findSession(connection.client, args.id);

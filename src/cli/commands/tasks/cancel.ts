@@ -23,7 +23,7 @@ export default class TasksCancel extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const found = await findTask(client, args.id);
       const task = await client.cancelTask(found.id);
-      this.answer(flags, task, `${task.id} ${cancelled(found, task)}\n`);
+      this.say(flags, task, `${task.id} ${cancelled(found, task)}\n`);
     });
   }
 }

@@ -21,7 +21,7 @@ export default class TasksPause extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id } = await findTask(client, args.id);
       const task = await client.pauseTask(id);
-      this.answer(flags, task, `${task.id} is paused: let it go on with capybara tasks resume ${task.id}\n`);
+      this.say(flags, task, `${task.id} is paused: let it go on with capybara tasks resume ${task.id}\n`);
     });
   }
 }

@@ -39,7 +39,7 @@ export default class TasksResume extends CapybaraCommand {
       if (limits !== undefined) await client.raiseLimits(id, limits);
       const task = await client.resumeTask(id);
       const what = limits === undefined ? 'goes on' : 'has its new limits';
-      this.answer(flags, task, `${task.id} ${what}: follow it with capybara tail ${task.id}\n`);
+      this.say(flags, task, `${task.id} ${what}: follow it with capybara tail ${task.id}\n`);
     });
   }
 }

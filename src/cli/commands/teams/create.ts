@@ -24,8 +24,8 @@ export default class TeamsCreate extends CapybaraCommand {
       const team = await client.createTeam({ name: args.name, userName: flags.user });
       this.answer(flags, team, `${team.apiKey}\n`);
       if (flags.json) return;
-      process.stderr.write(
-        `Team ${team.id} with ${team.userId}; the key is for everything: keep it, it is not shown again.\n`,
+      this.tell(
+        `Team ${team.id} with ${team.userId}; the key is for everything: keep it, it is not shown again.`,
       );
     });
   }

@@ -18,7 +18,7 @@ export default class UsersAdd extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const user = await client.createUser({ name: args.name });
       const next = `capybara keys create NAME --user ${user.id}`;
-      this.answer(flags, user, `${user.id}\nMake them a key: ${next}\n`);
+      this.say(flags, user, `${user.id}\nMake them a key: ${next}\n`);
     });
   }
 }

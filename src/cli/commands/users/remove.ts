@@ -21,7 +21,7 @@ export default class UsersRemove extends CapybaraCommand {
     const { findUser } = await import('../../people.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const removed = await client.removeUser(await findUser(client, args.user));
-      this.answer(flags, removed, `${removed.id} has left\n`);
+      this.say(flags, removed, `${removed.id} has left\n`);
     });
   }
 }

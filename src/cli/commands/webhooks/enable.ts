@@ -18,7 +18,7 @@ export default class WebhooksEnable extends CapybaraCommand {
     const { enableWebhook } = await import('../../webhooks.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const webhook = await enableWebhook(client, args.id);
-      this.answer(flags, webhook, `${webhook.id} enabled\n`);
+      this.say(flags, webhook, `${webhook.id} enabled\n`);
     });
   }
 }

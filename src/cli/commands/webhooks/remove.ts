@@ -18,7 +18,7 @@ export default class WebhooksRemove extends CapybaraCommand {
     const { findWebhook } = await import('../../webhooks.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const removed = await client.removeWebhook((await findWebhook(client, args.id)).id);
-      this.answer(flags, removed, `${removed.id} removed\n`);
+      this.say(flags, removed, `${removed.id} removed\n`);
     });
   }
 }

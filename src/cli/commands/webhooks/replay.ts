@@ -18,7 +18,7 @@ export default class WebhooksReplay extends CapybaraCommand {
     const { replayDelivery } = await import('../../webhooks.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const delivery = await replayDelivery(client, args.id);
-      this.answer(flags, delivery, `${delivery.id} is on its way again\n`);
+      this.say(flags, delivery, `${delivery.id} is on its way again\n`);
     });
   }
 }

@@ -20,7 +20,7 @@ export default class WebhooksTest extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'kept' }, async ({ client }) => {
       const sent = await testWebhook(client, args.id, { everyMs: 250, forMs: 30_000, pause: delay });
       if (sent.status !== 'delivered') process.exitCode = 1;
-      this.answer(flags, sent, testText(sent));
+      this.say(flags, sent, testText(sent));
     });
   }
 }

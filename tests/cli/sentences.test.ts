@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { sentences, tell } from '../../src/cli/sentences.ts';
+import { endingLines } from '../../src/cli/summary.ts';
+import { takenBackText } from '../../src/cli/take-over.ts';
+import { createStyle } from '../../src/cli/terminal.ts';
+import { aCount, aTask } from './scripted-api.ts';
+
+const SENTENCE = 'The profile of ses_0123456789abcdef is not there: see `capybara config show`.';
+
+test('a sentence is broken between words, and hangs behind its beginning', () => {
+  expect(sentences(SENTENCE, 30)).toBe(
+    'The profile of\n  ses_0123456789abcdef is not\n  there: see `capybara config\n  show`.\n',
+  );
+  expect(sentences('  two  blanks\nand more', 9)).toBe('  two\n    blanks\nand more\n');
+});
+
+test('a word that is longer than a line stays whole, on one of its own', () => {
+  expect(sentences('see https://host.example/a/long/path first', 12)).toBe(
+    'see\n  https://host.example/a/long/path\n  first\n',
+  );
+});
+
+test('in a pipe nothing is broken', () => {
+  expect(sentences(SENTENCE, Number.POSITIVE_INFINITY)).toBe(`${SENTENCE}\n`);
+  const said: string[] = [];
+  tell({ err: (text) => said.push(text) }, SENTENCE);
+  tell({ err: (text) => said.push(text), errColumns: 60 }, SENTENCE, (text) => `<${text}>`);
+  expect(said).toEqual([
+    `${SENTENCE}\n`,
+    '<The profile of ses_0123456789abcdef is not there: see\n  `capybara config show`.>\n',
+  ]);
+});
+
+test('what a server, a path or a name says cannot steer the terminal', () => {
+  const hostile = 'It is \x1b]0;title\x07not\x1b[2J there\x9b31m.';
+  expect(sentences(hostile, 80)).toBe('It is not there\ufffd31m.\n');
+  const applied = { changed: 1, already: 0, merged: ['a\x1b[31mb'], conflicts: [] };
+  expect(sentences(takenBackText(1, applied), 80)).toBe(
+    'The session and its files are back at the end of turn 1.\nMerged with what you changed since: ab.\n',
+  );
+});
+
+test('the ending lines keep their words whole, in any colour', () => {
+  const columns = 40;
+  const style = createStyle({ isTty: true, noColor: false, columns: () => columns });
+  const error = {
+    code: 'model_failed',
+    message: 'The provider answered with something that nobody expected',
+  };
+  const usage = { ...aTask().usage, byModel: [aCount({ model: 'openai/some-model' })] };
+  const text = endingLines(aTask({ status: 'failed', error, usage }), style, { canContinue: false });
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are made of them
+  expect(text.replaceAll(/\x1b\[\d+m/g, '')).toMatchInlineSnapshot(`
+    "✗ Failed after 0.0 s, 1 turn: The
+      provider answered with something that
+      nobody expected (model_failed)
+      openai/some-model: 0 tokens in (0 %
+        cached), 0 out, price unknown
+    Next: capybara tasks show
+      task_22222222222222222222222222222222
+    "
+  `);
+});
