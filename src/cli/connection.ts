@@ -14,6 +14,8 @@ import { toldRequests } from './timings.ts';
 
 export interface Connection {
   readonly client: Client;
+  /** One whose requests end, as if the person had never asked, when `signal` aborts. */
+  clientUntil(signal: AbortSignal): Client;
   /**
    * - `configured`: a server that was named; whoever runs it.
    * - `joined`: the embedded Capybara of another process, which may end at any time.
@@ -63,8 +65,10 @@ export async function connect(config: Config, options: ConnectOptions): Promise<
 }
 
 function configured(server: Server, config: Config): Connection {
+  const told = toldRequests(config);
   return {
-    client: createClient(() => server, toldRequests(config)),
+    client: createClient(server, told),
+    clientUntil: (signal) => createClient(server, { ...told, signal }),
     kind: 'configured',
     recover: async () => {},
     stop: async () => {},
@@ -87,6 +91,10 @@ class EmbeddedConnection implements Connection {
     this.#config = config;
     this.#options = options;
     this.client = createClient(() => this.#server, toldRequests(config));
+  }
+
+  clientUntil(signal: AbortSignal): Client {
+    return createClient(() => this.#server, { ...toldRequests(this.#config), signal });
   }
 
   get kind(): 'joined' | 'own' {

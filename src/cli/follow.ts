@@ -1,5 +1,6 @@
 /** Follows one task to its end, or to where a person is needed. */
 import type { Approval, Event, Task } from '../api/wire.ts';
+import type { Client } from '../client/client.ts';
 import { readEvents } from '../client/events.ts';
 import type { Connection } from './connection.ts';
 import { Family } from './flow/family.ts';
@@ -40,10 +41,10 @@ export async function follow(options: FollowOptions): Promise<FollowEnd> {
 
 async function followFrames(given: FollowOptions): Promise<FollowEnd> {
   const { connection, task, signal } = given;
-  const { client } = connection;
+  const client = connection.clientUntil(signal);
   const family = new Family({ task, read: () => untilReachable(given, () => client.tree(task.sessionId)) });
   const show = await createShow(given, family);
-  const watch = new Watch({ ...given, terminal: show.terminal }, family);
+  const watch = new Watch({ ...given, terminal: show.terminal }, { family, client });
   const frames = readEvents({
     open: (after, until) => client.openEvents(task.sessionId, after, { signal: until }),
     recover: () => connection.recover(),
@@ -68,22 +69,27 @@ async function followFrames(given: FollowOptions): Promise<FollowEnd> {
 class Watch {
   readonly #options: FollowOptions;
   readonly #family: Family;
+  readonly #client: Client;
   /** Those that were asked up to here: the replay of an old question is not where a new one is answered. */
   readonly #asked = new Set<string>();
 
-  constructor(options: FollowOptions, family: Family) {
+  constructor(
+    options: FollowOptions,
+    { family, client }: { readonly family: Family; readonly client: Client },
+  ) {
     this.#options = options;
     this.#family = family;
+    this.#client = client;
   }
 
   /** After an event of the followed task, or of a session below its own. */
   async after({ type, taskId, data }: Event): Promise<FollowEnd | undefined> {
-    const { connection, task } = this.#options;
+    const { task } = this.#options;
     const isOwn = taskId === task.id;
     if (isOwn && ENDS.has(type)) {
       return {
         kind: 'ended',
-        task: await untilReachable(this.#options, () => connection.client.task(task.id)),
+        task: await untilReachable(this.#options, () => this.#client.task(task.id)),
       };
     }
     if (type === 'approval.requested') this.#asked.add(String(data.approvalId));
@@ -100,9 +106,9 @@ class Watch {
   }
 
   async #decide(): Promise<FollowEnd | undefined> {
-    const { connection, task } = this.#options;
+    const { task } = this.#options;
     if (this.#asked.size === 0) return undefined;
-    const open = await untilReachable(this.#options, () => openApprovals(connection.client, task));
+    const open = await untilReachable(this.#options, () => openApprovals(this.#client, task));
     const asked = open.filter(({ id }) => this.#asked.has(id));
     const undecided = await decideAll(this.#options, asked);
     return undecided.length > 0 ? { kind: 'person_needed', approvals: undecided } : undefined;
@@ -110,9 +116,9 @@ class Watch {
 
   /** Where it, or one below, still waits at a limit: the replay of an old wait is none. */
   async #limitSentence(isOwn: boolean): Promise<string | undefined> {
-    const { connection, task } = this.#options;
+    const { task } = this.#options;
     if (!isOwn && !this.#family.tree.waitsOn('budget')) return undefined;
-    const { tasks } = await untilReachable(this.#options, () => connection.client.why(task.sessionId));
+    const { tasks } = await untilReachable(this.#options, () => this.#client.why(task.sessionId));
     const ours = tasks.filter(({ taskId, sessionId }) => {
       return isOwn ? taskId === task.id : this.#family.tree.has(sessionId);
     });

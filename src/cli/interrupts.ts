@@ -50,6 +50,11 @@ export class Interrupts {
     return this.#first.signal;
   }
 
+  /** After `signal` aborted: a person may still mean to cancel. By SIGTERM and SIGHUP nobody does. */
+  get mayMeanCancel(): boolean {
+    return !this.#isUrgent;
+  }
+
   /** After `signal` aborted: what was meant. Takes up to two seconds. */
   async meaning(): Promise<'leave' | 'cancel'> {
     const second = this.#second.signal;

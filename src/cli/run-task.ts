@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Approval, Session, Task } from '../api/wire.ts';
 import { UserError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
+import { findTask } from './find.ts';
 import { type FollowEnd, type FollowOptions, follow } from './follow.ts';
 import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
 import { signsOn } from './look.ts';
@@ -93,6 +94,28 @@ export function dimLines(terminal: Terminal): (line: string) => void {
   return (line) => tell(terminal, line, terminal.style.dim);
 }
 
+/** Finds the task that `id` means, and follows it. */
+export async function tailTask(id: string, options: WatchOptions): Promise<number> {
+  const { connection, terminal, interrupts } = options;
+  const task = await unlessLeft(interrupts.signal, (signal) => findTask(connection.clientUntil(signal), id));
+  if (task !== undefined) return watchTask(task, options);
+  tell(terminal, 'Stopped before the task was found.');
+  return EXIT.left;
+}
+
+/** Undefined where the person left: what breaks by that is no failure. */
+export async function unlessLeft<Answer>(
+  signal: AbortSignal,
+  ask: (signal: AbortSignal) => Promise<Answer>,
+): Promise<Answer | undefined> {
+  try {
+    return await ask(signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return undefined;
+  }
+}
+
 /** Follows a task until it ends, a person is needed, or the person here leaves. */
 export async function watchTask(task: Task, options: WatchOptions): Promise<number> {
   const { connection, terminal, show, opensCalls, interrupts } = options;
@@ -137,24 +160,31 @@ async function tellEnd(task: Task, options: WatchOptions): Promise<void> {
   const answer = neutralised(task.result?.text ?? '');
   if (show === 'none' && answer !== '') terminal.out(`${answer}\n`);
   const session = await sessionOf(task, options);
-  const canContinue = continuesHere(session, options);
-  const { kind, roots = [] } = session.workspace;
+  const canContinue = session !== undefined && continuesHere(session, options);
+  const { kind, roots = [] } = session?.workspace ?? {};
   const isCopy = kind === 'upload' || roots.some((root) => root.kind === 'upload');
-  const copy = isCopy ? await stateOfCopy(session, options) : undefined;
+  const copy = isCopy ? await stateOfCopy(task, options) : undefined;
   // Whoever asks for the answer alone gets it alone.
   const tell = show === 'none' ? terminal.err : terminal.out;
   tell(`\n${endingLines(task, terminal.style, { canContinue, copy })}`);
 }
 
-async function sessionOf({ sessionId }: Task, options: WatchOptions): Promise<Session> {
+/** Undefined where the person does not wait for it: the task has ended without them. */
+async function sessionOf({ sessionId }: Task, options: WatchOptions): Promise<Session | undefined> {
   const { connection, interrupts } = options;
-  const read = () => connection.client.session(sessionId);
-  return untilReachable({ connection, signal: interrupts.signal }, read);
+  return unlessLeft(interrupts.signal, (signal) => {
+    const client = connection.clientUntil(signal);
+    return untilReachable({ connection, signal }, () => client.session(sessionId));
+  });
 }
 
 /** Where nobody can say, it may be changed. */
-async function stateOfCopy({ id }: Session, { connection }: WatchOptions): Promise<'changed' | 'unchanged'> {
-  const isChanged = await connection.client.hasChanges(id).catch(() => true);
+async function stateOfCopy(
+  { sessionId }: Task,
+  { connection, interrupts }: WatchOptions,
+): Promise<'changed' | 'unchanged'> {
+  const client = connection.clientUntil(interrupts.signal);
+  const isChanged = await client.hasChanges(sessionId).catch(() => true);
   return isChanged ? 'changed' : 'unchanged';
 }
 
@@ -187,7 +217,8 @@ async function leave(id: string, options: WatchOptions): Promise<void> {
   const { connection, terminal, interrupts } = options;
   if (interrupts.signal.aborted) {
     const plan = connection.kind === 'own' ? 'Stopping' : 'Detaching';
-    terminal.err(`\n${plan}; press Ctrl-C again within ${CANCEL_WINDOW_MS / 1000} s to cancel the task.\n`);
+    const more = `; press Ctrl-C again within ${CANCEL_WINDOW_MS / 1000} s to cancel the task.`;
+    tell(terminal, `\n${plan}${interrupts.mayMeanCancel ? more : '.'}`);
     if ((await interrupts.meaning()) === 'cancel') return cancel(id, options);
   }
   const what =

@@ -10,6 +10,7 @@ import type { FollowOptions } from './follow.ts';
 import { Keys } from './keys.ts';
 import { createLook } from './look.ts';
 import { type Shape, Transcript } from './render.ts';
+import { tell } from './sentences.ts';
 import { askerText, pathText } from './session-path.ts';
 import { Standing } from './standing.ts';
 import type { Screen, Terminal } from './terminal.ts';
@@ -30,9 +31,15 @@ export const MIN_COLUMNS = 24;
 export async function createShow(options: FollowOptions, family: Family): Promise<Show> {
   const { terminal, show } = options;
   if (show === 'text') return new TextShow(options, family, await watched(options));
+  let isLossTold = false;
   return {
     terminal,
     take: async (frame, whose) => {
+      // Once: programs that look at stderr are not kept busy by a line that breaks again and again.
+      if (frame.kind === 'lost' && !isLossTold) {
+        isLossTold = true;
+        tell(terminal, `The connection was lost (${frame.reason}): it is taken up again where it broke.`);
+      }
       if (show !== 'json' || frame.kind !== 'event' || whose === 'other') return;
       terminal.out(`${JSON.stringify(frame.event)}\n`);
     },
@@ -75,8 +82,9 @@ class TextShow implements Show {
     const { style, screen } = terminal;
     this.#family = family;
     this.#followed = task.sessionId;
+    const client = connection.clientUntil(options.signal);
     const entries = new EntryReader((query) =>
-      untilReachable(options, () => connection.client.entries(task.sessionId, query)),
+      untilReachable(options, () => client.entries(task.sessionId, query)),
     );
     this.#transcript = new Transcript({
       taskId: task.id,

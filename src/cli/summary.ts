@@ -14,9 +14,9 @@ const MESSAGE_LENGTH = 500;
  * typed where the person stands, finds its session. `copy`: of a session that works on a copy of their files, whether it has changed any.
  */
 export function endingLines(task: Task, style: Style, next: Next): string {
-  const fit = (line: string) => inWords(line, style.columns);
-  const usage = usageLines(task.usage).map((line) => style.dim(fit(`  ${line}`)));
-  const lines = [fit(headline(task, style)), ...usage, ...nextLines(task, { ...next, style }).map(fit)];
+  const inRoom = (line: string) => inWords(line, style.columns);
+  const usage = usageLines(task.usage).map((line) => style.dim(inRoom(`  ${line}`)));
+  const lines = [inRoom(headline(task, style)), ...usage, ...nextLines(task, { ...next, style }).map(inRoom)];
   return `${lines.join('\n')}\n`;
 }
 

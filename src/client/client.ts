@@ -36,6 +36,7 @@ export { isTransient, ProblemError, UnreachableError } from './errors.ts';
 export type { Delta, Frame, LiveFrame } from './events.ts';
 export {
   type ClientOptions,
+  IDLE_BODY_MS,
   PATIENCE_MS,
   type Page,
   type Query,

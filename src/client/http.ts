@@ -14,6 +14,8 @@ export interface Page<Item> {
 
 /** Longest wait for the start of an answer, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 30_000;
+/** Longest silence in the middle of an answer, in milliseconds. */
+export const IDLE_BODY_MS = 30_000;
 /** How long all waits together may be that a server asks for with `Retry-After`, in milliseconds. */
 export const PATIENCE_MS = 10_000;
 
@@ -22,6 +24,10 @@ export interface ClientOptions {
   readonly patienceMs?: number;
   /** Longest wait for the start of an answer. `REQUEST_TIMEOUT_MS` where left out. */
   readonly timeoutMs?: number;
+  /** Longest silence in the middle of an answer. `IDLE_BODY_MS` where left out. */
+  readonly idleMs?: number;
+  /** Ends every request that is under way, and those to come. */
+  readonly signal?: AbortSignal;
   /** Told of each request when its answer begins, or when there is none. */
   readonly onRequest?: (sent: SentRequest) => void;
 }
@@ -88,12 +94,7 @@ export class Http {
   }
 
   async bytes(path: string, accept: string): Promise<Buffer> {
-    const response = await this.fetch(path, { headers: { accept } });
-    try {
-      return Buffer.from(await response.arrayBuffer());
-    } catch (error) {
-      throw unreachable(this.server(), error);
-    }
+    return this.#body(await this.fetch(path, { headers: { accept } }));
   }
 
   async read<Schema extends z.ZodType>(
@@ -107,7 +108,8 @@ export class Http {
   }
 
   /** An answer of status 2xx; anything else is thrown. */
-  async fetch(path: string, sending: Sending): Promise<Response> {
+  async fetch(path: string, given: Sending): Promise<Response> {
+    const sending = this.#endedBySignal(given);
     let patience = this.#options.patienceMs ?? PATIENCE_MS;
     for (;;) {
       try {
@@ -122,7 +124,8 @@ export class Http {
   }
 
   /** Without a wait for a server that asks for it. */
-  async fetchOnce(path: string, { timeoutMs, ...sending }: Sending): Promise<Response> {
+  async fetchOnce(path: string, given: Sending): Promise<Response> {
+    const { timeoutMs, ...sending } = this.#endedBySignal(given);
     const server = this.server();
     checkHeader(server.apiKey, 'API key');
     checkHeader(sending.headers['idempotency-key'], 'Idempotency-Key');
@@ -148,6 +151,12 @@ export class Http {
     }
   }
 
+  #endedBySignal(sending: Sending): Sending {
+    const { signal } = this.#options;
+    if (signal === undefined) return sending;
+    return { ...sending, signal: sending.signal ? AbortSignal.any([sending.signal, signal]) : signal };
+  }
+
   #telling(method = 'GET', path: string): (status: number | undefined) => void {
     const began = performance.now();
     return (status) => {
@@ -170,12 +179,41 @@ export class Http {
   }
 
   async #answer(response: Response, path: string): Promise<unknown> {
+    const body = await this.#body(response);
     try {
-      return JSON.parse(await response.text());
+      return JSON.parse(new TextDecoder().decode(body));
+    } catch {
+      throw badAnswer(this.server(), path, 'this is not JSON');
+    }
+  }
+
+  async #body(response: Response): Promise<Buffer> {
+    try {
+      return await bodyOf(response, this.#options.idleMs ?? IDLE_BODY_MS);
     } catch (error) {
-      if (error instanceof SyntaxError) throw badAnswer(this.server(), path, 'this is not JSON');
       throw unreachable(this.server(), error);
     }
+  }
+}
+
+/** All of it; throws where nothing of it comes for `idleMs`. */
+async function bodyOf({ body }: Response, idleMs: number): Promise<Buffer> {
+  if (body === null) return Buffer.alloc(0);
+  const pieces: Uint8Array[] = [];
+  const silence = new AbortController();
+  const stalled = new Error(`its answer stopped in the middle for ${idleMs / 1000} s`);
+  const timer = setTimeout(() => silence.abort(stalled), idleMs);
+  const taken = new WritableStream<Uint8Array>({
+    write: (piece) => {
+      timer.refresh();
+      pieces.push(piece);
+    },
+  });
+  try {
+    await body.pipeTo(taken, { signal: silence.signal });
+    return Buffer.concat(pieces);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -73,7 +73,7 @@ const tell = (action: Action) => {
 const page = (...data: unknown[]) => ({ data, nextCursor: null });
 const client = () => createClient({ url: api.url, apiKey: 'capy_hush' });
 const connection = (): Connection => ({
-  ...{ client: client(), kind: 'configured' },
+  ...{ client: client(), clientUntil: client, kind: 'configured' },
   ...{ recover: async () => {}, stop: async () => {} },
 });
 const style = createStyle({ isTty: true, noColor: true, columns: () => 60 });

@@ -37,6 +37,35 @@ test('does not send, or quote, what no header can hold', async () => {
   expect([isTransient(error), String(error).includes('hush')]).toEqual([false, false]);
 });
 
+test('an answer that stops in the middle is not waited for without end', async () => {
+  const hasty = createClient({ url: api.url }, { idleMs: 50 });
+  api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).write('{"id":');
+  });
+  const error = await failure(hasty.task(TASK_ID));
+  expect([error.code, error.message, isTransient(error)]).toEqual([
+    'server_unreachable',
+    `The Capybara at ${api.url} cannot be reached (its answer stopped in the middle for 0.05 s): check the address, or that it runs.`,
+    true,
+  ]);
+});
+
+test('an answer that comes slowly is taken whole', async () => {
+  const hasty = createClient({ url: api.url }, { idleMs: 200 });
+  api.on(`GET /v1/sessions/s/diff`, (_, response) => {
+    let sent = 0;
+    response.writeHead(200, { 'content-type': 'text/x-diff' });
+    const timer = setInterval(() => {
+      response.write('.');
+      sent += 1;
+      if (sent < 6) return;
+      clearInterval(timer);
+      response.end();
+    }, 60);
+  });
+  expect(String(await hasty.diff('s'))).toBe('......');
+});
+
 test('a task is created with the key, as JSON, under an idempotency key of its own', async () => {
   api.on('POST /v1/tasks', () => aTask());
   expect(await client.createTask({ prompt: 'do it' })).toEqual(aTask());

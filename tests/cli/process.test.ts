@@ -120,7 +120,10 @@ test('an unknown command is a problem with --json, too', async () => {
 
 test('a name with control characters does not reach the terminal', async () => {
   const { code, stderr } = await capybara(['config', 'show', '--profile', 'a\x1b]0;title\x07b']);
-  expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(/^The profile "ab" is not in /) });
+  expect({ code, stderr }).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^The profile "ab" is not in /),
+  });
 });
 
 test('help comes with the exit codes', async () => {

@@ -4,8 +4,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Approval, Event, Session } from '../../src/api/wire.ts';
 import { type Connection, connect } from '../../src/cli/connection.ts';
 import { ECHO_MS, Interrupts } from '../../src/cli/interrupts.ts';
-import { runTask, submitTask, type WatchOptions, watchTask } from '../../src/cli/run-task.ts';
+import { runTask, submitTask, tailTask, type WatchOptions, watchTask } from '../../src/cli/run-task.ts';
 import { createStyle, type Terminal } from '../../src/cli/terminal.ts';
+import { untilReachable } from '../../src/cli/until-reachable.ts';
+import { UnreachableError } from '../../src/client/errors.ts';
 import { loadConfig } from '../../src/config.ts';
 import {
   aCount,
@@ -243,6 +245,18 @@ describe('a task that ends', () => {
     expect(JSON.parse(out)).toEqual(doneTask());
   });
 
+  test('is told to whoever reads events alone that a line broke, once and beside them', async () => {
+    stream((response, connections) => {
+      sendEvents(response, LOG.slice(0, connections * 2));
+      if (connections < 3) response.end();
+    });
+    expect(await watch({ show: 'json', json: true })).toBe(0);
+    expect(out.trim().split('\n')).toHaveLength(LOG.length + 1);
+    expect(err).toBe(
+      'The connection was lost (the server closed the stream): it is taken up again where it broke.\n',
+    );
+  });
+
   test('is followed through dropped connections and a server that cannot serve', async () => {
     stream((response, connections) => {
       sendEvents(response, LOG.slice(0, connections * 2));
@@ -435,12 +449,33 @@ describe('leaving', () => {
   test('SIGTERM leaves without waiting for a second', async () => {
     stream(() => keys.emit('SIGTERM'));
     expect(await watch()).toBe(130);
+    expect(err).toBe(`\nDetaching.\nDetached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
   });
 
   test('a reader of stdout that goes away is left at once', async () => {
     stream(() => gone.abort());
     expect(await watch()).toBe(130);
     expect(err).toBe(`Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
+  });
+
+  test('Ctrl-C ends what is asked of a server that does not answer', async () => {
+    const terminal = collecting();
+    const options = { connection, terminal, show: 'json' as const, json: true, interrupts, directory: '/' };
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => void press());
+    expect(await tailTask(TASK_ID, options)).toBe(130);
+    expect([out, err]).toEqual(['', 'Stopped before the task was found.\n']);
+  });
+
+  test.each([
+    ['the tree', 'event of another session', '/tree'],
+    ['the end', 'end', ''],
+  ])('Ctrl-C ends the reading of %s', async (_, what, rest) => {
+    const stranger = { ...event(1, 'session.created'), sessionId: `ses_${'7'.repeat(32)}` };
+    stream((response) => sendEvents(response, [what === 'end' ? event(1, 'task.succeeded') : stranger]));
+    const route = rest === '' ? `GET /v1/tasks/${TASK_ID}` : `GET /v1/sessions/${SESSION_ID}${rest}`;
+    api.on(route, () => void press());
+    expect(await watch()).toBe(130);
+    expect(err).toContain('Detached: the task goes on.');
   });
 
   test('Ctrl-C before the task is sent begins nothing', async () => {
@@ -464,6 +499,28 @@ describe('leaving', () => {
     }
     pressed.close();
   });
+});
+
+test('a server that says when is asked again then', async () => {
+  const { signal } = new AbortController();
+  const began = performance.now();
+  let asked = 0;
+  const answer = await untilReachable({ connection, signal }, async () => {
+    asked += 1;
+    if (asked === 1) throw new UnreachableError('Not now.', 400);
+    return 'now';
+  });
+  expect([answer, asked]).toEqual(['now', 2]);
+  expect(performance.now() - began).toBeGreaterThan(390);
+});
+
+test('Ctrl-C does not wait until a server wants to be asked', async () => {
+  const { signal } = interrupts;
+  const asking = untilReachable({ connection, signal }, async () => {
+    setImmediate(press);
+    throw new UnreachableError('Not now.', 60_000);
+  });
+  await expect(asking).rejects.toMatchObject({ name: 'AbortError' });
 });
 
 describe('submitting', () => {

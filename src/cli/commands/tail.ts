@@ -28,8 +28,7 @@ export default class Tail extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Tail);
     const loaded = await this.settings(flags, { url: flags.url });
-    const [{ findTask }, { watchTask }, { placeOf }] = await Promise.all([
-      import('../find.ts'),
+    const [{ tailTask }, { placeOf }] = await Promise.all([
       import('../run-task.ts'),
       import('../task-input.ts'),
     ]);
@@ -37,14 +36,13 @@ export default class Tail extends CapybaraCommand {
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     const onChange = (sentence: string) => tell(terminal, sentence);
     process.exitCode = await this.withInterrupts((interrupts) =>
-      this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
-        const task = await findTask(connection.client, args.id);
-        return watchTask(task, {
+      this.withConnection(loaded, { start: 'kept', onChange }, (connection) =>
+        tailTask(args.id, {
           ...{ connection, terminal, show, opensCalls: flags.details, json: flags.json, interrupts },
           directory: process.cwd(),
           sent: placeOf(loaded.config, process.cwd()),
-        });
-      }),
+        }),
+      ),
     );
   }
 }

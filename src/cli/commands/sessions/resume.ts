@@ -18,23 +18,29 @@ export default class SessionsResume extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(SessionsResume);
     const loaded = await this.settings(flags);
-    const [{ findSession }, { taskInHand, howToGoOn }, { watchTask }, { placeOf }] = await Promise.all([
-      import('../../find.ts'),
-      import('../../resume-session.ts'),
-      import('../../run-task.ts'),
-      import('../../task-input.ts'),
-    ]);
+    const [{ findSession }, { taskInHand, howToGoOn }, { EXIT, unlessLeft, watchTask }, { placeOf }] =
+      await Promise.all([
+        import('../../find.ts'),
+        import('../../resume-session.ts'),
+        import('../../run-task.ts'),
+        import('../../task-input.ts'),
+      ]);
     const terminal = await this.terminal(loaded);
     // Its argument and its flags are those of this one.
     if (!flags.json && terminal.screen && terminal.ask) return this.config.runCommand('chat', this.argv);
     const onChange = (sentence: string) => tell(terminal, sentence);
     process.exitCode = await this.withInterrupts((interrupts) =>
       this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
-        const session = await findSession(connection.client, args.id);
-        const task = await taskInHand(connection.client, session);
+        const found = await unlessLeft(interrupts.signal, async (signal) => {
+          const client = connection.clientUntil(signal);
+          const session = await findSession(client, args.id);
+          return { session, task: await taskInHand(client, session) };
+        });
+        if (found === undefined) return EXIT.left;
+        const { session, task } = found;
         if (task === undefined) {
           this.answer(flags, session, howToGoOn(session));
-          return 0;
+          return EXIT.done;
         }
         return watchTask(task, {
           ...{ connection, terminal, show: flags.json ? 'json' : 'text', json: flags.json, interrupts },
