@@ -139,6 +139,7 @@ class EmbeddedConnection implements Connection {
     const { readServerInfo } = await import('../embedded/data-dir.ts');
     const info = readServerInfo(this.#config.dataDir);
     if (!info || !isAlive(info.pid) || !(await answers(info.url))) return false;
+    if (this.#config.offline && !info.offline) throw isOnline(info.url);
     this.#server = { url: info.url, apiKey: readKey(info.apiKeyFile) };
     this.#sandbox = info.sandbox;
     return true;
@@ -240,6 +241,12 @@ function readKey(file: string): string {
     const message = `The key of the embedded Capybara cannot be read (${messageOf(error)}): run as the user who started it.`;
     throw new UserError('no_access', message, 3);
   }
+}
+
+/** What it works on leaves this machine, whatever this process does. */
+function isOnline(url: string): UserError {
+  const message = `The Capybara at ${url} was not started with --offline, and contacts public addresses: stop it and start it with \`capybara up --offline\`, or leave out --offline (CAPYBARA_OFFLINE).`;
+  return new UserError('online', message, 3);
 }
 
 function noneRuns(dataDir: string): UserError {

@@ -91,7 +91,8 @@ async function assemble(given: Config, options: CapybaraOptions, parts: Parts): 
   const tracing = await openTracing(config.tracing, { log, role: 'embedded' });
   parts.add(() => tracing.close());
   const url = await serve(config, { backends, log, tracing, port, works, sandbox }, parts);
-  writeServerInfo(dataDir, { url, pid: process.pid, apiKeyFile: key.path, sandbox: sandbox.name });
+  const about = { apiKeyFile: key.path, sandbox: sandbox.name, offline: config.offline };
+  writeServerInfo(dataDir, { url, pid: process.pid, ...about });
   parts.add(() => removeServerInfo(dataDir));
   const { apiKey, notice } = key;
   return { url, apiKey, sandbox, ...(notice && { notice }), stop: () => parts.stop() };

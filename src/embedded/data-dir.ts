@@ -114,6 +114,8 @@ const ServerInfo = z.object({
   apiKeyFile: z.string(),
   /** How it confines commands; not said by versions that never did. */
   sandbox: z.enum(['bubblewrap', 'runtime', 'docker', 'none']).optional(),
+  /** Whether it contacts loopback and private addresses alone; not said by versions that were not asked. */
+  offline: z.boolean().optional(),
 });
 
 /** The embedded server that runs on a data directory: `server.json`, mode 0600. */

@@ -19,14 +19,14 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-function settings() {
-  return loadConfig({ env: {}, flags: { dataDir }, trustWorkingDirectory: false }).config;
+function settings(flags = {}) {
+  return loadConfig({ env: {}, flags: { dataDir, ...flags }, trustWorkingDirectory: false }).config;
 }
 
-function announce(url: string, { pid = process.pid, key = 'capy_embedded' } = {}): void {
+function announce(url: string, { pid = process.pid, key = 'capy_embedded', offline = false } = {}): void {
   const apiKeyFile = join(dataDir, 'key');
   writeFileSync(apiKeyFile, `${key}\n`);
-  writeServerInfo(dataDir, { url, pid, apiKeyFile });
+  writeServerInfo(dataDir, { url, pid, apiKeyFile, ...(offline && { offline }) });
 }
 
 test('the embedded Capybara that runs is joined with its key', async () => {
@@ -52,6 +52,18 @@ test.each([
     exitCode: 3,
     message: `No Capybara runs on ${dataDir}: start one with \`capybara up\`, or name a server with CAPYBARA_URL.`,
   });
+});
+
+test('offline only one is joined that is offline, too', async () => {
+  announce(api.url);
+  const offline = settings({ offline: true });
+  await expect(connect(offline, { start: true })).rejects.toMatchObject({
+    ...{ code: 'online', exitCode: 3 },
+    message: `The Capybara at ${api.url} was not started with --offline, and contacts public addresses: stop it and start it with \`capybara up --offline\`, or leave out --offline (CAPYBARA_OFFLINE).`,
+  });
+  announce(api.url, { offline: true });
+  for (const config of [offline, settings()])
+    expect((await connect(config, { start: false })).kind).toBe('joined');
 });
 
 test('a key that cannot be read is one sentence', async () => {

@@ -1,9 +1,10 @@
 /** What `--offline` lets through; it holds for the whole process. */
-import { createServer, type Server } from 'node:http';
+import http, { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type LookupFunction } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { EnvHttpProxyAgent, setGlobalDispatcher } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { stayOffline } from '../../src/cli/offline.ts';
+import { leaveProxies, stayOffline } from '../../src/cli/offline.ts';
 import { createClient } from '../../src/client/client.ts';
 import { messageOf } from '../../src/core/errors.ts';
 import { isPrivateAddress, stayPrivate } from '../../src/private-network.ts';
@@ -65,6 +66,35 @@ test('a public address is refused before a packet leaves, however it is asked fo
   ].map(messageOf);
   const rule = 'it has a public address, and offline only loopback and private addresses are contacted';
   expect(said).toEqual([rule, rule, rule, rule]);
+});
+
+test('a proxy of this machine is not asked to go out', async () => {
+  const proxy = `http://127.0.0.1:${port}`;
+  // As Node does it with NODE_USE_ENV_PROXY.
+  setGlobalDispatcher(new EnvHttpProxyAgent({ httpProxy: proxy, httpsProxy: proxy, noProxy: '' }));
+  http.globalAgent = new http.Agent({ proxyEnv: { http_proxy: proxy } });
+  const byFetch = () =>
+    fetch(`http://${PUBLIC}/`).then(
+      (answer) => answer.text(),
+      ({ cause }) => messageOf(cause),
+    );
+  const byRequest = () =>
+    new Promise((resolve) => {
+      const asked = http.get(`http://${PUBLIC}/`, (answer) => resolve(answer.resume().statusCode));
+      asked.once('error', (error) => resolve(messageOf(error)));
+    });
+  const tunnels: (string | undefined)[] = [];
+  server.once('connect', ({ url }, socket) => {
+    tunnels.push(url);
+    socket.end('HTTP/1.1 418 Here\r\n\r\n');
+  });
+  await byFetch();
+  expect([tunnels, await byRequest()]).toEqual([[`${PUBLIC}:80`], 200]);
+  const back = leaveProxies();
+  const rule = expect.stringContaining('it has a public address');
+  expect([await byFetch(), await byRequest()]).toEqual([rule, rule]);
+  back();
+  leaveProxies();
 });
 
 test('a server and a Postgres at one are a sentence, and are not tried again', async () => {

@@ -5,7 +5,6 @@ import type { Client } from '../../client/client.ts';
 import { readYamlFile } from '../../config/files.ts';
 import { SETTING_KEYS } from '../../config/settings.ts';
 import { type Config, commandEnvironment, loadConfig, userConfigFile } from '../../config.ts';
-import { stayOffline } from '../offline.ts';
 import { oneLine } from '../untrusted-text.ts';
 import type { Candidate, Source } from './wanted.ts';
 
@@ -33,7 +32,7 @@ function profiles(): Candidate[] {
 }
 
 async function asked(source: Source, config: Config): Promise<readonly Candidate[]> {
-  if (config.offline) await stayOffline(config);
+  if (config.offline) await (await import('../offline.ts')).stayOffline(config);
   const { connect } = await import('../connection.ts');
   const late = delay(PATIENCE_MS, [], { ref: false });
   const found = connect(config, { start: false }).then(({ client }) => lookUp(source, client));
