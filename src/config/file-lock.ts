@@ -1,5 +1,5 @@
 /** Writers of one file, one after the other, whichever process they are in. */
-import { closeSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UserError } from '../core/errors.ts';
 
@@ -14,30 +14,70 @@ export function withFileLock<Result>(file: string, act: () => Result, patienceMs
   const lock = `${file}.lock`;
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const late = Date.now() + patienceMs;
-  while (!take(lock)) {
+  let own = take(lock);
+  for (; own === undefined; own = take(lock)) {
     if (Date.now() > late)
       throw new UserError(
         'file_locked',
-        `${file} is being changed by another program: try again, or remove ${lock}.`,
+        `${file} is being changed by another program: try again, or remove ${lock} and ${guardOf(lock)}.`,
       );
+    removeStale(lock);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
   }
   try {
     return act();
   } finally {
-    rmSync(lock, { force: true });
+    // Who was held up for longer than a lock lasts does not take away the next one's.
+    if (nameOf(statSync(lock, { bigint: true, throwIfNoEntry: false })) === own)
+      rmSync(lock, { force: true });
   }
 }
 
-function take(lock: string): boolean {
+/** Which file it is; undefined where somebody else has it. */
+function take(lock: string): string | undefined {
+  const made = create(lock);
+  if (made === undefined) return undefined;
+  const name = nameOf(fstatSync(made, { bigint: true }));
+  closeSync(made);
+  return name;
+}
+
+/** A number alone is given again to the next file. */
+function nameOf(stats: BigIntStats | undefined): string | undefined {
+  return stats && `${stats.ino} ${stats.mtimeNs}`;
+}
+
+/**
+ * Whoever is next makes it anew. Of many that saw an old one, each looks again while it alone may remove: what the first of them, and whoever
+ * took it then, made meanwhile is young, and stays.
+ */
+export function removeStale(lock: string): void {
+  if (!isStale(lock)) return;
+  const guard = create(guardOf(lock));
+  if (guard === undefined) return;
   try {
-    closeSync(openSync(lock, 'wx', 0o600));
-    return true;
+    if (isStale(lock)) rmSync(lock, { force: true });
+  } finally {
+    closeSync(guard);
+    rmSync(guardOf(lock), { force: true });
+  }
+}
+
+function isStale(lock: string): boolean {
+  const stats = statSync(lock, { throwIfNoEntry: false });
+  return stats !== undefined && Date.now() - stats.mtimeMs > STALE_LOCK_MS;
+}
+
+function guardOf(lock: string): string {
+  return `${lock}.stale`;
+}
+
+/** Its descriptor; undefined where it is there. */
+function create(file: string): number | undefined {
+  try {
+    return openSync(file, 'wx', 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const stats = statSync(lock, { throwIfNoEntry: false });
-    // Whoever is next makes it anew: of two that remove it, one does.
-    if (stats !== undefined && Date.now() - stats.mtimeMs > STALE_LOCK_MS) rmSync(lock, { force: true });
-    return false;
+    return undefined;
   }
 }

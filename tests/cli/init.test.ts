@@ -8,7 +8,6 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +18,6 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CHECKS } from '../../src/cli/init/answers.ts';
 import { type InitOptions, initialise } from '../../src/cli/init/initialise.ts';
 import { withVariables } from '../../src/cli/init/save.ts';
-import { STALE_LOCK_MS, withFileLock } from '../../src/config/file-lock.ts';
 import { loadConfig } from '../../src/config.ts';
 import { newProvider, tryProviders } from '../../src/model/main.ts';
 import { type ScriptedModel, say, startScriptedModel } from '../support/scripted-model/scripted-model.ts';
@@ -273,17 +271,4 @@ describe('a person', () => {
       expect(saved()).toBeUndefined();
     },
   );
-});
-
-describe('a file that is locked', () => {
-  test('waits for whoever has it, and not for who died', () => {
-    const target = join(home, 'x');
-    expect(withFileLock(target, () => existsSync(`${target}.lock`))).toBe(true);
-    expect(existsSync(`${target}.lock`)).toBe(false);
-    writeFileSync(`${target}.lock`, '');
-    expect(() => withFileLock(target, () => {}, 50)).toThrow(/is being changed by another program/);
-    const old = new Date(Date.now() - STALE_LOCK_MS - 1_000);
-    utimesSync(`${target}.lock`, old, old);
-    expect(withFileLock(target, () => 'done', 1_000)).toBe('done');
-  });
 });
