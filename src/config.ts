@@ -169,6 +169,8 @@ export interface LoadOptions {
   readonly flags?: Flags;
   /** A profile of the user's `config.yaml`. */
   readonly profile?: string | undefined;
+  /** What the user's `config.yaml` would have; what it has where left out. */
+  readonly userText?: string | undefined;
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
   readonly home?: string;
@@ -202,7 +204,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     flagLayer(options.flags ?? {}),
     variableLayer(place.env, 'environment', 'environment'),
     ...(trusted ? [dotEnvLayer(place.cwd), projectLayer(place.cwd)] : []),
-    ...userLayers(place, options.profile),
+    ...userLayers(place, { profile: options.profile, text: options.userText }),
     defaultLayer(place),
   ];
   return assemble(layers, place);

@@ -1,6 +1,7 @@
 import { Command, Errors, Flags } from '@oclif/core';
 import type { Flags as ConfigFlags } from '../config/layers.ts';
 import type { LoadedConfig } from '../config.ts';
+import { UserError } from '../core/errors.ts';
 import type { Connection, ConnectOptions } from './connection.ts';
 import { describeFailure, problemText } from './failure.ts';
 import type { Interrupts } from './interrupts.ts';
@@ -44,6 +45,12 @@ export abstract class CapybaraCommand extends Command {
     given: ConfigFlags = {},
     { trustWorkingDirectory = true }: { trustWorkingDirectory?: boolean } = {},
   ): Promise<LoadedConfig> {
+    // What a script left empty is not to mean another profile, or none.
+    if (flags.profile === '')
+      throw new UserError(
+        'bad_usage',
+        '--profile is empty: expected the name of a profile, or leave it out.',
+      );
     const { loadConfig } = await import('../config.ts');
     // A flag that was not given must not hide what the environment says.
     const { offline, debug } = { offline: flags.offline || undefined, debug: flags.debug || undefined };

@@ -36,8 +36,15 @@ export function isSecret(name: string): boolean {
   return metaOf(settingNamed(name).key).secret === true;
 }
 
-/** Writes it as the file has it: a number, a text, a map. Throws `UserError` where it is not what the setting takes; then nothing is written. */
-export function setSetting({ file, at }: SettingsPlace, name: string, text: string): void {
+/**
+ * Writes it as the file has it: a number, a text, a map. Throws `UserError` where it is not what the setting takes, or `load` what is wrong
+ * with the settings that would come of it, but was not before; then nothing is written.
+ */
+export function setSetting(
+  { file, at }: SettingsPlace,
+  { name, text }: { readonly name: string; readonly text: string },
+  load: (userText?: string) => unknown,
+): void {
   const { key, path } = settingNamed(name);
   const source = { kind: 'flag', name, where: 'command line' } as const;
   const raw = rawOf(key, path, text);
@@ -45,7 +52,31 @@ export function setSetting({ file, at }: SettingsPlace, name: string, text: stri
   const value = parseSetting(key, whole, source);
   // Maps and lists are kept as they were said: what the schema made of them is for programs.
   const written = isMap(key) || Array.isArray(value) ? raw : value;
-  changeUserFile(file, (settings) => settings.set([...at, ...path], written));
+  changeUserFile(
+    file,
+    (settings) => settings.set([...at, ...path], written),
+    (userText) => {
+      const wrong = wrongWith(() => load(userText));
+      // What is wrong already may take more than one change to mend; a profile that is begun is none yet.
+      if (wrong === undefined || isWrongAlready(load)) return;
+      throw new UserError(wrong.code, `${wrong.message} Nothing was written.`);
+    },
+  );
+}
+
+function isWrongAlready(load: () => unknown): boolean {
+  const wrong = wrongWith(load);
+  return wrong !== undefined && wrong.code !== 'config_no_profile';
+}
+
+function wrongWith(load: () => unknown): UserError | undefined {
+  try {
+    load();
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
 }
 
 function isMap(key: SettingKey): boolean {
@@ -86,6 +117,15 @@ export function resetAll({ file, at }: SettingsPlace, now: Date): string | undef
   const aside = `${file}.${now.toISOString().replaceAll(/[:.]/g, '-')}`;
   renameSync(file, aside);
   return aside;
+}
+
+/** Of one that was written: where it is heard in vain, or what else is wrong with the settings. */
+export function stillToSay(load: () => LoadedConfig, name: string): string | undefined {
+  let heard: string | undefined;
+  const wrong = wrongWith(() => {
+    heard = heardFirst(load(), name);
+  });
+  return wrong?.message ?? heard;
 }
 
 /** Where it is set otherwise, and heard first. */

@@ -14,8 +14,15 @@ export interface SettingsPlace {
   readonly at: readonly string[];
 }
 
+const PROFILE = /^[\p{L}\p{N}][\p{L}\p{N} ._@-]{0,63}$/u;
+
 export function settingsPlace(profile: string | undefined): SettingsPlace {
   const file = userConfigFile({ env: commandEnvironment(), home: homedir() });
+  if (profile !== undefined && !PROFILE.test(profile))
+    throw new UserError(
+      'profile_name',
+      `--profile ${JSON.stringify(profile)} is no name of a profile: expected letters and digits, then also spaces, dots, dashes, at most 64.`,
+    );
   return { file, at: profile === undefined ? [] : ['profiles', profile] };
 }
 

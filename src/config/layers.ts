@@ -191,10 +191,16 @@ function refuseFromProject(file: string, setting: FileSetting): void {
   );
 }
 
-/** The chosen profile, then the rest of the user's file. Keys of all profiles are checked, values where they count. */
-export function userLayers(place: Pick<Place, 'env' | 'home'>, profile: string | undefined): Layer[] {
+/**
+ * The chosen profile, then the rest of the user's file, or of `text` in its place. Keys of all profiles are checked, values where they
+ * count.
+ */
+export function userLayers(
+  place: Pick<Place, 'env' | 'home'>,
+  { profile, text }: { readonly profile?: string | undefined; readonly text?: string | undefined },
+): Layer[] {
   const file = userConfigFile(place);
-  const settings = readYamlFile(file);
+  const settings = text === undefined ? readYamlFile(file) : readYaml(file, text);
   const inProfiles = (settings ?? []).filter(({ path }) => path[0] === 'profiles');
   const own = (settings ?? []).filter(({ path }) => path[0] !== 'profiles');
   const names = [...new Set(inProfiles.flatMap(({ path }) => path.slice(1, 2)))];

@@ -38,25 +38,32 @@ const ATTEMPTS = 5;
 /**
  * Reads, changes and writes it as a whole: who reads it sees the old one or the new one, and a change that somebody else made
  * meanwhile is not lost. With a key in it, it is its owner's alone. Throws `UserError` where it cannot be read, is no YAML, or cannot
- * be written.
+ * be written. `check` sees the whole text that would be written, and throws what speaks against it.
  */
-export function changeUserFile(file: string, change: (settings: Settings) => void): void {
+export function changeUserFile(
+  file: string,
+  change: (settings: Settings) => void,
+  check: (text: string) => void = () => {},
+): void {
   // A link stays one: people keep such files elsewhere.
   const target = existsSync(file) ? realpathSync(file) : file;
   const yaml = createRequire(import.meta.url)('yaml') as typeof import('yaml');
-  withFileLock(target, () => changeLocked(file, target, { change, yaml }));
+  withFileLock(target, () => changeLocked(file, target, { change, check, yaml }));
+}
+
+interface Change {
+  readonly change: (settings: Settings) => void;
+  readonly check: (text: string) => void;
+  readonly yaml: typeof import('yaml');
 }
 
 /** An editor takes no lock: what it has written meanwhile is not lost either. */
-function changeLocked(
-  file: string,
-  target: string,
-  { change, yaml }: { readonly change: (settings: Settings) => void; readonly yaml: typeof import('yaml') },
-): void {
+function changeLocked(file: string, target: string, { change, check, yaml }: Change): void {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const before = textOf(target);
     const { text, mode } = changed(target, before, { change, yaml });
     if (Buffer.byteLength(text) > MAX_SETTINGS_BYTES) throw tooLarge(file);
+    check(text);
     try {
       if (replace(target, { text, mode, before })) return;
     } catch (error) {
@@ -69,7 +76,7 @@ function changeLocked(
 function changed(
   target: string,
   before: string | undefined,
-  { change, yaml }: { readonly change: (settings: Settings) => void; readonly yaml: typeof import('yaml') },
+  { change, yaml }: Pick<Change, 'change' | 'yaml'>,
 ): { readonly text: string; readonly mode: number } {
   // Says what is wrong with it in the words of every other command.
   readYamlFile(target);

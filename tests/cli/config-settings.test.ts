@@ -20,7 +20,9 @@ import {
   resetSetting,
   setSetting,
   settingNamed,
+  stillToSay,
 } from '../../src/cli/config-settings.ts';
+import { settingsPlace } from '../../src/cli/provider-settings.ts';
 import { loadConfig } from '../../src/config.ts';
 
 let home: string;
@@ -33,8 +35,10 @@ beforeEach(() => {
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
 const place = (profile?: string) => ({ file, at: profile === undefined ? [] : ['profiles', profile] });
-const load = (profile?: string, env = {}) => loadConfig({ env, cwd: home, home, profile });
-const set = (name: string, text: string, profile?: string) => setSetting(place(profile), name, text);
+const load = (profile?: string, env = {}, userText?: string) =>
+  loadConfig({ env, cwd: home, home, profile, userText });
+const set = (name: string, text: string, profile?: string) =>
+  setSetting(place(profile), { name, text }, (userText) => load(profile, {}, userText));
 
 describe('a setting', () => {
   test('is written as the file has it, and read so', () => {
@@ -93,6 +97,39 @@ describe('a setting', () => {
   ])('%s is not set to %j', (name, text, sentence) => {
     expect(() => set(name, text)).toThrow(sentence);
     expect(existsSync(file)).toBe(false);
+  });
+
+  test.each([
+    [
+      'dataDir',
+      'here',
+      /^dataDir \(.*config\.yaml, line \d\) must be .*; found "here"\. Nothing was written\.$/,
+    ],
+    [
+      'providers',
+      '{"work": {"apiKeyVariable": "KEY"}}',
+      /^providers\.work \(.*\) must have a kind or a baseUrl; .* Nothing was written\.$/,
+    ],
+  ])('%s is not set to what no command could start with', (name, text, sentence) => {
+    expect(() => set(name, text)).toThrow(sentence);
+    expect(() => set(name, text, 'other')).toThrow(sentence);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test('is written where something else is wrong already, and that is told', () => {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, 'dataDir: here\n');
+    set('model', 'work/a');
+    expect(readFileSync(file, 'utf8')).toBe('dataDir: here\nmodel: work/a\n');
+    expect(stillToSay(() => load(), 'model')).toMatch(/^dataDir \(.*\) must be/);
+    set('dataDir', '/there');
+    expect([load().config.model, stillToSay(() => load(), 'model')]).toEqual(['work/a', undefined]);
+  });
+
+  test('goes into no profile that has no name', () => {
+    for (const name of ['', ' ', '__proto__', 'a\nb', 'x'.repeat(65)])
+      expect(() => settingsPlace(name)).toThrow(/^--profile ".*" is no name of a profile: expected letters/);
+    expect(settingsPlace('at work').at).toEqual(['profiles', 'at work']);
   });
 
   test('that something else says too is told of', () => {

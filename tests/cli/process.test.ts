@@ -55,6 +55,11 @@ async function capybara(args: readonly string[], { env = {}, stdin = '' } = {}) 
 }
 
 test.each<[string, string[], string]>([
+  [
+    'an empty profile',
+    ['config', 'show', '--profile', ''],
+    '--profile is empty: expected the name of a profile, or leave it out.',
+  ],
   ['no prompt', ['run'], 'Expected PROMPT: see `capybara run --help`.'],
   [
     'a wrong limit',

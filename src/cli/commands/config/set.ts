@@ -18,11 +18,13 @@ export default class ConfigSet extends CapybaraCommand {
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ConfigSet);
-    const [{ setSetting, isSecret, heardFirst }, { settingsPlace }, { UserError }] = await Promise.all([
-      import('../../config-settings.ts'),
-      import('../../provider-settings.ts'),
-      import('../../../core/errors.ts'),
-    ]);
+    const [{ setSetting, isSecret, stillToSay }, { settingsPlace }, { loadConfig }, { UserError }] =
+      await Promise.all([
+        import('../../config-settings.ts'),
+        import('../../provider-settings.ts'),
+        import('../../../config.ts'),
+        import('../../../core/errors.ts'),
+      ]);
     const { key } = args;
     if (isSecret(key) && !flags.stdin)
       throw new UserError('bad_usage', `${key} is a secret: pass --stdin, and the value on stdin.`);
@@ -30,9 +32,10 @@ export default class ConfigSet extends CapybaraCommand {
       throw new UserError('bad_usage', 'Expected the value, or --stdin and the value on stdin.');
     const { readText } = await import('../../secret-input.ts');
     const place = settingsPlace(flags.profile);
-    setSetting(place, key, args.value ?? (await readText(process.stdin)));
+    const load = (userText?: string) => loadConfig({ profile: flags.profile, userText });
+    setSetting(place, { name: key, text: args.value ?? (await readText(process.stdin)) }, load);
     this.say(flags, { key, file: place.file }, `${key} is set in ${place.file}.\n`);
-    const overruled = heardFirst(await this.settings(flags), key);
+    const overruled = stillToSay(load, key);
     if (overruled !== undefined) this.tell(overruled);
   }
 }
