@@ -27,6 +27,8 @@ const KEY = 'sk-planted-0123456789';
 const ENTER = '\r';
 const DOWN = '\u001b[B';
 const CTRL_C = '\u0003';
+const CTRL_D = '\u0004';
+const [HIDDEN, SHOWN] = ['\u001b[?25l', '\u001b[?25h'];
 
 let home: string;
 let file: string;
@@ -206,7 +208,10 @@ describe('by flags', () => {
 
 describe('a person', () => {
   /** Types an answer when its question is there. */
-  async function answering(steps: readonly (readonly [question: string, typed: string])[], given = {}) {
+  async function answering(
+    steps: readonly (readonly [question: string, typed: string | (() => string | undefined)])[],
+    given = {},
+  ) {
     const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input });
     const output = Object.assign(new PassThrough(), { isTTY: true, columns: 80, rows: 24 });
     let seen = '';
@@ -217,9 +222,10 @@ describe('a person', () => {
     const done = init({ io: { input, output }, given: { ...nothing, ...given } });
     for (const [question, typed] of steps) {
       await vi.waitFor(() => expect(seen).toContain(question), 5_000);
-      input.write(typed);
+      const text = typeof typed === 'string' ? typed : typed();
+      if (text !== undefined) input.write(text);
     }
-    return { ...(await done), seen };
+    return { ...(await done), seen, hides: seen.lastIndexOf(HIDDEN) > seen.lastIndexOf(SHOWN) };
   }
 
   const questions = (key: string, temperature = ''): (readonly [string, string])[] => [
@@ -271,4 +277,18 @@ describe('a person', () => {
       expect(saved()).toBeUndefined();
     },
   );
+
+  test.each([
+    ['Name of the provider', 'Ctrl-D', () => CTRL_D],
+    ['Save it to', 'Ctrl-D', () => CTRL_D],
+    ['Type', 'SIGTERM', () => void process.emit('SIGTERM')],
+    ['Name of the provider', 'SIGHUP', () => void process.emit('SIGHUP')],
+  ])('at %s %s ends it, and leaves the cursor to be seen', async (last, _, act) => {
+    const steps = [...questions(''), ['Save it to', ENTER] as const];
+    const at = steps.findIndex(([question]) => question === last);
+    const { answer, exitCode, hides, seen } = await answering([...steps.slice(0, at), [last, act]]);
+    expect([answer.saved, exitCode, hides, saved()]).toEqual([false, 130, false, undefined]);
+    expect(seen).toContain('Nothing was written.');
+    expect(process.listenerCount('SIGTERM')).toBe(0);
+  });
 });

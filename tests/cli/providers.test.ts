@@ -21,7 +21,7 @@ import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { type Command, Config, settings } from '@oclif/core';
 import { captureOutput } from '@oclif/test';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { askKey, checkKey, MAX_KEY_LENGTH, readKey } from '../../src/cli/secret-input.ts';
 import { changeUserFile } from '../../src/config/user-file.ts';
 import { cliProgram } from '../support/cli.ts';
@@ -271,6 +271,16 @@ describe('a key', () => {
     expect((await typed('\u0004')).key).toBeUndefined();
     await expect(typed('\n')).rejects.toThrow('The key that was typed must be');
   });
+});
+
+test('Ctrl-C where a key is asked for leaves: exit code 130, and nothing is written', async () => {
+  const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => {} });
+  const stdin = vi.spyOn(process, 'stdin', 'get').mockReturnValue(input as unknown as typeof process.stdin);
+  input.write('sk-\u0003');
+  const { code, stdout, stderr } = await capybara('providers:add', 'openai');
+  stdin.mockRestore();
+  expect({ code, stdout, isWritten: existsSync(file) }).toEqual({ code: 130, stdout: '', isWritten: false });
+  expect(stderr).toBe('Key of openai (not shown): \nNothing was changed.\n');
 });
 
 describe('providers use and remove', () => {

@@ -22,6 +22,35 @@ export type IsLocal = (endpoint: string) => boolean;
 export interface Io {
   readonly input: Readable;
   readonly output: Writable;
+  /** Breaks off what is asked. */
+  readonly signal?: AbortSignal;
+}
+
+/** What says that the person, or whoever runs this, wants to end. */
+const ENDING = ['SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Hands `ask` a place where Ctrl-D, the end of the input and signals break a question off as Ctrl-C does, which alone is known to what draws
+ * them: else the process would end in the middle, with the cursor hidden. `source` emits the signals.
+ */
+export async function breakable<Result>(
+  io: Io,
+  ask: (io: Io) => Promise<Result>,
+  source: Pick<NodeJS.EventEmitter, 'on' | 'off'> = process,
+): Promise<Result> {
+  const over = new AbortController();
+  const end = () => over.abort();
+  const press = (_: unknown, { ctrl, name }: { readonly ctrl?: boolean; readonly name?: string }) => {
+    if (ctrl && name === 'd') end();
+  };
+  io.input.on('keypress', press).on('end', end);
+  for (const signal of ENDING) source.on(signal, end);
+  try {
+    return await ask({ ...io, signal: over.signal });
+  } finally {
+    io.input.off('keypress', press).off('end', end);
+    for (const signal of ENDING) source.off(signal, end);
+  }
 }
 
 type Field = keyof typeof CHECKS;

@@ -7,7 +7,17 @@ import { readKey } from '../secret-input.ts';
 import { fields } from '../table.ts';
 import { neutralised } from '../untrusted-text.ts';
 import { type Answers, summaryOf, TYPE_META } from './answers.ts';
-import { askAll, asksWhether, BrokenOff, fromFlags, type Given, type Io, leave, show } from './ask.ts';
+import {
+  askAll,
+  asksWhether,
+  BrokenOff,
+  breakable,
+  fromFlags,
+  type Given,
+  type Io,
+  leave,
+  show,
+} from './ask.ts';
 import { overwritten, saveEnvFile, saveSettings } from './save.ts';
 
 /** What `model` knows of providers. */
@@ -57,10 +67,14 @@ const BROKEN_OFF = 130;
 
 /** Throws `UserError` where flags are wrong, or would overwrite something unasked; then nothing was written. */
 export async function initialise(loaded: LoadedConfig, options: InitOptions): Promise<InitOutcome> {
+  const io = options.agrees || options.isQuiet ? undefined : options.io;
+  return io ? breakable(io, (asking) => asked(loaded, options, asking)) : asked(loaded, options, undefined);
+}
+
+async function asked(loaded: LoadedConfig, options: InitOptions, io: Io | undefined): Promise<InitOutcome> {
   refuseForServer(loaded.config);
   const place = settingsPlace(options.profile);
   const envFile = options.savesEnv ? resolve(ENV_FILE) : undefined;
-  const io = options.agrees || options.isQuiet ? undefined : options.io;
   const nothing = { ...{ saved: false, provider: null, file: place.file, envFile: null, tried: null } };
   try {
     const answers = await answersOf(options, io);

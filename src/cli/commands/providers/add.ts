@@ -1,6 +1,8 @@
 import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
 
+const BROKEN_OFF = 130;
+
 export default class ProvidersAdd extends CapybaraCommand {
   static override summary = 'Add a provider of models to your config.yaml.';
   static override description =
@@ -53,6 +55,10 @@ export default class ProvidersAdd extends CapybaraCommand {
     const file = settings.recordingOf(kind, flags.file);
     const needsKey = !isLocal && kind !== 'oci' && kind !== 'replay';
     const key = await this.#key(args.name, flags, needsKey);
+    if (key === undefined) {
+      process.exitCode = BROKEN_OFF;
+      return this.tell('Nothing was changed.');
+    }
     const place = settings.settingsPlace(flags.profile);
     const provider = {
       kind: named ?? (baseUrl === undefined ? kindOf(args.name, kind) : undefined),
@@ -75,7 +81,7 @@ export default class ProvidersAdd extends CapybaraCommand {
     name: string,
     flags: { 'key-stdin': boolean; 'key-variable'?: string | undefined; 'no-key': boolean },
     needsKey: boolean,
-  ): Promise<{ apiKey: string } | { apiKeyVariable: string } | Record<never, never>> {
+  ): Promise<{ apiKey: string } | { apiKeyVariable: string } | Record<never, never> | undefined> {
     const { askKey, readKey } = await import('../../secret-input.ts');
     const { UserError } = await import('../../../core/errors.ts');
     if (flags['key-stdin']) return { apiKey: await readKey(process.stdin) };
@@ -90,8 +96,7 @@ export default class ProvidersAdd extends CapybaraCommand {
       { input: process.stdin, output: process.stderr },
       `Key of ${name} (not shown): `,
     );
-    if (key === undefined) throw new UserError('key_missing', 'Nothing was changed.');
-    return { apiKey: key };
+    return key === undefined ? undefined : { apiKey: key };
   }
 }
 
