@@ -217,6 +217,7 @@ export function showApproval(row: ApprovalRow): Approval {
     createdAt: row.createdAt.toISOString(),
     expiresAt: row.expiresAt?.toISOString() ?? null,
     resolvedAt: row.resolvedAt?.toISOString() ?? null,
+    resolvedBy: row.resolvedBy,
   };
 }
 

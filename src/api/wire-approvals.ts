@@ -54,6 +54,7 @@ export const Approval = z
     createdAt: timestamp,
     expiresAt: timestamp.nullable().meta({ description: 'when the call is denied if nobody has answered' }),
     resolvedAt: timestamp.nullable(),
+    resolvedBy: z.string().nullable().meta({ description: 'who answered; null where nobody did' }),
   })
   .meta({ id: 'Approval' });
 export type Approval = z.infer<typeof Approval>;

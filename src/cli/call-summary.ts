@@ -38,10 +38,10 @@ export function failureSummary(text: string): string {
   const exit = /\bexit(?:ed)?(?: with)?(?: code| status)?:? (\d+)\b/i.exec(text);
   if (exit) return `exit ${exit[1]}`;
   const [first = '', second] = text.split('\n').filter((line) => line.trim() !== '');
-  // `Error: InvalidArguments: the arguments of 'grep' do not fit:`, and what does not fit.
-  const kind = /^(?:Error: )?(\w+): .*:\s*$/.exec(first)?.[1];
-  if (kind === undefined || second === undefined) return oneLine(first, SUMMARY_LENGTH);
-  return oneLine(`${kind}: ${second.replace(/^\s*- /, '')}`, REASON_LENGTH);
+  // `Error: InvalidArguments: the arguments of 'grep' do not fit:`, and what does not fit. The name of an error is for the model.
+  const [, sentence = first] = /^Error: (?:[A-Za-z]\w*: )?(.+)$/.exec(first) ?? [];
+  if (!/:\s*$/.test(sentence) || second === undefined) return oneLine(sentence, SUMMARY_LENGTH);
+  return oneLine(second.replace(/^\s*- /, ''), REASON_LENGTH);
 }
 
 /** What the result of a call that succeeded leaves to be settled: `2 conflicts`; '' where nothing. */

@@ -9,6 +9,7 @@ import { tell } from './sentences.ts';
 import { askerText } from './session-path.ts';
 import type { Terminal } from './terminal.ts';
 import { untilReachable } from './until-reachable.ts';
+import { oneLine } from './untrusted-text.ts';
 import { alwaysText, argumentLines, madeRuleText, toolName } from './whole-call.ts';
 
 /** How often is looked, while a person is asked, whether another has answered. */
@@ -46,7 +47,7 @@ export async function decideAll(options: FollowOptions, approvals: readonly Appr
     const call = argumentLines(approval.arguments, { columns });
     terminal.out(`${bold(toolName(approval.tool))}${by}\n${call}`);
     const decision = await decide(options, terminal.ask, approval);
-    if (decision === 'elsewhere') terminal.out('answered elsewhere\n');
+    if (decision === 'elsewhere') terminal.out(await elsewhereText(options, approval));
     else if (decision !== undefined) await resolve(connection.client, { terminal, approval }, decision);
     else undecided.push(approval);
   }
@@ -102,6 +103,25 @@ async function untilAnswered(
     if (!open.some((each) => each.id === id)) return;
   }
 }
+
+/** How it was answered by another, and by whom, where that is to be found; nobody is kept waiting for it. */
+async function elsewhereText(
+  { connection, signal }: FollowOptions,
+  { id, sessionId }: Pick<Approval, 'id' | 'sessionId'>,
+): Promise<string> {
+  const client = connection.clientUntil(signal);
+  for (const status of CLOSED) {
+    const { data } = await client.approvals({ sessionId, status, limit: 200 }).catch(() => ({ data: [] }));
+    const answered = data.find((each) => each.id === id);
+    if (answered === undefined) continue;
+    const by = answered.resolvedBy === null ? '' : ` by ${oneLine(answered.resolvedBy, NAME_COLUMNS)}`;
+    return `answered elsewhere: ${answered.status}${by}\n`;
+  }
+  return 'answered elsewhere\n';
+}
+
+const CLOSED = ['allowed', 'denied', 'expired', 'closed'] as const;
+const NAME_COLUMNS = 60;
 
 export type Answer = z.infer<typeof ResolveApproval>;
 

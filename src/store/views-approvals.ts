@@ -24,6 +24,8 @@ export interface ApprovalRow {
   readonly createdAt: Date;
   readonly expiresAt: Date | null;
   readonly resolvedAt: Date | null;
+  /** A name. */
+  readonly resolvedBy: string | null;
 }
 
 export interface Asker {
@@ -63,7 +65,7 @@ const PATH = `
 const APPROVALS = `
   SELECT a.id, a.session_id AS "sessionId", a.task_id AS "taskId", u.number AS turn, c.name AS tool, a.status,
          a.message, a.always, w.path AS "workspacePath", a.root_id AS "rootId", r.id AS "ruleId", a.created_at AS "createdAt", a.expires_at AS "expiresAt",
-         a.resolved_at AS "resolvedAt", ${PATH} AS path,
+         a.resolved_at AS "resolvedAt", (SELECT name FROM "user" WHERE id = a.resolved_by) AS "resolvedBy", ${PATH} AS path,
          (SELECT part->>'arguments' FROM jsonb_array_elements(e.parts) WITH ORDINALITY AS parts(part, place)
            WHERE part->>'type' = 'tool' ORDER BY place OFFSET c.ordinal LIMIT 1) AS arguments
     FROM approval a JOIN session s ON s.id = a.session_id JOIN turn u ON u.id = a.turn_id

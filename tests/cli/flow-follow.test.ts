@@ -197,7 +197,7 @@ describe('what a child asks', () => {
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     };
     expect(await watch({}, { ask })).toBe(0);
-    expect(out).toContain('answered elsewhere\n');
+    expect(out).toContain('answered elsewhere: denied\n');
   });
 
   test('has exit code 4 where nobody is here, once nobody else goes on', async () => {

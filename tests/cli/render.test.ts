@@ -215,7 +215,7 @@ describe('tool calls', () => {
 
   test.each([
     ['tests failed\nexit code 1', 'exit 1'],
-    ['Error: NotFound: no such file a.ts', 'Error: NotFound: no such file a.ts'],
+    ['Error: NotFound: no such file a.ts', 'no such file a.ts'],
   ])('that fail say why: %j', async (text, why) => {
     const failed = durable(5, 'tool.completed', { callId: 'c1', status: 'failed', position: 3 });
     const entries = [bash, toolResult(3, 'c1', text)];

@@ -377,11 +377,11 @@ describe('a task that needs a person', () => {
     stream((response) => sendEvents(response, [requested, waiting, ended]));
     approvals(anApproval());
     const ask: Terminal['ask'] = (_, signal) => {
-      approvals(anApproval({ status: 'allowed' }));
+      approvals(anApproval({ status: 'allowed', resolvedBy: 'A\u001b[1mnn' }));
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     };
     expect(await watch({}, ask)).toBe(0);
-    expect(out).toContain('answered elsewhere\n');
+    expect(out).toContain('answered elsewhere: allowed by Ann\n');
     expect(api.received.filter(({ method }) => method === 'POST')).toEqual([]);
   });
 

@@ -259,6 +259,7 @@ export function anApproval(change: Partial<Approval> = {}): Approval {
     createdAt: AT,
     expiresAt: null,
     resolvedAt: null,
+    resolvedBy: null,
     ...change,
   };
 }

@@ -194,12 +194,17 @@ test.each([
 test.each([
   ['Exit code: 2\nmore', 'exit 2'],
   ['command exited with code 127', 'exit 127'],
-  ['\n\nError: X', 'Error: X'],
+  ['\n\nError: X', 'X'],
+  [
+    "Error: FileError: 'a.ts' is not there: look with list_files.",
+    "'a.ts' is not there: look with list_files.",
+  ],
   [
     "Error: InvalidArguments: the arguments of 'grep' do not fit:\n- path: expected string (found 5)\n- x: y",
-    'InvalidArguments: path: expected string (found 5)',
+    'path: expected string (found 5)',
   ],
-  ['Error: Odd: this:', 'Error: Odd: this:'],
+  ['Error: Odd: this:', 'this:'],
+  ['make: *** [all] Error: 2', 'make: *** [all] Error: 2'],
   [
     'Child agent failed: It went wrong.\nCategory: tool_error\nBlocked on: bash: exit 1 (x)',
     'It went wrong.',

@@ -389,13 +389,24 @@ describe('an approval', () => {
       return page(Approval).parse(json).data;
     };
     expect(await inbox('')).toMatchObject([
-      { id, sessionId, tool: 'bash', arguments: '{"command":"ls"}', status: 'open', message: null },
+      {
+        id,
+        sessionId,
+        tool: 'bash',
+        arguments: '{"command":"ls"}',
+        status: 'open',
+        message: null,
+        resolvedBy: null,
+      },
     ]);
     const answer = await it.ask('POST', `/v1/approvals/${id}`, { body: { decision: 'allow' } });
     expect(answer.status).toBe(200);
     expect(Approval.parse(answer.json)).toMatchObject({ id, status: 'allowed' });
     expect(await inbox('')).toEqual([]);
-    expect(await inbox('status=allowed')).toMatchObject([{ id }]);
+    const resolvedBy = /, by (.+);/.exec(
+      (await it.ask('POST', `/v1/approvals/${id}`, { body: { decision: 'deny' } })).json.detail,
+    )?.[1];
+    expect(await inbox('status=allowed')).toMatchObject([{ id, resolvedBy }]);
     const { json } = await it.ask('GET', `/v1/sessions/${sessionId}/events`);
     const named = json.data.filter(({ type }: Event) => type.startsWith('approval.'));
     expect(named.map(({ data }: Event) => data.approvalId)).toEqual([id, id]);
