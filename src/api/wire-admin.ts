@@ -1,6 +1,6 @@
 /** Teams, their people, their keys, and who did what. */
 import { z } from 'zod';
-import { SCOPES } from '../core/scope.ts';
+import { MAX_KEY_DAYS, SCOPES } from '../core/scope.ts';
 import { seenName } from './wire-names.ts';
 import { wholeInQuery } from './wire-query.ts';
 
@@ -8,8 +8,7 @@ const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
 /** Longest name of a team, a person or a key, in characters. */
 export const MAX_GIVEN_NAME_LENGTH = 100;
-/** How long a key may be good for, in days. */
-export const MAX_KEY_DAYS = 3_650;
+export { MAX_KEY_DAYS };
 
 const GivenName = seenName(MAX_GIVEN_NAME_LENGTH);
 

@@ -48,6 +48,19 @@ export async function findApproval(client: Client, id: string): Promise<string> 
   return (await beginningWith(id, (query) => client.approvals(query), none)).id;
 }
 
+/** The id of the rule that `id` means: `rule_…` or its unambiguous beginning. */
+export async function findRule(client: Client, id: string): Promise<string> {
+  if (fromPublicId('rule', id)) return id;
+  if (!/^rule_[0-9a-f]{1,32}$/i.test(id)) {
+    const found = JSON.stringify(oneLine(id, 60));
+    throw new UserError(
+      'id_invalid',
+      `${found} is not the id of a rule: expected rule_… or its beginning, as \`capybara rules list\` shows it.`,
+    );
+  }
+  return (await beginningWith(id, (query) => client.rules(query), 'No rule')).id;
+}
+
 /** Questions that are named where `last` may mean any of them. */
 const MAX_LISTED = 10;
 

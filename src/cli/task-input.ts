@@ -229,7 +229,14 @@ export function parseLimits(
   given: readonly string[],
 ): Omit<NonNullable<CreateTask['limits']>, 'onLimit'> | undefined {
   if (given.length === 0) return undefined;
-  return Object.fromEntries(given.map(parseLimit));
+  const limits = given.map(parseLimit);
+  for (const [name, same] of Map.groupBy(limits, ([each]) => each))
+    if (same.length > 1)
+      throw new UserError(
+        'limit_invalid',
+        `--limit gives ${name} ${same.length} times: give each limit once.`,
+      );
+  return Object.fromEntries(limits);
 }
 
 const LEAST: Readonly<Record<string, string>> = {

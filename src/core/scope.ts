@@ -10,5 +10,8 @@ export const SCOPES = ['read', 'submit', 'approve', 'admin'] as const;
 
 export type Scope = (typeof SCOPES)[number];
 
+/** How long a key may be good for, in days. */
+export const MAX_KEY_DAYS = 3_650;
+
 /** Of a key that is made without saying. */
 export const USUAL_SCOPES: readonly Scope[] = ['read', 'submit', 'approve'];

@@ -357,6 +357,25 @@ describe('rules', () => {
     });
     expect(JSON.parse((await capybara('rules:revoke', RULE.id, '--json')).stdout)).toEqual({ id: RULE.id });
   });
+
+  test('revoke takes back the one that is meant, and never one of several', async () => {
+    const rules = (...ids: string[]) =>
+      api.on('GET /v1/rules', () => page(...ids.map((id) => ({ ...RULE, id }))));
+    api.on(`DELETE /v1/rules/${RULE.id}`, () => ({ id: RULE.id }));
+    const beginning = RULE.id.slice(0, 12);
+    rules(RULE.id);
+    expect((await capybara('rules:revoke', beginning)).stdout).toBe(`${RULE.id} revoked\n`);
+    rules(RULE.id, `${beginning}${'f'.repeat(25)}`);
+    const refused = async (id: string) => (await capybara('rules:revoke', id)).stderr;
+    expect(await refused(beginning)).toBe(`2 ids begin with ${beginning}: give more of the id.\n`);
+    rules();
+    expect(await refused(beginning)).toBe(`No rule begins with ${beginning}: give more of the id.\n`);
+    for (const id of ['', 'last', 'rule_', 'apr_1'])
+      expect(await refused(id)).toBe(
+        `${JSON.stringify(id)} is not the id of a rule: expected rule_… or its beginning, as \`capybara rules list\` shows it.\n`,
+      );
+    expect(api.received.filter(({ method }) => method === 'DELETE')).toHaveLength(1);
+  });
 });
 
 describe('why', () => {
@@ -694,7 +713,7 @@ test('help tells of all, of a topic or of a command, and of none that there is',
 });
 
 /** Those that must work where settings cannot be read, or need none. */
-const WITHOUT_SETTINGS = ['completion', 'config:reset', 'help'];
+const WITHOUT_SETTINGS = ['completion', 'config:reset', 'config:set', 'help'];
 
 test('every other command reads its settings with the global flags', () => {
   const files = readdirSync(COMMANDS, { recursive: true, encoding: 'utf8' }).filter((name) =>

@@ -1,5 +1,5 @@
 /** `sessions search`, `archive`, `delete`, `rename`, `resume` and `export` against a scripted server. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Config } from '@oclif/core';
@@ -287,6 +287,19 @@ ${clean}
       '&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;x&quot; [a](https://evil.example)',
     );
     expect(['\u001b', 'a summary'].filter((text) => html.includes(text))).toEqual([]);
+  });
+
+  test('takes the place of no file unless that is said', async () => {
+    for (const flag of ['--output', '--recording']) {
+      const file = join(place, `kept${flag}`);
+      writeFileSync(file, 'kept');
+      const asked = ['sessions:export', SESSION_ID, flag, file] as const;
+      const there = `There is a file ${JSON.stringify(file)} already: name another, or add --force to write over it.\n`;
+      expect(await capybara(...asked)).toEqual(refused(there));
+      expect(readFileSync(file, 'utf8')).toBe('kept');
+      expect((await capybara(...asked, '--force')).code).toBe(0);
+      expect(readFileSync(file, 'utf8')).not.toBe('kept');
+    }
   });
 
   test('refuses a format that there is not, and a file that cannot be written', async () => {

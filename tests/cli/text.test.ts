@@ -431,8 +431,15 @@ describe('the task', () => {
     expect(() => parseLimits([limit])).toThrow(message);
   });
 
+  test('is refused with a limit that is given twice', () => {
+    expect(() => parseLimits(['turns=5', 'usd=1', 'turns=6'])).toThrow(
+      '--limit gives turns 2 times: give each limit once.',
+    );
+  });
+
   test('may have the highest limit', () => {
-    expect(parseLimits(['turns=100000', 'usd=2.50', 'usd=.5'])).toEqual({ turns: 100_000, usd: '0.5' });
+    expect(parseLimits(['turns=100000', 'usd=2.50'])).toEqual({ turns: 100_000, usd: '2.50' });
+    expect(parseLimits(['usd=.5'])).toEqual({ usd: '0.5' });
     expect(() => parseLimits(['turns=1.5'])).toThrow('is not a limit');
     expect(() => parseLimits(['usd=0.0000001'])).toThrow('usd must be more than 0, to a millionth');
     expect(parseLimits([])).toBeUndefined();

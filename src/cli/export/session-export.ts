@@ -40,12 +40,23 @@ export interface SessionDocument {
   readonly sections: readonly Section[];
 }
 
-export async function writeDocument(file: string, text: string): Promise<void> {
+/** Throws `UserError` where it cannot be written, or would take the place of a file that is there. */
+export async function writeDocument(
+  file: string,
+  text: string,
+  { force }: { readonly force: boolean },
+): Promise<void> {
   try {
-    await writeFile(file, text, { mode: 0o600 });
+    await writeFile(file, text, { mode: 0o600, flag: force ? 'w' : 'wx' });
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw fileExists(file);
     throw new UserError('cannot_write', `The session cannot be written: ${messageOf(error)}.`, 1);
   }
+}
+
+export function fileExists(file: string): UserError {
+  const message = `There is a file ${JSON.stringify(file)} already: name another, or add --force to write over it.`;
+  return new UserError('file_exists', message);
 }
 
 export async function entriesOf(client: Client, id: string): Promise<Entry[]> {

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { SCOPES, type Scope } from '../../../core/scope.ts';
+import { MAX_KEY_DAYS, SCOPES, type Scope } from '../../../core/scope.ts';
 import { CapybaraCommand } from '../../command.ts';
 
 export default class KeysCreate extends CapybaraCommand {
@@ -33,6 +33,7 @@ export default class KeysCreate extends CapybaraCommand {
       description: 'How long it is good for; for ever where left out.',
       helpValue: 'NUMBER',
       min: 1,
+      max: MAX_KEY_DAYS,
     }),
   };
 

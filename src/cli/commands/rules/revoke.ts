@@ -6,7 +6,7 @@ export default class RulesRevoke extends CapybaraCommand {
   static override examples = ['<%= config.bin %> rules revoke rule_0198c17e5d0a7f3c8b1e2d4f6a8c0e1f'];
   static override args = {
     id: Args.string({
-      description: 'rule_…, as `rules list` shows it.',
+      description: 'rule_… or its beginning, as `rules list` shows it.',
       required: true,
       ignoreStdin: true,
     }),
@@ -15,8 +15,9 @@ export default class RulesRevoke extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(RulesRevoke);
     const loaded = await this.settings(flags);
+    const { findRule } = await import('../../find.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
-      const rule = await client.revokeRule(args.id);
+      const rule = await client.revokeRule(await findRule(client, args.id));
       this.say(flags, rule, `${rule.id} revoked\n`);
     });
   }

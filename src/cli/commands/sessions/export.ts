@@ -30,6 +30,7 @@ export default class SessionsExport extends CapybaraCommand {
       helpValue: 'FILE',
       exclusive: ['recording'],
     }),
+    force: Flags.boolean({ description: 'Write over a file that is there.' }),
     recording: Flags.string({ description: 'The file to record the answers in.', helpValue: 'FILE' }),
   };
 
