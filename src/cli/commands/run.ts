@@ -8,7 +8,8 @@ export default class Run extends TaskCommand {
     'With no server configured the embedded Capybara does it: the one that runs here already, or one that is started for ' +
     'the while. A server works on a copy of this directory, which is sent first: what it did comes back with `capybara apply ID`. ' +
     'On a terminal a tool call is a line, with the diff of an edit and the last lines of a failure; `o` opens the last one, `o` again the one before. ' +
-    'Ctrl-C leaves (the task is kept); Ctrl-C twice cancels the task.';
+    'Ctrl-C leaves (the task is kept); Ctrl-C twice cancels the task. With --json each line is an event as the API has it, and where the task ends the ' +
+    'last one is `{"task": …}`, the task; with --no-stream, too, it is the task alone.';
   static override examples = [
     '<%= config.bin %> run "make the failing test pass"',
     '<%= config.bin %> run --continue "now write the changelog" --details',

@@ -8,7 +8,8 @@ export default class Tail extends CapybaraCommand {
   static override description =
     'Shows the task from its beginning, whether it runs or is over; an embedded Capybara that does not run is started for ' +
     'the while. On a terminal `o` opens the last tool call into what it was given and what came of it, `o` again the one before. The exit code says how it ended: 0 done, 1 failed, ' +
-    '5 a limit was reached, 4 a person is needed.';
+    '5 a limit was reached, 4 a person is needed. With --json each line is an event as the API has it, and where the task ends the last one ' +
+    'is `{"task": …}`, the task.';
   static override examples = ['<%= config.bin %> tail last', '<%= config.bin %> tail task_0198c1 --json'];
   static override args = {
     id: Args.string({
