@@ -1,36 +1,13 @@
 /** `keys`, `users`, `teams` and `audit` against a scripted server: what they ask, and what they say. */
-import { type Command, Config } from '@oclif/core';
-import { captureOutput } from '@oclif/test';
-import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { AuditRecord, Key, Team, User } from '../../src/api/wire-admin.ts';
-import { ROOT } from '../support/source-code.ts';
-import { AT, problem, type ScriptedApi, SESSION_ID, startScriptedApi } from './scripted-api.ts';
+import { capybara, withScriptedApi } from '../support/commands.ts';
+import { AT, problem, type ScriptedApi, SESSION_ID } from './scripted-api.ts';
 
-let oclif: Config;
 let api: ScriptedApi;
-
-beforeAll(async () => {
-  oclif = await Config.load(ROOT);
+withScriptedApi((started) => {
+  api = started;
 });
-beforeEach(async () => {
-  api = await startScriptedApi();
-  vi.stubEnv('CAPYBARA_URL', api.url);
-  vi.stubEnv('CAPYBARA_API_KEY', 'capy_hush');
-});
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await api.close();
-});
-
-async function capybara(id: string, ...argv: string[]) {
-  const { default: command } = await import(`${ROOT}/src/cli/commands/${id.replaceAll(':', '/')}.ts`);
-  (command as Command.Class).id = id;
-  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
-  const code = process.exitCode ?? 0;
-  process.exitCode = undefined;
-  if (error) throw error;
-  return { stdout, stderr, code };
-}
 
 const page = (...data: unknown[]) => ({ data, nextCursor: null });
 const done = (stdout: string, stderr = '') => ({ code: 0, stdout, stderr });

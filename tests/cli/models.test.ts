@@ -1,60 +1,38 @@
 /** `capybara models pull | delete`, in this process, against an Ollama that answers without its models. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Config, settings } from '@oclif/core';
-import { captureOutput } from '@oclif/test';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import ModelsDelete from '../../src/cli/commands/models/delete.ts';
-import ModelsPull from '../../src/cli/commands/models/pull.ts';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { PullProgress } from '../../src/cli/pull-progress.ts';
 import { createStyle } from '../../src/cli/terminal.ts';
 import { loadConfig, type Config as Settings } from '../../src/config.ts';
 import { ollamas } from '../../src/doctor/ollama.ts';
+import { capybara } from '../support/commands.ts';
 import { line, type OllamaServer, type OllamaServerOptions, startOllama } from '../support/ollama-server.ts';
 
-let oclif: Config;
 let home: string;
 const servers: OllamaServer[] = [];
-const environment = { ...process.env };
 
-beforeAll(async () => {
-  settings.enableAutoTranspile = false;
-  const root = fileURLToPath(new URL('../..', import.meta.url));
-  const pjson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  delete pjson.oclif.commands;
-  pjson.oclif.plugins = [];
-  oclif = await Config.load({ root, pjson, ignoreManifest: true });
+beforeAll(() => {
   home = mkdtempSync(join(tmpdir(), 'capybara-models-'));
 });
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 afterEach(async () => {
-  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
-  process.exitCode = undefined;
+  vi.unstubAllEnvs();
   for (const server of servers.splice(0)) await server.close();
 });
 
 async function serve(options: OllamaServerOptions = {}): Promise<OllamaServer> {
   const server = await startOllama(options);
   servers.push(server);
-  Object.assign(process.env, {
-    CAPYBARA_PROVIDERS: JSON.stringify({ box: { kind: 'ollama', baseUrl: server.url } }),
-    XDG_CONFIG_HOME: home,
-  });
+  vi.stubEnv('CAPYBARA_PROVIDERS', JSON.stringify({ box: { kind: 'ollama', baseUrl: server.url } }));
+  vi.stubEnv('XDG_CONFIG_HOME', home);
   return server;
-}
-
-async function capybara(command: typeof ModelsPull | typeof ModelsDelete, ...argv: string[]) {
-  command.id = command === ModelsPull ? 'models:pull' : 'models:delete';
-  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
-  if (error) throw error;
-  return { stdout, stderr, code: process.exitCode ?? 0 };
 }
 
 test('pull tells each new thing in a line where it is piped, and ends with the name to use', async () => {
   const server = await serve();
-  expect(await capybara(ModelsPull, 'phi4:14b')).toEqual({
+  expect(await capybara('models:pull', 'phi4:14b')).toEqual({
     code: 0,
     stderr: '',
     stdout:
@@ -62,7 +40,7 @@ test('pull tells each new thing in a line where it is piped, and ends with the n
       'box/phi4:14b is there: use it with --model box/phi4:14b\n',
   });
   expect(server.models).toContain('phi4:14b');
-  expect(JSON.parse((await capybara(ModelsPull, 'box/phi4:14b', '--json')).stdout)).toEqual({
+  expect(JSON.parse((await capybara('models:pull', 'box/phi4:14b', '--json')).stdout)).toEqual({
     model: 'box/phi4:14b',
     pulled: true,
   });
@@ -70,7 +48,7 @@ test('pull tells each new thing in a line where it is piped, and ends with the n
 
 test('pull stops with Ctrl-C, and says that it can go on', async () => {
   const server = await serve({ pull: (response) => void response.write(line({ status: 'pulling' })) });
-  const pulling = capybara(ModelsPull, 'phi4:14b', '--json');
+  const pulling = capybara('models:pull', 'phi4:14b', '--json');
   while (process.listenerCount('SIGINT') === 0 || server.received.length === 0)
     await new Promise((resolve) => setImmediate(resolve));
   process.emit('SIGINT');
@@ -84,12 +62,12 @@ test('pull stops with Ctrl-C, and says that it can go on', async () => {
 
 test('delete removes one, and says what is wrong with another', async () => {
   const server = await serve();
-  expect((await capybara(ModelsDelete, 'qwen3:8b')).stdout).toBe('box/qwen3:8b removed\n');
+  expect((await capybara('models:delete', 'qwen3:8b')).stdout).toBe('box/qwen3:8b removed\n');
   expect(server.models).not.toContain('qwen3:8b');
-  const again = await capybara(ModelsDelete, 'box/qwen3:8b');
+  const again = await capybara('models:delete', 'box/qwen3:8b');
   expect(again).toMatchObject({ code: 2, stdout: '' });
   expect(again.stderr).toContain('Model qwen3:8b was not found');
-  const none = await capybara(ModelsDelete, 'qwen3:8b', '--provider', 'ox');
+  const none = await capybara('models:delete', 'qwen3:8b', '--provider', 'ox');
   expect(none).toMatchObject({ code: 2, stderr: 'There is no Ollama "ox"; there is box.\n' });
 });
 

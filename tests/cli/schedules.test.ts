@@ -1,63 +1,20 @@
 /** `schedules …` in this process, against a scripted server; what is shown, of schedules alone. */
-import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Command, Config, settings } from '@oclif/core';
-import { captureOutput } from '@oclif/test';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { realpathSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import type { Schedule } from '../../src/api/wire-schedules.ts';
 import { addedText, readSchedule, scheduleText } from '../../src/cli/schedules.ts';
 import { loadConfig } from '../../src/config.ts';
-import {
-  AT,
-  aSession,
-  aTask,
-  type ScriptedApi,
-  SESSION_ID,
-  startScriptedApi,
-  TASK_ID,
-} from './scripted-api.ts';
+import { capybara, withScriptedApi } from '../support/commands.ts';
+import { AT, aSession, aTask, type ScriptedApi, SESSION_ID, TASK_ID } from './scripted-api.ts';
 
-let oclif: Config;
 let api: ScriptedApi;
 let home: string;
-const environment = { ...process.env };
-
-beforeAll(async () => {
-  settings.enableAutoTranspile = false;
-  const root = fileURLToPath(new URL('../..', import.meta.url));
-  const pjson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  delete pjson.oclif.commands;
-  pjson.oclif.plugins = [];
-  oclif = await Config.load({ root, pjson, ignoreManifest: true });
-  home = mkdtempSync(join(tmpdir(), 'capybara-schedules-'));
-});
-afterAll(() => rmSync(home, { recursive: true, force: true }));
-
-beforeEach(async () => {
-  api = await startScriptedApi();
-  Object.assign(process.env, {
-    ...{ CAPYBARA_URL: api.url, CAPYBARA_API_KEY: 'capy_hush', XDG_CONFIG_HOME: home, XDG_DATA_HOME: home },
-  });
-});
-afterEach(async () => {
-  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
-  process.exitCode = undefined;
-  await api.close();
+withScriptedApi((started, place) => {
+  api = started;
+  home = place;
 });
 
-async function schedules(verb: string, ...argv: string[]) {
-  const { default: command } = (await import(`../../src/cli/commands/schedules/${verb}.ts`)) as {
-    default: Command.Class;
-  };
-  command.id = `schedules:${verb}`;
-  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
-  const code = process.exitCode ?? 0;
-  process.exitCode = undefined;
-  if (error) throw error;
-  return { stdout, stderr, code };
-}
+const schedules = (verb: string, ...argv: string[]) => capybara(`schedules:${verb}`, ...argv);
 
 const ID = `sch_${'7'.repeat(32)}`;
 const page = (...data: unknown[]) => ({ data, nextCursor: null });

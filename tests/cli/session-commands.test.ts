@@ -2,12 +2,10 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Command, Config } from '@oclif/core';
-import { captureOutput } from '@oclif/test';
-import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Entry, Session } from '../../src/api/wire.ts';
 import { confirmDeletion } from '../../src/cli/confirm-deletion.ts';
-import { ROOT } from '../support/source-code.ts';
+import { capybara, withScriptedApi } from '../support/commands.ts';
 import {
   AT,
   aSession,
@@ -20,37 +18,15 @@ import {
   type ScriptedApi,
   SESSION_ID,
   sendEvents,
-  startScriptedApi,
   TASK_ID,
   toolResult,
 } from './scripted-api.ts';
 
-let oclif: Config;
 let api: ScriptedApi;
-
-beforeAll(async () => {
-  oclif = await Config.load(ROOT);
-});
-beforeEach(async () => {
-  api = await startScriptedApi();
-  vi.stubEnv('CAPYBARA_URL', api.url);
-  vi.stubEnv('CAPYBARA_API_KEY', 'capy_hush');
+withScriptedApi((started) => {
+  api = started;
   api.on(`GET /v1/sessions/${SESSION_ID}`, () => aSession());
 });
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await api.close();
-});
-
-async function capybara(id: string, ...argv: string[]) {
-  const { default: command } = await import(`${ROOT}/src/cli/commands/${id.replaceAll(':', '/')}.ts`);
-  (command as Command.Class).id = id;
-  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
-  const code = process.exitCode ?? 0;
-  process.exitCode = undefined;
-  if (error) throw error;
-  return { stdout, stderr, code };
-}
 
 const page = (...data: unknown[]) => ({ data, nextCursor: null });
 const done = (stdout: string) => ({ code: 0, stdout, stderr: '' });

@@ -10,52 +10,23 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Command, Config } from '@oclif/core';
-import { captureOutput } from '@oclif/test';
-import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { streamOf } from '../../src/api/change-stream.ts';
 import { answersText, checkWritable } from '../../src/cli/recording.ts';
-import { ROOT } from '../support/source-code.ts';
-import {
-  aSession,
-  assistant,
-  problem,
-  type ScriptedApi,
-  SESSION_ID,
-  startScriptedApi,
-} from './scripted-api.ts';
+import { capybara, withScriptedApi } from '../support/commands.ts';
+import { aSession, assistant, problem, type ScriptedApi, SESSION_ID } from './scripted-api.ts';
 
 const OTHER_ID = `ses_${'9'.repeat(32)}`;
-let oclif: Config;
 let api: ScriptedApi;
 let place: string;
 
-beforeAll(async () => {
-  oclif = await Config.load(ROOT);
-});
-beforeEach(async () => {
+withScriptedApi((started) => {
+  api = started;
   place = realpathSync(mkdtempSync(join(tmpdir(), 'capybara-commands-')));
-  api = await startScriptedApi();
-  vi.stubEnv('CAPYBARA_URL', api.url);
-  vi.stubEnv('CAPYBARA_API_KEY', 'capy_hush');
   for (const id of [SESSION_ID, OTHER_ID])
     api.on(`GET /v1/sessions/${id}`, () => aSession({ id, workspace: { kind: 'local', path: place } }));
 });
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await api.close();
-  rmSync(place, { recursive: true });
-});
-
-async function capybara(id: string, ...argv: string[]) {
-  const { default: command } = await import(`${ROOT}/src/cli/commands/${id.replaceAll(':', '/')}.ts`);
-  (command as Command.Class).id = id;
-  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
-  const code = process.exitCode ?? 0;
-  process.exitCode = undefined;
-  if (error) throw error;
-  return { stdout, stderr, code };
-}
+afterEach(() => rmSync(place, { recursive: true }));
 
 const version = (content: string) => ({ mode: '100644' as const, content: Buffer.from(content) });
 const serveChanges = (id: string, path: string, before: string, after: string) =>

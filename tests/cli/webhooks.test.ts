@@ -1,55 +1,16 @@
-/** `webhooks …` in this process, against a scripted server. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Command, Config, settings } from '@oclif/core';
-import { captureOutput } from '@oclif/test';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Delivery, Webhook } from '../../src/api/wire-webhooks.ts';
 import { testWebhook } from '../../src/cli/webhooks.ts';
 import { createClient } from '../../src/client/client.ts';
-import { AT, problem, type ScriptedApi, startScriptedApi } from './scripted-api.ts';
+import { capybara, withScriptedApi } from '../support/commands.ts';
+import { AT, problem, type ScriptedApi } from './scripted-api.ts';
 
-let oclif: Config;
 let api: ScriptedApi;
-let home: string;
-const environment = { ...process.env };
-
-beforeAll(async () => {
-  settings.enableAutoTranspile = false;
-  const root = fileURLToPath(new URL('../..', import.meta.url));
-  const pjson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  delete pjson.oclif.commands;
-  pjson.oclif.plugins = [];
-  oclif = await Config.load({ root, pjson, ignoreManifest: true });
-  home = mkdtempSync(join(tmpdir(), 'capybara-webhooks-'));
-});
-afterAll(() => rmSync(home, { recursive: true, force: true }));
-
-beforeEach(async () => {
-  api = await startScriptedApi();
-  Object.assign(process.env, {
-    ...{ CAPYBARA_URL: api.url, CAPYBARA_API_KEY: 'capy_hush', XDG_CONFIG_HOME: home, XDG_DATA_HOME: home },
-  });
-});
-afterEach(async () => {
-  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
-  process.exitCode = undefined;
-  await api.close();
+withScriptedApi((started) => {
+  api = started;
 });
 
-async function webhooks(verb: string, ...argv: string[]) {
-  const { default: command } = (await import(`../../src/cli/commands/webhooks/${verb}.ts`)) as {
-    default: Command.Class;
-  };
-  command.id = `webhooks:${verb}`;
-  const { stdout, stderr, error } = await captureOutput(() => command.run(argv, oclif));
-  const code = process.exitCode ?? 0;
-  process.exitCode = undefined;
-  if (error) throw error;
-  return { stdout, stderr, code };
-}
+const webhooks = (verb: string, ...argv: string[]) => capybara(`webhooks:${verb}`, ...argv);
 
 const ID = `whk_${'7'.repeat(32)}`;
 const DELIVERY_ID = `dlv_${'8'.repeat(32)}`;
