@@ -90,7 +90,7 @@ export abstract class CapybaraCommand extends Command {
     }
   }
 
-  /** Hands `use` what the person means by Ctrl-C, and gives the signals back afterwards. */
+  /** Hands `use` what the person means by Ctrl-C, and gives the signals back afterwards. What breaks by that ends the command with 130. */
   protected async withInterrupts<Result>(use: (interrupts: Interrupts) => Promise<Result>): Promise<Result> {
     const [{ Interrupts }, { EXIT }] = await Promise.all([
       import('./interrupts.ts'),
@@ -99,6 +99,11 @@ export abstract class CapybaraCommand extends Command {
     const interrupts = new Interrupts({ force: () => process.exit(EXIT.left) });
     try {
       return await use(interrupts);
+    } catch (error) {
+      const isBrokenOff = error instanceof Error && error.name === 'AbortError' && interrupts.signal.aborted;
+      if (!isBrokenOff) throw error;
+      this.tell('Stopped.');
+      return this.exit(EXIT.left);
     } finally {
       interrupts.close();
     }

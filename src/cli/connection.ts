@@ -41,6 +41,8 @@ export interface ConnectOptions {
   readonly port?: number;
   /** Called before one is started, with its settings: throws what would make it of no use. */
   readonly check?: (config: Config) => Promise<void>;
+  /** Ends the wait for one that another process starts: rejects with its reason. */
+  readonly signal?: AbortSignal;
   /** Told, in a sentence, when another embedded Capybara serves than before, or lets in with another key. */
   readonly onChange?: (sentence: string) => void;
 }
@@ -110,7 +112,8 @@ class EmbeddedConnection implements Connection {
     while (!(await this.#join()) && !(await this.#start())) {
       if (!this.#mayStart()) throw noneRuns(this.#config.dataDir);
       if (Date.now() > deadline) throw neverReady(this.#config.dataDir);
-      await delay(JOIN_POLL_MS);
+      const { signal } = this.#options;
+      await delay(JOIN_POLL_MS, undefined, signal && { signal });
     }
   }
 

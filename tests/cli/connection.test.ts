@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { connect } from '../../src/cli/connection.ts';
 import { loadConfig } from '../../src/config.ts';
-import { writeServerInfo } from '../../src/embedded/data-dir.ts';
+import { lockDataDir, writeServerInfo } from '../../src/embedded/data-dir.ts';
 import { aTask, type ScriptedApi, startScriptedApi, TASK_ID } from './scripted-api.ts';
 
 let api: ScriptedApi;
@@ -64,6 +64,16 @@ test('offline only one is joined that is offline, too', async () => {
   announce(api.url, { offline: true });
   for (const config of [offline, settings()])
     expect((await connect(config, { start: false })).kind).toBe('joined');
+});
+
+test('one that another process starts is waited for until the person leaves', async () => {
+  mkdirSync(join(dataDir, 'postgres'));
+  const other = lockDataDir(dataDir);
+  const leaving = new AbortController();
+  const waiting = connect(settings(), { start: 'answering', signal: leaving.signal });
+  setTimeout(() => leaving.abort(), 150);
+  await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
+  other?.release();
 });
 
 test('a key that cannot be read is one sentence', async () => {

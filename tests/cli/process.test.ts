@@ -204,6 +204,17 @@ test('Ctrl-C on a tail detaches with exit code 130', async () => {
   expect(texts.stderr).toContain(`Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
 });
 
+test('Ctrl-C ends a tail that nobody answers, with 130 and without a failure', async () => {
+  api = await startScriptedApi();
+  const asked = new Promise<void>((resolve) => api?.on(`GET /v1/tasks/${TASK_ID}`, () => void resolve()));
+  const child = start(['tail', TASK_ID, '--json'], { CAPYBARA_URL: api.url });
+  const texts = textsOf(child);
+  await asked;
+  child.kill('SIGINT');
+  expect((await once(child, 'close'))[0]).toBe(130);
+  expect(texts).toEqual({ stdout: '', stderr: 'Stopped before the task was found.\n' });
+});
+
 test('SIGTERM on a tail detaches at once', async () => {
   const { child } = await tailing();
   child.kill('SIGTERM');

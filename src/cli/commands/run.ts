@@ -43,7 +43,7 @@ export default class Run extends TaskCommand {
     if (flags.detach) return this.submit(typed, flags);
     const { startOptions, watchTyped } = await import('../watch-typed.ts');
     process.exitCode = await this.withInterrupts((interrupts) =>
-      this.withConnection(typed.loaded, startOptions(typed), (connection) =>
+      this.withConnection(typed.loaded, { ...startOptions(typed), signal: interrupts.signal }, (connection) =>
         watchTyped(typed, { connection, interrupts, flags }),
       ),
     );

@@ -37,7 +37,7 @@ export default class Tail extends CapybaraCommand {
     const show = flags.stream ? (flags.json ? 'json' : 'text') : 'none';
     const onChange = (sentence: string) => tell(terminal, sentence);
     process.exitCode = await this.withInterrupts((interrupts) =>
-      this.withConnection(loaded, { start: 'kept', onChange }, (connection) =>
+      this.withConnection(loaded, { start: 'kept', onChange, signal: interrupts.signal }, (connection) =>
         tailTask(args.id, {
           ...{ connection, terminal, show, opensCalls: flags.details, json: flags.json, interrupts },
           directory: process.cwd(),

@@ -30,24 +30,28 @@ export default class SessionsResume extends CapybaraCommand {
     if (!flags.json && terminal.screen && terminal.ask) return this.config.runCommand('chat', this.argv);
     const onChange = (sentence: string) => tell(terminal, sentence);
     process.exitCode = await this.withInterrupts((interrupts) =>
-      this.withConnection(loaded, { start: 'kept', onChange }, async (connection) => {
-        const found = await unlessLeft(interrupts.signal, async (signal) => {
-          const client = connection.clientUntil(signal);
-          const session = await findSession(client, args.id);
-          return { session, task: await taskInHand(client, session) };
-        });
-        if (found === undefined) return EXIT.left;
-        const { session, task } = found;
-        if (task === undefined) {
-          this.answer(flags, session, howToGoOn(session));
-          return EXIT.done;
-        }
-        return watchTask(task, {
-          ...{ connection, terminal, show: flags.json ? 'json' : 'text', json: flags.json, interrupts },
-          directory: process.cwd(),
-          sent: placeOf(loaded.config, process.cwd()),
-        });
-      }),
+      this.withConnection(
+        loaded,
+        { start: 'kept', onChange, signal: interrupts.signal },
+        async (connection) => {
+          const found = await unlessLeft(interrupts.signal, async (signal) => {
+            const client = connection.clientUntil(signal);
+            const session = await findSession(client, args.id);
+            return { session, task: await taskInHand(client, session) };
+          });
+          if (found === undefined) return EXIT.left;
+          const { session, task } = found;
+          if (task === undefined) {
+            this.answer(flags, session, howToGoOn(session));
+            return EXIT.done;
+          }
+          return watchTask(task, {
+            ...{ connection, terminal, show: flags.json ? 'json' : 'text', json: flags.json, interrupts },
+            directory: process.cwd(),
+            sent: placeOf(loaded.config, process.cwd()),
+          });
+        },
+      ),
     );
   }
 }
