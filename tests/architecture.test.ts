@@ -336,6 +336,11 @@ describe('what stands where', () => {
     );
   });
 
+  test('a command is short: what it does stands beside it, in src/cli', () => {
+    const long = source.filter(({ path, lines }) => path.startsWith('src/cli/commands/') && lines >= 60);
+    expect(long.map(({ path, lines }) => `${path}: ${lines} lines`)).toEqual([]);
+  });
+
   test('no file or folder is named for what it is not', () => {
     const files = ['src', 'tests', 'scripts', 'examples', 'bench'].flatMap((folder) => filesBelow(folder));
     const vague = files.filter((path) => /(^|[/.-])(utils?|common|helpers?|types|misc)([/.-]|$)/.test(path));

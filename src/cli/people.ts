@@ -83,3 +83,15 @@ export function auditTable({ data, nextCursor }: Page<AuditRecord>): string {
 function moreLine(nextCursor: string | null): string {
   return nextCursor === null ? '' : '\nOlder ones are not shown: see --limit.\n';
 }
+
+/** Of a new key, beside the key itself. */
+export function keyText({
+  id,
+  userName,
+  scopes,
+  expiresAt,
+}: Pick<Key, 'id' | 'userName' | 'scopes' | 'expiresAt'>): string {
+  const until = expiresAt === null ? '' : `, until ${expiresAt}`;
+  const whose = oneLine(userName, 60);
+  return `Key ${id} of ${whose}, for ${scopes.join(', ')}${until}: keep it, it is not shown again.`;
+}

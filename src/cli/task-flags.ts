@@ -1,5 +1,11 @@
-import { Flags } from '@oclif/core';
+import { Args, Flags } from '@oclif/core';
 import type { Flags as ConfigFlags } from '../config/layers.ts';
+
+export const promptArg = Args.string({
+  description: 'What to do, in quotes; "-" reads it from stdin.',
+  required: true,
+  ignoreStdin: true,
+});
 
 /** The flags of `run` and `submit` (DESIGN §8). */
 export const taskFlags = {

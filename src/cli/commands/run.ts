@@ -1,6 +1,6 @@
-import { Args, Flags } from '@oclif/core';
+import { Flags } from '@oclif/core';
 import { TaskCommand } from '../task-command.ts';
-import { taskFlags, watchFlags } from '../task-flags.ts';
+import { promptArg, taskFlags, watchFlags } from '../task-flags.ts';
 
 export default class Run extends TaskCommand {
   static override summary = 'Give an agent a task and watch it until it is done.';
@@ -16,13 +16,7 @@ export default class Run extends TaskCommand {
     '<%= config.bin %> run --detach "update the dependencies"',
     '$ git diff | <%= config.bin %> run - --limit turns=20',
   ];
-  static override args = {
-    prompt: Args.string({
-      description: 'What to do, in quotes; "-" reads it from stdin.',
-      required: true,
-      ignoreStdin: true,
-    }),
-  };
+  static override args = { prompt: promptArg };
   static override flags = {
     ...taskFlags,
     detach: Flags.boolean({

@@ -1,6 +1,5 @@
-import { Args } from '@oclif/core';
 import { TaskCommand } from '../task-command.ts';
-import { taskFlags } from '../task-flags.ts';
+import { promptArg, taskFlags } from '../task-flags.ts';
 
 export default class Submit extends TaskCommand {
   static override summary = 'Give an agent a task and print its id.';
@@ -11,13 +10,7 @@ export default class Submit extends TaskCommand {
     '<%= config.bin %> submit "update the dependencies and make the tests pass"',
     '<%= config.bin %> submit - --workspace empty < task.md',
   ];
-  static override args = {
-    prompt: Args.string({
-      description: 'What to do, in quotes; "-" reads it from stdin.',
-      required: true,
-      ignoreStdin: true,
-    }),
-  };
+  static override args = { prompt: promptArg };
   static override flags = taskFlags;
 
   override async run(): Promise<void> {

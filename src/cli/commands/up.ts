@@ -21,9 +21,10 @@ export default class Up extends CapybaraCommand {
     const { flags } = await this.parse(Up);
     const given = { port: flags.port, dataDir: flags['data-dir'] };
     const configured = await this.settings(flags, given, { trustWorkingDirectory: false });
-    const [{ runUntilStopped }, { startCapybara }, { readServerInfo }, { withFoundOllama }] =
+    const [{ runUntilStopped }, { upLines }, { startCapybara }, { readServerInfo }, { withFoundOllama }] =
       await Promise.all([
         import('../serve.ts'),
+        import('../up-lines.ts'),
         import('../../embedded/capybara.ts'),
         import('../../embedded/data-dir.ts'),
         import('../../model/ollama-discovery.ts'),
@@ -34,21 +35,7 @@ export default class Up extends CapybaraCommand {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
       const { url, sandbox, notice } = capybara;
-      const ways = {
-        none: 'run unconfined',
-        bubblewrap: 'run in bubblewrap',
-        runtime: 'run in the sandbox runtime',
-        docker: 'run in docker',
-      };
-      const lines = [
-        `Capybara runs at ${url}`,
-        `  data directory  ${config.dataDir}`,
-        `  key for the API ${apiKeyFile}`,
-        ...(notice === undefined ? [] : [`                  ${notice}`]),
-        `  commands        ${ways[sandbox.name]}: ${sandbox.reason}`,
-        ...(said === undefined ? [] : [`  models          ${said}`]),
-        'Try, in a repository: capybara run "explain what this project does"',
-      ];
+      const lines = upLines({ url, dataDir: config.dataDir, apiKeyFile, sandbox, notice, models: said });
       this.answer(
         flags,
         { url, dataDir: config.dataDir, apiKeyFile, pid: process.pid, sandbox: sandbox.name },

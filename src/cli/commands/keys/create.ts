@@ -40,8 +40,7 @@ export default class KeysCreate extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(KeysCreate);
     const loaded = await this.settings(flags);
-    const { findUser } = await import('../../people.ts');
-    const { oneLine } = await import('../../untrusted-text.ts');
+    const { findUser, keyText } = await import('../../people.ts');
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { user, scope, 'expires-in-days': days } = flags;
       const key = await client.createKey({
@@ -51,12 +50,7 @@ export default class KeysCreate extends CapybaraCommand {
         ...(days !== undefined && { expiresInDays: days }),
       });
       this.answer(flags, key, `${key.apiKey}\n`);
-      if (flags.json) return;
-      const until = key.expiresAt === null ? '' : `, until ${key.expiresAt}`;
-      const whose = oneLine(key.userName, 60);
-      this.tell(
-        `Key ${key.id} of ${whose}, for ${key.scopes.join(', ')}${until}: keep it, it is not shown again.`,
-      );
+      if (!flags.json) this.tell(keyText(key));
     });
   }
 }

@@ -19,10 +19,7 @@ export default class ModelsPull extends CapybaraCommand {
     }),
   };
   static override flags = {
-    provider: Flags.string({
-      description: 'Which Ollama, where several are configured.',
-      helpValue: 'NAME',
-    }),
+    provider: Flags.string({ description: 'Which Ollama, where several are configured.', helpValue: 'NAME' }),
   };
 
   override async run(): Promise<void> {
@@ -35,9 +32,7 @@ export default class ModelsPull extends CapybaraCommand {
       import('../../run-task.ts'),
     ]);
     const { providers, offline } = loaded.config;
-    const { target, model } = chooseModel(providers, {
-      ...{ name: args.name, provider: flags.provider, offline },
-    });
+    const { target, model } = chooseModel(providers, { name: args.name, provider: flags.provider, offline });
     const terminal = await this.terminal(loaded);
     const progress = new PullProgress(terminal.style);
     const write = (text: string) => (flags.json ? undefined : terminal.out(text));

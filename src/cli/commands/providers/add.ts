@@ -1,8 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
 
-const BROKEN_OFF = 130;
-
 export default class ProvidersAdd extends CapybaraCommand {
   static override summary = 'Add a provider of models to your config.yaml.';
   static override description =
@@ -43,64 +41,18 @@ export default class ProvidersAdd extends CapybaraCommand {
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ProvidersAdd);
-    const loaded = await this.settings(flags);
-    const [settings, { newProvider }] = await Promise.all([
-      import('../../provider-settings.ts'),
+    const { config } = await this.settings(flags);
+    const [{ addTypedProvider }, { newProvider }, { EXIT }] = await Promise.all([
+      import('../../added-provider.ts'),
       import('../../../model/main.ts'),
+      import('../../run-task.ts'),
     ]);
-    settings.refuseForServer(loaded.config);
-    settings.checkName(args.name);
-    const named = flags.kind ?? (flags.file === undefined ? undefined : 'replay');
-    const { kind, baseUrl, isLocal } = newProvider(args.name, { kind: named, baseUrl: flags.url });
-    const file = settings.recordingOf(kind, flags.file);
-    const needsKey = !isLocal && kind !== 'oci' && kind !== 'replay';
-    const key = await this.#key(args.name, flags, needsKey);
-    if (key === undefined) {
-      process.exitCode = BROKEN_OFF;
+    const added = await addTypedProvider(args.name, flags, { config, newProvider });
+    if (added === undefined) {
+      process.exitCode = EXIT.left;
       return this.tell('Nothing was changed.');
     }
-    const place = settings.settingsPlace(flags.profile);
-    const provider = {
-      kind: named ?? (baseUrl === undefined ? kindOf(args.name, kind) : undefined),
-      baseUrl,
-      file,
-      ...key,
-    };
-    settings.addProvider(place, args.name, { provider, replace: flags.replace });
-    const state = 'apiKey' in key ? 'set' : 'apiKeyVariable' in key ? 'variable' : 'none';
-    const answer = { provider: args.name, kind, baseUrl: baseUrl ?? null, key: state, file: place.file };
-    const next = `Try it: capybara providers test ${args.name}`;
-    this.say(
-      flags,
-      answer,
-      `${args.name} added to ${place.file}. A Capybara that runs takes it with its next start.\n${next}\n`,
-    );
+    const done = `${args.name} added to ${added.file}. A Capybara that runs takes it with its next start.`;
+    this.say(flags, added, `${done}\nTry it: capybara providers test ${args.name}\n`);
   }
-
-  async #key(
-    name: string,
-    flags: { 'key-stdin': boolean; 'key-variable'?: string | undefined; 'no-key': boolean },
-    needsKey: boolean,
-  ): Promise<{ apiKey: string } | { apiKeyVariable: string } | Record<never, never> | undefined> {
-    const { askKey, readKey } = await import('../../secret-input.ts');
-    const { UserError } = await import('../../../core/errors.ts');
-    if (flags['key-stdin']) return { apiKey: await readKey(process.stdin) };
-    if (flags['key-variable'] !== undefined) return { apiKeyVariable: flags['key-variable'] };
-    if (flags['no-key'] || !needsKey) return {};
-    if (!process.stdin.isTTY)
-      throw new UserError(
-        'key_missing',
-        `No key was given for ${name}: pass --key-stdin, --key-variable NAME, or --no-key where it wants none.`,
-      );
-    const key = await askKey(
-      { input: process.stdin, output: process.stderr },
-      `Key of ${name} (not shown): `,
-    );
-    return key === undefined ? undefined : { apiKey: key };
-  }
-}
-
-/** Of those whose name says it, nothing has to be written. */
-function kindOf(name: string, kind: string): string | undefined {
-  return name === kind ? undefined : kind;
 }

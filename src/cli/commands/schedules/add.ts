@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
-import { settingsOf, taskFlags } from '../../task-flags.ts';
+import { promptArg, settingsOf, taskFlags } from '../../task-flags.ts';
 
 const { attach: _attach, root: _root, continue: _continue, ...ofTask } = taskFlags;
 
@@ -14,11 +14,7 @@ export default class SchedulesAdd extends CapybaraCommand {
   ];
   static override args = {
     name: Args.string({ description: 'What it is called.', required: true, ignoreStdin: true }),
-    prompt: Args.string({
-      description: 'What to do, in quotes; "-" reads it from stdin.',
-      required: true,
-      ignoreStdin: true,
-    }),
+    prompt: promptArg,
   };
   static override flags = {
     cron: Flags.string({
@@ -31,8 +27,7 @@ export default class SchedulesAdd extends CapybaraCommand {
       helpValue: 'NAME',
     }),
     overlap: Flags.string({
-      description:
-        'Where a task of it has not ended: no other is made (skip, the default), or one more (queue).',
+      description: 'Where a task of it has not ended: none is made (skip, the default), or one more (queue).',
       options: ['skip', 'queue'],
     }),
     disabled: Flags.boolean({ description: 'It is not due before it is enabled.' }),
@@ -52,7 +47,8 @@ export default class SchedulesAdd extends CapybaraCommand {
       import('../../schedules.ts'),
     ]);
     const prompt = await readPrompt(args.prompt, process.stdin);
-    const request = readSchedule(args.name, prompt, { flags, config: loaded.config, cwd: process.cwd() });
+    const place = { flags, config: loaded.config, cwd: process.cwd() };
+    const request = readSchedule(args.name, prompt, place);
     await this.withConnection(loaded, { start: 'answering' }, async ({ client, kind }) => {
       const made = await addSchedule(client, request);
       this.answer(flags, made, addedText(made, kind !== 'configured'));

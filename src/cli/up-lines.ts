@@ -1,0 +1,31 @@
+/** What `capybara up` says when it is there. */
+
+interface Running {
+  readonly url: string;
+  readonly dataDir: string;
+  readonly apiKeyFile: string;
+  readonly sandbox: { readonly name: keyof typeof WAYS; readonly reason: string };
+  /** Of the key. */
+  readonly notice?: string | undefined;
+  /** Of an Ollama that was found. */
+  readonly models?: string | undefined;
+}
+
+const WAYS = {
+  none: 'run unconfined',
+  bubblewrap: 'run in bubblewrap',
+  runtime: 'run in the sandbox runtime',
+  docker: 'run in docker',
+} as const;
+
+export function upLines({ url, dataDir, apiKeyFile, sandbox, notice, models }: Running): string[] {
+  return [
+    `Capybara runs at ${url}`,
+    `  data directory  ${dataDir}`,
+    `  key for the API ${apiKeyFile}`,
+    ...(notice === undefined ? [] : [`                  ${notice}`]),
+    `  commands        ${WAYS[sandbox.name]}: ${sandbox.reason}`,
+    ...(models === undefined ? [] : [`  models          ${models}`]),
+    'Try, in a repository: capybara run "explain what this project does"',
+  ];
+}
