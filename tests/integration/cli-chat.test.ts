@@ -105,7 +105,7 @@ describe('a chat', () => {
     // The tree stands beside the conversation where there is room, and nowhere else where nobody was asked to help.
     expect(one.text).not.toContain('Agent Communication Flow');
     one.resize(140, 40);
-    await one.sees(/Agent Communication Flow[\s\S]*\[parent\] completed/);
+    await one.sees(/Agent Communication Flow[\s\S]*\[build\] completed/);
     one.resize(80, 24);
     await one.sees((text) => !text.includes('Agent Communication Flow'));
   });
@@ -121,7 +121,7 @@ describe('a chat', () => {
     await first.sees(/❯ then say so \(next\)/);
     first.type(CTRL_D);
     expect(await first.ended).toBe(0);
-    const [, id = ''] = /The task goes on\. Come\s+back with: capybara chat (ses_\w+)/.exec(first.text) ?? [];
+    const [, id = ''] = /The task goes on\.\s+Come back with: capybara chat (ses_\w+)/.exec(first.text) ?? [];
 
     const again = chat([id]);
     await again.sees(/▶ bash sleep 600[\s\S]*❯ then say so \(next\)/);

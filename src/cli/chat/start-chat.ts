@@ -64,8 +64,8 @@ function goodbye({ sessionId, isWorking }: ChatEnd, kind: Connection['kind']): s
   if (sessionId === undefined) return 'Nothing was begun.';
   const goesOn =
     kind === 'own'
-      ? 'The task is kept: the next `capybara chat`, `run` or `up` goes on with it. '
-      : 'The task goes on. ';
+      ? 'The task is kept: the next `capybara chat`, `run` or `up` goes on with it.\n'
+      : 'The task goes on.\n';
   return `${isWorking ? goesOn : ''}Come back with: capybara chat ${sessionId}`;
 }
 
