@@ -14,15 +14,17 @@ export async function takeCommit(
   client: Client,
   { id, workspace }: Pick<Session, 'id' | 'workspace'>,
   {
-    bundle = '',
+    bundle,
     branch,
     force,
   }: { readonly bundle?: string | undefined; readonly branch?: string | undefined; readonly force: boolean },
 ): Promise<string> {
   if (branch !== undefined && workspace.kind === 'roots') throw noOneRepository(id);
+  if (bundle === undefined && (force || branch === undefined))
+    throw new UserError('bad_usage', '--force writes over the file of --bundle: name that file.');
   const bytes = await client.bundle(id);
-  if (branch !== undefined) {
-    await makeBranch(bytes, { branch, directory: process.cwd() });
+  if (bundle === undefined) {
+    await makeBranch(bytes, { branch: String(branch), directory: process.cwd() });
     return `The branch ${branch} has what the session changed.\n`;
   }
   await writeBundle(bytes, { file: bundle, force });

@@ -125,6 +125,7 @@ function inOurWords(said: string): string {
   return said
     .replace(/^The following errors? occurred: /, '')
     .replace(/^Missing required flag (\S+)$/, 'Expected --$1')
+    .replace(/^(--[^\s=]+)(?:=.*)? cannot also be provided when using (--\S+)$/, '$1 cannot stand beside $2')
     .replace(/^Parsing (--\S+) Expected (.+) but received: (.*)$/, '$1 must be $2; found "$3"')
     .replace(/^Expected (--[^=]+)=(.*) to be one of: (.+)$/, '$1 must be one of $3; found "$2"')
     .replace(/^Expected (.*) to be one of: (.+)$/, 'Expected one of $2; found "$1"');

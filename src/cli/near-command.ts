@@ -2,6 +2,8 @@ import { likely } from '../core/nearest.ts';
 
 /** One sentence where there is no command of these words; `ids` as oclif has them, `tasks:list`. */
 export function noCommand(words: readonly string[], ids: readonly string[]): string {
+  const [first = ''] = words;
+  if (first.startsWith('-')) return `There is no flag ${first} before a command: see \`capybara --help\`.`;
   const names = ids.map((id) => id.split(':'));
   // What follows a command is its arguments: `sumbit "do it"`.
   for (const count of [2, 1]) {

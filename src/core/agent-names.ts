@@ -1,5 +1,5 @@
 /** The names of agents, for whoever knows no agents: settings, rules, and the command line. */
-import { nearest } from './nearest.ts';
+import { likely } from './nearest.ts';
 
 export const DEFAULT_AGENT = 'build';
 
@@ -22,8 +22,9 @@ export function agentNamed(name: string): string {
 export function sayUnknownAgent(name: string, configured: readonly string[]): string | undefined {
   const names = [...new Set([...BUILT_IN_AGENTS, ...configured])];
   if (names.includes(agentNamed(name))) return undefined;
-  const near = nearest(name, [...names, ...Object.keys(ALSO)]);
-  return `There is no agent ${JSON.stringify(name)} (the nearest one is "${near}"); there are ${names.join(', ')}`;
+  const near = likely(name, [...names, ...Object.keys(ALSO)]);
+  const meant = near === undefined ? '' : ` (the nearest one is "${agentNamed(near)}")`;
+  return `There is no agent ${JSON.stringify(name)}${meant}; there are ${names.join(', ')}`;
 }
 
 /** The first of these rules that is for an agent that there is not, in a sentence without its stop. */

@@ -132,6 +132,25 @@ describe('tasks', () => {
     expect(api.received.some(({ method }) => method === 'PATCH')).toBe(false);
   });
 
+  test('resume says what is still waited for', async () => {
+    const why = aWaiting();
+    api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask());
+    api.on(`POST /v1/tasks/${TASK_ID}/resume`, () => aTask({ status: 'waiting' }));
+    api.on(`GET /v1/sessions/${SESSION_ID}/why`, () => aWhy([why]));
+    const { stdout } = await capybara('tasks:resume', TASK_ID);
+    expect(stdout).toBe(`${TASK_ID} is not paused, and waits: ${why.sentence}\n`);
+  });
+
+  test('diff --force is for the file of --bundle', async () => {
+    api.on('GET /v1/sessions', () => page(aSession()));
+    api.on(`GET /v1/sessions/${SESSION_ID}`, () => aSession());
+    for (const flags of [[], ['--branch', 'b']])
+      expect(await capybara('diff', SESSION_ID, '--force', ...flags)).toEqual({
+        ...{ code: 2, stdout: '' },
+        stderr: '--force writes over the file of --bundle: name that file.\n',
+      });
+  });
+
   test('show by id, by beginning, by session and by last', async () => {
     api.on('GET /v1/tasks', ({ query }) =>
       query.limit === '1' ? page(doneTask()) : page(aTask({ id: 'task_33' }), doneTask()),
@@ -553,7 +572,7 @@ describe('failures', () => {
     [
       'two flags that exclude each other',
       ['diff', 'last', '--bundle', 'a', '--branch', 'b'],
-      '--branch=b cannot also be provided when using --bundle: see `capybara diff --help`.',
+      '--branch cannot stand beside --bundle: see `capybara diff --help`.',
     ],
     [
       'a wrong temperature',

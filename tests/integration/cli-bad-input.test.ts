@@ -67,9 +67,9 @@ describe('run begins nothing', () => {
     ],
     [
       'an agent that is none',
-      ['run', 'x', '--agent', 'nobody'],
+      ['run', 'x', '--agent', 'coed'],
       MODEL,
-      /^There is no agent "nobody" \(the nearest one is "\w+"\); there are build, .*\.$/,
+      /^There is no agent "coed" \(the nearest one is "build"\); there are build, .*\.$/,
     ],
     [
       'a workspace that is none',

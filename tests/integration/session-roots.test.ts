@@ -154,7 +154,9 @@ describe('a workspace of several roots', () => {
       const headers = { 'content-type': 'application/json' };
       expect(await it.ask('POST', '/v1/tasks', { raw, headers })).toMatchObject({
         status: 400,
-        json: { detail: expect.stringMatching(/expected (a name of 1 to 32 of a-z|1 to 8 roots)|cannot be kept/) },
+        json: {
+          detail: expect.stringMatching(/expected (a name of 1 to 32 of a-z|1 to 8 roots)|cannot be kept/),
+        },
       });
     }
   });

@@ -24,7 +24,7 @@ export default class Diff extends CapybaraCommand {
       helpValue: 'FILE',
       exclusive: ['branch'],
     }),
-    force: Flags.boolean({ description: 'Write over a file that is there.', dependsOn: ['bundle'] }),
+    force: Flags.boolean({ description: 'Write over a file that is there.' }),
     branch: Flags.string({
       description:
         'Make that commit a branch of the repository here, which is the one that the session began with.',
@@ -44,7 +44,7 @@ export default class Diff extends CapybaraCommand {
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id, workspace } = await findSession(client, args.id);
       const { bundle, branch } = flags;
-      if (bundle !== undefined || branch !== undefined) {
+      if (bundle !== undefined || branch !== undefined || flags.force) {
         const text = await takeCommit(client, { id, workspace }, flags);
         return this.answer(flags, { sessionId: id, bundle, branch }, text);
       }

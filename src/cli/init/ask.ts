@@ -107,7 +107,9 @@ export async function askAll(io: Io, given: Given, isLocal: IsLocal): Promise<An
   for (const [field, value] of Object.entries(given))
     if (value !== undefined && field !== 'type') checked(field as Field, value);
   const type = given.type === undefined ? undefined : (given.type as ProviderType);
-  const name = given.name ?? (await line(io, 'name', 'Name of the provider', { start: type ?? '' }));
+  const name =
+    given.name ??
+    (await line(io, 'name', 'Name of the provider, such as openai or work', { start: type ?? '' }));
   const chosen = type ?? answered(await select({ ...io, message: 'Type', options: options() }));
   const endpoint =
     given.endpoint ?? (await line(io, 'endpoint', 'Endpoint', { start: TYPE_META[chosen].endpoint }));

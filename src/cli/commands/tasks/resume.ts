@@ -29,17 +29,17 @@ export default class TasksResume extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(TasksResume);
     const loaded = await this.settings(flags);
-    const [{ findTask }, { parseLimits }] = await Promise.all([
+    const [{ findTask }, { parseLimits }, { goesOnText }] = await Promise.all([
       import('../../find.ts'),
       import('../../task-input.ts'),
+      import('../../goes-on.ts'),
     ]);
     const limits = flags.limit && (parseLimits(flags.limit) ?? {});
     await this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
       const { id } = await findTask(client, args.id);
       if (limits !== undefined) await client.raiseLimits(id, limits);
       const task = await client.resumeTask(id);
-      const what = limits === undefined ? 'goes on' : 'has its new limits';
-      this.say(flags, task, `${task.id} ${what}: follow it with capybara tail ${task.id}\n`);
+      this.say(flags, task, await goesOnText(client, task, { hasNewLimits: limits !== undefined }));
     });
   }
 }
