@@ -67,9 +67,9 @@ describe('run begins nothing', () => {
     ],
     [
       'an agent that is none',
-      ['run', 'x', '--agent', 'coed'],
+      ['run', 'x', '--agent', 'cod'],
       MODEL,
-      /^There is no agent "coed" \(the nearest one is "build"\); there are build, .*\.$/,
+      /^There is no agent "cod" \(the nearest one is "build"\); there are build, .*\.$/,
     ],
     [
       'a workspace that is none',
