@@ -5,7 +5,15 @@
 import type { models } from 'oci-generativeaiinference';
 import type { FilePart, Part } from '../core/entry.ts';
 import type { Effort } from '../core/profile.ts';
-import { argumentsOf, opened, REASONING_CONTENT, type Round, type ToolResult, wireName } from './history.ts';
+import {
+  argumentsOf,
+  isBlank,
+  opened,
+  REASONING_CONTENT,
+  type Round,
+  type ToolResult,
+  wireName,
+} from './history.ts';
 import type { ModelRequest, ToolSpec } from './model.ts';
 import { OciMessageAnswer } from './oci-answer.ts';
 import { type FormatOptions, framed, type OciFormat, ociSealOf, STREAMED } from './oci-format.ts';
@@ -110,7 +118,7 @@ function wireMessages(round: Round, words: Sealed): Message[] {
   const results = round.results.map(({ callId, text: said }) => ({
     role: 'TOOL',
     toolCallId: words.idOf(callId),
-    content: [text(said === '' ? '(empty)' : said)],
+    content: [text(isBlank(said) ? '(empty)' : said)],
   }));
   const ofTools = round.results.flatMap((result) => wireImages(result, words));
   const images = [...ofTools, ...sentImages(round, words)];

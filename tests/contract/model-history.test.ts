@@ -76,6 +76,20 @@ const logsOf = (seal: string) =>
     return [first, ...entries, last].map((each, index) => ({ ...each, position: index + 1 }) as Entry);
   });
 
+/** What a random log has once in a thousand. */
+const blankResult: Entry[] = [
+  { kind: 'user', parts: [{ type: 'text', text: 'Go.' }], position: 1 },
+  {
+    ...{ kind: 'assistant', stopReason: 'tool_calls', position: 2 },
+    parts: [{ type: 'tool', callId: 'call_1', name: 'bash', arguments: '{}' }],
+  },
+  {
+    ...{ kind: 'tool_result', callId: 'call_1', status: 'failed', position: 3 },
+    parts: [{ type: 'text', text: ' \n' }],
+  },
+  { kind: 'user', parts: [{ type: 'text', text: 'And?' }], position: 4 },
+];
+
 const SEALED: Readonly<Record<string, string>> = { anthropic: 'messages', env: 'chat' };
 /** Where the two sides take turns, as the templates of many models want it. */
 const turnsOf = ({ messages = [] }: { readonly messages?: readonly { readonly role: string }[] }) =>
@@ -88,6 +102,8 @@ describe.each(kinds)('$provider', (each) => {
     const seal = sealOf(SEALED[provider] ?? 'none', { provider, endpoint: server.url });
     await fc.assert(
       fc.asyncProperty(logsOf(seal), fc.nat({ max: 13 }), async (log, cut) => {
+        // Else whatever is tried after a refusal, to make it smaller, fails too.
+        const before = server.refusals.length;
         const bitByBit = modelAt(server);
         const toldBy = async (model: Model, entries: readonly Entry[]) => {
           answerOf(await collect(model, requestOf({ messages: messagesOf(entries) })));
@@ -95,14 +111,14 @@ describe.each(kinds)('$provider', (each) => {
         };
         await toldBy(bitByBit, log.slice(0, 1 + cut));
         const body = await toldBy(bitByBit, log);
-        expect(server.refusals.map(({ message }) => message)).toEqual([]);
+        expect(server.refusals.slice(before).map(({ message }) => message)).toEqual([]);
         expect(await toldBy(modelAt(server), log)).toEqual(body);
         const sides = turnsOf(body);
         for (const [at, side] of sides.entries())
           if (side !== 'tool' && sides[at + 1] === side)
             expect(`${at}: ${side}, ${side}`).toBe('taking turns');
       }),
-      { numRuns: Number(process.env.RUNS ?? 15) },
+      { numRuns: Number(process.env.RUNS ?? 15), examples: [[blankResult, 0]] },
     );
   });
 });
