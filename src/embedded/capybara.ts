@@ -12,7 +12,7 @@ import { migrate } from '../store/migrate.ts';
 import { openTracing, type Tracing } from '../tracing/tracing.ts';
 import { composeWorker, sandboxFor } from '../worker/main.ts';
 import { lockDataDir, openDataDir, readServerInfo, removeServerInfo, writeServerInfo } from './data-dir.ts';
-import { openEncryptionKey } from './encryption-key.ts';
+import { openEncryptionKey, unopenedNotice } from './encryption-key.ts';
 import { openOwnKey } from './own-key.ts';
 import { startPostgres } from './postgres.ts';
 
@@ -22,6 +22,8 @@ export interface RunningCapybara {
   readonly sandbox: Sandboxing;
   /** What its person has to know of this start: a sentence. */
   readonly notice?: string;
+  /** Of webhooks that nothing can be signed for: a sentence. */
+  readonly webhooks?: string;
   /** Hands turns back, closes streams and connections, stops Postgres. */
   stop(): Promise<void>;
 }
@@ -71,7 +73,8 @@ export async function startCapybara(config: Config, options: CapybaraOptions): P
 
 async function assemble(given: Config, options: CapybaraOptions, parts: Parts): Promise<RunningCapybara> {
   const { dataDir } = given;
-  const config = { ...given, encryptionKey: [openEncryptionKey(dataDir)] };
+  const encryptionKey = openEncryptionKey(dataDir);
+  const config = { ...given, encryptionKey: [encryptionKey] };
   const { log, port = given.port, works = true, onFailed } = options;
   const sandbox = await sandboxFor(config, 'local');
   const postgres = await startPostgres({ dataDir, log: (line) => log.debug({}, line) });
@@ -87,6 +90,7 @@ async function assemble(given: Config, options: CapybaraOptions, parts: Parts): 
     onFailed?.(`The embedded Postgres ended: ${lines}`);
   });
   const key = await openOwnKey(backends.db, dataDir);
+  const webhooks = await unopenedNotice(backends.db, encryptionKey);
 
   const tracing = await openTracing(config.tracing, { log, role: 'embedded' });
   parts.add(() => tracing.close());
@@ -95,7 +99,8 @@ async function assemble(given: Config, options: CapybaraOptions, parts: Parts): 
   writeServerInfo(dataDir, { url, pid: process.pid, ...about });
   parts.add(() => removeServerInfo(dataDir));
   const { apiKey, notice } = key;
-  return { url, apiKey, sandbox, ...(notice && { notice }), stop: () => parts.stop() };
+  const told = { ...(notice && { notice }), ...(webhooks && { webhooks }) };
+  return { url, apiKey, sandbox, ...told, stop: () => parts.stop() };
 }
 
 interface Serving {

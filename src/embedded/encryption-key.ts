@@ -2,6 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Database } from '../store/database.ts';
+import { unopened } from '../store/sealed-rows.ts';
+import { Sealing } from '../store/sealing.ts';
 import { dataDirError } from './data-dir.ts';
 
 const KEY_BYTES = 32;
@@ -20,8 +23,16 @@ export function openEncryptionKey(dataDir: string): string {
   throw dataDirError(
     dataDir,
     `has a damaged encryption-key (expected ${KEY_BYTES} bytes in base64)`,
-    'put back the one it had, or delete it and make the webhooks anew',
+    'put back the one it had, or delete it: the next start makes another, and says what to do with webhooks that it does not open',
   );
+}
+
+/** What to do about secrets that `key` does not open, in a sentence: all else works without them. Undefined where it opens all. */
+export async function unopenedNotice(db: Database, key: string): Promise<string | undefined> {
+  const { count } = (await unopened(db, new Sealing([key]))) ?? {};
+  if (count === undefined) return undefined;
+  const what = count === 1 ? 'the secret of one webhook' : `the secrets of ${count} webhooks`;
+  return `Another encryption-key than that of this data directory has sealed ${what}: put it back, or remove each with \`capybara webhooks remove\` and then make it anew.`;
 }
 
 /** In one step: half a key would seal nothing that another could open. */

@@ -4,17 +4,29 @@ import { connect } from './connect.ts';
 import type { Database } from './database.ts';
 import { KEY_ID, Sealing, wrongEncryptionKey } from './sealing.ts';
 
+/** What something is signed with still: nobody opens the secret of another, whatever it was sealed with. */
+const IN_USE = '(removed_at IS NULL OR id IN (SELECT signing_webhook_id FROM team))';
+
+const COUNTED = `
+  SELECT encode(substring(secret FROM ${KEY_ID.from + 1} FOR ${KEY_ID.bytes}), 'hex') AS "keyId", count(*)::int AS count
+    FROM webhook WHERE ${IN_USE} GROUP BY 1 ORDER BY 2 DESC`;
+
+/** Of how many webhooks the secret is sealed with one key that is not here, and the id of that; undefined where all of them open. */
+export async function unopened(
+  db: Database,
+  sealing: Sealing,
+): Promise<{ readonly keyId: string; readonly count: number } | undefined> {
+  const rows = await db.read<{ keyId: string; count: number }>(COUNTED);
+  return rows.find(({ keyId }) => !sealing.hasKey(keyId));
+}
+
 /**
  * A server that could open nothing would find out with the next delivery: it does not start. Where nothing is sealed no key is needed.
  *
  * @throws UserError `no_encryption_key`, `wrong_encryption_key`, exit code 3.
  */
 export async function checkSealed(db: Database, sealing: Sealing): Promise<void> {
-  const rows = await db.sql<{ keyId: string; count: number }>`
-    SELECT encode(substring(secret FROM ${KEY_ID.from + 1}::int FOR ${KEY_ID.bytes}::int), 'hex') AS "keyId", count(*)::int AS count
-      FROM webhook WHERE removed_at IS NULL OR id IN (SELECT signing_webhook_id FROM team)
-     GROUP BY 1 ORDER BY 2 DESC`;
-  const unknown = rows.find(({ keyId }) => !sealing.hasKey(keyId));
+  const unknown = await unopened(db, sealing);
   if (unknown === undefined) return;
   const { keyId, count } = unknown;
   const what = count === 1 ? 'The secret of one webhook is' : `The secrets of ${count} webhooks are`;
@@ -27,7 +39,7 @@ export async function checkSealed(db: Database, sealing: Sealing): Promise<void>
 }
 
 /**
- * Seals with the first key what another has sealed, so that this one can be taken out of the settings. May run beside everything else, and again.
+ * Seals with the first key what another has sealed and something is signed with, so that this one can be taken out of the settings. May run beside everything else, and again.
  * Returns how many. The database at `url` is migrated.
  *
  * @throws UserError `wrong_encryption_key` or `seal_broken`, exit code 3; those of `connect`.
@@ -50,4 +62,4 @@ export async function sealAnew(url: string, keys: readonly string[]): Promise<nu
 
 const SEALED_OTHERWISE = `
   SELECT id, secret FROM webhook
-   WHERE substring(secret FROM ${KEY_ID.from + 1} FOR ${KEY_ID.bytes}) <> decode($1, 'hex') ORDER BY id`;
+   WHERE substring(secret FROM ${KEY_ID.from + 1} FOR ${KEY_ID.bytes}) <> decode($1, 'hex') AND ${IN_USE} ORDER BY id`;

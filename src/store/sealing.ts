@@ -6,6 +6,7 @@
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import { UserError } from '../core/errors.ts';
+import { toPublicId } from '../core/id.ts';
 
 const CIPHER = 'aes-256-gcm';
 const FORMAT = 1;
@@ -97,7 +98,7 @@ function authenticated(header: Buffer, { table, id }: SealedPlace): Buffer {
 }
 
 function sayPlace({ table, id }: SealedPlace): string {
-  return `${table} ${id}`;
+  return `the ${table} ${toPublicId(table, id)}`;
 }
 
 function noEncryptionKey(): UserError {

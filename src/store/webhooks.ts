@@ -17,7 +17,7 @@ export interface NewWebhook extends OfTeam {
   readonly events: readonly string[];
   /** As receivers are told it. */
   readonly secret: Buffer;
-  /** What tasks have delivered is signed with its secret from now on. The team's first one's is anyway. */
+  /** What tasks have delivered is signed with its secret from now on. The team's first one's is anyway, and the first one's that is made where that was removed. */
   readonly signsTasks: boolean;
   /** SHA-256 (hexadecimal) of what was asked, so that an id cannot stand for two requests. */
   readonly requestHash: string;

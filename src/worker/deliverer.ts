@@ -155,7 +155,7 @@ export class Deliverer {
 
 const UNSIGNED: Sent = {
   status: null,
-  said: 'It could not be signed: the secret does not open with the CAPYBARA_ENCRYPTION_KEY of the worker, whose log says more.',
+  said: 'It could not be signed: the secret does not open with the encryption key of the worker, whose log says more.',
 };
 
 /** The same for each try, but for when it is sent. */

@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect, test } from 'vitest';
 import { newId } from '../../src/clock.ts';
+import { toPublicId } from '../../src/core/id.ts';
+import { unopenedNotice } from '../../src/embedded/encryption-key.ts';
 import { addTestDelivery, claimDelivery, openSecret } from '../../src/store/deliveries.ts';
 import { checkSealed, sealAnew } from '../../src/store/sealed-rows.ts';
 import { Sealing } from '../../src/store/sealing.ts';
@@ -56,6 +58,7 @@ test('what is sealed opens in its place alone, whole and unchanged, and is never
   });
   for (const bytes of [...changed, sealed.subarray(0, 30), sealed.subarray(0, -1), Buffer.of()])
     expect(open(bytes)).toThrow(broken);
+  expect(open(Buffer.of())).toThrow(`The secret of the webhook ${toPublicId('webhook', place.id)} does not`);
 });
 
 test('another key is told by the id of the one that is missing, and none at all by what to do', () => {
@@ -102,6 +105,31 @@ test('a server starts without a key where nothing is sealed, and else only with 
   for (const id of [first, second])
     await changeWebhook(store.db, { teamId: store.teamId, id }, { removed: true });
   await expect(check()).rejects.toThrow('The secret of one webhook is sealed');
+});
+
+test('what nothing is signed with any more needs no key', async () => {
+  const signer = await make([next]);
+  const gone = await make();
+  await changeWebhook(store.db, { teamId: store.teamId, id: gone }, { removed: true });
+  const before = await kept();
+  await checkSealed(store.db, new Sealing([next]));
+  expect(await sealAnew(store.url, [next])).toBe(0);
+  expect(await kept()).toEqual(before);
+  await changeWebhook(store.db, { teamId: store.teamId, id: signer }, { removed: true });
+  await expect(checkSealed(store.db, new Sealing([old]))).rejects.toMatchObject({
+    code: 'wrong_encryption_key',
+  });
+});
+
+test('an embedded Capybara with another key says what to do, and is well once that is done', async () => {
+  const lost = await make();
+  expect(await unopenedNotice(store.db, old)).toBeUndefined();
+  const notice = await unopenedNotice(store.db, next);
+  expect(notice).toContain('has sealed the secret of one webhook: put it back, or remove each with');
+  await changeWebhook(store.db, { teamId: store.teamId, id: lost }, { removed: true });
+  expect(await unopenedNotice(store.db, next)).toBe(notice);
+  await make([next]);
+  expect(await unopenedNotice(store.db, next)).toBeUndefined();
 });
 
 test('a new key in front takes over what the old one sealed, once', async () => {

@@ -168,6 +168,8 @@ describe('a webhook', () => {
     expect([await signs(first), await signs(third)]).toEqual([false, true]);
     await changeWebhook(store.db, { ...me(), id: third }, { removed: true });
     expect(await canSignForTasks(store.db, store.teamId)).toBe(true);
+    const fourth = await add();
+    expect([await signs(first), await signs(fourth)]).toEqual([false, true]);
   });
 
   test('of another team is none', async () => {
@@ -261,12 +263,12 @@ describe('a delivery', () => {
   });
 
   test.each([
-    [{ enabled: false } as const, 'The webhook was disabled.'],
-    [{ removed: true } as const, 'The webhook was removed.'],
-  ])('to one that is %o meanwhile has failed', async (change, said) => {
+    [{ enabled: false } as const, 'The webhook was disabled.', 'ended'],
+    [{ removed: true } as const, 'The webhook was removed.', 'skipped'],
+  ])('to one that is %o meanwhile has failed', async (change, said, outcome) => {
     const { id, webhookId } = await aDelivery();
     await changeWebhook(store.db, { ...me(), id: webhookId }, change);
-    expect(await claim(id)).toEqual({ outcome: 'ended' });
+    expect(await claim(id)).toEqual({ outcome });
     expect(await claim(id)).toEqual({ outcome: 'skipped' });
     expect(await only()).toMatchObject({ status: 'failed', said, tries: 0 });
     expect(await replayDelivery(store.db, { ...me(), id })).toEqual({ outcome: 'refused', why: said });
@@ -279,6 +281,22 @@ describe('a delivery', () => {
     const settled = await settleDelivery(store.db, { deliveryId: id, claim: by }, GONE);
     expect(settled).toEqual({ outcome: 'settled', disabled: 'gone' });
     expect(await readWebhook(store.db, { ...me(), id: webhookId })).toMatchObject({ disabledReason: 'gone' });
+  });
+
+  test('has failed once its webhook is removed, whenever it would be due; one that is being tried, with that try', async () => {
+    const { id, webhookId } = await aDelivery();
+    const [by, other] = [newId(), newId()];
+    await claim(id, by);
+    await settleDelivery(store.db, { deliveryId: id, claim: by }, LATER);
+    await addTestDelivery(store.db, { ...me(), id: other, webhookId });
+    await claim(other, by);
+    await changeWebhook(store.db, { ...me(), id: webhookId }, { removed: true });
+    expect(await only({ id })).toMatchObject({
+      ...{ status: 'failed', said: 'The webhook was removed.', tries: 1, dueAt: null },
+    });
+    expect(await only({ id: other })).toMatchObject({ status: 'pending', isAtWork: true });
+    await settleDelivery(store.db, { deliveryId: other, claim: by }, LATER);
+    expect(await only({ id: other })).toMatchObject({ status: 'failed', said: 'Answered 500.' });
   });
 
   test('that fails after days of nothing else disables its webhook; one that arrives in between forgives all', async () => {

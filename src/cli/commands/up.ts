@@ -34,8 +34,8 @@ export default class Up extends CapybaraCommand {
     await runUntilStopped({ config, level: 'warn', onInterrupt }, async ({ log, fail }) => {
       const capybara = await startCapybara(config, { port: config.port, log, onFailed: fail });
       const apiKeyFile = readServerInfo(config.dataDir)?.apiKeyFile ?? '';
-      const { url, sandbox, notice } = capybara;
-      const lines = upLines({ url, dataDir: config.dataDir, apiKeyFile, sandbox, notice, models: said });
+      const lines = upLines({ ...capybara, dataDir: config.dataDir, apiKeyFile, models: said });
+      const { url, sandbox } = capybara;
       this.answer(
         flags,
         { url, dataDir: config.dataDir, apiKeyFile, pid: process.pid, sandbox: sandbox.name },

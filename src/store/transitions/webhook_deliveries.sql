@@ -126,7 +126,7 @@ END $$;
 -- settle_delivery: delivery under a claim → `delivered`, `failed`, or `pending` with a due time.
 --
 -- p_end: {kind: 'delivered', answered, said} | {kind: 'retry', ms, answered, said} | {kind: 'failed', gone, answered, said} | {kind: 'returned'}:
--- the try was broken off and does not count. A test is tried once. Guard: p_claim has it still. A webhook that is gone, or that has known nothing but failures for
+-- the try was broken off and does not count. A test is tried once, and so is what goes to a webhook that was removed meanwhile. Guard: p_claim has it still. A webhook that is gone, or that has known nothing but failures for
 -- p_failing_ms, is disabled. Returns: {outcome: 'settled', disabled?: 'gone' | 'failing'} | {outcome: 'skipped'}, a repeat's too.
 -- Locks the delivery, then its webhook where that changes.
 CREATE FUNCTION settle_delivery(p_delivery uuid, p_claim uuid, p_end jsonb, p_failing_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -140,7 +140,8 @@ BEGIN
     UPDATE webhook_delivery SET claim = NULL, due_at = clock_timestamp(), tries = tries - 1 WHERE id = p_delivery;
     RETURN jsonb_build_object('outcome', 'settled');
   END IF;
-  IF v_kind = 'retry' AND v_delivery.seq IS NULL THEN v_kind := 'failed'; END IF;
+  IF v_kind = 'retry' AND (v_delivery.seq IS NULL OR EXISTS (SELECT 1 FROM webhook WHERE id = v_delivery.webhook_id AND removed_at IS NOT NULL))
+  THEN v_kind := 'failed'; END IF;
   UPDATE webhook_delivery
      SET claim = NULL, answered = (p_end->>'answered')::int, said = p_end->>'said',
          status = CASE v_kind WHEN 'retry' THEN 'pending' ELSE v_kind END,
