@@ -25,10 +25,6 @@ const SETTING = 'webhooks.allow (CAPYBARA_WEBHOOKS_ALLOW)';
 
 /** The URL that may be sent to, as far as that can be seen of it. Throws `TargetError`. */
 export function readTarget(text: string, policy: TargetPolicy): URL {
-  if (text.length > MAX_WEBHOOK_URL_LENGTH)
-    throw new TargetError(
-      `The URL has ${text.length} characters; expected at most ${MAX_WEBHOOK_URL_LENGTH}.`,
-    );
   const url = URL.parse(text);
   if (url === null || !PROTOCOLS.includes(url.protocol))
     throw new TargetError(
@@ -39,12 +35,32 @@ export function readTarget(text: string, policy: TargetPolicy): URL {
       'The URL holds a user name or a password: leave them out, deliveries are signed instead.',
     );
   url.hash = '';
+  checkLength(url);
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const to = { host, isSecure: url.protocol === 'https:' };
+  if (url.port === '0') throw new TargetError('Nothing listens at port 0: expected 1 to 65535, or none.');
   if (isIP(host) !== 0) checkWay({ ...to, address: host }, policy);
+  else if (!HOST_NAME.test(host)) throw noHostName(host);
   else if (LOOPBACK_NAME.test(host)) checkAny(LOOPBACK, to, policy);
   else checkName(to, policy);
   return url;
+}
+
+/** As it is sent: what is no ASCII takes up to nine characters there. */
+function checkLength({ href }: URL): void {
+  if (href.length <= MAX_WEBHOOK_URL_LENGTH) return;
+  throw new TargetError(
+    `The URL has ${href.length} characters as it is sent; expected at most ${MAX_WEBHOOK_URL_LENGTH}.`,
+  );
+}
+
+/** Of what the DNS could know (RFC 1035 §2.3.4), in ASCII as `URL` has it: labels of 1 to 63 characters, 253 in all, and a dot at the end at most. */
+const HOST_NAME = /^(?=.{1,253}\.?$)([^.]{1,63}\.)*[^.]{1,63}\.?$/;
+
+function noHostName(host: string): TargetError {
+  return new TargetError(
+    `${JSON.stringify(host.slice(0, 80))} is no name of a host: expected labels of 1 to 63 characters with a dot between them, 253 in all.`,
+  );
 }
 
 /** Never anything but this machine (RFC 6761 §6.3). */

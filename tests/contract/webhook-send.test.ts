@@ -250,6 +250,13 @@ test.each([
   ['hooks.example', 'expected https://host/path'],
   ['https://ana:pw@hooks.example/', 'holds a user name or a password'],
   [`https://h/${'x'.repeat(MAX_WEBHOOK_URL_LENGTH - 9)}`, `expected at most ${MAX_WEBHOOK_URL_LENGTH}`],
+  [`https://h.example/${'é'.repeat(1000)}`, 'The URL has 6018 characters as it is sent'],
+  ['https://h.example:0/', 'Nothing listens at port 0'],
+  ['https://h..example/', '"h..example" is no name of a host'],
+  ['https://.h.example/', 'is no name of a host'],
+  ['https://h.example../', 'is no name of a host'],
+  [`https://${'x'.repeat(64)}.example/`, 'labels of 1 to 63 characters'],
+  [`https://${'x.'.repeat(127)}xx/`, '253 in all'],
 ])('%.40s is no target', (url, why) => {
   expect(() => readTarget(url, OPEN)).toThrow(why);
 });
@@ -286,7 +293,9 @@ test('a Capybara that is offline has no target but what may be private', () => {
 test('a target is the longest that may be, without its fragment', () => {
   const longest = `https://h.example/${'x'.repeat(MAX_WEBHOOK_URL_LENGTH - 18)}`;
   expect(readTarget(longest, CLOSED).href).toBe(longest);
-  expect(readTarget('https://h.example/a#b', CLOSED).href).toBe('https://h.example/a');
+  expect(readTarget(`${longest}#b`, CLOSED).href).toBe(longest);
+  const hosts = [`${'x'.repeat(63)}.example.`, `${'x.'.repeat(126)}x`, 'bücher.example', 'a_b.example'];
+  for (const host of hosts) expect(readTarget(`https://${host}/`, CLOSED).protocol).toBe('https:');
 });
 
 test('a try is delivered, repeated after its pause, or the last', () => {
