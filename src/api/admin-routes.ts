@@ -25,6 +25,7 @@ import { idFor } from './made-id.ts';
 import { idCursor, pageReply } from './pages.ts';
 import { ApiProblem, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
+import { saidOnce } from './said-once.ts';
 import { IdempotencyHeaders } from './task-routes.ts';
 import { makingOf, toldAgain } from './told-again.ts';
 import { PageQuery, page } from './wire.ts';
@@ -99,7 +100,7 @@ function userRoutes(deps: ApiDeps): Route[] {
       body: CreateUser,
       success: { status: 201, description: 'Who it is; they need a key.', schema: User },
       problems: { 409: ['name_taken', 'idempotency_conflict'] },
-      handle: (call) => makeUser(deps, call),
+      handle: saidOnce(deps, 'user', (call) => makeUser(deps, call)),
     }),
     route({
       method: 'delete',
@@ -171,8 +172,8 @@ async function makeTeam(deps: ApiDeps, call: Call<unknown, z.infer<typeof Create
   const { name, userName } = call.body;
   const own = (await readTeams(deps.db, call.caller.teamId)).find(({ id }) => id === call.caller.teamId);
   if (own?.operates !== true) throw notOperator();
-  const id = idFor(deps, call, 'team');
-  const [userId, keyId] = [idFor(deps, call, 'first user'), idFor(deps, call, 'first key')];
+  const id = await idFor(deps, call, 'team');
+  const [userId, keyId] = [await idFor(deps, call, 'first user'), await idFor(deps, call, 'first key')];
   const made = await createTeam(deps.db, {
     ...{ id, name, user: { id: userId, name: userName }, making: makingOf(call) },
     key: { id: keyId, name: 'first', scopes: SCOPES },
@@ -188,11 +189,10 @@ async function makeTeam(deps: ApiDeps, call: Call<unknown, z.infer<typeof Create
 async function makeUser(deps: ApiDeps, call: Call<unknown, z.infer<typeof CreateUser>>): Promise<Reply> {
   const { name } = call.body;
   const { teamId } = call.caller;
-  const id = idFor(deps, call, 'user');
-  const before = await readUser(deps.db, { teamId, id });
-  if (before !== undefined && before.name !== name) throw idempotencyConflict();
+  const id = await idFor(deps, call, 'user');
   const user = await createUser(deps.db, { id, teamId, name });
   if (user === undefined) throw nameTaken('user', name);
+  if (user.name !== name) throw idempotencyConflict();
   return { status: 201, body: showUser(user) };
 }
 
@@ -200,7 +200,7 @@ async function makeKey(deps: ApiDeps, call: Call<unknown, z.infer<typeof CreateK
   const { caller, body } = call;
   const { teamId } = caller;
   const userId = await ownerOf(deps, caller, body.userId);
-  const id = idFor(deps, call, 'key');
+  const id = await idFor(deps, call, 'key');
   const { name, scopes, expiresInDays: days } = body;
   const expiresAt = days === undefined ? undefined : new Date(deps.clock() + days * DAY_MS);
   const made = await createKey(deps.db, {

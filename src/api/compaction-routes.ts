@@ -1,14 +1,13 @@
 /** `POST /v1/sessions/:id/compact`: a person asks for a summary of what was said. */
 import { z } from 'zod';
-import { newId } from '../clock.ts';
 import { toPublicId } from '../core/id.ts';
 import { askCompaction, type CompactionOutcome } from '../store/revisions.ts';
 import { type ApiDeps, announce } from './deps.ts';
-import { derivedId } from './derived-id.ts';
+import { idFor } from './made-id.ts';
 import { conflict } from './problem.ts';
 import { refusedRevision } from './revert-routes.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
-import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { IdempotencyHeaders } from './task-routes.ts';
 import { AskedCompaction } from './wire.ts';
 
 export function compactionRoutes(deps: ApiDeps): Route[] {
@@ -37,12 +36,12 @@ const NOTICE =
   'A summary was asked for: it is written before the next answer, and stands for what was said up to here, where that makes the ' +
   'conversation shorter.';
 
-async function ask(deps: ApiDeps, { caller, id, request }: Call<unknown, unknown>): Promise<Reply> {
+async function ask(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> {
+  const { caller, id } = call;
   const { teamId, userId } = caller;
-  const key = idempotencyKeyOf(request.headers['idempotency-key']);
   const outcome = await askCompaction(deps.db, {
     ...{ teamId, userId, sessionId: id },
-    id: key === undefined ? newId(deps.clock) : derivedId(`compact ${id}`, key),
+    id: await idFor(deps, call, `compact ${id}`),
     parts: [{ type: 'text', text: NOTICE }],
   });
   const { rootId, seq, position } = asked(id, outcome);

@@ -15,12 +15,12 @@ import { ROOT_NAME } from '../workspace/history.ts';
 import { checkLocalPath } from '../workspace/kinds.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { type ApiDeps, announce } from './deps.ts';
-import { derivedId } from './derived-id.ts';
+import { idFor } from './made-id.ts';
 import { badRequest, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { saidOnce } from './said-once.ts';
 import { showSession } from './show.ts';
-import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { IdempotencyHeaders } from './task-routes.ts';
 import { uploadedRules } from './uploaded-files.ts';
 import { ForkSession, Session } from './wire.ts';
 
@@ -52,17 +52,17 @@ const NOTICE =
   'files that version control ignores may be missing.';
 
 async function fork(deps: ApiDeps, call: Call<unknown, ForkSession>): Promise<Reply> {
-  const { caller, id, body, request } = call;
+  const { caller, id, body } = call;
   const point = foundPoint(id, body, await readLogPoint(deps.db, { teamId: caller.teamId, id }, body));
   const files = await filesAt(deps, point);
-  const key = idempotencyKeyOf(request.headers['idempotency-key']);
+  const workspaceId = await idFor(deps, call, `fork ${id}`);
   const outcome = await forkSession(deps.db, {
     teamId: caller.teamId,
     userId: caller.userId,
     id: newId(deps.clock),
     title: body.title ?? point.title,
     ...{ from: point.owner, at: point.position },
-    workspace: { id: key === undefined ? newId(deps.clock) : derivedId(`fork ${id}`, key), ...files },
+    workspace: { id: workspaceId, ...files },
     notice: [{ type: 'text', text: NOTICE }],
   });
   if (outcome.outcome === 'not_found') throw noSession(id);

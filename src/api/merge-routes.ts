@@ -1,20 +1,19 @@
 /** `POST /v1/sessions/:id/merge`: another session's files, three-way, and a notice of its log. */
-import { newId } from '../clock.ts';
 import { toPublicId } from '../core/id.ts';
 import { type MergeOutcome, mergeSession } from '../store/revisions.ts';
 import { readTasks } from '../store/views-tasks.ts';
 import { fetched } from '../workspace/changes.ts';
 import type { Merged, RootDiff } from '../workspace/snapshots/snapshots.ts';
 import { type ApiDeps, announce } from './deps.ts';
-import { derivedId } from './derived-id.ts';
 import { here } from './files-routes.ts';
+import { idFor } from './made-id.ts';
 import { mergeNotice, TOLD_TASKS } from './merge-notice.ts';
 import { type CommonPoint, mergePointOf, otherSession } from './merge-point.ts';
 import { conflict, idempotencyConflict } from './problem.ts';
 import { refusedRevision } from './revert-routes.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { saidOnce } from './said-once.ts';
-import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { IdempotencyHeaders } from './task-routes.ts';
 import { MergedSession, MergeSession } from './wire.ts';
 
 export function mergeRoutes(deps: ApiDeps): Route[] {
@@ -48,10 +47,9 @@ const TRIES = 3;
 type MergeCall = Call<unknown, MergeSession>;
 
 async function merge(deps: ApiDeps, call: MergeCall): Promise<Reply> {
-  const { id: sessionId, body, request } = call;
+  const { id: sessionId, body } = call;
   const from = otherSession(body.from);
-  const key = idempotencyKeyOf(request.headers['idempotency-key']);
-  const id = key === undefined ? newId(deps.clock) : derivedId(`merge ${sessionId}`, key);
+  const id = await idFor(deps, call, `merge ${sessionId}`);
   for (let tries = 0; tries < TRIES; tries += 1) {
     const point = await mergePointOf(deps, { teamId: call.caller.teamId, into: sessionId, from });
     const outcome = await mergeOnce(deps, call, { id, from, point });

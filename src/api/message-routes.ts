@@ -1,6 +1,5 @@
 /** `POST /v1/sessions/:id/messages`: saying something to a task in hand. */
 import { isDeepStrictEqual } from 'node:util';
-import { newId } from '../clock.ts';
 import { textOf, type UserPart } from '../core/entry.ts';
 import { toPublicId } from '../core/id.ts';
 import { storableText } from '../store/json.ts';
@@ -9,7 +8,7 @@ import { readSession } from '../store/views-sessions.ts';
 import { readMessage, unfinishedTask } from '../store/views-tasks.ts';
 import { saidParts } from './attachments.ts';
 import type { ApiDeps } from './deps.ts';
-import { derivedId } from './derived-id.ts';
+import { idFor } from './made-id.ts';
 import { conflict, idempotencyConflict } from './problem.ts';
 import { checkPrompt } from './prompt.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
@@ -52,7 +51,7 @@ async function post(deps: ApiDeps, call: MessageCall): Promise<Reply> {
   checkPrompt(body.text, 'text');
   const { id: sessionId } = await sessionOf(deps, call);
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
-  const id = key === undefined ? newId(deps.clock) : derivedId(sessionId, key);
+  const id = await idFor(deps, call, `message ${sessionId}`);
   const earlier = key === undefined ? undefined : await readMessage(deps.db, { sessionId, id });
   const parts = await saidParts(deps, sessionId, body);
   if (earlier !== undefined) return repeated(sessionId, parts, earlier);

@@ -81,11 +81,12 @@ export function inField(field: string): (error: unknown) => never {
   };
 }
 
-/** Of a request that holds another one at `field`: what is at fault there is below that. */
+/** Of a request that holds another one at `field`: what is at fault there is below that, but for a header, which both have. */
 export function below(field: string): (error: unknown) => never {
   return (error) => {
     const { status, code, message: detail, field: inner } = knownProblem(error) ?? {};
-    if (inner === undefined || status === undefined || code === undefined) throw error;
+    if (inner === undefined || inner === IDEMPOTENCY_HEADER || status === undefined || code === undefined)
+      throw error;
     throw new ApiProblem({ status, code, detail: detail ?? '', field: `${field}.${inner}` });
   };
 }

@@ -1,16 +1,15 @@
 /** `POST /v1/sessions/:id/revert`: a session's log and files go back to an earlier point of it. */
-import { newId } from '../clock.ts';
 import { toPublicId } from '../core/id.ts';
 import { type LogPoint, readLogPoint } from '../store/forks.ts';
 import { type RefusedRevision, type RevertOutcome, revertSession } from '../store/revisions.ts';
 import { NOTHING } from '../workspace/history.ts';
 import { type ApiDeps, announce } from './deps.ts';
-import { derivedId } from './derived-id.ts';
 import { foundPoint } from './fork-routes.ts';
+import { idFor } from './made-id.ts';
 import { type ApiProblem, conflict, idempotencyConflict, notFound, sharedFiles } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { saidOnce } from './said-once.ts';
-import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
+import { IdempotencyHeaders } from './task-routes.ts';
 import { Reverted, RevertSession } from './wire.ts';
 
 export function revertRoutes(deps: ApiDeps): Route[] {
@@ -53,16 +52,15 @@ const NOTICE_LEFT =
   'are now, with all that was done in them since: read a file before you go on with it.';
 
 async function revert(deps: ApiDeps, call: Call<unknown, RevertSession>): Promise<Reply> {
-  const { caller, id: sessionId, body, request } = call;
+  const { caller, id: sessionId, body } = call;
   const { teamId, userId } = caller;
   const point = foundPoint(sessionId, body, await readLogPoint(deps.db, { teamId, id: sessionId }, body));
   const isLocal = point.files.kind === 'local';
   if (isLocal && body.files === undefined) throw localFiles(sessionId);
   const isLeft = body.files === 'left';
-  const key = idempotencyKeyOf(request.headers['idempotency-key']);
   const outcome = await revertSession(deps.db, {
     ...{ teamId, userId, sessionId, to: point.position, snapshot: filesAt(point), left: isLeft },
-    id: key === undefined ? newId(deps.clock) : derivedId(`revert ${sessionId}`, key),
+    id: await idFor(deps, call, `revert ${sessionId}`),
     parts: [{ type: 'text', text: isLeft ? NOTICE_LEFT : NOTICE }],
   });
   const { rootId, seq, to, position } = done(sessionId, outcome);

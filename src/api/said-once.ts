@@ -11,7 +11,7 @@ type Handler<Query, Body> = (call: Call<Query, Body>) => Promise<Reply>;
 /**
  * Answers a request that comes again under its Idempotency-Key as the first time, before anything else is looked at: what has
  * changed since does not matter. The answer is kept behind the commit of what it tells of: after a crash in between, the id
- * that `handle` derives from the key is what makes it once.
+ * that `handle` has of `idFor` is what makes it once.
  */
 export function saidOnce<Query, Body>(
   deps: ApiDeps,

@@ -132,8 +132,8 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
 
 async function make(deps: ApiDeps, call: Call<unknown, z.output<typeof CreateSchedule>>): Promise<Reply> {
   const { caller, body } = call;
-  const id = idFor(deps, call, 'schedule');
   const { dueAt, ...terms } = await termsOf(deps, caller.teamId, body);
+  const id = await idFor(deps, call, 'schedule');
   const schedule = { ...terms, id, dueAt: body.enabled ? dueAt : null, requestHash: hashOf(body) };
   const { perTeam } = deps.schedules;
   const { outcome } = await createSchedule(deps.db, caller, schedule, perTeam);
@@ -144,7 +144,9 @@ async function make(deps: ApiDeps, call: Call<unknown, z.output<typeof CreateSch
       'too_many_schedules',
       `This team has the ${perTeam} schedules that it may have: remove one, or let whoever runs this Capybara allow more.`,
     );
-  return { status: 201, body: showSchedule(await scheduleOf(deps, caller.teamId, id), caller) };
+  const made = await readSchedule(deps.db, { teamId: caller.teamId, id, orRemoved: true });
+  if (made === undefined) throw noSchedule(id);
+  return { status: 201, body: showSchedule(made, caller) };
 }
 
 async function change(deps: ApiDeps, call: Call<unknown, PatchSchedule>): Promise<Reply> {
@@ -170,7 +172,8 @@ async function run(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Reply> 
   const { teamId } = call.caller;
   const key = idempotencyKeyOf(call.request.headers['idempotency-key']);
   const sent = { key, requestHash: hashOf({ schedule: call.id }) };
-  const id = (await repeatedTask(deps, teamId, sent)) ?? (await runNow(deps, call, sent));
+  const repeated = await repeatedTask(deps, teamId, sent);
+  const id = repeated ?? (await runNow(deps, call, sent).catch(below('task')));
   return { status: 201, body: showAccepted(await taskOf(deps, teamId, id)) };
 }
 
@@ -184,7 +187,7 @@ async function runNow(
   const idempotency = key === undefined ? {} : { idempotency: { key, requestHash } };
   const { was, outcome } = await unmoved(deps, call, async (row) => {
     const body = row.task as ScheduledTask;
-    const ready = await readyTask(deps, teamId, { body }).catch(below('task'));
+    const ready = await readyTask(deps, teamId, { body });
     return runSchedule(deps.db, row, { teamId, userId, ...ready, ...idempotency });
   });
   if (outcome.outcome === 'busy')

@@ -117,8 +117,8 @@ async function make(deps: ApiDeps, call: Call<unknown, CreateWebhook>): Promise<
   const { events = [], signsTasks = false } = call.body;
   const { teamId, userId } = call.caller;
   const url = targetOf(deps, call.body.url, 'url');
-  const id = idFor(deps, call, 'webhook');
   if (!deps.sealing.canSeal) throw noEncryptionKey();
+  const id = await idFor(deps, call, 'webhook');
   const secret = mintSecret();
   const requestHash = hashOf(call.body);
   const webhook = { teamId, userId, id, url, events, secret, signsTasks, requestHash };
@@ -159,7 +159,7 @@ async function tryOut(deps: ApiDeps, call: Call<unknown, unknown>): Promise<Repl
   const { caller, id: webhookId } = call;
   const { teamId } = caller;
   await webhookOf(deps, teamId, webhookId);
-  const id = idFor(deps, call, `test of ${webhookId}`);
+  const id = await idFor(deps, call, `test of ${webhookId}`);
   await addTestDelivery(deps.db, { teamId, id, webhookId });
   return { status: 201, body: showDelivery(await deliveryOf(deps, teamId, id)) };
 }

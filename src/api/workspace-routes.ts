@@ -1,11 +1,10 @@
 /** `POST /v1/workspaces`: a directory that a client sends, for sessions to begin with. */
-import { newId } from '../clock.ts';
 import { fromPublicId, toPublicId } from '../core/id.ts';
 import { readUpload, recordUpload, type UploadRow, useUpload } from '../store/uploads.ts';
 import { SnapshotError } from '../workspace/snapshots/snapshot-error.ts';
 import { tooLarge, type UploadCode, UploadError } from '../workspace/uploads/upload-error.ts';
 import type { ApiDeps } from './deps.ts';
-import { derivedId } from './derived-id.ts';
+import { idFor } from './made-id.ts';
 import { ApiProblem, conflict, idempotencyConflict, notFound, unavailable } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { IdempotencyHeaders, idempotencyKeyOf } from './task-routes.ts';
@@ -52,7 +51,7 @@ async function upload(deps: ApiDeps, call: Call<UploadQuery, unknown>): Promise<
   const { caller, query, request } = call;
   const { teamId, userId } = caller;
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
-  const id = key === undefined ? newId(deps.clock) : derivedId(teamId, key);
+  const id = await idFor(deps, call, 'workspace');
   const earlier = key === undefined ? undefined : await readUpload(deps.db, { teamId, id });
   if (earlier !== undefined) return { status: 201, body: repeated(earlier, query) };
 

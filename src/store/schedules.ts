@@ -158,6 +158,7 @@ export interface ScheduleFilter {
   readonly id?: string;
   readonly name?: string | undefined;
   readonly before?: string | undefined;
+  readonly orRemoved?: boolean;
 }
 
 /** A hundred whole prompts may be as many megabytes. */
@@ -178,21 +179,24 @@ export async function readSchedules(
 
 function schedulesOf(
   db: Database,
-  { teamId, id, name, before }: ScheduleFilter,
+  { teamId, id, name, before, orRemoved = false }: ScheduleFilter,
   { columns, limit }: { readonly columns: string; readonly limit: number },
 ): Promise<ScheduleRow[]> {
   return db.read<ScheduleRow & Record<string, unknown>>(
     `SELECT ${columns} FROM schedule s JOIN "user" u ON u.id = s.user_id
-      WHERE s.team_id = $1 AND s.removed_at IS NULL AND ($2::uuid IS NULL OR s.id = $2) AND ($3::text IS NULL OR s.name = $3)
+      WHERE s.team_id = $1 AND (s.removed_at IS NULL OR $6) AND ($2::uuid IS NULL OR s.id = $2) AND ($3::text IS NULL OR s.name = $3)
         AND ($4::uuid IS NULL OR (s.created_at, s.id) < (SELECT created_at, id FROM schedule WHERE id = $4 AND team_id = $1))
       ORDER BY s.created_at DESC, s.id DESC LIMIT $5`,
-    ...[teamId, id ?? null, name ?? null, before ?? null, limit],
+    ...[teamId, id ?? null, name ?? null, before ?? null, limit, orRemoved],
   );
 }
 
-/** Whole. */
-export async function readSchedule(db: Database, { teamId, id }: OfTeam): Promise<ScheduleRow | undefined> {
-  return (await schedulesOf(db, { teamId, id }, { columns: COLUMNS, limit: 1 }))[0];
+/** Whole. `orRemoved`: for whoever has made it, whatever has become of it since. */
+export async function readSchedule(
+  db: Database,
+  filter: OfTeam & { readonly orRemoved?: boolean },
+): Promise<ScheduleRow | undefined> {
+  return (await schedulesOf(db, filter, { columns: COLUMNS, limit: 1 }))[0];
 }
 
 export type DueSchedule = ScheduleRow & { readonly dueAt: Date; readonly now: Date };

@@ -84,13 +84,12 @@ export async function readUser(
   return row;
 }
 
-/** Undefined where somebody of the team has the name, or had it. A repeat returns what the first one wrote. */
+/** Undefined where somebody of the team has the name, or had it. Where one of that id is there, that one, whatever its name. */
 export async function createUser(
   db: Database,
   user: { readonly id: string; readonly teamId: string; readonly name: string },
 ): Promise<UserRow | undefined> {
   const { id, teamId, name } = user;
   await db.sql`INSERT INTO "user" (id, team_id, name) VALUES (${id}, ${teamId}, ${name}) ON CONFLICT DO NOTHING`;
-  const row = await readUser(db, { teamId, id });
-  return row?.name === name ? row : undefined;
+  return readUser(db, { teamId, id });
 }

@@ -158,6 +158,15 @@ describe('somebody', () => {
     const { data } = page(User).parse((await it.ask('GET', '/v1/users')).json);
     expect(data.find(({ id }) => id === user.id)?.leftAt).not.toBeNull();
     expect(await problem('POST', '/v1/users', { name: 'Flo' })).toEqual([409, 'name_taken', 'name']);
+    expect(await made(User, '/v1/users', { name: 'Flo' }, { headers })).toEqual(user);
+  });
+
+  test('is one of two that are asked for at once under one key, and no name is taken by the other', async () => {
+    const headers = { 'idempotency-key': 'two' };
+    const names = ['Left', 'Right', 'Up', 'Down'];
+    const asked = names.map((name) => it.ask('POST', '/v1/users', { body: { name }, headers }));
+    const codes = (await Promise.all(asked)).map(({ status, json }) => json.code ?? status);
+    expect(codes.toSorted()).toEqual([201, ...Array(3).fill('idempotency_conflict')]);
   });
 
   test('who alone administrates the team does not leave it', async () => {

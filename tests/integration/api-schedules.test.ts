@@ -118,6 +118,18 @@ describe('a schedule', () => {
     });
   });
 
+  test('is the same for a day, also where its answer was lost and it was removed, and another one after', async () => {
+    const headers = { 'idempotency-key': 'day' };
+    const { id } = await make({}, headers);
+    await it.ask('DELETE', `/v1/schedules/${id}`);
+    await it.db.sql`DELETE FROM idempotency_key WHERE key LIKE ${'schedule %\nday'}`;
+    expect(await make({}, headers)).toMatchObject({ id });
+    await it.db.sql`UPDATE idempotency_key SET created_at = created_at - interval '24 hours'`;
+    const next = await make({ cron: '0 7 * * *' }, headers);
+    expect(next.id).not.toBe(id);
+    expect(await make({ cron: '0 7 * * *' }, headers)).toEqual(next);
+  });
+
   test('has a name of its own, and is one of as many as a team may have', async () => {
     await make();
     expect(await problem('POST', '/v1/schedules', NIGHTLY)).toEqual({
@@ -365,9 +377,9 @@ describe('what is due', () => {
       lastError: { code: 'session_archived', message: expect.stringContaining(sessionId) },
     });
     expect(await audited(id)).toEqual([['Ana', 'test', 'schedule.disabled', 200]]);
-    expect((await change(id, { enabled: true })).json).toMatchObject({
-      ...{ code: 'session_archived', field: 'task.sessionId' },
-    });
+    const refused = [await change(id, { enabled: true }), await it.ask('POST', `/v1/schedules/${id}/run`)];
+    for (const { json } of refused)
+      expect(json).toMatchObject({ code: 'session_archived', field: 'task.sessionId' });
   });
 
   test('is disabled where its maker has left, until somebody else enables it', async () => {
