@@ -25,7 +25,7 @@ import { PageQuery, page, Task } from './wire.ts';
 import { Removed } from './wire-admin.ts';
 import { CreateSchedule, PatchSchedule, Schedule, type ScheduledTask } from './wire-schedules.ts';
 
-const SchedulesQuery = z.strictObject({ ...PageQuery.shape, name: z.string().optional() });
+const SchedulesQuery = z.strictObject({ ...PageQuery.shape, name: z.string().normalize('NFC').optional() });
 
 /** Of a task that would be refused. */
 const TASK_PROBLEMS = {

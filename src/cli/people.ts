@@ -11,10 +11,11 @@ import { oneLine } from './untrusted-text.ts';
 export async function findUser(client: Client, text: string): Promise<string> {
   if (fromPublicId('user', text)) return text;
   if (isBeginning('usr', text)) return (await beginningWith(text, (query) => client.users(query))).id;
+  const called = text.normalize('NFC');
   let cursor: string | undefined;
   for (let searched = 0; searched < MAX_SEARCHED; ) {
     const { data, nextCursor } = await client.users({ limit: 200, cursor });
-    const found = data.find(({ name }) => name === text);
+    const found = data.find(({ name }) => name === called);
     if (found !== undefined) return found.id;
     searched += data.length;
     if (nextCursor === null) break;

@@ -161,6 +161,13 @@ describe('somebody', () => {
     expect(await made(User, '/v1/users', { name: 'Flo' }, { headers })).toEqual(user);
   });
 
+  test('has one name, however it was typed', async () => {
+    expect(await made(User, '/v1/users', { name: 'Ame\u0301lie' })).toMatchObject({ name: 'Am\u00e9lie' });
+    expect(await problem('POST', '/v1/users', { name: 'Am\u00e9lie' })).toEqual([409, 'name_taken', 'name']);
+    for (const name of ['e\u0301'.repeat(100), '林檎', 'אדם', 'زهرة', 'नमस्ते'])
+      await made(User, '/v1/users', { name });
+  });
+
   test('is one of two that are asked for at once under one key, and no name is taken by the other', async () => {
     const headers = { 'idempotency-key': 'two' };
     const names = ['Left', 'Right', 'Up', 'Down'];

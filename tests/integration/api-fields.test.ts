@@ -53,14 +53,25 @@ test.each<Refused>([
   ['GET /v1/tasks?__proto__=x', undefined, 'invalid_request', '__proto__'],
   ['POST /v1/tasks', null, 'invalid_request', undefined],
   ['POST /v1/tasks', 'text', 'invalid_request', undefined],
-  ...['a\u200bb', 'a\u202eb', 'a\u2066b', '\u3164', 'a\u00adb', '\ufeffa', 'a\u2028b', ' a', ''].flatMap(
-    (name) => [
-      ['POST /v1/users', { name }, 'invalid_request', 'name'] as const,
-      ['POST /v1/teams', { name, userName: 'x' }, 'invalid_request', 'name'] as const,
-      ['POST /v1/keys', { name }, 'invalid_request', 'name'] as const,
-      ['POST /v1/schedules', { name, every: 60, task: { prompt: 'x' } }, 'invalid_request', 'name'] as const,
-    ],
-  ),
+  ...[
+    'a\u200bb',
+    'a\u202eb',
+    'a\u2066b',
+    '\u3164',
+    'a\u00adb',
+    'a\ufe0fb',
+    'a\u{e0100}',
+    '\u2800',
+    '\ufeffa',
+    'a\u2028b',
+    ' a',
+    '',
+  ].flatMap((name) => [
+    ['POST /v1/users', { name }, 'invalid_request', 'name'] as const,
+    ['POST /v1/teams', { name, userName: 'x' }, 'invalid_request', 'name'] as const,
+    ['POST /v1/keys', { name }, 'invalid_request', 'name'] as const,
+    ['POST /v1/schedules', { name, every: 60, task: { prompt: 'x' } }, 'invalid_request', 'name'] as const,
+  ]),
   ['POST /v1/schedules', { name: 'Last', every: 60, task: { prompt: 'x' } }, 'invalid_request', 'name'],
   ['GET /v1/usage?since=2026-02-01&until=2026-01-01', undefined, 'invalid_range', 'since'],
 ])('%s with %j is %s, at %s', async (request, body, code, field) => {
