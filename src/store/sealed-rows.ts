@@ -4,12 +4,9 @@ import { connect } from './connect.ts';
 import type { Database } from './database.ts';
 import { KEY_ID, Sealing, wrongEncryptionKey } from './sealing.ts';
 
-/** What something is signed with still: nobody opens the secret of another, whatever it was sealed with. */
-const IN_USE = '(removed_at IS NULL OR id IN (SELECT signing_webhook_id FROM team))';
-
 const COUNTED = `
   SELECT encode(substring(secret FROM ${KEY_ID.from + 1} FOR ${KEY_ID.bytes}), 'hex') AS "keyId", count(*)::int AS count
-    FROM webhook WHERE ${IN_USE} GROUP BY 1 ORDER BY 2 DESC`;
+    FROM webhook WHERE secret IS NOT NULL GROUP BY 1 ORDER BY 2 DESC`;
 
 /** Of how many webhooks the secret is sealed with one key that is not here, and the id of that; undefined where all of them open. */
 export async function unopened(
@@ -39,7 +36,7 @@ export async function checkSealed(db: Database, sealing: Sealing): Promise<void>
 }
 
 /**
- * Seals with the first key what another has sealed and something is signed with, so that this one can be taken out of the settings. May run beside everything else, and again.
+ * Seals with the first key what another has sealed, so that this one can be taken out of the settings. May run beside everything else, and again.
  * Returns how many. The database at `url` is migrated.
  *
  * @throws UserError `wrong_encryption_key` or `seal_broken`, exit code 3; those of `connect`.
@@ -62,4 +59,4 @@ export async function sealAnew(url: string, keys: readonly string[]): Promise<nu
 
 const SEALED_OTHERWISE = `
   SELECT id, secret FROM webhook
-   WHERE substring(secret FROM ${KEY_ID.from + 1} FOR ${KEY_ID.bytes}) <> decode($1, 'hex') AND ${IN_USE} ORDER BY id`;
+   WHERE substring(secret FROM ${KEY_ID.from + 1} FOR ${KEY_ID.bytes}) <> decode($1, 'hex') ORDER BY id`;

@@ -316,6 +316,7 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['permission_rule_revoked', 'rule', 'revoked_at = now()'],
   ['webhook_secret_sealed', 'webhook', `secret = '\\x${'ab'.repeat(48)}'`],
   ['webhook_secret_sealed', 'webhook', `secret = '\\x${'01'.repeat(37)}'`],
+  ['webhook_secret_sealed', 'webhook', 'secret = NULL'],
   ['webhook_events', 'webhook', 'events = NULL'],
   ['webhook_disabled', 'webhook', 'disabled_at = now()'],
   ['webhook_disabled', 'webhook', `disabled_reason = 'gone'`],

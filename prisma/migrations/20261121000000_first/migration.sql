@@ -455,7 +455,7 @@ CREATE TABLE "webhook" (
     "user_id" UUID NOT NULL,
     "url" TEXT NOT NULL,
     "events" TEXT[],
-    "secret" BYTEA NOT NULL,
+    "secret" BYTEA,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     "failing_since" TIMESTAMPTZ(3),
     "disabled_at" TIMESTAMPTZ(3),
@@ -977,7 +977,8 @@ ALTER TABLE "usage"
 
 ALTER TABLE "webhook"
   -- As `src/store/sealing.ts` seals; shorter than header, nonce and tag nothing is.
-  ADD CONSTRAINT "webhook_secret_sealed" CHECK (octet_length(secret) > 37 AND get_byte(secret, 0) = 1),
+  ADD CONSTRAINT "webhook_secret_sealed" CHECK (
+    CASE WHEN secret IS NULL THEN removed_at IS NOT NULL ELSE octet_length(secret) > 37 AND get_byte(secret, 0) = 1 END),
   ADD CONSTRAINT "webhook_events" CHECK (events IS NOT NULL),
   ADD CONSTRAINT "webhook_disabled" CHECK (
     CASE WHEN disabled_at IS NULL THEN disabled_reason IS NULL

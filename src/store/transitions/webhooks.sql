@@ -20,6 +20,7 @@ BEGIN
   UPDATE team SET signing_webhook_id = v_id
    WHERE id = p_team AND ((p_webhook->>'signsTasks')::boolean
                           OR NOT EXISTS (SELECT 1 FROM webhook w WHERE w.id = signing_webhook_id AND w.removed_at IS NULL));
+  PERFORM forget_secrets(p_team);
   RETURN jsonb_build_object('outcome', 'created');
 END $$;
 
@@ -28,13 +29,14 @@ END $$;
 -- p_change: {url?, events?, enabled?, removed?}. Guard: it is the team's, and not removed. What is on its way to one that is removed has failed
 -- now, or with the try that is being made; to one that is disabled, when it would be tried. Returns: {outcome: 'changed' | 'not_found'}; a
 -- repeat is 'changed' again, of a removal 'not_found'.
--- Races: a removal locks what is on its way before the webhook, as settle_delivery does. What an event or a test adds meanwhile is due at once.
+-- Races: a removal locks the team, as create_webhook does, then what is on its way before the webhook, as settle_delivery does. What an event or a test adds meanwhile is due at once.
 CREATE FUNCTION change_webhook(p_team uuid, p_webhook uuid, p_change jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_enabled boolean := (p_change->>'enabled')::boolean;
   v_is_changed boolean;
 BEGIN
   IF p_change ? 'removed' THEN
+    PERFORM 1 FROM team WHERE id = p_team FOR NO KEY UPDATE;
     PERFORM 1 FROM webhook_delivery WHERE webhook_id = p_webhook AND team_id = p_team AND status = 'pending' ORDER BY id FOR NO KEY UPDATE;
   END IF;
   UPDATE webhook
@@ -49,6 +51,13 @@ BEGIN
   IF v_is_changed AND p_change ? 'removed' THEN
     UPDATE webhook_delivery SET status = 'failed', due_at = NULL, queued_at = NULL, ended_at = clock_timestamp(), said = 'The webhook was removed.'
      WHERE webhook_id = p_webhook AND status = 'pending' AND claim IS NULL;
+    PERFORM forget_secrets(p_team);
   END IF;
   RETURN jsonb_build_object('outcome', CASE WHEN v_is_changed THEN 'changed' ELSE 'not_found' END);
 END $$;
+
+-- What nothing is signed with any more is kept by nobody: secrets of removed webhooks, but of the one that signs for tasks. The caller holds the team's row.
+CREATE FUNCTION forget_secrets(p_team uuid) RETURNS void LANGUAGE sql AS $$
+  UPDATE webhook SET secret = NULL
+   WHERE team_id = p_team AND removed_at IS NOT NULL AND secret IS NOT NULL AND id <> (SELECT signing_webhook_id FROM team WHERE id = p_team)
+$$;
