@@ -14,6 +14,7 @@ import { requireKey } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiProblem, sendProblem } from './problem.ts';
 import type { Route, ServeOptions } from './route.ts';
+import { onceSettled } from './settled.ts';
 import { WrongKeys } from './wrong-keys.ts';
 
 const WINDOW_MS = 60_000;
@@ -104,8 +105,7 @@ function audited(deps: ApiDeps, { method, path, id: kind }: Route): RequestHandl
       const about = kind === undefined ? undefined : String(request.params.id).slice(0, MAX_SUBJECT_LENGTH);
       const action = `${method.toUpperCase()} ${path}`;
       await beginAudit(deps.db, { id, caller: callerOf(response), action, subject: about });
-      response.once('close', () => {
-        if (!response.headersSent) return;
+      onceSettled(response, () => {
         const made = response.locals.made as string | undefined;
         void endAudit(deps.db, { id, status: response.statusCode, subject: about ?? made }).catch(
           (error: unknown) =>

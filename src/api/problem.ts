@@ -7,6 +7,7 @@ import { isDiskFull } from '../core/full-disk.ts';
 import type { Log } from '../log.ts';
 import { DatabaseUnavailable } from '../store/database.ts';
 import { requestIdOf } from './request-log.ts';
+import { settled } from './settled.ts';
 import { MAX_BODY_BYTES, type Problem } from './wire.ts';
 
 export const PROBLEM_JSON = 'application/problem+json';
@@ -157,7 +158,7 @@ export function sendProblem(response: Response, problem: ApiProblem): void {
 
 /** The last handler of the app: whatever was thrown becomes an answer, and what nobody expected a line in the log. */
 export function problemHandler(log: Log): ErrorRequestHandler {
-  return (error: unknown, request, response, _next) => {
+  const answer: ErrorRequestHandler = (error: unknown, request, response, _next) => {
     const requestId = requestIdOf(response);
     const where = { requestId, method: request.method, path: request.path };
     if (response.headersSent) {
@@ -176,6 +177,10 @@ export function problemHandler(log: Log): ErrorRequestHandler {
     if (problem !== undefined) return sendProblem(response, problem);
     log.error({ error, ...where }, 'a request failed');
     sendProblem(response, internal(requestId));
+  };
+  return (error: unknown, request, response, next) => {
+    answer(error, request, response, next);
+    settled(response);
   };
 }
 

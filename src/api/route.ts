@@ -9,6 +9,7 @@ import type { Scope } from '../core/scope.ts';
 import type { Caller } from '../store/keys.ts';
 import { ApiProblem, badRequest, invalidRequest, notFound, unsupportedMedia } from './problem.ts';
 import { reservedNameIn } from './reserved-name.ts';
+import { settled } from './settled.ts';
 import { MAX_BODY_BYTES } from './wire.ts';
 
 export interface Call<Query, Body> {
@@ -111,9 +112,11 @@ function handlerOf(each: Route): RequestHandler {
     const body = parse(each.body, request.body, 'request body');
     const caller = response.locals.caller as Caller;
     const reply = await each.handle({ caller, id, query, body, request, response });
-    if (reply === undefined) return;
-    response.locals.made = (reply.body as { readonly id?: unknown })?.id;
-    response.status(reply.status).json(reply.body);
+    if (reply !== undefined) {
+      response.locals.made = (reply.body as { readonly id?: unknown })?.id;
+      response.status(reply.status).json(reply.body);
+    }
+    settled(response);
   };
 }
 

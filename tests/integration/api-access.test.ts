@@ -1,5 +1,6 @@
 /** Whose key may do what: every route with every scope, and with a foreign team's key. */
 
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi, routesOf } from '../../src/api/app.ts';
 import type { Route } from '../../src/api/route.ts';
@@ -16,7 +17,7 @@ import { resolveApproval } from '../../src/store/tasks.ts';
 import { parkTurn, settleTurn } from '../../src/store/turns.ts';
 import { recordUpload } from '../../src/store/uploads.ts';
 import { keyOf } from '../support/store.ts';
-import { aCall, HandWorker, type Person, startTestApi, type TestApi, uuid } from './api-harness.ts';
+import { aCall, askerOf, HandWorker, type Person, startTestApi, type TestApi, uuid } from './api-harness.ts';
 
 let it: TestApi;
 let routes: readonly Route[];
@@ -256,6 +257,31 @@ describe('the audit trail', () => {
       status: 400,
       field: 'userId',
     });
+  });
+
+  test('says it also of a client that hung up before it was answered', async () => {
+    const { apiKey } = await it.addPerson('hung up', 'Ida', ['read', 'submit', 'admin']);
+    const { models } = it.deps;
+    let answering: ServerResponse | undefined;
+    const hangUp = {
+      ...models,
+      resolve: (name?: string) => {
+        answering?.socket?.destroy();
+        return models.resolve(name);
+      },
+    };
+    const app = createApi({ ...it.deps, models: hangUp });
+    const api = (request: IncomingMessage, response: ServerResponse) => {
+      answering = response;
+      app(request, response);
+    };
+    const server = await listen(Object.assign(api, app), { host: '127.0.0.1', port: 0 });
+    const ask = askerOf(server.url, { ...it.me, apiKey });
+    await expect(ask('POST', '/v1/tasks', { body: { prompt: 'x' } })).rejects.toThrow();
+    await expect
+      .poll(async () => (await it.ask('GET', '/v1/audit', { key: apiKey })).json.data)
+      .toMatchObject([{ action: 'POST /v1/tasks', status: 201, subject: expect.stringMatching(/^task_/) }]);
+    await server.close();
   });
 });
 
