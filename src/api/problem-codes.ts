@@ -40,7 +40,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   local_workspace: 'This Capybara does not let agents work in that directory of its machine.',
   made_already: 'The Idempotency-Key has made it, and its secret is not told again.',
   malformed_json: 'The body is no JSON, or is cut short.',
-  malformed_request: 'What was sent is no request by HTTP/1.1, or names no host.',
+  malformed_request: 'What was sent is no request by HTTP/1.1, or does not name one host.',
   method_not_allowed: 'The address does not take this method: Allow says which.',
   missing_key: 'No key was sent.',
   missing_scope: 'The key is not for this.',

@@ -161,6 +161,8 @@ export function problemHandler(log: Log): ErrorRequestHandler {
   const answer: ErrorRequestHandler = (error: unknown, request, response, _next) => {
     const requestId = requestIdOf(response);
     const where = { requestId, method: request.method, path: request.path };
+    // Whoever stopped in the middle was told so, and then its connection ended.
+    if (response.writableEnded && knownProblem(error) !== undefined) return;
     if (response.headersSent) {
       const level = error instanceof DatabaseUnavailable ? 'warn' : 'error';
       log[level]({ error, ...where }, 'an answer broke off');

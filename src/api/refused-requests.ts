@@ -15,24 +15,61 @@ import { ApiProblem, PROBLEM_JSON, problemOf } from './problem.ts';
 /** How long a client has to read why, in milliseconds: a connection that is cut while it still sends loses what was answered. */
 const LINGER_MS = 1_000;
 
-/** `isAnswering`: whether the beginning of an answer is on its way there, behind which no other can come. */
-export function answerRefused(server: Server, isAnswering: (socket: Duplex) => boolean): void {
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+/** `inHand`: the answers that are owed on a connection, in their order. What was asked well is answered before the connection ends. */
+export function answerRefused(server: Server, inHand: (socket: Duplex) => readonly ServerResponse[]): void {
+  const parting = new WeakSet<Duplex>();
+  const refuse = (socket: Duplex, problem: ApiProblem) => {
     // What comes behind it is refused as well, and is answered by now.
-    if (socket.writableEnded) return;
-    if (!socket.writable || isAnswering(socket)) {
-      socket.destroy();
-      return;
-    }
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-    socket.once('close', () => clearTimeout(timer));
-    socket.end(messageOf(unreadable(error.code)));
-    socket.resume();
+    if (socket.writableEnded || parting.has(socket)) return;
+    parting.add(socket);
+    const owed = inHand(socket);
+    if (!socket.writable || owed.some(isUnderWay)) socket.destroy();
+    else
+      part(socket, { problem, last: owed.findLast(({ req, headersSent }) => req.complete || headersSent) });
+  };
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(socket, unreadable(error.code)));
+  server.on('connect', (_request, socket) => {
+    socket.on('error', () => socket.destroy());
+    refuse(socket, NO_PROXY);
   });
   server.on('checkExpectation', (_request, response) => {
     send(response, EXPECTATION_FAILED);
   });
 }
+
+/** It may never end, as an event stream, and nothing can come before it does. */
+function isUnderWay({ headersSent, writableEnded }: ServerResponse): boolean {
+  return headersSent && !writableEnded;
+}
+
+interface Parting {
+  readonly problem: ApiProblem;
+  /** The answer behind which the connection ends; where there is none, the problem is it. */
+  readonly last: ServerResponse | undefined;
+}
+
+function part(socket: Duplex, { problem, last }: Parting): void {
+  if (last === undefined) {
+    linger(socket);
+    socket.end(messageOf(problem));
+  } else {
+    if (!last.headersSent) last.setHeader('connection', 'close');
+    last.once('close', () => linger(socket.end()));
+  }
+}
+
+function linger(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
+  socket.resume();
+}
+
+const NO_PROXY = new ApiProblem({
+  status: 405,
+  code: 'method_not_allowed',
+  detail: 'This server is no proxy, and does not take CONNECT.',
+  headers: { allow: 'GET, POST, PATCH, DELETE' },
+});
 
 const EXPECTATION_FAILED = new ApiProblem({
   status: 417,
@@ -41,12 +78,28 @@ const EXPECTATION_FAILED = new ApiProblem({
   field: 'expect',
 });
 
-/** Whether a request does not say whom it asks, which HTTP/1.1 demands (RFC 9112 §3.2); it is answered. */
-export function refuseHostless(request: IncomingMessage, response: ServerResponse): boolean {
-  if (request.headers.host !== undefined || request.httpVersion !== '1.1') return false;
-  send(response, malformed('The request has no header Host, which HTTP/1.1 demands.', 'host'));
+/** Whether a request does not say whom it asks, or says it twice, against RFC 9112 §3.2; it is answered. */
+export function refuseHost(request: IncomingMessage, response: ServerResponse): boolean {
+  const hosts = request.headersDistinct.host?.length ?? 0;
+  if (hosts === 1 || (hosts === 0 && request.httpVersion !== '1.1')) return false;
+  const found = hosts === 0 ? 'no header Host' : `${hosts} headers Host`;
+  send(response, malformed(`The request has ${found}, and HTTP/1.1 demands one.`, 'host'));
   return true;
 }
+
+/** Of a body that stopped in the middle; where its request is answered, nothing but the end of the connection is left to say. */
+export function refuseSilent(request: IncomingMessage, response: ServerResponse): void {
+  // Node forgets a request that is answered: without this its handler would wait for the rest of the body.
+  request.socket.once('close', () => request.destroy());
+  if (response.headersSent) request.socket.destroy();
+  else send(response, SILENT_BODY);
+}
+
+const SILENT_BODY = new ApiProblem({
+  status: 408,
+  code: 'request_timeout',
+  detail: 'The request body stopped in the middle: send it again.',
+});
 
 function send(response: ServerResponse, problem: ApiProblem): void {
   const { status, headers, body } = answerOf(problem);
@@ -83,6 +136,7 @@ function answerOf(problem: ApiProblem) {
     'content-length': String(Buffer.byteLength(body)),
     'x-content-type-options': 'nosniff',
     connection: 'close',
+    ...problem.headers,
   };
   return { status: problem.status, headers, body };
 }

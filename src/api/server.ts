@@ -2,12 +2,13 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { UserError } from '../core/errors.ts';
 import type { Api } from './app.ts';
-import { answerRefused, refuseHostless } from './refused-requests.ts';
+import { answerRefused, refuseHost, refuseSilent } from './refused-requests.ts';
+import { SILENCE_MS, watchBody } from './silent-bodies.ts';
 
 /** How long requests in hand may take once the server closes; new ones are told meanwhile that it does. */
 export const CLOSE_GRACE_MS = 5_000;
 
-/** How long a request may take to arrive, in milliseconds: a large directory over a slow line. Who stands still is cut off sooner. */
+/** How long a request may take to arrive, in milliseconds: a large directory over a slow line. Who stands still waits shorter, `SILENCE_MS`. */
 const ARRIVAL_MS = 60 * 60_000;
 
 export interface Address {
@@ -16,6 +17,8 @@ export interface Address {
   readonly port: number;
   /** Instead of `CLOSE_GRACE_MS`. */
   readonly closeGraceMs?: number;
+  /** Instead of `SILENCE_MS`. */
+  readonly silenceMs?: number;
 }
 
 export interface Listening {
@@ -30,16 +33,17 @@ export interface Listening {
 
 /** Serves the API. Throws `UserError` (exit code 3): `port_in_use`, `port_refused` or `bad_host`. */
 export async function listen(api: Api, address: Address): Promise<Listening> {
-  const { host, port, closeGraceMs = CLOSE_GRACE_MS } = address;
+  const { host, port, closeGraceMs = CLOSE_GRACE_MS, silenceMs = SILENCE_MS } = address;
   // A client that vanished without a word is noticed by the kernel's probes.
   const options = { keepAlive: true, keepAliveInitialDelay: 30_000, requestTimeout: ARRIVAL_MS };
   const server = createServer({ ...options, requireHostHeader: false });
   const inHand = new Set<ServerResponse>();
-  answerRefused(server, (socket) => [...inHand].some((each) => each.socket === socket && each.headersSent));
+  answerRefused(server, (socket) => [...inHand].filter(({ req }) => req.socket === socket));
   server.on('request', (request, response) => {
-    if (refuseHostless(request, response)) return;
+    if (refuseHost(request, response)) return;
     inHand.add(response);
     response.once('close', () => inHand.delete(response));
+    watchBody(request, silenceMs, () => refuseSilent(request, response));
     api(request, response);
   });
   await new Promise<void>((resolve, reject) => {

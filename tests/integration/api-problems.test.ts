@@ -1,10 +1,12 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createApi, routesOf } from '../../src/api/app.ts';
 import { PROBLEM_CODES } from '../../src/api/problem-codes.ts';
 import { listen } from '../../src/api/server.ts';
+import { watchBody } from '../../src/api/silent-bodies.ts';
 import { TailHub } from '../../src/api/tails.ts';
 import { Problem } from '../../src/api/wire.ts';
 import { type LogFields, silentLog } from '../../src/log.ts';
@@ -37,8 +39,10 @@ describe('a request that Node refuses', () => {
   const HOST = 'Host: capybara\r\n';
 
   /** All that comes until the server ends the connection. */
-  async function answerTo(...pieces: string[]): Promise<string> {
-    const socket = connect(Number(new URL(it.url).port), '127.0.0.1');
+  const answerTo = (...pieces: string[]) => answerOf(it.url, ...pieces);
+
+  async function answerOf(url: string, ...pieces: string[]): Promise<string> {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
     for (const piece of pieces) socket.write(piece);
     let text = '';
     for await (const chunk of socket) text += String(chunk);
@@ -66,6 +70,8 @@ describe('a request that Node refuses', () => {
       'malformed_request',
     ],
     ['no host', ['GET /healthz HTTP/1.1\r\n\r\n'], 400, 'malformed_request'],
+    ['two hosts', [`GET /healthz HTTP/1.1\r\n${HOST}${HOST}\r\n`], 400, 'malformed_request'],
+    ['a tunnel', [`CONNECT example.com:443 HTTP/1.1\r\n${HOST}\r\n`], 405, 'method_not_allowed'],
     [
       'an expectation',
       [`GET /healthz HTTP/1.1\r\n${HOST}Expect: miracles\r\n\r\n`],
@@ -81,6 +87,63 @@ describe('a request that Node refuses', () => {
     const problem = Problem.parse(JSON.parse(body));
     expect(problem).toMatchObject({ status, code, detail: expect.stringMatching(/^[^\n]+\.$/) });
     expect(PROBLEM_CODES).toHaveProperty(code);
+  });
+
+  const submission = (prompt: string, length: number) => {
+    const head = `${HOST}Authorization: Bearer ${it.me.apiKey}\r\nContent-Type: application/json\r\n`;
+    return `POST /v1/tasks HTTP/1.1\r\n${head}Content-Length: ${length}\r\n\r\n${JSON.stringify({ prompt })}`;
+  };
+
+  test.each(['X\r\n\r\n', `CONNECT x:1 HTTP/1.1\r\n${HOST}\r\n`])(
+    'behind a good one waits for its answer, which is the last: %j',
+    async (garbage) => {
+      const good = submission('first', JSON.stringify({ prompt: 'first' }).length);
+      const text = await answerTo(good + good + garbage, 'more of it\r\n\r\n');
+      expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 201', 'HTTP/1.1 201']);
+      expect(text).toMatch(/^connection: close$/im);
+    },
+  );
+
+  test('in the middle of a body is told so, and nothing is made', async () => {
+    const chunked = submission('never', 0).replace('Content-Length: 0', 'Transfer-Encoding: chunked');
+    const text = await answerTo(chunked);
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400']);
+  });
+
+  test('since its body stopped in the middle gets a problem, and its connection ends', async () => {
+    const before = lines.length;
+    const server = await listen(createApi(it.deps), { host: '127.0.0.1', port: 0, silenceMs: 100 });
+    const text = await answerOf(server.url, submission('half', 500));
+    expect(text).toMatch(/^HTTP\/1\.1 408 .*^connection: close.*"code":"request_timeout"/ims);
+    const newest = () => it.ask('GET', '/v1/audit?limit=1');
+    await expect.poll(async () => (await newest()).json.data).toMatchObject([{ status: 408, subject: null }]);
+    await server.close();
+    expect(lines.slice(before)).toEqual([]);
+  });
+
+  test('is none whose body moves, or waits to be read', () => {
+    vi.useFakeTimers();
+    const socket = { bytesRead: 0 };
+    const headers = { 'content-length': '9' };
+    const request = Object.assign(new EventEmitter(), {
+      headers,
+      socket,
+      readableLength: 0,
+      complete: false,
+    });
+    const giveUp = vi.fn();
+    watchBody(request as unknown as IncomingMessage, 100, giveUp);
+    for (let n = 0; n < 5; n++) {
+      socket.bytesRead++;
+      vi.advanceTimersByTime(100);
+    }
+    request.readableLength = 5;
+    vi.advanceTimersByTime(500);
+    expect(giveUp).not.toHaveBeenCalled();
+    request.readableLength = 0;
+    vi.advanceTimersByTime(500);
+    expect(giveUp).toHaveBeenCalledOnce();
+    vi.useRealTimers();
   });
 
   test('behind the beginning of another’s answer breaks off, and adds nothing to it', async () => {
