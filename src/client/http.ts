@@ -18,6 +18,8 @@ export const REQUEST_TIMEOUT_MS = 30_000;
 export const IDLE_BODY_MS = 30_000;
 /** How long all waits together may be that a server asks for with `Retry-After`, in milliseconds. */
 export const PATIENCE_MS = 10_000;
+/** Shortest wait, in milliseconds; the next is twice as long, and so on: a server that asks for none is not asked for ever. */
+const FIRST_PAUSE_MS = 50;
 
 export interface ClientOptions {
   /** How long a request may wait in all where the server says `Retry-After`; 0 waits never. `PATIENCE_MS` where left out. */
@@ -111,12 +113,13 @@ export class Http {
   async fetch(path: string, given: Sending): Promise<Response> {
     const sending = this.#endedBySignal(given);
     let patience = this.#options.patienceMs ?? PATIENCE_MS;
-    for (;;) {
+    for (let least = FIRST_PAUSE_MS; ; least *= 2) {
       try {
         return await this.fetchOnce(path, sending);
       } catch (error) {
-        const wait = waitOf(error, sending);
-        if (wait === undefined || wait > patience) throw error;
+        const asked = waitOf(error, sending);
+        const wait = Math.max(asked ?? 0, least);
+        if (asked === undefined || wait > patience) throw error;
         patience -= wait;
         await delay(wait, undefined, sending.signal && { signal: sending.signal });
       }

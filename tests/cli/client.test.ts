@@ -238,6 +238,13 @@ describe('a server that asks to be asked again', () => {
     expect(api.received).toHaveLength(3);
   });
 
+  test('is not asked for ever where it says that no wait is needed', async () => {
+    const patient = createClient({ url: api.url }, { patienceMs: 350 });
+    refuse(99, 503, '0');
+    expect(await failure(patient.task(TASK_ID))).toMatchObject({ status: 503, retryAfterMs: 0 });
+    expect(api.received).toHaveLength(4);
+  });
+
   test('is not asked again where it says no time, or where a repeat may do harm', async () => {
     const on = `POST /v1/approvals/a`;
     refuse(9, 503, '0', on);
