@@ -136,11 +136,14 @@ function responsesOf({ success, problems, scope, headers, body, stream }: Route)
     scope === undefined || scope === 'any' ? {} : { 403: ['missing_scope'] },
     body === undefined
       ? {}
-      : { 400: ['malformed_json'], 413: ['body_too_large'], 415: ['unsupported_media_type'] },
+      : {
+          ...{ 400: ['malformed_json'], 408: ['request_timeout'], 413: ['body_too_large'] },
+          415: ['unsupported_media_type'],
+        },
     headers === undefined || !(IDEMPOTENCY_HEADER in headers.shape)
       ? {}
       : { 400: ['invalid_idempotency_key'] },
-    stream === undefined ? {} : { 415: ['unsupported_media_type'] },
+    stream === undefined ? {} : { 408: ['request_timeout'], 415: ['unsupported_media_type'] },
     problems ?? {},
   ]);
   return {

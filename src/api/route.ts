@@ -3,7 +3,7 @@
  * that the other does not.
  */
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { fromPublicId, type IdKind } from '../core/id.ts';
 import type { Scope } from '../core/scope.ts';
 import type { Caller } from '../store/keys.ts';
@@ -47,6 +47,7 @@ export interface Route {
   readonly openTo?: (request: Request) => boolean;
   /** What `:id` names. */
   readonly id?: IdKind;
+  /** Without one any field is refused. */
   readonly query?: z.ZodType;
   readonly headers?: z.ZodObject;
   readonly body?: z.ZodType;
@@ -104,11 +105,14 @@ function unlessOpen({ openTo }: Route, handler: RequestHandler): RequestHandler 
   return (request, response, next) => (openTo(request) ? next() : handler(request, response, next));
 }
 
+/** What is not known is refused also where nothing is: a mistyped field would be passed over in silence. */
+const NO_QUERY = z.strictObject({});
+
 function handlerOf(each: Route): RequestHandler {
   return async (request, response) => {
     const id = idOf(each, request);
     if (each.id !== undefined) response.locals.about = { kind: each.id, id };
-    const query = parse(each.query, request.query, 'query');
+    const query = parse(each.query ?? NO_QUERY, request.query, 'query');
     const body = parse(each.body, request.body, 'request body');
     const caller = response.locals.caller as Caller;
     const reply = await each.handle({ caller, id, query, body, request, response });

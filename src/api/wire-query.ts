@@ -7,5 +7,7 @@ function readDigits(raw: unknown): unknown {
 }
 
 export function wholeInQuery(least: number, most: number = Number.MAX_SAFE_INTEGER) {
-  return z.preprocess(readDigits, z.int({ error: 'expected a whole number' }).min(least).max(most));
+  const range = most === Number.MAX_SAFE_INTEGER ? `, ${least} or more` : ` from ${least} to ${most}`;
+  const error = `expected a whole number${range}`;
+  return z.preprocess(readDigits, z.int({ error }).min(least, { error }).max(most, { error }));
 }

@@ -50,6 +50,13 @@ test.each<Refused>([
     (limit) =>
       [`GET /v1/tasks?limit=${encodeURIComponent(limit)}`, undefined, 'invalid_request', 'limit'] as const,
   ),
+  ...[
+    'GET /v1/teams',
+    'GET /v1/keys/self',
+    'GET /v1/agents',
+    'GET /healthz',
+    'POST /v1/tasks/TASK/cancel',
+  ].map((asked) => [`${asked}?x=1`, undefined, 'invalid_request', 'x'] as const),
   ['GET /v1/tasks?__proto__=x', undefined, 'invalid_request', '__proto__'],
   ['POST /v1/tasks', null, 'invalid_request', undefined],
   ['POST /v1/tasks', 'text', 'invalid_request', undefined],
@@ -102,6 +109,17 @@ test('a body that is no object, and a name that JavaScript keeps for itself, are
   expect(await detail(`${'['.repeat(deep)}${']'.repeat(deep)}`)).toMatch(
     /^The request body cannot be used: /,
   );
+});
+
+test.each([
+  ['tasks?limit=0', 'limit', ' from 1 to 200'],
+  ['tasks?limit=201', 'limit', ' from 1 to 200'],
+  ['tasks?limit=x', 'limit', ' from 1 to 200'],
+  ['sessions/SESSION/events?wait=61', 'wait', ' from 0 to 60'],
+  [`outputs/out_${NOBODYS}?offset=-1`, 'offset', ', 0 or more'],
+])('%s is told which %s there may be', async (path, field, range) => {
+  const { json } = await it.ask('GET', `/v1/${path.replace('SESSION', sessionId)}`);
+  expect(json.detail).toBe(`The query cannot be used at ${field}: expected a whole number${range}.`);
 });
 
 test('names are taken as people write them', async () => {
