@@ -22,7 +22,7 @@ import {
 } from '../store/teams.ts';
 import type { ApiDeps } from './deps.ts';
 import { idFor } from './made-id.ts';
-import { idCursor, pageReply } from './pages.ts';
+import { idCursor, pageReply, rowCursor } from './pages.ts';
 import { ApiProblem, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { saidOnce } from './said-once.ts';
@@ -126,11 +126,13 @@ function keyRoutes(deps: ApiDeps): Route[] {
       query: PageQuery,
       success: { status: 200, description: 'A page of keys.', schema: page(Key) },
       problems: { 400: ['invalid_cursor'] },
-      handle: async ({ caller: { teamId }, query }) =>
-        pageReply(await readKeys(deps.db, { teamId, before: idCursor('key', query.cursor) }, query.limit), {
+      handle: async ({ caller: { teamId }, query: { limit, cursor } }) => {
+        const before = await rowCursor(deps.db, 'key', { teamId, cursor });
+        return pageReply(await readKeys(deps.db, { teamId, before }, limit), {
           show: showKey,
           cursor: ({ id }) => toPublicId('key', id),
-        }),
+        });
+      },
     }),
     route({
       method: 'get',

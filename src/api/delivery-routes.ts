@@ -10,7 +10,7 @@ import {
 } from '../store/deliveries.ts';
 import { readWebhook } from '../store/webhooks.ts';
 import type { ApiDeps } from './deps.ts';
-import { idCursor, pageReply } from './pages.ts';
+import { pageReply, rowCursor } from './pages.ts';
 import { badRequest, conflict, notFound } from './problem.ts';
 import { type Reply, type Route, route } from './route.ts';
 import { PageQuery, page } from './wire.ts';
@@ -83,7 +83,8 @@ async function listed(
   of: Pick<DeliveryFilter, 'teamId' | 'webhookId' | 'taskId'>,
   { limit, cursor, status }: z.infer<typeof DeliveriesQuery>,
 ): Promise<Reply> {
-  const filter = { ...of, status, before: idCursor('delivery', cursor) };
+  const before = await rowCursor(db, 'delivery', { teamId: of.teamId, cursor });
+  const filter = { ...of, status, before };
   return pageReply(await readDeliveries(db, filter, limit), {
     show: showDelivery,
     cursor: ({ id }) => toPublicId('delivery', id),

@@ -1,5 +1,7 @@
 /** Pages of a list: `limit` and `cursor` in, `{data, nextCursor}` out. A cursor names the last item that was sent. */
 import { fromPublicId, type IdKind } from '../core/id.ts';
+import { canGoOnBehind, type ListedByTime } from '../store/cursors.ts';
+import type { Database } from '../store/database.ts';
 import type { Rows } from '../store/views.ts';
 import { badRequest } from './problem.ts';
 import type { Reply } from './route.ts';
@@ -23,12 +25,31 @@ export function idCursor(kind: IdKind, cursor: string | undefined): string | und
   return id;
 }
 
+/** The same of a list that cannot go on without the row: where that is forgotten, or another team's, an empty page would look like the end. */
+export async function rowCursor(
+  db: Database,
+  kind: ListedByTime,
+  { teamId, cursor }: { readonly teamId: string; readonly cursor: string | undefined },
+): Promise<string | undefined> {
+  const id = idCursor(kind, cursor);
+  if (id !== undefined && !(await canGoOnBehind(db, kind, { teamId, id }))) throw lostCursor();
+  return id;
+}
+
 /** The `count` numbers that a cursor names; zeros where there is none. */
 export function numberCursor(count: number, cursor: string | undefined): number[] {
   if (cursor === undefined) return Array.from({ length: count }, () => 0);
   const parts = cursor.split('.');
   if (parts.length !== count || !parts.every((part) => /^\d{1,9}$/.test(part))) throw invalidCursor();
   return parts.map(Number);
+}
+
+function lostCursor() {
+  return badRequest(
+    'invalid_cursor',
+    'What the cursor names is not there, or not any more: begin again without a cursor.',
+    'cursor',
+  );
 }
 
 function invalidCursor() {

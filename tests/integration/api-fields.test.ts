@@ -57,6 +57,9 @@ test.each<Refused>([
     'GET /healthz',
     'POST /v1/tasks/TASK/cancel',
   ].map((asked) => [`${asked}?x=1`, undefined, 'invalid_request', 'x'] as const),
+  ...['keys?cursor=key', 'deliveries?cursor=dlv'].map(
+    (list) => [`GET /v1/${list}_${NOBODYS}`, undefined, 'invalid_cursor', 'cursor'] as const,
+  ),
   ['GET /v1/tasks?__proto__=x', undefined, 'invalid_request', '__proto__'],
   ['POST /v1/tasks', null, 'invalid_request', undefined],
   ['POST /v1/tasks', 'text', 'invalid_request', undefined],
