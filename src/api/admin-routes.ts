@@ -22,7 +22,7 @@ import {
 } from '../store/teams.ts';
 import type { ApiDeps } from './deps.ts';
 import { idFor } from './made-id.ts';
-import { idCursor, pageReply, rowCursor } from './pages.ts';
+import { pageReply, rowCursor } from './pages.ts';
 import { ApiProblem, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { saidOnce } from './said-once.ts';
@@ -85,11 +85,13 @@ function userRoutes(deps: ApiDeps): Route[] {
       query: PageQuery,
       success: { status: 200, description: 'A page of people.', schema: page(User) },
       problems: { 400: ['invalid_cursor'] },
-      handle: async ({ caller: { teamId }, query }) =>
-        pageReply(await readUsers(deps.db, { teamId, before: idCursor('user', query.cursor) }, query.limit), {
+      handle: async ({ caller: { teamId }, query: { limit, cursor } }) => {
+        const before = await rowCursor(deps.db, 'user', { teamId, cursor });
+        return pageReply(await readUsers(deps.db, { teamId, before }, limit), {
           show: showUser,
           cursor: ({ id }) => toPublicId('user', id),
-        }),
+        });
+      },
     }),
     route({
       method: 'post',

@@ -13,7 +13,7 @@ import {
 } from '../store/schedules.ts';
 import type { ApiDeps } from './deps.ts';
 import { idFor } from './made-id.ts';
-import { idCursor, pageReply } from './pages.ts';
+import { pageReply, rowCursor } from './pages.ts';
 import { below, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { saidOnce } from './said-once.ts';
@@ -48,8 +48,9 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
       },
       problems: { 400: ['invalid_cursor'] },
       handle: async ({ caller, query: { name, cursor, limit } }) => {
-        const filter = { teamId: caller.teamId, name, before: idCursor('schedule', cursor) };
-        return pageReply(await readSchedules(deps.db, filter, limit), {
+        const { teamId } = caller;
+        const before = await rowCursor(deps.db, 'schedule', { teamId, cursor });
+        return pageReply(await readSchedules(deps.db, { teamId, name, before }, limit), {
           show: (row) => showSchedule(row, caller),
           cursor: ({ id }) => toPublicId('schedule', id),
         });

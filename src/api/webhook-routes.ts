@@ -16,7 +16,7 @@ import { readTarget, TargetError } from '../webhooks/target.ts';
 import { deliveryOf, showDelivery } from './delivery-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { idFor } from './made-id.ts';
-import { idCursor, pageReply } from './pages.ts';
+import { pageReply, rowCursor } from './pages.ts';
 import { badRequest, conflict, idempotencyConflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { hashOf } from './submit-task.ts';
@@ -35,9 +35,9 @@ export function webhookRoutes(deps: ApiDeps): Route[] {
       query: PageQuery,
       success: { status: 200, description: 'A page of webhooks.', schema: page(Webhook) },
       problems: { 400: ['invalid_cursor'] },
-      handle: async ({ caller: { teamId }, query }) => {
-        const filter = { teamId, before: idCursor('webhook', query.cursor) };
-        return pageReply(await readWebhooks(deps.db, filter, query.limit), {
+      handle: async ({ caller: { teamId }, query: { limit, cursor } }) => {
+        const before = await rowCursor(deps.db, 'webhook', { teamId, cursor });
+        return pageReply(await readWebhooks(deps.db, { teamId, before }, limit), {
           show: showWebhook,
           cursor: ({ id }) => toPublicId('webhook', id),
         });

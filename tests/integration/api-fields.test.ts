@@ -57,9 +57,13 @@ test.each<Refused>([
     'GET /healthz',
     'POST /v1/tasks/TASK/cancel',
   ].map((asked) => [`${asked}?x=1`, undefined, 'invalid_request', 'x'] as const),
-  ...['keys?cursor=key', 'deliveries?cursor=dlv'].map(
-    (list) => [`GET /v1/${list}_${NOBODYS}`, undefined, 'invalid_cursor', 'cursor'] as const,
-  ),
+  ...[
+    'keys?cursor=key',
+    'users?cursor=usr',
+    'schedules?cursor=sch',
+    'webhooks?cursor=whk',
+    'deliveries?cursor=dlv',
+  ].map((list) => [`GET /v1/${list}_${NOBODYS}`, undefined, 'invalid_cursor', 'cursor'] as const),
   ['GET /v1/tasks?__proto__=x', undefined, 'invalid_request', '__proto__'],
   ['POST /v1/tasks', null, 'invalid_request', undefined],
   ['POST /v1/tasks', 'text', 'invalid_request', undefined],
