@@ -105,14 +105,18 @@ function unlessOpen({ openTo }: Route, handler: RequestHandler): RequestHandler 
   return (request, response, next) => (openTo(request) ? next() : handler(request, response, next));
 }
 
-/** What is not known is refused also where nothing is: a mistyped field would be passed over in silence. */
+/** What is not known is refused also where nothing is: a mistyped field would be passed over in silence. Probes add what they like. */
 const NO_QUERY = z.strictObject({});
+
+function queryOf({ query, scope }: Route): z.ZodType | undefined {
+  return query ?? (scope === undefined ? undefined : NO_QUERY);
+}
 
 function handlerOf(each: Route): RequestHandler {
   return async (request, response) => {
     const id = idOf(each, request);
     if (each.id !== undefined) response.locals.about = { kind: each.id, id };
-    const query = parse(each.query ?? NO_QUERY, request.query, 'query');
+    const query = parse(queryOf(each), request.query, 'query');
     const body = parse(each.body, request.body, 'request body');
     const caller = response.locals.caller as Caller;
     const reply = await each.handle({ caller, id, query, body, request, response });

@@ -50,13 +50,9 @@ test.each<Refused>([
     (limit) =>
       [`GET /v1/tasks?limit=${encodeURIComponent(limit)}`, undefined, 'invalid_request', 'limit'] as const,
   ),
-  ...[
-    'GET /v1/teams',
-    'GET /v1/keys/self',
-    'GET /v1/agents',
-    'GET /healthz',
-    'POST /v1/tasks/TASK/cancel',
-  ].map((asked) => [`${asked}?x=1`, undefined, 'invalid_request', 'x'] as const),
+  ...['GET /v1/teams', 'GET /v1/keys/self', 'GET /v1/agents', 'POST /v1/tasks/TASK/cancel'].map(
+    (asked) => [`${asked}?x=1`, undefined, 'invalid_request', 'x'] as const,
+  ),
   ...[
     'keys?cursor=key',
     'users?cursor=usr',

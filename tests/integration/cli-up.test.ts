@@ -143,9 +143,7 @@ describe('run', () => {
     expect(await inRepository('run', 'say hello', '--agent', 'nobody')).toEqual({
       code: 2,
       stdout: '',
-      stderr: expect.stringMatching(
-        /^There is no agent "nobody"; there are build, .*\.\n$/,
-      ),
+      stderr: expect.stringMatching(/^There is no agent "nobody"; there are build, .*\.\n$/),
     });
     expect((await inRepository('sessions', 'list', '--json')).stdout).toBe(before);
   });
