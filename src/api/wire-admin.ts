@@ -1,6 +1,7 @@
 /** Teams, their people, their keys, and who did what. */
 import { z } from 'zod';
 import { MAX_KEY_DAYS, SCOPES } from '../core/scope.ts';
+import { Id } from './wire-id.ts';
 import { seenName } from './wire-names.ts';
 import { wholeInQuery } from './wire-query.ts';
 
@@ -20,7 +21,7 @@ export const ScopeName = z.enum(SCOPES).meta({
 
 export const Team = z
   .object({
-    id: z.string(),
+    id: Id,
     name: z.string(),
     operates: z.boolean().meta({ description: 'it runs this Capybara: its administrators make teams' }),
     createdAt: timestamp,
@@ -33,7 +34,7 @@ export const Teams = z.object({ data: z.array(Team) }).meta({ id: 'Teams' });
 
 export const User = z
   .object({
-    id: z.string(),
+    id: Id,
     name: z.string(),
     createdAt: timestamp,
     leftAt: timestamp
@@ -47,8 +48,8 @@ export const CreateUser = z.strictObject({ name: GivenName }).meta({ id: 'Create
 
 export const Key = z
   .object({
-    id: z.string(),
-    userId: z.string(),
+    id: Id,
+    userId: Id,
     userName: z.string(),
     name: z.string(),
     prefix: z.string().meta({ description: 'how the key begins' }),
@@ -89,20 +90,20 @@ export const CreateTeam = z
   })
   .meta({ id: 'CreateTeam' });
 
-export const CreatedTeam = Team.extend({ userId: z.string(), keyId: z.string(), apiKey: ApiKey }).meta({
+export const CreatedTeam = Team.extend({ userId: Id, keyId: Id, apiKey: ApiKey }).meta({
   id: 'CreatedTeam',
   description: 'A team with its first person, and a key of theirs for everything.',
 });
 
-export const Removed = z.object({ id: z.string() }).meta({ id: 'Removed' });
+export const Removed = z.object({ id: Id }).meta({ id: 'Removed' });
 
 export const AuditRecord = z
   .object({
-    id: z.string(),
+    id: Id,
     at: timestamp,
-    userId: z.string(),
+    userId: Id,
     userName: z.string(),
-    keyId: z.string(),
+    keyId: Id,
     keyName: z.string(),
     action: z.string().meta({
       description:

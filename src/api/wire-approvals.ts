@@ -1,11 +1,12 @@
 /** What a person is asked, and what they allowed always, on the wire. */
 import { z } from 'zod';
+import { Id } from './wire-id.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
 const scope = z
   .discriminatedUnion('kind', [
-    z.object({ kind: z.literal('session'), sessionId: z.string() }),
+    z.object({ kind: z.literal('session'), sessionId: Id }),
     z.object({ kind: z.literal('directory'), path: z.string() }),
   ])
   .meta({
@@ -26,22 +27,22 @@ export const AlwaysRule = z
   });
 export type AlwaysRule = z.infer<typeof AlwaysRule>;
 export const Rule = AlwaysRule.extend({
-  id: z.string(),
-  approvalId: z.string().meta({ description: 'the question that it answered' }),
+  id: Id,
+  approvalId: Id.meta({ description: 'the question that it answered' }),
   createdBy: z.string().nullable().meta({ description: 'who said so' }),
   createdAt: timestamp,
 }).meta({ id: 'Rule', description: 'What a person allowed always. It holds until it is revoked.' });
 export type Rule = z.infer<typeof Rule>;
-export const RevokedRule = z.object({ id: z.string() }).meta({ id: 'RevokedRule' });
+export const RevokedRule = z.object({ id: Id }).meta({ id: 'RevokedRule' });
 
 export const Approval = z
   .object({
-    id: z.string(),
-    sessionId: z.string(),
+    id: Id,
+    sessionId: Id,
     path: z
-      .array(z.object({ sessionId: z.string(), title: z.string(), agent: z.string().nullable() }))
+      .array(z.object({ sessionId: Id, title: z.string(), agent: z.string().nullable() }))
       .meta({ description: 'who asks: from the root of its session tree down to this session' }),
-    taskId: z.string(),
+    taskId: Id,
     turn: z.int(),
     tool: z.string(),
     arguments: z.string(),
@@ -50,7 +51,7 @@ export const Approval = z
     always: AlwaysRule.nullable().meta({
       description: 'what `allow_always` allows; null where this call can only be allowed once',
     }),
-    ruleId: z.string().nullable().meta({ description: 'the rule that `allow_always` made' }),
+    ruleId: Id.nullable().meta({ description: 'the rule that `allow_always` made' }),
     createdAt: timestamp,
     expiresAt: timestamp.nullable().meta({ description: 'when the call is denied if nobody has answered' }),
     resolvedAt: timestamp.nullable(),

@@ -1,5 +1,6 @@
 /** A session's log and its execution log, as the API shows them. */
 import { z } from 'zod';
+import { Id } from './wire-id.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
@@ -15,7 +16,7 @@ export const FilePart = z
     width: z.int().optional().meta({ description: 'of an image, in pixels' }),
     height: z.int().optional().meta({ description: 'of an image, in pixels' }),
     hash: z.string().meta({ description: 'SHA-256 of the bytes, hexadecimal' }),
-    outputId: z.string().nullable().meta({
+    outputId: Id.nullable().meta({
       description:
         "what `GET /v1/outputs/:id` takes, with `part`: the part's place, from 0; null in a notice or a message, which only name it",
     }),
@@ -37,7 +38,7 @@ export const Entry = z
   .object({
     position: z.int(),
     kind: z.enum(['user', 'notice', 'revert', 'assistant', 'tool_result', 'pruning', 'compaction']),
-    taskId: z.string().nullable(),
+    taskId: Id.nullable(),
     turn: z.int().nullable(),
     parts: z.array(WirePart),
     stopReason: z.enum(['stop', 'tool_calls', 'length', 'refusal']).optional(),
@@ -60,9 +61,9 @@ export type Entry = z.infer<typeof Entry>;
 
 export const ToolCall = z
   .object({
-    id: z.string(),
-    sessionId: z.string(),
-    taskId: z.string(),
+    id: Id,
+    sessionId: Id,
+    taskId: Id,
     turn: z.int(),
     ordinal: z.int(),
     callId: z.string().meta({ description: "the provider's id of the call" }),
@@ -72,7 +73,7 @@ export const ToolCall = z
     status: z.enum(['requested', 'awaiting_approval', 'started', ...closedCallStatuses]),
     durationMs: z.int().nullable(),
     resultPosition: z.int().nullable(),
-    outputId: z.string().nullable().meta({ description: 'the whole output, where the model saw it cut' }),
+    outputId: Id.nullable().meta({ description: 'the whole output, where the model saw it cut' }),
     endedAt: timestamp.nullable(),
   })
   .meta({ id: 'ToolCall' });

@@ -10,6 +10,7 @@ import {
   SCHEDULE_DISABLED,
 } from '../core/schedule.ts';
 import { CreateTask } from './wire.ts';
+import { Id } from './wire-id.ts';
 import { SEEN_NAME, seenName } from './wire-names.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
@@ -40,7 +41,7 @@ const overlap = z.enum(OVERLAPS).meta({
 
 export const Schedule = z
   .object({
-    id: z.string(),
+    id: Id,
     name: z.string(),
     cron: z.string().nullable(),
     every: z.int().nullable(),
@@ -55,7 +56,7 @@ export const Schedule = z
     }),
     createdAt: timestamp,
     nextDueAt: timestamp.nullable().meta({ description: 'null where it is disabled' }),
-    lastTaskId: z.string().nullable().meta({ description: 'the newest task that it made' }),
+    lastTaskId: Id.nullable().meta({ description: 'the newest task that it made' }),
     lastError: z
       .object({ code: z.string(), message: z.string(), at: timestamp })
       .nullable()

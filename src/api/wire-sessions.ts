@@ -1,6 +1,7 @@
 /** What is done to a session as a whole, and where one was found, on the wire. */
 import { z } from 'zod';
 import { MAX_TITLE_LENGTH } from '../core/title.ts';
+import { Id } from './wire-id.ts';
 
 export const PatchSession = z
   .strictObject({
@@ -13,7 +14,7 @@ export const PatchSession = z
   .meta({ id: 'PatchSession' });
 export type PatchSession = z.infer<typeof PatchSession>;
 
-export const DeletedSession = z.object({ id: z.string(), deleted: z.literal(true) }).meta({
+export const DeletedSession = z.object({ id: Id, deleted: z.literal(true) }).meta({
   id: 'DeletedSession',
   description: 'It is there no more, nor is anything that was delegated below it.',
 });

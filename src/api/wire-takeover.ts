@@ -1,6 +1,7 @@
 /** Taking a session's work over, on the wire: what is asked for, and what is answered. */
 import { z } from 'zod';
 import { MAX_TITLE_LENGTH } from '../core/title.ts';
+import { Id } from './wire-id.ts';
 
 /** Beyond what a log can count to: no database is asked about it. */
 export const MAX_POSITION = 2_147_483_647;
@@ -16,7 +17,7 @@ const entry = z
   .max(MAX_POSITION)
   .meta({ description: 'the position of an entry, with all before it' });
 
-export const ForkPoint = z.object({ sessionId: z.string(), entry: z.int() }).meta({
+export const ForkPoint = z.object({ sessionId: Id, entry: z.int() }).meta({
   id: 'ForkPoint',
   description: 'The session that a log begins with, and the last entry of that part.',
 });
@@ -63,7 +64,7 @@ export type RevertSession = z.infer<typeof RevertSession>;
 
 export const Reverted = z
   .object({
-    sessionId: z.string(),
+    sessionId: Id,
     to: z.int().meta({ description: 'the last entry that counts of what was there' }),
     entry: z.int().meta({ description: 'the position of the entry that says so' }),
     files: z.enum(['put_back', 'kept', 'left']),
@@ -73,7 +74,7 @@ export type Reverted = z.infer<typeof Reverted>;
 
 export const AskedCompaction = z
   .object({
-    sessionId: z.string(),
+    sessionId: Id,
     entry: z.int().meta({ description: 'the position of the notice that says so' }),
   })
   .meta({
@@ -92,7 +93,7 @@ export type MergeSession = z.infer<typeof MergeSession>;
 
 export const MergedSession = z
   .object({
-    sessionId: z.string(),
+    sessionId: Id,
     from: z.string(),
     entry: z.int().meta({ description: 'the position of the notice that tells the model of it' }),
     files: z.enum(['merged', 'kept']),

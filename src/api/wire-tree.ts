@@ -1,6 +1,7 @@
 /** What `GET /v1/sessions/:id/tree` answers with. */
 import { z } from 'zod';
 import { TODO_STATUSES } from '../core/todos.ts';
+import { Id } from './wire-id.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
@@ -13,8 +14,8 @@ const WAITS = ['approval', 'children', 'input', 'retry', 'budget', 'slot'] as co
 
 export const TreeNode = z
   .object({
-    sessionId: z.string(),
-    parentId: z.string().nullable(),
+    sessionId: Id,
+    parentId: Id.nullable(),
     title: z.string(),
     agent: z.string().nullable().meta({ description: 'of its task in hand, or the last; null: it has none' }),
     state: z.enum(['idle', 'thinking', 'executing', 'waiting', 'completed', 'failed']),
@@ -30,7 +31,7 @@ export const TreeNode = z
       .optional(),
     task: z
       .object({
-        id: z.string(),
+        id: Id,
         status: z.enum(['queued', 'running', 'waiting', 'paused', 'succeeded', 'failed', 'cancelled']),
       })
       .optional()

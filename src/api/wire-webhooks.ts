@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { EVENT_TYPES } from '../core/event.ts';
 import { MAX_WEBHOOK_URL_LENGTH, WEBHOOK_TEST } from '../core/webhook.ts';
+import { Id } from './wire-id.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 
@@ -15,7 +16,7 @@ const Events = z.array(z.enum(EVENT_TYPES)).min(1).max(EVENT_TYPES.length);
 
 export const Webhook = z
   .object({
-    id: z.string(),
+    id: Id,
     url: z.string(),
     events: z
       .array(z.enum(EVENT_TYPES))
@@ -64,11 +65,11 @@ export const PatchWebhook = z
 
 export const Delivery = z
   .object({
-    id: z.string().meta({ description: 'the webhook-id of each try: receivers drop repeats by it' }),
-    webhookId: z.string().nullable(),
-    taskId: z.string().nullable().meta({ description: 'where it goes to the webhookUrl of a task' }),
+    id: Id.meta({ description: 'the webhook-id of each try: receivers drop repeats by it' }),
+    webhookId: Id.nullable(),
+    taskId: Id.nullable().meta({ description: 'where it goes to the webhookUrl of a task' }),
     type: z.union([z.enum(EVENT_TYPES), z.literal(WEBHOOK_TEST)]),
-    rootId: z.string().nullable().meta({ description: 'the session whose tree the event is of' }),
+    rootId: Id.nullable().meta({ description: 'the session whose tree the event is of' }),
     seq: z.int().nullable(),
     status: z.enum(['pending', 'delivered', 'failed']),
     tries: z.int(),

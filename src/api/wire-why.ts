@@ -1,6 +1,7 @@
 /** What `GET /v1/sessions/:id/why` answers with. */
 import { z } from 'zod';
 import { WITNESS_FAULTS, WITNESS_KINDS } from '../core/witness.ts';
+import { Id } from './wire-id.ts';
 
 const timestamp = z.iso.datetime().meta({ description: 'RFC 3339, UTC' });
 const ofTurn = {
@@ -10,8 +11,8 @@ const ofTurn = {
 
 function waiting<Kind extends string, Evidence extends z.ZodRawShape>(kind: Kind, evidence: Evidence) {
   return z.object({
-    taskId: z.string(),
-    sessionId: z.string(),
+    taskId: Id,
+    sessionId: Id,
     status: z.enum(['queued', 'running', 'waiting']),
     sentence: z
       .string()
@@ -19,7 +20,7 @@ function waiting<Kind extends string, Evidence extends z.ZodRawShape>(kind: Kind
     kind: z.literal(kind),
     evidence: z.object(evidence),
     via: z
-      .array(z.object({ taskId: z.string(), kind: z.enum(WITNESS_KINDS).nullable() }))
+      .array(z.object({ taskId: Id, kind: z.enum(WITNESS_KINDS).nullable() }))
       .meta({ description: 'the tasks it waits for, the nearest first; null: nothing will wake that one' }),
   });
 }
@@ -41,14 +42,14 @@ export const WhyTask = z
       ...ofTurn,
       since: timestamp,
       waitedSeconds: z.number(),
-      pinnedTo: z.string().nullable().meta({
+      pinnedTo: Id.nullable().meta({
         description: 'the worker that runs background commands of the session, and alone may take the turn',
       }),
     }),
     waiting('lease', {
       ...ofTurn,
       startedAt: timestamp,
-      workerId: z.string(),
+      workerId: Id,
       leaseSecondsLeft: z.number().meta({ description: 'negative where the worker is lost' }),
       cancelRequested: z.boolean(),
     }),
@@ -57,7 +58,7 @@ export const WhyTask = z
       children: z.int().meta({ description: 'delegated tasks that have not ended' }),
       approvals: z.array(
         z.object({
-          id: z.string(),
+          id: Id,
           tool: z.string(),
           arguments: z.string().meta({ description: 'JSON text as the model wrote it' }),
           askedAt: timestamp,
@@ -93,7 +94,7 @@ export type WhyTask = z.infer<typeof WhyTask>;
 
 export const Why = z
   .object({
-    sessionId: z.string(),
+    sessionId: Id,
     sentence: z.string().meta({ description: 'how much is unfinished, or how the last task ended' }),
     tasks: z
       .array(WhyTask)

@@ -1,6 +1,7 @@
 /** The files of a session, as they are asked for, sent and shown. */
 import { z } from 'zod';
 import { MAX_ROOTS, ROOT_NAME_PATTERN, ROOT_NAME_RULE, WORKSPACE_KINDS } from '../core/workspace.ts';
+import { Id } from './wire-id.ts';
 
 /** Of the directory that an upload says it comes from, in characters: a longer one is shown by its end. */
 export const MAX_DIRECTORY_LENGTH = 1_000;
@@ -85,7 +86,7 @@ export const SessionRoot = z.object({
   name: z.string(),
   access,
   kind: z.enum(['local', 'git', 'upload', 'empty']),
-  id: z.string().optional().meta({ description: 'of kind `upload`: what was sent' }),
+  id: Id.optional().meta({ description: 'of kind `upload`: what was sent' }),
   path: z.string().optional().meta({
     description: 'a directory of the server; of kind `upload`, where its client says it comes from',
   }),
@@ -127,7 +128,7 @@ export const UploadQuery = z.strictObject({
 export type UploadQuery = z.infer<typeof UploadQuery>;
 export const Workspace = z
   .object({
-    id: z.string(),
+    id: Id,
     directory: z.string(),
     snapshot: z.string(),
     held: z

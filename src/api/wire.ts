@@ -7,6 +7,7 @@ import { MAX_ATTACHED_BYTES } from '../core/attachments.ts';
 import { EVENT_TYPES } from '../core/event.ts';
 import { LimitsInput, TaskLimits, TaskUsage } from './wire-accounts.ts';
 import { Attachments } from './wire-attachments.ts';
+import { Id } from './wire-id.ts';
 import { wholeInQuery } from './wire-query.ts';
 import { SessionMatch } from './wire-sessions.ts';
 import { ForkPoint } from './wire-takeover.ts';
@@ -124,8 +125,8 @@ export const TaskStatus = z.enum([
 ]);
 export const Task = z
   .object({
-    id: z.string(),
-    sessionId: z.string(),
+    id: Id,
+    sessionId: Id,
     status: TaskStatus,
     waitingOn: z.enum(['approval', 'children', 'retry', 'budget', 'slot']).nullable(),
     cancelRequested: z.boolean(),
@@ -134,7 +135,7 @@ export const Task = z
       .string()
       .nullable()
       .meta({ description: 'who asked; null of a task that an agent delegated' }),
-    scheduleId: z.string().nullable().meta({ description: 'what made it, where a schedule did' }),
+    scheduleId: Id.nullable().meta({ description: 'what made it, where a schedule did' }),
     agent: z.string(),
     model: z.string(),
     mode: Mode,
@@ -153,9 +154,9 @@ export type Task = z.infer<typeof Task>;
 
 export const Session = z
   .object({
-    id: z.string(),
-    rootId: z.string(),
-    parentId: z.string().nullable(),
+    id: Id,
+    rootId: Id,
+    parentId: Id.nullable(),
     title: z.string(),
     state: z.enum(['idle', 'thinking', 'executing', 'waiting', 'completed', 'failed']),
     workspace: SessionWorkspace,
@@ -177,8 +178,8 @@ export const Event = z
     seq: z.int(),
     type: z.enum(EVENT_TYPES),
     at: timestamp,
-    sessionId: z.string(),
-    taskId: z.string().optional(),
+    sessionId: Id,
+    taskId: Id.optional(),
     turn: z.int().optional(),
     data: z.record(z.string(), z.unknown()),
   })
@@ -201,13 +202,13 @@ export const PostMessage = z
   .meta({ id: 'PostMessage' });
 export type PostMessage = z.infer<typeof PostMessage>;
 export const Message = z
-  .object({ sessionId: z.string(), taskId: z.string(), text: z.string() })
+  .object({ sessionId: Id, taskId: Id, text: z.string() })
   .meta({ id: 'Message', description: 'Said to a task in hand; its next turn takes it into the log.' });
 export type Message = z.infer<typeof Message>;
 
 export const Worker = z
   .object({
-    id: z.string(),
+    id: Id,
     version: z.string(),
     state: z.enum(['alive', 'lost']).meta({ description: 'lost: its lease has run out' }),
     startedAt: timestamp,

@@ -15,8 +15,9 @@ const MESSAGE_LENGTH = 500;
  */
 export function endingLines(task: Task, style: Style, next: Next): string {
   const inRoom = (line: string) => inWords(line, style.columns);
-  const usage = usageLines(task.usage).map((line) => style.dim(inRoom(`  ${line}`)));
-  const lines = [inRoom(headline(task, style)), ...usage, ...nextLines(task, { ...next, style }).map(inRoom)];
+  const clean = (line: string) => inRoom(neutralised(line));
+  const usage = usageLines(task.usage).map((line) => style.dim(clean(`  ${line}`)));
+  const lines = [inRoom(headline(task, style)), ...usage, ...nextLines(task, { ...next, style }).map(clean)];
   return `${lines.join('\n')}\n`;
 }
 

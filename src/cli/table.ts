@@ -1,5 +1,5 @@
 import { widthOf } from './text-width.ts';
-import { oneLine } from './untrusted-text.ts';
+import { neutralised, oneLine } from './untrusted-text.ts';
 
 const GAP = '  ';
 const MAX_CELL = 60;
@@ -18,11 +18,11 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
   return `${[heading, ...cells].map(line).join('\n')}\n`;
 }
 
-/** `name  value` lines; values are kept whole. */
+/** `name  value` lines; values are kept whole, and clean. */
 export function fields(pairs: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...pairs.map(([name]) => name.length));
   return pairs
-    .map(([name, value]) => `${name.padEnd(width)}${GAP}${value}`.trimEnd())
+    .map(([name, value]) => `${name.padEnd(width)}${GAP}${neutralised(value)}`.trimEnd())
     .join('\n')
     .concat('\n');
 }

@@ -2,7 +2,7 @@ import type { Entry } from '../api/wire.ts';
 import { callSummary } from './call-summary.ts';
 import type { Style } from './terminal.ts';
 import { cut, widthOf } from './text-width.ts';
-import { neutralised } from './untrusted-text.ts';
+import { neutralised, oneLine } from './untrusted-text.ts';
 
 /** Lines of a call's live output that are shown; the rest is counted. */
 export const MAX_OUTPUT_LINES = 20;
@@ -113,7 +113,7 @@ export class ToolLines implements CallReport {
     const { green, red, yellow } = this.#style;
     if (status === 'succeeded') return `${green('✓')} ${this.#fitting(label, why === '' ? '' : ` (${why})`)}`;
     const unknown = status === 'unknown';
-    const how = unknown ? 'its outcome is unknown' : why || status;
+    const how = unknown ? 'its outcome is unknown' : why || oneLine(status, MAX_OUTPUT_COLUMNS);
     return `${unknown ? yellow('?') : red('✗')} ${this.#fitting(label, ` (${how})`)}`;
   }
 

@@ -166,6 +166,9 @@ test('what is not a Capybara is told as such', async () => {
   );
   api.on(`GET /v1/tasks/${TASK_ID}`, () => ({ hello: 1 }));
   expect(await failure(client.task(TASK_ID))).toMatchObject({ code: 'bad_answer', exitCode: 3 });
+  // An id is pasted into commands, and drawn as it is.
+  api.on(`GET /v1/tasks/${TASK_ID}`, () => aTask({ id: 'task_1\x1b[2J; rm' }));
+  expect(await failure(client.task(TASK_ID))).toMatchObject({ code: 'bad_answer', exitCode: 3 });
   api.on(`GET /v1/tasks/${TASK_ID}`, (_, response) => void response.writeHead(404).end('<html>'));
   expect((await failure(client.task(TASK_ID))).message).toBe(
     `The Capybara at ${api.url} answered HTTP 404 Not Found without a reason: check the address.`,

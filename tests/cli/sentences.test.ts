@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest';
+import { ChildLines } from '../../src/cli/flow/child-lines.ts';
 import { sentences, tell } from '../../src/cli/sentences.ts';
 import { endingLines } from '../../src/cli/summary.ts';
+import { fields } from '../../src/cli/table.ts';
 import { takenBackText } from '../../src/cli/take-over.ts';
 import { createStyle } from '../../src/cli/terminal.ts';
-import { aCount, aTask } from './scripted-api.ts';
+import { ToolLines } from '../../src/cli/tool-lines.ts';
+import { aCount, aTask, doneTask, event } from './scripted-api.ts';
 
 const SENTENCE = 'The profile of ses_0123456789abcdef is not there: see `capybara config show`.';
 
@@ -38,6 +41,22 @@ test('what a server, a path or a name says cannot steer the terminal', () => {
   expect(sentences(takenBackText(1, applied), 80)).toBe(
     'The session and its files are back at the end of turn 1.\nMerged with what you changed since: ab.\n',
   );
+});
+
+test('what is listed, ends a task or befalls a call cannot steer it either', () => {
+  const [hostile, shown] = ['a\x1b[2Jb\x9b31m', 'ab\ufffd31m'];
+  const style = createStyle({ isTty: false, noColor: true });
+  expect(fields([['task', hostile]])).toBe(`task  ${shown}\n`);
+  expect(endingLines(doneTask({ sessionId: hostile }), style, { canContinue: false })).toContain(
+    `Next: capybara diff ${shown}\n`,
+  );
+  const calls = new ToolLines(style);
+  calls.requested('c1', 'bash', '{}');
+  expect(calls.completed('c1', { status: hostile, position: 1 })).toContain(`bash (${shown})\n`);
+  const children = new ChildLines(style);
+  children.lines(event(1, 'tool.requested', { callId: 'c1', name: 'bash' }), 'child');
+  const data = { callId: 'c1', status: hostile };
+  expect(children.lines(event(2, 'tool.completed', data), 'child')).toBe(`[child] ✗ bash (${shown})\n`);
 });
 
 test('the ending lines keep their words whole, in any colour', () => {

@@ -93,7 +93,7 @@ export class ChildLines {
       case 'unknown':
         return `${yellow('?')} ${name} (its outcome is unknown)`;
       default:
-        return `${red(failed)} ${name} (${status})`;
+        return `${red(failed)} ${name} (${oneLine(status, NAME_COLUMNS)})`;
     }
   }
 }
