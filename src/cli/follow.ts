@@ -2,6 +2,7 @@
 import type { Approval, Event, Task } from '../api/wire.ts';
 import type { Client } from '../client/client.ts';
 import { readEvents } from '../client/events.ts';
+import { UserError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
 import { Family } from './flow/family.ts';
 import { asks, decideAll, openApprovals } from './questions.ts';
@@ -35,8 +36,15 @@ export async function follow(options: FollowOptions): Promise<FollowEnd> {
     return await followFrames(options);
   } catch (error) {
     if (options.signal.aborted) return { kind: 'left' };
-    throw error;
+    throw asTold(error, options.task);
   }
+}
+
+/** What has no code is a bug here: the task knows nothing of it. */
+function asTold(error: unknown, { id }: Pick<Task, 'id'>): unknown {
+  if (!(error instanceof Error) || 'code' in error) return error;
+  const message = `What ${id} does cannot be shown (${error.message}): it goes on; follow it with \`capybara tail ${id} --json\`.`;
+  return Object.assign(new UserError('internal', message, 1), { cause: error });
 }
 
 async function followFrames(given: FollowOptions): Promise<FollowEnd> {
@@ -48,7 +56,7 @@ async function followFrames(given: FollowOptions): Promise<FollowEnd> {
   const frames = readEvents({
     open: (after, until) => client.openEvents(task.sessionId, after, { signal: until }),
     recover: () => connection.recover(),
-    signal,
+    signal: show.broken ? AbortSignal.any([signal, show.broken]) : signal,
   });
   try {
     for await (const frame of frames) {
@@ -59,6 +67,7 @@ async function followFrames(given: FollowOptions): Promise<FollowEnd> {
       if (end?.kind === 'ended' && end.task.status !== 'succeeded') await family.settle(signal);
       if (end !== undefined) return end;
     }
+    show.broken?.throwIfAborted();
     return { kind: 'left' };
   } finally {
     show.end();

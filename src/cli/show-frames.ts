@@ -15,6 +15,7 @@ import { askerText, pathText } from './session-path.ts';
 import { Standing } from './standing.ts';
 import type { Screen, Terminal } from './terminal.ts';
 import { untilReachable } from './until-reachable.ts';
+import { oneLine } from './untrusted-text.ts';
 import { toolName } from './whole-call.ts';
 
 export interface Show {
@@ -23,10 +24,13 @@ export interface Show {
   /** `whose`: of a durable event. */
   take(frame: Frame, whose: Whose | undefined): Promise<void>;
   end(): void;
+  /** Aborts, with the reason, where it can show nothing more. */
+  readonly broken?: AbortSignal;
 }
 
 /** Narrower terminals get words and calls as a pipe does. */
 export const MIN_COLUMNS = 24;
+const ID_COLUMNS = 100;
 
 export async function createShow(options: FollowOptions, family: Family): Promise<Show> {
   const { terminal, show } = options;
@@ -76,6 +80,7 @@ class TextShow implements Show {
   readonly #screen: FlowScreen | undefined;
   readonly #children: ChildLines;
   readonly #keys: Keys | undefined;
+  readonly #broken = new AbortController();
 
   constructor(options: FollowOptions, family: Family, watched: Watched | undefined) {
     const { terminal, task, connection } = options;
@@ -97,6 +102,10 @@ class TextShow implements Show {
     this.#keys = watched && this.#listen(options);
     this.#screen = screen && this.#drawnOn(screen, terminal);
     this.terminal = this.#screen ?? terminal;
+  }
+
+  get broken(): AbortSignal {
+    return this.#broken.signal;
   }
 
   async take(frame: Frame, whose: Whose | undefined): Promise<void> {
@@ -146,6 +155,7 @@ class TextShow implements Show {
         return shown === undefined ? [] : flowLines(shown, { style, rows });
       },
       above: (rows) => this.#transcript.lines(rows),
+      onFailed: (error) => this.#broken.abort(error),
       ...(standing && {
         below: () => standing.line(Math.min(MAX_FLOW_COLUMNS, style.columns), this.#hint()),
       }),
@@ -164,7 +174,7 @@ class TextShow implements Show {
     if (event.type === 'approval.requested') {
       const { tool, approvalId } = event.data;
       const asker = askerText(path, this.#followed, separator) ?? '';
-      return `${style.yellow('?')} ${asker}: ${toolName(String(tool))} needs an approval: ${String(approvalId)}\n`;
+      return `${style.yellow('?')} ${asker}: ${toolName(String(tool))} needs an approval: ${oneLine(String(approvalId), ID_COLUMNS)}\n`;
     }
     return this.#screen ? '' : this.#children.lines(event, pathText(path.slice(1), separator));
   }

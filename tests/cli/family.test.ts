@@ -147,6 +147,16 @@ describe('a session below', () => {
     expect(child()).toMatchObject({ task: { status: 'waiting' }, waitingOn: { on: 'approval' } });
   });
 
+  test('of a newer server, a state changes nothing and what it waits for is told as it is', async () => {
+    await family.take(below('task.waiting', { on: 'weather' }));
+    await family.take(below('agent.state_changed', { state: { a: 1 } }));
+    await family.take(below('agent.state_changed', { state: 'dreaming' }));
+    expect(child()).toMatchObject({ state: 'thinking', waitingOn: { on: 'weather' } });
+    expect(family.tree.isAtRest).toBe(false);
+    await family.take(below('task.waiting', { on: 1 }));
+    expect(child()).not.toHaveProperty('waitingOn');
+  });
+
   test('adds up what it uses', async () => {
     await family.take(below('usage.recorded', { input: 10, output: 5, usd: '0.02' }));
     await family.take(below('usage.recorded', { input: 1, output: 1, usd: null }));

@@ -256,6 +256,30 @@ describe('on a terminal', () => {
     };
   }
 
+  test('what cannot be drawn ends the following, and says how to follow again', async () => {
+    const model = new ScreenModel(60, 24);
+    let isBroken = false;
+    const given = terminal(model);
+    const screen = Object.create(given.screen ?? null, {
+      rows: {
+        get: () => {
+          if (isBroken) throw new TypeError('no such state');
+          return model.rows;
+        },
+      },
+    }) as NonNullable<Terminal['screen']>;
+    api.on(`GET /v1/sessions/${SESSION_ID}/events`, async (_, response) => {
+      sendEvents(openStream(response), started());
+      await expect.poll(() => model.text).toContain('[child tests]');
+      isBroken = true;
+    });
+    await expect(watch({}, { ...given, screen })).rejects.toMatchObject({
+      code: 'internal',
+      exitCode: 1,
+      message: `What ${TASK_ID} does cannot be shown (no such state): it goes on; follow it with \`capybara tail ${TASK_ID} --json\`.`,
+    });
+  });
+
   test('the tree stands below the answer, changes with it, and its last state is left', async () => {
     const model = new ScreenModel(60, 24);
     const shown: string[] = [];

@@ -108,6 +108,10 @@ describe('the agents of a tree', () => {
     [{ state: 'waiting', waitingOn: { on: 'retry' } }, '⏳ [child tests] waiting: another try'],
     [{ state: 'waiting', waitingOn: { on: 'budget' } }, '⏳ [child tests] waiting: a higher limit'],
     [{ state: 'waiting', waitingOn: { on: 'slot' } }, '⏳ [child tests] waiting: a free slot'],
+    [
+      { state: 'waiting', waitingOn: { on: 'weath\x1b[2Jer' as 'slot' } },
+      '⏳ [child tests] waiting: weather',
+    ],
     [{ state: 'waiting', waitingOn: { on: 'input' } }, '⏳ [child tests] waiting: an answer'],
     [{ state: 'idle', title: ' \n', agent: 'review' }, '💤 [child review] idle'],
   ])('each say what they do: %j', (change, text) => {

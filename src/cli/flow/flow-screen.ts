@@ -41,6 +41,8 @@ export interface FlowScreenOptions {
   readonly above?: (rows: number) => readonly string[];
   /** The line that stands below all of it. */
   readonly below?: () => string;
+  /** Told where drawing throws while nobody prints; nothing is drawn from then on. */
+  readonly onFailed?: (error: unknown) => void;
 }
 
 /** A terminal for everybody who prints while the lines stand. */
@@ -194,7 +196,17 @@ export class FlowScreen implements Terminal {
 
   #drawIn(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#draw(), Math.max(0, ms));
+    this.#timer = setTimeout(() => this.#drawAlone(), Math.max(0, ms));
+  }
+
+  #drawAlone(): void {
+    try {
+      this.#draw();
+    } catch (error) {
+      this.#isHidden = true;
+      if (this.#options.onFailed === undefined) throw error;
+      this.#options.onFailed(error);
+    }
   }
 
   #draw(): void {

@@ -1,5 +1,5 @@
 /** The session that is followed and those below it, as events change them. */
-import type { Event, SessionTree, TreeNode } from '../../api/wire.ts';
+import { type Event, type SessionTree, TreeNode } from '../../api/wire.ts';
 import { sumUsd } from '../../core/money.ts';
 import { OpenCalls } from './open-calls.ts';
 
@@ -140,8 +140,7 @@ export class FlowTree {
     if (end !== undefined) return this.#ended(live, event.at, end);
     switch (event.type) {
       case 'task.waiting':
-        node.waitingOn = { on: event.data.on as NonNullable<Told['waitingOn']>['on'] };
-        return this.#inTask(node, 'waiting');
+        return this.#waits(node, event.data);
       case 'task.paused':
         return this.#inTask(node, 'paused');
       case 'task.resumed':
@@ -150,8 +149,7 @@ export class FlowTree {
         delete node.waitingOn;
         return this.#inTask(node, 'running');
       case 'agent.state_changed':
-        node.state = event.data.state as Told['state'];
-        return true;
+        return changed(node, event.data);
       case 'usage.recorded':
         return used(node, event.data);
       default:
@@ -184,6 +182,13 @@ export class FlowTree {
     return this.#inTask(live.node, status);
   }
 
+  /** What it waits for may be something that this version does not know. */
+  #waits(node: Mutable<Told>, { on }: Event['data']): boolean {
+    if (typeof on === 'string') node.waitingOn = { on: on as NonNullable<Told['waitingOn']>['on'] };
+    else delete node.waitingOn;
+    return this.#inTask(node, 'waiting');
+  }
+
   #inTask(node: Mutable<Told>, status: TaskStatus): boolean {
     if (node.task) node.task = { ...node.task, status };
     return true;
@@ -192,6 +197,13 @@ export class FlowTree {
 
 export function isUnfinished({ task }: Pick<Told, 'task'>): boolean {
   return task !== undefined && ['queued', 'running', 'waiting', 'paused'].includes(task.status);
+}
+
+/** A state that this version does not know changes nothing: no line could say it. */
+function changed(node: Mutable<Told>, { state }: Event['data']): boolean {
+  const known = TreeNode.shape.state.safeParse(state);
+  if (known.success) node.state = known.data;
+  return known.success;
 }
 
 function used(node: Mutable<Told>, { input, output, usd }: Event['data']): boolean {

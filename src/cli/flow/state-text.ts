@@ -1,5 +1,8 @@
 import type { TreeNode } from '../../api/wire.ts';
 import { plural } from '../tool-lines.ts';
+import { oneLine } from '../untrusted-text.ts';
+
+const UNKNOWN_COLUMNS = 40;
 
 /** What an agent does, as a word and what stands behind its colon; '' where nothing does. */
 export function stateText(node: TreeNode): readonly [word: string, detail: string] {
@@ -37,5 +40,8 @@ function waitText({ on, children = 0 }: NonNullable<TreeNode['waitingOn']>): str
       return 'a higher limit';
     case 'slot':
       return 'a free slot';
+    default:
+      // Of a newer server.
+      return oneLine(String(on), UNKNOWN_COLUMNS);
   }
 }
