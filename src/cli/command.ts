@@ -100,8 +100,7 @@ export abstract class CapybaraCommand extends Command {
     try {
       return await use(interrupts);
     } catch (error) {
-      const isBrokenOff = error instanceof Error && error.name === 'AbortError' && interrupts.signal.aborted;
-      if (!isBrokenOff) throw error;
+      if (!interrupts.signal.aborted || !(await isBrokenOff(error))) throw error;
       this.tell('Stopped.');
       return this.exit(EXIT.left);
     } finally {
@@ -169,4 +168,11 @@ export abstract class CapybaraCommand extends Command {
     const stack = `${error.stack ?? ''}${cause}`;
     return this.#config === undefined ? stack : withoutSecretsOf(this.#config, stack);
   }
+}
+
+/** Whether it may come of a request that was ended by a signal: also one in the middle of its answer. */
+async function isBrokenOff(error: unknown): Promise<boolean> {
+  if (error instanceof Error && error.name === 'AbortError') return true;
+  const { isTransient } = await import('../client/errors.ts');
+  return isTransient(error);
 }

@@ -37,7 +37,7 @@ export function asks({ terminal, show }: FollowOptions): boolean {
 
 /** Asks the person here about each; returns those that nobody answered. */
 export async function decideAll(options: FollowOptions, approvals: readonly Approval[]): Promise<Approval[]> {
-  const { connection, terminal, task } = options;
+  const { connection, terminal, task, signal } = options;
   if (!terminal.ask || !asks(options)) return [...approvals];
   const undecided: Approval[] = [];
   for (const approval of approvals) {
@@ -48,7 +48,8 @@ export async function decideAll(options: FollowOptions, approvals: readonly Appr
     terminal.out(`${bold(toolName(approval.tool))}${by}\n${call}`);
     const decision = await decide(options, terminal.ask, approval);
     if (decision === 'elsewhere') terminal.out(await elsewhereText(options, approval));
-    else if (decision !== undefined) await resolve(connection.client, { terminal, approval }, decision);
+    else if (decision !== undefined)
+      await resolve(connection.clientUntil(signal), { terminal, approval }, decision);
     else undecided.push(approval);
   }
   return undecided;
@@ -97,9 +98,10 @@ async function untilAnswered(
   signal: AbortSignal,
 ): Promise<void> {
   const { connection, task } = options;
+  const client = connection.clientUntil(signal);
   for (;;) {
     await delay(LOOK_AGAIN_MS, undefined, { signal });
-    const open = await untilReachable(options, () => openApprovals(connection.client, task));
+    const open = await untilReachable({ connection, signal }, () => openApprovals(client, task));
     if (!open.some((each) => each.id === id)) return;
   }
 }

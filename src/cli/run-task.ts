@@ -1,7 +1,8 @@
 /** The flows of `run` and `tail`: follow a task, and leave it as the person wishes. Returns exit codes of DESIGN §8. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Approval, Session, Task } from '../api/wire.ts';
-import { UserError } from '../core/errors.ts';
+import type { Client } from '../client/client.ts';
 import type { Connection } from './connection.ts';
 import { findTask } from './find.ts';
 import { type FollowEnd, type FollowOptions, follow } from './follow.ts';
@@ -45,16 +46,18 @@ const CANCEL_POLL_MS = 100;
 /** How long the end of a cancelled task is waited for, in milliseconds. */
 const CANCEL_WAIT_MS = 10_000;
 
-/** Submits a task. Where an embedded Capybara goes away meanwhile, the next one gets it, once. */
+/** Submits a task. Where an embedded Capybara goes away meanwhile, the next one gets it, once. Rejects soon after the signal aborted. */
 export async function submitTask(
   request: TaskRequest,
   connection: Connection,
   options: Omit<SendTaskOptions, 'key'> = {},
 ): Promise<Task> {
+  const { signal = new AbortController().signal } = options;
   const key = randomUUID();
-  const send = () => sendTask(connection.client, request, { ...options, key });
+  const client = connection.clientUntil(signal);
+  const send = () => sendTask(client, request, { ...options, key });
   if (connection.kind === 'configured') return send();
-  return untilReachable({ connection, signal: new AbortController().signal }, send);
+  return untilReachable({ connection, signal }, send);
 }
 
 export interface RunOptions extends WatchOptions {
@@ -65,28 +68,32 @@ export interface RunOptions extends WatchOptions {
 /** Submits a task and follows it. */
 export async function runTask(request: TaskRequest, options: RunOptions): Promise<number> {
   const task = await submitted(request, options);
-  if (task !== undefined) {
-    const code = await watchTask(task, { sent: request.sends, ...options });
-    if (code !== EXIT.left) await options.onEnd?.(task);
-    return code;
-  }
-  tell(options.terminal, 'Stopped before the task was sent: nothing was begun.');
-  return EXIT.left;
+  if (task === undefined) return EXIT.left;
+  const code = await watchTask(task, { sent: request.sends, ...options });
+  if (code !== EXIT.left) await options.onEnd?.(task);
+  return code;
 }
 
-/** Undefined where the person left before there was a task. */
+const UNSENT = 'Stopped before the task was sent: nothing was begun.';
+const UNANSWERED =
+  'Stopped before the task was answered: it may have begun all the same; see `capybara tasks list`.';
+
+/** Undefined where the person left before there was a task, as far as is known here. */
 async function submitted(request: TaskRequest, options: WatchOptions): Promise<Task | undefined> {
   const { connection, terminal, json, interrupts } = options;
   const { signal } = interrupts;
-  if (signal.aborted) return undefined;
   const { isWatched } = terminal.style;
-  try {
-    const tell = json ? undefined : dimLines(terminal);
-    return await submitTask(request, connection, { tell, isWatched, signal });
-  } catch (error) {
-    if (error instanceof UserError || !signal.aborted) throw error;
-    return undefined;
-  }
+  let isSent = false;
+  const onSend = () => {
+    isSent = true;
+  };
+  const progress = json ? undefined : dimLines(terminal);
+  const sending = { tell: progress, isWatched, signal, onSend };
+  const task = signal.aborted
+    ? undefined
+    : await unlessLeft(signal, () => submitTask(request, connection, sending));
+  if (task === undefined) tell(terminal, isSent ? UNANSWERED : UNSENT);
+  return task;
 }
 
 /** Beside the answer, not in it. */
@@ -229,13 +236,24 @@ async function leave(id: string, options: WatchOptions): Promise<void> {
 }
 
 async function cancel(id: string, { connection, terminal }: WatchOptions): Promise<void> {
-  const deadline = Date.now() + CANCEL_WAIT_MS;
-  let task = await connection.client.cancelTask(id);
-  while (task.endedAt === null && Date.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, CANCEL_POLL_MS));
-    task = await connection.client.task(id);
+  const late = AbortSignal.timeout(CANCEL_WAIT_MS);
+  const client = connection.clientUntil(late);
+  const task = await unlessLeft(late, () => client.cancelTask(id));
+  if (task === undefined) {
+    const seconds = CANCEL_WAIT_MS / 1000;
+    return tell(
+      terminal,
+      `Nothing answered for ${seconds} s: cancel the task with: capybara tasks cancel ${id}`,
+    );
   }
-  const state =
-    task.endedAt === null ? 'Cancelling: the task ends as soon as its worker hears of it.' : 'Cancelled.';
-  tell(terminal, state);
+  const hasEnded = await unlessLeft(late, () => ended(client, task, late));
+  const going = 'Cancelling: the task ends as soon as its worker hears of it.';
+  tell(terminal, hasEnded === undefined ? going : 'Cancelled.');
+}
+
+/** Resolves once it has ended; rejects where `signal` aborts first. */
+async function ended(client: Client, { id, endedAt }: Task, signal: AbortSignal): Promise<true> {
+  for (let at = endedAt; at === null; at = (await client.task(id)).endedAt)
+    await delay(CANCEL_POLL_MS, undefined, { signal });
+  return true;
 }

@@ -77,6 +77,8 @@ export interface SendTaskOptions {
   readonly tell?: ((line: string) => void) | undefined;
   readonly isWatched?: boolean;
   readonly signal?: AbortSignal;
+  /** Told right before the task itself is sent: from then on there may be one. */
+  readonly onSend?: () => void;
 }
 
 /** Everything that can be wrong without asking a server is said here, before one is started. */
@@ -174,26 +176,29 @@ export async function sendTask(
   { body, continues, sends, session, roots }: TaskRequest,
   options: SendTaskOptions,
 ): Promise<Task> {
-  const { key } = options;
+  const create = (more: Pick<CreateTask, 'sessionId' | 'workspace'>): Promise<Task> => {
+    options.onSend?.();
+    return client.createTask({ ...body, ...more }, options.key);
+  };
   if (session !== undefined) {
     const { findSession } = await import('./find.ts');
-    return client.createTask({ ...body, sessionId: (await findSession(client, session)).id }, key);
+    return create({ sessionId: (await findSession(client, session)).id });
   }
   if (roots !== undefined) {
     const workspace = { kind: 'roots' as const, roots: await sendRoots(client, roots, options) };
-    return client.createTask({ ...body, workspace }, key);
+    return create({ workspace });
   }
   const sessionId = await continuedSession(client, {
     ...(continues !== undefined && { continues }),
     ...(sends && { sends }),
   });
-  if (sends === undefined) return client.createTask({ ...body, ...(sessionId && { sessionId }) }, key);
+  if (sends === undefined) return create(sessionId === undefined ? {} : { sessionId });
   if (sessionId !== undefined) {
     options.tell?.(KEEPS_ITS_FILES);
-    return client.createTask({ ...body, sessionId }, key);
+    return create({ sessionId });
   }
   const id = await sendDirectory({ ...options, client, place: sends });
-  const task = await client.createTask({ ...body, workspace: { kind: 'upload', id } }, key);
+  const task = await create({ workspace: { kind: 'upload', id } });
   rememberSession(sends, task.sessionId);
   return task;
 }

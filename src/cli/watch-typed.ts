@@ -41,7 +41,7 @@ export async function watchTyped(
     directory: process.cwd(),
     onEnd: async ({ sessionId }) => {
       if (record === undefined) return;
-      const answers = await writeRecording(connection.client, sessionId, record);
+      const answers = await writeRecording(connection.clientUntil(interrupts.signal), sessionId, record);
       tell(terminal, `Recorded ${answersText(answers)} in ${record}.`);
     },
   });

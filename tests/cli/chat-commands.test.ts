@@ -16,6 +16,7 @@ import { itemLines } from '../../src/cli/chat/item-lines.ts';
 import { type Action, reduce } from '../../src/cli/chat/reduce.ts';
 import { Sender } from '../../src/cli/chat/sender.ts';
 import { attachedTo } from '../../src/cli/chat/sent-files.ts';
+import { startChat } from '../../src/cli/chat/start-chat.ts';
 import { type ChatState, type Item, NOTHING } from '../../src/cli/chat/state.ts';
 import { statusLine } from '../../src/cli/chat/status-line.ts';
 import type { Connection } from '../../src/cli/connection.ts';
@@ -25,7 +26,7 @@ import { markdownLines } from '../../src/cli/markdown/markdown.ts';
 import { shortNumber } from '../../src/cli/summary.ts';
 import { createStyle } from '../../src/cli/terminal.ts';
 import { createTheme, THEMES } from '../../src/cli/themes.ts';
-import { createClient } from '../../src/client/client.ts';
+import { type ClientOptions, createClient } from '../../src/client/client.ts';
 import { loadConfig } from '../../src/config.ts';
 import {
   AT,
@@ -71,9 +72,9 @@ const tell = (action: Action) => {
   state = reduce(state, action);
 };
 const page = (...data: unknown[]) => ({ data, nextCursor: null });
-const client = () => createClient({ url: api.url, apiKey: 'capy_hush' });
+const client = (options: ClientOptions = {}) => createClient({ url: api.url, apiKey: 'capy_hush' }, options);
 const connection = (): Connection => ({
-  ...{ client: client(), clientUntil: client, kind: 'configured' },
+  ...{ client: client(), clientUntil: (signal) => client({ signal }), kind: 'configured' },
   ...{ recover: async () => {}, stop: async () => {} },
 });
 const style = createStyle({ isTty: true, noColor: true, columns: () => 60 });
@@ -386,6 +387,26 @@ describe('what is said', () => {
   });
 });
 
+test('a chat with a server that is silent is left before it begins', async () => {
+  const left = new AbortController();
+  api.on('GET /v1/sessions', () => left.abort());
+  const { config } = loadConfig({ env: { HOME: home }, cwd: home, home });
+  const screen = { draw: () => {}, rows: 24, onResize: () => () => {} };
+  const { signal } = left;
+  const terminal = { out: () => {}, err: () => {}, style, screen, gone: signal, ask: async () => undefined };
+  const options = {
+    id: 'last',
+    flags: { continue: false },
+    config,
+    cwd: home,
+    terminal,
+    json: false,
+    signal,
+  };
+  const started = startChat(options, (_, use) => use(connection()));
+  await expect(started).rejects.toMatchObject({ name: 'AbortError' });
+});
+
 describe('answers', () => {
   test('count once; `always` is asked about again, and where another was faster that is told', async () => {
     let now = 5;
@@ -394,6 +415,7 @@ describe('answers', () => {
       state: () => state,
       tell,
       style,
+      signal: new AbortController().signal,
       now: () => now,
     });
     const asked = anApproval();

@@ -487,6 +487,31 @@ describe('leaving', () => {
     expect(api.received).toEqual([]);
   });
 
+  test.each<[string, (response: ServerResponse) => void]>([
+    ['is silent', () => press()],
+    ['stalls', (response) => void response.writeHead(201).write('{"id":', () => press())],
+    ['asks to wait', (response) => void response.writeHead(429, { 'retry-after': '5' }).end(() => press())],
+  ])('Ctrl-C ends the sending of a task to a server that %s', async (_, answer) => {
+    api.on('POST /v1/tasks', (__, response) => answer(response));
+    const terminal = collecting();
+    const options = { connection, terminal, show: 'text' as const, json: false, interrupts, directory: '/' };
+    const began = performance.now();
+    expect(await runTask({ body: { prompt: 'p' } }, options)).toBe(130);
+    expect(err).toBe(
+      'Stopped before the task was answered: it may have begun all the same; see `capybara tasks list`.\n',
+    );
+    expect(performance.now() - began).toBeLessThan(3_000);
+  });
+
+  test('Ctrl-C ends the sending of an answer', async () => {
+    const asked = event(1, 'approval.requested', { approvalId: anApproval().id, tool: 'bash' });
+    stream((response) => sendEvents(response, [asked, event(2, 'task.waiting', { on: 'approval' })]));
+    api.on('GET /v1/approvals', () => ({ data: [anApproval()], nextCursor: null }));
+    api.on(`POST /v1/approvals/${anApproval().id}`, () => void press());
+    expect(await watch({}, async () => 'y')).toBe(130);
+    expect(err).toContain('Detached: the task goes on.');
+  });
+
   test('a third Ctrl-C ends the process', () => {
     let forced = 0;
     const source = new EventEmitter();

@@ -13,6 +13,8 @@ export interface AnswersOptions {
   readonly state: () => ChatState;
   readonly tell: (action: Action) => void;
   readonly style: Style;
+  /** The person leaves. */
+  readonly signal: AbortSignal;
   /** Milliseconds of a clock that does not jump. */
   readonly now?: () => number;
 }
@@ -58,9 +60,9 @@ export class Answers {
 
   /** The first answer counts: where another person was faster, that is told. */
   async #send(approval: Approval, answer: Answer): Promise<void> {
-    const { connection, tell, style } = this.#options;
+    const { connection, tell, style, signal } = this.#options;
     try {
-      const made = await connection.client.resolveApproval(approval.id, answer);
+      const made = await connection.clientUntil(signal).resolveApproval(approval.id, answer);
       const rule = madeRuleText(made, style).trimEnd();
       if (rule !== '') tell({ do: 'tell', lines: rule.split('\n') });
     } catch (error) {

@@ -86,7 +86,7 @@ export class Chat {
       ...{ connection, request, attached, state, tell, show },
       signal: options.signal,
     });
-    this.#answers = new Answers({ connection, state, tell, style: options.style });
+    this.#answers = new Answers({ connection, state, tell, style: options.style, signal: options.signal });
     this.#context = this.#contextOf();
     this.#screen = new ChatScreen({
       ...{ terminal: options.terminal ?? new ProcessTerminal(), state, history },
@@ -194,7 +194,8 @@ export class Chat {
 
   async #stop(taskId: string): Promise<void> {
     try {
-      const task = await this.#options.connection.client.cancelTask(taskId);
+      const { connection, signal } = this.#options;
+      const task = await connection.clientUntil(signal).cancelTask(taskId);
       this.#tell({ do: 'task', task, isNew: true });
     } catch (error) {
       this.#tell({ do: 'note', text: messageOf(error), tone: 'bad' });
@@ -243,9 +244,9 @@ export class Chat {
   }
 
   #contextOf(): ChatContext {
-    const { connection, config, cwd } = this.#options;
+    const { connection, config, cwd, signal } = this.#options;
     return {
-      ...{ client: connection.client, config, cwd, commands: CHAT_COMMANDS },
+      ...{ client: connection.clientUntil(signal), config, cwd, commands: CHAT_COMMANDS },
       state: () => this.#state,
       look: () => this.#look,
       columns: () => this.#screen.columns,

@@ -1,6 +1,6 @@
 /** What is heard of one session: its log, its tasks, its questions, and what goes on in its tree. */
 import type { Entry, Event } from '../../api/wire.ts';
-import type { Page, Query } from '../../client/client.ts';
+import type { Client, Page, Query } from '../../client/client.ts';
 import { readEvents } from '../../client/events.ts';
 import type { Connection } from '../connection.ts';
 import { FlowTree } from '../flow/flow-tree.ts';
@@ -35,18 +35,20 @@ export class Feed {
   readonly #options: FeedOptions;
   readonly #others = new Set<string>();
   readonly #tasks = new Set<string>();
+  readonly #client: Client;
   #cursor: string | undefined;
   #last = 0;
   #readAt = 0;
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#client = options.connection.clientUntil(options.signal);
   }
 
   /** Until `signal` aborts. Throws what cannot be mended by trying again. */
   async run(): Promise<void> {
     const { connection, sessionId, signal, tell } = this.#options;
-    const { client } = connection;
+    const client = this.#client;
     try {
       const after = await this.#readTree();
       const { data } = await this.#read(() => client.tasks({ sessionId, limit: TASKS }));
@@ -99,7 +101,7 @@ export class Feed {
 
   async #taskOf(id: string, hasEnded: boolean): Promise<void> {
     if (this.#tasks.has(id) && !hasEnded) return;
-    const task = await this.#read(() => this.#options.connection.client.task(id));
+    const task = await this.#read(() => this.#client.task(id));
     // It may have ended since the event: its end stands behind what was said.
     if (task.endedAt !== null) await this.#readLog();
     this.#take(id, () => this.#options.tell({ do: 'task', task, isNew: true }));
@@ -111,19 +113,19 @@ export class Feed {
   }
 
   async #readTree(): Promise<number> {
-    const { connection, sessionId } = this.#options;
+    const { sessionId } = this.#options;
     this.#readAt = performance.now();
-    const tree = await this.#read(() => connection.client.tree(sessionId));
+    const tree = await this.#read(() => this.#client.tree(sessionId));
     this.flow.set(tree);
     return tree.seq;
   }
 
   /** From where it was read to before: the last page may have grown. */
   async #readLog(): Promise<void> {
-    const { connection, sessionId, tell } = this.#options;
+    const { sessionId, tell } = this.#options;
     for (let isLast = false; !isLast; ) {
       const query: Query = { limit: PAGE, cursor: this.#cursor };
-      const page: Page<Entry> = await this.#read(() => connection.client.entries(sessionId, query));
+      const page: Page<Entry> = await this.#read(() => this.#client.entries(sessionId, query));
       const entries = page.data.filter(({ position }) => position > this.#last);
       this.#last = entries.at(-1)?.position ?? this.#last;
       if (entries.length > 0) tell({ do: 'entries', entries });
@@ -133,8 +135,8 @@ export class Feed {
   }
 
   async #readAsked(): Promise<void> {
-    const { connection, sessionId, tell } = this.#options;
-    const { data } = await this.#read(() => connection.client.approvals({ sessionId, limit: 200 }));
+    const { sessionId, tell } = this.#options;
+    const { data } = await this.#read(() => this.#client.approvals({ sessionId, limit: 200 }));
     const open = data.filter(({ status }) => status === 'open');
     tell({ do: 'asked', open: open.toSorted((one, other) => one.createdAt.localeCompare(other.createdAt)) });
   }

@@ -1,7 +1,7 @@
 /** Sends what the person says: to the task in hand, as the session's next task, or as the first of a new session. */
 import { randomUUID } from 'node:crypto';
 import type { CreateTask, Session, Task } from '../../api/wire.ts';
-import { ProblemError } from '../../client/client.ts';
+import { type Client, ProblemError } from '../../client/client.ts';
 import type { Connection } from '../connection.ts';
 import { sendTask, type TaskRequest } from '../task-input.ts';
 import { untilReachable } from '../until-reachable.ts';
@@ -21,10 +21,12 @@ export interface SenderOptions {
 
 export class Sender {
   readonly #options: SenderOptions;
+  readonly #client: Client;
   #me: string | undefined;
 
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.#client = options.connection.clientUntil(options.signal);
   }
 
   /** Who sits here, as the server knows them; undefined before anything was sent. */
@@ -49,8 +51,8 @@ export class Sender {
 
   /** A task that ended in this moment takes nothing in: then it is the next one. */
   async #steer(sessionId: string, text: string, key: string): Promise<void> {
-    const { connection, attached } = this.#options;
-    const { client } = connection;
+    const { attached } = this.#options;
+    const client = this.#client;
     const body = { text, ...attached(text) };
     try {
       await this.#repeated(() => client.postMessage(sessionId, body, key));
@@ -61,15 +63,15 @@ export class Sender {
   }
 
   async #next(sessionId: string, text: string, key: string): Promise<void> {
-    const { connection, attached } = this.#options;
-    const { client } = connection;
+    const { attached } = this.#options;
+    const client = this.#client;
     const body = { ...this.#settings(), sessionId, prompt: text, ...attached(text) };
     this.#accepted(await this.#repeated(() => client.createTask(body, key)));
   }
 
   async #begin(text: string): Promise<void> {
-    const { connection, request, attached, state, tell, show, signal } = this.#options;
-    const { client } = connection;
+    const { request, attached, state, tell, show, signal } = this.#options;
+    const client = this.#client;
     const body = { ...request.body, ...state().wishes, prompt: text, ...attached(text) };
     const note = (line: string) => tell({ do: 'note', text: line, tone: 'quiet' });
     await this.#sending(text, 'task', async (key) => {

@@ -1,5 +1,6 @@
 /** `capybara chat`: where it can be, what it goes on with, and what is said when it is over. */
 import { join } from 'node:path';
+import type { Client } from '../../client/client.ts';
 import type { Config } from '../../config.ts';
 import { UserError } from '../../core/errors.ts';
 import type { Connection, ConnectOptions } from '../connection.ts';
@@ -39,7 +40,7 @@ export async function startChat(options: StartOptions, connect: Connect): Promis
   const check = async (settings: Config) =>
     (await import('../../api/main.ts')).checkTask(settings, request.body);
   return connect({ onChange: (text) => note(text), check }, async (connection) => {
-    const session = await sessionToShow(connection, id, asked);
+    const session = await sessionToShow(connection.clientUntil(signal), id, asked);
     const state = personalDirectory();
     const chat = new Chat({
       ...{ connection, config, request, session, cwd, signal, style: terminal.style },
@@ -54,7 +55,7 @@ export async function startChat(options: StartOptions, connect: Connect): Promis
   });
 }
 
-async function sessionToShow({ client }: Connection, id: string | undefined, asked: TaskRequest) {
+async function sessionToShow(client: Client, id: string | undefined, asked: TaskRequest) {
   if (id !== undefined) return findSession(client, id);
   const continued = await continuedSession(client, asked);
   return continued === undefined ? undefined : client.session(continued);

@@ -29,7 +29,7 @@ export default class Chat extends CapybaraCommand {
     process.exitCode = await this.withInterrupts(({ signal }) =>
       startChat(
         { id: args.id, flags, config: loaded.config, cwd: process.cwd(), terminal, json: flags.json, signal },
-        (options, use) => this.withConnection(loaded, { start: true, ...port, ...options }, use),
+        (options, use) => this.withConnection(loaded, { start: true, ...port, ...options, signal }, use),
       ),
     );
   }
