@@ -5,6 +5,7 @@ import { UserError } from '../core/errors.ts';
 import type { Connection, ConnectOptions } from './connection.ts';
 import { describeFailure, problemText } from './failure.ts';
 import type { Interrupts } from './interrupts.ts';
+import { jsonText } from './json-text.ts';
 import { columnsOf, sentences, tellPerson } from './sentences.ts';
 import type { Terminal } from './terminal.ts';
 import { neutralised } from './untrusted-text.ts';
@@ -115,7 +116,7 @@ export abstract class CapybaraCommand extends Command {
 
   /** `value` for programs, `text` for people. */
   protected answer(flags: GlobalFlags, value: unknown, text: string): void {
-    process.stdout.write(flags.json ? `${JSON.stringify(value, null, 2)}\n` : text);
+    process.stdout.write(flags.json ? jsonText(value, 2) : text);
   }
 
   /** Beside the answer. */

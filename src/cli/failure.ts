@@ -1,6 +1,7 @@
 import { Errors } from '@oclif/core';
 import { messageOf, UserError } from '../core/errors.ts';
 import { likely } from '../core/nearest.ts';
+import { jsonText } from './json-text.ts';
 import { oneLine } from './untrusted-text.ts';
 
 /** What went wrong, as a command says it. */
@@ -59,7 +60,7 @@ export function problemText({ code, message, exitCode, status }: Failure): strin
     ...(status && { status }),
     ...{ code, detail: message, exitCode },
   };
-  return `${JSON.stringify(problem)}\n`;
+  return jsonText(problem);
 }
 
 const LISTED: readonly (readonly [what: RegExp, command: string])[] = [

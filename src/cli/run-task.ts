@@ -7,6 +7,7 @@ import type { Connection } from './connection.ts';
 import { findTask } from './find.ts';
 import { type FollowEnd, type FollowOptions, follow } from './follow.ts';
 import { CANCEL_WINDOW_MS, type Interrupts } from './interrupts.ts';
+import { jsonText } from './json-text.ts';
 import { signsOn } from './look.ts';
 import { lastSent, type SentPlace } from './sent-record.ts';
 import { tell } from './sentences.ts';
@@ -161,7 +162,7 @@ async function finish(
 async function tellEnd(task: Task, options: WatchOptions): Promise<void> {
   const { terminal, show, json } = options;
   if (json) {
-    terminal.out(`${JSON.stringify(show === 'none' ? task : { task })}\n`);
+    terminal.out(jsonText(show === 'none' ? task : { task }));
     return;
   }
   const answer = neutralised(task.result?.text ?? '');

@@ -7,6 +7,7 @@ import type { Family, Whose } from './flow/family.ts';
 import { flowLines, MAX_FLOW_COLUMNS } from './flow/flow-lines.ts';
 import { FlowScreen } from './flow/flow-screen.ts';
 import type { FollowOptions } from './follow.ts';
+import { jsonText } from './json-text.ts';
 import { Keys } from './keys.ts';
 import { createLook } from './look.ts';
 import { type Shape, Transcript } from './render.ts';
@@ -45,7 +46,7 @@ export async function createShow(options: FollowOptions, family: Family): Promis
         tell(terminal, `The connection was lost (${frame.reason}): it is taken up again where it broke.`);
       }
       if (show !== 'json' || frame.kind !== 'event' || whose === 'other') return;
-      terminal.out(`${JSON.stringify(frame.event)}\n`);
+      terminal.out(jsonText(frame.event));
     },
     end: () => {},
   };

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { commandEnvironment } from '../config.ts';
 import type { Keyboard } from './keys.ts';
+import { columnsOf } from './sentences.ts';
 import type { ThemeName } from './themes.ts';
 
 /** Where a command reads and writes. */
@@ -132,7 +133,7 @@ export function processTerminal(options: { noColor: boolean; theme?: () => Theme
       isLineOpen = false;
     },
     get errColumns() {
-      return process.stderr.isTTY ? process.stderr.columns : undefined;
+      return columnsOf(process.stderr);
     },
     style: createStyle({
       ...{ isTty, noColor, isUnicode: showsUnicode(environment) },

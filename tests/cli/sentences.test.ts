@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
+import { problemText } from '../../src/cli/failure.ts';
 import { ChildLines } from '../../src/cli/flow/child-lines.ts';
-import { sentences, tell } from '../../src/cli/sentences.ts';
+import { jsonText } from '../../src/cli/json-text.ts';
+import { columnsOf, sentences, tell } from '../../src/cli/sentences.ts';
 import { endingLines } from '../../src/cli/summary.ts';
 import { fields } from '../../src/cli/table.ts';
 import { takenBackText } from '../../src/cli/take-over.ts';
-import { createStyle } from '../../src/cli/terminal.ts';
+import { createStyle, processTerminal } from '../../src/cli/terminal.ts';
 import { ToolLines } from '../../src/cli/tool-lines.ts';
 import { aCount, aTask, doneTask, event } from './scripted-api.ts';
 
@@ -57,6 +59,27 @@ test('what is listed, ends a task or befalls a call cannot steer it either', () 
   children.lines(event(1, 'tool.requested', { callId: 'c1', name: 'bash' }), 'child');
   const data = { callId: 'c1', status: hostile };
   expect(children.lines(event(2, 'tool.completed', data), 'child')).toBe(`[child] ✗ bash (${shown})\n`);
+});
+
+test('JSON says the same, and steers nothing', () => {
+  const value = { 'a\u009b': ['\x7f\u202e\u200f\u2028\u2066\u061c', 'ß 漢 🙂\n'] };
+  const text = jsonText(value);
+  expect(text.trimEnd()).toBe(String.raw`{"a\u009b":["\u007f\u202e\u200f\u2028\u2066\u061c","ß 漢 🙂\n"]}`);
+  expect(JSON.parse(text)).toEqual(value);
+  expect(problemText({ code: 'c\u009b', message: 'm', exitCode: 1 })).toContain(String.raw`"c\u009b"`);
+});
+
+test('on a terminal that has no size sentences are not broken', () => {
+  expect(columnsOf({ isTTY: true, columns: 0 })).toBe(Number.POSITIVE_INFINITY);
+  const [{ isTTY }, columns] = [process.stderr, Object.getOwnPropertyDescriptor(process.stderr, 'columns')];
+  Object.assign(process.stderr, { isTTY: true, columns: 0 });
+  try {
+    expect(processTerminal({ noColor: true }).errColumns).toBe(Number.POSITIVE_INFINITY);
+  } finally {
+    Object.assign(process.stderr, { isTTY });
+    if (columns) Object.defineProperty(process.stderr, 'columns', columns);
+    else Reflect.deleteProperty(process.stderr, 'columns');
+  }
 });
 
 test('the ending lines keep their words whole, in any colour', () => {

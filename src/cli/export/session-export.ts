@@ -4,6 +4,7 @@ import type { Entry, SessionDetails } from '../../api/wire.ts';
 import type { Client } from '../../client/client.ts';
 import { messageOf, UserError } from '../../core/errors.ts';
 import { callSummary } from '../call-summary.ts';
+import { jsonText } from '../json-text.ts';
 import { htmlDocument } from './html.ts';
 import { markdownDocument } from './markdown.ts';
 
@@ -30,7 +31,7 @@ export interface Section {
 export async function sessionDocument(client: Client, id: string, format: Format): Promise<string> {
   const session = await client.session(id);
   const entries = await entriesOf(client, id);
-  if (format === 'json') return `${JSON.stringify({ session, entries }, null, 2)}\n`;
+  if (format === 'json') return jsonText({ session, entries }, 2);
   const document = { session, sections: sectionsOf(entries) };
   return format === 'md' ? markdownDocument(document) : htmlDocument(document);
 }
