@@ -7,13 +7,16 @@ import type { LoadedConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { SettingsPlace } from './provider-settings.ts';
 
+/** No map keeps it: JavaScript means something else by it. */
+const UNKEPT = '__proto__';
+
 /** A setting, or one name in a map of names: `model`, `tools.bash.timeout`, `aliases.fast`. Throws `UserError` where it is neither. */
 export function settingNamed(name: string): { readonly key: SettingKey; readonly path: readonly string[] } {
   const key = SETTING_KEYS.find((known) => known === name);
   if (key !== undefined) return { key, path: key.split('.') };
   const [map = '', ...rest] = name.split('.');
   const inner = rest.join('.');
-  if (map === 'aliases' && inner !== '') return { key: map, path: [map, inner] };
+  if (map === 'aliases' && inner !== '' && inner !== UNKEPT) return { key: map, path: [map, inner] };
   throw new UserError(
     'unknown_setting',
     `There is no setting ${JSON.stringify(name.slice(0, 80))}: \`capybara config show\` lists them${near(name)}.`,
@@ -86,13 +89,19 @@ function isMap(key: SettingKey): boolean {
 function rawOf(key: SettingKey, path: readonly string[], text: string): unknown {
   if (!isMap(key) || path.length > 1) return text;
   try {
-    return JSON.parse(text);
-  } catch {
+    return JSON.parse(text, kept);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(
       'config_invalid',
       `${key} is a map: give it as JSON, such as {"fast": "work/small"}.`,
     );
   }
+}
+
+function kept(name: string, value: unknown): unknown {
+  if (name !== UNKEPT) return value;
+  throw new UserError('config_invalid', `${UNKEPT} is no name in a map: choose another.`);
 }
 
 /** Takes it out of the file. False: it was not there. */

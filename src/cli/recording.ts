@@ -23,7 +23,7 @@ export async function checkWritable(file: string): Promise<void> {
     await access(dirname(resolve(file)), constants.W_OK);
     if (existsSync(file)) await (await open(file, 'r+')).close();
   } catch (error) {
-    throw new UserError('cannot_write', `The recording could not be written: ${messageOf(error)}.`);
+    throw new UserError('cannot_write', `The recording could not be written: ${messageOf(error)}.`, 1);
   }
 }
 

@@ -5,6 +5,8 @@ import { UserError } from '../core/errors.ts';
 
 /** A change takes milliseconds: a lock as old as this was left behind by a process that died. */
 export const STALE_LOCK_MS = 10_000;
+/** How far the time of a new file may be ahead of the clock. */
+const CLOCK_GRAIN_MS = 1_000;
 const PAUSE_MS = 20;
 /** Longer than that, so that who waits for a dead one outlives its lock. */
 const PATIENCE_MS = 15_000;
@@ -16,11 +18,9 @@ export function withFileLock<Result>(file: string, act: () => Result, patienceMs
   const late = Date.now() + patienceMs;
   let own = take(lock);
   for (; own === undefined; own = take(lock)) {
-    if (Date.now() > late)
-      throw new UserError(
-        'file_locked',
-        `${file} is being changed by another program: try again, or remove ${lock} and ${guardOf(lock)}.`,
-      );
+    // Nothing of Capybara's makes a directory there, and nothing of it takes one away.
+    if (Date.now() > late || statSync(lock, { throwIfNoEntry: false })?.isDirectory())
+      throw locked(file, lock);
     removeStale(lock);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
   }
@@ -31,6 +31,11 @@ export function withFileLock<Result>(file: string, act: () => Result, patienceMs
     if (nameOf(statSync(lock, { bigint: true, throwIfNoEntry: false })) === own)
       rmSync(lock, { force: true });
   }
+}
+
+function locked(file: string, lock: string): UserError {
+  const message = `${file} is being changed by another program: try again, or remove ${lock} and ${guardOf(lock)}.`;
+  return new UserError('file_locked', message, 1);
 }
 
 /** Which file it is; undefined where somebody else has it. */
@@ -65,7 +70,10 @@ export function removeStale(lock: string): void {
 
 function isStale(lock: string): boolean {
   const stats = statSync(lock, { throwIfNoEntry: false });
-  return stats !== undefined && Date.now() - stats.mtimeMs > STALE_LOCK_MS;
+  if (stats === undefined) return false;
+  const ageMs = Date.now() - stats.mtimeMs;
+  // From the future: the clock was set back since, and nobody knows how old it is.
+  return ageMs > STALE_LOCK_MS || ageMs < -CLOCK_GRAIN_MS;
 }
 
 function guardOf(lock: string): string {

@@ -163,7 +163,7 @@ function replace(
 }
 
 function notWritten(file: string, why: string): UserError {
-  return new UserError('config_not_written', `${file} cannot be written (${why}): nothing was changed.`);
+  return new UserError('config_not_written', `${file} cannot be written (${why}): nothing was changed.`, 1);
 }
 
 function tooLarge(file: string): UserError {

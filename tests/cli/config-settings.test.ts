@@ -71,6 +71,7 @@ describe('a setting', () => {
     expect(stderr).toContain(
       `${file} cannot be written (EFBIG: file too large, write): nothing was changed.`,
     );
+    expect(stderr).toContain('exitCode: 1');
     expect([readFileSync(file, 'utf8'), readdirSync(dirname(file))]).toEqual(['port: 1\n', ['config.yaml']]);
   });
 
@@ -92,6 +93,8 @@ describe('a setting', () => {
     ['temperature', '3', /^temperature \(command line\) must be a number from 0 to 2; found "3"\.$/],
     ['port', 'x', /^port \(command line\) must be a whole number from 0 to 65535; found "x"\.$/],
     ['aliases', 'fast', /^aliases is a map: give it as JSON/],
+    ['aliases.__proto__', 'a/b', /^There is no setting "aliases\.__proto__"/],
+    ['aliases', '{"__proto__": "a/b"}', /^__proto__ is no name in a map/],
     ['permissions', '{"bash": "maybe"}', /^permissions \(command line\)/],
     ['apiKey', 'with space', /not shown: it is a secret/],
   ])('%s is not set to %j', (name, text, sentence) => {

@@ -1,6 +1,6 @@
 /** Writers of one file, in this process and in others. */
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -33,6 +33,15 @@ test('a file that is locked waits for whoever has it, and not for who died', () 
   );
   leaveBehind();
   expect(withFileLock(target, () => 'done', 1_000)).toBe('done');
+});
+
+test('a lock from the future is old, and a directory in its place is told at once', () => {
+  leaveBehind();
+  const future = new Date(Date.now() + 60_000);
+  utimesSync(lock, future, future);
+  expect(withFileLock(target, () => 'done', 1_000)).toBe('done');
+  mkdirSync(lock);
+  expect(() => withFileLock(target, () => {})).toThrow(`${target} is being changed by another program`);
 });
 
 test('of two that saw an old lock, the second does not remove the one that was made meanwhile', () => {

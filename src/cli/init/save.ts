@@ -103,7 +103,7 @@ function refuseMisread(file: string, text: string, variables: Readonly<Record<st
 }
 
 function notWritten(file: string, why: string): UserError {
-  return new UserError('env_not_written', `${file} cannot be written (${why}): it is as it was.`);
+  return new UserError('env_not_written', `${file} cannot be written (${why}): it is as it was.`, 1);
 }
 
 /** Lines of `NAME=` are replaced where they stand, the first by the new value; others of that name go. */
