@@ -16,6 +16,7 @@ import { PassThrough } from 'node:stream';
 import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CHECKS } from '../../src/cli/init/answers.ts';
+import { BrokenOff, unlessBroken } from '../../src/cli/init/ask.ts';
 import { type InitOptions, initialise } from '../../src/cli/init/initialise.ts';
 import { withVariables } from '../../src/cli/init/save.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -281,6 +282,7 @@ describe('a person', () => {
   test.each([
     ['Name of the provider', 'Ctrl-D', () => CTRL_D],
     ['Save it to', 'Ctrl-D', () => CTRL_D],
+    ['Type', 'SIGINT', () => void process.emit('SIGINT')],
     ['Type', 'SIGTERM', () => void process.emit('SIGTERM')],
     ['Name of the provider', 'SIGHUP', () => void process.emit('SIGHUP')],
   ])('at %s %s ends it, and leaves the cursor to be seen', async (last, _, act) => {
@@ -290,5 +292,14 @@ describe('a person', () => {
     expect([answer.saved, exitCode, hides, saved()]).toEqual([false, 130, false, undefined]);
     expect(seen).toContain('Nothing was written.');
     expect(process.listenerCount('SIGTERM')).toBe(0);
+  });
+
+  test('what is tried is not waited for by who has left', async () => {
+    const over = new AbortController();
+    const io = { input: new PassThrough(), output: new PassThrough(), signal: over.signal };
+    const trying = unlessBroken(io, new Promise(() => {}));
+    over.abort();
+    await expect(trying).rejects.toThrow(BrokenOff);
+    await expect(unlessBroken(io, new Promise(() => {}))).rejects.toThrow(BrokenOff);
   });
 });

@@ -31,7 +31,7 @@ export default class Init extends CapybaraCommand {
   override async run(): Promise<void> {
     const { flags } = await this.parse(Init);
     const loaded = await this.settings(flags);
-    const [{ initialise }, providers] = await Promise.all([
+    const [{ initialise, BROKEN_OFF }, providers] = await Promise.all([
       import('../init/initialise.ts'),
       import('../../model/main.ts'),
     ]);
@@ -49,6 +49,8 @@ export default class Init extends CapybaraCommand {
       ...{ replaces: flags.replace, agrees: flags.yes, profile: flags.profile, isQuiet: flags.json },
     });
     this.answer(flags, outcome.answer, outcome.text);
+    // What is being tried is not waited for.
+    if (outcome.exitCode === BROKEN_OFF) this.exit(BROKEN_OFF);
     if (!outcome.answer.saved) process.exitCode = outcome.exitCode;
   }
 }

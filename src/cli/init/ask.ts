@@ -27,7 +27,7 @@ export interface Io {
 }
 
 /** What says that the person, or whoever runs this, wants to end. */
-const ENDING = ['SIGTERM', 'SIGHUP'] as const;
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
  * Hands `ask` a place where Ctrl-D, the end of the input and signals break a question off as Ctrl-C does, which alone is known to what draws
@@ -160,6 +160,20 @@ function assembled(texts: Given & Pick<Answers, 'name' | 'type' | 'endpoint'>): 
     temperature: temperature === undefined ? DEFAULT_TEMPERATURE : Number(temperature),
     ...(maxTokens ? { maxTokens: Number(maxTokens) } : {}),
   };
+}
+
+/** What `act` comes to. Throws `BrokenOff` where the person does not wait for it. */
+export async function unlessBroken<Result>(io: Io | undefined, act: Promise<Result>): Promise<Result> {
+  const signal = io?.signal;
+  const broken = Promise.withResolvers<never>();
+  const leave = () => broken.reject(new BrokenOff('what was tried was broken off'));
+  if (signal?.aborted) leave();
+  signal?.addEventListener('abort', leave);
+  try {
+    return await Promise.race([act, broken.promise]);
+  } finally {
+    signal?.removeEventListener('abort', leave);
+  }
 }
 
 /** Throws `BrokenOff`. */

@@ -17,6 +17,7 @@ import {
   type Io,
   leave,
   show,
+  unlessBroken,
 } from './ask.ts';
 import { overwritten, saveEnvFile, saveSettings } from './save.ts';
 
@@ -63,7 +64,7 @@ export interface InitOutcome {
 }
 
 const ENV_FILE = '.env';
-const BROKEN_OFF = 130;
+export const BROKEN_OFF = 130;
 
 /** Throws `UserError` where flags are wrong, or would overwrite something unasked; then nothing was written. */
 export async function initialise(loaded: LoadedConfig, options: InitOptions): Promise<InitOutcome> {
@@ -82,7 +83,8 @@ async function asked(loaded: LoadedConfig, options: InitOptions, io: Io | undefi
     if (lost.length > 0 && !options.replaces && io === undefined) throw wouldOverwrite(lost);
     const said = fields([...summaryOf(answers), ...lost.map((what) => ['replaces', what] as const)]);
     if (io) show(io, 'To be saved', said.trimEnd());
-    const tried = options.tries ? await tryOut(options.providers, loaded.config, answers) : null;
+    const trying = () => tryOut(options.providers, loaded.config, answers);
+    const tried = options.tries ? await unlessBroken(io, trying()) : null;
     const result = tried === null ? '' : `${tried.ok ? '✓' : '✗'} ${neutralised(tried.message)}`;
     if (io && tried !== null) show(io, 'Connection', result);
     const isAgreed = io ? await agreed(io, place, { tried, lost }) : (tried?.ok ?? true);
