@@ -10,7 +10,7 @@ import { DELEGATE_TASK, MERGE_CHILD } from '../core/tool-names.ts';
 import { conflictSummary, failureSummary, interruptionSummary } from './call-summary.ts';
 import { imageLine } from './image-line.ts';
 import { type Addition, LiveAnswer } from './live-answer.ts';
-import { type Signs, UNICODE } from './look.ts';
+import { type Signs, signsOn } from './look.ts';
 import { PlainProse, type Prose } from './prose.ts';
 import { withCode } from './summary.ts';
 import type { Style } from './terminal.ts';
@@ -33,7 +33,7 @@ export function plainShape(style: Style): Shape {
     text: new PlainProse(),
     reasoning: new PlainProse(style.dim),
     calls: new ToolLines(style),
-    signs: UNICODE,
+    signs: signsOn(style),
     isSpaced: false,
   };
 }

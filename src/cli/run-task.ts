@@ -233,7 +233,7 @@ async function leave(id: string, options: WatchOptions): Promise<void> {
     connection.kind === 'own'
       ? 'The task is kept: the next `capybara run` or `capybara up` goes on with it.'
       : 'Detached: the task goes on.';
-  tell(terminal, `${what} Follow it with: capybara tail ${id}`);
+  tell(terminal, `${what}\nFollow it with: capybara tail ${id}`);
 }
 
 async function cancel(id: string, { connection, terminal }: WatchOptions): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Entry } from '../api/wire.ts';
 import { callSummary } from './call-summary.ts';
+import { type Signs, signsOn } from './look.ts';
 import type { Style } from './terminal.ts';
 import { cut, widthOf } from './text-width.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
@@ -58,11 +59,13 @@ export class ToolLines implements CallReport {
   readonly readsResults = false;
   readonly canOpen = false;
   readonly #style: Style;
+  readonly #signs: Signs;
   /** Open calls in the model's order. */
   readonly #open = new Map<string, Call>();
 
   constructor(style: Style) {
     this.#style = style;
+    this.#signs = signsOn(style);
   }
 
   /** The model asked for a call. `json`: its arguments as the model wrote them. */
@@ -81,7 +84,7 @@ export class ToolLines implements CallReport {
     const call = this.#open.get(id);
     if (!call || call.isAnnounced) return '';
     call.isAnnounced = true;
-    return `${this.#style.bold('▶')} ${this.#fitting(call.summary)}\n`;
+    return `${this.#style.bold(this.#signs.running)} ${this.#fitting(call.summary)}\n`;
   }
 
   /** Live output, by whole lines. */
@@ -99,7 +102,10 @@ export class ToolLines implements CallReport {
     this.#open.delete(id);
     const rest = call.rest === '' ? '' : this.#outputLines(call, [call.rest]);
     const hidden = call.lines - MAX_OUTPUT_LINES;
-    const more = hidden > 0 ? `${this.#style.dim(`  … ${hidden} more ${plural(hidden, 'line')}`)}\n` : '';
+    const more =
+      hidden > 0
+        ? `${this.#style.dim(`  ${this.#signs.mark} ${hidden} more ${plural(hidden, 'line')}`)}\n`
+        : '';
     const next = [...this.#open.keys()][0];
     const shown = images.map((image) => `${this.#style.dim(`  ${this.#fitting(image)}`)}\n`).join('');
     return `${rest}${more}${this.#ending(status, call.summary, why)}\n${shown}${next === undefined ? '' : this.started(next)}`;
@@ -111,15 +117,19 @@ export class ToolLines implements CallReport {
 
   #ending(status: string, label: string, why: string): string {
     const { green, red, yellow } = this.#style;
-    if (status === 'succeeded') return `${green('✓')} ${this.#fitting(label, why === '' ? '' : ` (${why})`)}`;
+    if (status === 'succeeded')
+      return `${green(this.#signs.good)} ${this.#fitting(label, why === '' ? '' : ` (${why})`)}`;
     const unknown = status === 'unknown';
     const how = unknown ? 'its outcome is unknown' : why || oneLine(status, MAX_OUTPUT_COLUMNS);
-    return `${unknown ? yellow('?') : red('✗')} ${this.#fitting(label, ` (${how})`)}`;
+    return `${unknown ? yellow('?') : red(this.#signs.bad)} ${this.#fitting(label, ` (${how})`)}`;
   }
 
   /** On one line of the terminal, behind its sign, where that leaves enough to see which call it is. */
   #fitting(label: string, end = ''): string {
-    return cut(label, Math.max(MIN_LABEL_COLUMNS, this.#style.columns - INDENT - widthOf(end))) + end;
+    return (
+      cut(label, Math.max(MIN_LABEL_COLUMNS, this.#style.columns - INDENT - widthOf(end)), this.#signs.mark) +
+      end
+    );
   }
 
   #outputLines(call: Call, lines: readonly string[]): string {

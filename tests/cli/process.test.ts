@@ -184,7 +184,7 @@ test('a tail onto a full disk says so, and detaches', async () => {
   const { code, stderr } = await toFullDisk(['tail', TASK_ID], { CAPYBARA_URL: api.url });
   expect({ code, stderr }).toEqual({
     code: 130,
-    stderr: `${NO_SPACE}Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`,
+    stderr: `${NO_SPACE}Detached: the task goes on.\nFollow it with: capybara tail ${TASK_ID}\n`,
   });
 });
 
@@ -201,7 +201,7 @@ test('Ctrl-C on a tail detaches with exit code 130', async () => {
   child.kill('SIGINT');
   const [code] = await once(child, 'close');
   expect(code).toBe(130);
-  expect(texts.stderr).toContain(`Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
+  expect(texts.stderr).toContain(`Detached: the task goes on.\nFollow it with: capybara tail ${TASK_ID}\n`);
 });
 
 test('Ctrl-C ends a tail that nobody answers, with 130 and without a failure', async () => {

@@ -208,7 +208,7 @@ describe('providers add', () => {
     [['again', '--kind', 'replay'], 'Nothing says what it plays: pass --file FILE'],
     [['openai', '--kind', 'openai', '--file', 'f'], 'this one is of kind openai'],
     [['openai', '--key-variable', '1 x'], 'apiKeyVariable is wrong'],
-    [['openai', '--key-stdin', '--no-key'], 'cannot also be provided'],
+    [['openai', '--key-stdin', '--no-key'], 'cannot stand beside'],
   ])('%j is refused, and nothing is written', async (argv, said) => {
     const before = 'providers: {old: {baseUrl: "http://old/v1"}}\n';
     write(before);

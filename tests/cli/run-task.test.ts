@@ -421,7 +421,7 @@ describe('leaving', () => {
     expect(await watch()).toBe(130);
     expect(err).toBe(
       '\nDetaching; press Ctrl-C again within 2 s to cancel the task.\n' +
-        `Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`,
+        `Detached: the task goes on.\nFollow it with: capybara tail ${TASK_ID}\n`,
     );
     expect(api.received.some(({ method }) => method === 'POST')).toBe(false);
   });
@@ -449,13 +449,13 @@ describe('leaving', () => {
   test('SIGTERM leaves without waiting for a second', async () => {
     stream(() => keys.emit('SIGTERM'));
     expect(await watch()).toBe(130);
-    expect(err).toBe(`\nDetaching.\nDetached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
+    expect(err).toBe(`\nDetaching.\nDetached: the task goes on.\nFollow it with: capybara tail ${TASK_ID}\n`);
   });
 
   test('a reader of stdout that goes away is left at once', async () => {
     stream(() => gone.abort());
     expect(await watch()).toBe(130);
-    expect(err).toBe(`Detached: the task goes on. Follow it with: capybara tail ${TASK_ID}\n`);
+    expect(err).toBe(`Detached: the task goes on.\nFollow it with: capybara tail ${TASK_ID}\n`);
   });
 
   test('Ctrl-C ends what is asked of a server that does not answer', async () => {

@@ -64,7 +64,7 @@ describe('run, with a Capybara of its own,', () => {
       code: 130,
       stderr:
         '\nStopping; press Ctrl-C again within 2 s to cancel the task.\n' +
-        'The task is kept: the next `capybara run` or `capybara up` goes on with it. Follow it with: capybara tail task_…\n',
+        'The task is kept: the next `capybara run` or `capybara up` goes on with it.\nFollow it with: capybara tail task_…\n',
     });
     const up = await place.up();
     const tail = await place.run(['tail', 'last']);
