@@ -128,7 +128,7 @@ describe('run', () => {
     const left = await run.ended;
     expect(left.code).toBe(130);
     const [, id = ''] =
-      /^Detached: the task goes on\. Follow it with: capybara tail (task_\w+)$/m.exec(left.stderr) ?? [];
+      /^Detached: the task goes on\.\nFollow it with: capybara tail (task_\w+)$/m.exec(left.stderr) ?? [];
     const listed = await inRepository('tasks', 'list', '--status', 'running');
     expect(listed.stdout).toContain(id);
     const cancelled = await inRepository('tasks', 'cancel', id.slice(0, -3));
