@@ -20,6 +20,7 @@ for (const name of Object.keys(process.env)) {
 }
 
 const environment = { ...process.env };
+const timers = [globalThis.setTimeout, globalThis.clearTimeout, globalThis.setInterval, performance.now];
 /** What the file left that had this process before is not this one's. */
 const before = new Set(ourPids());
 
@@ -34,6 +35,9 @@ afterAll(async () => {
     rmSync(tmp, { recursive: true, force: true });
     putBack();
   }
+  const now = [globalThis.setTimeout, globalThis.clearTimeout, globalThis.setInterval, performance.now];
+  if (now.some((timer, index) => timer !== timers[index]))
+    throw new Error('this test file left timers behind that are not real: the next file would wait for ever');
 });
 
 function putBack(): void {
