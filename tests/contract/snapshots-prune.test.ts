@@ -346,6 +346,38 @@ describe('killed, or in a race', () => {
     expect(git.isWhole(young)).toBe(true);
   });
 
+  /** Git whose `repack` does this, and then fails as it does where another one took a pack away that it was reading. */
+  function gitThatFailsToRepack(before: string): ShadowGit {
+    const programs = join(base, 'programs');
+    mkdirSync(programs);
+    const real = execFileSync('/bin/sh', ['-c', 'command -v git']).toString().trim();
+    const script = `#!/bin/sh
+case " $* " in *" repack "*) ${before}; echo "fatal: could not find pack" >&2; exit 128;; esac
+exec ${real} "$@"
+`;
+    writeFileSync(join(programs, 'git'), script.replaceAll('REAL', real), { mode: 0o755 });
+    const searchPath = `${programs}:${process.env.PATH}`;
+    return new ShadowGit(storeDirectory('host'), { searchPath, timeoutMs: 60_000 });
+  }
+
+  function manyPacks(): void {
+    gitOf('host').open();
+    for (let number = 0; number <= MANY_PACKS; number += 1) packWith(gitOf('host'), `${number}`);
+  }
+
+  it('leaves packs alone that another joins at the same time', () => {
+    manyPacks();
+    const objects = objectsIn('host');
+    gitThatFailsToRepack('REAL repack --geometric=2 -d -q').joinPacks();
+    expect(packsIn('host').filter((name) => name.endsWith('.pack')).length).toBeLessThan(MANY_PACKS);
+    expect(objectsIn('host')).toEqual(objects);
+  });
+
+  it('tells of packs that cannot be joined', () => {
+    manyPacks();
+    expect(() => gitThatFailsToRepack(':').joinPacks()).toThrow('git repack over the snapshots failed (128)');
+  });
+
   it('has lost nothing, and the next one ends what it began', async () => {
     const store = storeOn('host');
     const live: string[] = [];

@@ -50,7 +50,9 @@ interface Look extends z.infer<typeof Mark> {
 export function pruneStore(git: ShadowGit, live: readonly string[], graceMs: number): void {
   const mark = readMark(git) ?? look(git, { live }, graceMs);
   if (timeAt(git.directory) - mark.at < graceMs) return;
-  const { clean, made } = sweep(git, mark, live);
+  const swept = sweep(git, mark, live);
+  if (swept === undefined) return;
+  const { clean, made } = swept;
   clearLeftovers(git, graceMs);
   git.joinPacks();
   look(git, { live, clean, made }, graceMs);
@@ -141,17 +143,23 @@ function readMark({ directory }: ShadowGit): Look | undefined {
   }
 }
 
-function sweep(git: ShadowGit, mark: Look, live: readonly string[]): Swept {
+/** Undefined where another removed a pack meanwhile: what was in it is somewhere else now, and only the next one can tell what it needs. */
+function sweep(git: ShadowGit, mark: Look, live: readonly string[]): Swept | undefined {
   const there = new Set(packsOf(git));
   const isAsBefore = new Set(mark.live).symmetricDifference(new Set(live)).size === 0;
   const clean = isAsBefore ? mark.clean.filter((name) => there.has(name)) : [];
   const looked = mark.packs.filter((name) => there.has(name) && !clean.includes(name));
   if (looked.length === 0) return { clean };
   const held = git.heldBy([...mark.live, ...live]);
-  const heldByYoung = git.heldBy(youngIn(git, mark, there));
+  // What was no pack, or too young, at the look. A snapshot of which no row tells yet may be in there, and where packs were joined
+  // since, what it shares with an old pack is there alone.
+  const young = [...there].filter((name) => !mark.packs.includes(name) && !mark.clean.includes(name));
+  const contents = contentsOf(git, [...looked, ...young]);
+  if (contents === undefined) return undefined;
+  const heldByYoung = git.heldBy(young.flatMap((name) => contents.get(name) ?? []));
   const worn: { readonly name: string; readonly kept: readonly string[] }[] = [];
   for (const name of looked) {
-    const hashes = namesInIndex(readFileSync(join(git.packs, `${name}.idx`)));
+    const hashes = contents.get(name) ?? [];
     if (hashes.every((hash) => held.has(hash))) clean.push(name);
     const kept = hashes.filter((hash) => held.has(hash) || heldByYoung.has(hash));
     if (kept.length < hashes.length) worn.push({ name, kept });
@@ -161,13 +169,14 @@ function sweep(git: ShadowGit, mark: Look, live: readonly string[]): Swept {
   return { clean: isAsBefore ? clean : [], made: there.has(made ?? '') ? undefined : made };
 }
 
-/**
- * What is in packs that were no pack, or too young, at the look. A snapshot of which no row tells yet may be in them, and where packs were
- * joined since, what it shares with an old pack is there alone.
- */
-function youngIn({ packs }: ShadowGit, mark: Look, there: ReadonlySet<string>): string[] {
-  const young = [...there].filter((name) => !mark.packs.includes(name) && !mark.clean.includes(name));
-  return young.flatMap((name) => namesInIndex(readFileSync(join(packs, `${name}.idx`))));
+/** The names of what is in each of these packs; undefined where one of them is gone. */
+function contentsOf({ packs }: ShadowGit, names: readonly string[]): Map<string, string[]> | undefined {
+  try {
+    return new Map(names.map((name) => [name, namesInIndex(readFileSync(join(packs, `${name}.idx`)))]));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** Those without anything that stays go first: the new pack, whose name is returned, may need their room. */
