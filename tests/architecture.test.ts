@@ -58,6 +58,11 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     may: [...LEAVES, 'workspace', 'sandbox'],
     because: 'a tool acts on files and commands only; it knows neither the store nor who runs it',
   },
+  mcp: {
+    may: [...LEAVES, 'workspace', 'sandbox', 'tools', 'client'],
+    because:
+      'it brings tools of servers as tools, and serves as a client of the API; it knows neither the store nor who runs it',
+  },
   webhooks: {
     may: LEAVES,
     because: 'it signs and sends what it is handed, and knows neither queue nor store',
@@ -66,7 +71,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
   worker: {
     may: [
       ...LEAVES,
-      ...['store', 'queue', 'bus', 'model', 'workspace', 'sandbox', 'shell', 'tools', 'webhooks'],
+      ...['store', 'queue', 'bus', 'model', 'workspace', 'sandbox', 'shell', 'tools', 'mcp', 'webhooks'],
       ...['backends', 'config', 'version'],
     ],
     because: 'the worker performs what core decides; it must run where no API does',

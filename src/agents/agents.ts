@@ -77,6 +77,8 @@ export interface AgentSettings {
   /** How much of a log a request holds. */
   readonly context?: ContextPolicy | undefined;
   readonly agents?: Readonly<Record<string, AgentOptions>> | undefined;
+  /** Names of MCP servers. */
+  readonly servers?: readonly string[] | undefined;
 }
 
 /** An agent as it can be asked for. */
@@ -84,6 +86,8 @@ export interface Agent extends BuiltIn, Pick<AgentOptions, 'model' | 'fallbacks'
   readonly name: string;
   /** Names of its tools. */
   readonly tools: readonly string[];
+  /** The only ones that it is to have, as configured, those of MCP servers among them. */
+  readonly only?: readonly string[] | undefined;
   readonly temperature?: number | undefined;
   readonly maxTokens?: number | undefined;
   readonly limits: AgentLimits;
@@ -148,6 +152,7 @@ function made(name: string, options: AgentOptions, tools: Registry): Agent {
     lists: base.lists,
     mode: writes ? (mode ?? base.mode) : 'plan',
     tools: toolsOf(name, { writes, lists: base.lists, only: options.tools }, tools),
+    only: options.tools,
     ...{ model, fallbacks, strategy, temperature, maxTokens, effort, limits },
   };
 }
@@ -211,6 +216,7 @@ function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: M
     agent: agent.name,
     prompt: agent.prompt,
     tools: toolsLeft(agent, withoutTools, tools),
+    ...mcpOf(agent, settings.servers ?? [], withoutTools),
     model,
     ...(router === undefined ? {} : { router }),
     mode: agent.writes ? (mode ?? agent.mode) : 'plan',
@@ -220,6 +226,21 @@ function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: M
     ...(settings.context === undefined ? {} : { context: settings.context }),
     ...permissionsOf(agent.name, settings, restrictions),
   };
+}
+
+/** The servers that an agent may have tools of, and which of them. */
+function mcpOf(
+  { only }: Agent,
+  configured: readonly string[],
+  withoutTools: readonly string[],
+): Pick<Profile, 'mcp'> {
+  const mayHave = (server: string) => only?.some((tool) => tool.startsWith(`${server}__`)) ?? true;
+  const servers = configured.filter(mayHave);
+  if (servers.length === 0) return {};
+  const ofServers = (tools: readonly string[]) => tools.filter((tool) => tool.includes('__'));
+  const without = ofServers(withoutTools);
+  const choice = { servers, ...(only && { only: ofServers(only) }), ...(without.length > 0 && { without }) };
+  return { mcp: choice };
 }
 
 /** Nothing where nothing is configured: profiles that say the same have the same hash. */

@@ -7,6 +7,8 @@ export interface Profile {
   readonly prompt: string;
   /** Names of the tools that the model is shown. */
   readonly tools: readonly string[];
+  /** What it is shown of MCP servers beside those; nothing where left out. */
+  readonly mcp?: McpChoice;
   /** `provider/model`. */
   readonly model: string;
   /** What else may answer, and how it is chosen; the model alone where left out. */
@@ -20,6 +22,18 @@ export interface Profile {
   readonly permissions?: Permissions;
   /** Whom it may delegate to: names of agents, and the hashes of what they are then. */
   readonly delegates?: Readonly<Record<string, string>>;
+}
+
+/** Which tools of servers an agent has: `server__tool`. What a server offers is known only where it runs. */
+export interface McpChoice {
+  readonly servers: readonly string[];
+  /** The only ones of them; all where left out. */
+  readonly only?: readonly string[];
+  readonly without?: readonly string[];
+}
+
+export function isChosen({ only, without = [] }: McpChoice, tool: string): boolean {
+  return (only?.includes(tool) ?? true) && !without.includes(tool);
 }
 
 /** All that may answer, the primary first. */

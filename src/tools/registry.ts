@@ -63,6 +63,15 @@ function effectOf(tool: Tool | undefined, confined: boolean): Effect {
   return (confined ? tool.effectConfined : undefined) ?? tool.effect;
 }
 
+/** Of these tools alone; `more`: beside them, none of a name that is there. */
+export function registryOf(
+  registry: Registry,
+  names: readonly string[],
+  more: readonly Tool[] = [],
+): Registry {
+  return createRegistry([...registry.tools.filter(({ name }) => names.includes(name)), ...more]);
+}
+
 /** One registry of all tools. Throws where two have the same name. */
 export function mergeRegistries(...registries: readonly Registry[]): Registry {
   return createRegistry(registries.flatMap((registry) => registry.tools));
@@ -77,7 +86,7 @@ function describedOnce(tool: Tool): ToolDescription {
   return known;
 }
 
-function describeTool({ name, description, parameters }: Tool): ToolDescription {
+function describeTool({ name, description, parameters, schema }: Tool): ToolDescription {
   if (!NAME.test(name)) {
     throw new UserError(
       'bad_tool',
@@ -87,7 +96,7 @@ function describeTool({ name, description, parameters }: Tool): ToolDescription 
   if (description.trim() === '') {
     throw new UserError('bad_tool', `The tool '${name}' has no description; say what it does.`);
   }
-  return { name, description, parameters: schemaOf(name, parameters) };
+  return { name, description, parameters: schema ?? schemaOf(name, parameters) };
 }
 
 function schemaOf(name: string, parameters: z.ZodType): Readonly<Record<string, unknown>> {

@@ -7,11 +7,13 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SeenFiles } from '../workspace/seen-files.ts';
 import type { Workspace } from '../workspace/workspace.ts';
 
-/** One thing the model can do. `parameters` must be a `z.object`: its JSON Schema is checked at registration. */
+/** One thing the model can do. `parameters` must be a `z.object`: its JSON Schema is checked at registration, and told to the model. */
 export interface Tool<Parameters extends z.ZodObject = z.ZodObject> {
   readonly name: string;
   readonly description: string;
   readonly parameters: Parameters;
+  /** JSON Schema of type object: what the model is told instead, where somebody else has said what a call takes. */
+  readonly schema?: Readonly<Record<string, unknown>>;
   readonly effect: Effect;
   /** Where its commands run in a sandbox that confines them to the workspace; else as `effect`. */
   readonly effectConfined?: Effect;

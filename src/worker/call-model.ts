@@ -18,6 +18,7 @@ import { afterFailure } from './after-failure.ts';
 import { type Judged, judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import { lostNotices } from './lost-files.ts';
+import { missingNotices } from './mcp-tools.ts';
 import { chooseWhomToAsk, noteOfAnswer } from './route.ts';
 import type { Run } from './run.ts';
 import { close, readAtOnce } from './run-tools.ts';
@@ -47,7 +48,14 @@ export async function callModel(shell: Shell, run: Run, notice?: string): Promis
   const lost = cutOff.length === 0 ? [] : [noticeOf(describeCutOff(cutOff))];
   const gone = await lostNotices(shell, run);
   const context = await contextNotices(shell, run);
-  const before = [...context, ...(await saidNotices(shell, run)), ...gone, ...lost, ...told];
+  const before = [
+    ...context,
+    ...(await saidNotices(shell, run)),
+    ...missingNotices(run),
+    ...gone,
+    ...lost,
+    ...told,
+  ];
   return ask(shell, run, { before, cutOff });
 }
 
@@ -114,14 +122,14 @@ async function requestOf(shell: Shell, run: Run, before: Notices): Promise<Model
 /** What the agent is asked with these messages. */
 export async function requestWith(
   shell: Shell,
-  { profile, turn }: Run,
+  { profile, turn, tools }: Run,
   messages: readonly ContextMessage[],
 ): Promise<ModelRequest> {
   return {
     system: profile.prompt,
     messages,
     images: await shell.images.read(shell.db, messages),
-    tools: shell.tools.specs().filter((tool) => profile.tools.includes(tool.name)),
+    tools: tools.specs(),
     ...(profile.temperature === undefined ? {} : { temperature: profile.temperature }),
     ...(profile.maxTokens === undefined ? {} : { maxTokens: profile.maxTokens }),
     ...(profile.effort === undefined ? {} : { effort: profile.effort }),
@@ -231,9 +239,7 @@ async function newCall(
   asked: { readonly part: ToolPart; readonly ordinal: number; readonly cut: string | undefined },
 ): Promise<JudgedCall> {
   const { callId, name, arguments: args } = asked.part;
-  const effect = run.profile.tools.includes(name)
-    ? shell.tools.effectOf(name, shell.sandbox.confined)
-    : 'read';
+  const effect = run.tools.effectOf(name, shell.sandbox.confined);
   const judgement: Judged =
     asked.cut === undefined
       ? await judgeCall(shell, run, { name, effect, argumentsText: args })

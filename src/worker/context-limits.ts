@@ -33,7 +33,7 @@ export async function contextLimits(shell: Shell, run: Run): Promise<ContextLimi
   const policy = profile.context ?? DEFAULT_CONTEXT;
   const { info } = shell.models.resolve(chooseModel(outlookOf(shell, run)));
   const tokens = contextTokens(policy, info, profile.maxTokens);
-  const opening = openingOf(shell, run);
+  const opening = openingOf(run);
   const entries = viewOf(run.entries).entries;
   const bytes = Buffer.byteLength(opening) + entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
   const isShort = bytes < policy.compactAt * tokens;
@@ -42,20 +42,25 @@ export async function contextLimits(shell: Shell, run: Run): Promise<ContextLimi
   if (isShort && isFew && turn.kind === 'answer' && !isAsked) return undefined;
   const count = await tokenCounter();
   await countAll(entries, count);
-  return { policy, tokens, count, overhead: overheadOf(shell, run, () => count(opening)) };
+  return { policy, tokens, count, overhead: overheadOf(shell, run, { opening, count }) };
 }
 
-function openingOf(shell: Shell, { profile }: Run): string {
-  const tools = shell.tools.specs().filter((tool) => profile.tools.includes(tool.name));
-  return `${profile.prompt}\n${JSON.stringify(tools)}`;
+function openingOf({ profile, tools }: Run): string {
+  return `${profile.prompt}\n${JSON.stringify(tools.specs())}`;
 }
 
-function overheadOf({ tools }: Shell, { turn }: Run, count: () => number): number {
+/** Tools of the same length count alike. */
+function overheadOf(
+  { tools }: Shell,
+  { turn }: Run,
+  { opening, count }: { readonly opening: string; readonly count: CountTokens },
+): number {
   const known = OVERHEADS.get(tools) ?? new Map<string, number>();
   OVERHEADS.set(tools, known);
   if (known.size >= PROFILES) known.clear();
-  const overhead = known.get(turn.profileHash) ?? count();
-  known.set(turn.profileHash, overhead);
+  const key = `${turn.profileHash} ${opening.length}`;
+  const overhead = known.get(key) ?? count(opening);
+  known.set(key, overhead);
   return overhead;
 }
 

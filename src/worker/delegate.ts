@@ -190,6 +190,8 @@ async function childProfile(
     !without.includes(name) && (isolation === 'fork' || changesNothing(shell, name));
   return {
     ...{ ...kept, tools: kept.tools.filter(isKept), mode: stricterMode(kept.mode, mode) },
+    // A server may write to files that are not the child's to change.
+    ...(isolation === 'shared' && kept.mcp ? { mcp: { servers: [] } } : {}),
     ...(mayDelegate ? { delegates } : {}),
   };
 }

@@ -44,8 +44,8 @@ export async function judgeCall(
   const { name } = asked;
   const { mode, permissions = {} } = run.profile;
   if (changesNothing(run, asked.effect) && !concerns(permissions, name)) return ALLOWED;
-  const tool = shell.tools.tools.find((each) => each.name === name);
-  if (tool === undefined || !run.profile.tools.includes(name)) return ALLOWED;
+  const tool = run.tools.tools.find((each) => each.name === name);
+  if (tool === undefined) return ALLOWED;
   const args = argumentsOf(tool, asked.argumentsText);
   // It will not run: the registry says why.
   if (args === undefined) return ALLOWED;

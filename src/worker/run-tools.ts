@@ -14,6 +14,7 @@ import { CallSeen } from '../workspace/seen-files.ts';
 import { handBack } from './end-turn.ts';
 import { pathsNamed, refusalNow } from './judge-call.ts';
 import { LiveText } from './live.ts';
+import { whyAway } from './mcp-tools.ts';
 import { mergeKept } from './merge-child.ts';
 import type { Run } from './run.ts';
 import type { Progress } from './run-turn.ts';
@@ -128,7 +129,7 @@ async function change(shell: Shell, run: Run, call: Call): Promise<Changed | und
       ? undefined
       : { status: 'interrupted', text: `Not run: ${why(run)}.` };
   }
-  if (shell.tools.effectOf(call.name, shell.sandbox.confined) === 'external' && call.effect !== 'external')
+  if (run.tools.effectOf(call.name, shell.sandbox.confined) === 'external' && call.effect !== 'external')
     return UNCONFINED;
   const checkout = await run.workspace(shell.openWorkspace);
   checkout.disturb();
@@ -184,7 +185,8 @@ async function execute(
 ): Promise<Executed> {
   const { rootId, sessionId, taskId, number } = run.turn;
   const { id, callId, name, arguments: args } = act.call;
-  if (!run.profile.tools.includes(name)) return unseen(unknownTool(name, run.profile.tools));
+  const away = whyAway(run, name);
+  if (away !== undefined) return unseen({ text: away, isError: true });
   const live = new LiveText((text) =>
     shell.bus.publish({ type: 'tool_output', rootId, sessionId, taskId, turn: number, callId, text }),
   );
@@ -206,19 +208,13 @@ async function execute(
   run.begun.add(id);
   const span = toolSpan(shell, run, act.call);
   try {
-    const outcome = await orLeft(shell.tools.execute(name, args, context), act.signal);
+    const outcome = await orLeft(run.tools.execute(name, args, context), act.signal);
     if (outcome.isError) span.fail(act.signal.aborted ? 'interrupted' : 'tool_error');
     return { outcome, seen: seen.noted };
   } finally {
     span.end();
     live.flush();
   }
-}
-
-/** An agent has the tools of its profile, whatever else the worker can do. */
-function unknownTool(name: string, tools: readonly string[]): ToolOutcome {
-  const known = tools.join(', ');
-  return { text: `Error: UnknownTool: there is no tool '${name}'. The tools are: ${known}.`, isError: true };
 }
 
 async function orLeft(outcome: Promise<ToolOutcome>, signal: AbortSignal): Promise<ToolOutcome> {

@@ -18,6 +18,7 @@ import { contextLimits } from './context-limits.ts';
 import { delegate } from './delegate.ts';
 import { finish, handBack, park, settle, tryAgain } from './end-turn.ts';
 import type { Told } from './log-cache.ts';
+import { bringTools, ownTools } from './mcp-tools.ts';
 import { provision } from './provision.ts';
 import { retryFor } from './retry-for.ts';
 import { Run } from './run.ts';
@@ -105,6 +106,7 @@ async function runClaimed(shell: Shell, claimed: Claimed): Promise<TurnJob | und
   try {
     let progress = await provision(shell, run);
     if (progress === 'go_on') await afterLoss(shell, run);
+    if (progress === 'go_on') await bringTools(shell, run);
     if (progress === 'go_on') run.context = await contextLimits(shell, run);
     while (progress === 'go_on') progress = await perform(shell, run);
   } catch (error) {
@@ -136,7 +138,15 @@ async function openRun(shell: Shell, { turn, told, unbroken }: Claimed): Promise
   const answer = turn.answerPosition === null ? undefined : entries[turn.answerPosition - 1];
   const calls = answer === undefined ? [] : await readCalls(shell.db, turn.id, answer);
   const background = await shell.background.enter(turn);
-  const run = new Run({ turn, unbroken, profile, entries, calls, background });
+  const run = new Run({
+    turn,
+    unbroken,
+    profile,
+    entries,
+    calls,
+    background,
+    tools: ownTools(shell, profile),
+  });
   if (shell.background.hasFiles(turn)) await run.workspace(shell.openWorkspace);
   if (turn.cancelRequested) run.stop('cancel');
   return run;

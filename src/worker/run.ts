@@ -4,8 +4,10 @@ import type { Entry, NewEntry } from '../core/entry.ts';
 import { narrowed, type Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
 import type { FoundRoots, FoundSource, Source } from '../core/workspace.ts';
+import type { MissingServer } from '../mcp/client/bridge.ts';
 import type { BackgroundProcesses } from '../sandbox/background.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer, Wake } from '../store/turns.ts';
+import type { Registry } from '../tools/registry.ts';
 import { NO_SPAN, type Span } from '../tracing/tracing.ts';
 import type { Checkout } from '../workspace/checkouts.ts';
 import { misfitOf } from './misfit.ts';
@@ -36,6 +38,8 @@ export interface RunState {
   readonly calls: readonly Call[];
   /** The session's commands that go on in the background. */
   readonly background: BackgroundProcesses;
+  /** What its agent can call that comes with Capybara. */
+  readonly tools: Registry;
 }
 
 function foundIn({ workspace: { source } }: ClaimedTurn): FoundSource | FoundRoots | undefined {
@@ -67,6 +71,12 @@ export class Run {
   isLeaving = false;
   /** What the request may have, where the log is long enough for that to matter. */
   context: ContextLimits | undefined;
+  /** All that its agent can call; those of MCP servers since `bringTools`. */
+  tools: Registry;
+  /** Ends what may still write to the files. */
+  onLeave: () => Promise<void> = async () => {};
+  /** MCP servers of its agent whose tools are not there. */
+  missing: readonly MissingServer[] = [];
   /** What this attempt is in a trace. */
   span: Span = NO_SPAN;
   /** See `TurnLimits.misfit`. */
@@ -92,6 +102,7 @@ export class Run {
     this.held = { turnId: state.turn.id, attemptId: state.turn.attemptId };
     this.#profile = narrowed(state.profile, foundIn(state.turn)?.rules ?? []);
     this.background = state.background;
+    this.tools = state.tools;
     this.model = state.profile.model;
     this.answerPosition = state.turn.answerPosition;
     this.#entries = state.entries;
@@ -204,6 +215,7 @@ export class Run {
 
   /** As `shareFiles`, and before the commit after which another run may work on the files. `keeps`: somebody keeps them for it. */
   async leaveWorkspace(keeps: (checkout: Checkout) => boolean = () => false): Promise<void> {
+    await this.onLeave();
     const opened = this.#workspace;
     this.#workspace = undefined;
     const checkout = await opened?.catch(() => undefined);

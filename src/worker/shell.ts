@@ -5,6 +5,7 @@ import { messageOf } from '../core/errors.ts';
 import type { RetryPolicy } from '../core/retry.ts';
 import type { CoolDown } from '../core/router.ts';
 import type { Log } from '../log.ts';
+import type { McpBridge } from '../mcp/client/bridge.ts';
 import type { Allowances } from '../model/allowance.ts';
 import type { Models } from '../model/providers.ts';
 import type { TurnQueue } from '../queue/queue.ts';
@@ -30,6 +31,8 @@ export interface Shell {
   readonly bus: Bus;
   readonly models: Models;
   readonly tools: Registry;
+  /** Servers of tools, as configured at this worker. */
+  readonly mcp: McpBridge;
   readonly sandbox: Sandbox;
   readonly log: Log;
   readonly tracing: Tracing;

@@ -7,6 +7,7 @@ import { messageOf } from '../core/errors.ts';
 import { DEFAULT_CLONE_RETRY, DEFAULT_RETRY, type RetryPolicy, TAKEOVER_BACKOFF_MS } from '../core/retry.ts';
 import { type CoolDown, DEFAULT_COOL_DOWN } from '../core/router.ts';
 import type { Log } from '../log.ts';
+import { McpBridge } from '../mcp/client/bridge.ts';
 import type { Allowances } from '../model/allowance.ts';
 import type { Models } from '../model/providers.ts';
 import type { JobConsumer, QueueBackend, TurnJob } from '../queue/queue.ts';
@@ -25,6 +26,7 @@ import { Deliverer, type DeliverySettings } from './deliverer.ts';
 import { ImageCache } from './image-cache.ts';
 import { DEFAULT_LEASE, type Lease, type LeaseTiming, takeLease } from './lease.ts';
 import { LogCache } from './log-cache.ts';
+import { type McpOptions, mcpOptions } from './mcp-tools.ts';
 import { patient, sweeping } from './patient.ts';
 import { ProfileCache } from './profile-cache.ts';
 import { CACHE_BYTES, provisioner, type RepositorySettings } from './provision.ts';
@@ -75,6 +77,7 @@ export interface WorkerOptions {
   readonly readGraceMs?: number;
   /** Tokens that the map of a project's source may take at the beginning of a session; none is made where left out. */
   readonly mapTokens?: number;
+  readonly mcp?: McpOptions | undefined;
   /** Of commands that go on in the background. */
   readonly background?: Partial<BackgroundLimits>;
   /** Of webhooks. */
@@ -158,6 +161,7 @@ class LiveWorker implements RunningWorker {
       images: new ImageCache(),
       seen: new SeenCache(),
       runs: this.#runs,
+      mcp: new McpBridge(mcpOptions(options)),
       background: new Background(sandbox, options.background),
       deliverer: new Deliverer(
         { db: patient(db, this.#hurry.signal), lane: options.backend.deliveries, log, clock },
@@ -221,6 +225,7 @@ class LiveWorker implements RunningWorker {
     await inStages(this.#options.log, {
       'what is in hand': () => idle,
       'turns pointed here': () => Promise.all(this.#pointed.values()),
+      'MCP servers': () => this.#shell.mcp.close(),
       'commands in the background': () => this.#shell.background.close('drain'),
       sweeper: () => {
         this.#closing.abort();

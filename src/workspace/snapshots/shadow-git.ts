@@ -2,11 +2,10 @@ import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { saysDiskFull } from '../../core/full-disk.ts';
+import { failed } from './git-failure.ts';
 import { hasWholeIndex } from './pack-index.ts';
 import { SnapshotError } from './snapshot-error.ts';
 
-const ERROR_TEXT_LIMIT = 500;
 /** With more, each object is looked for in too many. */
 export const MANY_PACKS = 50;
 const BATCH_BYTES = 32 * 1024 * 1024;
@@ -297,27 +296,6 @@ interface RunOptions {
   readonly maxBytes?: number;
   /** Exit codes that are no failure. */
   readonly accepts?: readonly number[];
-}
-
-interface GitEnd {
-  readonly error?: Error | undefined;
-  readonly stderr: Buffer | string | null;
-  readonly status: number | null;
-}
-
-function failed(args: readonly string[], done: GitEnd, command: GitCommand): SnapshotError {
-  const text = failureText(args, done, command);
-  return new SnapshotError(saysDiskFull(text) ? 'disk_full' : 'git_failed', text);
-}
-
-function failureText(args: readonly string[], done: GitEnd, { searchPath, timeoutMs }: GitCommand): string {
-  const code = (done.error as NodeJS.ErrnoException | undefined)?.code;
-  if (code === 'ENOENT') {
-    return `Snapshots need git, and there is none in ${searchPath}; install git (2.38 or newer).`;
-  }
-  if (code === 'ETIMEDOUT') return `git ${args[0]} over the snapshots took longer than ${timeoutMs} ms.`;
-  const said = done.error?.message ?? done.stderr?.toString().trim() ?? '';
-  return `git ${args[0]} over the snapshots failed (${done.status ?? 'no exit code'}): ${said.slice(0, ERROR_TEXT_LIMIT)}`;
 }
 
 function missing(hash: string): SnapshotError {

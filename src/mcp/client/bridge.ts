@@ -1,0 +1,206 @@
+/**
+ * The servers of a worker. A session has its own of each, or shares the worker's, as configured; each is started when something needs
+ * it, and ended when nobody has for a while, when its session has left, or with the worker.
+ */
+import { join } from 'node:path';
+import { messageOf } from '../../core/errors.ts';
+import type { Log } from '../../log.ts';
+import type { Command, Sandbox } from '../../sandbox/sandbox.ts';
+import { commandPlaces, lookingPlaces } from '../../tools/command-places.ts';
+import type { Tool } from '../../tools/tool.ts';
+import type { Workspace } from '../../workspace/workspace.ts';
+import { bridgedTools } from './bridged-tool.ts';
+import { ConfinedTransport } from './confined-transport.ts';
+import { Connection, type ServerTools } from './connection.ts';
+import type { CommandServer, McpLimits, McpServer } from './server.ts';
+import { ServerGone } from './server-gone.ts';
+import { UrlTransport } from './url-transport.ts';
+
+export interface BridgeOptions {
+  readonly servers: Readonly<Record<string, McpServer>>;
+  readonly limits: McpLimits;
+  readonly sandbox: Sandbox;
+  /** For servers that see no session's files: a directory of the worker's own. */
+  readonly directory: string;
+  readonly version: string;
+  readonly log: Log;
+}
+
+/** A session at this worker, while a run has it. */
+export interface BridgedSession {
+  readonly sessionId: string;
+  readonly workspace: () => Promise<Workspace>;
+  readonly signal: AbortSignal;
+}
+
+/** A server whose tools are not there; `why` completes "the MCP server x …". */
+export interface MissingServer {
+  readonly server: string;
+  readonly why: string;
+}
+
+export interface Bridged {
+  readonly tools: readonly Tool[];
+  readonly missing: readonly MissingServer[];
+}
+
+interface Kept {
+  readonly connection: Connection;
+  readonly server: string;
+  idle: NodeJS.Timeout | undefined;
+}
+
+const WORKER = 'worker';
+
+export class McpBridge {
+  readonly #options: BridgeOptions;
+  /** By session, or `WORKER`, and server. */
+  readonly #kept = new Map<string, Map<string, Kept>>();
+  /** What a server offered last: a session need not start one to know. */
+  readonly #offered = new Map<string, ServerTools>();
+  #isClosed = false;
+
+  constructor(options: BridgeOptions) {
+    this.#options = options;
+  }
+
+  /** What the servers of these names offer. One that cannot be asked is missing; that takes no longer than it may take to connect. */
+  async toolsOf(session: BridgedSession, names: readonly string[]): Promise<Bridged> {
+    const found = await Promise.all(names.map((server) => this.#toolsOf(session, server)));
+    return {
+      tools: found.flatMap((each) => ('why' in each ? [] : each)),
+      missing: found.flatMap((each) => ('why' in each ? [each] : [])),
+    };
+  }
+
+  async #toolsOf(session: BridgedSession, server: string): Promise<readonly Tool[] | MissingServer> {
+    const settings = this.#options.servers[server];
+    if (settings === undefined) return { server, why: 'is not configured at this worker' };
+    try {
+      const offered = this.#offered.get(server) ?? (await this.#ask(session, server, settings));
+      const connection = async () => this.#connection(session, server, settings).connection;
+      return bridgedTools({ server, settings, connection }, offered.tools);
+    } catch (error) {
+      session.signal.throwIfAborted();
+      const gone = error instanceof ServerGone ? error : new ServerGone(messageOf(error), undefined);
+      this.#options.log.warn(
+        { server, reason: gone.message, said: gone.errors },
+        'an MCP server cannot be used',
+      );
+      return { server, why: gone.message };
+    }
+  }
+
+  async #ask(session: BridgedSession, server: string, settings: McpServer): Promise<ServerTools> {
+    const { connection } = this.#connection(session, server, settings);
+    const offered = await connection.tools(session.signal);
+    if (offered.refused > 0)
+      this.#options.log.warn(
+        { server, refused: offered.refused },
+        'an MCP server offers tools that are none',
+      );
+    this.#offered.set(server, offered);
+    return offered;
+  }
+
+  #connection(session: BridgedSession, server: string, settings: McpServer): Kept {
+    const isShared = !('command' in settings) || settings.share === 'worker';
+    const owner = isShared ? WORKER : session.sessionId;
+    const ofOwner = this.#kept.get(owner) ?? new Map<string, Kept>();
+    this.#kept.set(owner, ofOwner);
+    const kept = ofOwner.get(server) ?? this.#fresh(session, server, settings);
+    ofOwner.set(server, kept);
+    clearTimeout(kept.idle);
+    kept.idle = undefined;
+    return kept;
+  }
+
+  #fresh(session: BridgedSession, server: string, settings: McpServer): Kept {
+    if (this.#isClosed) throw new ServerGone('was ended with its worker', undefined);
+    const { limits, version } = this.#options;
+    const connection = new Connection({
+      open: () => this.#open(session, server, settings),
+      roots: () => this.#roots(session, settings),
+      version,
+      connectMs: 1_000 * (settings.connectSeconds ?? limits.connectSeconds),
+      callMs: 1_000 * (settings.callSeconds ?? limits.callSeconds),
+      onTools: () => this.#offered.delete(server),
+    });
+    return { connection, server, idle: undefined };
+  }
+
+  async #open(session: BridgedSession, server: string, settings: McpServer) {
+    const { sandbox, limits } = this.#options;
+    if (!('command' in settings)) return new UrlTransport(settings, limits.messageBytes);
+    const { command, args = [], env = {}, hosts = [] } = settings;
+    const places = await this.#places(session, server, settings);
+    const whole = { ...places, env: { ...places.env, ...env }, egress: hosts, words: [command, ...args] };
+    return new ConfinedTransport(sandbox, whole, limits.messageBytes);
+  }
+
+  async #places(session: BridgedSession, server: string, settings: CommandServer): Promise<Places> {
+    const { workspace: sees = 'read' } = settings;
+    if (sees === 'none' || settings.share === 'worker') return this.#ownPlaces(server);
+    const workspace = await session.workspace();
+    return sees === 'write'
+      ? commandPlaces(workspace, this.#options.sandbox)
+      : lookingPlaces(workspace, this.#options.sandbox);
+  }
+
+  #ownPlaces(server: string): Places {
+    const scratch = join(this.#options.directory, server);
+    return { cwd: '/', writable: [], scratch };
+  }
+
+  async #roots(session: BridgedSession, settings: McpServer): Promise<readonly string[]> {
+    if (!('command' in settings) || settings.workspace === 'none' || settings.share === 'worker') return [];
+    return [(await session.workspace()).root];
+  }
+
+  /**
+   * The run that had the session ends. A server that may write to its files ends with it, before another run may have them; any other
+   * stays for a while.
+   */
+  async leave(sessionId: string): Promise<void> {
+    const ofSession = [...(this.#kept.get(sessionId)?.values() ?? [])];
+    const shared = [...(this.#kept.get(WORKER)?.values() ?? [])];
+    const isWriter = ({ server }: Kept) => {
+      const settings = this.#options.servers[server];
+      return settings !== undefined && 'command' in settings && settings.workspace === 'write';
+    };
+    for (const kept of [...ofSession, ...shared]) {
+      clearTimeout(kept.idle);
+      if (!isWriter(kept)) this.#endLater(kept);
+    }
+    await Promise.all(ofSession.filter(isWriter).map((kept) => this.#end(kept)));
+  }
+
+  #endLater(kept: Kept): void {
+    const idleMs = 1_000 * this.#options.limits.idleSeconds;
+    kept.idle = setTimeout(() => {
+      const leftMs = kept.connection.usedAt + idleMs - performance.now();
+      if (kept.connection.isBusy || leftMs > 1) this.#endLater(kept);
+      else void this.#end(kept);
+    }, idleMs);
+    kept.idle.unref();
+  }
+
+  async #end(kept: Kept): Promise<void> {
+    clearTimeout(kept.idle);
+    for (const [owner, ofOwner] of this.#kept) {
+      if (ofOwner.get(kept.server) !== kept) continue;
+      ofOwner.delete(kept.server);
+      if (ofOwner.size === 0) this.#kept.delete(owner);
+    }
+    await kept.connection.close();
+  }
+
+  /** Resolves when nothing is left of any server. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const all = [...this.#kept.values()].flatMap((ofOwner) => [...ofOwner.values()]);
+    await Promise.all(all.map((kept) => this.#end(kept)));
+  }
+}
+
+type Places = Omit<Command, 'script' | 'timeoutMs' | 'onOutput'>;

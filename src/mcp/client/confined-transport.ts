@@ -1,0 +1,160 @@
+/** A server that is a command: it runs in the sandbox like any command of an agent, and speaks on its standard input and output. */
+import { PassThrough } from 'node:stream';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import { type JSONRPCMessage, JSONRPCMessageSchema } from '@modelcontextprotocol/sdk/types.js';
+import { messageOf } from '../../core/errors.ts';
+import type { Command, CommandResult, Sandbox } from '../../sandbox/sandbox.ts';
+import { Flow } from './flow.ts';
+import { ServerGone } from './server-gone.ts';
+
+/** The longest that a timer can wait: it ends with its session or its worker, whichever comes first. */
+const FOR_EVER_MS = 2 ** 31 - 1;
+/** For it to end by itself when there is nothing more to read. */
+const CLOSE_GRACE_MS = 500;
+/** Lines that are no JSON: some servers greet on the wrong stream. */
+const MOST_NONSENSE = 100;
+/** Begins the last line: what the server said on its standard error. */
+const ERRORS_MARK = '\x1e';
+const ERRORS_BYTES = 4_096;
+
+/** The program, its arguments, and where it runs. */
+export interface ServerCommand
+  extends Omit<Command, 'script' | 'timeoutMs' | 'input' | 'onOutput' | 'keepsOutput'> {
+  readonly words: readonly string[];
+}
+
+export class ConfinedTransport implements Transport {
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  onmessage?: (message: JSONRPCMessage) => void;
+  /** Why it ended; undefined while it runs. */
+  gone: ServerGone | undefined;
+  readonly #sandbox: Sandbox;
+  readonly #command: ServerCommand;
+  readonly #input = new PassThrough();
+  readonly #ending = new AbortController();
+  readonly #flow: Flow;
+  readonly #messageBytes: number;
+  #rest = '';
+  #errors: string | undefined;
+  #nonsense = 0;
+  #why: string | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(sandbox: Sandbox, command: ServerCommand, messageBytes: number) {
+    this.#sandbox = sandbox;
+    this.#command = command;
+    this.#messageBytes = messageBytes;
+    this.#flow = new Flow(messageBytes);
+  }
+
+  async start(): Promise<void> {
+    const { words, ...places } = this.#command;
+    const result = this.#sandbox.run(
+      {
+        ...places,
+        script: scriptOf(words),
+        timeoutMs: FOR_EVER_MS,
+        input: this.#input,
+        keepsOutput: false,
+        onOutput: (text) => this.#read(text),
+      },
+      this.#ending.signal,
+    );
+    this.#ended = this.#end(result);
+  }
+
+  async #end(result: Promise<CommandResult>): Promise<void> {
+    try {
+      const { end } = await result;
+      if (this.#rest.startsWith(ERRORS_MARK)) this.#errors = this.#rest.slice(1);
+      this.gone = new ServerGone(this.#why ?? sayEnd(end), this.#errors);
+    } catch (error) {
+      this.gone = new ServerGone(`could not be started: ${messageOf(error)}`, undefined);
+    }
+    this.#input.destroy();
+    this.onclose?.();
+  }
+
+  #read(text: string): void {
+    if (this.#why !== undefined) return;
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    if (!this.#flow.takes(Buffer.byteLength(text)))
+      this.#stop('sent more than anybody can read, and was ended');
+    else if (this.#rest.length > this.#messageBytes)
+      this.#stop(`sent a message of more than ${this.#messageBytes} bytes, and was ended`);
+    else for (const line of lines) this.#line(line);
+  }
+
+  #line(line: string): void {
+    if (line.startsWith(ERRORS_MARK) || this.#errors !== undefined) {
+      this.#errors = this.#errors === undefined ? line.slice(1) : `${this.#errors}\n${line}`;
+      return;
+    }
+    if (line.trim() === '' || this.#why !== undefined) return;
+    let message: JSONRPCMessage;
+    try {
+      message = JSONRPCMessageSchema.parse(JSON.parse(line));
+    } catch {
+      this.#nonsense += 1;
+      if (this.#nonsense > MOST_NONSENSE) this.#stop('speaks something else than JSON-RPC, and was ended');
+      return;
+    }
+    this.onmessage?.(message);
+  }
+
+  #stop(why: string): void {
+    this.#why ??= why;
+    this.#rest = '';
+    this.#ending.abort();
+  }
+
+  async send(message: JSONRPCMessage): Promise<void> {
+    if (this.gone !== undefined) throw this.gone;
+    if (this.#input.writableLength > this.#messageBytes) {
+      this.#stop('does not read what it is sent, and was ended');
+      throw new ServerGone(this.#why ?? '', undefined);
+    }
+    this.#input.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /** Resolves when nothing of it is left. */
+  async close(): Promise<void> {
+    this.#why ??= 'was ended';
+    this.#input.end();
+    const timer = setTimeout(() => this.#ending.abort(), CLOSE_GRACE_MS);
+    await this.#ended;
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * What it says on its standard error must not come between the messages: its beginning is told when it has ended. The shell stays to
+ * tell it when both are asked to end.
+ */
+function scriptOf(words: readonly string[]): string {
+  const command = words.map(quoted).join(' ');
+  return `trap : TERM
+{ errors=$({ ${command} 2>&1 >&3 3>&-; exit "\${PIPESTATUS[0]}"; } | { head -c ${ERRORS_BYTES}; cat >/dev/null; }; exit "\${PIPESTATUS[0]}"); code=$?; } 3>&1
+printf '\\n\\036%s' "$errors"
+exit "$code"`;
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function sayEnd(end: CommandResult['end']): string {
+  switch (end.type) {
+    case 'exit':
+      return `ended (exit code ${end.code})`;
+    case 'signal':
+      return `was killed (${end.signal})`;
+    case 'limit':
+      return `was ended: ${end.limit === 'disk' ? 'the disk was about to be full' : 'its memory ran out'}`;
+    case 'timeout':
+    case 'aborted':
+      return 'was ended';
+  }
+}

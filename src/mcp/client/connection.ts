@@ -1,0 +1,297 @@
+/**
+ * One server, while somebody needs it: connected when it is first asked for something, again after it died, ended by `close`. Whatever
+ * a server does, each of these ends in time.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import {
+  type CallToolResult,
+  CallToolResultSchema,
+  ErrorCode,
+  ListRootsRequestSchema,
+  McpError,
+  type Tool as ServerTool,
+  ToolListChangedNotificationSchema,
+  ToolSchema,
+} from '@modelcontextprotocol/sdk/types.js';
+import { z } from 'zod';
+import { raced } from '../../checked-agent.ts';
+import { goneOf, isNotTaken, sayCause, statusOf } from './server-failure.ts';
+import { ServerGone } from './server-gone.ts';
+
+/** Of one server. */
+export const MOST_TOOLS = 1_000;
+const MOST_PAGES = 100;
+/** Before a server that died is started again: at first, and at most. */
+const BACK_OFF_MS = { first: 250, most: 30_000 } as const;
+/** One that lived as long has not failed at its start. */
+const STEADY_MS = 60_000;
+/** So long a call waits for one that is to be started again. */
+const WORTH_WAITING_MS = 5_000;
+/** With news of its progress a call may take so many times what it may in silence. */
+const WITH_PROGRESS = 10;
+
+export interface ConnectionOptions {
+  readonly open: () => Promise<Transport> | Transport;
+  readonly version: string;
+  /** Directories that the server is told of. */
+  readonly roots: () => Promise<readonly string[]>;
+  readonly connectMs: number;
+  readonly callMs: number;
+  /** Called when the list of its tools may be another. */
+  readonly onTools?: () => void;
+}
+
+export interface ServerTools {
+  readonly tools: readonly ServerTool[];
+  /** Entries that are no tools. */
+  readonly refused: number;
+  readonly instructions?: string | undefined;
+}
+
+export interface ServerCall {
+  readonly name: string;
+  readonly args: Readonly<Record<string, unknown>>;
+  readonly signal: AbortSignal;
+  readonly onProgress: (text: string) => void;
+}
+
+/** `begun`: it may have done what it was asked for, in whole or in part. */
+export type CallEnd =
+  | { readonly kind: 'result'; readonly result: CallToolResult }
+  | {
+      readonly kind: 'failed';
+      readonly why: string;
+      readonly errors?: string | undefined;
+      readonly begun: boolean;
+    };
+
+const ToolsPage = z.looseObject({ tools: z.array(z.unknown()), nextCursor: z.string().optional() });
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  #opening: Promise<Client> | undefined;
+  #client: Client | undefined;
+  #transport: Transport | undefined;
+  #tools: Promise<ServerTools> | undefined;
+  #failures = 0;
+  #notBefore = 0;
+  #lastFailure: Error | undefined;
+  #isClosed = false;
+  #calls = 0;
+  /** When somebody used it last. */
+  usedAt = performance.now();
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `ServerGone`, and what `signal` was aborted with. */
+  async tools(signal: AbortSignal): Promise<ServerTools> {
+    const client = await this.#connected(signal);
+    this.#tools ??= this.#list(client);
+    const listing = this.#tools;
+    try {
+      return await raced(listing, signal);
+    } catch (error) {
+      if (this.#tools === listing) this.#tools = undefined;
+      throw signal.aborted ? error : this.#asGone(error);
+    }
+  }
+
+  get isBusy(): boolean {
+    return this.#calls > 0;
+  }
+
+  /** Never throws, but what `signal` was aborted with. */
+  async call(call: ServerCall): Promise<CallEnd> {
+    this.#calls += 1;
+    try {
+      return await this.#call(call);
+    } finally {
+      this.#calls -= 1;
+      this.usedAt = performance.now();
+    }
+  }
+
+  async #call(call: ServerCall): Promise<CallEnd> {
+    for (let tries = 0; ; tries += 1) {
+      let client: Client;
+      try {
+        client = await this.#connected(call.signal);
+      } catch (error) {
+        call.signal.throwIfAborted();
+        const gone = this.#asGone(error);
+        return { kind: 'failed', why: gone.message, errors: gone.errors, begun: false };
+      }
+      try {
+        return { kind: 'result', result: await this.#ask(client, call) };
+      } catch (error) {
+        call.signal.throwIfAborted();
+        // The server has forgotten the session, and so has not taken the call in.
+        if (statusOf(error) === 404 && tries === 0) await this.#drop(client);
+        else return await this.#failed(error, client);
+      }
+    }
+  }
+
+  #ask(client: Client, { name, args, signal, onProgress }: ServerCall): Promise<CallToolResult> {
+    const { callMs } = this.#options;
+    return client.request({ method: 'tools/call', params: { name, arguments: args } }, CallToolResultSchema, {
+      signal,
+      timeout: callMs,
+      maxTotalTimeout: WITH_PROGRESS * callMs,
+      resetTimeoutOnProgress: true,
+      onprogress: ({ progress, total, message }) =>
+        onProgress(`${message ?? 'progress'} (${progress}${total === undefined ? '' : ` of ${total}`})\n`),
+    });
+  }
+
+  async #failed(error: unknown, client: Client): Promise<CallEnd> {
+    const gone = this.#client === client ? undefined : this.#goneOf();
+    if (gone !== undefined) return { kind: 'failed', why: gone.message, errors: gone.errors, begun: true };
+    if (error instanceof z.core.$ZodError)
+      return { kind: 'failed', why: 'answered with what is no result of a call', begun: true };
+    if (!(error instanceof McpError)) {
+      // The next call connects anew.
+      await this.#drop(client);
+      return { kind: 'failed', why: `failed: ${sayCause(error)}`, begun: !isNotTaken(error) };
+    }
+    if (error.code === ErrorCode.RequestTimeout)
+      return { kind: 'failed', why: `did not answer within ${this.#options.callMs / 1_000} s`, begun: true };
+    // The server's own refusal of the call.
+    const refused = [ErrorCode.InvalidParams, ErrorCode.MethodNotFound, ErrorCode.InvalidRequest];
+    return {
+      kind: 'failed',
+      why: 'answered with an error',
+      errors: error.message,
+      begun: !refused.includes(error.code),
+    };
+  }
+
+  /** A client that is connected, if need be to a server that is started for it. */
+  async #connected(signal: AbortSignal): Promise<Client> {
+    if (this.#client !== undefined) return this.#client;
+    const waitMs = this.#notBefore - performance.now();
+    if (waitMs > WORTH_WAITING_MS) throw this.#backedOff(waitMs);
+    if (waitMs > 0) await pause(waitMs, undefined, { signal });
+    if (this.#isClosed) throw new ServerGone('was ended', undefined);
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = undefined;
+    });
+    return raced(this.#opening, signal);
+  }
+
+  async #connect(): Promise<Client> {
+    const { open, version, roots, connectMs } = this.#options;
+    const client = new Client({ name: 'capybara', version }, { capabilities: { roots: {} } });
+    client.setRequestHandler(ListRootsRequestSchema, async () => ({
+      roots: (await roots()).map((path) => ({ uri: pathToFileURL(path).href })),
+    }));
+    client.setNotificationHandler(ToolListChangedNotificationSchema, () => {
+      this.#tools = undefined;
+      this.#options.onTools?.();
+    });
+    const startedAt = performance.now();
+    let transport: Transport | undefined;
+    try {
+      transport = await open();
+      this.#transport = transport;
+      await client.connect(transport, { timeout: connectMs });
+      if (this.#isClosed) throw new ServerGone('was ended', undefined);
+    } catch (error) {
+      const gone = this.#connectFailure(error, transport);
+      await client.close().catch(() => undefined);
+      this.#noteFailure(gone);
+      throw gone;
+    }
+    client.onclose = () => this.#lost(client, startedAt);
+    this.#client = client;
+    if (this.#goneOf() !== undefined) this.#lost(client, startedAt);
+    this.#options.onTools?.();
+    return client;
+  }
+
+  #connectFailure(error: unknown, transport: Transport | undefined): ServerGone {
+    const gone = goneOf(transport);
+    if (gone !== undefined) return gone;
+    if (error instanceof ServerGone) return error;
+    if (error instanceof McpError && error.code === ErrorCode.RequestTimeout)
+      return new ServerGone(
+        `did not answer within ${this.#options.connectMs / 1_000} s of its start`,
+        undefined,
+      );
+    return new ServerGone(`could not be connected to: ${sayCause(error)}`, undefined);
+  }
+
+  #lost(client: Client, startedAt: number): void {
+    if (this.#client !== client) return;
+    this.#client = undefined;
+    this.#tools = undefined;
+    if (this.#isClosed) return;
+    if (performance.now() - startedAt >= STEADY_MS) this.#failures = 0;
+    this.#noteFailure(this.#goneOf() ?? new ServerGone('closed the connection', undefined));
+  }
+
+  #noteFailure(error: Error): void {
+    const waitMs = Math.min(BACK_OFF_MS.first * 2 ** this.#failures, BACK_OFF_MS.most);
+    this.#failures += 1;
+    this.#notBefore = performance.now() + waitMs;
+    this.#lastFailure = error;
+  }
+
+  #backedOff(waitMs: number): ServerGone {
+    const last = this.#lastFailure;
+    const errors = last instanceof ServerGone ? last.errors : undefined;
+    const seconds = Math.ceil(waitMs / 1_000);
+    return new ServerGone(`${last?.message ?? 'failed'}; it is tried again in ${seconds} s`, errors);
+  }
+
+  #goneOf(): ServerGone | undefined {
+    return goneOf(this.#transport);
+  }
+
+  #asGone(error: unknown): ServerGone {
+    const gone =
+      error instanceof ServerGone ? error : this.#client === undefined ? this.#goneOf() : undefined;
+    return gone ?? new ServerGone(`failed: ${sayCause(error)}`, undefined);
+  }
+
+  async #list(client: Client): Promise<ServerTools> {
+    const tools: ServerTool[] = [];
+    const instructions = client.getInstructions();
+    if (client.getServerCapabilities()?.tools === undefined) return { tools, refused: 0, instructions };
+    let refused = 0;
+    let cursor: string | undefined;
+    for (let page = 0; page < MOST_PAGES && tools.length < MOST_TOOLS; page += 1) {
+      const params = cursor === undefined ? {} : { cursor };
+      const timeout = this.#options.connectMs;
+      const found = await client.request({ method: 'tools/list', params }, ToolsPage, { timeout });
+      const read = found.tools.map((each) => ToolSchema.safeParse(each));
+      tools.push(...read.flatMap((each) => (each.success ? [each.data] : [])));
+      refused += read.filter(({ success }) => !success).length;
+      cursor = found.nextCursor;
+      if (cursor === undefined) break;
+    }
+    this.#failures = 0;
+    return { tools: tools.slice(0, MOST_TOOLS), refused, instructions };
+  }
+
+  async #drop(client: Client): Promise<void> {
+    if (this.#client === client) this.#client = undefined;
+    this.#tools = undefined;
+    delete client.onclose;
+    await client.close().catch(() => undefined);
+  }
+
+  /** Resolves when nothing of the server is left that was started for it. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#opening?.catch(() => undefined);
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.close();
+  }
+}

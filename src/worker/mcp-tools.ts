@@ -1,0 +1,84 @@
+/** The tools of MCP servers in a run: brought before the model is asked, ended with it where they may write, told of where they are not there. */
+import { join } from 'node:path';
+import { type NewEntry, standing, textOf } from '../core/entry.ts';
+import { isChosen, type Profile } from '../core/profile.ts';
+import type { BridgeOptions } from '../mcp/client/bridge.ts';
+import { MCP_LIMITS } from '../mcp/client/server.ts';
+import { type Registry, registryOf } from '../tools/registry.ts';
+import type { Run } from './run.ts';
+import type { Shell } from './shell.ts';
+
+type Notice = Extract<NewEntry, { kind: 'notice' }>;
+
+/** Begins each notice of them. */
+const ABOUT = 'MCP servers:';
+const ALL_THERE = `${ABOUT} all of them can be used again.`;
+
+/** Servers of tools, and what they may take. */
+export type McpOptions = Pick<BridgeOptions, 'servers' | 'limits'>;
+
+export function mcpOptions(
+  options: Omit<BridgeOptions, 'directory' | 'servers' | 'limits'> & {
+    readonly dataDir: string;
+    readonly mcp?: McpOptions | undefined;
+  },
+): BridgeOptions {
+  const { sandbox, log, version, dataDir, mcp = { servers: {}, limits: MCP_LIMITS } } = options;
+  return { sandbox, log, version, directory: join(dataDir, 'scratch', 'mcp'), ...mcp };
+}
+
+/** Those of a profile that come with Capybara; the same for all runs of it. */
+export function ownTools({ tools }: Shell, profile: Profile): Registry {
+  const known = OWN.get(tools) ?? new Map<string, Registry>();
+  OWN.set(tools, known);
+  const names = profile.tools.join(' ');
+  const own = known.get(names) ?? registryOf(tools, profile.tools);
+  if (known.size >= CHOICES) known.clear();
+  known.set(names, own);
+  return own;
+}
+
+const OWN = new WeakMap<Registry, Map<string, Registry>>();
+/** Kept of one worker. */
+const CHOICES = 200;
+
+/** Rejects where the run was stopped meanwhile. */
+export async function bringTools(shell: Shell, run: Run): Promise<void> {
+  const { mcp } = run.profile;
+  if (mcp === undefined || mcp.servers.length === 0 || run.stopped !== undefined) return;
+  const session = {
+    sessionId: run.turn.sessionId,
+    workspace: () => run.workspace(shell.openWorkspace),
+    signal: run.signal,
+  };
+  run.onLeave = () => shell.mcp.leave(session.sessionId);
+  try {
+    const { tools, missing } = await shell.mcp.toolsOf(session, mcp.servers);
+    const chosen = tools.filter(({ name }) => isChosen(mcp, name));
+    run.tools = registryOf(shell.tools, run.profile.tools, chosen);
+    run.missing = missing;
+  } catch (error) {
+    // The loop sees what for.
+    if (!run.signal.aborted) throw error;
+  }
+}
+
+/** What the model is told of servers that are away, or are back: once, until it is another. */
+export function missingNotices({ entries, missing, profile }: Run): readonly Notice[] {
+  if (profile.mcp === undefined) return [];
+  const said = standing(entries).findLast(
+    (entry) => entry.kind === 'notice' && textOf(entry.parts).startsWith(ABOUT),
+  );
+  const names = missing.map(({ server }) => `'${server}'`).join(', ');
+  const now =
+    missing.length === 0 ? ALL_THERE : `${ABOUT} ${names} cannot be used now, and the tools are missing.`;
+  const before = said === undefined ? ALL_THERE : textOf(said.kind === 'notice' ? said.parts : []);
+  return now === before ? [] : [{ kind: 'notice', parts: [{ type: 'text', text: now }] }];
+}
+
+/** Why a tool that an agent may have is not there, as a result that the model can read. Undefined: it is there, or there is none. */
+export function whyAway({ tools, missing }: Run, name: string): string | undefined {
+  if (tools.tools.some((tool) => tool.name === name)) return undefined;
+  const away = missing.find(({ server }) => name.startsWith(`${server}__`));
+  return away && `Error: McpServer: the MCP server '${away.server}' ${away.why}. The call was not made.`;
+}
