@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { IDLE_POLL_SECONDS } from '../../src/queue/bullmq.ts';
+import { isRunning } from '../support/running.ts';
 import { call, hang, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { queueKinds, SHORT_LEASE, type Task, useWorld } from '../support/worker.ts';
 
@@ -158,12 +158,3 @@ describe.each(kinds)('a worker that is stopped past its lease and goes on, on $k
     expect(results).toHaveLength(1);
   });
 });
-
-/** What has ended and waits for a parent that is stopped, or that looks after nobody, does not run. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}

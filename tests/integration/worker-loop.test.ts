@@ -98,7 +98,7 @@ describe('a task', () => {
     const task = await world.submit({ script: sequence([mistakes, say('I see.')]) });
     expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
     expect(resultsOf(requestsOf(task)[1])).toEqual([
-      expect.stringMatching(/^Error: UnknownTool: there is no tool 'fly'. The tools are: read_file, /),
+      expect.stringMatching(/^Error: UnknownTool: there is no tool 'fly'. The tools are: apply_patch, /),
       expect.stringMatching(/^Error: InvalidArguments: the arguments of 'look' are not valid JSON/),
       expect.stringMatching(/^Error: InvalidArguments: the arguments of 'look' do not fit/),
       'Error: TypeError: it went off',

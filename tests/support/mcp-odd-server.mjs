@@ -17,6 +17,8 @@ const TOOLS = [
   'env',
   'write',
   'draw',
+  'pid',
+  'mark',
 ];
 /** Two by two. */
 const PICTURE =
@@ -83,6 +85,12 @@ const ACTS = {
         structuredContent: { drawn: 2 },
       },
     }),
+  pid: (id) => text(id, `pid ${process.pid}`),
+  /** Answers nothing, and says in a file that it was asked. */
+  mark: async (_, { path }) => {
+    const { appendFile } = await import('node:fs/promises');
+    await appendFile(path, `${process.pid}\n`);
+  },
   env: (id) => text(id, JSON.stringify(process.env)),
   write: async (id, { path }) => {
     const { writeFile } = await import('node:fs/promises');

@@ -36,6 +36,7 @@ export interface ChildSettings {
       | 'repositories'
       | 'allowances'
       | 'deliveries'
+      | 'mcp'
     >;
   /** Confines commands by bubblewrap, as on one's own machine, or by this engine. */
   readonly confined?: true | DockerEngine;

@@ -21,6 +21,8 @@ export interface Wanted {
   /** What else may answer. */
   readonly router?: Router;
   readonly tools?: readonly string[];
+  /** Of MCP servers. */
+  readonly mcp?: Profile['mcp'];
   readonly context?: ContextPolicy;
   /** Whom it may delegate to, by name. */
   readonly delegates?: Readonly<Record<string, Delegate>>;

@@ -221,6 +221,7 @@ class TestWorld {
       ...(wanted.router === undefined ? {} : { router: wanted.router }),
       tools: wanted.tools ?? workerTools(() => {}).map((tool) => tool.name),
       ...(wanted.permissions === undefined ? {} : { permissions: wanted.permissions }),
+      ...(wanted.mcp === undefined ? {} : { mcp: wanted.mcp }),
       ...(wanted.context === undefined ? {} : { context: wanted.context }),
       ...(delegates.length > 0 && {
         delegates: Object.fromEntries(delegates.map(({ hash, body }) => [body.agent, hash])),

@@ -1,0 +1,125 @@
+/** An agent works with tools of MCP servers, whatever becomes of a server, or of the worker that started it. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { MCP_LIMITS, type McpServer } from '../../src/mcp/client/server.ts';
+import { isRunning } from '../support/running.ts';
+import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
+import { queueKinds, SHORT_LEASE, type Task, useWorld, type World } from '../support/worker.ts';
+
+const kinds = await queueKinds('tools of MCP servers on Redis');
+const command = process.execPath;
+const odd = (...args: string[]): McpServer => ({
+  command,
+  args: [join(import.meta.dirname, '../support/mcp-odd-server.mjs'), ...args],
+});
+const everything: McpServer = {
+  command,
+  args: [
+    join(import.meta.dirname, '../../node_modules/@modelcontextprotocol/server-everything/dist/index.js'),
+  ],
+};
+const limits = { ...MCP_LIMITS, connectSeconds: 20, callSeconds: 20 };
+
+const offeredIn = (world: World, { sessionId }: Task) => world.model.requestsOf(sessionId)[0]?.tools ?? [];
+const resultsIn = (world: World, { sessionId }: Task, turn: number) =>
+  world.model.requestsOf(sessionId)[turn]?.lastToolResults.map(({ text }) => text) ?? [];
+
+describe.each(kinds)('tools of servers, on $kind,', (kind) => {
+  const world = useWorld(kind);
+
+  test('finish a task, while one of two servers is killed and started again', async () => {
+    const servers = { odd: odd(), every: everything };
+    await world.startWorker({ mcp: { servers, limits } });
+    const both = [call('odd__pid'), call('every__echo', { message: 'one' })];
+    const killed: number[] = [];
+    const task = await world.submit({
+      mcp: { servers: Object.keys(servers) },
+      script: (request) => {
+        const pid = Number(/pid (\d+)/.exec(request.lastToolResults[0]?.text ?? '')?.[1]);
+        if (killed.length < 2 && Number.isInteger(pid)) {
+          killed.push(pid);
+          process.kill(pid, 'SIGKILL');
+        }
+        return (request.turn ?? 0) > 3 ? say('Done.') : both;
+      },
+    });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    const pids = [1, 2, 3].map((turn) => resultsIn(world, task, turn)[0]);
+    expect([killed.length, new Set(pids).size]).toEqual([2, 3]);
+    for (const turn of [1, 2, 3]) expect(resultsIn(world, task, turn)[1]).toContain('Echo: one');
+    const offered = offeredIn(world, task);
+    expect(offered).toEqual(offered.toSorted());
+    expect(offered).toEqual(expect.arrayContaining(['odd__count', 'every__get-sum', 'read_file']));
+  });
+});
+
+describe('tools of servers', () => {
+  const world = useWorld({ kind: 'postgres' });
+  const servers = { odd: odd(), bad: odd('dies') };
+
+  test('are asked about, but for those that merely read', async () => {
+    await world.startWorker({ mcp: { servers, limits } });
+    const script = sequence([[call('odd__count'), call('odd__env')], say('Done.')]);
+    const task = await world.submit({ mode: 'safe', mcp: { servers: ['odd'] }, script });
+    const [approval = ''] = await world.until('it asks', async () => {
+      const ids = await world.approvals(task);
+      return ids.length === 1 && (await world.task(task.taskId)).status === 'waiting' && ids;
+    });
+    await world.answer(approval, 'denied');
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(resultsIn(world, task, 1)).toEqual([
+      expect.stringContaining('calls 1'),
+      'Denied: a person said no to this call.',
+    ]);
+  });
+
+  test('that an agent is not to have are not there', async () => {
+    await world.startWorker({ mcp: { servers, limits } });
+    const task = await world.submit({
+      mcp: { servers: ['odd'], only: ['odd__count', 'odd__env'], without: ['odd__env'] },
+      script: sequence([call('odd__env'), say('Done.')]),
+    });
+    await world.taskEnds(task);
+    expect(offeredIn(world, task).filter((name) => name.includes('__'))).toEqual(['odd__count']);
+    expect(resultsIn(world, task, 1)).toEqual([
+      expect.stringMatching(/^Error: UnknownTool: there is no tool 'odd__env'/),
+    ]);
+  });
+
+  test('of a server that does not start are missing, which is told once', async () => {
+    await world.startWorker({ mcp: { servers, limits } });
+    const task = await world.submit({
+      mcp: { servers: ['odd', 'bad', 'gone'] },
+      script: sequence([call('bad__count'), call('odd__count'), say('Done.')]),
+    });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    const notices = (await world.entries(task)).filter(({ kind }) => kind === 'notice');
+    const texts = notices.flatMap(({ parts }) => parts.map((part) => ('text' in part ? part.text : '')));
+    expect(texts.filter((text) => text.startsWith('MCP servers:'))).toEqual([
+      "MCP servers: 'bad', 'gone' cannot be used now, and the tools are missing.",
+    ]);
+    expect(resultsIn(world, task, 1)).toEqual([
+      expect.stringMatching(/^Error: McpServer: the MCP server 'bad' ended \(exit code 3\)/),
+    ]);
+    expect(resultsIn(world, task, 2)).toEqual([expect.stringContaining('calls 1')]);
+  });
+
+  test('die with their worker, and a call in the middle is told as unknown, and not made again', async () => {
+    const marks = join(world.dir, 'marks');
+    const child = await world.startChild({ lease: SHORT_LEASE, mcp: { servers, limits } });
+    const task = await world.submit({
+      mcp: { servers: ['odd'] },
+      script: sequence([call('odd__mark', { path: marks }), call('odd__count'), say('Done.')]),
+    });
+    await world.until('the call', async () => existsSync(marks) && readFileSync(marks, 'utf8') !== '');
+    await world.startWorker({ lease: SHORT_LEASE, mcp: { servers, limits } });
+    child.kill('SIGKILL');
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    const pids = readFileSync(marks, 'utf8').trimEnd().split('\n').map(Number);
+    expect(pids).toHaveLength(1);
+    await world.until('the server is gone', async () => !isRunning(pids[0] ?? 0));
+    expect(await world.calls(task)).toEqual(['odd__mark unknown', 'odd__count succeeded']);
+    expect(resultsIn(world, task, 2)).toEqual([expect.stringContaining('calls 1')]);
+  });
+});
