@@ -130,8 +130,8 @@ export class Connection {
         return { kind: 'result', result: await this.#ask(client, call) };
       } catch (error) {
         call.signal.throwIfAborted();
-        // The server has forgotten the session, and so has not taken the call in.
-        if (statusOf(error) === 404 && tries === 0) await this.#drop(client);
+        // The server has forgotten the session, and so has not taken the call in. Some say so by 400.
+        if ([400, 404].includes(statusOf(error)) && tries === 0) await this.#drop(client);
         else return await this.#failed(error, client);
       }
     }

@@ -1,0 +1,135 @@
+/** MCP servers at addresses: by Streamable HTTP, and by the older transport; restarted, gone, or sending without end. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Connection } from '../../src/mcp/client/connection.ts';
+import type { UrlServer } from '../../src/mcp/client/server.ts';
+import { UrlTransport } from '../../src/mcp/client/url-transport.ts';
+
+const DIST = join(import.meta.dirname, '../../node_modules/@modelcontextprotocol/server-everything/dist');
+const MESSAGE_BYTES = 100_000;
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function startEverything(transport: 'streamableHttp' | 'sse', port: number): Promise<ChildProcess> {
+  const env = { ...process.env, PORT: `${port}` };
+  const child = spawn(process.execPath, [join(DIST, 'index.js'), transport], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  closing.push(() => end(child));
+  await new Promise<void>((resolve) =>
+    child.stderr?.on('data', (said) => /listening|running/.test(String(said)) && resolve()),
+  );
+  return child;
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+async function freePort(): Promise<number> {
+  const server = await listening(() => {});
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function listening(listener: RequestListener): Promise<Server> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+async function serve(listener: RequestListener): Promise<string> {
+  const server = await listening(listener);
+  closing.push(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
+}
+
+function connect(server: UrlServer, callMs = 10_000): Connection {
+  const connection = new Connection({
+    open: () => new UrlTransport(server, MESSAGE_BYTES),
+    roots: async () => [],
+    ...{ version: '0', connectMs: 10_000, callMs },
+  });
+  closing.push(() => connection.close());
+  return connection;
+}
+
+const never = new AbortController().signal;
+const call = (connection: Connection, name: string, args = {}) =>
+  connection.call({ name, args, signal: never, onProgress: () => {} });
+
+describe('a server at an address', () => {
+  it.each(['streamableHttp', 'sse'] as const)('speaks %s, whatever is configured', async (transport) => {
+    const port = await freePort();
+    await startEverything(transport, port);
+    const url = `http://127.0.0.1:${port}/${transport === 'sse' ? 'sse' : 'mcp'}`;
+    const connection = connect({ url });
+    const { tools } = await connection.tools(never);
+    expect(tools.map(({ name }) => name)).toContain('echo');
+    expect(await call(connection, 'echo', { message: 'hello' })).toMatchObject({
+      kind: 'result',
+      result: { content: [{ type: 'text', text: 'Echo: hello' }] },
+    });
+  });
+
+  it('is called again in a new session where it was restarted', async () => {
+    const port = await freePort();
+    const first = await startEverything('streamableHttp', port);
+    const connection = connect({ url: `http://127.0.0.1:${port}/mcp` });
+    expect(await call(connection, 'echo', { message: 'one' })).toMatchObject({ kind: 'result' });
+    await end(first);
+    const away = await call(connection, 'echo', { message: 'two' });
+    expect(away).toMatchObject({
+      kind: 'failed',
+      begun: false,
+      why: expect.stringContaining('ECONNREFUSED'),
+    });
+    await startEverything('streamableHttp', port);
+    expect(await call(connection, 'echo', { message: 'three' })).toMatchObject({ kind: 'result' });
+  });
+
+  it('gets the headers that are configured, and a redirect does not carry them to another', async () => {
+    const seen: unknown[] = [];
+    const other = await serve((request, response) => {
+      seen.push(request.headers['x-key']);
+      response.writeHead(404).end();
+    });
+    const url = await serve((request, response) => {
+      seen.push(request.headers['x-key']);
+      response.writeHead(307, { location: other }).end();
+    });
+    const connection = connect({ url, headers: { 'x-key': 'secret' }, transport: 'http' });
+    await expect(connection.tools(never)).rejects.toThrow('could not be connected to');
+    expect(seen).toEqual(['secret']);
+  });
+
+  it.each([
+    ['a message without end', 'application/json', 'sent a message of more than 100000 bytes'],
+    ['events without end', 'text/event-stream', 'sent more than anybody can read'],
+  ])('that sends %s is gone', async (_, type, why) => {
+    const url = await serve((_request, response) => {
+      response.writeHead(200, { 'content-type': type });
+      const piece = ': nothing\n\n'.repeat(1_000);
+      const more = () => {
+        while (!response.destroyed && response.write(piece));
+        response.once('drain', more);
+      };
+      more();
+    });
+    await expect(connect({ url, transport: 'http' }).tools(never)).rejects.toThrow(why);
+  });
+});
