@@ -23,6 +23,7 @@ import {
   variableLayer,
 } from './config/layers.ts';
 import { type AgentConfig, MAP_KEYS, type MapKey, type ProviderSettings } from './config/maps.ts';
+import type { McpConfig } from './config/mcp-settings.ts';
 import { withPrompts } from './config/prompt-files.ts';
 import {
   metaOf,
@@ -111,6 +112,7 @@ export interface Config {
   readonly models: Readonly<Record<string, ModelSettings>>;
   /** Agents that are configured, or configured otherwise than they are built in. */
   readonly agents: Readonly<Record<string, AgentConfig>>;
+  readonly mcp: McpConfig;
 }
 
 /** Repositories that sessions begin with. */
@@ -162,6 +164,7 @@ export type ProviderConfig = Partial<ProviderSettings>;
 export { MAX_SETTINGS_BYTES } from './config/files.ts';
 export { PROJECT_CONFIG, projectRules, projectRulesIn, userConfigFile } from './config/layers.ts';
 export type { AgentConfig } from './config/maps.ts';
+export type { McpCommandServer, McpServerSettings, McpUrlServer } from './config/mcp-settings.ts';
 export type { SettingKey, Source } from './config/settings.ts';
 
 export interface LoadOptions {
@@ -181,12 +184,16 @@ export interface LoadOptions {
   readonly trustWorkingDirectory?: boolean;
 }
 
+type Origins = Readonly<Record<string, Source>>;
+
 export interface LoadedConfig {
   readonly config: Config;
   /** Where each setting came from; `default` where nobody set it. */
   readonly sources: Readonly<Record<SettingKey, Source>>;
   /** Of each setting that has a value: what may be shown of it. */
   readonly shown: Readonly<Partial<Record<SettingKey, string>>>;
+  /** Of each name in a map: where it came from. */
+  readonly origins: Readonly<Partial<Record<SettingKey, Origins>>>;
 }
 
 /**
@@ -230,12 +237,14 @@ const KNOWN_PROVIDERS = ['anthropic', 'openai', 'env'];
 function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
   const sources: Partial<Record<SettingKey, Source>> = {};
   const values: Partial<Record<SettingKey, string>> = {};
+  const origins: Partial<Record<SettingKey, Origins>> = {};
   const tree: Record<string, unknown> = { webSearch: {}, providers: {}, tracing: {} };
   for (const key of SETTING_KEYS) {
     const found = foundOf(key, layers, place);
     const source = found?.source ?? { kind: 'default', name: key, where: 'default' };
     const value = effective(key, found ?? { raw: undefined, source }, place);
     sources[key] = source;
+    if (found?.origins !== undefined) origins[key] = found.origins;
     if (value === undefined) continue;
     values[key] = shown(key, value);
     put(tree, key.split('.'), MAP_KEYS.includes(key as MapKey) ? { ...(value as object) } : value);
@@ -246,19 +255,26 @@ function assemble(layers: readonly Layer[], place: Place): LoadedConfig {
   refuseNameless(providers, sources.providers?.where ?? '');
   tree.providers = withKeys(providers, place);
   // Each value went through the schema of its key, and keys are the paths of `Config`.
-  return { config: tree as unknown as Config, sources: sources as Record<SettingKey, Source>, shown: values };
+  const config = tree as unknown as Config;
+  return { config, sources: sources as Record<SettingKey, Source>, shown: values, origins };
 }
 
 /** Of a map, the names of all layers, each from the first that has it. */
-function foundOf(key: SettingKey, layers: readonly Layer[], place: Place): Found | undefined {
+function foundOf(
+  key: SettingKey,
+  layers: readonly Layer[],
+  place: Place,
+): (Found & { readonly origins?: Origins }) | undefined {
   const found = layers.flatMap((layer) => layer.get(key) ?? []);
   const [first] = found;
   if (first === undefined || !MAP_KEYS.includes(key as MapKey)) return first;
-  const maps = found.map(({ raw, source }) => {
+  const maps = found.toReversed().map(({ raw, source }) => {
     const map = parseSetting(key, raw, source) as Readonly<Record<string, object>>;
-    return key === 'agents' ? withPrompts(map, source, place.cwd) : map;
+    return { source, map: key === 'agents' ? withPrompts(map, source, place.cwd) : map };
   });
-  return { raw: Object.assign({}, ...maps.toReversed()), source: first.source };
+  const origins = maps.flatMap(({ source, map }) => Object.keys(map).map((name) => [name, source]));
+  const raw = Object.assign({}, ...maps.map(({ map }) => map));
+  return { raw, source: first.source, origins: Object.fromEntries(origins) };
 }
 
 /** A name that is none of the known ones has to say who answers there. */

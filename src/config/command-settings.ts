@@ -135,5 +135,8 @@ export const commandUser = z.preprocess(
   parseUser,
   z.strictObject({ uid: z.int(), gid: z.int() }).refine(isUser),
 );
-const EGRESS_HOST = z.object({ host: z.string(), port: z.int().optional(), isPrivate: z.boolean() });
+const EGRESS_HOST = z.object(
+  { host: z.string(), port: z.int().optional(), isPrivate: z.boolean() },
+  'expected a host such as registry.npmjs.org, *.example.com:8443 or private:registry.local:5000',
+);
 export const commandHosts = z.preprocess(parseHosts, z.array(EGRESS_HOST).min(1).max(MAX_HOSTS));

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { parseEnv } from 'node:util';
 import type { Document, LineCounter, Node, Pair } from 'yaml';
 import { messageOf, UserError } from '../core/errors.ts';
-import { MAP_KEYS, type MapKey } from './maps.ts';
+import { mapAt } from './maps.ts';
 
 /** Largest settings file that is read, in bytes. */
 export const MAX_SETTINGS_BYTES = 256 * 1024;
@@ -172,8 +172,7 @@ function flattenPair(
 
 /** In one of the maps whose names people choose, in which lists may stand. */
 function isInMap(path: readonly string[]): boolean {
-  const [name] = path[0] === 'profiles' ? path.slice(2) : path;
-  return MAP_KEYS.includes(name as MapKey);
+  return mapAt(path[0] === 'profiles' ? path.slice(2) : path) !== undefined;
 }
 
 function plainOf({ document, file, yaml, lines }: Reading, node: Node): unknown {

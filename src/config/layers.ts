@@ -7,7 +7,7 @@ import { UserError } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
 import { type ConfiguredRule, sayRule } from '../core/permission.ts';
 import { type FileSetting, readEnvFile, readYaml, readYamlFile } from './files.ts';
-import { MAP_KEYS, type MapKey } from './maps.ts';
+import { MAP_KEYS, mapAt } from './maps.ts';
 import { metaOf, parseSetting, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
 import { put } from './tree.ts';
 
@@ -79,7 +79,7 @@ function layer(find: (key: SettingKey) => Found): Layer {
 /**
  * A server's, which reads no `.env`: what a project's says by these names is for its own program. And whoever wrote a project does
  * not say how its commands are confined, which files are Capybara's own (a database among them, which is started), who gets those
- * of its sessions, where else they may come from, or who is told of what is done.
+ * of its sessions, where else they may come from, who is told of what is done, or which programs and services agents use beside.
  */
 const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
   ...(['databaseUrl', 'databaseDirectUrl', 'redisUrl'] as const),
@@ -94,7 +94,7 @@ const NOT_FROM_DOT_ENV: readonly SettingKey[] = [
     'git.sshKey',
     'webhooks.allow',
   ] as const),
-  ...SETTING_KEYS.filter((key) => /^(commands|docker|background|metrics|tracing)\./.test(key)),
+  ...SETTING_KEYS.filter((key) => /^(commands|docker|background|metrics|tracing|mcp)\./.test(key)),
 ];
 
 export function dotEnvLayer(cwd: string): Layer {
@@ -237,19 +237,20 @@ function namedMaps(
   settings: readonly FileSetting[],
 ): [SettingKey, Found][] {
   return MAP_KEYS.flatMap((key): [SettingKey, Found][] => {
-    const within = settings.filter(({ path }) => path[0] === key);
+    const within = settings.filter(({ path }) => mapAt(path) === key);
+    const depth = key.split('.').length;
     const [first] = within;
     if (first === undefined) return [];
     const source: Source = { kind, name: key, where: `${file}, line ${first.line}` };
     const map: Record<string, unknown> = {};
-    for (const { path, value } of within) put(map, path.slice(1), value);
-    return [[key, { raw: first.path.length === 1 ? first.value : map, source }]];
+    for (const { path, value } of within) put(map, path.slice(depth), value);
+    return [[key, { raw: first.path.length === depth ? first.value : map, source }]];
   });
 }
 
 /** In one of those maps, and no setting of its own, as `providers.openai.apiKey` is. */
 function isNamed({ path }: FileSetting): boolean {
-  return MAP_KEYS.includes(path[0] as MapKey) && !SETTING_KEYS.includes(path.join('.') as SettingKey);
+  return mapAt(path) !== undefined && !SETTING_KEYS.includes(path.join('.') as SettingKey);
 }
 
 /** The map under `permissions`, which is one setting. */

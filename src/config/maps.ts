@@ -1,5 +1,5 @@
 /**
- * Settings that are maps whose names people choose: providers, aliases of models, agents. In YAML a map stands as itself, in a
+ * Settings that are maps whose names people choose: providers, aliases of models, agents, MCP servers. In YAML a map stands as itself, in a
  * variable as JSON. A name that several places define is taken from the first of them, whole.
  */
 import { z } from 'zod';
@@ -7,6 +7,8 @@ import { nearest } from '../core/nearest.ts';
 import { EFFORTS, MAX_CHILDREN, MAX_DEPTH, STRATEGIES } from '../core/profile.ts';
 import { type ModelSettings as KnownOfModel, PROVIDER_KINDS } from '../core/provider.ts';
 import { parseJson } from './json.ts';
+import { headerName, headerValue, httpUrl, line, name, secret, variableName } from './map-texts.ts';
+import { McpServer, mcpName } from './mcp-settings.ts';
 
 /** Names in one map. */
 export const MAX_NAMES = 200;
@@ -19,25 +21,9 @@ export const MAX_MODEL_SECONDS = 300;
 /** How Oracle's cloud is signed in to. */
 export const OCI_AUTHS = ['api_key', 'security_token', 'instance_principal', 'resource_principal'] as const;
 
-const name = z
-  .string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
-    'expected up to 64 letters, digits, points, dashes and underscores',
-  );
-const line = z.string().regex(/^[^\p{Cc}]{1,4096}$/u, 'expected a text of one line');
-const secret = z
-  .string()
-  .regex(/^[\x21-\x7e]{1,4096}$/, 'expected a key of printable ASCII characters without blanks');
-const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, 'expected the name of a header');
-const headerValue = z.string().regex(/^[\x20-\x7e]{0,4096}$/, 'expected printable ASCII characters');
 const count = z.int().min(1);
 const dollars = z.number().min(0);
 const seconds = z.int().min(1).max(MAX_MODEL_SECONDS);
-const httpUrl = line.refine(
-  (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''),
-  'expected an address that begins with http:// or https://, host and port behind it',
-);
 /** `provider/model`, a model's name where one provider is configured, or an alias. */
 const modelName = z.string().regex(/^\S{1,256}$/, 'expected the name of a model, without blanks');
 
@@ -69,10 +55,7 @@ const Provider = z.strictObject({
   baseUrl: httpUrl.optional(),
   apiKey: secret.optional(),
   /** The environment variable that the key is in. */
-  apiKeyVariable: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
-    .optional(),
+  apiKeyVariable: variableName.optional(),
   headers: z.record(headerName, headerValue).optional(),
   /** What all workers together send of it under its key. */
   requestsPerMinute: count.optional(),
@@ -132,16 +115,28 @@ function map<Item extends z.ZodType>(item: Item, key: z.ZodString = name) {
   return z.preprocess(parseJson, few);
 }
 
-const ITEMS = { providers: Provider, aliases: modelName, models: ModelSettings, agents: Agent } as const;
+const ITEMS = {
+  providers: Provider,
+  aliases: modelName,
+  models: ModelSettings,
+  agents: Agent,
+  'mcp.servers': McpServer,
+} as const;
 
 export const MAPS = {
   providers: map(ITEMS.providers),
   aliases: map(ITEMS.aliases),
   models: map(ITEMS.models, modelName),
   agents: map(ITEMS.agents),
+  'mcp.servers': map(ITEMS['mcp.servers'], mcpName),
 };
 export type MapKey = keyof typeof MAPS;
 export const MAP_KEYS = Object.keys(MAPS) as MapKey[];
+
+/** The map that this place in the settings is, or lies in. */
+export function mapAt(path: readonly string[]): MapKey | undefined {
+  return MAP_KEYS.find((key) => key.split('.').every((part, index) => part === path[index]));
+}
 
 export const MAP_METAS = {
   providers: {
@@ -161,6 +156,11 @@ export const MAP_METAS = {
     env: 'CAPYBARA_AGENTS',
     expected: `a map of at most ${MAX_NAMES} agents, {"name": {"prompt": …}}`,
   },
+  'mcp.servers': {
+    env: 'CAPYBARA_MCP_SERVERS',
+    expected: `a map of at most ${MAX_NAMES} MCP servers, {"name": {"command": …}} or {"name": {"url": …}}`,
+    secret: true,
+  },
 } as const;
 
 export type ProviderSettings = z.infer<typeof Provider>;
@@ -174,7 +174,9 @@ export function wrongInMap(key: MapKey, raw: unknown): string | undefined {
   const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   if (issue === undefined || issue.path.length === 0) return undefined;
   const at = [key, ...issue.path].join('.');
-  if (issue.code !== 'unrecognized_keys') return `${at} is wrong: ${issue.message}`;
+  // Of a name it says nothing itself.
+  const cause = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue;
+  if (issue.code !== 'unrecognized_keys') return `${at} is wrong: ${cause.message}`;
   const [unknown = ''] = issue.keys;
   return `${at} has no setting "${unknown}"; the nearest one is "${nearest(unknown, namesIn(ITEMS[key], issue.path.slice(1)))}"`;
 }
@@ -184,6 +186,7 @@ function namesIn(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[
   const [name, ...rest] = path;
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault)
     return namesIn(schema.unwrap(), path);
+  if (schema instanceof z.ZodPipe) return namesIn(schema.in, path);
   if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => namesIn(option, path));
   if (schema instanceof z.ZodRecord) return namesIn(schema.valueType, rest);
   if (schema instanceof z.ZodArray) return namesIn(schema.element, rest);

@@ -1,10 +1,10 @@
 /** Where among the settings secrets are: for what must not show them, and for who checks that nobody else can read them. */
-import type { Config, LoadedConfig } from '../config.ts';
+import type { Config, LoadedConfig, McpServerSettings } from '../config.ts';
 import { metaOf, SETTING_KEYS, type SettingKey } from './settings.ts';
 
 /** Every secret that is set, as it stands in texts; the longest first, since one may be a part of another. */
 export function secretsIn(config: Config): string[] {
-  const { apiKey = '', encryptionKey = [], webSearch, git, providers, tracing } = config;
+  const { apiKey = '', encryptionKey = [], webSearch, git, mcp, providers, tracing } = config;
   const passwords = addresses(config).map((url) => URL.parse(url)?.password ?? '');
   const keys = Object.values(providers).flatMap((provider) => [
     provider.apiKey ?? '',
@@ -15,6 +15,7 @@ export function secretsIn(config: Config): string[] {
     ...passwords,
     ...passwords.map(decoded),
     ...keys,
+    ...Object.values(mcp.servers).flatMap(secretsOfServer),
     ...assigned,
     ...encryptionKey,
     apiKey,
@@ -23,6 +24,14 @@ export function secretsIn(config: Config): string[] {
   return [...new Set(found)]
     .filter((text) => text.length >= SHORTEST)
     .toSorted((one, other) => other.length - one.length);
+}
+
+/** What is given to a server of tools. A header says `Bearer KEY`; of an address the query is what keys are put into. */
+function secretsOfServer(server: McpServerSettings): string[] {
+  if ('command' in server) return Object.values(server.env ?? {});
+  const headers = Object.values(server.headers ?? {});
+  const query = [...new URL(server.url).searchParams.values()];
+  return [...headers, ...headers.map((value) => value.replace(/^\S+ +/, '')), ...query];
 }
 
 /** A shorter one is in every other word. */
@@ -68,6 +77,8 @@ function holdsSecret(key: SettingKey, config: Config): boolean {
       ({ apiKey, apiKeyVariable, headers }) =>
         (apiKey !== undefined && apiKeyVariable === undefined) || headers !== undefined,
     );
+  if (key === 'mcp.servers')
+    return Object.values(config.mcp.servers).some((server) => secretsOfServer(server).length > 0);
   if (key !== 'databaseUrl' && key !== 'databaseDirectUrl' && key !== 'redisUrl') return true;
   return (URL.parse(config[key] ?? '')?.password ?? '') !== '';
 }

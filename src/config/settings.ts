@@ -19,11 +19,12 @@ import {
 import { CONTEXT } from './context-settings.ts';
 import { KEEP } from './keep.ts';
 import { MAP_METAS, MAPS, MAX_MODEL_SECONDS, type MapKey, wrongInMap } from './maps.ts';
+import { MCP_LIMITS } from './mcp-settings.ts';
 import { PROJECT_MAP } from './project-map.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
 import { ENCRYPTION_KEY } from './sealing-settings.ts';
-import { shownValue, withoutSecrets } from './shown-value.ts';
+import { quoted, shownValue } from './shown-value.ts';
 import { TRACING } from './tracing-settings.ts';
 import { WEBHOOKS_ALLOW } from './webhook-settings.ts';
 
@@ -252,6 +253,12 @@ export const SETTINGS = z.object({
   aliases: MAPS.aliases.register(metas, MAP_METAS.aliases).default({}),
   models: MAPS.models.register(metas, MAP_METAS.models).default({}),
   agents: MAPS.agents.register(metas, MAP_METAS.agents).default({}),
+  'mcp.enabled': flag('CAPYBARA_MCP_ENABLED').default(false),
+  'mcp.servers': MAPS['mcp.servers'].register(metas, MAP_METAS['mcp.servers']).default({}),
+  'mcp.connectSeconds': limit(MCP_LIMITS.connectSeconds),
+  'mcp.callSeconds': limit(MCP_LIMITS.callSeconds),
+  'mcp.idleSeconds': limit(MCP_LIMITS.idleSeconds),
+  'mcp.messageKib': limit(MCP_LIMITS.messageKib),
   'providers.anthropic.apiKey': secret('ANTHROPIC_API_KEY').optional(),
   'providers.anthropic.baseUrl': address('ANTHROPIC_BASE_URL', HTTP).optional(),
   'providers.openai.apiKey': secret('OPENAI_API_KEY').optional(),
@@ -297,14 +304,6 @@ export function parseSetting(key: SettingKey, raw: unknown, source: Source): unk
   const expected = isLong ? `a text of at most ${MAX_SETTING_LENGTH} characters` : meta;
   const found = secret ? 'what is there is not (not shown: it is a secret)' : `found ${quoted(raw)}`;
   throw new UserError('config_invalid', `${source.name} (${source.where}) must be ${expected}; ${found}.`);
-}
-
-const SHOWN_LENGTH = 80;
-
-function quoted(raw: unknown): string {
-  const isPlain = typeof raw !== 'object' || raw === null;
-  const text = typeof raw === 'string' ? withoutSecrets(raw) : isPlain ? String(raw) : JSON.stringify(raw);
-  return JSON.stringify(text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text);
 }
 
 /** What may be shown of a value that was set. */

@@ -27,3 +27,12 @@ function shownItem(item: string | number | ConfiguredRule | EgressHost): string 
 export function withoutSecrets(text: string): string {
   return text.replace(/\/\/[^/]*@/, '//***@').replace(/(:\/\/[^?]*)\?.*$/s, '$1?***');
 }
+
+const SHOWN_LENGTH = 80;
+
+/** What was found in the place of a value, where it is no secret. */
+export function quoted(raw: unknown): string {
+  const isPlain = typeof raw !== 'object' || raw === null;
+  const text = typeof raw === 'string' ? withoutSecrets(raw) : isPlain ? String(raw) : JSON.stringify(raw);
+  return JSON.stringify(text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text);
+}

@@ -30,7 +30,8 @@ export interface Settings {
 }
 
 const OWNER_ONLY = 0o600;
-const SECRETS = /^(apiKey|headers|credentials|databaseUrl|databaseDirectUrl|redisUrl)$/;
+/** `servers`: a command line and an address hold keys too. */
+const SECRETS = /^(apiKey|headers|servers|credentials|databaseUrl|databaseDirectUrl|redisUrl)$/;
 
 /** How often a change begins again because somebody else was faster. */
 const ATTEMPTS = 5;

@@ -103,6 +103,10 @@ describe('precedence', () => {
       webFetch: { ports: [], seconds: 30, mib: 5 },
       webSearch: {},
       tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
+      mcp: {
+        ...{ enabled: false, servers: {}, connectSeconds: 30, callSeconds: 120 },
+        ...{ idleSeconds: 60, messageKib: 16_384 },
+      },
       providers: {},
     });
     expect(load().sources.port).toEqual({ kind: 'default', name: 'port', where: 'default' });
@@ -212,6 +216,12 @@ describe('precedence', () => {
         CAPYBARA_SCHEDULES_SHORTEST_SECONDS: '31622400',
         CAPYBARA_WEBHOOKS_ALLOW: 'ci.internal, 10.0.0.0/8,::1',
         CAPYBARA_PROJECT_MAP_TOKENS: '0',
+        CAPYBARA_MCP_ENABLED: '1',
+        CAPYBARA_MCP_SERVERS: '{"search": {"url": "http://s/mcp"}}',
+        CAPYBARA_MCP_CONNECT_SECONDS: '600',
+        CAPYBARA_MCP_CALL_SECONDS: '3600',
+        CAPYBARA_MCP_IDLE_SECONDS: '0',
+        CAPYBARA_MCP_MESSAGE_KIB: '64',
         CAPYBARA_WEB_FETCH_PORTS: '8080, 8443',
         CAPYBARA_WEB_FETCH_SECONDS: '9',
         CAPYBARA_WEB_FETCH_MIB: '2',
@@ -300,6 +310,10 @@ describe('precedence', () => {
       webhooks: { allow: ['ci.internal', '10.0.0.0/8', '::1'] },
       webFetch: { ports: [8080, 8443], seconds: 9, mib: 2 },
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
+      mcp: {
+        ...{ enabled: true, servers: { search: { url: 'http://s/mcp', trusted: true } } },
+        ...{ connectSeconds: 600, callSeconds: 3_600, idleSeconds: 0, messageKib: 64 },
+      },
       providers: {
         anthropic: { apiKey: 'a', baseUrl: 'http://a' },
         openai: { apiKey: 'o', baseUrl: 'http://o' },
