@@ -55,16 +55,17 @@ export function setSetting(
   const value = parseSetting(key, whole, source);
   // Maps and lists are kept as they were said: what the schema made of them is for programs.
   const written = isMap(key) || Array.isArray(value) ? raw : value;
-  changeUserFile(
-    file,
-    (settings) => settings.set([...at, ...path], written),
-    (userText) => {
-      const wrong = wrongWith(() => load(userText));
-      // What is wrong already may take more than one change to mend; a profile that is begun is none yet.
-      if (wrong === undefined || isWrongAlready(load)) return;
-      throw new UserError(wrong.code, `${wrong.message} Nothing was written.`);
-    },
-  );
+  changeUserFile(file, (settings) => settings.set([...at, ...path], written), stillLoads(load));
+}
+
+/** Throws what would be wrong with the settings that a text of the user's file makes, and is not wrong already. */
+export function stillLoads(load: (userText?: string) => unknown): (userText: string) => void {
+  return (userText) => {
+    const wrong = wrongWith(() => load(userText));
+    // What is wrong already may take more than one change to mend; a profile that is begun is none yet.
+    if (wrong === undefined || isWrongAlready(load)) return;
+    throw new UserError(wrong.code, `${wrong.message} Nothing was written.`);
+  };
 }
 
 function isWrongAlready(load: () => unknown): boolean {

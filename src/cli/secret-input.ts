@@ -40,12 +40,13 @@ const RUBBED_OUT = /[\u007f\b]/;
 export async function askKey(
   { input, output }: { readonly input: Keyboard; readonly output: NodeJS.WritableStream },
   question: string,
+  check: (text: string, from: string) => string = checkKey,
 ): Promise<string | undefined> {
   output.write(question);
   input.setRawMode(true);
   try {
     const typed = await lineOf(input);
-    return typed === undefined ? undefined : checkKey(typed, 'that was typed');
+    return typed === undefined ? undefined : check(typed, 'that was typed');
   } finally {
     input.setRawMode(false);
     input.pause();

@@ -23,7 +23,7 @@ beforeAll(async () => {
   mkdirSync(join(home, 'capybara'));
   writeFileSync(
     join(home, 'capybara', 'config.yaml'),
-    'profiles:\n  work:\n    port: 1\n  home:\n    port: 2\n  x$(id>f):\n    port: 3\nproviders:\n  box:\n    kind: ollama\n',
+    'profiles:\n  work:\n    port: 1\n  home:\n    port: 2\n  x$(id>f):\n    port: 3\nproviders:\n  box:\n    kind: ollama\nmcp: {servers: {files: {command: x}}}\n',
   );
   Object.assign(process.env, { CAPYBARA_URL: api.url, XDG_CONFIG_HOME: home, XDG_DATA_HOME: home });
   api.on('GET /v1/tasks', () => ({ data: [aTask({ prompt: 'do\tit\nnow' })], nextCursor: null }));
@@ -77,6 +77,7 @@ describe('a place of a command line', () => {
   test('may want what the settings name, where a shell reads nothing else into it', async () => {
     expect(await at('up', '--profile', '')).toEqual(['work', 'home']);
     expect(await at('providers', 'test', '')).toEqual(['box']);
+    expect(await at('mcp', 'remove', '')).toEqual(['files']);
     expect(await at('config', 'set', 'webSearch.u')).toEqual(['webSearch.url']);
   });
 

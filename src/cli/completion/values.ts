@@ -19,6 +19,7 @@ export async function valuesOf(source: Source, profile: string | undefined): Pro
   if (source.kind === 'profiles') return profiles();
   const { config } = loadConfig({ profile });
   if (source.kind === 'providers') return Object.keys(config.providers).map((value) => ({ value }));
+  if (source.kind === 'mcpServers') return Object.keys(config.mcp.servers).map((value) => ({ value }));
   const last = source.kind === 'ids' && source.last ? [{ value: 'last', about: 'the newest one' }] : [];
   return [...last, ...(await asked(source, config).catch(() => []))];
 }

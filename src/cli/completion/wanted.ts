@@ -37,7 +37,7 @@ export interface Candidate {
 /** Values that are looked up: ids with these prefixes, `last` among them, or names of a kind. */
 export type Source =
   | { readonly kind: 'ids'; readonly prefixes: readonly string[]; readonly last: boolean }
-  | { readonly kind: 'settings' | 'providers' | 'profiles' | 'agents' | 'models' };
+  | { readonly kind: 'settings' | 'providers' | 'mcpServers' | 'profiles' | 'agents' | 'models' };
 
 export type Wanted =
   | { readonly kind: 'known'; readonly candidates: readonly Candidate[] }
@@ -165,6 +165,7 @@ function sourceOf(
   if (prefixes.length > 0) return { kind: 'ids', prefixes, last: description.includes('"last"') };
   if (description.includes('`config show`')) return { kind: 'settings' };
   if (/`providers list`|^A provider\b/.test(description)) return { kind: 'providers' };
+  if (description.includes('`mcp list`')) return { kind: 'mcpServers' };
   if (description.includes('The other session')) return { kind: 'ids', prefixes: ['ses'], last: false };
   return undefined;
 }

@@ -1,0 +1,147 @@
+/** What `mcp list` and `remove` show and change of the servers in the settings, and `add` writes into the user's own. */
+import { wrongInMap } from '../config/maps.ts';
+import { changeUserFile } from '../config/user-file.ts';
+import type { LoadedConfig, McpServerSettings, Source } from '../config.ts';
+import { UserError } from '../core/errors.ts';
+import { stillLoads } from './config-settings.ts';
+import type { SettingsPlace } from './provider-settings.ts';
+
+const MAP = 'mcp.servers';
+const PATH = MAP.split('.');
+
+/** Of a server, what may be shown: no argument, value or path, since keys are put into all of them. */
+export interface ListedServer {
+  readonly server: string;
+  readonly kind: 'command' | 'url';
+  /** The program that is started. */
+  readonly command: string | null;
+  /** Scheme, host and port of the one that runs elsewhere. */
+  readonly origin: string | null;
+  /** Null: whichever it speaks. */
+  readonly transport: 'http' | 'sse' | null;
+  /** Names of the variables that it is given, and of the headers that it is sent. */
+  readonly env: readonly string[];
+  readonly headers: readonly string[];
+  readonly workspace: 'none' | 'read' | 'write';
+  readonly share: 'session' | 'worker';
+  /** Those that agents see; null: all. */
+  readonly tools: readonly string[] | null;
+  readonly trusted: boolean;
+  readonly source: { readonly kind: Source['kind']; readonly where: string };
+}
+
+export function listedServers({ config, origins }: Pick<LoadedConfig, 'config' | 'origins'>): ListedServer[] {
+  return Object.entries(config.mcp.servers).map(([server, settings]) => {
+    const { kind, name, where } = origins[MAP]?.[server] ?? { kind: 'default', name: MAP, where: 'default' };
+    // The line is that of the map, not of the server.
+    const source = { kind, where: kind === 'environment' ? name : where.replace(/, line \d+$/, '') };
+    return { server, ...shownOf(settings), source };
+  });
+}
+
+function shownOf(settings: McpServerSettings): Omit<ListedServer, 'server' | 'source'> {
+  const both = { tools: settings.tools ?? null, trusted: settings.trusted };
+  if ('command' in settings) {
+    const { command, env = {}, workspace, share } = settings;
+    const none = { origin: null, transport: null, headers: [] };
+    return { kind: 'command', command, ...none, env: Object.keys(env), workspace, share, ...both };
+  }
+  const { url, headers = {}, transport = null } = settings;
+  const none = { command: null, env: [], workspace: 'none', share: 'worker' } as const;
+  const { origin } = new URL(url);
+  return { kind: 'url', ...none, origin, transport, headers: Object.keys(headers), ...both };
+}
+
+export const SERVER_HEADING = ['SERVER', 'KIND', 'RUNS', 'FILES', 'TOOLS', 'FROM'];
+
+export function serverRow(listed: ListedServer): string[] {
+  const { server, kind, command, origin, transport, workspace, share, tools, trusted, source } = listed;
+  const how = transport === null ? kind : `${kind} (${transport})`;
+  const shared = kind === 'command' && share === 'worker' ? ', shared' : '';
+  const which = `${tools === null ? 'all' : tools.join(' ') || 'none'}${trusted ? '' : ', not trusted'}`;
+  return [server, how, command ?? origin ?? '', `${workspace}${shared}`, which, fromOf(source)];
+}
+
+/** A path would be the widest of all, and the same in each row. */
+function fromOf({ kind, where }: ListedServer['source']): string {
+  return kind === 'user' ? 'config.yaml' : kind === 'profile' ? 'profile' : where;
+}
+
+/** That agents see none of them, and what changes it. Undefined where they do. */
+export function saysOff(
+  { config, sources }: Pick<LoadedConfig, 'config' | 'sources'>,
+  profile: string | undefined,
+): string | undefined {
+  if (config.mcp.enabled) return undefined;
+  const { kind, name, where } = sources['mcp.enabled'];
+  const into = profile === undefined ? '' : ` --profile ${JSON.stringify(profile)}`;
+  const why =
+    kind === 'environment'
+      ? `${name} (${where}) says so.`
+      : `\`capybara config set mcp.enabled true${into}\` turns it on.`;
+  return `MCP is off, and agents see no server: ${why}`;
+}
+
+interface Addition {
+  /** As it will stand in the file. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly force: boolean;
+  /** Turns MCP on in the same change. */
+  readonly enable: boolean;
+  /** The settings as they would be with this text in the user's file. */
+  readonly load: (userText?: string) => unknown;
+}
+
+/** Throws `UserError` where it is wrong, or there is one of that name already that may not be replaced. */
+export function addServer(
+  { file, at }: SettingsPlace,
+  name: string,
+  { settings, force, enable, load }: Addition,
+): void {
+  const wrong = wrongInMap(MAP, { [name]: settings });
+  if (wrong !== undefined) throw new UserError('mcp_server_invalid', `${wrong.replace(/\.$/, '')}.`);
+  changeUserFile(
+    file,
+    (change) => {
+      const path = [...at, ...PATH, name];
+      if (change.has(path) && !force) throw exists(name, file);
+      change.set(path, settings);
+      if (enable) change.set([...at, 'mcp', 'enabled'], true);
+    },
+    stillLoads(load),
+  );
+}
+
+function exists(name: string, file: string): UserError {
+  const message = `There is an MCP server ${name} in ${file} already: pass --force, or take another name.`;
+  return new UserError('mcp_server_exists', message);
+}
+
+/** Throws `UserError` where the file has none of that name, and says where it is instead. */
+export function removeServer(
+  place: SettingsPlace,
+  name: string,
+  { origins }: Pick<LoadedConfig, 'origins'>,
+): void {
+  const { file, at } = place;
+  changeUserFile(file, (change) => {
+    const path = [...at, ...PATH, name];
+    const origin = new Map(Object.entries(origins[MAP] ?? {})).get(name);
+    if (!change.has(path)) throw notInFile(name, place, origin);
+    change.remove(path);
+    const left = change.get([...at, 'mcp']);
+    if (typeof left === 'object' && left !== null && Object.keys(left).length === 0)
+      change.remove([...at, 'mcp']);
+  });
+}
+
+function notInFile(name: string, { file, at }: SettingsPlace, origin: Source | undefined): UserError {
+  const where = at.length === 0 ? file : `the profile of ${file}`;
+  const elsewhere =
+    origin?.kind === 'environment'
+      ? `it comes from ${origin.name} (environment), unset that`
+      : origin?.kind === 'user' && at.length > 0
+        ? 'it is outside of it, leave --profile out'
+        : '`capybara mcp list` has those there are';
+  return new UserError('unknown_mcp_server', `There is no MCP server ${name} in ${where}: ${elsewhere}.`);
+}
