@@ -99,7 +99,7 @@ function modelsOf({ providers, model, aliases, models, dataDir }: Config): Model
 }
 
 function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
-  const { tools, permissions, approvals } = config;
+  const { tools, permissions, approvals, mcp } = config;
   const unbound = sayRuleOfUnknownAgent(permissions ?? [], Object.keys(config.agents));
   if (unbound !== undefined) throw new UserError('config_invalid', `permissions: ${unbound}.`);
   const registry = createRegistry([...configuredTools(builtinTools(config), tools), ...moreTools]);
@@ -110,6 +110,7 @@ function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
     approvalSeconds: approvals?.expireAfter,
     agents: config.agents,
     context: config.context,
+    servers: mcp.enabled ? Object.keys(mcp.servers) : [],
   });
 }
 

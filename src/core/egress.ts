@@ -5,7 +5,7 @@ export interface EgressHost {
   /** In lower case: a name, `*.` and a name for all below it, or an address. */
   readonly host: string;
   /** Left out: 80 and 443. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** Whether it may lie in a private network; a name that leads there without this is refused. */
   readonly isPrivate: boolean;
 }

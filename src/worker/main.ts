@@ -30,6 +30,7 @@ import { openTracing, type Tracing } from '../tracing/tracing.ts';
 import { VERSION } from '../version.ts';
 import { readKeys } from '../workspace/git/credentials.ts';
 import { DEFAULT_LEASE } from './lease.ts';
+import type { McpOptions } from './mcp-tools.ts';
 import type { RepositorySettings } from './provision.ts';
 import { type RunningWorker, startWorker } from './worker.ts';
 
@@ -109,6 +110,7 @@ export async function composeWorker(config: Config, parts: WorkerParts): Promise
       repositories: repositorySettings(config, parts.sandbox),
       version: VERSION,
       concurrency: config.concurrency,
+      mcp: serversOf(config),
       background: limitsOfBackground(config.background),
       mapTokens: config.projectMap.tokens,
       keep: {
@@ -194,6 +196,13 @@ function repositorySettings(config: Config, { profile }: SandboxChoice): Partial
     timeoutMs: seconds * 1_000,
     cacheBytes: cacheMib * MIB,
   };
+}
+
+/** Undefined: agents have no tools of servers. */
+export function serversOf({ mcp }: Config): McpOptions | undefined {
+  if (!mcp.enabled) return undefined;
+  const { servers, connectSeconds, callSeconds, idleSeconds, messageKib } = mcp;
+  return { servers, limits: { connectSeconds, callSeconds, idleSeconds, messageBytes: messageKib * 1024 } };
 }
 
 function limitsOfBackground({ processes, lifetimeSeconds, idleSeconds, bufferKib }: Config['background']) {
