@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { type NewEntry, standing, textOf } from '../core/entry.ts';
 import { isChosen, type Profile } from '../core/profile.ts';
+import { untrusted } from '../core/untrusted.ts';
 import type { BridgeOptions } from '../mcp/client/bridge.ts';
 import { MCP_LIMITS } from '../mcp/client/server.ts';
 import { type Registry, registryOf } from '../tools/registry.ts';
@@ -80,5 +81,7 @@ export function missingNotices({ entries, missing, profile }: Run): readonly Not
 export function whyAway({ tools, missing }: Run, name: string): string | undefined {
   if (tools.tools.some((tool) => tool.name === name)) return undefined;
   const away = missing.find(({ server }) => name.startsWith(`${server}__`));
-  return away && `Error: McpServer: the MCP server '${away.server}' ${away.why}. The call was not made.`;
+  if (away === undefined) return undefined;
+  const said = away.said === undefined ? '' : `\n${untrusted(away.server, away.said)}`;
+  return `Error: McpServer: the MCP server '${away.server}' ${away.why}. The call was not made.${said}`;
 }

@@ -156,7 +156,7 @@ describe('a server that misbehaves', () => {
   it('and does not start is missing, with what it said, and is not tried at once again', async () => {
     const { offered } = bridgeOf({ bad: odd('dies'), odd: odd() });
     const { tools, missing } = await offered();
-    expect(missing).toEqual([{ server: 'bad', why: 'ended (exit code 3)' }]);
+    expect(missing).toEqual([{ server: 'bad', why: 'ended (exit code 3)', said: 'no such thing as a key' }]);
     expect(tools.map(({ name }) => name)).toContain('odd__count');
   });
 

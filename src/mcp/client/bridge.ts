@@ -37,6 +37,8 @@ export interface BridgedSession {
 export interface MissingServer {
   readonly server: string;
   readonly why: string;
+  /** What it said at its end: a stranger's words. */
+  readonly said?: string | undefined;
 }
 
 export interface Bridged {
@@ -87,7 +89,7 @@ export class McpBridge {
         { server, reason: gone.message, said: gone.errors },
         'an MCP server cannot be used',
       );
-      return { server, why: gone.message };
+      return { server, why: gone.message, said: gone.errors };
     }
   }
 
