@@ -18,7 +18,7 @@ import { afterFailure } from './after-failure.ts';
 import { type Judged, judgeCall } from './judge-call.ts';
 import { LiveText } from './live.ts';
 import { lostNotices } from './lost-files.ts';
-import { missingNotices } from './mcp-tools.ts';
+import { missingNotices, shownTools } from './mcp-tools.ts';
 import { chooseWhomToAsk, noteOfAnswer } from './route.ts';
 import type { Run } from './run.ts';
 import { close, readAtOnce } from './run-tools.ts';
@@ -122,14 +122,15 @@ async function requestOf(shell: Shell, run: Run, before: Notices): Promise<Model
 /** What the agent is asked with these messages. */
 export async function requestWith(
   shell: Shell,
-  { profile, turn, tools }: Run,
+  run: Run,
   messages: readonly ContextMessage[],
 ): Promise<ModelRequest> {
+  const { profile, turn } = run;
   return {
     system: profile.prompt,
     messages,
     images: await shell.images.read(shell.db, messages),
-    tools: tools.specs(),
+    tools: shownTools(run),
     ...(profile.temperature === undefined ? {} : { temperature: profile.temperature }),
     ...(profile.maxTokens === undefined ? {} : { maxTokens: profile.maxTokens }),
     ...(profile.effort === undefined ? {} : { effort: profile.effort }),

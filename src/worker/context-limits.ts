@@ -14,6 +14,7 @@ import { chooseModel } from '../core/router.ts';
 import { viewOf } from '../core/view.ts';
 import { tokenCounter } from '../model/tokens.ts';
 import type { Registry } from '../tools/registry.ts';
+import { shownTools } from './mcp-tools.ts';
 import { outlookOf } from './route.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
@@ -45,8 +46,8 @@ export async function contextLimits(shell: Shell, run: Run): Promise<ContextLimi
   return { policy, tokens, count, overhead: overheadOf(shell, run, { opening, count }) };
 }
 
-function openingOf({ profile, tools }: Run): string {
-  return `${profile.prompt}\n${JSON.stringify(tools.specs())}`;
+function openingOf(run: Run): string {
+  return `${run.profile.prompt}\n${JSON.stringify(shownTools(run))}`;
 }
 
 /** Tools of the same length count alike. */

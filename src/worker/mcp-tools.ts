@@ -1,11 +1,14 @@
 /** The tools of MCP servers in a run: brought before the model is asked, ended with it where they may write, told of where they are not there. */
 import { join } from 'node:path';
+import { contextTokens } from '../core/context-size.ts';
 import { type NewEntry, standing, textOf } from '../core/entry.ts';
-import { isChosen, type Profile } from '../core/profile.ts';
+import { areTooMany, foundNames } from '../core/found-tools.ts';
+import { DEFAULT_CONTEXT, isChosen, type Profile } from '../core/profile.ts';
 import { untrusted } from '../core/untrusted.ts';
 import type { BridgeOptions } from '../mcp/client/bridge.ts';
+import { findToolsTool } from '../mcp/client/find-tools.ts';
 import { MCP_LIMITS } from '../mcp/client/server.ts';
-import { type Registry, registryOf } from '../tools/registry.ts';
+import { type Registry, registryOf, type ToolDescription } from '../tools/registry.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
 
@@ -56,12 +59,28 @@ export async function bringTools(shell: Shell, run: Run): Promise<void> {
   try {
     const { tools, missing } = await shell.mcp.toolsOf(session, mcp.servers);
     const chosen = tools.filter(({ name }) => isChosen(mcp, name));
-    run.tools = registryOf(shell.tools, run.profile.tools, chosen);
+    const isSearched = areTooMany(registryOf(shell.tools, [], chosen).specs(), tokensFor(shell, run));
+    const more = isSearched ? [...chosen, findToolsTool(chosen)] : chosen;
+    run.tools = registryOf(shell.tools, run.profile.tools, more);
+    run.searched = new Set(isSearched ? chosen.map(({ name }) => name) : []);
     run.missing = missing;
   } catch (error) {
     // The loop sees what for.
     if (!run.signal.aborted) throw error;
   }
+}
+
+/** What a request may hold; the same from turn to turn, whoever answers. */
+function tokensFor({ models }: Shell, { profile }: Run): number {
+  const { info } = models.resolve(profile.model);
+  return contextTokens(profile.context ?? DEFAULT_CONTEXT, info, profile.maxTokens);
+}
+
+/** Those that the model is told of: of tools that are searched, what it has found. */
+export function shownTools({ tools, searched, entries }: Run): readonly ToolDescription[] {
+  if (searched.size === 0) return tools.specs();
+  const found = foundNames(standing(entries));
+  return tools.specs().filter(({ name }) => !searched.has(name) || found.has(name));
 }
 
 /** What the model is told of servers that are away, or are back: once, until it is another. */

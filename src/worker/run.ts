@@ -73,6 +73,8 @@ export class Run {
   context: ContextLimits | undefined;
   /** All that its agent can call; those of MCP servers since `bringTools`. */
   tools: Registry;
+  /** Tools of which the model is told once it has found them. */
+  searched: ReadonlySet<string> = new Set();
   /** Ends what may still write to the files. */
   onLeave: () => Promise<void> = async () => {};
   /** MCP servers of its agent whose tools are not there. */

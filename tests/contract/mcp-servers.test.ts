@@ -197,7 +197,8 @@ describe('a server that misbehaves', () => {
 
   it('that is no program is missing', async () => {
     const { offered } = bridgeOf({ none: { command: 'no-such-program' } });
-    expect((await offered()).missing).toEqual([{ server: 'none', why: 'ended (exit code 127)' }]);
+    const said = expect.stringContaining('no-such-program: command not found');
+    expect((await offered()).missing).toEqual([{ server: 'none', why: 'ended (exit code 127)', said }]);
   });
 });
 

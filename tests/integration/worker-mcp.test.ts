@@ -87,6 +87,23 @@ describe('tools of servers', () => {
     ]);
   });
 
+  test('that are too many are told of once they are found, and can be called', async () => {
+    await world.startWorker({ mcp: { servers: { many: odd('many') }, limits } });
+    const task = await world.submit({
+      mcp: { servers: ['many'] },
+      script: sequence([call('find_tools', { query: 'count what is' }), call('many__count'), say('Done.')]),
+    });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    const shown = world.model
+      .requestsOf(task.sessionId)
+      .map(({ tools }) => tools.filter((name) => /__|^find/.test(name)));
+    expect(shown).toEqual([['find_tools'], ...Array(2).fill(['find_tools', 'many__count'])]);
+    expect(resultsIn(world, task, 1)).toEqual([
+      '- many__count: Does count.\nYou can call these from now on.',
+    ]);
+    expect(resultsIn(world, task, 2)).toEqual([expect.stringContaining('calls 1')]);
+  });
+
   test('of a server that does not start are missing, which is told once', async () => {
     await world.startWorker({ mcp: { servers, limits } });
     const task = await world.submit({

@@ -31,6 +31,10 @@ const tool = (name) => ({
 });
 let tools = TOOLS.map(tool);
 let calls = 0;
+if (mode === 'many') {
+  const names = Array.from({ length: 300 }, (_, index) => `tool_${index}`);
+  tools = [...TOOLS, ...names, 'forecast'].map(tool);
+}
 
 if (mode === 'dies') {
   process.stderr.write('no such thing as a key\n');

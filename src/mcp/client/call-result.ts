@@ -94,7 +94,11 @@ function bytesIn(base64: string): number {
 function structuredIn({ content, structuredContent }: CallToolResult): string | undefined {
   if (structuredContent === undefined) return undefined;
   const whole = canonicalText(structuredContent);
-  const isThere = content.some((each) => each.type === 'text' && isSame(each.text, whole));
+  const [first, ...others] = Object.values(structuredContent);
+  const only = others.length === 0 ? first : undefined;
+  const isThere = content.some(
+    (each) => each.type === 'text' && (each.text === only || isSame(each.text, whole)),
+  );
   return isThere ? undefined : JSON.stringify(structuredContent);
 }
 
