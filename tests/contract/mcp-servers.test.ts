@@ -99,6 +99,21 @@ describe('a real server', () => {
     expect(weather.text.match(/temperature/g)).toHaveLength(1);
   });
 
+  it('has resources and prompts, which are read by tools', async () => {
+    const { call, offered } = bridgeOf({ every: everything });
+    const listed = await call('every__list_resources');
+    const uri = /^demo:\/\/\S+(?=: )/m.exec(listed.text)?.[0] ?? '';
+    expect(uri).toMatch(/^demo:/);
+    expect((await call('every__read_resource', { uri })).text).toContain(`(resource ${uri})`);
+    const none = await call('every__read_resource', { uri: 'demo://none' });
+    expect(none.text).toMatch(/the MCP server 'every' answered with an error.*<untrusted source="every">/s);
+    const { description } = (await offered()).tools.find(({ name }) => name === 'every__get_prompt') ?? {};
+    expect(description).toContain('args-prompt(city, state?)');
+    const prompt = await call('every__get_prompt', { name: 'args-prompt', arguments: { city: 'Bern' } });
+    expect(prompt.text).toContain('[user]\n');
+    expect(prompt.text).toContain('Bern');
+  });
+
   it('shows images and resources', async () => {
     const { call } = bridgeOf({ odd: odd() });
     const { text, images } = await call('odd__draw');

@@ -11,9 +11,10 @@ import type { Tool } from '../../tools/tool.ts';
 import type { Workspace } from '../../workspace/workspace.ts';
 import { bridgedTools } from './bridged-tool.ts';
 import { ConfinedTransport } from './confined-transport.ts';
-import { Connection, type ServerTools } from './connection.ts';
+import { Connection } from './connection.ts';
 import type { CommandServer, McpLimits, McpServer } from './server.ts';
 import { ServerGone } from './server-gone.ts';
+import type { ServerOffer } from './server-offer.ts';
 import { UrlTransport } from './url-transport.ts';
 
 export interface BridgeOptions {
@@ -59,7 +60,7 @@ export class McpBridge {
   /** By session, or `WORKER`, and server. */
   readonly #kept = new Map<string, Map<string, Kept>>();
   /** What a server offered last: a session need not start one to know. */
-  readonly #offered = new Map<string, ServerTools>();
+  readonly #offered = new Map<string, ServerOffer>();
   #isClosed = false;
 
   constructor(options: BridgeOptions) {
@@ -81,7 +82,7 @@ export class McpBridge {
     try {
       const offered = this.#offered.get(server) ?? (await this.#ask(session, server, settings));
       const connection = async () => this.#connection(session, server, settings).connection;
-      return bridgedTools({ server, settings, connection }, offered.tools);
+      return bridgedTools({ server, settings, connection }, offered);
     } catch (error) {
       session.signal.throwIfAborted();
       const gone = error instanceof ServerGone ? error : new ServerGone(messageOf(error), undefined);
@@ -93,7 +94,7 @@ export class McpBridge {
     }
   }
 
-  async #ask(session: BridgedSession, server: string, settings: McpServer): Promise<ServerTools> {
+  async #ask(session: BridgedSession, server: string, settings: McpServer): Promise<ServerOffer> {
     const { connection } = this.#connection(session, server, settings);
     const offered = await connection.tools(session.signal);
     if (offered.refused > 0)

@@ -4,7 +4,7 @@ import { canonicalText } from '../../core/canonical-json.ts';
 import { untrusted } from '../../core/untrusted.ts';
 import { imageOutcome } from '../../tools/image-outcome.ts';
 import type { ToolImage, ToolOutcome } from '../../tools/tool.ts';
-import type { CallEnd } from './connection.ts';
+import type { CallEnd, Failed } from './connection.ts';
 
 type Content = CallToolResult['content'][number];
 
@@ -21,10 +21,7 @@ export function outcomeOf(asked: AskedTool, end: CallEnd): ToolOutcome {
   return end.kind === 'result' ? resultOf(asked, end.result) : failureOf(asked, end);
 }
 
-function failureOf(
-  { server }: AskedTool,
-  { why, errors, begun }: Extract<CallEnd, { kind: 'failed' }>,
-): ToolOutcome {
+export function failureOf({ server }: AskedTool, { why, errors, begun }: Failed): ToolOutcome {
   const said = errors === undefined ? '' : `\n${untrusted(server, errors)}`;
   const known = begun
     ? 'Whether the call has done anything is unknown: find out before you repeat it.'
@@ -32,28 +29,37 @@ function failureOf(
   return { text: `Error: McpServer: the MCP server '${server}' ${why}. ${known}${said}`, isError: true };
 }
 
-function resultOf({ server, tool }: AskedTool, result: CallToolResult): ToolOutcome {
-  const source = `${server}: ${tool}`;
-  const pieces = result.content.map((each, index) => pieceOf(each, `${tool}-${index + 1}`));
+function resultOf(asked: AskedTool, result: CallToolResult): ToolOutcome {
+  const pieces = result.content.map((each, index) => pieceOf(each, `${asked.tool}-${index + 1}`));
   const structured = structuredIn(result);
-  const texts = [...pieces.map(({ text }) => text), ...(structured === undefined ? [] : [structured])];
+  const { images, ...answer } = answerOf(
+    asked,
+    structured === undefined ? pieces : [...pieces, { text: structured }],
+  );
+  return result.isError ? { ...answer, isError: true } : { ...answer, ...(images && { images }) };
+}
+
+/** Its pieces together, marked as the server's. */
+export function answerOf({ server, tool }: AskedTool, pieces: readonly Piece[]): ToolOutcome {
   const images = pieces.flatMap((piece) => piece.images ?? []);
-  const dropped =
-    images.length > MOST_IMAGES ? [`(${images.length - MOST_IMAGES} more images are not shown)`] : [];
-  const text = [...texts, ...dropped].filter((each) => each !== '').join('\n');
+  const dropped = images.length - MOST_IMAGES;
+  const texts = [
+    ...pieces.map(({ text }) => text),
+    dropped > 0 ? `(${dropped} more images are not shown)` : '',
+  ];
+  const text = texts.filter((each) => each !== '').join('\n');
   return {
-    text: text === '' ? '(no output)' : untrusted(source, text),
-    ...(images.length === 0 || result.isError ? {} : { images: images.slice(0, MOST_IMAGES) }),
-    ...(result.isError ? { isError: true } : {}),
+    text: text === '' ? '(no output)' : untrusted(`${server}: ${tool}`, text),
+    ...(images.length > 0 && { images: images.slice(0, MOST_IMAGES) }),
   };
 }
 
-interface Piece {
+export interface Piece {
   readonly text: string;
   readonly images?: readonly ToolImage[];
 }
 
-function pieceOf(content: Content, name: string): Piece {
+export function pieceOf(content: Content, name: string): Piece {
   switch (content.type) {
     case 'text':
       return { text: content.text };

@@ -5,6 +5,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import {
   type CallToolResult,
@@ -12,18 +13,14 @@ import {
   ErrorCode,
   ListRootsRequestSchema,
   McpError,
-  type Tool as ServerTool,
   ToolListChangedNotificationSchema,
-  ToolSchema,
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { raced } from '../../checked-agent.ts';
 import { goneOf, isNotTaken, sayCause, statusOf } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
+import { offerOf, type ServerOffer } from './server-offer.ts';
 
-/** Of one server. */
-export const MOST_TOOLS = 1_000;
-const MOST_PAGES = 100;
 /** Before a server that died is started again: at first, and at most. */
 const BACK_OFF_MS = { first: 250, most: 30_000 } as const;
 /** One that lived as long has not failed at its start. */
@@ -44,13 +41,6 @@ export interface ConnectionOptions {
   readonly onTools?: () => void;
 }
 
-export interface ServerTools {
-  readonly tools: readonly ServerTool[];
-  /** Entries that are no tools. */
-  readonly refused: number;
-  readonly instructions?: string | undefined;
-}
-
 export interface ServerCall {
   readonly name: string;
   readonly args: Readonly<Record<string, unknown>>;
@@ -58,24 +48,30 @@ export interface ServerCall {
   readonly onProgress: (text: string) => void;
 }
 
+/** One request of a server; its options are for the SDK. */
+export interface Asking<Answer> extends Pick<ServerCall, 'signal'> {
+  readonly onProgress?: ServerCall['onProgress'];
+  request(client: Client, options: RequestOptions): Promise<Answer>;
+}
+
 /** `begun`: it may have done what it was asked for, in whole or in part. */
-export type CallEnd =
-  | { readonly kind: 'result'; readonly result: CallToolResult }
+export type Ended<Answer> =
+  | { readonly kind: 'result'; readonly result: Answer }
   | {
       readonly kind: 'failed';
       readonly why: string;
       readonly errors?: string | undefined;
       readonly begun: boolean;
     };
-
-const ToolsPage = z.looseObject({ tools: z.array(z.unknown()), nextCursor: z.string().optional() });
+export type CallEnd = Ended<CallToolResult>;
+export type Failed = Extract<CallEnd, { kind: 'failed' }>;
 
 export class Connection {
   readonly #options: ConnectionOptions;
   #opening: Promise<Client> | undefined;
   #client: Client | undefined;
   #transport: Transport | undefined;
-  #tools: Promise<ServerTools> | undefined;
+  #tools: Promise<ServerOffer> | undefined;
   #failures = 0;
   #notBefore = 0;
   #lastFailure: Error | undefined;
@@ -89,7 +85,7 @@ export class Connection {
   }
 
   /** Throws `ServerGone`, and what `signal` was aborted with. */
-  async tools(signal: AbortSignal): Promise<ServerTools> {
+  async tools(signal: AbortSignal): Promise<ServerOffer> {
     const client = await this.#connected(signal);
     this.#tools ??= this.#list(client);
     const listing = this.#tools;
@@ -106,30 +102,40 @@ export class Connection {
   }
 
   /** Never throws, but what `signal` was aborted with. */
-  async call(call: ServerCall): Promise<CallEnd> {
+  call({ name, args, ...asking }: ServerCall): Promise<CallEnd> {
+    const params = { name, arguments: args };
+    return this.ask({
+      ...asking,
+      request: (client, options) =>
+        client.request({ method: 'tools/call', params }, CallToolResultSchema, options),
+    });
+  }
+
+  /** As `call`. */
+  async ask<Answer>(asking: Asking<Answer>): Promise<Ended<Answer>> {
     this.#calls += 1;
     try {
-      return await this.#call(call);
+      return await this.#ask(asking);
     } finally {
       this.#calls -= 1;
       this.usedAt = performance.now();
     }
   }
 
-  async #call(call: ServerCall): Promise<CallEnd> {
+  async #ask<Answer>(asking: Asking<Answer>): Promise<Ended<Answer>> {
     for (let tries = 0; ; tries += 1) {
       let client: Client;
       try {
-        client = await this.#connected(call.signal);
+        client = await this.#connected(asking.signal);
       } catch (error) {
-        call.signal.throwIfAborted();
+        asking.signal.throwIfAborted();
         const gone = this.#asGone(error);
         return { kind: 'failed', why: gone.message, errors: gone.errors, begun: false };
       }
       try {
-        return { kind: 'result', result: await this.#ask(client, call) };
+        return { kind: 'result', result: await asking.request(client, this.#optionsOf(asking)) };
       } catch (error) {
-        call.signal.throwIfAborted();
+        asking.signal.throwIfAborted();
         // The server has forgotten the session, and so has not taken the call in. Some say so by 400.
         if ([400, 404].includes(statusOf(error)) && tries === 0) await this.#drop(client);
         else return await this.#failed(error, client);
@@ -137,19 +143,18 @@ export class Connection {
     }
   }
 
-  #ask(client: Client, { name, args, signal, onProgress }: ServerCall): Promise<CallToolResult> {
+  #optionsOf({ signal, onProgress }: Omit<Asking<unknown>, 'request'>): RequestOptions {
     const { callMs } = this.#options;
-    return client.request({ method: 'tools/call', params: { name, arguments: args } }, CallToolResultSchema, {
-      signal,
-      timeout: callMs,
-      maxTotalTimeout: WITH_PROGRESS * callMs,
-      resetTimeoutOnProgress: true,
+    const timing = { timeout: callMs, maxTotalTimeout: WITH_PROGRESS * callMs, resetTimeoutOnProgress: true };
+    if (onProgress === undefined) return { signal, ...timing };
+    return {
+      ...{ signal, ...timing },
       onprogress: ({ progress, total, message }) =>
         onProgress(`${message ?? 'progress'} (${progress}${total === undefined ? '' : ` of ${total}`})\n`),
-    });
+    };
   }
 
-  async #failed(error: unknown, client: Client): Promise<CallEnd> {
+  async #failed(error: unknown, client: Client): Promise<Failed> {
     const gone = this.#client === client ? undefined : this.#goneOf();
     if (gone !== undefined) return { kind: 'failed', why: gone.message, errors: gone.errors, begun: true };
     if (error instanceof z.core.$ZodError)
@@ -259,24 +264,10 @@ export class Connection {
     return gone ?? new ServerGone(`failed: ${sayCause(error)}`, undefined);
   }
 
-  async #list(client: Client): Promise<ServerTools> {
-    const tools: ServerTool[] = [];
-    const instructions = client.getInstructions();
-    if (client.getServerCapabilities()?.tools === undefined) return { tools, refused: 0, instructions };
-    let refused = 0;
-    let cursor: string | undefined;
-    for (let page = 0; page < MOST_PAGES && tools.length < MOST_TOOLS; page += 1) {
-      const params = cursor === undefined ? {} : { cursor };
-      const timeout = this.#options.connectMs;
-      const found = await client.request({ method: 'tools/list', params }, ToolsPage, { timeout });
-      const read = found.tools.map((each) => ToolSchema.safeParse(each));
-      tools.push(...read.flatMap((each) => (each.success ? [each.data] : [])));
-      refused += read.filter(({ success }) => !success).length;
-      cursor = found.nextCursor;
-      if (cursor === undefined) break;
-    }
+  async #list(client: Client): Promise<ServerOffer> {
+    const offer = await offerOf(client, this.#options.connectMs);
     this.#failures = 0;
-    return { tools: tools.slice(0, MOST_TOOLS), refused, instructions };
+    return offer;
   }
 
   async #drop(client: Client): Promise<void> {

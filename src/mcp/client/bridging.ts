@@ -1,0 +1,41 @@
+/** What all tools of a server share: how they are named, which are wanted, and what their calls may change. */
+import { createHash } from 'node:crypto';
+import type { Tool as ServerTool } from '@modelcontextprotocol/sdk/types.js';
+import type { Effect } from '../../core/entry.ts';
+import { matchGlob } from '../../core/glob.ts';
+import type { Connection } from './connection.ts';
+import type { McpServer } from './server.ts';
+
+/** What providers take as the name of a tool. */
+const NAME_LENGTH = 64;
+const MARK_LENGTH = 8;
+
+export interface Bridging {
+  readonly server: string;
+  readonly settings: McpServer;
+  /** Found when a call needs it. */
+  readonly connection: () => Promise<Connection>;
+}
+
+export function isWanted({ tools }: McpServer, name: string): boolean {
+  return tools?.some((pattern) => matchGlob(pattern, name) !== 'none') ?? true;
+}
+
+/** `server__tool`, in letters that every provider takes; one that had to be changed ends in a mark of what it was. */
+export function toolName(server: string, tool: string, taken: ReadonlySet<string> = new Set()): string {
+  const plain = `${server}__${tool.replace(/[^a-zA-Z0-9_-]/g, '_')}`;
+  if (plain.length <= NAME_LENGTH && plain === `${server}__${tool}` && !taken.has(plain)) return plain;
+  const mark = createHash('sha256').update(tool).digest('hex').slice(0, MARK_LENGTH);
+  return `${plain.slice(0, NAME_LENGTH - MARK_LENGTH - 1)}_${mark}`;
+}
+
+/**
+ * What a server says of its tools is a hint, believed of one that is trusted. A tool that merely reads may still carry what it is asked
+ * to strangers: it counts as `read` only where it says that it reaches nobody, or can reach nobody.
+ */
+export function effectOf({ annotations = {} }: Pick<ServerTool, 'annotations'>, settings: McpServer): Effect {
+  const { readOnlyHint = false, openWorldHint } = annotations;
+  if (settings.trusted === false || !readOnlyHint) return 'external';
+  const reachesNobody = 'command' in settings && (settings.hosts ?? []).length === 0;
+  return openWorldHint === false || (openWorldHint === undefined && reachesNobody) ? 'read' : 'external';
+}
