@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only turns,submits,cost,takeover,tails,delegates,tree,start,cli,files,commands,models,merge]`: what Capybara costs beside the model, on both
+ * `npm run bench [-- --quick] [-- --only turns,submits,cost,takeover,tails,delegates,tree,start,cli,files,commands,models,merge,mcp]`: what Capybara costs beside the model, on both
  * queue backends, with fsync on. Prints a table and writes bench/results/TIME.json. The same work side by side; nothing here
  * is a test.
  */
@@ -16,6 +16,7 @@ import { measureCost } from './cost.ts';
 import { measureDelegates } from './delegates.ts';
 import { measureFiles } from './files.ts';
 import { describeMachine } from './machine.ts';
+import { measureMcp } from './mcp.ts';
 import { measureMerge } from './merge.ts';
 import { measureModels, measureStreams } from './models.ts';
 import { measureCli, measureStart } from './startup.ts';
@@ -30,6 +31,7 @@ const FULL = {
   turns: { turns: 500, turnsTogether: 40, submits: 50, inFlight: 200, commands: 200 },
   files: { files: [1_000, 10_000, 50_000], times: 60 },
   commands: 300,
+  mcp: 1_000,
   delegates: 100,
   merge: { files: 5_000, children: 20, changes: 10 },
   models: { answers: 100, entries: 2_000, streams: 200 },
@@ -40,6 +42,7 @@ const QUICK = {
   turns: { turns: 100, turnsTogether: 10, submits: 10, inFlight: 200, commands: 40 },
   files: { files: [1_000], times: 20 },
   commands: 50,
+  mcp: 200,
   delegates: 20,
   merge: { files: 1_000, children: 5, changes: 10 },
   models: { answers: 20, entries: 2_000, streams: 200 },
@@ -56,6 +59,7 @@ try {
   const rows = await measureBackends();
   if (wanted('files')) rows.push(...(await measureFiles(place, sizes.files)));
   if (wanted('commands')) rows.push(...(await measureCommands(place, sizes.commands)));
+  if (wanted('mcp')) rows.push(...(await measureMcp(place, sizes.mcp)));
   if (wanted('merge')) rows.push(...(await measureMerge(place, sizes.merge)));
   if (wanted('models')) rows.push(...(await measureModels(sizes.models)));
   if (wanted('cli')) rows.push(...measureCli(place, sizes.typed));

@@ -35,7 +35,7 @@ function bridged(name: string, tool: ServerTool, { server, settings, connection 
     name,
     description: descriptionOf(tool, server),
     schema: { type, properties, ...schema },
-    parameters: argumentsOf(tool.inputSchema),
+    parameters: checkedOnce(tool.inputSchema),
     effect: effectOf(tool, settings),
     async execute(args, { signal, onOutput }) {
       const found = await connection();
@@ -49,6 +49,15 @@ function descriptionOf({ title, annotations, description }: ServerTool, server: 
   const said = description?.trim() || title?.trim() || annotations?.title?.trim();
   const text = said || `A tool of the MCP server ${server}.`;
   return text.length > LONGEST_DESCRIPTION ? `${text.slice(0, LONGEST_DESCRIPTION)}…` : text;
+}
+
+/** The same in each turn, and a schema takes a moment to read. */
+const checked = new WeakMap<object, z.ZodObject>();
+
+function checkedOnce(schema: object): z.ZodObject {
+  const known = checked.get(schema) ?? argumentsOf(schema);
+  checked.set(schema, known);
+  return known;
 }
 
 /** Checked before a call; where the schema says what is not checked here, the server alone does. */
