@@ -59,7 +59,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     because: 'a tool acts on files and commands only; it knows neither the store nor who runs it',
   },
   mcp: {
-    may: [...LEAVES, 'workspace', 'sandbox', 'tools', 'client'],
+    may: [...LEAVES, 'workspace', 'sandbox', 'tools', 'client', 'version'],
     because:
       'it brings tools of servers as tools, and serves as a client of the API; it knows neither the store nor who runs it',
   },
@@ -80,7 +80,7 @@ const LAYERS: Readonly<Record<string, LayerRule>> = {
     may: [
       ...LEAVES,
       ...['store', 'queue', 'bus', 'model', 'workspace', 'tools', 'agents', 'webhooks'],
-      ...['backends', 'config', 'version'],
+      ...['mcp', 'client', 'backends', 'config', 'version'],
     ],
     because: 'the API must run where no worker does, and runs no commands',
   },
@@ -131,7 +131,9 @@ const ALLOWED: readonly {
   readonly type?: true;
 }[] = [
   // The shapes on the wire are what client and server share.
-  { from: /^src\/(client|cli)\//, to: /^src\/api\/wire(-\w+)?\.ts$/ },
+  { from: /^src\/(client|cli|mcp)\//, to: /^src\/api\/wire(-\w+)?\.ts$/ },
+  // `mcp serve` is the same server behind stdin and stdout.
+  { from: /^src\/cli\//, to: /^src\/mcp\/server\/stdio\.ts$/, lazy: true },
   // `up`, `run`, `api`, `worker`, `migrate`, `verify`, `doctor`, `models` and `providers` start programs; they load them when they do.
   {
     from: /^src\/cli\//,

@@ -1,6 +1,7 @@
 import cors from 'cors';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import { SESSION_HEADER } from '../mcp/server/http.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { agentRoutes } from './agent-routes.ts';
 import { approvalRoutes } from './approval-routes.ts';
@@ -15,6 +16,7 @@ import { eventRoutes } from './event-routes.ts';
 import { filesRoutes } from './files-routes.ts';
 import { forkRoutes } from './fork-routes.ts';
 import { healthRoutes } from './health-routes.ts';
+import { mcpRoutes } from './mcp-routes.ts';
 import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { Metrics } from './metrics.ts';
@@ -73,7 +75,7 @@ const PREFLIGHT_SECONDS = 600;
 /** Pages of these origins may use the API with a key; what has none says nothing of it, and browsers then refuse every page. */
 function forBrowsers(origins: readonly string[]): RequestHandler[] {
   if (origins.length === 0) return [];
-  const exposedHeaders = ['retry-after', 'ratelimit', 'ratelimit-policy', REQUEST_ID];
+  const exposedHeaders = ['retry-after', 'ratelimit', 'ratelimit-policy', REQUEST_ID, SESSION_HEADER];
   return [cors({ origin: [...origins], exposedHeaders, maxAge: PREFLIGHT_SECONDS })];
 }
 
@@ -108,6 +110,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps
     ...auditRoutes(deps),
     ...webhookRoutes(deps),
     ...deliveryRoutes(deps),
+    ...mcpRoutes(deps),
     ...healthRoutes(deps),
     ...metricsRoutes(deps, metrics),
     ...documentRoutes(() => all),

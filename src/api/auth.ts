@@ -12,12 +12,17 @@ export function requireKey(findKey: FindKey, refuse: Refuse): RequestHandler {
   return async (request, response, next) => {
     const header = request.headers.authorization;
     if (header === undefined) throw missingKey();
-    const key = /^Bearer +(\S+) *$/i.exec(header)?.[1];
+    const key = keyIn(header);
     const caller = key === undefined ? undefined : await findKey(key);
     if (caller === undefined) throw await refuse(request.ip ?? '');
     response.locals.caller = caller;
     next();
   };
+}
+
+/** What stands behind `Bearer`; undefined where something else stands there. */
+export function keyIn(header: string): string | undefined {
+  return /^Bearer +(\S+) *$/i.exec(header)?.[1];
 }
 
 function missingKey(): ApiProblem {

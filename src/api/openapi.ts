@@ -48,6 +48,7 @@ const TAGS: readonly {
     of: ['teams', 'users', 'keys', 'audit', 'webhooks'],
     description: 'Who may do what, who did it, and who is told.',
   },
+  { name: 'MCP', of: ['mcp'], description: 'The same for clients of the Model Context Protocol.' },
   SERVER,
 ];
 
@@ -115,7 +116,7 @@ function securityOf({ scope }: Route): Pick<ZodOpenApiOperationObject, 'security
 
 /** By the first word of the path; what stands for itself is of the server. */
 function tagOf({ path }: Route): (typeof TAGS)[number] {
-  const [first = ''] = path.replace(/^\/v1\//, '').split('/');
+  const [first = ''] = path.replace(/^\/(v1\/)?/, '').split('/');
   return TAGS.find(({ of }) => of.includes(first)) ?? SERVER;
 }
 

@@ -60,6 +60,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   nothing_recorded: 'No files of the session were recorded yet.',
   only_once: 'The call can only be allowed once.',
   price_unknown: 'Money is limited, and nobody knows what the model costs.',
+  origin_not_allowed: 'Pages of this origin may not use MCP here.',
   prompt_too_large: 'The prompt, the message or what is attached to it is larger than is accepted.',
   range_not_satisfiable: 'The output has no such range.',
   rate_limited: 'The key has sent too many requests: Retry-After says when there may be more.',

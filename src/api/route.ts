@@ -56,6 +56,8 @@ export interface Route {
   /** The media type of a body that is no JSON: its handler reads it as it comes. */
   readonly stream?: string;
   readonly success: Success;
+  /** It changes nothing by itself: what it has changed is in the audit trail by the routes that it asks. */
+  readonly isUnaudited?: true;
   /** Codes of its own problems, by status. */
   readonly problems?: Readonly<Record<number, readonly string[]>>;
   readonly handle: (call: Call<unknown, unknown>) => Promise<Reply>;

@@ -93,6 +93,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/teams': { name: 'new', userName: 'Al' },
   'POST /v1/users': { name: 'Di' },
   'POST /v1/keys': { name: 'new' },
+  'POST /mcp': { jsonrpc: '2.0', id: 1, method: 'ping' },
   'POST /v1/webhooks': { url: 'https://hooks.example/' },
   'PATCH /v1/webhooks/:id': {},
   'POST /v1/schedules': { name: 'new', every: 3_600, task: { prompt: 'x' } },
