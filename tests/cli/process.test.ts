@@ -237,3 +237,20 @@ test('a tail whose reader goes away ends', async () => {
   child.stdout?.once('data', () => child.stdout?.destroy());
   expect((await once(child, 'exit'))[0]).toBe(130);
 });
+
+test('mcp serve has nothing but the protocol on stdout, and ends with its stdin', async () => {
+  const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } };
+  const initialize = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params });
+  const env = { CAPYBARA_URL: 'http://127.0.0.1:9', CAPYBARA_API_KEY: 'capy_hush' };
+  const { code, stdout, stderr } = await capybara(['mcp', 'serve'], {
+    env,
+    stdin: `nonsense\n${initialize}\n`,
+  });
+  const answers = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(answers).toMatchObject([{ id: 1, result: { serverInfo: { name: 'capybara' } } }]);
+  expect(stderr).toMatch(/^.*what came is no MCP message: .*\n$/);
+  expect([code, stderr.includes('hush')]).toEqual([0, false]);
+});

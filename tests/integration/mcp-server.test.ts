@@ -1,5 +1,6 @@
-/** Capybara as an MCP server, by the SDK's own client: over `/mcp` on a listening API with a real worker. */
+/** Capybara as an MCP server, by the SDK's own client: over `/mcp` on a listening API with a real worker, and over stdio. */
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import {
@@ -13,6 +14,7 @@ import { createApi } from '../../src/api/app.ts';
 import { listen } from '../../src/api/server.ts';
 import { Problem } from '../../src/api/wire.ts';
 import { PROBLEM_META } from '../../src/mcp/server/refusal.ts';
+import { cliProgram } from '../support/cli.ts';
 import { call, hang, say } from '../support/scripted-model/scripted-model.ts';
 import { openShop, SHOP_TIMEOUT_MS, type Shop, write } from './session-harness.ts';
 
@@ -247,6 +249,40 @@ describe('a restart of the API', () => {
     expect(await use('watch_task', { taskId }, another)).toMatchObject(result.structuredContent);
     await Promise.all([client.close(), another.close()]);
     await after.close();
+  });
+});
+
+describe('over stdio', () => {
+  test('the same is there, and outlives the API that it speaks to', async () => {
+    const before = await listen(createApi(it.deps), { host: '127.0.0.1', port: 0 });
+    const [client, { PATH = '', NODE_COMPILE_CACHE = '' }] = [
+      new Client({ name: 'foreign', version: '1' }),
+      process.env,
+    ];
+    const where = { CAPYBARA_URL: before.url, CAPYBARA_API_KEY: it.me.apiKey, HOME: it.dataDir };
+    const transport = new StdioClientTransport({
+      ...{ command: process.execPath, args: [cliProgram(), 'mcp', 'serve'], stderr: 'pipe' },
+      env: { PATH, NODE_COMPILE_CACHE, ...where },
+    });
+    let stderr = '';
+    transport.stderr?.on('data', (text) => (stderr += text));
+    await client.connect(transport);
+    const goesOn = Promise.withResolvers<void>();
+    const taskId = await beginTask('by stdio', [[say('Still '), hang(goesOn.promise), say('here.')]], client);
+    await before.close();
+    expect(await refused('watch_task', { taskId }, client)).toMatchObject({ code: 'server_unreachable' });
+    const after = await listen(createApi(it.deps), {
+      host: '127.0.0.1',
+      port: Number(new URL(before.url).port),
+    });
+    goesOn.resolve();
+    const done = { id: taskId, status: 'succeeded', result: 'Still here.' };
+    expect(await use('watch_task', { taskId, until: 'end' }, client)).toMatchObject(done);
+    const last = await client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema);
+    expect(last.structuredContent).toMatchObject(done);
+    await client.close();
+    await after.close();
+    expect(stderr).toBe('');
   });
 });
 
