@@ -6,7 +6,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import { createClient } from '../client/client.ts';
 import { messageOf } from '../core/errors.ts';
-import { McpEndpoint } from '../mcp/server/http.ts';
+import type { McpEndpoint } from '../mcp/server/http.ts';
 import type { Reach } from '../mcp/server/reach.ts';
 import { keyIn } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
@@ -18,7 +18,9 @@ const Message = z
   .meta({ id: 'McpMessage', description: 'A message of the Model Context Protocol, in JSON-RPC 2.0.' });
 
 export function mcpRoutes({ corsOrigins, log }: Pick<ApiDeps, 'corsOrigins' | 'log'>): Route[] {
-  const endpoint = new McpEndpoint();
+  let endpoint: Promise<McpEndpoint> | undefined;
+  // Its libraries take a while to load, and most processes are never asked.
+  const load = async () => new (await import('../mcp/server/http.ts')).McpEndpoint();
   const onBug = (error: unknown) => log.error({ error }, `an MCP call failed: ${messageOf(error)}`);
   return [
     route({
@@ -37,7 +39,9 @@ export function mcpRoutes({ corsOrigins, log }: Pick<ApiDeps, 'corsOrigins' | 'l
       problems: { 403: ['origin_not_allowed'] },
       handle: async ({ request, response, body: message, caller: { keyId: caller } }) => {
         checkOrigin(request, corsOrigins);
-        await endpoint.answer({ request, response, message, caller, reach: reachOf(request), onBug });
+        endpoint ??= load();
+        const asked = { request, response, message, caller, reach: reachOf(request), onBug };
+        await (await endpoint).answer(asked);
         return undefined;
       },
     }),

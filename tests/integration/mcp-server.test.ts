@@ -348,6 +348,36 @@ describe('what a client may do', () => {
     expect([list.status, Problem.parse(list.json).code]).toEqual([400, 'invalid_request']);
   });
 
+  test('ends a wait of its own in the same conversation, and nobody else’s', async () => {
+    const { id } = await submit('long wait', [[say('Well'), hang()]]);
+    const send = (message: object, key: string, conversation: string) =>
+      fetch(`${it.url}/mcp`, {
+        method: 'POST',
+        headers: {
+          ...{ 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+          ...{ authorization: `Bearer ${key}`, 'mcp-session-id': conversation },
+        },
+        body: JSON.stringify({ jsonrpc: '2.0', ...message }),
+      });
+    const params = { name: 'watch_task', arguments: { taskId: id, waitSeconds: 600 } };
+    const { body } = await send({ id: 7, method: 'tools/call', params }, it.me.apiKey, 'a');
+    let isOpen = true;
+    const ended = new Response(body).text().finally(() => {
+      isOpen = false;
+    });
+    const stranger = await it.addPerson('strangers', 'Sam');
+    const cancel = { method: 'notifications/cancelled', params: { requestId: 7 } };
+    const others = [
+      await send(cancel, stranger.apiKey, 'a'),
+      await send(cancel, it.me.apiKey, 'b'),
+      await send({ ...cancel, params: { requestId: '7' } }, it.me.apiKey, 'a'),
+    ];
+    expect([...others.map(({ status }) => status), isOpen]).toEqual([202, 202, 202, true]);
+    await send(cancel, it.me.apiKey, 'a');
+    expect(await ended).not.toContain('result');
+    expect((await it.ask('POST', `/v1/tasks/${id}/cancel`)).json.cancelRequested).toBe(true);
+  });
+
   test('stands in the audit trail once, as what it asked of the API', async () => {
     const { apiKey } = await it.addPerson('audited', 'Eve');
     const client = await connect(it.url, apiKey);

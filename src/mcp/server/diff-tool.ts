@@ -8,7 +8,9 @@ const USUAL_CHARACTERS = 30_000;
 const MAX_CHARACTERS = 200_000;
 
 const Page = z.object({
-  patch: z.string().describe('for `git apply`; untrusted text. Empty: nothing was changed'),
+  patch: z
+    .string()
+    .describe('for `git apply`, but for bytes that are no UTF-8; untrusted. Empty: nothing was changed'),
   offset: z.int().describe('where this page begins, in characters'),
   nextOffset: z.int().nullable().describe('where the next page begins; null: this was the last'),
   characters: z.int().describe('of the whole patch'),

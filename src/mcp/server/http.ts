@@ -11,8 +11,7 @@ import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { CancelledNotificationSchema, isInitializeRequest } from '@modelcontextprotocol/sdk/types.js';
 import { createMcpServer, type McpServerOptions } from './server.ts';
-
-export const SESSION_HEADER = 'mcp-session-id';
+import { SESSION_HEADER } from './session-header.ts';
 
 export interface McpPost extends McpServerOptions {
   readonly request: IncomingMessage;
@@ -31,7 +30,7 @@ export class McpEndpoint {
   async answer({ request, response, message, caller, ...options }: McpPost): Promise<void> {
     if (response.destroyed) return;
     if (isInitializeRequest(message)) response.setHeader(SESSION_HEADER, randomUUID());
-    const conversation = `${caller} ${request.headers[SESSION_HEADER]}`;
+    const conversation = `${caller} ${request.headers[SESSION_HEADER] ?? randomUUID()}`;
     const takenBack = cancelledIn(message);
     if (takenBack !== undefined) await this.#waits.get(`${conversation} ${takenBack}`)?.();
     const server = createMcpServer(options);

@@ -25,6 +25,7 @@ export async function watch(
   { reach, signal, tell }: ToolCall,
 ): Promise<TaskState> {
   const client = reach.clientUntil(signal);
+  if (seconds === 0) return readState(client, taskId);
   const until = performance.now() + seconds * 1000;
   const { sessionId } = await client.task(taskId);
   // What happens from here on comes behind `seq`: nothing falls between the two looks.
@@ -48,22 +49,29 @@ function mayChange({ type }: Event): boolean {
   return CHANGES.some((pattern) => type.startsWith(pattern.slice(0, -1)));
 }
 
-/** One line about an event, without anything that an agent wrote but the names of its calls. */
+/** One line about an event, with nothing in it that an agent wrote but the names of its calls. */
 export function progressLine({ type, turn, data }: Event): string {
   const at = turn === undefined ? '' : `turn ${turn}: `;
   switch (type) {
     case 'turn.started':
       return `turn ${turn}`;
     case 'tool.completed':
-      return `${at}${data.name} ${data.status}`;
+      return `${at}${nameIn(data.name)} ${data.status}`;
     case 'tool.requested':
     case 'tool.started':
-      return `${at}${data.name} ${type.slice('tool.'.length)}`;
+      return `${at}${nameIn(data.name)} ${type.slice('tool.'.length)}`;
     case 'approval.requested':
-      return `${at}${data.tool} needs an approval, ${data.approvalId}`;
+      return `${at}${nameIn(data.tool)} needs an approval, ${data.approvalId}`;
     case 'task.waiting':
       return `waits on ${data.on}`;
     default:
       return at + type.replace('.', ' ').replaceAll('_', ' ');
   }
+}
+
+/** A model may call what is no tool by any text. */
+function nameIn(name: unknown): string {
+  return String(name)
+    .replace(/[^\w.-]/g, '_')
+    .slice(0, 64);
 }
