@@ -1,4 +1,5 @@
 /** Capybara as an MCP server, by the SDK's own client: over `/mcp` on a listening API with a real worker, and over stdio. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
@@ -140,20 +141,22 @@ describe('the tools', () => {
   test('steer, pause, resume and cancel; a wait that is taken back ends nothing but itself', async () => {
     const { id, sessionId } = await submit('think long', [[say('Well'), hang()]]);
     const leaving = new AbortController();
-    const given = { name: 'watch_task', arguments: { taskId: id, waitSeconds: 600 } };
-    const began = Promise.withResolvers<void>();
+    const given = { name: 'watch_task', arguments: { taskId: id, waitSeconds: 600, until: 'end' } };
+    const said: string[] = [];
     const watching = mine.callTool(given, undefined, {
       signal: leaving.signal,
-      onprogress: () => began.resolve(),
+      onprogress: ({ message = '' }) => void said.push(message),
     });
     expect(await use('send_message', { sessionId, text: 'Shorter!' })).toEqual({ sessionId, taskId: id });
-    expect(await use('pause_task', { taskId: id })).toMatchObject({
-      needs: expect.stringContaining('resume'),
-    });
-    await began.promise;
-    expect(await use('resume_task', { taskId: id })).toMatchObject({ needs: null });
+    // Again until the wait has begun, which hears of it.
+    await vi.waitFor(async () => {
+      const paused = await use('pause_task', { taskId: id });
+      expect(paused).toMatchObject({ needs: expect.stringContaining('resume_task') });
+      expect(await use('resume_task', { taskId: id })).toMatchObject({ needs: null });
+      expect(said).toEqual(expect.arrayContaining(['task paused', 'task resumed']));
+    }, SHOP_TIMEOUT_MS);
     leaving.abort();
-    await watching.catch(() => {});
+    await expect(watching).rejects.toThrow('aborted');
     expect((await use('watch_task', { taskId: id, waitSeconds: 0 })).status).not.toBe('cancelled');
     expect(await use('cancel_task', { taskId: id })).toMatchObject({ id });
     expect(await use('watch_task', { taskId: id, until: 'end' })).toMatchObject({ status: 'cancelled' });
@@ -222,15 +225,24 @@ async function beginTask(
 }
 
 describe('a restart of the API', () => {
-  const start = async (port: number) => listen(createApi(it.deps), { host: '127.0.0.1', port });
+  /** `onRequest` is told of each path that is asked for. */
+  const start = (port: number, onRequest = (_path: string) => {}) => {
+    const app = createApi(it.deps);
+    const api = (request: IncomingMessage, response: ServerResponse) => {
+      onRequest(request.url ?? '');
+      app(request, response);
+    };
+    return listen(Object.assign(api, app), { host: '127.0.0.1', port });
+  };
 
   test('loses no task of a client, which goes on where it was', async () => {
-    const before = await start(0);
+    const waits = Promise.withResolvers<void>();
+    const before = await start(0, (path) => path.includes('/events?') && waits.resolve());
     const client = await connect(before.url, it.me.apiKey);
     const goesOn = Promise.withResolvers<void>();
     const taskId = await beginTask('survive', [[say('It is '), hang(goesOn.promise), say('done.')]], client);
     const waiting = client.callTool({ name: 'watch_task', arguments: { taskId } });
-    await it.taskIs(taskId, 'running');
+    await waits.promise;
     await before.close();
     // Whoever waits is told, and not left.
     const told = await waiting;
