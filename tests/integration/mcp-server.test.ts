@@ -78,6 +78,9 @@ describe('the tools', () => {
       ]);
       // Clients that do not follow references see everything.
       expect(JSON.stringify([inputSchema, outputSchema])).not.toContain('$ref');
+      // What a client has read of answers holds when an update adds to them; what it asks for is looked at closely.
+      expect(JSON.stringify(outputSchema)).not.toContain('additionalProperties');
+      expect(inputSchema.additionalProperties).toBe(false);
     }
     const reads = tools.filter(({ annotations }) => annotations?.readOnlyHint).map(({ name }) => name);
     expect(reads).toEqual(['watch_task', 'list_tasks', 'list_approvals', 'get_diff']);
@@ -119,18 +122,18 @@ describe('the tools', () => {
   });
 
   test('wait until an approval is open, tell what is asked, and answer it', async () => {
-    const { id, sessionId } = await submit(
-      'ask me',
-      [call('bash', { command: 'curl x' }), say('Then not.')],
-      {
-        mode: 'safe',
-      },
-    );
+    const command = `curl x #${'y'.repeat(30_000)}`;
+    const { id, sessionId } = await submit('ask me', [call('bash', { command }), say('Then not.')], {
+      mode: 'safe',
+    });
     const waiting = await use('watch_task', { taskId: id });
     expect(waiting).toMatchObject({ needs: expect.stringContaining('answer_approval') });
     const { approvals } = await use('list_approvals', { sessionId });
     expect(approvals).toMatchObject([{ taskId: id, tool: 'bash', status: 'open', agent: 'build' }]);
     expect(waiting.approvals).toMatchObject([{ id: approvals[0].id, tool: 'bash' }]);
+    expect(approvals[0].arguments).toMatch(
+      /^.{20000}\n\[cut here: \d+ characters more, which a person sees with/,
+    );
     const answer = { id: approvals[0].id, decision: 'deny', message: 'No.' };
     expect(await use('answer_approval', answer)).toMatchObject({ status: 'denied' });
     const other = { ...answer, decision: 'allow' };

@@ -4,6 +4,9 @@ import { Approval as WireApproval } from '../../api/wire.ts';
 import type { Approval } from '../../client/client.ts';
 import { ACTS, READS, type ServerTool, tool } from './tool.ts';
 
+/** Characters of a call's arguments that are shown: a model has to read them, and a page has up to 50. */
+const MAX_ARGUMENTS = 20_000;
+
 const Shown = z.object({
   id: z.string(),
   sessionId: z.string(),
@@ -68,7 +71,7 @@ function show(approval: Approval): z.output<typeof Shown> {
     taskId,
     agent,
     tool,
-    arguments: given,
+    arguments: shownArguments(given),
     status,
     always: alwaysText(always),
     expiresAt,
@@ -79,4 +82,11 @@ function alwaysText(always: Approval['always']): string | null {
   if (always === null) return null;
   const where = always.scope.kind === 'session' ? 'in this session and below' : `in ${always.scope.path}`;
   return `${always.tool} with the ${always.kind} ${JSON.stringify(always.value)}, ${where}`;
+}
+
+/** Nobody is to take the beginning of a call for all of it. */
+function shownArguments(text: string): string {
+  if (text.length <= MAX_ARGUMENTS) return text;
+  const more = text.length - MAX_ARGUMENTS;
+  return `${text.slice(0, MAX_ARGUMENTS)}\n[cut here: ${more} characters more, which a person sees with \`capybara approvals list --json\`]`;
 }

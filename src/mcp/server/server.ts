@@ -131,7 +131,8 @@ function listed({ name, title, description, annotations, input, output, begin }:
   return {
     ...{ name, title, description, annotations },
     inputSchema: z.toJSONSchema(input, { io: 'input' }) as Tool['inputSchema'],
-    outputSchema: z.toJSONSchema(output, { io: 'output' }) as Tool['inputSchema'],
+    // Open to fields that a later version adds: a client may have read it before an update.
+    outputSchema: z.toJSONSchema(output, { io: 'input' }) as Tool['inputSchema'],
     execution: { taskSupport: begin === undefined ? 'forbidden' : 'optional' },
   };
 }
