@@ -1,5 +1,6 @@
 /**
- * The official conformance runner of MCP against `/mcp`: `npx conformance server --url URL/mcp` by hand. It can send no key, so a relay
+ * The official conformance runner of MCP against `/mcp`: `npx conformance server --url URL/mcp` by hand; and against the client that agents
+ * have tools of servers by. It can send no key, so a relay
  * in front of the API adds one. `mcp-conformance.yaml` beside this file lists which scenarios fail, and why: a new failure fails
  * this test, and so does one in the list that passes.
  */
@@ -53,6 +54,18 @@ test('the scenarios of the runner pass, but for those that are listed', async ()
   expect(code, output).toBe(0);
   expect(output).toContain('dns-rebinding-protection');
 });
+
+const CLIENT = join(import.meta.dirname, '../support/mcp-conformance-client.ts');
+
+test.each(['initialize', 'tools_call', 'sse-retry', 'elicitation-sep1034-client-defaults'])(
+  'the client passes %s, unless it is listed',
+  async (scenario) => {
+    const command = `${process.execPath} --no-warnings ${CLIENT}`;
+    const args = ['client', '--command', command, '--scenario', scenario, '--expected-failures', EXPECTED];
+    const { code, output } = await run([RUNNER, ...args]);
+    expect(code, output).toBe(0);
+  },
+);
 
 function run(args: readonly string[]): Promise<{ code: unknown; output: string }> {
   return new Promise((resolve) => {
