@@ -50,12 +50,19 @@ const CHOICES = 200;
 export async function bringTools(shell: Shell, run: Run): Promise<void> {
   const { mcp } = run.profile;
   if (mcp === undefined || mcp.servers.length === 0 || run.stopped !== undefined) return;
+  let hasLeft = false;
   const session = {
     sessionId: run.turn.sessionId,
-    workspace: () => run.workspace(shell.openWorkspace),
+    workspace: async () => {
+      if (hasLeft) throw new Error('the turn has ended');
+      return run.workspace(shell.openWorkspace);
+    },
     signal: run.signal,
   };
-  run.onLeave = () => shell.mcp.leave(session.sessionId);
+  run.onLeave = async () => {
+    hasLeft = true;
+    await shell.mcp.leave(session.sessionId);
+  };
   try {
     const { tools, missing } = await shell.mcp.toolsOf(session, mcp.servers);
     const chosen = tools.filter(({ name }) => isChosen(mcp, name));

@@ -195,6 +195,11 @@ describe('a server that misbehaves', () => {
     ]);
   });
 
+  it('by naming its tools again and again has each once', async () => {
+    const { names } = bridgeOf({ odd: odd('repeats') });
+    expect(await names()).toEqual(await bridgeOf({ odd: odd() }).names());
+  });
+
   it('by greeting on the wrong stream is understood', async () => {
     const { call } = bridgeOf({ odd: odd('greets') });
     expect((await call('odd__count')).text).toContain('calls 1');

@@ -27,10 +27,11 @@ const tool = (name) => ({
   name,
   description: `Does ${name}.`,
   inputSchema: { type: 'object', properties: { n: { type: 'integer' }, path: { type: 'string' } } },
-  annotations: { readOnlyHint: name === 'count' },
+  annotations: { readOnlyHint: name === 'count', openWorldHint: false },
 });
 let tools = TOOLS.map(tool);
 let calls = 0;
+if (mode === 'repeats') tools = [...tools, ...tools, ...tools];
 if (mode === 'many') {
   const names = Array.from({ length: 300 }, (_, index) => `tool_${index}`);
   tools = [...TOOLS, ...names, 'forecast'].map(tool);

@@ -50,6 +50,8 @@ export interface Bridged {
 interface Kept {
   readonly connection: Connection;
   readonly server: string;
+  /** The run that used it last: a server that is started again sees the files as that has them. */
+  session: BridgedSession;
   idle: NodeJS.Timeout | undefined;
 }
 
@@ -115,21 +117,23 @@ export class McpBridge {
     ofOwner.set(server, kept);
     clearTimeout(kept.idle);
     kept.idle = undefined;
+    kept.session = session;
     return kept;
   }
 
   #fresh(session: BridgedSession, server: string, settings: McpServer): Kept {
     if (this.#isClosed) throw new ServerGone('was ended with its worker', undefined);
     const { limits, version } = this.#options;
-    const connection = new Connection({
-      open: () => this.#open(session, server, settings),
-      roots: () => this.#roots(session, settings),
+    const connection: Connection = new Connection({
+      open: () => this.#open(kept.session, server, settings),
+      roots: () => this.#roots(kept.session, settings),
       version,
       connectMs: 1_000 * (settings.connectSeconds ?? limits.connectSeconds),
       callMs: 1_000 * (settings.callSeconds ?? limits.callSeconds),
       onTools: () => this.#offered.delete(server),
     });
-    return { connection, server, idle: undefined };
+    const kept: Kept = { connection, server, session, idle: undefined };
+    return kept;
   }
 
   async #open(session: BridgedSession, server: string, settings: McpServer) {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { readSchema } from '../../core/json-schema.ts';
 import { problemsOf } from '../../core/json-schema-check.ts';
 import type { Tool } from '../../tools/tool.ts';
-import { type Bridging, effectOf, isWanted, toolName } from './bridging.ts';
+import { type Bridging, effectsOf, isWanted, toolName } from './bridging.ts';
 import { outcomeOf } from './call-result.ts';
 import { extraTools } from './extra-tools.ts';
 import type { ServerOffer } from './server-offer.ts';
@@ -18,8 +18,12 @@ const TOLD_PROBLEMS = 5;
 export function bridgedTools(bridging: Bridging, offer: ServerOffer): readonly Tool[] {
   const { server, settings } = bridging;
   const taken = new Set<string>();
+  const seen = new Set<string>();
   const made: Tool[] = [];
   for (const tool of offer.tools) {
+    // One that is there twice is there once.
+    if (seen.has(tool.name)) continue;
+    seen.add(tool.name);
     if (!isWanted(settings, tool.name) || JSON.stringify(tool.inputSchema).length > LONGEST_SCHEMA) continue;
     const name = toolName(server, tool.name, taken);
     taken.add(name);
@@ -30,19 +34,26 @@ export function bridgedTools(bridging: Bridging, offer: ServerOffer): readonly T
 
 function bridged(name: string, tool: ServerTool, { server, settings, connection }: Bridging): Tool {
   const asked = { server, tool: tool.name };
-  const { type, properties = {}, ...schema } = tool.inputSchema;
   return {
     name,
     description: descriptionOf(tool, server),
-    schema: { type, properties, ...schema },
+    schema: toldSchema(tool.inputSchema),
     parameters: checkedOnce(tool.inputSchema),
-    effect: effectOf(tool, settings),
+    ...effectsOf(tool, settings),
     async execute(args, { signal, onOutput }) {
       const found = await connection();
       const call = { name: tool.name, args, signal, onProgress: onOutput };
       return outcomeOf(asked, await found.call(call));
     },
   };
+}
+
+/** Providers refuse a whole request for what else stands at the top of one tool's schema. It is checked all the same. */
+const TOLD = ['required', 'additionalProperties', '$defs', 'definitions', 'description'];
+
+function toldSchema(schema: ServerTool['inputSchema']): Readonly<Record<string, unknown>> {
+  const told = Object.entries(schema).filter(([name]) => TOLD.includes(name));
+  return { type: 'object', properties: schema.properties ?? {}, ...Object.fromEntries(told) };
 }
 
 function descriptionOf({ title, annotations, description }: ServerTool, server: string): string {

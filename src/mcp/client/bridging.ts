@@ -1,8 +1,8 @@
 /** What all tools of a server share: how they are named, which are wanted, and what their calls may change. */
 import { createHash } from 'node:crypto';
 import type { Tool as ServerTool } from '@modelcontextprotocol/sdk/types.js';
-import type { Effect } from '../../core/entry.ts';
 import { matchGlob } from '../../core/glob.ts';
+import type { Tool } from '../../tools/tool.ts';
 import type { Connection } from './connection.ts';
 import type { McpServer } from './server.ts';
 
@@ -33,9 +33,15 @@ export function toolName(server: string, tool: string, taken: ReadonlySet<string
  * What a server says of its tools is a hint, believed of one that is trusted. A tool that merely reads may still carry what it is asked
  * to strangers: it counts as `read` only where it says that it reaches nobody, or can reach nobody.
  */
-export function effectOf({ annotations = {} }: Pick<ServerTool, 'annotations'>, settings: McpServer): Effect {
+export function effectsOf(
+  { annotations = {} }: Pick<ServerTool, 'annotations'>,
+  settings: McpServer,
+): Effects {
   const { readOnlyHint = false, openWorldHint } = annotations;
-  if (settings.trusted === false || !readOnlyHint) return 'external';
-  const reachesNobody = 'command' in settings && (settings.hosts ?? []).length === 0;
-  return openWorldHint === false || (openWorldHint === undefined && reachesNobody) ? 'read' : 'external';
+  if (settings.trusted === false || !readOnlyHint || openWorldHint) return { effect: 'external' };
+  if (openWorldHint === false) return { effect: 'read' };
+  const isAlone = 'command' in settings && (settings.hosts ?? []).length === 0;
+  return isAlone ? { effect: 'external', effectConfined: 'read' } : { effect: 'external' };
 }
+
+type Effects = Pick<Tool, 'effect' | 'effectConfined'>;

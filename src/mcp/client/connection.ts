@@ -17,7 +17,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { raced } from '../../checked-agent.ts';
-import { goneOf, isNotTaken, sayCause, statusOf } from './server-failure.ts';
+import { describeFailure, goneOf, isNotTaken, statusOf } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 import { offerOf, type ServerOffer } from './server-offer.ts';
 
@@ -162,18 +162,13 @@ export class Connection {
     if (!(error instanceof McpError)) {
       // The next call connects anew.
       await this.#drop(client);
-      return { kind: 'failed', why: `failed: ${sayCause(error)}`, begun: !isNotTaken(error) };
+      return { kind: 'failed', ...describeFailure(error), begun: !isNotTaken(error) };
     }
     if (error.code === ErrorCode.RequestTimeout)
       return { kind: 'failed', why: `did not answer within ${this.#options.callMs / 1_000} s`, begun: true };
     // The server's own refusal of the call.
     const refused = [ErrorCode.InvalidParams, ErrorCode.MethodNotFound, ErrorCode.InvalidRequest];
-    return {
-      kind: 'failed',
-      why: 'answered with an error',
-      errors: error.message,
-      begun: !refused.includes(error.code),
-    };
+    return { kind: 'failed', ...describeFailure(error), begun: !refused.includes(error.code) };
   }
 
   /** A client that is connected, if need be to a server that is started for it. */
@@ -228,7 +223,8 @@ export class Connection {
         `did not answer within ${this.#options.connectMs / 1_000} s of its start`,
         undefined,
       );
-    return new ServerGone(`could not be connected to: ${sayCause(error)}`, undefined);
+    const { why, errors } = describeFailure(error);
+    return new ServerGone(`could not be connected to: it ${why}`, errors);
   }
 
   #lost(client: Client, startedAt: number): void {
@@ -261,7 +257,9 @@ export class Connection {
   #asGone(error: unknown): ServerGone {
     const gone =
       error instanceof ServerGone ? error : this.#client === undefined ? this.#goneOf() : undefined;
-    return gone ?? new ServerGone(`failed: ${sayCause(error)}`, undefined);
+    if (gone !== undefined) return gone;
+    const { why, errors } = describeFailure(error);
+    return new ServerGone(why, errors);
   }
 
   async #list(client: Client): Promise<ServerOffer> {

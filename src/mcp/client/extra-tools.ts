@@ -8,7 +8,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { defineTool, type Tool } from '../../tools/tool.ts';
-import { type Bridging, effectOf, isWanted, toolName } from './bridging.ts';
+import { type Bridging, effectsOf, isWanted, toolName } from './bridging.ts';
 import { answerOf, failureOf, type Piece, pieceOf, resourceOf } from './call-result.ts';
 import type { Asking } from './connection.ts';
 import type { ServerOffer } from './server-offer.ts';
@@ -46,7 +46,7 @@ function listResources(bridging: Bridging, taken: ReadonlySet<string>): Extra {
     parameters: z.strictObject({
       cursor: z.string().max(2_000).optional().describe('From the list before, where there are more.'),
     }),
-    effect: effectOf(READS, settings),
+    ...effectsOf(READS, settings),
     execute: ({ cursor }, { signal }) =>
       asked(bridging, 'list_resources', {
         signal,
@@ -80,7 +80,7 @@ function readResource(bridging: Bridging, taken: ReadonlySet<string>): Extra {
     name: toolName(server, 'read_resource', taken),
     description: `Reads a resource of the MCP server ${server}.`,
     parameters: z.strictObject({ uri: uri.describe('As list_resources has it, or made after a template.') }),
-    effect: effectOf(READS, settings),
+    ...effectsOf(READS, settings),
     execute: (args, { signal }) =>
       asked(bridging, 'read_resource', {
         signal,
@@ -106,7 +106,7 @@ function getPrompt(bridging: Bridging, prompts: readonly Prompt[], taken: Readon
       name: z.string().min(1).max(200),
       arguments: z.record(z.string(), z.string()).optional(),
     }),
-    effect: effectOf(READS, settings),
+    ...effectsOf(READS, settings),
     execute: (args, { signal }) =>
       asked(bridging, 'get_prompt', {
         signal,

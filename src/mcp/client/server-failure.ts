@@ -1,5 +1,6 @@
 /** What an error of the SDK, or of what carries it, says of a server. */
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import { McpError } from '@modelcontextprotocol/sdk/types.js';
 import { messageOf } from '../../core/errors.ts';
 import { ServerGone } from './server-gone.ts';
 
@@ -24,8 +25,17 @@ export function isNotTaken(error: unknown): boolean {
   return UNREACHED.test(String(cause?.code));
 }
 
+/** Why it failed, as the end of a sentence, and what of it are the server's own words. */
+export function describeFailure(error: unknown): { readonly why: string; readonly errors?: string } {
+  const status = statusOf(error);
+  if (status >= 100 && status < 600 && error instanceof Error)
+    return { why: `answered with the HTTP status ${status}`, errors: error.message };
+  if (error instanceof McpError) return { why: 'answered with an error', errors: error.message };
+  return { why: `could not be reached: ${sayCause(error)}` };
+}
+
 /** The last of a chain of causes says most: `fetch failed` says nothing. */
-export function sayCause(error: unknown): string {
+function sayCause(error: unknown): string {
   let last = error;
   while (last instanceof Error && last.cause instanceof Error) last = last.cause;
   return messageOf(last);

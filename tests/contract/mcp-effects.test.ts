@@ -1,0 +1,72 @@
+/** What a call of a server's tool may change, and so whether a person is asked: as the server says, where it can be believed. */
+import { expect, it } from 'vitest';
+import { bridgedTools } from '../../src/mcp/client/bridged-tool.ts';
+import { toolName } from '../../src/mcp/client/bridging.ts';
+import type { McpServer } from '../../src/mcp/client/server.ts';
+import { createRegistry } from '../../src/tools/registry.ts';
+
+const command: McpServer = { command: 'server' };
+const online: McpServer = { command: 'server', hosts: [{ host: 'example.com', isPrivate: false }] };
+const remote: McpServer = { url: 'https://example.com/mcp' };
+
+function bridged(settings: McpServer, more: object = {}, name = 'look') {
+  const connection = async () => {
+    throw new Error('nothing is called here');
+  };
+  const tool = { name, inputSchema: { type: 'object' as const }, ...more };
+  const offer = { tools: [tool], refused: 0, hasResources: false, prompts: [] };
+  return createRegistry(bridgedTools({ server: 's', settings, connection }, offer));
+}
+
+const READS = { readOnlyHint: true };
+
+it.each([
+  ['says nothing', command, {}, 'external', 'external'],
+  ['merely reads, and can reach nobody where it is confined', command, READS, 'read', 'external'],
+  ['merely reads, and may reach hosts', online, READS, 'external', 'external'],
+  ['merely reads, somewhere else', remote, READS, 'external', 'external'],
+  ['merely reads, and reaches nobody', remote, { ...READS, openWorldHint: false }, 'read', 'read'],
+  ['reads the open world', command, { ...READS, openWorldHint: true }, 'external', 'external'],
+  [
+    'reads, and is not trusted',
+    { ...command, trusted: false },
+    { ...READS, openWorldHint: false },
+    'external',
+    'external',
+  ],
+  ['destroys nothing', command, { destructiveHint: false, idempotentHint: true }, 'external', 'external'],
+] as const)('a tool that %s', (_, settings, annotations, confined, unconfined) => {
+  const registry = bridged(settings, { annotations });
+  expect([registry.effectOf('s__look', true), registry.effectOf('s__look', false)]).toEqual([
+    confined,
+    unconfined,
+  ]);
+});
+
+it('has a name that providers take, and that no other tool has', () => {
+  expect(toolName('s', 'look')).toBe('s__look');
+  expect(toolName('s', 'look.at')).toMatch(/^s__look_at_[0-9a-f]{8}$/);
+  expect(toolName('s', 'look at')).not.toBe(toolName('s', 'look.at'));
+  expect(toolName('s', 'x'.repeat(61))).toHaveLength(64);
+  expect(toolName('s', 'x'.repeat(62))).toMatch(/^s__x{52}_[0-9a-f]{8}$/);
+  expect(toolName('s', 'look', new Set(['s__look']))).toMatch(/^s__look_[0-9a-f]{8}$/);
+});
+
+it('is told with a schema that every provider takes, and checked by its own', () => {
+  const inputSchema = {
+    ...{ $schema: 'http://json-schema.org/draft-07/schema#', type: 'object' },
+    properties: { a: { type: 'string' }, b: { type: 'string' } },
+    oneOf: [{ required: ['a'] }, { required: ['b'] }],
+  };
+  const registry = bridged(command, { inputSchema });
+  expect(registry.specs()[0]?.parameters).toEqual({ type: 'object', properties: inputSchema.properties });
+  expect(registry.read('s__look', '{"a": "1"}')).toHaveProperty('args');
+  expect(registry.read('s__look', '{"a": "1", "b": "2"}')).toHaveProperty('problem');
+});
+
+it('is not there where its schema is too long, or a setting leaves it out', () => {
+  const inputSchema = { type: 'object', description: 'x'.repeat(32_001) };
+  expect(bridged(command, { inputSchema }).tools).toEqual([]);
+  expect(bridged({ ...command, tools: ['find_*'] }).tools).toEqual([]);
+  expect(bridged({ ...command, tools: ['find_*'] }, {}, 'find_it').tools).toHaveLength(1);
+});
