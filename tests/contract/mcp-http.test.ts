@@ -58,11 +58,11 @@ async function serve(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
 }
 
-function connect(server: UrlServer, callMs = 10_000): Connection {
+function connect(server: UrlServer, { callMs = 10_000, connectMs = 10_000 } = {}): Connection {
   const connection = new Connection({
     open: () => new UrlTransport(server, MESSAGE_BYTES),
     roots: async () => [],
-    ...{ version: '0', connectMs: 10_000, callMs },
+    ...{ version: '0', connectMs, callMs },
   });
   closing.push(() => connection.close());
   return connection;
@@ -73,6 +73,12 @@ const call = (connection: Connection, name: string, args = {}) =>
   connection.call({ name, args, signal: never, onProgress: () => {} });
 
 describe('a server at an address', () => {
+  it.each(['http', 'sse'] as const)('that never answers by %s is given up in time', async (transport) => {
+    const url = await serve(() => {});
+    const connection = connect({ url, transport }, { connectMs: 300 });
+    await expect(connection.tools(never)).rejects.toThrow('did not answer within 0.3 s of its start');
+  });
+
   it.each(['streamableHttp', 'sse'] as const)('speaks %s, whatever is configured', async (transport) => {
     const port = await freePort();
     await startEverything(transport, port);

@@ -200,6 +200,20 @@ describe('a server that misbehaves', () => {
     expect(await names()).toEqual(await bridgeOf({ odd: odd() }).names());
   });
 
+  it('by its silence at the start is ended with what it said, and is not waited for when it is ended before', async () => {
+    const asks: McpServer = { command: 'bash', args: ['-c', 'echo a key, please >&2; exec sleep 1000'] };
+    const { offered } = bridgeOf({ asks }, { connectSeconds: 1 });
+    expect((await offered()).missing).toEqual([
+      { server: 'asks', why: 'did not answer within 1 s of its start', said: 'a key, please' },
+    ]);
+    const { bridge, offered: late } = bridgeOf({ odd: odd('silent') }, { connectSeconds: 60 });
+    const asked = late();
+    const before = performance.now();
+    await bridge.close();
+    expect((await asked).missing).toEqual([{ server: 'odd', why: expect.stringMatching(/ended/) }]);
+    expect(performance.now() - before).toBeLessThan(10_000);
+  });
+
   it('by greeting on the wrong stream is understood', async () => {
     const { call } = bridgeOf({ odd: odd('greets') });
     expect((await call('odd__count')).text).toContain('calls 1');

@@ -39,6 +39,8 @@ export class ConfinedTransport implements Transport {
   #errors: string | undefined;
   #nonsense = 0;
   #why: string | undefined;
+  /** Nothing of it is read any more. */
+  #isStopped = false;
   #ended: Promise<void> = Promise.resolve();
 
   constructor(sandbox: Sandbox, command: ServerCommand, messageBytes: number) {
@@ -67,7 +69,8 @@ export class ConfinedTransport implements Transport {
   async #end(result: Promise<CommandResult>): Promise<void> {
     try {
       const { end } = await result;
-      if (this.#rest.startsWith(ERRORS_MARK)) this.#errors = this.#rest.slice(1);
+      // No line break ends what it said.
+      if (this.#errors !== undefined || this.#rest.startsWith(ERRORS_MARK)) this.#line(this.#rest);
       this.gone = new ServerGone(this.#why ?? sayEnd(end), this.#errors);
     } catch (error) {
       this.gone = new ServerGone(`could not be started: ${messageOf(error)}`, undefined);
@@ -77,7 +80,7 @@ export class ConfinedTransport implements Transport {
   }
 
   #read(text: string): void {
-    if (this.#why !== undefined) return;
+    if (this.#isStopped) return;
     const lines = (this.#rest + text).split('\n');
     this.#rest = lines.pop() ?? '';
     if (!this.#flow.takes(Buffer.byteLength(text)))
@@ -106,6 +109,7 @@ export class ConfinedTransport implements Transport {
 
   #stop(why: string): void {
     this.#why ??= why;
+    this.#isStopped = true;
     this.#rest = '';
     this.#ending.abort();
   }
@@ -131,17 +135,17 @@ export class ConfinedTransport implements Transport {
 
 /**
  * What it says on its standard error must not come between the messages: its beginning is told when it has ended. The shell stays to
- * tell it when both are asked to end.
+ * tell it when both are asked to end, and so does what holds it.
  */
 function scriptOf(words: readonly string[]): string {
   const command = words.map(quoted).join(' ');
   return `trap : TERM
-{ errors=$({ ${command} 2>&1 >&3 3>&-; exit "\${PIPESTATUS[0]}"; } | { head -c ${ERRORS_BYTES}; cat >/dev/null; }; exit "\${PIPESTATUS[0]}"); code=$?; } 3>&1
+{ errors=$({ ${command} 2>&1 >&3 3>&-; exit "\${PIPESTATUS[0]}"; } | { trap '' TERM; head -c ${ERRORS_BYTES}; cat >/dev/null; }; exit "\${PIPESTATUS[0]}"); code=$?; } 3>&1
 printf '\\n\\036%s' "$errors"
 exit "$code"`;
 }
 
-function quoted(word: string): string {
+export function quoted(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 

@@ -199,11 +199,15 @@ export class Connection {
     try {
       transport = await open();
       this.#transport = transport;
-      await client.connect(transport, { timeout: connectMs });
+      if (this.#isClosed) throw new ServerGone('was ended', undefined);
+      // The client's own limit begins when the transport has started, which an address that never answers keeps it from.
+      await raced(client.connect(transport, { timeout: connectMs }), AbortSignal.timeout(connectMs));
       if (this.#isClosed) throw new ServerGone('was ended', undefined);
     } catch (error) {
-      const gone = this.#connectFailure(error, transport);
+      const { message, errors } = this.#connectFailure(error, transport);
       await client.close().catch(() => undefined);
+      // One that had to be ended tells what it said then.
+      const gone = new ServerGone(message, errors ?? goneOf(transport)?.errors);
       this.#noteFailure(gone);
       throw gone;
     }
@@ -218,7 +222,7 @@ export class Connection {
     const gone = goneOf(transport);
     if (gone !== undefined) return gone;
     if (error instanceof ServerGone) return error;
-    if (error instanceof McpError && error.code === ErrorCode.RequestTimeout)
+    if (isTooLate(error))
       return new ServerGone(
         `did not answer within ${this.#options.connectMs / 1_000} s of its start`,
         undefined,
@@ -278,9 +282,18 @@ export class Connection {
   /** Resolves when nothing of the server is left that was started for it. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#opening?.catch(() => undefined);
+    if (this.#opening !== undefined) {
+      // One that does not answer is not waited for.
+      await this.#transport?.close().catch(() => undefined);
+      await this.#opening.catch(() => undefined);
+    }
     const client = this.#client;
     this.#client = undefined;
     await client?.close();
   }
+}
+
+function isTooLate(error: unknown): boolean {
+  if (error instanceof McpError) return error.code === ErrorCode.RequestTimeout;
+  return error instanceof Error && error.name === 'TimeoutError';
 }
