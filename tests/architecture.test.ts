@@ -134,10 +134,10 @@ const ALLOWED: readonly {
   { from: /^src\/(client|cli|mcp)\//, to: /^src\/api\/wire(-\w+)?\.ts$/ },
   // `mcp serve` is the same server behind stdin and stdout.
   { from: /^src\/cli\//, to: /^src\/mcp\/server\/stdio\.ts$/, lazy: true },
-  // `up`, `run`, `api`, `worker`, `migrate`, `verify`, `doctor`, `models` and `providers` start programs; they load them when they do.
+  // `up`, `run`, `api`, `worker`, `migrate`, `verify`, `doctor`, `models`, `providers` and `mcp test` start programs; they load them when they do.
   {
     from: /^src\/cli\//,
-    to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor|model)\/main|worker\/health|store\/(migrate|bootstrap|sealed-rows))\.ts$/,
+    to: /^src\/(embedded\/[^/]+|(api|worker|verify|doctor|model)\/main|worker\/(health|mcp-trial)|store\/(migrate|bootstrap|sealed-rows))\.ts$/,
     lazy: true,
   },
   // An Ollama is part of the machine that the CLI runs on: it finds it, and sees to what is installed there.

@@ -172,7 +172,7 @@ export function openSandbox(
 }
 
 /** A server's worker that is root keeps the files of its sessions for the user whom their commands run as. */
-function ownerOfWorkspaces({ dataDir, commands }: Config, { name, profile }: SandboxChoice) {
+export function ownerOfWorkspaces({ dataDir, commands }: Config, { name, profile }: SandboxChoice) {
   if (name === 'none' || profile !== 'strict' || process.getuid?.() !== 0) return undefined;
   openWay(dataDir, ['workspaces', 'scratch']);
   return commands.user ?? UNPRIVILEGED;
@@ -199,8 +199,12 @@ function repositorySettings(config: Config, { profile }: SandboxChoice): Partial
 }
 
 /** Undefined: agents have no tools of servers. */
-export function serversOf({ mcp }: Config): McpOptions | undefined {
-  if (!mcp.enabled) return undefined;
+export function serversOf(config: Config): McpOptions | undefined {
+  return config.mcp.enabled ? configuredServers(config) : undefined;
+}
+
+/** Whether they are used or not. */
+export function configuredServers({ mcp }: Pick<Config, 'mcp'>): McpOptions {
   const { servers, connectSeconds, callSeconds, idleSeconds, messageKib } = mcp;
   return { servers, limits: { connectSeconds, callSeconds, idleSeconds, messageBytes: messageKib * 1024 } };
 }

@@ -1,9 +1,10 @@
-/** `mcp add`, `list` and `remove`: each command in this process, what it prints and what it writes. */
+/** `mcp add`, `list`, `remove` and `test`: each command in this process, what it prints and what it writes. */
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -17,9 +18,10 @@ import { type Command, Config, settings } from '@oclif/core';
 import { captureOutput } from '@oclif/test';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
+import { bubblewrap } from '../support/bubblewrap.ts';
 
 const COMMANDS = fileURLToPath(new URL('../../src/cli/commands', import.meta.url));
-const VERBS = ['list', 'remove', 'add'] as const;
+const VERBS = ['list', 'remove', 'add', 'test'] as const;
 const OFF = 'MCP is off, and agents see no server: `capybara config set mcp.enabled true` turns it on.\n';
 
 let oclif: Config;
@@ -305,9 +307,103 @@ describe('mcp remove', () => {
   });
 });
 
+describe('mcp test', () => {
+  const odd = (...args: string[]) => ({
+    command: process.execPath,
+    args: [fileURLToPath(new URL('../support/mcp-odd-server.mjs', import.meta.url)), ...args],
+    workspace: 'none',
+  });
+  const configure = (servers: Record<string, unknown>, enabled = true) => {
+    process.env.CAPYBARA_SANDBOX = 'off';
+    write(JSON.stringify({ mcp: { enabled, servers } }));
+  };
+  const left = () => readdirSync(join(home, 'capybara')).filter((name) => name === 'scratch');
+
+  test('starts one, says what agents would see of it, and leaves nothing, though MCP is off', async () => {
+    configure({ odd: { ...odd(), tools: ['count', 'd*'] } }, false);
+    const { stdout, stderr, code } = await capybara('test', 'odd');
+    expect(stdout.replace(/\d+ ms/, 'N ms')).toBe(
+      '✓ odd works: it answered in N ms, calls itself odd 1, and has 3 tools.\n' +
+        '  odd__count  reads\n  odd__die    is asked about\n  odd__draw   is asked about\n' +
+        'Left out, since its setting tools does not name them: hang, flood, huge, nonsense, wrong, slow, more, env, write, pid, mark.\n' +
+        'Left out, since they are no tools: 1 entry of its list.\n',
+    );
+    expect({ stderr, code }).toEqual({ stderr: OFF, code: 0 });
+    expect(left()).toEqual([]);
+  });
+
+  test('says why one cannot be used, with what it said, made safe, and what to do', async () => {
+    const script =
+      'for n in $(seq 30); do echo "$n"; done >&2; printf "\\033]0;title\\007why\\n" >&2; exit 3';
+    const says = { command: 'bash', args: ['-c', script], workspace: 'none', env: { KEY: 'planted' } };
+    configure({
+      says,
+      none: { command: 'no-such-program', workspace: 'none' },
+      url: { url: 'http://127.0.0.1:1/mcp' },
+    });
+    const [first, , ...others] = (await capybara('test', 'says')).stdout.trimEnd().split('\n');
+    expect(first).toBe('✗ The MCP server says ended (exit code 3).');
+    expect(others.slice(7, 10)).toEqual(['  8', '  (15 more lines)', '  24']);
+    expect(others.slice(-2)).toEqual([
+      '  why',
+      "It is given these variables: KEY (--env); hosts: none (--host); and of the project's files: none (--workspace). " +
+        'Where it needs others, add it anew with --force.',
+    ]);
+    const { stdout, code } = await capybara('test', 'none', '--json');
+    expect(JSON.parse(stdout)).toEqual({
+      ...{ server: 'none', enabled: true, ok: false, ms: expect.any(Number), why: 'ended (exit code 127)' },
+      ...{ said: expect.stringContaining('command not found'), isLate: false },
+      absent: { word: 'no-such-program', isHere: false },
+      step: 'There is no program no-such-program: install it, or add the server anew with --force and the one that there is.',
+    });
+    expect(code).toBe(1);
+    expect(await capybara('test', 'url')).toEqual({
+      ...{ code: 1, stderr: '' },
+      stdout:
+        '✗ The MCP server url could not be connected to: bad port.\n' +
+        'Look whether it runs there, and whether its address and headers are those: add it anew with --force where they are not.\n',
+    });
+    expect(left()).toEqual([]);
+  });
+
+  test.skipIf(bubblewrap === undefined)('names the file that the sandbox does not show', async () => {
+    const script = join(home, 'server.sh');
+    writeFileSync(script, '');
+    configure({ hidden: { command: 'bash', args: [script], workspace: 'none' } });
+    process.env.CAPYBARA_SANDBOX = 'auto';
+    const { stdout, code } = await capybara('test', 'hidden');
+    expect(stdout).toContain(
+      `${script} is on this machine, and not to be seen where commands of agents run: put it below the project`,
+    );
+    expect(code).toBe(1);
+  });
+
+  test('is left with Ctrl-C: exit code 130, and the server is not waited for', async () => {
+    const started = join(home, 'started');
+    const script = `touch ${started}; exec sleep 1000`;
+    configure({ silent: { command: 'bash', args: ['-c', script], workspace: 'none' } });
+    const tested = capybara('test', 'silent');
+    await vi.waitFor(() => expect(existsSync(started)).toBe(true), 10_000);
+    process.emit('SIGINT');
+    await expect(tested).rejects.toThrow('EEXIT: 130');
+    expect(left()).toEqual([]);
+  });
+
+  test('names the nearest one where there is none of that name', async () => {
+    expect((await capybara('test', 'constructor')).stderr).toBe(
+      'There is no MCP server "constructor": `capybara mcp add NAME` adds one.\n',
+    );
+    configure({ files: odd(), search: odd() });
+    expect(await capybara('test', 'flies')).toEqual({
+      ...{ code: 2, stdout: '' },
+      stderr: 'There is no MCP server "flies": the nearest one is files, and `capybara mcp list` has all.\n',
+    });
+  });
+});
+
 test('with a server, all of them say that they belong to it', async () => {
   Object.assign(process.env, { CAPYBARA_URL: 'http://c.example', CAPYBARA_API_KEY: 'capy_planted' });
-  for (const [index, argv] of [[], ['a'], ['a', '--', 'x']].entries()) {
+  for (const [index, argv] of [[], ['a'], ['a', '--', 'x'], ['a']].entries()) {
     const { stderr, code } = await capybara(VERBS[index] ?? 'list', ...argv);
     expect(stderr).toBe(
       'The Capybara at http://c.example is what commands talk to here (CAPYBARA_URL), and its MCP servers belong to it: set them where it runs, ' +

@@ -9,8 +9,9 @@ import type { Command, Sandbox } from '../../sandbox/sandbox.ts';
 import { commandPlaces, lookingPlaces } from '../../tools/command-places.ts';
 import type { Tool } from '../../tools/tool.ts';
 import type { Workspace } from '../../workspace/workspace.ts';
-import { bridgedTools } from './bridged-tool.ts';
-import { ConfinedTransport } from './confined-transport.ts';
+import { absentWord } from './absent-word.ts';
+import { bridgedTools, type LeftOut, leftOut } from './bridged-tool.ts';
+import { ConfinedTransport, type ServerCommand } from './confined-transport.ts';
 import { Connection } from './connection.ts';
 import type { CommandServer, McpLimits, McpServer } from './server.ts';
 import { ServerGone } from './server-gone.ts';
@@ -47,6 +48,11 @@ export interface Bridged {
   readonly missing: readonly MissingServer[];
 }
 
+/** `leftOut`: of the tools, those that no agent sees. */
+export interface Offered extends ServerOffer {
+  readonly leftOut: readonly LeftOut[];
+}
+
 interface Kept {
   readonly connection: Connection;
   readonly server: string;
@@ -79,10 +85,9 @@ export class McpBridge {
   }
 
   async #toolsOf(session: BridgedSession, server: string): Promise<readonly Tool[] | MissingServer> {
-    const settings = this.#options.servers[server];
-    if (settings === undefined) return { server, why: 'is not configured at this worker' };
     try {
-      const offered = this.#offered.get(server) ?? (await this.#ask(session, server, settings));
+      const settings = this.#settingsOf(server);
+      const offered = await this.#known(session, server, settings);
       const connection = async () => this.#connection(session, server, settings).connection;
       return bridgedTools({ server, settings, connection }, offered);
     } catch (error) {
@@ -94,6 +99,34 @@ export class McpBridge {
       );
       return { server, why: gone.message, said: gone.errors };
     }
+  }
+
+  /** What a server says of itself and of its tools. Throws `ServerGone`, and what the session's signal was aborted with. */
+  async offered(session: BridgedSession, server: string): Promise<Offered> {
+    const settings = this.#settingsOf(server);
+    const offered = await this.#known(session, server, settings);
+    return { ...offered, leftOut: leftOut(settings, offered.tools) };
+  }
+
+  async #known(session: BridgedSession, server: string, settings: McpServer): Promise<ServerOffer> {
+    return this.#offered.get(server) ?? (await this.#ask(session, server, settings));
+  }
+
+  #settingsOf(server: string): McpServer {
+    const settings = this.#options.servers[server];
+    if (settings !== undefined) return settings;
+    throw new ServerGone('is not configured at this worker', undefined);
+  }
+
+  /**
+   * Of the words of a server's command, the first that is not there where it runs: its program, or a path that this machine has.
+   * Undefined: all are there, or it is no command.
+   */
+  async absentWord(session: BridgedSession, server: string): Promise<string | undefined> {
+    const settings = this.#settingsOf(server);
+    if (!('command' in settings)) return undefined;
+    const { words, egress: _, ...places } = await this.#commandOf(session, server, settings);
+    return absentWord(this.#options.sandbox, { ...places, words }, session.signal);
   }
 
   async #ask(session: BridgedSession, server: string, settings: McpServer): Promise<ServerOffer> {
@@ -139,10 +172,14 @@ export class McpBridge {
   async #open(session: BridgedSession, server: string, settings: McpServer) {
     const { sandbox, limits } = this.#options;
     if (!('command' in settings)) return new UrlTransport(settings, limits.messageBytes);
+    const command = await this.#commandOf(session, server, settings);
+    return new ConfinedTransport(sandbox, command, limits.messageBytes);
+  }
+
+  async #commandOf(session: BridgedSession, server: string, settings: CommandServer): Promise<ServerCommand> {
     const { command, args = [], env = {}, hosts = [] } = settings;
     const places = await this.#places(session, server, settings);
-    const whole = { ...places, env: { ...places.env, ...env }, egress: hosts, words: [command, ...args] };
-    return new ConfinedTransport(sandbox, whole, limits.messageBytes);
+    return { ...places, env: { ...places.env, ...env }, egress: hosts, words: [command, ...args] };
   }
 
   async #places(session: BridgedSession, server: string, settings: CommandServer): Promise<Places> {

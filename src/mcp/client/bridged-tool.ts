@@ -7,6 +7,7 @@ import type { Tool } from '../../tools/tool.ts';
 import { type Bridging, effectsOf, isWanted, toolName } from './bridging.ts';
 import { outcomeOf } from './call-result.ts';
 import { extraTools } from './extra-tools.ts';
+import type { McpServer } from './server.ts';
 import type { ServerOffer } from './server-offer.ts';
 
 /** Of one tool as a model is told of it, in characters. */
@@ -24,12 +25,31 @@ export function bridgedTools(bridging: Bridging, offer: ServerOffer): readonly T
     // One that is there twice is there once.
     if (seen.has(tool.name)) continue;
     seen.add(tool.name);
-    if (!isWanted(settings, tool.name) || JSON.stringify(tool.inputSchema).length > LONGEST_SCHEMA) continue;
+    if (whyLeftOut(tool, settings) !== undefined) continue;
     const name = toolName(server, tool.name, taken);
     taken.add(name);
     made.push(bridged(name, tool, bridging));
   }
   return [...made, ...extraTools(bridging, offer, taken)];
+}
+
+/** A tool that no agent sees. `setting`: `tools` does not name it. `schema`: no model would take it. */
+export interface LeftOut {
+  /** As the server names it. */
+  readonly tool: string;
+  readonly why: 'setting' | 'schema';
+}
+
+export function leftOut(settings: McpServer, tools: readonly ServerTool[]): readonly LeftOut[] {
+  return tools.flatMap((tool) => {
+    const why = whyLeftOut(tool, settings);
+    return why === undefined ? [] : [{ tool: tool.name, why }];
+  });
+}
+
+function whyLeftOut({ name, inputSchema }: ServerTool, settings: McpServer): LeftOut['why'] | undefined {
+  if (!isWanted(settings, name)) return 'setting';
+  return JSON.stringify(inputSchema).length > LONGEST_SCHEMA ? 'schema' : undefined;
 }
 
 function bridged(name: string, tool: ServerTool, { server, settings, connection }: Bridging): Tool {

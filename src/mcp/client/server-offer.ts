@@ -14,6 +14,8 @@ export const MOST_PROMPTS = 100;
 const MOST_PAGES = 100;
 
 export interface ServerOffer {
+  /** As it calls itself: a stranger's words. */
+  readonly server: { readonly name: string; readonly version: string };
   readonly tools: readonly ServerTool[];
   /** Entries that are none. */
   readonly refused: number;
@@ -31,7 +33,11 @@ export async function offerOf(client: Client, ms: number): Promise<ServerOffer> 
     prompts ? listOf({ ...listing, kind: 'prompts', schema: PromptSchema, most: MOST_PROMPTS }) : NOTHING,
   ]);
   const refused = found.refused + asked.refused;
-  return { tools: found.items, refused, hasResources: resources !== undefined, prompts: asked.items };
+  const { name = '', version = '' } = client.getServerVersion() ?? {};
+  return {
+    server: { name, version },
+    ...{ tools: found.items, refused, hasResources: resources !== undefined, prompts: asked.items },
+  };
 }
 
 const NOTHING = { items: [], refused: 0 };
