@@ -8,6 +8,7 @@ import { disks } from './disk.ts';
 import { embedded } from './embedded.ts';
 import { git, versionLine } from './git.ts';
 import { encryptionKey, keyFiles, providerKeys } from './keys.ts';
+import { mcpServers } from './mcp.ts';
 import { ollamas } from './ollama.ts';
 import { postgres } from './postgres.ts';
 import { queue } from './redis.ts';
@@ -68,6 +69,7 @@ function ofSettings(loaded: LoadedConfig): Probe[] {
     { name: 'key files', ask: () => keyFiles(loaded) },
     { name: 'environment', ask: () => misspeltVariables(commandEnvironment()) },
     { name: 'web search', ask: () => webSearch(config) },
+    { name: 'MCP', ask: () => mcpServers(config) },
     { name: 'permissions', ask: () => permissionRules(config, process.cwd()) },
   ];
 }

@@ -16,12 +16,14 @@ import { judgeSpace } from '../../src/doctor/disk.ts';
 import { embedded } from '../../src/doctor/embedded.ts';
 import { judgeGit } from '../../src/doctor/git.ts';
 import { encryptionKey, keyFiles, providerKeys } from '../../src/doctor/keys.ts';
+import { mcpServers } from '../../src/doctor/mcp.ts';
 import { postgres } from '../../src/doctor/postgres.ts';
 import { judgeRedis, queue, readInfo } from '../../src/doctor/redis.ts';
 import { node } from '../../src/doctor/runtime.ts';
 import { apiKeyCheck, server, versions } from '../../src/doctor/server.ts';
 import { misspeltVariables } from '../../src/doctor/variables.ts';
 import { writeServerInfo } from '../../src/embedded/data-dir.ts';
+import { stayPrivate } from '../../src/private-network.ts';
 import { VERSION } from '../../src/version.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startRedis } from '../support/redis.ts';
@@ -74,6 +76,55 @@ test('the encryption key is asked for where Capybara is a server', () => {
   expect(said(encryptionKey({ databaseUrl }))).toEqual([['warning', 'encryption key', none]]);
   expect(said(encryptionKey({ databaseUrl, encryptionKey: ['a', 'b'] }))).toEqual([
     ['ok', 'encryption key', 'CAPYBARA_ENCRYPTION_KEY is set, and 1 more open what was sealed before'],
+  ]);
+});
+
+test('MCP servers are looked for where agents have them, and none is started', async () => {
+  const of = async (servers: Record<string, unknown>, enabled = true, url?: string) => {
+    const env = { CAPYBARA_MCP_SERVERS: JSON.stringify(servers), CAPYBARA_MCP_ENABLED: `${enabled}` };
+    const { mcp } = loadConfig({ env }).config;
+    return said(await mcpServers({ mcp, ...(url === undefined ? {} : { url }) }));
+  };
+  const port = await listening(createHttpServer((_, answer) => void answer.writeHead(405).end()));
+  const servers = {
+    node: { command: process.execPath },
+    shell: { command: 'bash' },
+    none: { command: 'no-such-program' },
+    path: { command: '/nowhere/x' },
+    own: { command: './in/the/project' },
+    up: { url: `http://127.0.0.1:${port}/planted?key=planted`, headers: { k: 'planted' } },
+    down: { url: 'http://127.0.0.1:6/mcp' },
+  };
+  const cure = 'install it, or correct the command (capybara mcp add NAME --force)';
+  const start = 'start it, or correct its url (capybara mcp add NAME --force)';
+  expect(await of(servers)).toEqual([
+    ['ok', 'MCP', 'on, with 7 servers'],
+    ['ok', 'MCP server node', `${process.execPath} is there; capybara mcp test node tries it`],
+    ['ok', 'MCP server shell', 'bash is there; capybara mcp test shell tries it'],
+    ['wrong', 'MCP server none', `there is no no-such-program on the PATH: ${cure}`],
+    ['wrong', 'MCP server path', `/nowhere/x is no program: ${cure}`],
+    ['ok', 'MCP server own', './in/the/project is of each session; capybara mcp test own tries it'],
+    ['ok', 'MCP server up', `http://127.0.0.1:${port} answers; capybara mcp test up tries it`],
+    [
+      'wrong',
+      'MCP server down',
+      expect.stringContaining(`:6 cannot be connected to (connect ECONNREFUSED 127.0.0.1:6): ${start}`),
+    ],
+  ]);
+  expect(await of({ a: { command: 'x' } }, false)).toEqual([['ok', 'MCP', 'off, with 1 server configured']]);
+  expect(await of({}, false)).toEqual([]);
+  expect(await of(servers, true, 'https://capybara.example')).toEqual([]);
+});
+
+test('an MCP server with a public address is not asked offline', async () => {
+  closing.push(async () => online());
+  const online = stayPrivate();
+  const far = loadConfig({
+    env: { CAPYBARA_MCP_SERVERS: '{"far":{"url":"http://192.0.2.1/mcp"}}', CAPYBARA_MCP_ENABLED: '1' },
+  });
+  expect(said(await mcpServers(far.config))[1]).toEqual([
+    ...['wrong', 'MCP server far'],
+    'http://192.0.2.1 has a public address, and this is offline: leave out --offline',
   ]);
 });
 

@@ -5,7 +5,7 @@ export default class Doctor extends CapybaraCommand {
   static override summary = 'Say what is wrong here, and how to mend it.';
   static override description =
     'Node, git and the other programs, how commands are confined and why, the data directory and its disk, the server and the key for it, ' +
-    'Postgres, Redis, the keys of providers, clocks, and what is wrong with other settings. It changes nothing and shows no secret. ' +
+    'Postgres, Redis, the keys of providers, MCP servers, clocks, and what is wrong with other settings. It changes nothing and shows no secret. ' +
     'Exit code 1 where something must be mended.';
   static override examples = [
     '<%= config.bin %> doctor',
