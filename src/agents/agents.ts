@@ -88,6 +88,8 @@ export interface Agent extends BuiltIn, Pick<AgentOptions, 'model' | 'fallbacks'
   readonly tools: readonly string[];
   /** The only ones that it is to have, as configured, those of MCP servers among them. */
   readonly only?: readonly string[] | undefined;
+  /** Names of the MCP servers that it may have tools of. */
+  readonly servers: readonly string[];
   readonly temperature?: number | undefined;
   readonly maxTokens?: number | undefined;
   readonly limits: AgentLimits;
@@ -105,7 +107,9 @@ export interface Agents {
 export function createAgents(tools: Registry, settings: AgentSettings = {}): Agents {
   const configured = byName(settings.agents ?? {});
   const names = [...new Set([...BUILT_IN_AGENTS, ...configured.keys()])];
-  const agents = new Map(names.map((name) => [name, made(name, configured.get(name) ?? {}, tools)]));
+  const agents = new Map(
+    names.map((name) => [name, made(name, configured.get(name) ?? {}, { settings, tools })]),
+  );
   const find = (name: string = DEFAULT_AGENT): Agent => {
     const found = agents.get(agentNamed(name));
     if (found !== undefined) return found;
@@ -128,7 +132,7 @@ function byName(given: Readonly<Record<string, AgentOptions>>): Map<string, Agen
   return named;
 }
 
-function made(name: string, options: AgentOptions, tools: Registry): Agent {
+function made(name: string, options: AgentOptions, { settings, tools }: Means): Agent {
   const {
     like,
     prompt,
@@ -153,6 +157,7 @@ function made(name: string, options: AgentOptions, tools: Registry): Agent {
     mode: writes ? (mode ?? base.mode) : 'plan',
     tools: toolsOf(name, { writes, lists: base.lists, only: options.tools }, tools),
     only: options.tools,
+    servers: serversOf(options.tools, settings.servers),
     ...{ model, fallbacks, strategy, temperature, maxTokens, effort, limits },
   };
 }
@@ -216,7 +221,7 @@ function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: M
     agent: agent.name,
     prompt: agent.prompt,
     tools: toolsLeft(agent, withoutTools, tools),
-    ...mcpOf(agent, settings.servers ?? [], withoutTools),
+    ...mcpOf(agent, withoutTools),
     model,
     ...(router === undefined ? {} : { router }),
     mode: agent.writes ? (mode ?? agent.mode) : 'plan',
@@ -228,14 +233,12 @@ function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: M
   };
 }
 
+function serversOf(only: readonly string[] | undefined, configured: readonly string[] = []): string[] {
+  return configured.filter((server) => only?.some((tool) => tool.startsWith(`${server}__`)) ?? true);
+}
+
 /** The servers that an agent may have tools of, and which of them. */
-function mcpOf(
-  { only }: Agent,
-  configured: readonly string[],
-  withoutTools: readonly string[],
-): Pick<Profile, 'mcp'> {
-  const mayHave = (server: string) => only?.some((tool) => tool.startsWith(`${server}__`)) ?? true;
-  const servers = configured.filter(mayHave);
+function mcpOf({ only, servers }: Agent, withoutTools: readonly string[]): Pick<Profile, 'mcp'> {
   if (servers.length === 0) return {};
   const ofServers = (tools: readonly string[]) => tools.filter((tool) => tool.includes('__'));
   const without = ofServers(withoutTools);

@@ -69,9 +69,9 @@ export function showAgents(agents: ApiDeps['agents']) {
 }
 
 function showAgent(agent: Agent) {
-  const { name, about, mode, writes, tools, prompt, fallbacks = [] } = agent;
+  const { name, about, mode, writes, tools, servers, prompt, fallbacks = [] } = agent;
   return {
-    ...{ name, about, mode, writes, tools: [...tools], promptHash: hashOf(prompt) },
+    ...{ name, about, mode, writes, tools: [...tools], servers: [...servers], promptHash: hashOf(prompt) },
     ...{ model: agent.model ?? null, fallbacks: [...fallbacks] },
     ...{ strategy: agent.strategy ?? null, effort: agent.effort ?? null },
   };

@@ -30,6 +30,9 @@ export const Agents = z
         mode: modeOf,
         writes: z.boolean().meta({ description: 'whether its tools may change anything' }),
         tools: z.array(z.string()),
+        servers: z
+          .array(z.string())
+          .meta({ description: 'MCP servers that it may have tools of beside those, by name' }),
         promptHash: z.string().meta({ description: 'SHA-256 of its prompt, in hexadecimal' }),
       }),
     ),

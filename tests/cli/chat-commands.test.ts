@@ -77,6 +77,10 @@ const connection = (): Connection => ({
   ...{ client: client(), clientUntil: (signal) => client({ signal }), kind: 'configured' },
   ...{ recover: async () => {}, stop: async () => {} },
 });
+const aCall = (name: string): Item => ({
+  ...{ kind: 'call', callId: name, taskId: null, name, arguments: '{}', status: 'succeeded' },
+  ...{ output: '', result: '', files: [] },
+});
 const style = createStyle({ isTty: true, noColor: true, columns: () => 60 });
 const look = (isColored = false): Look => ({
   ...{ theme: createTheme('terminal', isColored), style, signs: UNICODE, highlight: undefined },
@@ -127,7 +131,7 @@ const told = () =>
 describe('slash commands', () => {
   test('are these, each with a summary, and none twice', () => {
     expect(CHAT_COMMANDS.map(({ name }) => name).join(' ')).toBe(
-      'agent apply clear compact diff editor exit export files fork git help mode model provider queue session theme tools turns undo usage',
+      'agent apply clear compact diff editor exit export files fork git help mcp mode model provider queue session theme tools turns undo usage',
     );
     for (const { summary } of CHAT_COMMANDS) expect(summary).toMatch(/^[a-z].{3,50}[^.]$/);
   });
@@ -169,7 +173,13 @@ describe('slash commands', () => {
       data: [
         {
           ...{ name: 'plan', about: 'plans', model: null, fallbacks: [], strategy: null, effort: null },
-          ...{ mode: 'plan', writes: false, tools: ['read_file', 'grep'], promptHash: 'a' },
+          ...{
+            mode: 'plan',
+            writes: false,
+            tools: ['read_file', 'grep'],
+            servers: ['files', 'web'],
+            promptHash: 'a',
+          },
         },
       ],
     }));
@@ -177,6 +187,16 @@ describe('slash commands', () => {
     await run('/tools');
     expect(state.wishes.agent).toBe('plan');
     expect(told().slice(-3)).toEqual(['plan can call:', '✓ read_file', '✓ grep']);
+    state = {
+      ...state,
+      items: [...state.items, aCall('files__read'), aCall('files__ls'), aCall('files__read')],
+    };
+    await run('/mcp');
+    expect(told().slice(-3)).toEqual([
+      'plan may have tools of these MCP servers:',
+      'files  files__read 2, files__ls 1',
+      'web  nothing was called here',
+    ]);
     await run('/tools off grep');
     await run('/tools off read_file grep');
     expect(state.wishes.withoutTools).toEqual(['grep', 'read_file']);

@@ -680,20 +680,20 @@ test('agents list', async () => {
       {
         ...plain,
         ...{ name: 'review', about: 'says what must be mended', model: null, mode: 'plan', writes: false },
-        ...{ tools: ['grep', 'read_file'], promptHash: 'a1' },
+        ...{ tools: ['grep', 'read_file'], servers: [], promptHash: 'a1' },
       },
       {
         ...{ ...plain, fallbacks: [{ model: 'a/c', weight: 1 }] },
         ...{ name: 'mine', about: 'like build', model: 'a/b', mode: 'auto', writes: true },
-        ...{ tools: ['bash'], promptHash: 'b2' },
+        ...{ tools: ['bash'], servers: ['files', 'search'], promptHash: 'b2' },
       },
     ],
   };
   api.on('GET /v1/agents', () => agents);
   expect((await capybara('agents:list')).stdout).toBe(
-    'NAME    WRITES  MODE  MODEL      TOOLS  WHAT IT IS FOR\n' +
-      'review  no      plan  (default)  2      says what must be mended\n' +
-      'mine    yes     auto  a/b        1      like build\n',
+    'NAME    WRITES  MODE  MODEL      TOOLS  MCP SERVERS   WHAT IT IS FOR\n' +
+      'review  no      plan  (default)  2      none          says what must be mended\n' +
+      'mine    yes     auto  a/b        1      files search  like build\n',
   );
   expect(JSON.parse((await capybara('agents:list', '--json')).stdout)).toEqual(agents);
 });

@@ -96,6 +96,18 @@ test('code is build, also in settings and in rules', () => {
   expect(both.message).toBe('agents.build has two names, and both are configured: leave one out.');
 });
 
+test('of the configured MCP servers each agent has those that its tools leave it', () => {
+  const names = ['files', 'search'];
+  const only = { tools: ['grep', 'files__read'] };
+  const agents = createAgents(tools, { servers: names, agents: { docs: only, none: { tools: ['grep'] } } });
+  expect(['build', 'docs', 'none'].map((name) => agents.find(name).servers)).toEqual([names, ['files'], []]);
+  expect(agents.resolve({ agent: 'docs', model: 'a/b' }).mcp).toEqual({
+    servers: ['files'],
+    only: ['files__read'],
+  });
+  expect(agents.resolve({ agent: 'none', model: 'a/b' })).not.toHaveProperty('mcp');
+});
+
 describe('what settings say of one', () => {
   test('is used where the task says nothing, and 0 is a temperature', () => {
     const agents = agentsWith({

@@ -598,6 +598,7 @@ describe('what can be used, what was used, who works', () => {
     expect(review).toMatchObject({
       ...{ model: null, fallbacks: [], strategy: null, effort: null },
       mode: 'plan',
+      servers: [],
       writes: false,
       promptHash: expect.stringMatching(/^[0-9a-f]{64}$/),
     });

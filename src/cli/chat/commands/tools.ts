@@ -27,11 +27,11 @@ export const TOOL_COMMANDS: readonly ChatCommand[] = [
   },
 ];
 
-function agentOf({ wishes, tasks }: ChatState): string {
+/** The one that the next task is for. */
+export function agentOf({ wishes, tasks }: ChatState): string {
   return wishes.agent ?? lastTask({ tasks })?.agent ?? DEFAULT_AGENT;
 }
 
-/** Of the agent that the next task is for. */
 async function toolsOf({ client, state }: ChatContext): Promise<readonly string[]> {
   const { data } = await client.agents();
   const agent = data.find(({ name }) => name === agentOf(state()));

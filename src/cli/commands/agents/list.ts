@@ -9,10 +9,22 @@ export default class AgentsList extends CapybaraCommand {
     const loaded = await this.settings(flags);
     const { table } = await import('../../table.ts');
     const agents = await this.#agents(loaded);
-    const rows = agents.data.map(({ name, about, model, mode, writes, tools }) => [
-      ...[name, writes ? 'yes' : 'no', mode, model ?? '(default)', String(tools.length), about],
+    const rows = agents.data.map(({ name, about, model, mode, writes, tools, servers }) => [
+      ...[
+        name,
+        writes ? 'yes' : 'no',
+        mode,
+        model ?? '(default)',
+        String(tools.length),
+        servers.join(' ') || 'none',
+        about,
+      ],
     ]);
-    this.answer(flags, agents, table(['NAME', 'WRITES', 'MODE', 'MODEL', 'TOOLS', 'WHAT IT IS FOR'], rows));
+    this.answer(
+      flags,
+      agents,
+      table(['NAME', 'WRITES', 'MODE', 'MODEL', 'TOOLS', 'MCP SERVERS', 'WHAT IT IS FOR'], rows),
+    );
   }
 
   /** Before anything has run here they are those of the settings. */
