@@ -360,7 +360,7 @@ describe('mcp test', () => {
     expect(await capybara('test', 'url')).toEqual({
       ...{ code: 1, stderr: '' },
       stdout:
-        '✗ The MCP server url could not be connected to: bad port.\n' +
+        '✗ The MCP server url could not be reached: bad port.\n' +
         'Look whether it runs there, and whether its address and headers are those: add it anew with --force where they are not.\n',
     });
     expect(left()).toEqual([]);

@@ -14,7 +14,13 @@ function bridged(settings: McpServer, more: object = {}, name = 'look') {
     throw new Error('nothing is called here');
   };
   const tool = { name, inputSchema: { type: 'object' as const }, ...more };
-  const offer = { tools: [tool], refused: 0, hasResources: false, prompts: [] };
+  const offer = {
+    server: { name: 'server', version: '1' },
+    tools: [tool],
+    refused: 0,
+    hasResources: false,
+    prompts: [],
+  };
   return createRegistry(bridgedTools({ server: 's', settings, connection }, offer));
 }
 

@@ -228,7 +228,7 @@ export class Connection {
         undefined,
       );
     const { why, errors } = describeFailure(error);
-    return new ServerGone(`could not be connected to: it ${why}`, errors);
+    return new ServerGone(why, errors);
   }
 
   #lost(client: Client, startedAt: number): void {
