@@ -5,7 +5,7 @@
 import type { Models } from '../../src/model/providers.ts';
 import type { QueueBackend, TurnQueue } from '../../src/queue/queue.ts';
 import type { Database } from '../../src/store/database.ts';
-import type { Registry } from '../../src/tools/registry.ts';
+import { createRegistry, type Registry } from '../../src/tools/registry.ts';
 import type { WorkerOptions } from '../../src/worker/worker.ts';
 
 /** Called at each point; what comes next waits until it resolves. */
@@ -118,12 +118,12 @@ function modelsWithPoints(models: Models, reach: Reach): Models {
   };
 }
 
-function toolsWithPoints(tools: Registry, reach: Reach): Registry {
-  return {
-    tools: tools.tools,
-    specs: () => tools.specs(),
-    effectOf: (...tool) => tools.effectOf(...tool),
-    read: (...call) => tools.read(...call),
-    execute: (...call) => around('runTools', reach, () => tools.execute(...call)),
-  };
+/** Each tool: an agent has a registry of its own, of those that it may use. */
+function toolsWithPoints({ tools }: Registry, reach: Reach): Registry {
+  return createRegistry(
+    tools.map((tool) => ({
+      ...tool,
+      execute: (args, context) => around('runTools', reach, () => tool.execute(args, context)),
+    })),
+  );
 }
