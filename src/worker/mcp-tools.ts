@@ -46,7 +46,7 @@ const OWN = new WeakMap<Registry, Map<string, Registry>>();
 /** Kept of one worker. */
 const CHOICES = 200;
 
-/** Rejects where the run was stopped meanwhile. */
+/** Nothing where the run is stopped meanwhile: the loop sees what for. */
 export async function bringTools(shell: Shell, run: Run): Promise<void> {
   const { mcp } = run.profile;
   if (mcp === undefined || mcp.servers.length === 0 || run.stopped !== undefined) return;
@@ -72,7 +72,6 @@ export async function bringTools(shell: Shell, run: Run): Promise<void> {
     run.searched = new Set(isSearched ? chosen.map(({ name }) => name) : []);
     run.missing = missing;
   } catch (error) {
-    // The loop sees what for.
     if (!run.signal.aborted) throw error;
   }
 }

@@ -68,6 +68,7 @@ const ACTS = {
       });
       if (done < n) return;
       clearInterval(timer);
+      // Clients drop news of progress that comes together with the answer.
       setTimeout(() => text(id, 'slow and done'), 50);
     }, 150);
   },
