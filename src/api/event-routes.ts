@@ -80,7 +80,11 @@ async function events(deps: ApiDeps, tails: TailHub, call: EventsCall): Promise<
   const filter = filterOf(query);
   const { rootId } = await sessionOf(deps, call);
   const last = await readLastSeq(deps.db, rootId);
-  if (after > last) throw ahead(after, { last, field });
+  if (after > last) {
+    // The events of a session that is deleted meanwhile go first.
+    await sessionOf(deps, call);
+    throw ahead(after, { last, field });
+  }
   const asked = { rootId, after, last, limit: query.limit, filter };
   if (wantsStream(request)) {
     await tails.open({ ...asked, keyId: call.caller.keyId }, response);

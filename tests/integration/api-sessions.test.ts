@@ -8,8 +8,20 @@ import { HandWorker, startTestApi, type TestApi, uuid } from './api-harness.ts';
 
 let it: TestApi;
 let worker: HandWorker;
+/** Done once, before the next tree is asked how far it goes. */
+let between: (() => Promise<unknown>) | undefined;
 beforeAll(async () => {
-  it = await startTestApi();
+  it = await startTestApi(({ db }) => ({
+    db: {
+      ...db,
+      sql: async (strings, ...values) => {
+        const now = strings.join().includes('FROM tree') ? between : undefined;
+        if (now !== undefined) between = undefined;
+        await now?.();
+        return db.sql(strings, ...values);
+      },
+    },
+  }));
   worker = await new HandWorker(it.db).register();
 });
 afterAll(() => it.close());
@@ -104,6 +116,9 @@ describe('DELETE /v1/sessions/:id', () => {
     });
     const { json: events } = await it.ask('GET', `/v1/sessions/${id}/events?limit=200`);
     const waiting = it.ask('GET', `/v1/sessions/${id}/events?wait=20&after=${events.data.at(-1).seq}`);
+    await expect
+      .poll(async () => (await it.ask('GET', '/metrics', { key: null })).text)
+      .toContain('capybara_long_polls 1');
     const { status, json } = await it.ask('DELETE', `/v1/sessions/${id}`);
     expect([status, DeletedSession.parse(json)]).toEqual([200, { id, deleted: true }]);
     const last = (await stream.text()).trim().split('\n\n').at(-1) ?? '';
@@ -120,6 +135,16 @@ describe('DELETE /v1/sessions/:id', () => {
     expect((await it.ask('GET', '/v1/sessions?q=pangolin')).json.data).toEqual([]);
     const audit = (await it.ask('GET', `/v1/audit?subject=${id}`)).json.data;
     expect(audit.map(({ action }: { action: string }) => action)).toContain('DELETE /v1/sessions/:id');
+  });
+
+  test('is what whoever asks for its events is told of, however far they have read', async () => {
+    const { id } = await done();
+    between = () => it.ask('DELETE', `/v1/sessions/${id}`);
+    expect(await refusal('GET', `/v1/sessions/${id}/events?after=2`)).toEqual({
+      status: 404,
+      code: 'not_found',
+      detail: `There is no session ${id}.`,
+    });
   });
 
   test('is refused with what to do first', async () => {
