@@ -42,17 +42,20 @@ export async function measureMcp(place: string, calls: number): Promise<Row[]> {
     seen: createSeenFiles(),
     readOutput: async () => undefined,
   };
-  const session = { sessionId: 's', workspace: async () => workspace, signal };
   const bridges: McpBridge[] = [];
   const bridgeOf = (servers: Readonly<Record<string, McpServer>>) => {
     const shared = { sandbox, version: '0', log: silentLog, directory: join(root, 'servers') };
-    bridges.push(new McpBridge({ ...shared, servers, limits: MCP_LIMITS }));
-    return bridges.at(-1) as McpBridge;
+    const bridge = new McpBridge({ ...shared, limits: MCP_LIMITS });
+    bridges.push(bridge);
+    const session = {
+      ...{ teamId: 't', sessionId: 's', servers, workspace: async () => workspace, signal },
+    };
+    return { bridge, session };
   };
   try {
     return [
-      ...(await measureCalls(calls, { bridge: bridgeOf({ bench: serverWith(1) }), session, context })),
-      ...(await measureMany({ bridgeOf, session })),
+      ...(await measureCalls(calls, { ...bridgeOf({ bench: serverWith(1) }), context })),
+      ...(await measureMany(bridgeOf)),
     ];
   } finally {
     await Promise.all(bridges.map((bridge) => bridge.close()));
@@ -99,13 +102,13 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
-interface Many extends Pick<Calling, 'session'> {
-  readonly bridgeOf: (servers: Readonly<Record<string, McpServer>>) => McpBridge;
-}
-
-async function measureMany({ bridgeOf, session }: Many): Promise<Row[]> {
+async function measureMany(
+  bridgeOf: (servers: Readonly<Record<string, McpServer>>) => Omit<Calling, 'context'>,
+): Promise<Row[]> {
   const names = Array.from({ length: SERVERS }, (_, number) => `server${number}`);
-  const bridge = bridgeOf(Object.fromEntries(names.map((name) => [name, serverWith(TOOLS_EACH)])));
+  const { bridge, session } = bridgeOf(
+    Object.fromEntries(names.map((name) => [name, serverWith(TOOLS_EACH)])),
+  );
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const heap = () => {

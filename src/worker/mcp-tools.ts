@@ -5,7 +5,7 @@ import { type NewEntry, standing, textOf } from '../core/entry.ts';
 import { areTooMany, foundNames } from '../core/found-tools.ts';
 import { DEFAULT_CONTEXT, isChosen, type Profile } from '../core/profile.ts';
 import { untrusted } from '../core/untrusted.ts';
-import type { BridgeOptions } from '../mcp/client/bridge.ts';
+import type { BridgedSession, BridgeOptions } from '../mcp/client/bridge.ts';
 import { findToolsTool } from '../mcp/client/find-tools.ts';
 import { MCP_LIMITS } from '../mcp/client/server.ts';
 import { type Registry, registryOf, type ToolDescription } from '../tools/registry.ts';
@@ -19,16 +19,18 @@ const ABOUT = 'MCP servers:';
 const ALL_THERE = `${ABOUT} all of them can be used again.`;
 
 /** Servers of tools, and what they may take. */
-export type McpOptions = Pick<BridgeOptions, 'servers' | 'limits'>;
+export interface McpOptions extends Pick<BridgeOptions, 'limits'> {
+  readonly servers: BridgedSession['servers'];
+}
 
 export function mcpOptions(
-  options: Omit<BridgeOptions, 'directory' | 'servers' | 'limits'> & {
+  options: Omit<BridgeOptions, 'directory' | 'limits'> & {
     readonly dataDir: string;
     readonly mcp?: McpOptions | undefined;
   },
 ): BridgeOptions {
-  const { sandbox, log, version, dataDir, mcp = { servers: {}, limits: MCP_LIMITS } } = options;
-  return { sandbox, log, version, directory: join(dataDir, 'scratch', 'mcp'), ...mcp };
+  const { sandbox, log, version, dataDir, mcp: { limits } = { limits: MCP_LIMITS } } = options;
+  return { sandbox, log, version, directory: join(dataDir, 'scratch', 'mcp'), limits };
 }
 
 /** Those of a profile that come with Capybara; the same for all runs of it. */
@@ -52,7 +54,7 @@ export async function bringTools(shell: Shell, run: Run): Promise<void> {
   if (mcp === undefined || mcp.servers.length === 0 || run.stopped !== undefined) return;
   let hasLeft = false;
   const session = {
-    sessionId: run.turn.sessionId,
+    ...{ teamId: run.turn.teamId, sessionId: run.turn.sessionId, servers: shell.mcpServers },
     workspace: async () => {
       if (hasLeft) throw new Error('the turn has ended');
       return run.workspace(shell.openWorkspace);
@@ -61,7 +63,7 @@ export async function bringTools(shell: Shell, run: Run): Promise<void> {
   };
   run.onLeave = async () => {
     hasLeft = true;
-    await shell.mcp.leave(session.sessionId);
+    await shell.mcp.leave(session);
   };
   try {
     const { tools, missing } = await shell.mcp.toolsOf(session, mcp.servers);

@@ -63,10 +63,10 @@ export async function tryServer(config: Config, server: string, place: TrialPlac
   const scratch = scratchOf(id, host);
   const sandbox = openSandbox(config, choice);
   const alive = setInterval(() => sandbox.feed(), DEFAULT_LEASE.renewMs);
-  const options = { ...configuredServers(config), sandbox, directory: scratch };
-  const bridge = new McpBridge({ ...options, version: VERSION, log: silentLog });
+  const { servers, limits } = configuredServers(config);
+  const bridge = new McpBridge({ limits, sandbox, directory: scratch, version: VERSION, log: silentLog });
   try {
-    const session = { sessionId: id, workspace, signal: place.signal };
+    const session = { teamId: id, sessionId: id, servers, workspace, signal: place.signal };
     const connectMs = 1_000 * (config.mcp.servers[server]?.connectSeconds ?? config.mcp.connectSeconds);
     return await tried({ bridge, session, server, connectMs });
   } finally {

@@ -20,6 +20,7 @@ import type { Background } from './background.ts';
 import type { Deliverer } from './deliverer.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
+import type { McpOptions } from './mcp-tools.ts';
 import type { ProfileCache } from './profile-cache.ts';
 import type { Provisioner } from './provision.ts';
 import type { Run } from './run.ts';
@@ -33,6 +34,8 @@ export interface Shell {
   readonly tools: Registry;
   /** Servers of tools, as configured at this worker. */
   readonly mcp: McpBridge;
+  /** Those that are configured here. */
+  readonly mcpServers: McpOptions['servers'];
   readonly sandbox: Sandbox;
   readonly log: Log;
   readonly tracing: Tracing;

@@ -58,11 +58,14 @@ function bridgeOf(
   { sandbox = plain, ...limits }: Partial<McpLimits> & { readonly sandbox?: LeasedSandbox } = {},
 ) {
   const bridge = new McpBridge({
-    ...{ servers, sandbox, version: '0', log: silentLog, directory: join(base, 'mcp') },
+    ...{ sandbox, version: '0', log: silentLog, directory: join(base, 'mcp') },
     limits: { ...MCP_LIMITS, ...limits },
   });
   bridges.push(bridge);
-  const session = { sessionId: 's', workspace: async () => workspace, signal: new AbortController().signal };
+  const session = {
+    ...{ teamId: 't', sessionId: 's', servers, workspace: async () => workspace },
+    signal: new AbortController().signal,
+  };
   const offered = () => bridge.toolsOf(session, Object.keys(servers));
   return {
     bridge,
@@ -254,7 +257,7 @@ describe.skipIf(bubblewrap === undefined)('in the sandbox', () => {
     expect((await call('may__write', { path })).text).toContain('written');
     expect(await readFile(path, 'utf8')).toBe('by a server\n');
     expect((await call('odd__count')).text).toContain('calls 2');
-    await bridge.leave('s');
+    await bridge.leave({ teamId: 't', sessionId: 's' });
     expect((await call('may__count')).text).toContain('calls 1');
     expect((await call('odd__count')).text).toContain('calls 3');
   });

@@ -1,5 +1,5 @@
 /**
- * The servers of a worker. A session has its own of each, or shares the worker's, as configured; each is started when something needs
+ * The servers of a worker. A session has its own of each, or shares that of its team, as configured; each is started when something needs
  * it, and ended when nobody has for a while, when its session has left, or with the worker.
  */
 import { join } from 'node:path';
@@ -19,7 +19,6 @@ import type { ServerOffer } from './server-offer.ts';
 import { UrlTransport } from './url-transport.ts';
 
 export interface BridgeOptions {
-  readonly servers: Readonly<Record<string, McpServer>>;
   readonly limits: McpLimits;
   readonly sandbox: Sandbox;
   /** For servers that see no session's files: a directory of the worker's own. */
@@ -30,7 +29,10 @@ export interface BridgeOptions {
 
 /** A session at this worker, while a run has it. */
 export interface BridgedSession {
+  readonly teamId: string;
   readonly sessionId: string;
+  /** Those that it may have, by name. */
+  readonly servers: Readonly<Record<string, McpServer>>;
   readonly workspace: () => Promise<Workspace>;
   readonly signal: AbortSignal;
 }
@@ -56,18 +58,20 @@ export interface Offered extends ServerOffer {
 interface Kept {
   readonly connection: Connection;
   readonly server: string;
+  readonly settings: McpServer;
   /** The run that used it last: a server that is started again sees the files as that has them. */
   session: BridgedSession;
   idle: NodeJS.Timeout | undefined;
 }
 
-const WORKER = 'worker';
+/** Kept in memory, of servers as they are configured. */
+const MAX_OFFERS = 1_000;
 
 export class McpBridge {
   readonly #options: BridgeOptions;
-  /** By session, or `WORKER`, and server. */
+  /** By session, or team, and by server as it is configured: one that is configured anew is another, and the old one ends when it is idle. */
   readonly #kept = new Map<string, Map<string, Kept>>();
-  /** What a server offered last: a session need not start one to know. */
+  /** What a team's servers offered last, by team and server: a session need not start one to know. */
   readonly #offered = new Map<string, ServerOffer>();
   #isClosed = false;
 
@@ -86,7 +90,7 @@ export class McpBridge {
 
   async #toolsOf(session: BridgedSession, server: string): Promise<readonly Tool[] | MissingServer> {
     try {
-      const settings = this.#settingsOf(server);
+      const settings = settingsOf(session, server);
       const offered = await this.#known(session, server, settings);
       const connection = async () => this.#connection(session, server, settings).connection;
       return bridgedTools({ server, settings, connection }, offered);
@@ -103,19 +107,14 @@ export class McpBridge {
 
   /** What a server says of itself and of its tools. Throws `ServerGone`, and what the session's signal was aborted with. */
   async offered(session: BridgedSession, server: string): Promise<Offered> {
-    const settings = this.#settingsOf(server);
+    const settings = settingsOf(session, server);
     const offered = await this.#known(session, server, settings);
     return { ...offered, leftOut: leftOut(settings, offered.tools) };
   }
 
   async #known(session: BridgedSession, server: string, settings: McpServer): Promise<ServerOffer> {
-    return this.#offered.get(server) ?? (await this.#ask(session, server, settings));
-  }
-
-  #settingsOf(server: string): McpServer {
-    const settings = this.#options.servers[server];
-    if (settings !== undefined) return settings;
-    throw new ServerGone('is not configured at this worker', undefined);
+    const known = this.#offered.get(offerKey(session, server, settings));
+    return known ?? (await this.#ask(session, server, settings));
   }
 
   /**
@@ -123,7 +122,7 @@ export class McpBridge {
    * Undefined: all are there, or it is no command.
    */
   async absentWord(session: BridgedSession, server: string): Promise<string | undefined> {
-    const settings = this.#settingsOf(server);
+    const settings = settingsOf(session, server);
     if (!('command' in settings)) return undefined;
     const { words, egress: _, ...places } = await this.#commandOf(session, server, settings);
     return absentWord(this.#options.sandbox, { ...places, words }, session.signal);
@@ -131,23 +130,22 @@ export class McpBridge {
 
   async #ask(session: BridgedSession, server: string, settings: McpServer): Promise<ServerOffer> {
     const { connection } = this.#connection(session, server, settings);
-    const offered = await connection.tools(session.signal);
-    if (offered.refused > 0)
-      this.#options.log.warn(
-        { server, refused: offered.refused },
-        'an MCP server offers tools that are none',
-      );
-    this.#offered.set(server, offered);
-    return offered;
+    const offer = await connection.tools(session.signal);
+    if (offer.refused > 0)
+      this.#options.log.warn({ server, refused: offer.refused }, 'an MCP server offers tools that are none');
+    if (this.#offered.size >= MAX_OFFERS) this.#offered.clear();
+    this.#offered.set(offerKey(session, server, settings), offer);
+    return offer;
   }
 
   #connection(session: BridgedSession, server: string, settings: McpServer): Kept {
     const isShared = !('command' in settings) || settings.share === 'worker';
-    const owner = isShared ? WORKER : session.sessionId;
+    const owner = isShared ? session.teamId : session.sessionId;
     const ofOwner = this.#kept.get(owner) ?? new Map<string, Kept>();
     this.#kept.set(owner, ofOwner);
-    const kept = ofOwner.get(server) ?? this.#fresh(session, server, settings);
-    ofOwner.set(server, kept);
+    const key = keyOf(server, settings);
+    const kept = ofOwner.get(key) ?? this.#fresh(session, server, settings);
+    ofOwner.set(key, kept);
     clearTimeout(kept.idle);
     kept.idle = undefined;
     kept.session = session;
@@ -163,9 +161,9 @@ export class McpBridge {
       version,
       connectMs: 1_000 * (settings.connectSeconds ?? limits.connectSeconds),
       callMs: 1_000 * (settings.callSeconds ?? limits.callSeconds),
-      onTools: () => this.#offered.delete(server),
+      onTools: () => this.#offered.delete(offerKey(session, server, settings)),
     });
-    const kept: Kept = { connection, server, session, idle: undefined };
+    const kept: Kept = { connection, server, settings, session, idle: undefined };
     return kept;
   }
 
@@ -184,15 +182,15 @@ export class McpBridge {
 
   async #places(session: BridgedSession, server: string, settings: CommandServer): Promise<Places> {
     const { workspace: sees = 'read' } = settings;
-    if (sees === 'none' || settings.share === 'worker') return this.#ownPlaces(server);
+    if (sees === 'none' || settings.share === 'worker') return this.#ownPlaces(session, server);
     const workspace = await session.workspace();
     return sees === 'write'
       ? commandPlaces(workspace, this.#options.sandbox)
       : lookingPlaces(workspace, this.#options.sandbox);
   }
 
-  #ownPlaces(server: string): Places {
-    const scratch = join(this.#options.directory, server);
+  #ownPlaces({ teamId }: BridgedSession, server: string): Places {
+    const scratch = join(this.#options.directory, teamId, server);
     return { cwd: '/', writable: [], scratch };
   }
 
@@ -205,13 +203,10 @@ export class McpBridge {
    * The run that had the session ends. A server that may write to its files ends with it, before another run may have them; any other
    * stays for a while.
    */
-  async leave(sessionId: string): Promise<void> {
+  async leave({ teamId, sessionId }: Pick<BridgedSession, 'teamId' | 'sessionId'>): Promise<void> {
     const ofSession = [...(this.#kept.get(sessionId)?.values() ?? [])];
-    const shared = [...(this.#kept.get(WORKER)?.values() ?? [])];
-    const isWriter = ({ server }: Kept) => {
-      const settings = this.#options.servers[server];
-      return settings !== undefined && 'command' in settings && settings.workspace === 'write';
-    };
+    const shared = [...(this.#kept.get(teamId)?.values() ?? [])];
+    const isWriter = ({ settings }: Kept) => 'command' in settings && settings.workspace === 'write';
     for (const kept of [...ofSession, ...shared]) {
       clearTimeout(kept.idle);
       if (!isWriter(kept)) this.#endLater(kept);
@@ -232,8 +227,9 @@ export class McpBridge {
   async #end(kept: Kept): Promise<void> {
     clearTimeout(kept.idle);
     for (const [owner, ofOwner] of this.#kept) {
-      if (ofOwner.get(kept.server) !== kept) continue;
-      ofOwner.delete(kept.server);
+      const key = keyOf(kept.server, kept.settings);
+      if (ofOwner.get(key) !== kept) continue;
+      ofOwner.delete(key);
       if (ofOwner.size === 0) this.#kept.delete(owner);
     }
     await kept.connection.close();
@@ -245,6 +241,20 @@ export class McpBridge {
     const all = [...this.#kept.values()].flatMap((ofOwner) => [...ofOwner.values()]);
     await Promise.all(all.map((kept) => this.#end(kept)));
   }
+}
+
+function offerKey({ teamId }: BridgedSession, server: string, settings: McpServer): string {
+  return `${teamId} ${keyOf(server, settings)}`;
+}
+
+function keyOf(server: string, settings: McpServer): string {
+  return `${server} ${JSON.stringify(settings)}`;
+}
+
+function settingsOf({ servers }: BridgedSession, server: string): McpServer {
+  const settings = servers[server];
+  if (settings !== undefined) return settings;
+  throw new ServerGone('is not configured at this worker', undefined);
 }
 
 type Places = Omit<Command, 'script' | 'timeoutMs' | 'onOutput'>;
