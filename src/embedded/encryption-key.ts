@@ -29,10 +29,9 @@ export function openEncryptionKey(dataDir: string): string {
 
 /** What to do about secrets that `key` does not open, in a sentence: all else works without them. Undefined where it opens all. */
 export async function unopenedNotice(db: Database, key: string): Promise<string | undefined> {
-  const { count } = (await unopened(db, new Sealing([key]))) ?? {};
-  if (count === undefined) return undefined;
-  const what = count === 1 ? 'the secret of one webhook' : `the secrets of ${count} webhooks`;
-  return `Another encryption-key than that of this data directory has sealed ${what}: put it back, or remove each with \`capybara webhooks remove\` and then make it anew.`;
+  const found = await unopened(db, new Sealing([key]));
+  if (found === undefined) return undefined;
+  return `Another encryption-key than that of this data directory has sealed ${found.what}: put it back, or ${found.cure}.`;
 }
 
 /** In one step: half a key would seal nothing that another could open. */

@@ -16,12 +16,20 @@ const TAG_BYTES = 16;
 export const KEY_ID = { from: 1, bytes: 8 } as const;
 const HEADER_BYTES = KEY_ID.from + KEY_ID.bytes;
 
-/** The row that a secret belongs to. */
+/** What a secret belongs to: a row of a table, or what was asked for and is not kept at all (`mcp_login`). */
 export interface SealedPlace {
-  readonly table: 'webhook';
+  readonly table: keyof typeof SEALED_IN;
   /** A UUID. */
   readonly id: string;
 }
+
+/** As a person is told of one. */
+const SEALED_IN = {
+  webhook: ({ id }) => `The secret of the webhook ${toPublicId('webhook', id)}`,
+  mcp_server: () => 'The settings of an MCP server of the team',
+  mcp_sign_in: () => 'What the team has signed in with at an MCP server',
+  mcp_login: () => 'A sign-in at an MCP server that was begun',
+} as const satisfies Record<string, (place: { readonly id: string }) => string>;
 
 interface SealingKey {
   readonly id: string;
@@ -70,7 +78,7 @@ export class Sealing {
     const id = header.subarray(KEY_ID.from).toString('hex');
     const key = this.#keys.find((each) => each.id === id);
     if (header[0] !== FORMAT) throw broken(place);
-    if (key === undefined) throw wrongEncryptionKey(`The secret of ${sayPlace(place)} is`, id);
+    if (key === undefined) throw wrongEncryptionKey(`${sayPlace(place)} is`, id);
     const nonce = sealed.subarray(HEADER_BYTES, HEADER_BYTES + NONCE_BYTES);
     const tag = sealed.subarray(HEADER_BYTES + NONCE_BYTES, HEADER_BYTES + NONCE_BYTES + TAG_BYTES);
     try {
@@ -97,8 +105,8 @@ function authenticated(header: Buffer, { table, id }: SealedPlace): Buffer {
   return Buffer.concat([header, Buffer.from(`${table}/${id}`)]);
 }
 
-function sayPlace({ table, id }: SealedPlace): string {
-  return `the ${table} ${toPublicId(table, id)}`;
+function sayPlace(place: SealedPlace): string {
+  return SEALED_IN[place.table](place);
 }
 
 function noEncryptionKey(): UserError {
@@ -121,7 +129,7 @@ export function wrongEncryptionKey(what: string, keyId: string): UserError {
 function broken(place: SealedPlace): UserError {
   return new UserError(
     'seal_broken',
-    `The secret of ${sayPlace(place)} does not open with the key it names: it was changed, or sealed for another row.`,
+    `${sayPlace(place)} does not open with the key it names: it was changed, or sealed for another row.`,
     3,
   );
 }

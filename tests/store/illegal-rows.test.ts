@@ -321,6 +321,11 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['webhook_disabled', 'webhook', 'disabled_at = now()'],
   ['webhook_disabled', 'webhook', `disabled_reason = 'gone'`],
   ['webhook_disabled', 'webhook', `disabled_at = now(), disabled_reason = 'bored'`],
+  ['mcp_server_sealed', 'MCP server', `settings = '\\x${'ab'.repeat(48)}'`],
+  ['mcp_server_sealed', 'MCP server', `settings = '\\x${'01'.repeat(37)}'`],
+  ['mcp_sign_in_sealed', 'sign-in', `secret = '\\x${'01'.repeat(37)}'`],
+  ['mcp_sign_in_claim', 'sign-in', 'claim = id'],
+  ['mcp_sign_in_claim', 'sign-in', 'claimed_until = now()'],
   ['webhook_delivery_state', 'delivery', `status = 'lost'`],
   ['webhook_delivery_state', 'delivery', 'due_at = NULL'],
   ['webhook_delivery_state', 'delivery', 'ended_at = now()'],
@@ -460,7 +465,16 @@ describe('Postgres refuses every illegal row', () => {
     };
     await createWebhook(store.db, hook, sealing);
     await addTestDelivery(store.db, { teamId, id: deliveryId, webhookId: id });
+    const ofServer = { table: 'mcp_server', id } as const;
+    await store.db.sql`
+      INSERT INTO mcp_server (id, team_id, user_id, name, settings)
+      VALUES (${id}, ${teamId}, ${userId}, 'docs', ${sealing.seal(Buffer.alloc(2), ofServer)})`;
+    await store.db.sql`
+      INSERT INTO mcp_sign_in (id, team_id, user_id, server, secret)
+      VALUES (${id}, ${teamId}, ${userId}, 'docs', ${sealing.seal(Buffer.alloc(2), ofServer)})`;
     return {
+      'MCP server': `mcp_server WHERE id = '${id}'`,
+      'sign-in': `mcp_sign_in WHERE id = '${id}'`,
       webhook: `webhook WHERE id = '${id}'`,
       delivery: `webhook_delivery WHERE id = '${deliveryId}'`,
     };

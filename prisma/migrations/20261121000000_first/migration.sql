@@ -467,6 +467,37 @@ CREATE TABLE "webhook" (
 );
 
 -- CreateTable
+CREATE TABLE "mcp_server" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "name" TEXT NOT NULL,
+    "settings" BYTEA NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "mcp_server_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "mcp_sign_in" (
+    "id" UUID NOT NULL,
+    "team_id" UUID NOT NULL,
+    "user_id" UUID NOT NULL,
+    "server" TEXT NOT NULL,
+    "secret" BYTEA NOT NULL,
+    "version" INTEGER NOT NULL DEFAULT 1,
+    "expires_at" TIMESTAMPTZ(3),
+    "claim" UUID,
+    "claimed_until" TIMESTAMPTZ(3),
+    "failure" TEXT,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "mcp_sign_in_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
 CREATE TABLE "webhook_delivery" (
     "id" UUID NOT NULL,
     "team_id" UUID NOT NULL,
@@ -715,6 +746,12 @@ CREATE UNIQUE INDEX "permission_rule_approval_id_key" ON "permission_rule"("appr
 CREATE INDEX "webhook_team_id_id_idx" ON "webhook"("team_id", "id");
 
 -- CreateIndex
+CREATE UNIQUE INDEX "mcp_server_team_id_name_key" ON "mcp_server"("team_id", "name");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "mcp_sign_in_team_id_server_key" ON "mcp_sign_in"("team_id", "server");
+
+-- CreateIndex
 CREATE INDEX "webhook_delivery_team_id_created_at_id_idx" ON "webhook_delivery"("team_id", "created_at", "id");
 
 -- CreateIndex
@@ -812,6 +849,12 @@ ALTER TABLE "permission_rule" ADD CONSTRAINT "permission_rule_team_id_fkey" FORE
 
 -- AddForeignKey
 ALTER TABLE "webhook" ADD CONSTRAINT "webhook_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "mcp_server" ADD CONSTRAINT "mcp_server_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "mcp_sign_in" ADD CONSTRAINT "mcp_sign_in_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "schedule" ADD CONSTRAINT "schedule_team_id_fkey" FOREIGN KEY ("team_id") REFERENCES "team"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
@@ -984,6 +1027,13 @@ ALTER TABLE "webhook"
     CASE WHEN disabled_at IS NULL THEN disabled_reason IS NULL
          ELSE disabled_reason IS NOT NULL AND disabled_reason IN ('person', 'gone', 'failing') END
   );
+
+ALTER TABLE "mcp_server"
+  ADD CONSTRAINT "mcp_server_sealed" CHECK (octet_length(settings) > 37 AND get_byte(settings, 0) = 1);
+
+ALTER TABLE "mcp_sign_in"
+  ADD CONSTRAINT "mcp_sign_in_sealed" CHECK (octet_length(secret) > 37 AND get_byte(secret, 0) = 1),
+  ADD CONSTRAINT "mcp_sign_in_claim" CHECK ((claim IS NULL) = (claimed_until IS NULL));
 
 -- As with turns: one is written beside many an event.
 CREATE FUNCTION delivery_is_legal(d "webhook_delivery") RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$

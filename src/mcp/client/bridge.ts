@@ -20,6 +20,8 @@ import { UrlTransport } from './url-transport.ts';
 
 export interface BridgeOptions {
   readonly limits: McpLimits;
+  /** Hosts, addresses and ranges of addresses that a team's servers may have though they are private, and that may be reached without TLS. */
+  readonly allow?: readonly string[] | undefined;
   readonly sandbox: Sandbox;
   /** For servers that see no session's files: a directory of the worker's own. */
   readonly directory: string;

@@ -23,6 +23,8 @@ export interface CommandServer extends AnyServer {
 
 export interface UrlServer extends AnyServer {
   readonly url: string;
+  /** A team's administrator wrote it, not whoever runs this Capybara: it is reached where it is public, or allowed. */
+  readonly ofTeam?: true | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Left out: Streamable HTTP, and the older one where the server has only that. */
   readonly transport?: 'http' | 'sse' | undefined;
