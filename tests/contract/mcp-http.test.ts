@@ -60,7 +60,7 @@ async function serve(listener: RequestListener): Promise<string> {
 
 function connect(server: UrlServer, { callMs = 10_000, connectMs = 10_000 } = {}): Connection {
   const connection = new Connection({
-    open: () => new UrlTransport(server, MESSAGE_BYTES),
+    open: () => new UrlTransport(server, { messageBytes: MESSAGE_BYTES }),
     roots: async () => [],
     ...{ version: '0', connectMs, callMs },
   });

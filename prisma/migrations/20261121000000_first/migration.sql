@@ -483,7 +483,7 @@ CREATE TABLE "mcp_server" (
 CREATE TABLE "mcp_sign_in" (
     "id" UUID NOT NULL,
     "team_id" UUID NOT NULL,
-    "user_id" UUID NOT NULL,
+    "user_id" UUID,
     "server" TEXT NOT NULL,
     "secret" BYTEA NOT NULL,
     "version" INTEGER NOT NULL DEFAULT 1,

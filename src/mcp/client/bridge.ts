@@ -10,18 +10,22 @@ import { commandPlaces, lookingPlaces } from '../../tools/command-places.ts';
 import type { Tool } from '../../tools/tool.ts';
 import type { Workspace } from '../../workspace/workspace.ts';
 import { absentWord } from './absent-word.ts';
+import type { Access, AccessPlace } from './access.ts';
 import { bridgedTools, type LeftOut, leftOut } from './bridged-tool.ts';
 import { ConfinedTransport, type ServerCommand } from './confined-transport.ts';
 import { Connection } from './connection.ts';
 import type { CommandServer, McpLimits, McpServer } from './server.ts';
 import { ServerGone } from './server-gone.ts';
 import type { ServerOffer } from './server-offer.ts';
-import { UrlTransport } from './url-transport.ts';
+import { UrlTransport, type UrlTransportOptions } from './url-transport.ts';
 
 export interface BridgeOptions {
   readonly limits: McpLimits;
   /** Hosts, addresses and ranges of addresses that a team's servers may have though they are private, and that may be reached without TLS. */
   readonly allow?: readonly string[] | undefined;
+  readonly isAllowed?: UrlTransportOptions['isAllowed'];
+  /** What a team has signed in with at a server; nobody signs in where left out. */
+  readonly access?: ((at: AccessPlace) => Access) | undefined;
   readonly sandbox: Sandbox;
   /** For servers that see no session's files: a directory of the worker's own. */
   readonly directory: string;
@@ -171,7 +175,11 @@ export class McpBridge {
 
   async #open(session: BridgedSession, server: string, settings: McpServer) {
     const { sandbox, limits } = this.#options;
-    if (!('command' in settings)) return new UrlTransport(settings, limits.messageBytes);
+    if (!('command' in settings))
+      return new UrlTransport(settings, {
+        ...{ messageBytes: limits.messageBytes, isAllowed: this.#options.isAllowed },
+        access: this.#options.access?.({ teamId: session.teamId, server, settings }),
+      });
     const command = await this.#commandOf(session, server, settings);
     return new ConfinedTransport(sandbox, command, limits.messageBytes);
   }

@@ -2,6 +2,7 @@
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { McpError } from '@modelcontextprotocol/sdk/types.js';
 import { messageOf } from '../../core/errors.ts';
+import { NotSignedIn } from './access.ts';
 import { ServerGone } from './server-gone.ts';
 
 /** Why what carried the messages ended; undefined while it has not. */
@@ -20,13 +21,15 @@ const UNREACHED = /^(ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|ERR_IP_BLOC
 /** The server refused the request itself, or it never came there. */
 export function isNotTaken(error: unknown): boolean {
   const status = statusOf(error);
-  if (status >= 400 && status < 500) return true;
+  if (error instanceof NotSignedIn || (status >= 400 && status < 500)) return true;
   const { cause } = error as { readonly cause?: { readonly code?: unknown } };
   return UNREACHED.test(String(cause?.code));
 }
 
 /** Why it failed, as the end of a sentence, and what of it are the server's own words. */
 export function describeFailure(error: unknown): { readonly why: string; readonly errors?: string } {
+  if (error instanceof ServerGone)
+    return { why: error.message, ...(error.errors === undefined ? {} : { errors: error.errors }) };
   const status = statusOf(error);
   if (status >= 100 && status < 600 && error instanceof Error)
     return { why: `answered with the HTTP status ${status}`, errors: error.message };

@@ -1,5 +1,6 @@
 /** A server of tools, as configured. Names and limits: `config/mcp-settings.ts`. */
 import type { Command } from '../../sandbox/sandbox.ts';
+import type { OAuthClient } from '../oauth/sign-in.ts';
 
 interface AnyServer {
   /** Patterns for its tools; all of them where left out. */
@@ -28,6 +29,7 @@ export interface UrlServer extends AnyServer {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Left out: Streamable HTTP, and the older one where the server has only that. */
   readonly transport?: 'http' | 'sse' | undefined;
+  readonly oauth?: OAuthClient | undefined;
 }
 
 export type McpServer = CommandServer | UrlServer;

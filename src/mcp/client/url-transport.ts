@@ -10,11 +10,22 @@ import type {
   TransportSendOptions,
 } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
+import { type Agent, fetch as request } from 'undici';
+import { whereAllowed } from '../oauth/checked-fetch.ts';
+import { type Access, authorizedFetch } from './access.ts';
 import { Flow } from './flow.ts';
 import type { UrlServer } from './server.ts';
 import { ServerGone } from './server-gone.ts';
 
 type OnMessage = NonNullable<Transport['onmessage']>;
+
+export interface UrlTransportOptions {
+  readonly messageBytes: number;
+  /** What to pass by, where no header says who asks. */
+  readonly access?: Access | undefined;
+  /** Of a team's server: whether it may be at an address that is private, or not encrypted. */
+  readonly isAllowed?: ((way: { readonly host: string; readonly address: string }) => boolean) | undefined;
+}
 
 export class UrlTransport implements Transport {
   onclose?: () => void;
@@ -26,9 +37,20 @@ export class UrlTransport implements Transport {
   readonly #flow: Flow;
   readonly #messageBytes: number;
   #inner: StreamableHTTPClientTransport | SSEClientTransport;
+  readonly #closing = new AbortController();
+  readonly #agent: Agent | undefined;
+  readonly #request: FetchLike;
   #mayBeOld: boolean;
+  /** Why nobody is let in: what carries the messages tells it as something else. */
+  #refusal: ServerGone | undefined;
 
-  constructor({ url, headers = {}, transport }: UrlServer, messageBytes: number) {
+  constructor(server: UrlServer, { messageBytes, access, isAllowed = () => false }: UrlTransportOptions) {
+    const { url, headers = {}, transport } = server;
+    const hasKey = new Headers(headers).has('authorization');
+    this.#agent = server.ofTeam ? whereAllowed({ isAllowed }) : undefined;
+    const base = this.#agent === undefined ? fetch : through(this.#agent);
+    this.#request =
+      access === undefined || hasKey ? base : authorizedFetch(base, access, this.#closing.signal);
     this.#url = new URL(url);
     this.#headers = headers;
     this.#messageBytes = messageBytes;
@@ -55,7 +77,12 @@ export class UrlTransport implements Transport {
   }
 
   readonly #fetch: FetchLike = async (url, init) => {
-    const answer = await fetch(url, init);
+    const answer = await this.#request(url, init).catch((error: unknown) => {
+      const { cause } = error as Error;
+      const gone = [error, cause].find((each) => each instanceof ServerGone);
+      if (gone !== undefined) this.#refusal = gone;
+      throw gone ?? error;
+    });
     if (answer.body === null) return answer;
     const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
     const counted = answer.body.pipeThrough(this.#counting(isStream));
@@ -87,7 +114,9 @@ export class UrlTransport implements Transport {
     inner.onclose = () => {
       if (this.#inner === inner) this.onclose?.();
     };
-    await inner.start();
+    await inner.start().catch((error: unknown) => {
+      throw this.#refusal ?? error;
+    });
   }
 
   async send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
@@ -96,6 +125,7 @@ export class UrlTransport implements Transport {
       await inner.send(message, options);
       this.#mayBeOld = false;
     } catch (error) {
+      if (this.#refusal !== undefined) throw this.#refusal;
       if (!this.#mayBeOld || !isRefused(error)) throw error;
       this.#mayBeOld = false;
       const refused = this.#inner;
@@ -110,7 +140,9 @@ export class UrlTransport implements Transport {
   async close(): Promise<void> {
     if (this.#inner instanceof StreamableHTTPClientTransport && this.#inner.sessionId !== undefined)
       await this.#inner.terminateSession().catch(() => undefined);
+    this.#closing.abort();
     await this.#inner.close();
+    await this.#agent?.destroy();
   }
 
   setProtocolVersion(version: string): void {
@@ -120,6 +152,24 @@ export class UrlTransport implements Transport {
   get sessionId(): string | undefined {
     return this.#inner instanceof StreamableHTTPClientTransport ? this.#inner.sessionId : undefined;
   }
+}
+
+/** Streams what is answered. */
+function through(agent: Agent): FetchLike {
+  return async (url, init) => {
+    const { method, headers, body, signal } = init ?? {};
+    const answer = await request(url, {
+      ...(method === undefined ? {} : { method }),
+      headers: Object.fromEntries(new Headers(headers)),
+      ...(body === undefined || body === null ? {} : { body: `${body}` }),
+      ...(signal === undefined ? {} : { signal }),
+      ...{ redirect: init?.redirect ?? 'manual', dispatcher: agent },
+    });
+    const { status, statusText } = answer;
+    return new Response(answer.body as ReadableStream<Uint8Array> | null, {
+      ...{ status, statusText, headers: [...answer.headers] as [string, string][] },
+    });
+  };
 }
 
 /** Not for want of a key: that the older transport would want too. */
