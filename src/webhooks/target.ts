@@ -3,7 +3,8 @@
  * refused when a webhook is made, and so are names that nothing could be sent to whatever they mean; the addresses of other names
  * when a connection is, since they may be others by then.
  */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
+import { isAllowed, mayBeAllowed } from '../allowed-hosts.ts';
 import type { Way } from '../checked-agent.ts';
 import { MAX_WEBHOOK_URL_LENGTH } from '../core/webhook.ts';
 import { whyNotPublic } from '../public-address.ts';
@@ -83,8 +84,7 @@ function checkAny(
 
 /** Of a name, whatever it means: throws `TargetError` where no address of it could be sent to. */
 function checkName({ host, isSecure }: Omit<Way, 'address'>, { allow, online }: TargetPolicy): void {
-  const mayBeAllowed = allow.some((entry) => nameOf(entry) === nameOf(host) || rangeOf(entry) !== undefined);
-  if (mayBeAllowed) return;
+  if (mayBeAllowed(host, allow)) return;
   if (!online) throw offline();
   if (!isSecure) throw unencrypted(host);
 }
@@ -111,25 +111,4 @@ function unencrypted(host: string): TargetError {
   return new TargetError(
     `${host} would be sent to without encryption: use https, unless ${SETTING} names it.`,
   );
-}
-
-function isAllowed({ host, address }: Omit<Way, 'isSecure'>, allow: readonly string[]): boolean {
-  const name = nameOf(host);
-  return allow.some((entry) => nameOf(entry) === name || rangeOf(entry)?.(address) === true);
-}
-
-function nameOf(host: string): string {
-  return host.toLowerCase().replace(/\.$/, '');
-}
-
-/** Undefined of what is no address and no range of them. */
-function rangeOf(entry: string): ((address: string) => boolean) | undefined {
-  const [first = '', bits] = entry.split('/');
-  const family = isIP(first);
-  if (family === 0) return undefined;
-  const [kind, whole] = family === 4 ? (['ipv4', 32] as const) : (['ipv6', 128] as const);
-  const list = new BlockList();
-  list.addSubnet(first, bits === undefined ? whole : Number(bits), kind);
-  // An address of the other family is never within: a mapped one is not what was written down.
-  return (address) => isIP(address) === family && list.check(address, kind);
 }
