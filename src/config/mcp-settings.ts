@@ -1,5 +1,6 @@
 /** Servers of the Model Context Protocol whose tools agents may use, and how long is waited for them. */
 import { z } from 'zod';
+import { allowedHosts } from './allowed-hosts.ts';
 import { commandHosts, type Limit } from './command-settings.ts';
 import { headerName, headerValue, httpUrl, line, variableName } from './map-texts.ts';
 
@@ -18,6 +19,16 @@ export const MCP_LIMITS = {
   idleSeconds: { env: 'CAPYBARA_MCP_IDLE_SECONDS', least: 0, most: 86_400, usual: 60 },
   messageKib: { env: 'CAPYBARA_MCP_MESSAGE_KIB', least: 64, most: 65_536, usual: 16_384 },
 } as const satisfies Record<string, Limit>;
+
+/** Which servers a team's administrators may add: none, those at addresses, or programs too, which run on the machines of the workers. */
+export const TEAM_SERVERS = {
+  names: ['none', 'addresses', 'all'] as const,
+  meta: { env: 'CAPYBARA_MCP_TEAM_SERVERS', expected: 'none, addresses or all' },
+};
+
+/** Hosts, addresses and ranges that `mcp.allow` may list. */
+export const MAX_MCP_ALLOWED = 100;
+export const MCP_ALLOW = allowedHosts('CAPYBARA_MCP_ALLOW', MAX_MCP_ALLOWED);
 
 /** Its tools are called `name__tool`, which is to be read in one way alone. */
 export const mcpName = z
@@ -121,6 +132,9 @@ export interface McpConfig {
   readonly enabled: boolean;
   /** By name. */
   readonly servers: Readonly<Record<string, McpServerSettings>>;
+  readonly teamServers: (typeof TEAM_SERVERS)['names'][number];
+  /** What a team's servers may have of private addresses, and reach without TLS. */
+  readonly allow?: readonly string[];
   /** Until a server has said what it offers. */
   readonly connectSeconds: number;
   /** Until one of its tools has answered. */

@@ -19,7 +19,7 @@ import {
 import { CONTEXT } from './context-settings.ts';
 import { KEEP } from './keep.ts';
 import { MAP_METAS, MAPS, MAX_MODEL_SECONDS, type MapKey, wrongInMap } from './maps.ts';
-import { MCP_LIMITS } from './mcp-settings.ts';
+import { MCP_ALLOW, MCP_LIMITS, TEAM_SERVERS } from './mcp-settings.ts';
 import { PROJECT_MAP } from './project-map.ts';
 import { beginnings, GIT, REPOSITORY_KEYS } from './repositories.ts';
 import { RULES, rules, wrongRule } from './rules.ts';
@@ -255,6 +255,8 @@ export const SETTINGS = z.object({
   agents: MAPS.agents.register(metas, MAP_METAS.agents).default({}),
   'mcp.enabled': flag('CAPYBARA_MCP_ENABLED').default(false),
   'mcp.servers': MAPS['mcp.servers'].register(metas, MAP_METAS['mcp.servers']).default({}),
+  'mcp.teamServers': z.enum(TEAM_SERVERS.names).register(metas, TEAM_SERVERS.meta).default('addresses'),
+  'mcp.allow': MCP_ALLOW.schema.register(metas, MCP_ALLOW.meta).optional(),
   'mcp.connectSeconds': limit(MCP_LIMITS.connectSeconds),
   'mcp.callSeconds': limit(MCP_LIMITS.callSeconds),
   'mcp.idleSeconds': limit(MCP_LIMITS.idleSeconds),

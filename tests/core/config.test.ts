@@ -104,7 +104,7 @@ describe('precedence', () => {
       webSearch: {},
       tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
       mcp: {
-        ...{ enabled: false, servers: {}, connectSeconds: 30, callSeconds: 120 },
+        ...{ enabled: false, servers: {}, teamServers: 'addresses', connectSeconds: 30, callSeconds: 120 },
         ...{ idleSeconds: 60, messageKib: 16_384 },
       },
       providers: {},
@@ -218,6 +218,8 @@ describe('precedence', () => {
         CAPYBARA_PROJECT_MAP_TOKENS: '0',
         CAPYBARA_MCP_ENABLED: '1',
         CAPYBARA_MCP_SERVERS: '{"search": {"url": "http://s/mcp"}}',
+        CAPYBARA_MCP_TEAM_SERVERS: 'all',
+        CAPYBARA_MCP_ALLOW: 'mcp.internal, 10.0.0.0/8',
         CAPYBARA_MCP_CONNECT_SECONDS: '600',
         CAPYBARA_MCP_CALL_SECONDS: '3600',
         CAPYBARA_MCP_IDLE_SECONDS: '0',
@@ -312,6 +314,7 @@ describe('precedence', () => {
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
       mcp: {
         ...{ enabled: true, servers: { search: { url: 'http://s/mcp', trusted: true } } },
+        ...{ teamServers: 'all', allow: ['mcp.internal', '10.0.0.0/8'] },
         ...{ connectSeconds: 600, callSeconds: 3_600, idleSeconds: 0, messageKib: 64 },
       },
       providers: {
