@@ -41,6 +41,7 @@ export const mcpName = z
 export const MCP_WORKSPACES = ['none', 'read', 'write'] as const;
 export const MCP_SHARES = ['session', 'worker'] as const;
 export const MCP_TRANSPORTS = ['http', 'sse'] as const;
+export const MCP_SIGNERS = ['person', 'client'] as const;
 
 const EXPECTED_TEXT = `expected a text of at most ${MAX_MCP_TEXT} characters; in YAML a number stands in quotes`;
 const text = z
@@ -63,6 +64,31 @@ function seconds({ least, most }: Limit) {
   return z.int().min(least).max(most).optional();
 }
 
+const EXPECTED_WORD = 'expected up to 1024 characters without spaces';
+const word = z.string(EXPECTED_WORD).regex(/^[\x21-\x7e]{1,1024}$/, EXPECTED_WORD);
+
+/** How Capybara is known where somebody signs in (OAuth); left out, it registers itself there. */
+const OAuth = z
+  .strictObject({
+    clientId: word.optional(),
+    clientSecret: word.optional(),
+    /** Separated by spaces; what the server asks for where it does. */
+    scope: z
+      .string()
+      .regex(/^[\x21-\x7e]+( [\x21-\x7e]+)*$/, 'expected scopes with one space between them')
+      .optional(),
+    /** `client`: nobody signs in, its own secret lets it in. */
+    as: z.enum(MCP_SIGNERS).optional(),
+  })
+  .refine(({ clientId, clientSecret }) => clientSecret === undefined || clientId !== undefined, {
+    path: ['clientSecret'],
+    message: 'it goes with clientId',
+  })
+  .refine(({ as, clientSecret }) => as !== 'client' || clientSecret !== undefined, {
+    path: ['as'],
+    message: 'client is for one with clientId and clientSecret',
+  });
+
 const Fields = z.strictObject({
   command: line.optional(),
   args: z.array(text).max(MAX_MCP_ARGS).optional(),
@@ -73,6 +99,7 @@ const Fields = z.strictObject({
   url: url.optional(),
   headers: few(headerName, headerValue).optional(),
   transport: z.enum(MCP_TRANSPORTS).optional(),
+  oauth: OAuth.optional(),
   tools: z.array(toolName).max(MAX_MCP_TOOLS).optional(),
   trusted: z.boolean().default(true),
   connectSeconds: seconds(MCP_LIMITS.connectSeconds),
@@ -81,7 +108,7 @@ const Fields = z.strictObject({
 type Fields = z.infer<typeof Fields>;
 
 const OF_COMMAND = ['args', 'env', 'hosts', 'workspace', 'share'] as const;
-const OF_URL = ['headers', 'transport'] as const;
+const OF_URL = ['headers', 'transport', 'oauth'] as const;
 
 /**
  * `tools`: the only ones that agents see, `*` in a name stands for anything; all of them where left out. `trusted`: what it says of
@@ -118,6 +145,9 @@ function wrongForm(fields: Fields): { readonly path: string[]; readonly message:
   const stray = others.find((field) => fields[field] !== undefined);
   if (stray !== undefined)
     return { path: [stray], message: `it goes with ${other}, and this server has ${own}` };
+  const hasKey = Object.keys(fields.headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
+  if (fields.oauth !== undefined && hasKey)
+    return { path: ['oauth'], message: 'it stands instead of the header Authorization, and there are both' };
   if (share !== 'worker' || workspace === 'none') return undefined;
   return { path: ['share'], message: 'worker is for servers that see no files: expected workspace none too' };
 }

@@ -31,7 +31,8 @@ function secretsOfServer(server: McpServerSettings): string[] {
   if ('command' in server) return Object.values(server.env ?? {});
   const headers = Object.values(server.headers ?? {});
   const query = [...new URL(server.url).searchParams.values()];
-  return [...headers, ...headers.map((value) => value.replace(/^\S+ +/, '')), ...query];
+  const secret = server.oauth?.clientSecret ?? [];
+  return [...headers, ...headers.map((value) => value.replace(/^\S+ +/, '')), ...query].concat(secret);
 }
 
 /** A shorter one is in every other word. */

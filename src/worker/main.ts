@@ -204,9 +204,10 @@ export function serversOf(config: Config): McpOptions | undefined {
 }
 
 /** Whether they are used or not. */
-export function configuredServers({ mcp }: Pick<Config, 'mcp'>): McpOptions {
-  const { servers, connectSeconds, callSeconds, idleSeconds, messageKib } = mcp;
-  return { servers, limits: { connectSeconds, callSeconds, idleSeconds, messageBytes: messageKib * 1024 } };
+export function configuredServers({ mcp, encryptionKey = [] }: Pick<Config, 'mcp' | 'encryptionKey'>) {
+  const { servers, allow, connectSeconds, callSeconds, idleSeconds, messageKib } = mcp;
+  const limits = { connectSeconds, callSeconds, idleSeconds, messageBytes: messageKib * 1024 };
+  return { servers, limits, allow, sealing: new Sealing(encryptionKey) } satisfies McpOptions;
 }
 
 function limitsOfBackground({ processes, lifetimeSeconds, idleSeconds, bufferKib }: Config['background']) {

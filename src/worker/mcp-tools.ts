@@ -1,5 +1,7 @@
 /** The tools of MCP servers in a run: brought before the model is asked, ended with it where they may write, told of where they are not there. */
 import { join } from 'node:path';
+import { isAllowed } from '../allowed-hosts.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import { contextTokens } from '../core/context-size.ts';
 import { type NewEntry, standing, textOf } from '../core/entry.ts';
 import { areTooMany, foundNames } from '../core/found-tools.ts';
@@ -8,6 +10,11 @@ import { untrusted } from '../core/untrusted.ts';
 import type { BridgedSession, BridgeOptions } from '../mcp/client/bridge.ts';
 import { findToolsTool } from '../mcp/client/find-tools.ts';
 import { MCP_LIMITS } from '../mcp/client/server.ts';
+import { KeptAccess } from '../mcp/oauth/kept-access.ts';
+import type { SignIn } from '../mcp/oauth/sign-in.ts';
+import type { Database } from '../store/database.ts';
+import { McpSignIns } from '../store/mcp-sign-ins.ts';
+import { Sealing } from '../store/sealing.ts';
 import { type Registry, registryOf, type ToolDescription } from '../tools/registry.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
@@ -21,16 +28,29 @@ const ALL_THERE = `${ABOUT} all of them can be used again.`;
 /** Servers of tools, and what they may take. */
 export interface McpOptions extends Pick<BridgeOptions, 'limits'> {
   readonly servers: BridgedSession['servers'];
+  /** How what teams have signed in with is kept. */
+  readonly sealing?: Sealing;
+  /** What a team's servers may have of private addresses, and reach without TLS. */
+  readonly allow?: readonly string[] | undefined;
 }
 
 export function mcpOptions(
-  options: Omit<BridgeOptions, 'directory' | 'limits'> & {
+  options: Pick<BridgeOptions, 'sandbox' | 'log' | 'version'> & {
     readonly dataDir: string;
+    readonly db: Database;
+    readonly clock?: Clock;
     readonly mcp?: McpOptions | undefined;
   },
 ): BridgeOptions {
-  const { sandbox, log, version, dataDir, mcp: { limits } = { limits: MCP_LIMITS } } = options;
-  return { sandbox, log, version, directory: join(dataDir, 'scratch', 'mcp'), limits };
+  const { sandbox, log, version, dataDir, db, mcp, clock = systemClock } = options;
+  const { limits = MCP_LIMITS, sealing = new Sealing([]), allow = [] } = mcp ?? {};
+  const permits: BridgeOptions['isAllowed'] = (way) => isAllowed(way, allow);
+  const signIns = { store: new McpSignIns<SignIn>(db, sealing), isAllowed: permits, now: clock };
+  return {
+    ...{ sandbox, log, version, limits, directory: join(dataDir, 'scratch', 'mcp') },
+    isAllowed: permits,
+    access: (at) => new KeptAccess(signIns, at),
+  };
 }
 
 /** Those of a profile that come with Capybara; the same for all runs of it. */

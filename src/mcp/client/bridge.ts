@@ -21,8 +21,7 @@ import { UrlTransport, type UrlTransportOptions } from './url-transport.ts';
 
 export interface BridgeOptions {
   readonly limits: McpLimits;
-  /** Hosts, addresses and ranges of addresses that a team's servers may have though they are private, and that may be reached without TLS. */
-  readonly allow?: readonly string[] | undefined;
+  /** Where a team's servers may be though that is private, or not encrypted. */
   readonly isAllowed?: UrlTransportOptions['isAllowed'];
   /** What a team has signed in with at a server; nobody signs in where left out. */
   readonly access?: ((at: AccessPlace) => Access) | undefined;
