@@ -48,6 +48,7 @@ const api = createApi({
   allowLocal: false,
   ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false, tracing: noTracing },
   webhooks: { allow: [], online: true },
+  mcp: { enabled: false, servers: {}, teamServers: 'none' },
   sealing: new Sealing([]),
   schedules: { perTeam: 0, shortestSeconds: 60 },
   repositories: { own: false, online: false, allowed: [] },

@@ -16,6 +16,7 @@ import {
   type Mode,
   type Profile,
   type Router,
+  serversFor,
 } from '../core/profile.ts';
 import { TODO, TOOL_NAMES } from '../core/tool-names.ts';
 import type { Registry } from '../tools/registry.ts';
@@ -79,6 +80,8 @@ export interface AgentSettings {
   readonly agents?: Readonly<Record<string, AgentOptions>> | undefined;
   /** Names of MCP servers. */
   readonly servers?: readonly string[] | undefined;
+  /** Whether teams may have MCP servers beside those. */
+  readonly hasTeamServers?: boolean | undefined;
 }
 
 /** An agent as it can be asked for. */
@@ -157,7 +160,7 @@ function made(name: string, options: AgentOptions, { settings, tools }: Means): 
     mode: writes ? (mode ?? base.mode) : 'plan',
     tools: toolsOf(name, { writes, lists: base.lists, only: options.tools }, tools),
     only: options.tools,
-    servers: serversOf(options.tools, settings.servers),
+    servers: serversFor(options.tools, settings.servers ?? []),
     ...{ model, fallbacks, strategy, temperature, maxTokens, effort, limits },
   };
 }
@@ -221,7 +224,7 @@ function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: M
     agent: agent.name,
     prompt: agent.prompt,
     tools: toolsLeft(agent, withoutTools, tools),
-    ...mcpOf(agent, withoutTools),
+    ...mcpOf(agent, withoutTools, settings),
     model,
     ...(router === undefined ? {} : { router }),
     mode: agent.writes ? (mode ?? agent.mode) : 'plan',
@@ -233,16 +236,23 @@ function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: M
   };
 }
 
-function serversOf(only: readonly string[] | undefined, configured: readonly string[] = []): string[] {
-  return configured.filter((server) => only?.some((tool) => tool.startsWith(`${server}__`)) ?? true);
-}
-
 /** The servers that an agent may have tools of, and which of them. */
-function mcpOf({ only, servers }: Agent, withoutTools: readonly string[]): Pick<Profile, 'mcp'> {
-  if (servers.length === 0) return {};
+function mcpOf(
+  { only, servers }: Agent,
+  withoutTools: readonly string[],
+  { hasTeamServers = false }: AgentSettings,
+): Pick<Profile, 'mcp'> {
   const ofServers = (tools: readonly string[]) => tools.filter((tool) => tool.includes('__'));
+  const chosen = only && ofServers(only);
+  const hasTeams = hasTeamServers && chosen?.length !== 0;
+  if (servers.length === 0 && !hasTeams) return {};
   const without = ofServers(withoutTools);
-  const choice = { servers, ...(only && { only: ofServers(only) }), ...(without.length > 0 && { without }) };
+  const choice = {
+    servers,
+    ...(hasTeams && { team: true as const }),
+    ...(chosen && { only: chosen }),
+    ...(without.length > 0 && { without }),
+  };
   return { mcp: choice };
 }
 

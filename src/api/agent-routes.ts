@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import type { Agent } from '../agents/agents.ts';
 import { toPublicId } from '../core/id.ts';
+import { serversFor } from '../core/profile.ts';
 import { readTask } from '../store/views-tasks.ts';
 import type { ApiDeps } from './deps.ts';
 import { notFound } from './problem.ts';
 import { type Route, route } from './route.ts';
+import { usedTeamServers } from './team-mcp-servers.ts';
 import { Agents, TaskProfile } from './wire.ts';
 
 export function agentRoutes(deps: ApiDeps): Route[] {
@@ -17,9 +19,9 @@ export function agentRoutes(deps: ApiDeps): Route[] {
       scope: 'read',
       summary: 'The agents that tasks can name.',
       success: { status: 200, description: 'Those that are built in, then the others.', schema: Agents },
-      handle: async () => ({
+      handle: async ({ caller }) => ({
         status: 200,
-        body: showAgents(agents),
+        body: showAgents(agents, await usedTeamServers(deps, caller.teamId)),
       }),
     }),
     route({
@@ -64,14 +66,16 @@ export function agentRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
-export function showAgents(agents: ApiDeps['agents']) {
-  return { data: agents.names.map((name) => showAgent(agents.find(name))) };
+/** `ofTeam`: names of MCP servers that whoever asks has beside those that are configured. */
+export function showAgents(agents: ApiDeps['agents'], ofTeam: readonly string[] = []) {
+  return { data: agents.names.map((name) => showAgent(agents.find(name), ofTeam)) };
 }
 
-function showAgent(agent: Agent) {
-  const { name, about, mode, writes, tools, servers, prompt, fallbacks = [] } = agent;
+function showAgent(agent: Agent, ofTeam: readonly string[]) {
+  const { name, about, mode, writes, tools, only, prompt, fallbacks = [] } = agent;
+  const servers = [...agent.servers, ...serversFor(only, ofTeam)];
   return {
-    ...{ name, about, mode, writes, tools: [...tools], servers: [...servers], promptHash: hashOf(prompt) },
+    ...{ name, about, mode, writes, tools: [...tools], servers, promptHash: hashOf(prompt) },
     ...{ model: agent.model ?? null, fallbacks: [...fallbacks] },
     ...{ strategy: agent.strategy ?? null, effort: agent.effort ?? null },
   };

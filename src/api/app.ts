@@ -17,6 +17,7 @@ import { filesRoutes } from './files-routes.ts';
 import { forkRoutes } from './fork-routes.ts';
 import { healthRoutes } from './health-routes.ts';
 import { mcpRoutes } from './mcp-routes.ts';
+import { mcpServerRoutes } from './mcp-server-routes.ts';
 import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { Metrics } from './metrics.ts';
@@ -111,6 +112,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps
     ...webhookRoutes(deps),
     ...deliveryRoutes(deps),
     ...mcpRoutes(deps),
+    ...mcpServerRoutes(deps),
     ...healthRoutes(deps),
     ...metricsRoutes(deps, metrics),
     ...documentRoutes(() => all),

@@ -1,6 +1,7 @@
 import type { Agents } from '../agents/agents.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
 import { messageOf } from '../core/errors.ts';
 import type { RepositoryPolicy } from '../core/repository.ts';
 import type { Log } from '../log.ts';
@@ -42,6 +43,8 @@ export interface ApiDeps {
   readonly repositories: RepositoryPolicy;
   /** Where webhooks may be sent. */
   readonly webhooks: TargetPolicy;
+  /** MCP servers that are configured here, and which a team may add. */
+  readonly mcp: Pick<Config['mcp'], 'enabled' | 'servers' | 'teamServers' | 'allow'>;
   /** How secrets are kept. */
   readonly sealing: Sealing;
   readonly schedules: ScheduleLimits;

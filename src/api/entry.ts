@@ -97,12 +97,13 @@ const MAX_SUBJECT_LENGTH = 60;
  * Committed before anything else is: a change without a row that says who made it would have to be one that nobody made. What came of
  * it follows; where that is missing, the API stopped in between.
  */
-function audited(deps: ApiDeps, { method, path, id: kind, isUnaudited }: Route): RequestHandler[] {
+function audited(deps: ApiDeps, { method, path, isUnaudited }: Route): RequestHandler[] {
   if (method === 'get' || isUnaudited) return [];
   return [
     async (request, response, next) => {
       const id = newId(deps.clock);
-      const about = kind === undefined ? undefined : String(request.params.id).slice(0, MAX_SUBJECT_LENGTH);
+      const { id: named = request.params.name } = request.params;
+      const about = named === undefined ? undefined : String(named).slice(0, MAX_SUBJECT_LENGTH);
       const action = `${method.toUpperCase()} ${path}`;
       await beginAudit(deps.db, { id, caller: callerOf(response), action, subject: about });
       onceSettled(response, () => {

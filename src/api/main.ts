@@ -111,6 +111,7 @@ function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
     agents: config.agents,
     context: config.context,
     servers: mcp.enabled ? Object.keys(mcp.servers) : [],
+    hasTeamServers: mcp.enabled && mcp.teamServers !== 'none',
   });
 }
 
@@ -148,6 +149,7 @@ export function composeApi(
     metricsOpen: config.metrics.open,
     corsOrigins: config.api.corsOrigins ?? [],
     sealing: new Sealing(config.encryptionKey ?? []),
+    mcp: config.mcp,
     webhooks: { allow: config.webhooks?.allow ?? [], online: !config.offline },
     uploads: openUploads({ directory, limits: uploadLimits(config.uploadMib) }),
     db: backends.db.within(PATIENCE),

@@ -48,7 +48,12 @@ const TAGS: readonly {
     of: ['teams', 'users', 'keys', 'audit', 'webhooks'],
     description: 'Who may do what, who did it, and who is told.',
   },
-  { name: 'MCP', of: ['mcp'], description: 'The same for clients of the Model Context Protocol.' },
+  {
+    name: 'MCP',
+    of: ['mcp'],
+    description:
+      'The same for clients of the Model Context Protocol, and servers of it that agents have tools of.',
+  },
   SERVER,
 ];
 
@@ -89,7 +94,8 @@ export function openApiOf(routes: readonly Route[]): ReturnType<typeof createDoc
 function operationOf(route: Route): ZodOpenApiOperationObject {
   const query = route.query instanceof z.ZodObject ? { query: route.query } : {};
   const header = route.headers === undefined ? {} : { header: route.headers };
-  const path = route.id === undefined ? {} : { path: z.object({ id: z.string() }) };
+  const named = [...route.path.matchAll(/:(\w+)/g)].map(([, name = '']) => [name, z.string()] as const);
+  const path = named.length === 0 ? {} : { path: z.object(Object.fromEntries(named)) };
   return {
     operationId: operationIdOf(route),
     summary: route.summary,

@@ -3,6 +3,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   already_resolved: 'Somebody has answered the approval before.',
   bad_attachment:
     'A file that was attached is too large, of a kind that is not taken, or not what it says it is.',
+  bad_mcp_url: 'The address of an MCP server cannot be used, or is a private one that is not allowed.',
   bad_ref: 'No branch, tag or commit can have this name.',
   bad_repository: 'No repository can have this address.',
   bad_schedule: 'A schedule would be due too often, never, or nobody knows when.',
@@ -41,6 +42,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   made_already: 'The Idempotency-Key has made it, and its secret is not told again.',
   malformed_json: 'The body is no JSON, or is cut short.',
   malformed_request: 'What was sent is no request by HTTP/1.1, or does not name one host.',
+  mcp_server_not_allowed: 'A team may add no such MCP server here: who runs it decides.',
   method_not_allowed: 'The address does not take this method: Allow says which.',
   missing_key: 'No key was sent.',
   missing_scope: 'The key is not for this.',
@@ -79,6 +81,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   task_deleted: 'The task that the Idempotency-Key made was deleted with its session.',
   task_ended: 'The task has ended.',
   task_unfinished: 'A task of the session is not finished.',
+  too_many_mcp_servers: 'The team has as many MCP servers as it may.',
   too_many_schedules: 'The team has as many schedules as it may.',
   too_many_webhooks: 'The team has as many webhooks as it may.',
   too_many_wrong_keys:

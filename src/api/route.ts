@@ -16,6 +16,8 @@ export interface Call<Query, Body> {
   readonly caller: Caller;
   /** The UUID behind the path's `:id`; empty where it has none. */
   readonly id: string;
+  /** The path's `:name`, as it was sent; empty where it has none. */
+  readonly name: string;
   readonly query: Query;
   readonly body: Body;
   readonly request: Request;
@@ -37,7 +39,7 @@ export interface Success {
 }
 
 export interface Route {
-  readonly method: 'get' | 'post' | 'patch' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** Express's spelling: `/v1/tasks/:id`. */
   readonly path: string;
   readonly summary: string;
@@ -121,7 +123,8 @@ function handlerOf(each: Route): RequestHandler {
     const query = parse(queryOf(each), request.query, 'query');
     const body = parse(each.body, request.body, 'request body');
     const caller = response.locals.caller as Caller;
-    const reply = await each.handle({ caller, id, query, body, request, response });
+    const name = String(request.params.name ?? '');
+    const reply = await each.handle({ caller, id, name, query, body, request, response });
     if (reply !== undefined) {
       response.locals.made = (reply.body as { readonly id?: unknown })?.id;
       response.status(reply.status).json(reply.body);

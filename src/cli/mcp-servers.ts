@@ -1,7 +1,7 @@
 /** What `mcp list` and `remove` show and change of the servers in the settings, and `add` writes into the user's own. */
 import { wrongInMap } from '../config/maps.ts';
 import { changeUserFile } from '../config/user-file.ts';
-import type { LoadedConfig, McpServerSettings, Source } from '../config.ts';
+import { type LoadedConfig, type ShownMcpServer, type Source, shownServer } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { stillLoads } from './config-settings.ts';
 import type { SettingsPlace } from './provider-settings.ts';
@@ -9,24 +9,8 @@ import type { SettingsPlace } from './provider-settings.ts';
 const MAP = 'mcp.servers';
 const PATH = MAP.split('.');
 
-/** Of a server, what may be shown: no argument, value or path, since keys are put into all of them. */
-export interface ListedServer {
+export interface ListedServer extends ShownMcpServer {
   readonly server: string;
-  readonly kind: 'command' | 'url';
-  /** The program that is started. */
-  readonly command: string | null;
-  /** Scheme, host and port of the one that runs elsewhere. */
-  readonly origin: string | null;
-  /** Null: whichever it speaks. */
-  readonly transport: 'http' | 'sse' | null;
-  /** Names of the variables that it is given, and of the headers that it is sent. */
-  readonly env: readonly string[];
-  readonly headers: readonly string[];
-  readonly workspace: 'none' | 'read' | 'write';
-  readonly share: 'session' | 'worker';
-  /** Those that agents see; null: all. */
-  readonly tools: readonly string[] | null;
-  readonly trusted: boolean;
   readonly source: { readonly kind: Source['kind']; readonly where: string };
 }
 
@@ -35,21 +19,8 @@ export function listedServers({ config, origins }: Pick<LoadedConfig, 'config' |
     const { kind, name, where } = origins[MAP]?.[server] ?? { kind: 'default', name: MAP, where: 'default' };
     // The line is that of the map, not of the server.
     const source = { kind, where: kind === 'environment' ? name : where.replace(/, line \d+$/, '') };
-    return { server, ...shownOf(settings), source };
+    return { server, ...shownServer(settings), source };
   });
-}
-
-function shownOf(settings: McpServerSettings): Omit<ListedServer, 'server' | 'source'> {
-  const both = { tools: settings.tools ?? null, trusted: settings.trusted };
-  if ('command' in settings) {
-    const { command, env = {}, workspace, share } = settings;
-    const none = { origin: null, transport: null, headers: [] };
-    return { kind: 'command', command, ...none, env: Object.keys(env), workspace, share, ...both };
-  }
-  const { url, headers = {}, transport = null } = settings;
-  const none = { command: null, env: [], workspace: 'none', share: 'worker' } as const;
-  const { origin } = new URL(url);
-  return { kind: 'url', ...none, origin, transport, headers: Object.keys(headers), ...both };
 }
 
 export const SERVER_HEADING = ['SERVER', 'KIND', 'RUNS', 'FILES', 'TOOLS', 'FROM'];

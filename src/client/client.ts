@@ -8,6 +8,7 @@ import { type ApprovalCalls, approvalCalls } from './approvals.ts';
 import { type CatalogCalls, catalogCalls } from './catalog.ts';
 import { type EventCalls, eventCalls } from './events.ts';
 import { type ClientOptions, Http } from './http.ts';
+import { type McpServerCalls, mcpServerCalls } from './mcp-servers.ts';
 import { type ScheduleCalls, scheduleCalls } from './schedules.ts';
 import type { Server } from './server.ts';
 import { type SessionCalls, sessionCalls } from './sessions.ts';
@@ -55,7 +56,8 @@ export interface Client
     CatalogCalls,
     AdminCalls,
     WebhookCalls,
-    ScheduleCalls {}
+    ScheduleCalls,
+    McpServerCalls {}
 
 /** A client of a Capybara. `server` may be a function, which is asked before each request, where the address may change. */
 export function createClient(server: Server | (() => Server), options: ClientOptions = {}): Client {
@@ -70,5 +72,6 @@ export function createClient(server: Server | (() => Server), options: ClientOpt
     ...adminCalls(http),
     ...webhookCalls(http),
     ...scheduleCalls(http),
+    ...mcpServerCalls(http),
   };
 }

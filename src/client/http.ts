@@ -73,7 +73,7 @@ export class Http {
 
   /** Changes something that is there; a repeat finds it changed. */
   change<Schema extends z.ZodType>(
-    request: `${'POST' | 'PATCH'} ${string}`,
+    request: `${'POST' | 'PUT' | 'PATCH'} ${string}`,
     schema: Schema,
     body?: unknown,
   ): Promise<z.infer<Schema>> {

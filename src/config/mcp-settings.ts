@@ -127,7 +127,12 @@ export type McpCommandServer = OfBoth &
   };
 
 /** One that runs elsewhere. `transport` left out: Streamable HTTP, and SSE where it has that alone. */
-export type McpUrlServer = OfBoth & Pick<Fields, (typeof OF_URL)[number]> & { readonly url: string };
+export type McpUrlServer = OfBoth &
+  Pick<Fields, (typeof OF_URL)[number]> & {
+    readonly url: string;
+    /** Whether a team's administrator wrote it; never said in settings. */
+    readonly ofTeam?: true;
+  };
 
 export type McpServerSettings = McpCommandServer | McpUrlServer;
 
@@ -156,6 +161,17 @@ function settingsOf(fields: Fields): McpServerSettings {
   const { command, url: address, workspace = 'read', share = 'session', ...others } = fields;
   if (command !== undefined) return { ...others, command, workspace, share };
   return { ...others, url: address ?? '' };
+}
+
+/** Of what an administrator of a team has put, the server that it is. Undefined: it is none, or none any more. */
+export function readTeamServer(put: unknown): McpServerSettings | undefined {
+  const { data } = McpServer.safeParse(put);
+  return data !== undefined && 'url' in data ? { ...data, ofTeam: true } : data;
+}
+
+/** Whether a team may have it here. */
+export function isTeams(settings: McpServerSettings, teamServers: McpConfig['teamServers']): boolean {
+  return teamServers === 'all' || (teamServers === 'addresses' && 'url' in settings);
 }
 
 export interface McpConfig {

@@ -27,9 +27,19 @@ export interface Profile {
 /** Which tools of servers an agent has: `server__tool`. What a server offers is known only where it runs. */
 export interface McpChoice {
   readonly servers: readonly string[];
+  /** And those of its team, as they are when a turn runs. */
+  readonly team?: true;
   /** The only ones of them; all where left out. */
   readonly only?: readonly string[];
   readonly without?: readonly string[];
+}
+
+/** Of these servers, those that an agent with only these tools has any of. */
+export function serversFor(
+  only: readonly string[] | undefined,
+  servers: readonly string[],
+): readonly string[] {
+  return servers.filter((server) => only?.some((tool) => tool.startsWith(`${server}__`)) ?? true);
 }
 
 export function isChosen({ only, without = [] }: McpChoice, tool: string): boolean {

@@ -59,11 +59,3 @@ function opened(id: string, sealed: Buffer, sealing: Sealing) {
     throw error;
   }
 }
-
-/** By name; whether they open or not. */
-export async function readMcpServerNames(db: Database, teamId: string): Promise<readonly string[]> {
-  const rows = await db.sql<{
-    name: string;
-  }>`SELECT name FROM mcp_server WHERE team_id = ${teamId} ORDER BY name`;
-  return rows.map(({ name }) => name);
-}

@@ -94,6 +94,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/users': { name: 'Di' },
   'POST /v1/keys': { name: 'new' },
   'POST /mcp': { jsonrpc: '2.0', id: 1, method: 'ping' },
+  'PUT /v1/mcp/servers/:name': { url: 'https://mcp.example/' },
   'POST /v1/webhooks': { url: 'https://hooks.example/' },
   'PATCH /v1/webhooks/:id': {},
   'POST /v1/schedules': { name: 'new', every: 3_600, task: { prompt: 'x' } },
@@ -104,7 +105,7 @@ const nameOf = ({ method, path }: Route) => `${method.toUpperCase()} ${path}`;
 
 function ask(each: Route, key: string, id = each.id === undefined ? '' : ours[each.id]) {
   const query = each.path === '/v1/usage' ? '?by=model' : '';
-  const path = each.path.replace(':id', id ?? '') + query;
+  const path = each.path.replace(':id', id ?? '').replace(':name', 'search') + query;
   const body = BODIES[nameOf(each)];
   return it.ask(each.method.toUpperCase(), path, {
     key,

@@ -93,6 +93,7 @@ export async function startTestApi(
     ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false },
     sealing,
     webhooks: { allow: [], online: true },
+    mcp: { enabled: false, servers: {}, teamServers: 'addresses' },
     schedules: { perTeam: 100, shortestSeconds: 60 },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     agents: createAgents(createRegistry(builtinTools())),

@@ -1,0 +1,57 @@
+/** The MCP servers that the agents of a team may have: those that are configured, and those that its administrators added. */
+import { isTeams, type McpServerSettings, readTeamServer } from '../config.ts';
+import { readMcpServers } from '../store/mcp-servers.ts';
+import type { ApiDeps } from './deps.ts';
+import type { ListedMcpServer } from './wire-mcp.ts';
+
+type Deps = Pick<ApiDeps, 'db' | 'sealing' | 'mcp'>;
+
+/** One that a team's administrators added. */
+export interface TeamMcpServer {
+  readonly name: string;
+  /** Undefined: they do not open here. */
+  readonly settings: McpServerSettings | undefined;
+  readonly unused: ListedMcpServer['unused'];
+}
+
+export async function teamMcpServers(
+  { db, sealing, mcp }: Deps,
+  teamId: string,
+): Promise<readonly TeamMcpServer[]> {
+  const stored = await readMcpServers(db, teamId, sealing);
+  return stored.map((each) => {
+    const settings = 'settings' in each ? readTeamServer(each.settings) : undefined;
+    return { name: each.name, settings, unused: whyUnused(mcp, each.name, settings) };
+  });
+}
+
+function whyUnused(
+  { servers, teamServers }: Deps['mcp'],
+  name: string,
+  settings: McpServerSettings | undefined,
+): TeamMcpServer['unused'] {
+  if (Object.hasOwn(servers, name)) return 'name_taken';
+  if (settings === undefined) return 'unreadable';
+  return isTeams(settings, teamServers) ? null : 'not_allowed';
+}
+
+/** The names of those that its agents have. */
+export async function usedTeamServers(deps: Deps, teamId: string): Promise<readonly string[]> {
+  const { enabled, teamServers } = deps.mcp;
+  if (!enabled || teamServers === 'none') return [];
+  const all = await teamMcpServers(deps, teamId);
+  return all.filter(({ unused }) => unused === null).map(({ name }) => name);
+}
+
+/** The one that a team's agents have by that name; undefined where they have none. */
+export async function findMcpServer(
+  deps: Deps,
+  teamId: string,
+  name: string,
+): Promise<{ readonly settings: McpServerSettings; readonly source: ListedMcpServer['source'] } | undefined> {
+  const configured = Object.hasOwn(deps.mcp.servers, name) ? deps.mcp.servers[name] : undefined;
+  if (configured !== undefined) return { settings: configured, source: 'configured' };
+  const found = (await teamMcpServers(deps, teamId)).find((each) => each.name === name);
+  if (found?.settings === undefined || found.unused !== null) return undefined;
+  return { settings: found.settings, source: 'team' };
+}

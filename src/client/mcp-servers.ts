@@ -1,0 +1,20 @@
+/** MCP servers whose tools agents may have, and those that a team adds. */
+import type { z } from 'zod';
+import { ListedMcpServer, McpServers, RemovedMcpServer } from '../api/wire-mcp.ts';
+import { below, type Http } from './http.ts';
+
+export interface McpServerCalls {
+  mcpServers(): Promise<McpServers>;
+  /** Adds it to the team, or replaces the one of that name. `settings`: as they stand in a config.yaml. */
+  putMcpServer(name: string, settings: Readonly<Record<string, unknown>>): Promise<ListedMcpServer>;
+  removeMcpServer(name: string): Promise<z.infer<typeof RemovedMcpServer>>;
+}
+
+export function mcpServerCalls(http: Http): McpServerCalls {
+  return {
+    mcpServers: () => http.get('/v1/mcp/servers', McpServers),
+    putMcpServer: (name, settings) =>
+      http.change(`PUT ${below('mcp/servers', name)}`, ListedMcpServer, settings),
+    removeMcpServer: (name) => http.delete(below('mcp/servers', name), RemovedMcpServer),
+  };
+}
