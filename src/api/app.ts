@@ -18,6 +18,7 @@ import { forkRoutes } from './fork-routes.ts';
 import { healthRoutes } from './health-routes.ts';
 import { mcpRoutes } from './mcp-routes.ts';
 import { mcpServerRoutes } from './mcp-server-routes.ts';
+import { mcpSignInRoutes } from './mcp-sign-in-routes.ts';
 import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { Metrics } from './metrics.ts';
@@ -113,6 +114,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps
     ...deliveryRoutes(deps),
     ...mcpRoutes(deps),
     ...mcpServerRoutes(deps),
+    ...mcpSignInRoutes(deps),
     ...healthRoutes(deps),
     ...metricsRoutes(deps, metrics),
     ...documentRoutes(() => all),

@@ -3,6 +3,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   already_resolved: 'Somebody has answered the approval before.',
   bad_attachment:
     'A file that was attached is too large, of a kind that is not taken, or not what it says it is.',
+  bad_sign_in: 'No sign-in that was begun here lately can be finished with this.',
   bad_mcp_url: 'The address of an MCP server cannot be used, or is a private one that is not allowed.',
   bad_ref: 'No branch, tag or commit can have this name.',
   bad_repository: 'No repository can have this address.',
@@ -54,6 +55,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   no_running_task: 'The session has no task in hand.',
   no_webhook_secret: 'The team has no webhook, whose secret would sign what is sent to webhookUrl.',
   not_deliverable: 'The delivery is on its way, or its webhook is disabled: it is not sent again now.',
+  mcp_sign_in_failed: 'Nobody could be signed in at the MCP server; the sentence says why.',
   not_found: 'There is none that the key can see.',
   not_ready: 'Something that this server needs is away: the sentence says what.',
   not_operator: 'Only the team that runs this Capybara may do it.',

@@ -45,3 +45,52 @@ export const McpServers = z
 export type McpServers = z.infer<typeof McpServers>;
 
 export const RemovedMcpServer = z.object({ server: z.string() }).meta({ id: 'RemovedMcpServer' });
+
+/** A browser is sent back there with the code: to a program on the person's own machine (RFC 8252 §7.3), or a page of a tool. */
+const RedirectUri = z
+  .url({ protocol: /^https?$/ })
+  .max(2_000)
+  .refine((text) => {
+    const { protocol, hostname } = URL.parse(text) ?? {};
+    return protocol === 'https:' || ['127.0.0.1', 'localhost', '[::1]'].includes(hostname ?? '');
+  }, 'expected https, or http at 127.0.0.1, localhost or [::1]');
+
+export const BeginMcpSignIn = z
+  .strictObject({
+    redirectUri: RedirectUri.meta({ description: 'where the person is sent back, with code and state' }),
+  })
+  .meta({ id: 'BeginMcpSignIn' });
+export type BeginMcpSignIn = z.infer<typeof BeginMcpSignIn>;
+
+export const SignedInAtMcp = z
+  .object({
+    server: z.string(),
+    scope: z.string().nullable().meta({ description: 'what for, as far as the server says' }),
+    canRenew: z.boolean().meta({ description: 'workers renew it; else somebody signs in anew when it ends' }),
+  })
+  .meta({ id: 'SignedInAtMcp' });
+export type SignedInAtMcp = z.infer<typeof SignedInAtMcp>;
+
+export const BegunMcpSignIn = z
+  .object({
+    authorizationUrl: z.string().nullable().meta({ description: 'where the person goes on' }),
+    login: z.string().nullable().meta({ description: 'what to finish with, within 10 minutes; sealed' }),
+    finished: SignedInAtMcp.nullable().meta({
+      description: 'of a server that lets Capybara in by its own secret, and asks nobody',
+    }),
+  })
+  .meta({ id: 'BegunMcpSignIn' });
+
+export const FinishMcpSignIn = z
+  .strictObject({
+    login: z.string().max(100_000),
+    code: z.string().min(1).max(10_000),
+    state: z.string().min(1).max(1_000),
+    iss: z
+      .string()
+      .max(2_000)
+      .optional()
+      .meta({ description: 'where it came back with the code (RFC 9207)' }),
+  })
+  .meta({ id: 'FinishMcpSignIn' });
+export type FinishMcpSignIn = z.infer<typeof FinishMcpSignIn>;

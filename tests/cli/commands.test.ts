@@ -755,7 +755,7 @@ test('every command has a summary, an example and the global flags', async () =>
   );
   const ids = files.map((file) => file.slice(0, -'.ts'.length).replaceAll('/', ':')).toSorted();
   expect(ids.join(' ')).toBe(
-    'agents:list api apply approvals:allow approvals:deny approvals:list audit chat completion config:reset config:set config:show diff doctor help init keys:create keys:list keys:recover keys:revoke mcp:add mcp:list mcp:remove mcp:serve mcp:test migrate models:delete ' +
+    'agents:list api apply approvals:allow approvals:deny approvals:list audit chat completion config:reset config:set config:show diff doctor help init keys:create keys:list keys:recover keys:revoke mcp:add mcp:list mcp:login mcp:logout mcp:remove mcp:serve mcp:test migrate models:delete ' +
       'models:list models:pull providers:add providers:list providers:remove providers:test providers:use revert rules:list rules:revoke run ' +
       'schedules:add schedules:disable schedules:enable schedules:list schedules:remove schedules:run schedules:show ' +
       'sessions:archive sessions:delete sessions:export sessions:fork sessions:list sessions:merge sessions:rename sessions:resume sessions:search sessions:show sessions:tree sessions:turns submit tail tasks:cancel tasks:list tasks:pause tasks:resume tasks:show teams:create teams:list up usage users:add users:list users:remove verify ' +

@@ -95,6 +95,8 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/keys': { name: 'new' },
   'POST /mcp': { jsonrpc: '2.0', id: 1, method: 'ping' },
   'PUT /v1/mcp/servers/:name': { url: 'https://mcp.example/' },
+  'POST /v1/mcp/servers/:name/sign-in': { redirectUri: 'http://127.0.0.1:9/callback' },
+  'POST /v1/mcp/servers/:name/sign-in/finish': { login: 'x', code: 'x', state: 'x' },
   'POST /v1/webhooks': { url: 'https://hooks.example/' },
   'PATCH /v1/webhooks/:id': {},
   'POST /v1/schedules': { name: 'new', every: 3_600, task: { prompt: 'x' } },

@@ -59,6 +59,8 @@ export async function beginSignIn(request: SignInRequest, redirectUri: string): 
   );
   await asked(request, provider, challenge);
   const { authorizationUrl, kept: signIn } = provider;
+  if (authorizationUrl !== undefined && !/^https?:$/.test(authorizationUrl.protocol))
+    throw new SignInError(`sends whoever signs in to ${authorizationUrl.protocol}, which is no page`);
   if (authorizationUrl === undefined)
     throw new SignInError('let nobody sign in: it gave out tokens without being asked by anyone');
   return { signIn, authorizationUrl: authorizationUrl.href, state };
@@ -156,9 +158,10 @@ async function described<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof ServerGone) throw new SignInError(error.message);
     if (error instanceof OAuthError) throw refused(error);
-    throw new SignInError('could not be signed in at', lastOf(error));
+    const last = lastOf(error);
+    if (last instanceof ServerGone) throw new SignInError(last.message);
+    throw new SignInError('could not be signed in at', messageOf(last));
   }
 }
 
@@ -168,10 +171,10 @@ function refused(error: unknown): SignInError {
 }
 
 /** `fetch failed` says nothing. */
-function lastOf(error: unknown): string {
+function lastOf(error: unknown): unknown {
   let last = error;
   while (last instanceof Error && last.cause instanceof Error) last = last.cause;
-  return messageOf(last);
+  return last;
 }
 
 /** Asking again would not help. */

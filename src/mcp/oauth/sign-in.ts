@@ -25,6 +25,8 @@ export interface SignIn {
   readonly discovery?: OAuthDiscoveryState | undefined;
   /** Between the beginning of a sign-in and its end (PKCE, RFC 7636). */
   readonly verifier?: string | undefined;
+  /** The `state` that it came back with, so that a repeat of that finds it finished. */
+  readonly finishedBy?: string | undefined;
   /** What was asked for when something was refused last. */
   readonly challenge?: Challenge | undefined;
 }
