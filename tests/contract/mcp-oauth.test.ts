@@ -6,22 +6,19 @@ import { type Access, NotSignedIn } from '../../src/mcp/client/access.ts';
 import { Connection } from '../../src/mcp/client/connection.ts';
 import type { UrlServer } from '../../src/mcp/client/server.ts';
 import { UrlTransport } from '../../src/mcp/client/url-transport.ts';
-import { checkedFetch } from '../../src/mcp/oauth/checked-fetch.ts';
-import { beginSignIn, finishSignIn } from '../../src/mcp/oauth/flow.ts';
 import { expiryOf, KeptAccess } from '../../src/mcp/oauth/kept-access.ts';
 import type { OAuthClient, SignIn } from '../../src/mcp/oauth/sign-in.ts';
 import { McpSignIns, readSignIns } from '../../src/store/mcp-sign-ins.ts';
 import {
-  browse,
   CLIENT_SECRET,
   type OAuthMcpServer,
+  signInAt,
   startOAuthMcpServer,
 } from '../support/oauth-mcp-server.ts';
 import { sealing } from '../support/sealing.ts';
 import { useStore } from '../support/store.ts';
 
 const store = useStore();
-const redirectUri = 'http://127.0.0.1:9/callback';
 const { signal } = new AbortController();
 let server: OAuthMcpServer;
 let now = Date.now();
@@ -64,14 +61,7 @@ const LOOKED = { kind: 'result', result: { content: [{ type: 'text', text: 'sign
 
 /** What a person does, in `capybara mcp login` and a browser. */
 async function signIn(client: OAuthClient = {}, url = server.url): Promise<SignIn> {
-  await using checked = checkedFetch({ own: url, isAllowed: () => false });
-  const { fetch } = checked;
-  const before = (await kept())?.secret;
-  const begun = await beginSignIn({ url, before, client, fetch }, redirectUri);
-  const { searchParams } = await browse(begun.authorizationUrl);
-  expect(searchParams.get('state')).toBe(begun.state);
-  const code = searchParams.get('code') ?? '';
-  const secret = await finishSignIn({ signIn: begun.signIn, redirectUri, client, fetch }, { code });
+  const secret = await signInAt(url, { client, before: (await kept())?.secret });
   const { userId } = store;
   await signIns().put(place(), { secret, expiresAt: expiryOf(secret, now), userId });
   return secret;

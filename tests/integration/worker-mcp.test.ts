@@ -3,8 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { MCP_LIMITS, type McpServer } from '../../src/mcp/client/server.ts';
+import type { SignIn } from '../../src/mcp/oauth/sign-in.ts';
+import { McpSignIns } from '../../src/store/mcp-sign-ins.ts';
+import { signInAt, startOAuthMcpServer } from '../support/oauth-mcp-server.ts';
 import { isRunning } from '../support/running.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
+import { sealing } from '../support/sealing.ts';
 import { queueKinds, SHORT_LEASE, type Task, useWorld, type World } from '../support/worker.ts';
 
 const kinds = await queueKinds('tools of MCP servers on Redis');
@@ -120,6 +124,36 @@ describe('tools of servers', () => {
       expect.stringMatching(/^Error: McpServer: the MCP server 'bad' ended \(exit code 3\)/),
     ]);
     expect(resultsIn(world, task, 2)).toEqual([expect.stringContaining('calls 1')]);
+  });
+
+  test('that only open to who signed in are there once the team has, on each worker, for as long as it has', async () => {
+    const server = await startOAuthMcpServer();
+    try {
+      const guarded = { url: server.url };
+      await world.startWorker({ mcp: { servers: { guarded }, limits, sealing } });
+      const submit = () =>
+        world.submit({
+          mcp: { servers: ['guarded'] },
+          script: sequence([call('guarded__look'), say('Done.')]),
+        });
+      const before = await submit();
+      await world.taskEnds(before);
+      expect(resultsIn(world, before, 1)).toEqual([
+        "Error: McpServer: the MCP server 'guarded' wants somebody to sign in: `capybara mcp login guarded`. The call was not made.",
+      ]);
+      const secret = await signInAt(server.url);
+      await new McpSignIns<SignIn>(world.db, sealing).put(
+        { teamId: world.teamId, server: 'guarded' },
+        { secret, userId: null },
+      );
+      server.expire();
+      const after = await submit();
+      await world.taskEnds(after);
+      expect(resultsIn(world, after, 1)).toEqual([expect.stringContaining('signed in for look')]);
+      expect(server.asked.refresh_token).toBe(1);
+    } finally {
+      await server.close();
+    }
   });
 
   test('die with their worker, and a call in the middle is told as unknown, and not made again', async () => {

@@ -7,6 +7,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import { checkedFetch } from '../../src/mcp/oauth/checked-fetch.ts';
+import { beginSignIn, finishSignIn } from '../../src/mcp/oauth/flow.ts';
+import type { OAuthClient, SignIn } from '../../src/mcp/oauth/sign-in.ts';
 
 interface Given {
   readonly refresh: string;
@@ -192,4 +195,19 @@ function refuse(response: ServerResponse, status: number, challenge: string): vo
 export async function browse(authorizationUrl: string): Promise<URL> {
   const answer = await fetch(authorizationUrl, { redirect: 'manual' });
   return new URL(answer.headers.get('location') ?? '');
+}
+
+/** What somebody who goes through all of it signs in with. */
+export async function signInAt(
+  url: string,
+  { client = {}, before }: { readonly client?: OAuthClient; readonly before?: SignIn | undefined } = {},
+): Promise<SignIn> {
+  await using checked = checkedFetch({ own: url, isAllowed: () => false });
+  const { fetch: checkedly } = checked;
+  const redirectUri = 'http://127.0.0.1:9/callback';
+  const begun = await beginSignIn({ url, before, client, fetch: checkedly }, redirectUri);
+  const { searchParams } = await browse(begun.authorizationUrl);
+  if (searchParams.get('state') !== begun.state) throw new Error('came back with another state');
+  const code = searchParams.get('code') ?? '';
+  return await finishSignIn({ signIn: begun.signIn, redirectUri, client, fetch: checkedly }, { code });
 }

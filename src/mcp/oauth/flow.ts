@@ -26,7 +26,7 @@ export class SignInError extends Error {
 
   constructor(message: string, said?: string) {
     super(message);
-    this.said = said;
+    this.said = said?.trim() || undefined;
   }
 }
 

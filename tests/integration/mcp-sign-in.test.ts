@@ -1,0 +1,203 @@
+/** Signing a team in at an MCP server by the API, and as `capybara mcp login` does it. */
+import { PassThrough } from 'node:stream';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { SIGN_IN_MS } from '../../src/api/mcp-sign-in-routes.ts';
+import { type Browsing, loggedInText, logIn } from '../../src/cli/mcp-login.ts';
+import { createClient } from '../../src/client/client.ts';
+import { loadConfig } from '../../src/config.ts';
+import type { SignIn } from '../../src/mcp/oauth/sign-in.ts';
+import { McpSignIns } from '../../src/store/mcp-sign-ins.ts';
+import { Sealing } from '../../src/store/sealing.ts';
+import {
+  browse,
+  CLIENT_SECRET,
+  type OAuthMcpServer,
+  startOAuthMcpServer,
+} from '../support/oauth-mcp-server.ts';
+import { sealing } from '../support/sealing.ts';
+import { type Person, startTestApi, type TestApi } from './api-harness.ts';
+
+let server: OAuthMcpServer;
+let it: TestApi;
+let unsealed: TestApi;
+let stranger: Person;
+let now = Date.now();
+
+beforeAll(async () => {
+  server = await startOAuthMcpServer();
+  const servers = {
+    ...{ guarded: { url: server.url }, open: { url: server.url.replace('/mcp', '/register') } },
+    keyed: { url: server.url, headers: { authorization: 'Bearer x' } },
+    own: { url: server.url, oauth: { clientId: 'c', clientSecret: CLIENT_SECRET, as: 'client' } },
+    program: { command: 'true' },
+  };
+  const env = { CAPYBARA_MCP_ENABLED: '1', CAPYBARA_MCP_SERVERS: JSON.stringify(servers) };
+  const { mcp } = loadConfig({ cwd: '/', home: '/nowhere', env }).config;
+  it = await startTestApi(() => ({ mcp, clock: () => now }));
+  unsealed = await startTestApi(() => ({ mcp, sealing: new Sealing([]) }));
+  stranger = await it.addPerson('theirs', 'Bo');
+});
+afterEach(async () => {
+  await it.db.sql`DELETE FROM mcp_sign_in`;
+  now = Date.now();
+});
+afterAll(() => Promise.all([it.close(), unsealed.close(), server.close()]));
+
+const redirectUri = 'http://127.0.0.1:9/callback';
+const path = (name: string) => `/v1/mcp/servers/${name}/sign-in`;
+const begin = (name = 'guarded', asking = {}) =>
+  it.ask('POST', path(name), { body: { redirectUri }, ...asking });
+const finish = (body: Record<string, unknown>, name = 'guarded', asking = {}) =>
+  it.ask('POST', `${path(name)}/finish`, { body, ...asking });
+const kept = (person = it.me, name = 'guarded') =>
+  new McpSignIns<SignIn>(it.db, sealing).read({ teamId: person.teamId, server: name });
+
+/** Begun, and gone through in a browser. */
+async function answered() {
+  const { json } = await begin();
+  const { searchParams } = await browse(json.authorizationUrl);
+  return { login: json.login, code: searchParams.get('code'), state: searchParams.get('state') };
+}
+
+describe('by the API', () => {
+  test('a team signs in for itself alone, once, and out', async () => {
+    const answer = await answered();
+    for (const form of ['utf8', 'latin1'] as const)
+      expect(Buffer.from(answer.login, 'base64url').toString(form)).not.toContain('verifier');
+    const { status, json, text } = await finish(answer);
+    expect([status, json]).toEqual([200, { server: 'guarded', scope: 'look', canRenew: true }]);
+    const { tokens } = (await kept())?.secret ?? {};
+    expect(server.open.has(tokens?.access_token ?? '')).toBe(true);
+    expect(text).not.toContain(tokens?.access_token);
+    expect(await kept(stranger)).toBeUndefined();
+    expect((await finish(answer)).json).toEqual(json);
+    expect((await kept())?.secret.tokens).toEqual(tokens);
+    const out = (key: string) => it.ask('DELETE', path('guarded'), { key });
+    expect((await out(stranger.apiKey)).status).toBe(404);
+    expect((await out(it.me.apiKey)).json).toEqual({ server: 'guarded' });
+    expect((await out(it.me.apiKey)).status).toBe(404);
+    expect(await kept()).toBeUndefined();
+  });
+
+  test('what is sent back has to belong to what was begun, lately, by that team, at that server', async () => {
+    const answer = await answered();
+    const { login, ...rest } = answer;
+    const wrong = (asked: Promise<{ json: { code: string; detail: string } }>) =>
+      asked.then(({ json }) => `${json.code}: ${json.detail}`);
+    const other = 'bad_sign_in: No sign-in at "guarded" was begun with this login.';
+    expect(await wrong(finish({ ...rest, login: 'AAAA' }))).toBe(other);
+    expect(await wrong(finish(answer, 'guarded', { key: stranger.apiKey }))).toBe(other);
+    expect(await wrong(finish(answer, 'own'))).toContain('bad_sign_in: No sign-in at "own"');
+    expect(await wrong(finish({ ...answer, state: 'x' }))).toBe(
+      'bad_sign_in: This is the answer to another sign-in: begin anew.',
+    );
+    expect(await wrong(finish({ ...answer, code: 'x' }))).toBe(
+      'mcp_sign_in_failed: The MCP server guarded has refused it (invalid_grant).',
+    );
+    now += SIGN_IN_MS + 1;
+    expect(await wrong(finish(answer))).toContain('It was begun more than 10 minutes ago');
+    now -= 1;
+    expect((await finish(answer)).status).toBe(200);
+  });
+
+  test.each([
+    [
+      'program',
+      409,
+      'Nobody signs in at the MCP server program: it is a program, which is given its keys as variables.',
+    ],
+    [
+      'keyed',
+      409,
+      'Nobody signs in at the MCP server keyed: it is sent the header Authorization that is configured for it.',
+    ],
+    ['none', 404, 'There is no MCP server "none".'],
+  ])('at %s nobody does', async (name, status, detail) => {
+    expect((await begin(name)).json).toMatchObject({ status, detail });
+  });
+
+  test.each(['http://evil.example/', 'javascript:alert(1)', 'http://127.0.0.1.evil.example/x', ''])(
+    'nobody is sent to %s',
+    async (uri) => {
+      expect((await begin('guarded', { body: { redirectUri: uri } })).json).toMatchObject({
+        ...{ status: 400, code: 'invalid_request', field: 'redirectUri' },
+      });
+    },
+  );
+
+  test('a client with a secret of its own is let in at once', async () => {
+    const { json } = await begin('own');
+    expect(json).toEqual({
+      ...{ authorizationUrl: null, login: null },
+      finished: { server: 'own', scope: 'look', canRenew: false },
+    });
+    expect(server.open.has((await kept(it.me, 'own'))?.secret.tokens?.access_token ?? '')).toBe(true);
+  });
+
+  test('without a key to seal with nobody signs in', async () => {
+    const { json } = await unsealed.ask('POST', path('guarded'), { body: { redirectUri } });
+    expect(json).toMatchObject({ status: 409, code: 'no_encryption_key' });
+  });
+});
+
+describe('in a terminal', () => {
+  /** What the command shows, and the address that the person is to open. */
+  function terminal(more: Partial<Browsing> = {}) {
+    const said: string[] = [];
+    const shown = Promise.withResolvers<string>();
+    const tell = (sentence: string) => {
+      said.push(sentence);
+      const url = /https?:\/\/\S+\/authorize\S*/.exec(sentence)?.[0];
+      if (url !== undefined) shown.resolve(url);
+    };
+    const browsing = { port: 0, opens: false, signal: new AbortController().signal, tell, ...more };
+    const client = createClient({ url: it.url, apiKey: it.me.apiKey });
+    return { said, url: shown.promise, done: logIn(client, 'guarded', browsing) };
+  }
+
+  const get = (url: URL | string) => fetch(url).then(async (answer) => [answer.status, await answer.text()]);
+
+  test('the browser comes back to this machine, and only what answers this sign-in counts', async () => {
+    const { url, done } = terminal();
+    const back = await browse(await url);
+    expect(back.hostname).toBe('127.0.0.1');
+    const stray = new URL(back);
+    stray.searchParams.set('state', 'other');
+    expect(await get(stray)).toEqual([400, expect.stringContaining('belongs to no sign-in')]);
+    expect((await get(new URL('/', back)))[0]).toBe(404);
+    expect(await get(back)).toEqual([200, expect.stringContaining('You can close this page')]);
+    expect(loggedInText(await done)).toBe('Signed in at guarded, for look.\n');
+    await expect(fetch(back)).rejects.toThrow();
+    expect((await kept())?.failure).toBeNull();
+  });
+
+  test('where the browser is elsewhere the address is pasted', async () => {
+    const input = new PassThrough();
+    const { url, done, said } = terminal({ input });
+    const back = await browse(await url);
+    input.write(`nonsense\n${back}\n`);
+    expect(await done).toEqual({ server: 'guarded', scope: 'look', canRenew: true });
+    expect(said).toContain(
+      'That is not where this sign-in sends a browser: it begins with http://127.0.0.1.',
+    );
+  });
+
+  test('a no is told, a person may leave, and a port may be taken', async () => {
+    const refused = terminal();
+    const back = await browse(await refused.url);
+    back.searchParams.delete('code');
+    back.searchParams.set('error', 'access_denied');
+    back.searchParams.set('error_description', 'not \u001b[31mtoday');
+    const [denied] = await Promise.all([refused.done.catch((error) => error), get(back)]);
+    expect(denied).toMatchObject({ code: 'sign_in_refused' });
+    expect(denied.message).toMatch(/^Nobody was signed in\. The server said: access_denied not .*today$/);
+    expect(denied.message).not.toContain('\u001b');
+    const leaving = new AbortController();
+    const left = terminal({ signal: leaving.signal });
+    const port = Number(new URL((await browse(await left.url)).href).port);
+    await expect(terminal({ port }).done).rejects.toMatchObject({ code: 'port_taken' });
+    leaving.abort(new Error('left'));
+    await expect(left.done).rejects.toThrow('left');
+    expect(await kept()).toBeUndefined();
+  });
+});
