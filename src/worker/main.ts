@@ -205,9 +205,11 @@ export function serversOf(config: Config): McpOptions | undefined {
 
 /** Whether they are used or not. */
 export function configuredServers({ mcp, encryptionKey = [] }: Pick<Config, 'mcp' | 'encryptionKey'>) {
-  const { servers, allow, connectSeconds, callSeconds, idleSeconds, messageKib } = mcp;
+  const { servers, teamServers, allow, connectSeconds, callSeconds, idleSeconds, messageKib } = mcp;
   const limits = { connectSeconds, callSeconds, idleSeconds, messageBytes: messageKib * 1024 };
-  return { servers, limits, allow, sealing: new Sealing(encryptionKey) } satisfies McpOptions;
+  const sealing = new Sealing(encryptionKey);
+  const ofTeam = teamServers === 'none' ? {} : { ofTeam: { allowed: teamServers, sealing } };
+  return { servers, limits, allow, sealing, ...ofTeam } satisfies McpOptions;
 }
 
 function limitsOfBackground({ processes, lifetimeSeconds, idleSeconds, bufferKib }: Config['background']) {

@@ -7,7 +7,7 @@ import { type NewEntry, standing, textOf } from '../core/entry.ts';
 import { areTooMany, foundNames } from '../core/found-tools.ts';
 import { DEFAULT_CONTEXT, isChosen, type Profile } from '../core/profile.ts';
 import { untrusted } from '../core/untrusted.ts';
-import type { BridgedSession, BridgeOptions } from '../mcp/client/bridge.ts';
+import type { BridgeOptions } from '../mcp/client/bridge.ts';
 import { findToolsTool } from '../mcp/client/find-tools.ts';
 import { MCP_LIMITS } from '../mcp/client/server.ts';
 import { KeptAccess } from '../mcp/oauth/kept-access.ts';
@@ -16,6 +16,8 @@ import type { Database } from '../store/database.ts';
 import { McpSignIns } from '../store/mcp-sign-ins.ts';
 import { Sealing } from '../store/sealing.ts';
 import { type Registry, registryOf, type ToolDescription } from '../tools/registry.ts';
+import type { McpSources } from './mcp-servers.ts';
+import { serversOfRun } from './mcp-servers.ts';
 import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
 
@@ -26,8 +28,7 @@ const ABOUT = 'MCP servers:';
 const ALL_THERE = `${ABOUT} all of them can be used again.`;
 
 /** Servers of tools, and what they may take. */
-export interface McpOptions extends Pick<BridgeOptions, 'limits'> {
-  readonly servers: BridgedSession['servers'];
+export interface McpOptions extends McpSources, Pick<BridgeOptions, 'limits'> {
   /** How what teams have signed in with is kept. */
   readonly sealing?: Sealing;
   /** What a team's servers may have of private addresses, and reach without TLS. */
@@ -71,10 +72,13 @@ const CHOICES = 200;
 /** Nothing where the run is stopped meanwhile: the loop sees what for. */
 export async function bringTools(shell: Shell, run: Run): Promise<void> {
   const { mcp } = run.profile;
-  if (mcp === undefined || mcp.servers.length === 0 || run.stopped !== undefined) return;
+  if (mcp === undefined || run.stopped !== undefined) return;
+  const { servers, names, unopened } = await serversOfRun(shell, run.turn.teamId, mcp);
+  run.missing = unopened;
+  if (names.length === 0) return;
   let hasLeft = false;
   const session = {
-    ...{ teamId: run.turn.teamId, sessionId: run.turn.sessionId, servers: shell.mcpServers },
+    ...{ teamId: run.turn.teamId, sessionId: run.turn.sessionId, servers },
     workspace: async () => {
       if (hasLeft) throw new Error('the turn has ended');
       return run.workspace(shell.openWorkspace);
@@ -86,13 +90,13 @@ export async function bringTools(shell: Shell, run: Run): Promise<void> {
     await shell.mcp.leave(session);
   };
   try {
-    const { tools, missing } = await shell.mcp.toolsOf(session, mcp.servers);
+    const { tools, missing } = await shell.mcp.toolsOf(session, names);
     const chosen = tools.filter(({ name }) => isChosen(mcp, name));
     const isSearched = areTooMany(registryOf(shell.tools, [], chosen).specs(), tokensFor(shell, run));
     const more = isSearched ? [...chosen, findToolsTool(chosen)] : chosen;
     run.tools = registryOf(shell.tools, run.profile.tools, more);
     run.searched = new Set(isSearched ? chosen.map(({ name }) => name) : []);
-    run.missing = missing;
+    run.missing = [...missing, ...unopened];
   } catch (error) {
     if (!run.signal.aborted) throw error;
   }

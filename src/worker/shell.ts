@@ -20,7 +20,7 @@ import type { Background } from './background.ts';
 import type { Deliverer } from './deliverer.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { LogCache } from './log-cache.ts';
-import type { McpOptions } from './mcp-tools.ts';
+import type { McpSources } from './mcp-servers.ts';
 import type { ProfileCache } from './profile-cache.ts';
 import type { Provisioner } from './provision.ts';
 import type { Run } from './run.ts';
@@ -32,10 +32,9 @@ export interface Shell {
   readonly bus: Bus;
   readonly models: Models;
   readonly tools: Registry;
-  /** Servers of tools, as configured at this worker. */
+  /** Servers of tools, as they run at this worker. */
   readonly mcp: McpBridge;
-  /** Those that are configured here. */
-  readonly mcpServers: McpOptions['servers'];
+  readonly mcpSources: McpSources;
   readonly sandbox: Sandbox;
   readonly log: Log;
   readonly tracing: Tracing;

@@ -161,7 +161,7 @@ class LiveWorker implements RunningWorker {
       images: new ImageCache(),
       seen: new SeenCache(),
       runs: this.#runs,
-      ...{ mcp: new McpBridge(mcpOptions(options)), mcpServers: options.mcp?.servers ?? {} },
+      ...{ mcp: new McpBridge(mcpOptions(options)), mcpSources: options.mcp ?? { servers: {} } },
       background: new Background(sandbox, options.background),
       deliverer: new Deliverer(
         { db: patient(db, this.#hurry.signal), lane: options.backend.deliveries, log, clock },

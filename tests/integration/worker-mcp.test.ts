@@ -2,13 +2,19 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { newId } from '../../src/clock.ts';
 import { MCP_LIMITS, type McpServer } from '../../src/mcp/client/server.ts';
+
 import type { SignIn } from '../../src/mcp/oauth/sign-in.ts';
+import { putMcpServer, removeMcpServer } from '../../src/store/mcp-servers.ts';
 import { McpSignIns } from '../../src/store/mcp-sign-ins.ts';
+import { Sealing } from '../../src/store/sealing.ts';
 import { signInAt, startOAuthMcpServer } from '../support/oauth-mcp-server.ts';
 import { isRunning } from '../support/running.ts';
 import { call, say, sequence } from '../support/scripted-model/scripted-model.ts';
 import { sealing } from '../support/sealing.ts';
+import { addTeam } from '../support/store.ts';
+
 import { queueKinds, SHORT_LEASE, type Task, useWorld, type World } from '../support/worker.ts';
 
 const kinds = await queueKinds('tools of MCP servers on Redis');
@@ -154,6 +160,64 @@ describe('tools of servers', () => {
     } finally {
       await server.close();
     }
+  });
+
+  test('of a team are there as they are when a turn runs, and no other team sees them', async () => {
+    const ofTeam = { allowed: 'all', sealing } as const;
+    await world.startWorker({ mcp: { servers: { odd: odd() }, ofTeam, limits } });
+    const us = { teamId: world.teamId, userId: newId() };
+    const put = (name: string, settings: McpServer, team = us, by = sealing) =>
+      putMcpServer(world.db, { ...team, id: newId(), name, settings }, by);
+    const other = new Sealing([Buffer.alloc(32, 8).toString('base64')]);
+    await put('mine', odd());
+    await put('odd', odd('dies'));
+    await put('shut', odd(), us, other);
+    await put('theirs', odd(), await addTeam(world.db));
+    const script = sequence([[call('mine__count'), call('odd__count'), call('shut__count')], say('Done.')]);
+    const task = await world.submit({ mcp: { servers: ['odd'], team: true }, script });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    const serversSeen = (index: number) => [
+      ...new Set(
+        world.model
+          .requestsOf(task.sessionId)
+          [index]?.tools.flatMap((name) => /^(.+)__/.exec(name)?.[1] ?? []),
+      ),
+    ];
+    expect(serversSeen(0)).toEqual(['mine', 'odd']);
+    expect(resultsIn(world, task, 1)).toEqual([
+      expect.stringContaining('calls 1'),
+      expect.stringContaining('calls 1'),
+      expect.stringMatching(
+        /^Error: McpServer: the MCP server 'shut' has settings that cannot be read where/,
+      ),
+    ]);
+    await removeMcpServer(world.db, { ...us, name: 'mine' });
+    await put('shut', odd());
+    const again = {
+      sessionId: task.sessionId,
+      mcp: { servers: [], team: true, only: ['shut__count'] },
+    } as const;
+    const next = await world.submit({ ...again, script: () => say('Done.') });
+    expect(await world.taskEnds(next)).toMatchObject({ status: 'succeeded' });
+    expect(world.model.requestsOf(task.sessionId)[2]?.tools.filter((name) => name.includes('__'))).toEqual([
+      'shut__count',
+    ]);
+    const texts = (await world.entries(task)).flatMap(({ kind, parts }) =>
+      kind === 'notice' ? parts.map((part) => ('text' in part ? part.text : '')) : [],
+    );
+    expect(texts.filter((text) => text.startsWith('MCP servers:'))).toEqual([
+      "MCP servers: 'shut' cannot be used now, and the tools are missing.",
+      'MCP servers: all of them can be used again.',
+    ]);
+  });
+
+  test('of a team are used where their kind is, and nothing is asked for where none is', async () => {
+    await world.startWorker({ mcp: { servers: {}, ofTeam: { allowed: 'addresses', sealing }, limits } });
+    const us = { teamId: world.teamId, userId: newId() };
+    await putMcpServer(world.db, { ...us, id: newId(), name: 'prog', settings: odd() }, sealing);
+    const task = await world.submit({ mcp: { servers: [], team: true }, script: sequence([say('Done.')]) });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(offeredIn(world, task).filter((name) => name.includes('__'))).toEqual([]);
   });
 
   test('die with their worker, and a call in the middle is told as unknown, and not made again', async () => {
