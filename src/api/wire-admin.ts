@@ -16,7 +16,7 @@ const GivenName = seenName(MAX_GIVEN_NAME_LENGTH);
 export const ScopeName = z.enum(SCOPES).meta({
   id: 'Scope',
   description:
-    'read: look; submit: hand in tasks, and change them and their sessions; approve: answer what agents ask; admin: people, keys, webhooks, audit',
+    'read: look; submit: hand in tasks, and change them and their sessions; approve: answer what agents ask; admin: people, keys, webhooks, MCP servers, audit',
 });
 
 export const Team = z

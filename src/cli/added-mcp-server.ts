@@ -1,11 +1,11 @@
 /** What `mcp add` was told, as it will stand in the settings. */
-import { type Config, commandEnvironment, type LoadedConfig, loadConfig } from '../config.ts';
+import { commandEnvironment, type LoadedConfig, loadConfig } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { addServer, saysOff } from './mcp-servers.ts';
-import { refuseForServer, settingsPlace } from './provider-settings.ts';
+import { settingsPlace } from './provider-settings.ts';
 import { askKey, readText } from './secret-input.ts';
 
-interface Typed {
+export interface Typed {
   readonly profile?: string | undefined;
   readonly url?: string | undefined;
   readonly transport?: string | undefined;
@@ -20,15 +20,11 @@ interface Typed {
   readonly force: boolean;
 }
 
-interface Added {
-  readonly answer: {
-    readonly server: string;
-    readonly kind: 'command' | 'url';
-    /** The settings that it was written to. */
-    readonly file: string;
-    /** Whether MCP is on. */
-    readonly enabled: boolean;
-  };
+export interface Added {
+  /** `file`: the settings that it was written to. `enabled`: whether MCP is on. */
+  readonly answer: Readonly<Record<string, unknown>>;
+  /** A sentence or two. */
+  readonly done: string;
   /** What keeps agents from seeing it, a sentence each. */
   readonly remarks: readonly string[];
 }
@@ -37,9 +33,8 @@ interface Added {
 export async function addTypedServer(
   name: string,
   words: readonly string[],
-  { flags, config }: { readonly flags: Typed; readonly config: Config },
+  flags: Typed,
 ): Promise<Added | undefined> {
-  refuseForServer(config, 'MCP servers');
   const settings = await typedServer(name, words, flags);
   if (settings === undefined) return undefined;
   const place = settingsPlace(flags.profile);
@@ -48,8 +43,11 @@ export async function addTypedServer(
   addServer(place, name, { settings, enable, force, load });
   const loaded = load();
   const kind = 'url' in settings ? 'url' : 'command';
-  const answer = { server: name, kind, file: place.file, enabled: loaded.config.mcp.enabled } as const;
-  return { answer, remarks: remarksOn(name, loaded, flags.profile) };
+  return {
+    answer: { server: name, kind, file: place.file, enabled: loaded.config.mcp.enabled },
+    done: `${name} added to ${place.file}. A Capybara that runs takes it with its next start.`,
+    remarks: remarksOn(name, loaded, flags.profile),
+  };
 }
 
 function remarksOn(name: string, loaded: LoadedConfig, profile: string | undefined): string[] {
@@ -60,7 +58,7 @@ function remarksOn(name: string, loaded: LoadedConfig, profile: string | undefin
 }
 
 /** Undefined where the person left when a header was asked for. Throws `UserError` where it says too little, or too much. */
-async function typedServer(
+export async function typedServer(
   name: string,
   words: readonly string[],
   flags: Typed,

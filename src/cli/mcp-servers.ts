@@ -25,12 +25,24 @@ export function listedServers({ config, origins }: Pick<LoadedConfig, 'config' |
 
 export const SERVER_HEADING = ['SERVER', 'KIND', 'RUNS', 'FILES', 'TOOLS', 'FROM'];
 
-export function serverRow(listed: ListedServer): string[] {
-  const { server, kind, command, origin, transport, workspace, share, tools, trusted, source } = listed;
+export function serverRow({ command, origin, source, ...others }: ListedServer): string[] {
+  return serverCells({ ...others, runs: command ?? origin ?? '', from: fromOf(source) });
+}
+
+interface Shown extends Pick<ShownMcpServer, 'transport' | 'workspace' | 'share' | 'tools' | 'trusted'> {
+  readonly server: string;
+  readonly kind: string;
+  readonly runs: string;
+  readonly from: string;
+}
+
+/** Under `SERVER_HEADING`. */
+export function serverCells({ server, kind, runs, from, ...others }: Shown): string[] {
+  const { transport, workspace, share, tools, trusted } = others;
   const how = transport === null ? kind : `${kind} (${transport})`;
   const shared = kind === 'command' && share === 'worker' ? ', shared' : '';
   const which = `${tools === null ? 'all' : tools.join(' ') || 'none'}${trusted ? '' : ', not trusted'}`;
-  return [server, how, command ?? origin ?? '', `${workspace}${shared}`, which, fromOf(source)];
+  return [server, how, runs, `${workspace}${shared}`, which, from];
 }
 
 /** A path would be the widest of all, and the same in each row. */
@@ -69,8 +81,7 @@ export function addServer(
   name: string,
   { settings, force, enable, load }: Addition,
 ): void {
-  const wrong = wrongInMap(MAP, { [name]: settings });
-  if (wrong !== undefined) throw new UserError('mcp_server_invalid', `${wrong.replace(/\.$/, '')}.`);
+  checkServer(name, settings);
   changeUserFile(
     file,
     (change) => {
@@ -81,6 +92,12 @@ export function addServer(
     },
     stillLoads(load),
   );
+}
+
+/** Throws `UserError` where no server can be so. A value is never quoted. */
+export function checkServer(name: string, settings: Readonly<Record<string, unknown>>): void {
+  const wrong = wrongInMap(MAP, { [name]: settings });
+  if (wrong !== undefined) throw new UserError('mcp_server_invalid', `${wrong.replace(/\.$/, '')}.`);
 }
 
 function exists(name: string, file: string): UserError {

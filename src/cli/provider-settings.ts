@@ -27,15 +27,12 @@ export function settingsPlace(profile: string | undefined): SettingsPlace {
 }
 
 /** A server's own are set where it runs. */
-export function refuseForServer(
-  { url }: Pick<Config, 'url'>,
-  whose: 'providers' | 'MCP servers' = 'providers',
-): void {
+export function refuseForServer({ url }: Pick<Config, 'url'>): void {
   if (url === undefined) return;
   const message =
-    `${hostOf({ url })} is what commands talk to here (CAPYBARA_URL), and its ${whose} belong to it: set them where it runs, ` +
+    `${hostOf({ url })} is what commands talk to here (CAPYBARA_URL), and its providers belong to it: set them where it runs, ` +
     'or unset CAPYBARA_URL for those of this machine.';
-  throw new UserError(`${whose.toLowerCase().replace(' ', '_')}_of_server`, message);
+  throw new UserError('providers_of_server', message);
 }
 
 export interface AddedProvider {

@@ -400,16 +400,3 @@ describe('mcp test', () => {
     });
   });
 });
-
-test('with a server, all of them say that they belong to it', async () => {
-  Object.assign(process.env, { CAPYBARA_URL: 'http://c.example', CAPYBARA_API_KEY: 'capy_planted' });
-  for (const [index, argv] of [[], ['a'], ['a', '--', 'x'], ['a']].entries()) {
-    const { stderr, code } = await capybara(VERBS[index] ?? 'list', ...argv);
-    expect(stderr).toBe(
-      'The Capybara at http://c.example is what commands talk to here (CAPYBARA_URL), and its MCP servers belong to it: set them where it runs, ' +
-        'or unset CAPYBARA_URL for those of this machine.\n',
-    );
-    expect(code).toBe(2);
-  }
-  expect(existsSync(file)).toBe(false);
-});

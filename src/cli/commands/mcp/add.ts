@@ -3,7 +3,8 @@ import { CapybaraCommand } from '../../command.ts';
 import { MCP_FLAGS } from '../../mcp-flags.ts';
 
 export default class McpAdd extends CapybaraCommand {
-  static override summary = 'Add an MCP server, whose tools agents use as NAME__TOOL, to your config.yaml.';
+  static override summary =
+    'Add an MCP server, whose tools agents use as NAME__TOOL, to your config.yaml; with a server, to your team there.';
   static override description =
     'Behind -- stands the command that starts one, which is confined as those of agents are; --url says where one runs. Every process ' +
     'may read an argument: a key is better named than said, --env NAME or --header NAME.';
@@ -24,21 +25,27 @@ export default class McpAdd extends CapybaraCommand {
 
   override async run(): Promise<void> {
     const { args, flags, raw } = await this.parse(McpAdd);
-    const { config } = await this.settings(flags);
-    const [{ addTypedServer }, { EXIT }] = await Promise.all([
+    const loaded = await this.settings(flags);
+    const { config } = loaded;
+    const [{ addTypedServer }, { addThere }, { EXIT }] = await Promise.all([
       import('../../added-mcp-server.ts'),
+      import('../../team-mcp-servers.ts'),
       import('../../run-task.ts'),
     ]);
     // `argv` is sorted by what else was typed.
     const [, ...words] = raw.flatMap(({ type, input }) => (type === 'arg' ? [input] : []));
-    const added = await addTypedServer(args.name, words, { flags, config });
+    const added =
+      config.url === undefined
+        ? await addTypedServer(args.name, words, flags)
+        : await this.withConnection(loaded, { start: false }, ({ client }) =>
+            addThere(args.name, words, { flags, client, config }),
+          );
     if (added === undefined) {
       process.exitCode = EXIT.left;
       return this.tell('Nothing was changed.');
     }
-    const { answer, remarks } = added;
-    const done = `${args.name} added to ${answer.file}. A Capybara that runs takes it with its next start.\n`;
-    this.say(flags, answer, done);
+    const { answer, done, remarks } = added;
+    this.say(flags, answer, `${done}\n`);
     for (const remark of remarks) this.tell(remark);
   }
 }

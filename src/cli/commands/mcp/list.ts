@@ -1,8 +1,10 @@
-import { CapybaraCommand } from '../../command.ts';
+import type { LoadedConfig } from '../../../config.ts';
+import { CapybaraCommand, type GlobalFlags } from '../../command.ts';
 import { table } from '../../table.ts';
 
 export default class McpList extends CapybaraCommand {
-  static override summary = 'List the MCP servers that are configured; keys are not shown.';
+  static override summary =
+    "List the MCP servers that are configured; with a server, those there and your team's. Keys are not shown.";
   static override description =
     'Of a command its program, of an address its origin: keys are put into the rest. FILES is what it may do with those of a session.';
   static override examples = ['<%= config.bin %> mcp list', '<%= config.bin %> mcp list --json'];
@@ -10,16 +12,23 @@ export default class McpList extends CapybaraCommand {
   override async run(): Promise<void> {
     const { flags } = await this.parse(McpList);
     const loaded = await this.settings(flags);
-    const [{ refuseForServer }, { listedServers, saysOff, SERVER_HEADING, serverRow }] = await Promise.all([
-      import('../../provider-settings.ts'),
-      import('../../mcp-servers.ts'),
-    ]);
-    refuseForServer(loaded.config, 'MCP servers');
+    if (loaded.config.url !== undefined) return this.#listThere(flags, loaded);
+    const { listedServers, saysOff, SERVER_HEADING, serverRow } = await import('../../mcp-servers.ts');
     const servers = listedServers(loaded);
     const none = 'No MCP server is configured: `capybara mcp add NAME` adds one.\n';
     const text = servers.length === 0 ? none : table(SERVER_HEADING, servers.map(serverRow));
     this.answer(flags, { enabled: loaded.config.mcp.enabled, servers }, text);
     const off = saysOff(loaded, flags.profile);
     if (off !== undefined && servers.length > 0) this.tell(off);
+  }
+
+  async #listThere(flags: GlobalFlags, loaded: LoadedConfig): Promise<void> {
+    const { serversThere } = await import('../../team-mcp-servers.ts');
+    const { config } = loaded;
+    const { answer, text, remarks } = await this.withConnection(loaded, { start: false }, ({ client }) =>
+      serversThere({ client, config }),
+    );
+    this.answer(flags, answer, text);
+    for (const remark of remarks) this.tell(remark);
   }
 }

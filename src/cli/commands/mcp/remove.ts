@@ -2,7 +2,8 @@ import { Args } from '@oclif/core';
 import { CapybaraCommand } from '../../command.ts';
 
 export default class McpRemove extends CapybaraCommand {
-  static override summary = 'Remove an MCP server, and its keys, from your config.yaml.';
+  static override summary =
+    'Remove an MCP server, and its keys, from your config.yaml; with a server, from your team there.';
   static override examples = ['<%= config.bin %> mcp remove files'];
   static override args = {
     name: Args.string({ description: 'As `mcp list` shows it.', required: true, ignoreStdin: true }),
@@ -11,11 +12,18 @@ export default class McpRemove extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(McpRemove);
     const loaded = await this.settings(flags);
-    const [{ refuseForServer, settingsPlace }, { removeServer }] = await Promise.all([
+    const [{ settingsPlace }, { removeServer }, { removeThere }] = await Promise.all([
       import('../../provider-settings.ts'),
       import('../../mcp-servers.ts'),
+      import('../../team-mcp-servers.ts'),
     ]);
-    refuseForServer(loaded.config, 'MCP servers');
+    const { config } = loaded;
+    if (config.url !== undefined) {
+      const { answer, text } = await this.withConnection(loaded, { start: false }, ({ client }) =>
+        removeThere(args.name, { client, config }),
+      );
+      return this.say(flags, answer, text);
+    }
     const place = settingsPlace(flags.profile);
     removeServer(place, args.name, loaded);
     const done = `${args.name} removed from ${place.file}. A Capybara that runs has it until its next start.\n`;

@@ -17,12 +17,12 @@ export default class McpTest extends CapybaraCommand {
     const { args, flags } = await this.parse(McpTest);
     const loaded = await this.settings(flags);
     const { config } = loaded;
-    const [{ refuseForServer }, { configuredServer, stepAfter, trialText }, { saysOff }] = await Promise.all([
-      import('../../provider-settings.ts'),
+    const [{ refuseTrial }, { configuredServer, stepAfter, trialText }, { saysOff }] = await Promise.all([
+      import('../../team-mcp-servers.ts'),
       import('../../mcp-trial.ts'),
       import('../../mcp-servers.ts'),
     ]);
-    refuseForServer(config, 'MCP servers');
+    refuseTrial(config);
     const settings = configuredServer(config, args.name);
     const { tryServer } = await import('../../../worker/mcp-trial.ts');
     const trial = await this.withInterrupts(({ signal }) =>
