@@ -19,6 +19,7 @@ import { healthRoutes } from './health-routes.ts';
 import { mcpRoutes } from './mcp-routes.ts';
 import { mcpServerRoutes } from './mcp-server-routes.ts';
 import { mcpSignInRoutes } from './mcp-sign-in-routes.ts';
+import { mcpTrialRoute } from './mcp-trial-route.ts';
 import { mergeRoutes } from './merge-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { Metrics } from './metrics.ts';
@@ -115,6 +116,7 @@ export function routesOf(deps: ApiDeps, tails: TailHub, metrics = metricsOf(deps
     ...mcpRoutes(deps),
     ...mcpServerRoutes(deps),
     ...mcpSignInRoutes(deps),
+    mcpTrialRoute(deps),
     ...healthRoutes(deps),
     ...metricsRoutes(deps, metrics),
     ...documentRoutes(() => all),

@@ -44,7 +44,7 @@ export interface ApiDeps {
   /** Where webhooks may be sent. */
   readonly webhooks: TargetPolicy;
   /** MCP servers that are configured here, and which a team may add. */
-  readonly mcp: Pick<Config['mcp'], 'enabled' | 'servers' | 'teamServers' | 'allow'>;
+  readonly mcp: Omit<Config['mcp'], 'idleSeconds'>;
   /** How secrets are kept. */
   readonly sealing: Sealing;
   readonly schedules: ScheduleLimits;

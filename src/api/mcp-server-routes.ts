@@ -4,6 +4,7 @@ import { newId } from '../clock.ts';
 import { isTeams, McpServer, type McpServerSettings, mcpName, shownServer } from '../config.ts';
 import { refusedForTeam } from '../mcp/client/team-address.ts';
 import { MAX_MCP_SERVERS, putMcpServer, removeMcpServer } from '../store/mcp-servers.ts';
+import { readSignIns, type ShownSignIn } from '../store/mcp-sign-ins.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiProblem, badRequest, conflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
@@ -59,11 +60,14 @@ export function mcpServerRoutes(deps: ApiDeps): Route[] {
 
 async function listed(deps: ApiDeps, teamId: string): Promise<McpServers> {
   const { enabled, servers, teamServers } = deps.mcp;
+  const signIns = await readSignIns(deps.db, teamId);
   const configured = Object.entries(servers).map(([server, settings]) =>
-    show({ server, settings, source: 'configured', unused: null }),
+    show({ server, settings, source: 'configured', unused: null, signIn: signInAt(server, signIns) }),
   );
   const added = await teamMcpServers(deps, teamId);
-  const ofTeam = added.map(({ name, ...each }) => show({ server: name, source: 'team', ...each }));
+  const ofTeam = added.map(({ name, ...each }) =>
+    show({ server: name, source: 'team', signIn: signInAt(name, signIns), ...each }),
+  );
   return { enabled, teamServers, data: [...configured, ...ofTeam] };
 }
 
@@ -71,13 +75,20 @@ async function listed(deps: ApiDeps, teamId: string): Promise<McpServers> {
 function show({
   settings,
   ...about
-}: Pick<ListedMcpServer, 'server' | 'source' | 'unused'> & {
+}: Pick<ListedMcpServer, 'server' | 'source' | 'unused' | 'signIn'> & {
   readonly settings: McpServerSettings | undefined;
 }): ListedMcpServer {
   if (settings === undefined) return { ...UNREADABLE, ...about };
   const { command, env, headers, tools, ...shown } = shownServer(settings);
   const names = { env: [...env], headers: [...headers], tools: tools && [...tools] };
   return { ...shown, ...names, command: command && basename(command), ...about };
+}
+
+function signInAt(name: string, signIns: readonly ShownSignIn[]): ListedMcpServer['signIn'] {
+  const signedIn = signIns.find(({ server }) => server === name);
+  if (signedIn === undefined) return null;
+  const { signedInBy: by, updatedAt, failure } = signedIn;
+  return { by, at: updatedAt.toISOString(), failure };
 }
 
 const UNREADABLE = {
@@ -98,7 +109,8 @@ async function put(deps: ApiDeps, call: Call<unknown, McpServerSettings>): Promi
       'too_many_mcp_servers',
       `This team has the ${MAX_MCP_SERVERS} MCP servers that it may have: remove one.`,
     );
-  return { status: 200, body: show({ server: name, settings, source: 'team', unused: null }) };
+  const signIn = signInAt(name, await readSignIns(deps.db, teamId));
+  return { status: 200, body: show({ server: name, settings, source: 'team', unused: null, signIn }) };
 }
 
 /** Throws `ApiProblem` where the team may have no such server. */

@@ -55,6 +55,7 @@ export const PROBLEM_CODES: Readonly<Record<string, string>> = {
   no_running_task: 'The session has no task in hand.',
   no_webhook_secret: 'The team has no webhook, whose secret would sign what is sent to webhookUrl.',
   not_deliverable: 'The delivery is on its way, or its webhook is disabled: it is not sent again now.',
+  mcp_program: 'The MCP server is a program: workers start it, and nothing else does.',
   mcp_sign_in_failed: 'Nobody could be signed in at the MCP server; the sentence says why.',
   not_found: 'There is none that the key can see.',
   not_ready: 'Something that this server needs is away: the sentence says what.',

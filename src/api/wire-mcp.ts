@@ -22,6 +22,14 @@ export const ListedMcpServer = z
       .nullable()
       .meta({ description: 'the only ones that agents see; null: all of them' }),
     trusted: z.boolean().meta({ description: 'what it says of its tools is believed' }),
+    signIn: z
+      .object({
+        by: z.string().nullable().meta({ description: 'who did; null: Capybara, by its own secret' }),
+        at: z.iso.datetime().meta({ description: 'when it was had, or renewed' }),
+        failure: z.string().nullable().meta({ description: 'why somebody has to sign in anew' }),
+      })
+      .nullable()
+      .meta({ description: 'what the team has signed in with there (OAuth); null: nobody has' }),
     source: z.enum(['configured', 'team']).meta({
       description: 'configured: by whoever runs this Capybara; team: by an administrator of the team',
     }),
@@ -94,3 +102,30 @@ export const FinishMcpSignIn = z
   })
   .meta({ id: 'FinishMcpSignIn' });
 export type FinishMcpSignIn = z.infer<typeof FinishMcpSignIn>;
+
+const ToolThere = z.object({
+  name: z.string().meta({ description: 'as agents see it' }),
+  isAsked: z.boolean().meta({ description: 'false: it merely reads' }),
+});
+
+export const McpTrial = z
+  .discriminatedUnion('ok', [
+    z.object({
+      ok: z.literal(true),
+      ms: z.int().meta({ description: 'until it had said what it offers' }),
+      name: z.string().meta({ description: 'as it calls itself' }),
+      version: z.string(),
+      tools: z.array(ToolThere),
+      leftOut: z.array(z.object({ tool: z.string(), why: z.enum(['setting', 'schema']) })),
+      refused: z.int().meta({ description: 'entries of its list that are no tools' }),
+    }),
+    z.object({
+      ok: z.literal(false),
+      ms: z.int(),
+      why: z.string().meta({ description: 'completes "the MCP server x …"' }),
+      said: z.string().nullable().meta({ description: "a stranger's words" }),
+      isGuarded: z.boolean().meta({ description: 'somebody has to sign in, or anew' }),
+    }),
+  ])
+  .meta({ id: 'McpTrial' });
+export type McpTrial = z.infer<typeof McpTrial>;

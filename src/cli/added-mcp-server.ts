@@ -3,13 +3,17 @@ import { commandEnvironment, type LoadedConfig, loadConfig } from '../config.ts'
 import { UserError } from '../core/errors.ts';
 import { addServer, saysOff } from './mcp-servers.ts';
 import { settingsPlace } from './provider-settings.ts';
-import { askKey, readText } from './secret-input.ts';
+import { askKey, readKey, readText } from './secret-input.ts';
 
 export interface Typed {
   readonly profile?: string | undefined;
   readonly url?: string | undefined;
   readonly transport?: string | undefined;
   readonly header?: readonly string[] | undefined;
+  readonly 'client-id'?: string | undefined;
+  readonly 'client-secret'?: boolean | undefined;
+  readonly scope?: string | undefined;
+  readonly 'sign-in-as'?: string | undefined;
   readonly env?: readonly string[] | undefined;
   readonly host?: readonly string[] | undefined;
   readonly workspace?: string | undefined;
@@ -72,14 +76,41 @@ export async function typedServer(
   if (command !== undefined && flags.url !== undefined)
     throw new UserError('bad_usage', 'Expected --url or a command; found both.');
   const headers = await headersOf(flags.header ?? []);
-  if (headers === undefined) return undefined;
+  const oauth = headers === undefined ? undefined : await oauthOf(flags);
+  if (headers === undefined || oauth === undefined) return undefined;
   const { url, transport, host: hosts, workspace, share, tool: tools } = flags;
   const settings = {
     ...{ command, args: args.length === 0 ? undefined : args, env: variablesOf(flags.env ?? []) },
-    ...{ hosts, workspace, share, url, headers: unlessEmpty(headers), transport, tools },
+    ...{
+      hosts,
+      workspace,
+      share,
+      url,
+      headers: unlessEmpty(headers),
+      transport,
+      oauth: unlessEmpty(oauth),
+      tools,
+    },
     trusted: flags.untrusted ? false : undefined,
   };
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+/** Undefined where the person left when the secret was asked for. */
+async function oauthOf(flags: Typed): Promise<Readonly<Record<string, string>> | undefined> {
+  const { stdin: input, stderr: output } = process;
+  const isUnsaid = flags['client-secret'] === true;
+  if (isUnsaid && !input.isTTY && (flags.header ?? []).some((text) => !text.includes(':')))
+    throw new UserError('bad_usage', 'Expected a header or --client-secret from stdin; found both.');
+  const asked = () =>
+    input.isTTY ? askKey({ input, output }, 'Client secret (not shown): ') : readKey(input);
+  const clientSecret = isUnsaid ? await asked() : undefined;
+  if (isUnsaid && clientSecret === undefined) return undefined;
+  const { 'client-id': clientId, scope, 'sign-in-as': as } = flags;
+  const said = { clientId, clientSecret, scope, as };
+  return Object.fromEntries(
+    Object.entries(said).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
 }
 
 function unlessEmpty(record: Readonly<Record<string, string>>) {

@@ -1,6 +1,6 @@
 /** What `mcp add` takes. */
 import { Flags } from '@oclif/core';
-import { MCP_SHARES, MCP_TRANSPORTS, MCP_WORKSPACES } from '../config/mcp-settings.ts';
+import { MCP_SHARES, MCP_SIGNERS, MCP_TRANSPORTS, MCP_WORKSPACES } from '../config/mcp-settings.ts';
 
 const several = { multiple: true, multipleNonGreedy: true } as const;
 
@@ -14,6 +14,19 @@ export const MCP_FLAGS = {
   transport: Flags.string({
     description: 'Told by asking it where left out.',
     options: [...MCP_TRANSPORTS],
+  }),
+  'client-id': Flags.string({
+    description: 'How Capybara is known where people sign in (OAuth); left out, it registers itself.',
+    helpValue: 'ID',
+  }),
+  'client-secret': Flags.boolean({ description: 'Its secret is typed unseen, or comes from stdin.' }),
+  scope: Flags.string({
+    description: 'What to sign in for, separated by spaces; what the server asks for where it does.',
+    helpValue: 'SCOPES',
+  }),
+  'sign-in-as': Flags.string({
+    description: 'Who signs in: a person (mcp login), or Capybara by its own secret.',
+    options: [...MCP_SIGNERS],
   }),
   env: Flags.string({
     description: 'A variable that the command is given; of a name alone the value is the one it has here.',

@@ -1,12 +1,15 @@
 /** What `mcp test` prints: that a server can be used and with what, or why not and what to do. */
+import type { McpTrial } from '../api/wire-mcp.ts';
 import type { Config, McpServerSettings } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
 import { neutralised, oneLine } from './untrusted-text.ts';
 
-export type Trial = Awaited<ReturnType<typeof import('../worker/mcp-trial.ts')['tryServer']>>;
+type TrialHere = Awaited<ReturnType<typeof import('../worker/mcp-trial.ts')['tryServer']>>;
+type FailedHere = Extract<TrialHere, { ok: false }>;
+export type Trial = TrialHere | McpTrial;
 type Working = Extract<Trial, { ok: true }>;
-type Failed = Extract<Trial, { ok: false }>;
+type Failed = Extract<McpTrial, { ok: false }> & Partial<FailedHere>;
 
 /** Of what a server said on its standard error: those at its beginning, and at its end. */
 const SAID_LINES = 8;
@@ -27,7 +30,8 @@ export function configuredServer({ mcp }: Pick<Config, 'mcp'>, name: string): Mc
   throw new UserError('unknown_mcp_server', `There is no MCP server ${JSON.stringify(name)}: ${hint}.`);
 }
 
-export function trialText(server: string, trial: Trial, settings: McpServerSettings): string {
+/** `settings`: undefined of a server that is configured elsewhere. */
+export function trialText(server: string, trial: Trial, settings: McpServerSettings | undefined): string {
   const lines = trial.ok ? workingLines(server, trial) : failedLines(server, trial, settings);
   return `${lines.join('\n')}\n`;
 }
@@ -58,9 +62,10 @@ function leftOutLines(leftOut: Working['leftOut'], refused: number): string[] {
   ];
 }
 
-function failedLines(server: string, trial: Failed, settings: McpServerSettings): string[] {
+function failedLines(server: string, trial: Failed, settings: McpServerSettings | undefined): string[] {
   const said = trial.said === null ? [] : ['It said:', ...saidLines(trial.said)];
-  return [`✗ The MCP server ${server} ${trial.why}.`, ...said, stepAfter(server, trial, settings)];
+  const step = trial.isGuarded ? [] : [stepAfter(server, trial, settings)];
+  return [`✗ The MCP server ${server} ${trial.why}.`, ...said, ...step];
 }
 
 function saidLines(said: string): string[] {
@@ -74,8 +79,13 @@ function saidLines(said: string): string[] {
 }
 
 /** What to do next, a sentence. */
-export function stepAfter(server: string, { absent, isLate }: Failed, settings: McpServerSettings): string {
-  if (!('command' in settings))
+export function stepAfter(
+  server: string,
+  { absent = null, isLate = false, isGuarded }: Failed,
+  settings: McpServerSettings | undefined,
+): string {
+  if (isGuarded) return `Sign your team in there: \`capybara mcp login ${server}\`.`;
+  if (settings === undefined || !('command' in settings))
     return 'Look whether it runs there, and whether its address and headers are those: add it anew with --force where they are not.';
   if (absent?.isHere)
     return `${absent.word} is on this machine, and not to be seen where commands of agents run: put it below the project, or install it for the whole system.`;

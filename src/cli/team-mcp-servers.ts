@@ -1,7 +1,6 @@
 /** What `mcp list`, `add` and `remove` show and change where commands talk to a server: those that are configured there, and the team's. */
 import type { ListedMcpServer, McpServers } from '../api/wire-mcp.ts';
 import type { Client } from '../client/client.ts';
-import { hostOf } from '../client/server.ts';
 import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Added, Typed } from './added-mcp-server.ts';
@@ -36,9 +35,14 @@ export async function serversThere({ client, config }: Place): Promise<Told> {
   };
 }
 
-function rowOf({ server, kind, command, origin, source, unused, ...others }: ListedMcpServer): string[] {
+function rowOf({ server, kind, command, origin, source, unused, signIn, ...others }: ListedMcpServer) {
   const told = { server, kind: kind ?? '-', runs: command ?? origin ?? '-' };
-  const from = unused === null ? source : `${source} (${UNUSED[unused]})`;
+  const stands = [
+    unused && UNUSED[unused],
+    signIn && (signIn.failure === null ? 'signed in' : 'sign in anew'),
+  ];
+  const remarks = stands.filter((each) => each !== null).join(', ');
+  const from = remarks === '' ? source : `${source} (${remarks})`;
   return serverCells({ ...others, ...told, from }).map((cell) => oneLine(cell, NAME));
 }
 
@@ -79,16 +83,6 @@ export async function removeThere(name: string, { client, config }: Place): Prom
   const answer = await client.removeMcpServer(name);
   const text = `${name} removed from your team at ${sayThere(config)}. Its agents have it until their turns end.\n`;
   return { answer, text };
-}
-
-/** A worker is where a server can be tried. */
-export function refuseTrial({ url }: Pick<Config, 'url'>): void {
-  if (url === undefined) return;
-  throw new UserError(
-    'mcp_servers_of_server',
-    `${hostOf({ url })} is what commands talk to here (CAPYBARA_URL), and its workers use its MCP servers: run \`capybara mcp test\` and \`capybara doctor\` ` +
-      'where one of them runs. `capybara agents list` says which servers agents have there; for those of this machine unset CAPYBARA_URL.',
-  );
 }
 
 function saysOff(there: string, enabled: boolean): string[] {

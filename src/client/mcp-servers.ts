@@ -6,6 +6,7 @@ import {
   type FinishMcpSignIn,
   ListedMcpServer,
   McpServers,
+  McpTrial,
   RemovedMcpServer,
   SignedInAtMcp,
 } from '../api/wire-mcp.ts';
@@ -18,6 +19,7 @@ export interface McpServerCalls {
   removeMcpServer(name: string): Promise<z.infer<typeof RemovedMcpServer>>;
   beginMcpSignIn(name: string, asked: BeginMcpSignIn): Promise<z.infer<typeof BegunMcpSignIn>>;
   finishMcpSignIn(name: string, answer: FinishMcpSignIn): Promise<SignedInAtMcp>;
+  testMcpServer(name: string): Promise<McpTrial>;
   removeMcpSignIn(name: string): Promise<z.infer<typeof RemovedMcpServer>>;
 }
 
@@ -31,6 +33,7 @@ export function mcpServerCalls(http: Http): McpServerCalls {
       http.change(`POST ${below('mcp/servers', name)}/sign-in`, BegunMcpSignIn, asked),
     finishMcpSignIn: (name, answer) =>
       http.change(`POST ${below('mcp/servers', name)}/sign-in/finish`, SignedInAtMcp, answer),
+    testMcpServer: (name) => http.change(`POST ${below('mcp/servers', name)}/test`, McpTrial),
     removeMcpSignIn: (name) => http.delete(`${below('mcp/servers', name)}/sign-in`, RemovedMcpServer),
   };
 }

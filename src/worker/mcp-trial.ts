@@ -5,8 +5,9 @@ import { rm } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { type Config, commandEnvironment } from '../config.ts';
 import { silentLog } from '../log.ts';
+import { type Access, NotSignedIn } from '../mcp/client/access.ts';
+import type { FailedAddress, WorkingServer } from '../mcp/client/address-trial.ts';
 import { type BridgedSession, McpBridge } from '../mcp/client/bridge.ts';
-import type { LeftOut } from '../mcp/client/bridged-tool.ts';
 import { ServerGone } from '../mcp/client/server-gone.ts';
 import { findProgram } from '../sandbox/program.ts';
 import { VERSION } from '../version.ts';
@@ -14,27 +15,7 @@ import { openLocal, scratchOf } from '../workspace/kinds.ts';
 import { DEFAULT_LEASE } from './lease.ts';
 import { configuredServers, openSandbox, ownerOfWorkspaces, sandboxFor } from './main.ts';
 
-export interface WorkingServer {
-  readonly ok: true;
-  /** Until it had said what it offers. */
-  readonly ms: number;
-  /** As it calls itself. */
-  readonly name: string;
-  readonly version: string;
-  /** As agents see them. One that is not asked about merely reads. */
-  readonly tools: readonly { readonly name: string; readonly isAsked: boolean }[];
-  readonly leftOut: readonly LeftOut[];
-  /** Entries of its list that are no tools. */
-  readonly refused: number;
-}
-
-export interface FailedServer {
-  readonly ok: false;
-  readonly ms: number;
-  /** Completes "the MCP server x …". */
-  readonly why: string;
-  /** On its standard error: a stranger's words. */
-  readonly said: string | null;
+export interface FailedServer extends FailedAddress {
   /** Its program, or a path that it is given, where what it runs in does not show that; `isHere`: this machine has it. */
   readonly absent: { readonly word: string; readonly isHere: boolean } | null;
   /** It took all the time that it has to connect. */
@@ -64,7 +45,8 @@ export async function tryServer(config: Config, server: string, place: TrialPlac
   const sandbox = openSandbox(config, choice);
   const alive = setInterval(() => sandbox.feed(), DEFAULT_LEASE.renewMs);
   const { servers, limits } = configuredServers(config);
-  const bridge = new McpBridge({ limits, sandbox, directory: scratch, version: VERSION, log: silentLog });
+  const about = { version: VERSION, log: silentLog, access: () => nobodyAt(server) };
+  const bridge = new McpBridge({ limits, sandbox, directory: scratch, ...about });
   try {
     const session = { teamId: id, sessionId: id, servers, workspace, signal: place.signal };
     const connectMs = 1_000 * (config.mcp.servers[server]?.connectSeconds ?? config.mcp.connectSeconds);
@@ -75,6 +57,15 @@ export async function tryServer(config: Config, server: string, place: TrialPlac
     clearInterval(alive);
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+function nobodyAt(server: string): Access {
+  return {
+    token: async () => undefined,
+    renewed: async () => {
+      throw new NotSignedIn(`wants somebody to sign in: \`capybara mcp login ${server}\``, undefined);
+    },
+  };
 }
 
 /** Where it does, a directory that no agent may work in is told as such. */
@@ -103,7 +94,8 @@ async function tried({ bridge, session, server, connectMs }: Tried): Promise<Tri
     if (!(error instanceof ServerGone)) throw error;
     const [ms, said] = [sinceBegun(), error.errors ?? null];
     const absent = await absentFor({ bridge, session, server });
-    return { ok: false, ms, why: error.message, said, absent, isLate: ms >= connectMs };
+    const isGuarded = error instanceof NotSignedIn;
+    return { ok: false, ms, why: error.message, said, absent, isLate: ms >= connectMs, isGuarded };
   }
 }
 

@@ -352,7 +352,7 @@ describe('mcp test', () => {
     const { stdout, code } = await capybara('test', 'none', '--json');
     expect(JSON.parse(stdout)).toEqual({
       ...{ server: 'none', enabled: true, ok: false, ms: expect.any(Number), why: 'ended (exit code 127)' },
-      ...{ said: expect.stringContaining('command not found'), isLate: false },
+      ...{ said: expect.stringContaining('command not found'), isLate: false, isGuarded: false },
       absent: { word: 'no-such-program', isHere: false },
       step: 'There is no program no-such-program: install it, or add the server anew with --force and the one that there is.',
     });

@@ -38,6 +38,7 @@ function aServer(change: Partial<ListedMcpServer> = {}): ListedMcpServer {
       trusted: true,
       source: 'team',
       unused: null,
+      signIn: null,
     },
     ...change,
   };
@@ -130,13 +131,51 @@ describe('with a server', () => {
     expect((await mcp('remove', 'none')).code).not.toBe(0);
   });
 
-  test('test says where a server can be tried', async () => {
+  test('test has the API try one at an address, with what the team has signed in with; a program is for a worker', async () => {
+    const failed = { ok: false, ms: 5, said: null, isGuarded: true } as const;
+    const why = 'wants somebody to sign in: `capybara mcp login search`';
+    api.on('POST /v1/mcp/servers/search/test', () => ({ ...failed, why }));
+    expect(await mcp('test', 'search')).toEqual({
+      ...said('✗ The MCP server search wants somebody to sign in: `capybara mcp login search`.\n'),
+      code: 1,
+    });
+    api.on('POST /v1/mcp/servers/search/test', () => ({ ...failed, isGuarded: false, why: 'is away' }));
+    const { step, ...told } = JSON.parse((await mcp('test', 'search', '--json')).stdout);
+    expect(told).toEqual({ server: 'search', ...failed, isGuarded: false, why: 'is away' });
+    expect(step).toMatch(/^Look whether it runs there/);
+    const works = { ok: true, ms: 3, name: 's', version: '1', leftOut: [], refused: 0 };
+    api.on('POST /v1/mcp/servers/search/test', () => ({
+      ...works,
+      tools: [{ name: 'search__find', isAsked: false }],
+    }));
     expect(await mcp('test', 'search')).toEqual(
-      refused(
-        'The Capybara at SERVER is what commands talk to here (CAPYBARA_URL), and its workers use its MCP servers: run `capybara mcp test` and ' +
-          '`capybara doctor` where one of them runs. `capybara agents list` says which servers agents have there; for those of this machine unset CAPYBARA_URL.\n',
-      ),
+      said('✓ search works: it answered in 3 ms, calls itself s 1, and has 1 tool.\n  search__find  reads\n'),
     );
-    expect(api.received).toEqual([]);
+    api.on('POST /v1/mcp/servers/files/test', (_, response) =>
+      problem(response, 409, 'mcp_program', 'The MCP server files is a program.'),
+    );
+    expect((await mcp('test', 'files')).stderr).toContain('The MCP server files is a program.');
+  });
+
+  test('list says who has to sign in anew, and logout forgets', async () => {
+    const signIn = { by: 'Ana', at: '2026-11-27T09:00:00.000Z', failure: null };
+    have([aServer({ signIn }), aServer({ server: 'other', signIn: { ...signIn, failure: 'x' } })]);
+    const { stdout } = await mcp('list');
+    expect(stdout).toMatch(/search .*team \(signed in\)\nother .*team \(sign in anew\)\n$/);
+    api.on('DELETE /v1/mcp/servers/search/sign-in', () => ({ server: 'search' }));
+    expect(await mcp('logout', 'search')).toEqual(said('Signed out at search.\n'));
+  });
+
+  test('add takes how Capybara is known where people sign in, and its secret from stdin', async () => {
+    have([]);
+    api.on('PUT /v1/mcp/servers/search', () => aServer());
+    const flags = ['--url', 'https://m.example/', '--client-id', 'cap', '--scope', 'a b'];
+    await mcp('add', 'search', ...flags);
+    expect(changes().map(({ body }) => body)).toEqual([
+      { url: 'https://m.example/', oauth: { clientId: 'cap', scope: 'a b' } },
+    ]);
+    expect((await mcp('add', 'search', ...flags, '--sign-in-as', 'client')).stderr).toContain(
+      'client is for one with clientId and clientSecret',
+    );
   });
 });

@@ -90,6 +90,7 @@ describe('MCP servers', () => {
         },
       },
       ...{ connectSeconds: 30, callSeconds: 30, idleSeconds: 60, messageKib: 16_384 },
+      teamServers: 'addresses',
     });
     expect(shown['mcp.servers']).toBe('files, search');
     expect(sources['mcp.servers'].where).toBe(`${userFile}, line 7`);

@@ -35,6 +35,8 @@ import { createTestDatabase } from '../support/database.ts';
 import { sealing } from '../support/sealing.ts';
 import { keyOf } from '../support/store.ts';
 
+const MCP = { connectSeconds: 30, callSeconds: 120, messageKib: 16_384 };
+
 export interface Person {
   readonly teamId: string;
   readonly userId: string;
@@ -93,7 +95,7 @@ export async function startTestApi(
     ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false },
     sealing,
     webhooks: { allow: [], online: true },
-    mcp: { enabled: false, servers: {}, teamServers: 'addresses' },
+    mcp: { enabled: false, servers: {}, teamServers: 'addresses', ...MCP },
     schedules: { perTeam: 100, shortestSeconds: 60 },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     agents: createAgents(createRegistry(builtinTools())),

@@ -32,7 +32,7 @@ const URL_SERVER = {
 const SHOWN = {
   ...{ server: 'search', kind: 'url', command: null, origin: 'https://mcp.example:8443', transport: null },
   ...{ env: [], headers: ['Authorization'], workspace: 'none', share: 'worker', tools: ['find_*'] },
-  ...{ trusted: true, source: 'team', unused: null },
+  ...{ trusted: true, source: 'team', unused: null, signIn: null },
 };
 
 let it: TestApi;
@@ -80,7 +80,7 @@ describe('a server of a team', () => {
         {
           ...{ server: 'ours', kind: 'command', command: 'forge', origin: null, transport: null },
           ...{ env: ['TOKEN'], headers: [], workspace: 'read', share: 'session', tools: null },
-          ...{ trusted: true, source: 'configured', unused: null },
+          ...{ trusted: true, source: 'configured', unused: null, signIn: null },
         },
         SHOWN,
       ],

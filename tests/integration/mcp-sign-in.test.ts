@@ -134,6 +134,34 @@ describe('by the API', () => {
     expect(server.open.has((await kept(it.me, 'own'))?.secret.tokens?.access_token ?? '')).toBe(true);
   });
 
+  test('a server is tried with what the team has, and listed with who signed in', async () => {
+    const tried = async (name: string) => (await it.ask('POST', `/v1/mcp/servers/${name}/test`)).json;
+    expect(await tried('guarded')).toMatchObject({
+      ...{ ok: false, isGuarded: true, said: null },
+      why: 'wants somebody to sign in: `capybara mcp login guarded`',
+    });
+    const signIns = async () => {
+      const { data } = (await it.ask('GET', '/v1/mcp/servers')).json;
+      return data.map(({ server: name, signIn }: Record<string, unknown>) => [name, signIn]);
+    };
+    expect(Object.fromEntries(await signIns())).toMatchObject({ guarded: null, own: null });
+    await finish(await answered());
+    expect(await tried('guarded')).toMatchObject({
+      ...{ ok: true, name: 'guarded', version: '1', leftOut: [], refused: 0 },
+      tools: [
+        { name: 'guarded__look', isAsked: false },
+        { name: 'guarded__more', isAsked: true },
+      ],
+    });
+    server.revoke();
+    expect(await tried('guarded')).toMatchObject({ ok: false, isGuarded: true });
+    const { by, failure } = Object.fromEntries(await signIns()).guarded;
+    expect([by, failure]).toEqual(['Ana', 'has refused it (invalid_grant)']);
+    expect(await tried('program')).toMatchObject({ status: 409, code: 'mcp_program' });
+    expect(await tried('none')).toMatchObject({ status: 404 });
+    expect(await tried('open')).toMatchObject({ ok: false, isGuarded: false });
+  });
+
   test('without a key to seal with nobody signs in', async () => {
     const { json } = await unsealed.ask('POST', path('guarded'), { body: { redirectUri } });
     expect(json).toMatchObject({ status: 409, code: 'no_encryption_key' });

@@ -204,10 +204,11 @@ export class Connection {
       await raced(client.connect(transport, { timeout: connectMs }), AbortSignal.timeout(connectMs));
       if (this.#isClosed) throw new ServerGone('was ended', undefined);
     } catch (error) {
-      const { message, errors } = this.#connectFailure(error, transport);
+      const failure = this.#connectFailure(error, transport);
       await client.close().catch(() => undefined);
       // One that had to be ended tells what it said then.
-      const gone = new ServerGone(message, errors ?? goneOf(transport)?.errors);
+      const said = failure.errors ?? goneOf(transport)?.errors;
+      const gone = said === failure.errors ? failure : new ServerGone(failure.message, said);
       this.#noteFailure(gone);
       throw gone;
     }

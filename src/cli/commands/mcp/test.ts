@@ -1,5 +1,7 @@
 import { Args } from '@oclif/core';
+import type { LoadedConfig } from '../../../config.ts';
 import { CapybaraCommand } from '../../command.ts';
+import type { Trial } from '../../mcp-trial.ts';
 
 export default class McpTest extends CapybaraCommand {
   static override summary =
@@ -17,22 +19,29 @@ export default class McpTest extends CapybaraCommand {
     const { args, flags } = await this.parse(McpTest);
     const loaded = await this.settings(flags);
     const { config } = loaded;
-    const [{ refuseTrial }, { configuredServer, stepAfter, trialText }, { saysOff }] = await Promise.all([
-      import('../../team-mcp-servers.ts'),
+    const [{ configuredServer, stepAfter, trialText }, { saysOff }] = await Promise.all([
       import('../../mcp-trial.ts'),
       import('../../mcp-servers.ts'),
     ]);
-    refuseTrial(config);
-    const settings = configuredServer(config, args.name);
-    const { tryServer } = await import('../../../worker/mcp-trial.ts');
-    const trial = await this.withInterrupts(({ signal }) =>
-      tryServer(config, args.name, { directory: process.cwd(), signal }),
-    );
+    const isHere = config.url === undefined;
+    const settings = isHere ? configuredServer(config, args.name) : undefined;
+    const trial = await this.withInterrupts(({ signal }) => this.#trial(args.name, loaded, signal));
     const step = trial.ok ? null : stepAfter(args.name, trial, settings);
-    const answer = { server: args.name, enabled: config.mcp.enabled, ...trial, step };
+    const answer = { server: args.name, ...(isHere && { enabled: config.mcp.enabled }), ...trial, step };
     this.say(flags, answer, trialText(args.name, trial, settings));
-    const off = saysOff(loaded, flags.profile);
+    const off = isHere ? saysOff(loaded, flags.profile) : undefined;
     if (off !== undefined) this.tell(off);
     if (!trial.ok) process.exitCode = 1;
+  }
+
+  /** What the team has signed in with is known where the API is. */
+  async #trial(name: string, loaded: LoadedConfig, signal: AbortSignal): Promise<Trial> {
+    if (loaded.config.url === undefined) {
+      const { tryServer } = await import('../../../worker/mcp-trial.ts');
+      const trial = await tryServer(loaded.config, name, { directory: process.cwd(), signal });
+      if (trial.ok || !trial.isGuarded) return trial;
+    }
+    const there = { start: 'answering', signal } as const;
+    return this.withConnection(loaded, there, ({ clientUntil }) => clientUntil(signal).testMcpServer(name));
   }
 }
