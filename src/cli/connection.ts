@@ -34,10 +34,11 @@ export interface ConnectOptions {
   /**
    * Whether an embedded Capybara may be started for the while. `kept`: only where the data directory holds one already,
    * on a free port, and only to begin with: one that was joined and ended is for its owner to start again. `answering`: likewise,
-   * and it works on no task, since what it began would be broken off a moment later.
+   * and it works on no task, since what it began would be broken off a moment later. `keeping`: as `answering`, and to begin with
+   * also where the directory holds none: for what is to be kept there.
    */
-  readonly start: boolean | 'kept' | 'answering';
-  /** The port of one that is started; the configured one where not given. `kept` and `answering` take a free one. */
+  readonly start: boolean | 'kept' | 'answering' | 'keeping';
+  /** The port of one that is started; the configured one where not given. All but `true` take a free one. */
   readonly port?: number;
   /** Called before one is started, with its settings: throws what would make it of no use. */
   readonly check?: (config: Config) => Promise<void>;
@@ -150,14 +151,15 @@ class EmbeddedConnection implements Connection {
 
   #mayStart(): boolean {
     const { start } = this.#options;
-    return typeof start === 'boolean' ? start : existsSync(join(this.#config.dataDir, 'postgres'));
+    if (typeof start === 'boolean') return start;
+    return start === 'keeping' || existsSync(join(this.#config.dataDir, 'postgres'));
   }
 
   /** `false` where another process got ahead. */
   async #start(): Promise<boolean> {
     if (!this.#mayStart()) return false;
     const { start } = this.#options;
-    const works = start !== 'answering';
+    const works = start !== 'answering' && start !== 'keeping';
     if (works) await this.#findModels();
     await this.#options.check?.(this.#config);
     const { startCapybara } = await import('../embedded/capybara.ts');

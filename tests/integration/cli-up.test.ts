@@ -3,6 +3,7 @@ import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { byPrompt, CLI_TIMEOUT_MS, type CliProcess, git, normalised, Place } from '../support/cli.ts';
+import { browse, type OAuthMcpServer, startOAuthMcpServer } from '../support/oauth-mcp-server.ts';
 import {
   call,
   error,
@@ -21,6 +22,7 @@ vi.setConfig({ testTimeout: CLI_TIMEOUT_MS, hookTimeout: CLI_TIMEOUT_MS });
 let place: Place;
 let model: ScriptedModel;
 let up: CliProcess;
+let guarded: OAuthMcpServer;
 let repository: string;
 
 beforeAll(async () => {
@@ -39,12 +41,17 @@ beforeAll(async () => {
       ],
     }),
   });
-  place.env = { CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' };
+  guarded = await startOAuthMcpServer();
+  place.env = {
+    ...{ CAPYBARA_MODEL_ENDPOINT: model.baseUrl, CAPYBARA_MODEL: 'scripted' },
+    CAPYBARA_MCP_SERVERS: JSON.stringify({ guarded: { url: guarded.url } }),
+  };
   up = await place.up();
 });
 afterAll(async () => {
   await place.remove();
   await model.close();
+  await guarded.close();
 });
 
 const inRepository = (...args: string[]) => place.run(args, { cwd: repository });
@@ -265,4 +272,18 @@ test('a prompt comes from stdin for "-", and one of 10 MB is refused', async () 
     stdout: '',
     stderr: 'The prompt is longer than 1 MiB: put what is long into a file of the workspace and name it.\n',
   });
+});
+
+test('a person signs in at an MCP server, which then can be used, until they sign out', async () => {
+  expect((await place.run(['mcp', 'test', 'guarded'])).stdout).toContain('wants somebody to sign in');
+  const login = place.start(['mcp', 'login', 'guarded']);
+  const [url = ''] = await login.says(/http:\S+\/authorize\S*/);
+  await fetch(await browse(url));
+  await login.ended;
+  expect(login.stdout).toBe('Signed in at guarded, for look.\n');
+  guarded.expire();
+  const { stdout, stderr } = await place.run(['mcp', 'test', 'guarded']);
+  expect(stdout).toMatch(/^✓ guarded works: .* and has 2 tools\.\n {2}guarded__look +reads\n/);
+  expect(stderr).toContain('MCP is off');
+  expect((await place.run(['mcp', 'logout', 'guarded'])).stdout).toBe('Signed out at guarded.\n');
 });

@@ -29,7 +29,7 @@ export default class McpLogin extends CapybaraCommand {
     const loaded = await this.settings(flags);
     const { loggedInText, logIn } = await import('../../mcp-login.ts');
     await this.withInterrupts(({ signal }) =>
-      this.withConnection(loaded, { start: 'answering' }, async ({ client }) => {
+      this.withConnection(loaded, { start: 'keeping' }, async ({ client }) => {
         const { stdin } = process;
         const browsing = {
           port: flags.port ?? 0,

@@ -1,5 +1,6 @@
 import { Args } from '@oclif/core';
 import type { LoadedConfig } from '../../../config.ts';
+import { UserError } from '../../../core/errors.ts';
 import { CapybaraCommand } from '../../command.ts';
 import type { Trial } from '../../mcp-trial.ts';
 
@@ -36,12 +37,16 @@ export default class McpTest extends CapybaraCommand {
 
   /** What the team has signed in with is known where the API is. */
   async #trial(name: string, loaded: LoadedConfig, signal: AbortSignal): Promise<Trial> {
-    if (loaded.config.url === undefined) {
-      const { tryServer } = await import('../../../worker/mcp-trial.ts');
-      const trial = await tryServer(loaded.config, name, { directory: process.cwd(), signal });
-      if (trial.ok || !trial.isGuarded) return trial;
-    }
     const there = { start: 'answering', signal } as const;
-    return this.withConnection(loaded, there, ({ clientUntil }) => clientUntil(signal).testMcpServer(name));
+    const byApi = () =>
+      this.withConnection(loaded, there, (to) => to.clientUntil(signal).testMcpServer(name));
+    if (loaded.config.url !== undefined) return byApi();
+    const { tryServer } = await import('../../../worker/mcp-trial.ts');
+    const trial = await tryServer(loaded.config, name, { directory: process.cwd(), signal });
+    if (trial.ok || !trial.isGuarded) return trial;
+    return byApi().catch((error) => {
+      if (error instanceof UserError && error.code === 'no_server') return trial;
+      throw error;
+    });
   }
 }
