@@ -1,9 +1,16 @@
 /** MCP servers at addresses: by Streamable HTTP, and by the older transport; restarted, gone, or sending without end. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Connection } from '../../src/mcp/client/connection.ts';
 import type { UrlServer } from '../../src/mcp/client/server.ts';
@@ -56,6 +63,45 @@ async function serve(listener: RequestListener): Promise<string> {
     await new Promise((resolve) => server.close(resolve));
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
+}
+
+interface Answering {
+  readonly session?: string;
+  /** Of each request that is not there to begin with. */
+  readonly act?: (asked: Asked) => void;
+  readonly get?: RequestListener;
+  readonly end?: RequestListener;
+}
+
+interface Asked {
+  readonly id: number;
+  readonly method: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** A server of no tools that begins as one does. */
+function answering({ session, act = () => {}, get, end }: Answering): RequestListener {
+  return async (request, response) => {
+    if (request.method !== 'POST') {
+      const listener = request.method === 'GET' ? get : end;
+      return listener === undefined ? response.writeHead(405).end() : listener(request, response);
+    }
+    const { id, method, params } = (await json(request)) as {
+      readonly id: number;
+      readonly method: string;
+      readonly params: { readonly protocolVersion: string };
+    };
+    if (id === undefined) return response.writeHead(202).end();
+    if (method !== 'initialize') return act({ id, method, request, response });
+    const { protocolVersion } = params;
+    const result = { protocolVersion, capabilities: {}, serverInfo: { name: 'u', version: '1' } };
+    response.writeHead(200, {
+      'content-type': 'application/json',
+      ...(session && { 'mcp-session-id': session }),
+    });
+    response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+  };
 }
 
 function connect(server: UrlServer, { callMs = 10_000, connectMs = 10_000 } = {}): Connection {
@@ -137,5 +183,42 @@ describe('a server at an address', () => {
       more();
     });
     await expect(connect({ url, transport: 'http' }).tools(never)).rejects.toThrow(why);
+  });
+
+  it.each([
+    [
+      'an error of JSON-RPC whose number looks like a status',
+      200,
+      404,
+      { begun: true, why: 'answered with an error' },
+    ],
+    ['its answer under a status of 400', 400, -32603, { begun: true, why: 'answered with an error' }],
+    ['its refusal under a status of 400', 400, -32602, { begun: false, why: 'answered with an error' }],
+  ])('is called once where it says %s', async (_, status, code, told) => {
+    let calls = 0;
+    const act = ({ id, response }: Asked) => {
+      calls += 1;
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ jsonrpc: '2.0', id, error: { code, message: 'the order was placed' } }));
+    };
+    const url = await serve(answering({ session: 'one', act }));
+    const errors = expect.stringContaining('the order was placed');
+    const end = await call(connect({ url, transport: 'http' }), 'order');
+    expect(end).toEqual({ kind: 'failed', errors, ...told });
+    expect(calls).toBe(1);
+  });
+
+  it.each([
+    [undefined, 1],
+    ['one', 2],
+  ])('that forgets the session %s is called %i times', async (session, times) => {
+    let calls = 0;
+    const act = ({ response }: Asked) => {
+      calls += 1;
+      response.writeHead(404).end('gone');
+    };
+    const url = await serve(answering({ ...(session && { session }), act }));
+    expect(await call(connect({ url, transport: 'http' }), 'order')).toMatchObject({ begun: true });
+    expect(calls).toBe(times);
   });
 });

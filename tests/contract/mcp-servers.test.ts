@@ -191,6 +191,14 @@ describe('a server that misbehaves', () => {
     expect(text).toContain(`the MCP server 'odd' ${why}. Whether`);
   });
 
+  it('by an error whose number looks like a status is not asked again', async () => {
+    const { call } = bridgeOf({ odd: odd() });
+    expect((await call('odd__lost')).text).toContain(
+      "'odd' answered with an error. Whether the call has done",
+    );
+    expect((await call('odd__count')).text).toContain('calls 2');
+  });
+
   it('by its silence at the start is missing', async () => {
     const { offered } = bridgeOf({ odd: odd('silent') }, { connectSeconds: 1 });
     expect((await offered()).missing).toEqual([

@@ -12,6 +12,7 @@ const TOOLS = [
   'huge',
   'nonsense',
   'wrong',
+  'lost',
   'slow',
   'more',
   'env',
@@ -58,6 +59,7 @@ const ACTS = {
   huge: () => process.stdout.write('x'.repeat(10_000_000)),
   nonsense: () => process.stdout.write('what?\n'.repeat(1_000)),
   wrong: (id) => say({ id, result: { content: [{ type: 'dance' }] } }),
+  lost: (id) => say({ id, error: { code: 404, message: 'no such order' } }),
   slow: (id, { n = 3 }, token) => {
     let done = 0;
     const timer = setInterval(() => {

@@ -17,7 +17,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { raced } from '../../checked-agent.ts';
-import { describeFailure, goneOf, isNotTaken, statusOf } from './server-failure.ts';
+import { describeFailure, goneOf, isNotTaken, isSessionLost } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 import { offerOf, type ServerOffer } from './server-offer.ts';
 
@@ -132,12 +132,12 @@ export class Connection {
         const gone = this.#asGone(error);
         return { kind: 'failed', why: gone.message, errors: gone.errors, begun: false };
       }
+      const hasSession = this.#transport?.sessionId !== undefined;
       try {
         return { kind: 'result', result: await asking.request(client, this.#optionsOf(asking)) };
       } catch (error) {
         asking.signal.throwIfAborted();
-        // The server has forgotten the session, and so has not taken the call in. Some say so by 400.
-        if ([400, 404].includes(statusOf(error)) && tries === 0) await this.#drop(client);
+        if (hasSession && isSessionLost(error) && tries === 0) await this.#drop(client);
         else return await this.#failed(error, client);
       }
     }

@@ -1,4 +1,6 @@
 /** What an error of the SDK, or of what carries it, says of a server. */
+import { SseError } from '@modelcontextprotocol/sdk/client/sse.js';
+import { StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { McpError } from '@modelcontextprotocol/sdk/types.js';
 import { messageOf } from '../../core/errors.ts';
@@ -11,17 +13,24 @@ export function goneOf(transport: Transport | undefined): ServerGone | undefined
   return gone instanceof ServerGone ? gone : undefined;
 }
 
-/** Of HTTP, where the server answered with one. */
-export function statusOf(error: unknown): number {
-  return Number((error as { readonly code?: unknown }).code);
+/** Of HTTP, where the server answered with one: the codes of JSON-RPC are other numbers, though they may look like these. */
+export function statusOf(error: unknown): number | undefined {
+  return error instanceof StreamableHTTPError || error instanceof SseError ? error.code : undefined;
+}
+
+/** The session that a request named is forgotten, and the request with it (MCP, "Session management"); some say so by 400. */
+export function isSessionLost(error: unknown): boolean {
+  return [400, 404].includes(statusOf(error) ?? 0);
 }
 
 const UNREACHED = /^(ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|ERR_IP_BLOCKED)$/;
 
-/** The server refused the request itself, or it never came there. */
+/** Statuses that are said before a body is read: who asks, how, how much, how often. */
+const UNREAD = [401, 403, 405, 406, 411, 413, 415, 429];
+
+/** The server did not take the request in, or it never came there. */
 export function isNotTaken(error: unknown): boolean {
-  const status = statusOf(error);
-  if (error instanceof NotSignedIn || (status >= 400 && status < 500)) return true;
+  if (error instanceof NotSignedIn || UNREAD.includes(statusOf(error) ?? 0)) return true;
   const { cause } = error as { readonly cause?: { readonly code?: unknown } };
   return UNREACHED.test(String(cause?.code));
 }
@@ -31,7 +40,7 @@ export function describeFailure(error: unknown): { readonly why: string; readonl
   if (error instanceof ServerGone)
     return { why: error.message, ...(error.errors === undefined ? {} : { errors: error.errors }) };
   const status = statusOf(error);
-  if (status >= 100 && status < 600 && error instanceof Error)
+  if (status !== undefined && status >= 100 && error instanceof Error)
     return { why: `answered with the HTTP status ${status}`, errors: error.message };
   if (error instanceof McpError) return { why: 'answered with an error', errors: error.message };
   return { why: `could not be reached: ${sayCause(error)}` };

@@ -15,6 +15,7 @@ import { whereAllowed } from '../oauth/checked-fetch.ts';
 import { type Access, authorizedFetch } from './access.ts';
 import { Flow } from './flow.ts';
 import type { UrlServer } from './server.ts';
+import { statusOf } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 
 type OnMessage = NonNullable<Transport['onmessage']>;
@@ -87,8 +88,15 @@ export class UrlTransport implements Transport {
     const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
     const counted = answer.body.pipeThrough(this.#counting(isStream));
     const { status, statusText, headers } = answer;
-    return new Response(counted, { status, statusText, headers });
+    const read = new Response(counted, { status, statusText, headers });
+    return this.#isOfMessage(status) ? answerIn(read, init) : read;
   };
+
+  /** Whether a refusal is one of what was sent. Others are: no session, nobody who may ask, another transport. */
+  #isOfMessage(status: number): boolean {
+    if (status < 400 || [401, 403].includes(status) || this.#mayBeOld) return false;
+    return status !== 404 || this.sessionId === undefined;
+  }
 
   #counting(isStream: boolean): TransformStream<Uint8Array, Uint8Array> {
     let bytes = 0;
@@ -172,8 +180,25 @@ function through(agent: Agent): FetchLike {
   };
 }
 
+/** A server that answers a request with an error of JSON-RPC has taken it in, whatever the status says. */
+async function answerIn(refusal: Response, init: RequestInit | undefined): Promise<Response> {
+  const text = await refusal.text();
+  const { status, statusText, headers } = refusal;
+  const isAnswer = idIn(text) !== undefined && idIn(text) === idIn(`${init?.body}`);
+  if (!isAnswer) return new Response(text, { status, statusText, headers });
+  return new Response(text, { headers: { 'content-type': 'application/json' } });
+}
+
+function idIn(message: string): unknown {
+  try {
+    return JSON.parse(message).id ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Not for want of a key: that the older transport would want too. */
 function isRefused(error: unknown): boolean {
-  const code = Number((error as { readonly code?: unknown }).code);
-  return code >= 400 && code < 500 && code !== 401 && code !== 403;
+  const status = statusOf(error) ?? 0;
+  return status >= 400 && status < 500 && status !== 401 && status !== 403;
 }
