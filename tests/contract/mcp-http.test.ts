@@ -221,4 +221,13 @@ describe('a server at an address', () => {
     expect(await call(connect({ url, transport: 'http' }), 'order')).toMatchObject({ begun: true });
     expect(calls).toBe(times);
   });
+
+  it('that does not answer to its end is not waited for', async () => {
+    const url = await serve(answering({ session: 'one', end: () => {} }));
+    const connection = connect({ url, transport: 'http' });
+    await connection.tools(never);
+    const before = performance.now();
+    await connection.close();
+    expect(performance.now() - before).toBeLessThan(5_000);
+  });
 });

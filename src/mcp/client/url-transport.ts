@@ -11,12 +11,16 @@ import type {
 } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
 import { type Agent, fetch as request } from 'undici';
+import { raced } from '../../checked-agent.ts';
 import { whereAllowed } from '../oauth/checked-fetch.ts';
 import { type Access, authorizedFetch } from './access.ts';
 import { Flow } from './flow.ts';
 import type { UrlServer } from './server.ts';
 import { statusOf } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
+
+/** For a server to hear that its session is over. */
+const FAREWELL_MS = 1_000;
 
 type OnMessage = NonNullable<Transport['onmessage']>;
 
@@ -144,10 +148,10 @@ export class UrlTransport implements Transport {
     }
   }
 
-  /** The server need not keep a session that nobody comes back to. */
+  /** The server need not keep a session that nobody comes back to. One that does not listen is not waited for. */
   async close(): Promise<void> {
     if (this.#inner instanceof StreamableHTTPClientTransport && this.#inner.sessionId !== undefined)
-      await this.#inner.terminateSession().catch(() => undefined);
+      await raced(this.#inner.terminateSession(), AbortSignal.timeout(FAREWELL_MS)).catch(() => undefined);
     this.#closing.abort();
     await this.#inner.close();
     await this.#agent?.destroy();
