@@ -171,6 +171,13 @@ describe('a server that misbehaves', () => {
     expect((await call('odd__count')).text).toContain('calls 1');
   });
 
+  it('and ends is told of and started again, though one that it started holds on to what it said', async () => {
+    const { call } = bridgeOf({ odd: odd() });
+    const { text } = await call('odd__orphan');
+    expect(text).toMatch(/'odd' ended \(exit code 7\)\. Whether .*goodbye/s);
+    expect((await call('odd__count')).text).toContain('calls 1');
+  });
+
   it('and does not start is missing, with what it said, and is not tried at once again', async () => {
     const { offered } = bridgeOf({ bad: odd('dies'), odd: odd() });
     const { tools, missing } = await offered();

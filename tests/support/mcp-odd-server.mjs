@@ -7,6 +7,7 @@ const text = (id, words) => say({ id, result: { content: [{ type: 'text', text: 
 const TOOLS = [
   'count',
   'die',
+  'orphan',
   'hang',
   'flood',
   'huge',
@@ -47,6 +48,14 @@ if (mode === 'greets') process.stdout.write('Welcome!\n');
 const ACTS = {
   count: (id) => text(id, `calls ${calls}`),
   die: () => process.exit(7),
+  /** Ends, and leaves one that holds its standard error. */
+  orphan: async () => {
+    const { spawn } = await import('node:child_process');
+    spawn('sleep', ['600'], { stdio: ['ignore', 'ignore', 'inherit'] }).once('spawn', () => {
+      process.stderr.write('goodbye\n');
+      process.exit(7);
+    });
+  },
   hang: () => {},
   flood: () => {
     const line = `${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'info', data: 'x'.repeat(1000) } })}\n`;

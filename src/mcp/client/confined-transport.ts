@@ -13,6 +13,10 @@ const FOR_EVER_MS = 2 ** 31 - 1;
 const CLOSE_GRACE_MS = 500;
 /** Lines that are no JSON: some servers greet on the wrong stream. */
 const MOST_NONSENSE = 100;
+/** Begins the line that says how the server itself ended, though others that it started may still be there. */
+const END_MARK = '\x1d';
+/** For what it said last to be read, where something that it started still holds its standard error. */
+const LAST_WORDS_MS = 500;
 /** Begins the last line: what the server said on its standard error. */
 const ERRORS_MARK = '\x1e';
 const ERRORS_BYTES = 4_096;
@@ -39,6 +43,8 @@ export class ConfinedTransport implements Transport {
   #errors: string | undefined;
   #nonsense = 0;
   #why: string | undefined;
+  #code: number | undefined;
+  #lastWords: NodeJS.Timeout | undefined;
   /** Nothing of it is read any more. */
   #isStopped = false;
   #ended: Promise<void> = Promise.resolve();
@@ -71,10 +77,12 @@ export class ConfinedTransport implements Transport {
       const { end } = await result;
       // No line break ends what it said.
       if (this.#errors !== undefined || this.#rest.startsWith(ERRORS_MARK)) this.#line(this.#rest);
-      this.gone = new ServerGone(this.#why ?? sayEnd(end), this.#errors);
+      const own = end.type === 'aborted' && this.#code !== undefined ? sayExit(this.#code) : sayEnd(end);
+      this.gone = new ServerGone(this.#why ?? own, this.#errors);
     } catch (error) {
       this.gone = new ServerGone(`could not be started: ${messageOf(error)}`, undefined);
     }
+    clearTimeout(this.#lastWords);
     this.#input.destroy();
     this.onclose?.();
   }
@@ -95,6 +103,10 @@ export class ConfinedTransport implements Transport {
       this.#errors = this.#errors === undefined ? line.slice(1) : `${this.#errors}\n${line}`;
       return;
     }
+    if (line.startsWith(END_MARK)) {
+      this.#endSoon(Number.parseInt(line.slice(1), 10));
+      return;
+    }
     if (line.trim() === '' || this.#why !== undefined) return;
     let message: JSONRPCMessage;
     try {
@@ -105,6 +117,11 @@ export class ConfinedTransport implements Transport {
       return;
     }
     this.onmessage?.(message);
+  }
+
+  #endSoon(code: number): void {
+    this.#code = code;
+    this.#lastWords ??= setTimeout(() => this.#ending.abort(), LAST_WORDS_MS);
   }
 
   #stop(why: string): void {
@@ -140,7 +157,7 @@ export class ConfinedTransport implements Transport {
 function scriptOf(words: readonly string[]): string {
   const command = words.map(quoted).join(' ');
   return `trap : TERM
-{ errors=$({ ${command} 2>&1 >&3 3>&-; exit "\${PIPESTATUS[0]}"; } | { trap '' TERM; head -c ${ERRORS_BYTES}; cat >/dev/null; }; exit "\${PIPESTATUS[0]}"); code=$?; } 3>&1
+{ errors=$({ ${command} 2>&1 >&3 3>&-; code=$?; printf '\\n\\035%s\\n' "$code" >&3; exit "$code"; } | { trap '' TERM; head -c ${ERRORS_BYTES}; cat >/dev/null; }; exit "\${PIPESTATUS[0]}"); code=$?; } 3>&1
 printf '\\n\\036%s' "$errors"
 exit "$code"`;
 }
@@ -149,10 +166,14 @@ export function quoted(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
+function sayExit(code: number): string {
+  return `ended (exit code ${code})`;
+}
+
 function sayEnd(end: CommandResult['end']): string {
   switch (end.type) {
     case 'exit':
-      return `ended (exit code ${end.code})`;
+      return sayExit(end.code);
     case 'signal':
       return `was killed (${end.signal})`;
     case 'limit':
