@@ -1,4 +1,5 @@
 /** What a call of a server's tool may change, and so whether a person is asked: as the server says, where it can be believed. */
+import type { Tool } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
 import { bridgedTools } from '../../src/mcp/client/bridged-tool.ts';
 import { toolName } from '../../src/mcp/client/bridging.ts';
@@ -9,18 +10,18 @@ const command: McpServer = { command: 'server' };
 const online: McpServer = { command: 'server', hosts: [{ host: 'example.com', isPrivate: false }] };
 const remote: McpServer = { url: 'https://example.com/mcp' };
 
+const inputSchema = { type: 'object' as const };
+
 function bridged(settings: McpServer, more: object = {}, name = 'look') {
+  return registryOf([{ name, inputSchema, ...more }], settings);
+}
+
+function registryOf(tools: readonly Tool[], settings: McpServer = command, hasResources = false) {
   const connection = async () => {
     throw new Error('nothing is called here');
   };
-  const tool = { name, inputSchema: { type: 'object' as const }, ...more };
-  const offer = {
-    server: { name: 'server', version: '1' },
-    tools: [tool],
-    refused: 0,
-    hasResources: false,
-    prompts: [],
-  };
+  const server = { name: 'server', version: '1' };
+  const offer = { server, tools, refused: 0, hasResources, prompts: [] };
   return createRegistry(bridgedTools({ server: 's', settings, connection }, offer));
 }
 
@@ -75,4 +76,15 @@ it('is not there where its schema is too long, or a setting leaves it out', () =
   expect(bridged(command, { inputSchema }).tools).toEqual([]);
   expect(bridged({ ...command, tools: ['find_*'] }).tools).toEqual([]);
   expect(bridged({ ...command, tools: ['find_*'] }, {}, 'find_it').tools).toHaveLength(1);
+});
+
+it('each tool has a name of its own, whatever the server calls them', () => {
+  const marked = (name: string) => toolName('s', name, new Set([`s__${name}`])).replace(/^s__/, '');
+  const names = [toolName('s', 'x.y').replace(/^s__/, ''), 'x.y', 'list_resources', marked('list_resources')];
+  const { tools } = registryOf(
+    names.map((name) => ({ name, inputSchema })),
+    command,
+    true,
+  );
+  expect(new Set(tools.map(({ name }) => name)).size).toBe(names.length + 2);
 });

@@ -21,12 +21,22 @@ export function isWanted({ tools }: McpServer, name: string): boolean {
   return tools?.some((pattern) => matchGlob(pattern, name) !== 'none') ?? true;
 }
 
-/** `server__tool`, in letters that every provider takes; one that had to be changed ends in a mark of what it was. */
+/**
+ * `server__tool`, in letters that every provider takes; one that had to be changed ends in a mark of what it was. It is none of `taken`:
+ * two tools of one name would fail each turn of an agent that has them.
+ */
 export function toolName(server: string, tool: string, taken: ReadonlySet<string> = new Set()): string {
   const plain = `${server}__${tool.replace(/[^a-zA-Z0-9_-]/g, '_')}`;
   if (plain.length <= NAME_LENGTH && plain === `${server}__${tool}` && !taken.has(plain)) return plain;
-  const mark = createHash('sha256').update(tool).digest('hex').slice(0, MARK_LENGTH);
-  return `${plain.slice(0, NAME_LENGTH - MARK_LENGTH - 1)}_${mark}`;
+  const start = plain.slice(0, NAME_LENGTH - MARK_LENGTH - 1);
+  for (let marked = tool; ; marked += '.') {
+    const name = `${start}_${markOf(marked)}`;
+    if (!taken.has(name)) return name;
+  }
+}
+
+function markOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, MARK_LENGTH);
 }
 
 /**
