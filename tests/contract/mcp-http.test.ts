@@ -13,7 +13,9 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Connection } from '../../src/mcp/client/connection.ts';
+import { HiddenKeys } from '../../src/mcp/client/hidden-keys.ts';
 import type { UrlServer } from '../../src/mcp/client/server.ts';
+import type { ServerGone } from '../../src/mcp/client/server-gone.ts';
 import { UrlTransport } from '../../src/mcp/client/url-transport.ts';
 
 const DIST = join(import.meta.dirname, '../../node_modules/@modelcontextprotocol/server-everything/dist');
@@ -105,8 +107,11 @@ function answering({ session, act = () => {}, get, end }: Answering): RequestLis
 }
 
 function connect(server: UrlServer, { callMs = 10_000, connectMs = 10_000 } = {}): Connection {
+  const keys = new HiddenKeys(server);
+  const access = { token: async () => 'a-token', renewed: async () => 'another' };
   const connection = new Connection({
-    open: () => new UrlTransport(server, { messageBytes: MESSAGE_BYTES }),
+    shown: (words) => keys.shown(words),
+    open: () => new UrlTransport(server, { messageBytes: MESSAGE_BYTES, access: keys.noting(access) }),
     roots: async () => [],
     ...{ version: '0', connectMs, callMs },
   });
@@ -229,5 +234,24 @@ describe('a server at an address', () => {
     const before = performance.now();
     await connection.close();
     expect(performance.now() - before).toBeLessThan(5_000);
+  });
+
+  it.each([
+    ['a key of a header', { 'x-key': 'Basic a-header' }, 'a-header'],
+    ['a key of its address', {}, 'a%20key'],
+    ['a token', {}, 'a-token'],
+  ])('that repeats %s shows it to nobody', async (_, headers, key) => {
+    const url = await serve((request, response) => {
+      response.writeHead(403).end(`${request.url} ${JSON.stringify(request.headers)} ${'x'.repeat(9_000)}`);
+    });
+    const { errors = '' } = await connect({ url: `${url}?key=a%20key`, headers, transport: 'http' })
+      .tools(never)
+      .then(
+        () => expect.unreachable(),
+        (error: ServerGone) => error,
+      );
+    expect(errors).toContain('********');
+    expect(errors).not.toContain(key);
+    expect(errors.length).toBeLessThan(4_100);
   });
 });

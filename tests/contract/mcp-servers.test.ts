@@ -185,6 +185,14 @@ describe('a server that misbehaves', () => {
     expect(tools.map(({ name }) => name)).toContain('odd__count');
   });
 
+  it('by repeating a key that it was given shows it to nobody', async () => {
+    const env = { KEY: 'a-key-of-ours' };
+    const script = 'echo "no use: $KEY" >&2; printf "%04090d$KEY" 0 >&2; exit 3';
+    const { offered } = bridgeOf({ bad: { command: 'bash', args: ['-c', script], env } });
+    const [{ said = '' } = {}] = (await offered()).missing;
+    expect(said).toMatch(/^no use: \*{8}\n0{4079}…$/);
+  });
+
   it.each([
     ['hang', 'did not answer within 1 s'],
     ['flood', 'sent more than anybody can read, and was ended'],

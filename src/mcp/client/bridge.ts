@@ -14,6 +14,7 @@ import type { Access, AccessPlace } from './access.ts';
 import { bridgedTools, type LeftOut, leftOut } from './bridged-tool.ts';
 import { ConfinedTransport, type ServerCommand } from './confined-transport.ts';
 import { Connection } from './connection.ts';
+import { HiddenKeys } from './hidden-keys.ts';
 import type { CommandServer, McpLimits, McpServer } from './server.ts';
 import { ServerGone } from './server-gone.ts';
 import type { ServerOffer } from './server-offer.ts';
@@ -160,8 +161,10 @@ export class McpBridge {
   #fresh(session: BridgedSession, server: string, settings: McpServer): Kept {
     if (this.#isClosed) throw new ServerGone('was ended with its worker', undefined);
     const { limits, version } = this.#options;
+    const keys = new HiddenKeys(settings);
     const connection: Connection = new Connection({
-      open: () => this.#open(kept.session, server, settings),
+      open: () => this.#open(kept, keys),
+      shown: (words) => keys.shown(words),
       roots: () => this.#roots(kept.session, settings),
       version,
       connectMs: 1_000 * (settings.connectSeconds ?? limits.connectSeconds),
@@ -172,13 +175,15 @@ export class McpBridge {
     return kept;
   }
 
-  async #open(session: BridgedSession, server: string, settings: McpServer) {
+  async #open({ session, server, settings }: Kept, keys: HiddenKeys) {
     const { sandbox, limits } = this.#options;
-    if (!('command' in settings))
+    if (!('command' in settings)) {
+      const access = this.#options.access?.({ teamId: session.teamId, server, settings });
       return new UrlTransport(settings, {
         ...{ messageBytes: limits.messageBytes, isAllowed: this.#options.isAllowed },
-        access: this.#options.access?.({ teamId: session.teamId, server, settings }),
+        access: access && keys.noting(access),
       });
+    }
     const command = await this.#commandOf(session, server, settings);
     return new ConfinedTransport(sandbox, command, limits.messageBytes);
   }

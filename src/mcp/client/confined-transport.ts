@@ -5,6 +5,7 @@ import { type JSONRPCMessage, JSONRPCMessageSchema } from '@modelcontextprotocol
 import { messageOf } from '../../core/errors.ts';
 import type { Command, CommandResult, Sandbox } from '../../sandbox/sandbox.ts';
 import { Flow } from './flow.ts';
+import { LONGEST_SAID } from './hidden-keys.ts';
 import { ServerGone } from './server-gone.ts';
 
 /** The longest that a timer can wait: it ends with its session or its worker, whichever comes first. */
@@ -19,7 +20,8 @@ const END_MARK = '\x1d';
 const LAST_WORDS_MS = 500;
 /** Begins the last line: what the server said on its standard error. */
 const ERRORS_MARK = '\x1e';
-const ERRORS_BYTES = 4_096;
+/** More than is shown: a key that is cut in two would be known by neither half. */
+const ERRORS_BYTES = 2 * LONGEST_SAID;
 
 /** The program, its arguments, and where it runs. */
 export interface ServerCommand

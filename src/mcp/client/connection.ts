@@ -37,6 +37,8 @@ export interface ConnectionOptions {
   readonly roots: () => Promise<readonly string[]>;
   readonly connectMs: number;
   readonly callMs: number;
+  /** What may be read of its words about a failure; all of them where left out. */
+  readonly shown?: (words: string) => string;
   /** Called when the list of its tools may be another. */
   readonly onTools?: () => void;
 }
@@ -86,15 +88,28 @@ export class Connection {
 
   /** Throws `ServerGone`, and what `signal` was aborted with. */
   async tools(signal: AbortSignal): Promise<ServerOffer> {
-    const client = await this.#connected(signal);
-    this.#tools ??= this.#list(client);
-    const listing = this.#tools;
+    let listing: Promise<ServerOffer> | undefined;
     try {
+      const client = await this.#connected(signal);
+      this.#tools ??= this.#list(client);
+      listing = this.#tools;
       return await raced(listing, signal);
     } catch (error) {
       if (this.#tools === listing) this.#tools = undefined;
-      throw signal.aborted ? error : this.#asGone(error);
+      if (signal.aborted) throw error;
+      const { message: why, errors } = this.#asGone(error);
+      const shown = this.#shown({ why, errors });
+      throw new ServerGone(shown.why, shown.errors);
     }
+  }
+
+  #shown<Told extends Pick<Failed, 'why' | 'errors'>>(told: Told): Told {
+    const { shown = (words) => words } = this.#options;
+    return {
+      ...told,
+      why: shown(told.why),
+      ...(told.errors === undefined ? {} : { errors: shown(told.errors) }),
+    };
   }
 
   get isBusy(): boolean {
@@ -115,7 +130,8 @@ export class Connection {
   async ask<Answer>(asking: Asking<Answer>): Promise<Ended<Answer>> {
     this.#calls += 1;
     try {
-      return await this.#ask(asking);
+      const end = await this.#ask(asking);
+      return end.kind === 'failed' ? this.#shown(end) : end;
     } finally {
       this.#calls -= 1;
       this.usedAt = performance.now();
