@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Connection } from '../../src/mcp/client/connection.ts';
+import { MESSAGES_AT_ONCE } from '../../src/mcp/client/flow.ts';
 import { HiddenKeys } from '../../src/mcp/client/hidden-keys.ts';
 import type { UrlServer } from '../../src/mcp/client/server.ts';
 import type { ServerGone } from '../../src/mcp/client/server-gone.ts';
@@ -106,12 +107,15 @@ function answering({ session, act = () => {}, get, end }: Answering): RequestLis
   };
 }
 
-function connect(server: UrlServer, { callMs = 10_000, connectMs = 10_000 } = {}): Connection {
+function connect(
+  server: UrlServer,
+  { callMs = 10_000, connectMs = 10_000, messageBytes = MESSAGE_BYTES } = {},
+): Connection {
   const keys = new HiddenKeys(server);
   const access = { token: async () => 'a-token', renewed: async () => 'another' };
   const connection = new Connection({
     shown: (words) => keys.shown(words),
-    open: () => new UrlTransport(server, { messageBytes: MESSAGE_BYTES, access: keys.noting(access) }),
+    open: () => new UrlTransport(server, { messageBytes, access: keys.noting(access) }),
     roots: async () => [],
     ...{ version: '0', connectMs, callMs },
   });
@@ -253,5 +257,34 @@ describe('a server at an address', () => {
     expect(errors).toContain('********');
     expect(errors).not.toContain(key);
     expect(errors.length).toBeLessThan(4_100);
+  });
+
+  it('that sends more messages than anybody can read is gone', async () => {
+    const act = ({ response }: Asked) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: {"jsonrpc":"2.0","method":"a"}\n\n'.repeat(2 * MESSAGES_AT_ONCE));
+    };
+    const url = await serve(answering({ session: 'one', act }));
+    const server = { url, transport: 'http' } as const;
+    const why = 'sent more than anybody can read, and the connection was ended';
+    expect(await call(connect(server, { messageBytes: 1e6 }), 'flood')).toMatchObject({ why, begun: true });
+  });
+
+  it('that tells of its progress without end is heard now and then', async () => {
+    const act = ({ id, response }: Asked) => {
+      const progress = (n: number) =>
+        `data: ${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: id, progress: n } })}\n\n`;
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(Array.from({ length: 500 }, (_, n) => progress(n)).join(''));
+      const result = { content: [] };
+      setTimeout(() => response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`), 50);
+    };
+    const url = await serve(answering({ act }));
+    const said: string[] = [];
+    const connection = connect({ url, transport: 'http' });
+    const asked = { name: 'work', args: {}, signal: never, onProgress: (text: string) => said.push(text) };
+    expect(await connection.call(asked)).toMatchObject({ kind: 'result' });
+    expect(said[0]).toBe('progress (0)\n');
+    expect(said.length).toBeLessThan(10);
   });
 });

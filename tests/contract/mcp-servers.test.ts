@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { silentLog } from '../../src/log.ts';
 import { McpBridge } from '../../src/mcp/client/bridge.ts';
+import { MESSAGES_AT_ONCE } from '../../src/mcp/client/flow.ts';
 import { MCP_LIMITS, type McpLimits, type McpServer } from '../../src/mcp/client/server.ts';
 import { BackgroundProcesses } from '../../src/sandbox/background.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
@@ -204,6 +205,15 @@ describe('a server that misbehaves', () => {
     const { text, isError } = await call(`odd__${name}`);
     expect(isError).toBe(true);
     expect(text).toContain(`the MCP server 'odd' ${why}. Whether`);
+  });
+
+  it('by more messages than anybody can read is ended, and not by fewer', async () => {
+    const { call } = bridgeOf({ odd: odd() });
+    expect((await call('odd__small', { n: MESSAGES_AT_ONCE / 2 })).text).toContain('all said');
+    expect((await call('odd__trickle')).text).toContain('slowly');
+    expect((await call('odd__small', { n: 2 * MESSAGES_AT_ONCE })).text).toContain(
+      "the MCP server 'odd' sent more than anybody can read, and was ended. Whether",
+    );
   });
 
   it('by an error whose number looks like a status is not asked again', async () => {

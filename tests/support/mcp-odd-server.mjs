@@ -10,6 +10,8 @@ const TOOLS = [
   'orphan',
   'hang',
   'flood',
+  'small',
+  'trickle',
   'huge',
   'nonsense',
   'wrong',
@@ -64,6 +66,17 @@ const ACTS = {
       process.stdout.once('drain', more);
     };
     more();
+  },
+  /** As many as it is told, which are as short as they can be. */
+  small: (id, { n }) => {
+    process.stdout.write('{"jsonrpc":"2.0","method":"a"}\n'.repeat(n));
+    text(id, 'all said');
+  },
+  /** Each letter by itself. */
+  trickle: async (id) => {
+    const line = `${JSON.stringify({ jsonrpc: '2.0', id, result: { content: [{ type: 'text', text: 'slowly' }] } })}\n`;
+    for (const letter of line)
+      await new Promise((resolve) => process.stdout.write(letter, () => setImmediate(resolve)));
   },
   huge: () => process.stdout.write('x'.repeat(10_000_000)),
   nonsense: () => process.stdout.write('what?\n'.repeat(1_000)),

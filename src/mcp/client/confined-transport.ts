@@ -14,6 +14,7 @@ const FOR_EVER_MS = 2 ** 31 - 1;
 const CLOSE_GRACE_MS = 500;
 /** Lines that are no JSON: some servers greet on the wrong stream. */
 const MOST_NONSENSE = 100;
+const TOO_MUCH = 'sent more than anybody can read, and was ended';
 /** Begins the line that says how the server itself ended, though others that it started may still be there. */
 const END_MARK = '\x1d';
 /** For what it said last to be read, where something that it started still holds its standard error. */
@@ -41,7 +42,9 @@ export class ConfinedTransport implements Transport {
   readonly #ending = new AbortController();
   readonly #flow: Flow;
   readonly #messageBytes: number;
-  #rest = '';
+  /** Of a line that is not whole yet, and their length together. */
+  #pieces: string[] = [];
+  #pending = 0;
   #errors: string | undefined;
   #nonsense = 0;
   #why: string | undefined;
@@ -78,7 +81,8 @@ export class ConfinedTransport implements Transport {
     try {
       const { end } = await result;
       // No line break ends what it said.
-      if (this.#errors !== undefined || this.#rest.startsWith(ERRORS_MARK)) this.#line(this.#rest);
+      const rest = this.#pieces.join('');
+      if (this.#errors !== undefined || rest.startsWith(ERRORS_MARK)) this.#line(rest);
       const own = end.type === 'aborted' && this.#code !== undefined ? sayExit(this.#code) : sayEnd(end);
       this.gone = new ServerGone(this.#why ?? own, this.#errors);
     } catch (error) {
@@ -91,13 +95,27 @@ export class ConfinedTransport implements Transport {
 
   #read(text: string): void {
     if (this.#isStopped) return;
-    const lines = (this.#rest + text).split('\n');
-    this.#rest = lines.pop() ?? '';
-    if (!this.#flow.takes(Buffer.byteLength(text)))
-      this.#stop('sent more than anybody can read, and was ended');
-    else if (this.#rest.length > this.#messageBytes)
+    if (!this.#flow.takes(Buffer.byteLength(text))) {
+      this.#stop(TOO_MUCH);
+      return;
+    }
+    const [first = '', ...others] = text.split('\n');
+    this.#keep(first);
+    for (const next of others) {
+      const line = this.#pieces.join('');
+      this.#pieces = [];
+      this.#pending = 0;
+      this.#line(line);
+      if (this.#isStopped) return;
+      this.#keep(next);
+    }
+  }
+
+  #keep(piece: string): void {
+    this.#pieces.push(piece);
+    this.#pending += piece.length;
+    if (this.#pending > this.#messageBytes)
       this.#stop(`sent a message of more than ${this.#messageBytes} bytes, and was ended`);
-    else for (const line of lines) this.#line(line);
   }
 
   #line(line: string): void {
@@ -110,6 +128,10 @@ export class ConfinedTransport implements Transport {
       return;
     }
     if (line.trim() === '' || this.#why !== undefined) return;
+    if (!this.#flow.takesMessage()) {
+      this.#stop(TOO_MUCH);
+      return;
+    }
     let message: JSONRPCMessage;
     try {
       message = JSONRPCMessageSchema.parse(JSON.parse(line));
@@ -129,7 +151,7 @@ export class ConfinedTransport implements Transport {
   #stop(why: string): void {
     this.#why ??= why;
     this.#isStopped = true;
-    this.#rest = '';
+    this.#pieces = [];
     this.#ending.abort();
   }
 

@@ -17,7 +17,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { raced } from '../../checked-agent.ts';
-import { describeFailure, goneOf, isNotTaken, isSessionLost } from './server-failure.ts';
+import { describeFailure, goneOf, isNotTaken, isSessionLost, isTooLate } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 import { offerOf, type ServerOffer } from './server-offer.ts';
 
@@ -29,6 +29,8 @@ const STEADY_MS = 60_000;
 const WORTH_WAITING_MS = 5_000;
 /** With news of its progress a call may take so many times what it may in silence. */
 const WITH_PROGRESS = 10;
+/** Between two pieces of news that are told of it. */
+const PROGRESS_MS = 100;
 
 export interface ConnectionOptions {
   readonly open: () => Promise<Transport> | Transport;
@@ -163,10 +165,14 @@ export class Connection {
     const { callMs } = this.#options;
     const timing = { timeout: callMs, maxTotalTimeout: WITH_PROGRESS * callMs, resetTimeoutOnProgress: true };
     if (onProgress === undefined) return { signal, ...timing };
+    let toldAt = Number.NEGATIVE_INFINITY;
     return {
       ...{ signal, ...timing },
-      onprogress: ({ progress, total, message }) =>
-        onProgress(`${message ?? 'progress'} (${progress}${total === undefined ? '' : ` of ${total}`})\n`),
+      onprogress: ({ progress, total, message }) => {
+        if (performance.now() - toldAt < PROGRESS_MS) return;
+        toldAt = performance.now();
+        onProgress(`${message ?? 'progress'} (${progress}${total === undefined ? '' : ` of ${total}`})\n`);
+      },
     };
   }
 
@@ -308,9 +314,4 @@ export class Connection {
     this.#client = undefined;
     await client?.close();
   }
-}
-
-function isTooLate(error: unknown): boolean {
-  if (error instanceof McpError) return error.code === ErrorCode.RequestTimeout;
-  return error instanceof Error && error.name === 'TimeoutError';
 }

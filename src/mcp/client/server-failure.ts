@@ -2,7 +2,7 @@
 import { SseError } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
-import { McpError } from '@modelcontextprotocol/sdk/types.js';
+import { ErrorCode, McpError } from '@modelcontextprotocol/sdk/types.js';
 import { messageOf } from '../../core/errors.ts';
 import { NotSignedIn } from './access.ts';
 import { ServerGone } from './server-gone.ts';
@@ -24,6 +24,11 @@ export function isSessionLost(error: unknown): boolean {
 }
 
 const UNREACHED = /^(ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|ERR_IP_BLOCKED)$/;
+
+export function isTooLate(error: unknown): boolean {
+  if (error instanceof McpError) return error.code === ErrorCode.RequestTimeout;
+  return error instanceof Error && error.name === 'TimeoutError';
+}
 
 /** Statuses that are said before a body is read: who asks, how, how much, how often. */
 const UNREAD = [401, 403, 405, 406, 411, 413, 415, 429];

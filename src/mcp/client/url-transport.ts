@@ -19,6 +19,7 @@ import type { UrlServer } from './server.ts';
 import { statusOf } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 
+const TOO_MUCH = 'sent more than anybody can read';
 /** For a server to hear that its session is over. */
 const FAREWELL_MS = 1_000;
 
@@ -106,23 +107,38 @@ export class UrlTransport implements Transport {
     let bytes = 0;
     return new TransformStream({
       transform: (chunk, controller) => {
+        if (this.gone !== undefined) return controller.error(this.gone);
         bytes += chunk.length;
         const isTooMuch = !isStream && bytes > this.#messageBytes;
         if (this.#flow.takes(chunk.length) && !isTooMuch) return controller.enqueue(chunk);
-        const why = isTooMuch
-          ? `sent a message of more than ${this.#messageBytes} bytes`
-          : 'sent more than anybody can read';
-        this.gone = new ServerGone(`${why}, and the connection was ended`, undefined);
-        controller.error(this.gone);
-        void this.close();
+        const why = isTooMuch ? `sent a message of more than ${this.#messageBytes} bytes` : TOO_MUCH;
+        controller.error(this.#stop(why));
       },
     });
   }
 
+  #stop(why: string): ServerGone {
+    this.gone ??= new ServerGone(`${why}, and the connection was ended`, undefined);
+    void this.close();
+    return this.gone;
+  }
+
+  /** Of what came, one piece: a message, or what is none. */
+  #isTaken(): boolean {
+    if (this.gone !== undefined) return false;
+    if (this.#flow.takesMessage()) return true;
+    this.#stop(TOO_MUCH);
+    return false;
+  }
+
   async start(): Promise<void> {
     const inner = this.#inner;
-    inner.onmessage = (message: JSONRPCMessage) => this.onmessage?.(message);
-    inner.onerror = (error) => this.onerror?.(error);
+    inner.onmessage = (message: JSONRPCMessage) => {
+      if (this.#isTaken()) this.onmessage?.(message);
+    };
+    inner.onerror = (error) => {
+      if (this.#isTaken()) this.onerror?.(error);
+    };
     inner.onclose = () => {
       if (this.#inner === inner) this.onclose?.();
     };
