@@ -1,8 +1,10 @@
 /** What a call of a server's tool may change, and so whether a person is asked: as the server says, where it can be believed. */
 import type { Tool } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
-import { bridgedTools } from '../../src/mcp/client/bridged-tool.ts';
+import { bridgedTools, leftOut } from '../../src/mcp/client/bridged-tool.ts';
 import { toolName } from '../../src/mcp/client/bridging.ts';
+import { outcomeOf } from '../../src/mcp/client/call-result.ts';
+import { MAX_LEVELS } from '../../src/mcp/client/nesting.ts';
 import type { McpServer } from '../../src/mcp/client/server.ts';
 import { createRegistry } from '../../src/tools/registry.ts';
 
@@ -87,4 +89,28 @@ it('each tool has a name of its own, whatever the server calls them', () => {
     true,
   );
   expect(new Set(tools.map(({ name }) => name)).size).toBe(names.length + 2);
+});
+
+const nested = (levels: number) => JSON.parse(`${'['.repeat(levels)}${']'.repeat(levels)}`);
+const deep = (levels: number): Tool => ({
+  name: 'deep',
+  inputSchema: { ...inputSchema, properties: { a: { enum: nested(levels) } } },
+});
+
+it('one whose schema is nested without end takes no other away', () => {
+  const look = { name: 'look', inputSchema };
+  const named = (levels: number) => registryOf([deep(levels), look]).tools.map(({ name }) => name);
+  expect(named(20_000)).toEqual(['s__look']);
+  expect(named(MAX_LEVELS - 10)).toEqual(['s__deep', 's__look']);
+  expect(leftOut(command, [deep(20_000), look])).toEqual([{ tool: 'deep', why: 'schema' }]);
+});
+
+it('an answer whose structured content is nested without end is shown without it', () => {
+  const result = {
+    content: [{ type: 'text' as const, text: 'done' }],
+    structuredContent: { a: nested(20_000) },
+  };
+  expect(outcomeOf({ server: 's', tool: 'look' }, { kind: 'result', result }).text).toContain(
+    'done\n(structured content is nested too deep to be shown)',
+  );
 });

@@ -7,6 +7,7 @@ import type { Tool } from '../../tools/tool.ts';
 import { type Bridging, effectsOf, isWanted, toolName } from './bridging.ts';
 import { outcomeOf } from './call-result.ts';
 import { extraTools } from './extra-tools.ts';
+import { isNestedTooDeep } from './nesting.ts';
 import type { McpServer } from './server.ts';
 import type { ServerOffer } from './server-offer.ts';
 
@@ -49,6 +50,7 @@ export function leftOut(settings: McpServer, tools: readonly ServerTool[]): read
 
 function whyLeftOut({ name, inputSchema }: ServerTool, settings: McpServer): LeftOut['why'] | undefined {
   if (!isWanted(settings, name)) return 'setting';
+  if (isNestedTooDeep(inputSchema)) return 'schema';
   return JSON.stringify(inputSchema).length > LONGEST_SCHEMA ? 'schema' : undefined;
 }
 

@@ -5,6 +5,7 @@ import { untrusted } from '../../core/untrusted.ts';
 import { imageOutcome } from '../../tools/image-outcome.ts';
 import type { ToolImage, ToolOutcome } from '../../tools/tool.ts';
 import type { CallEnd, Failed } from './connection.ts';
+import { isNestedTooDeep } from './nesting.ts';
 
 type Content = CallToolResult['content'][number];
 
@@ -99,6 +100,7 @@ function bytesIn(base64: string): number {
 /** Servers repeat it as a text for clients that do not read it: then it is not shown twice. */
 function structuredIn({ content, structuredContent }: CallToolResult): string | undefined {
   if (structuredContent === undefined) return undefined;
+  if (isNestedTooDeep(structuredContent)) return '(structured content is nested too deep to be shown)';
   const whole = canonicalText(structuredContent);
   const [first, ...others] = Object.values(structuredContent);
   const only = others.length === 0 ? first : undefined;
