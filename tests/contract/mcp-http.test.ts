@@ -287,4 +287,21 @@ describe('a server at an address', () => {
     expect(said[0]).toBe('progress (0)\n');
     expect(said.length).toBeLessThan(10);
   });
+
+  it('that wants its stream asked for without a pause is asked now and then', async () => {
+    const at: number[] = [];
+    const often = Promise.withResolvers<void>();
+    const get: RequestListener = (_request, response) => {
+      at.push(performance.now());
+      if (at.length === 4) often.resolve();
+      response
+        .writeHead(200, { 'content-type': 'text/event-stream' })
+        .end(`retry: 0\nid: ${at.length}\ndata:\n\n`);
+    };
+    const url = await serve(answering({ get }));
+    await connect({ url, transport: 'http' }).tools(never);
+    await often.promise;
+    const gaps = at.slice(1).map((time, index) => time - (at[index] ?? 0));
+    for (const [index, least] of [90, 190, 390].entries()) expect(gaps[index]).toBeGreaterThan(least);
+  });
 });

@@ -18,6 +18,7 @@ import { Flow } from './flow.ts';
 import type { UrlServer } from './server.ts';
 import { statusOf } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
+import { StreamPace } from './stream-pace.ts';
 
 const TOO_MUCH = 'sent more than anybody can read';
 /** For a server to hear that its session is over. */
@@ -42,6 +43,7 @@ export class UrlTransport implements Transport {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #flow: Flow;
   readonly #messageBytes: number;
+  readonly #pace = new StreamPace();
   #inner: StreamableHTTPClientTransport | SSEClientTransport;
   readonly #closing = new AbortController();
   readonly #agent: Agent | undefined;
@@ -83,6 +85,7 @@ export class UrlTransport implements Transport {
   }
 
   readonly #fetch: FetchLike = async (url, init) => {
+    if ((init?.method ?? 'GET') === 'GET') await this.#pace.turn(init?.signal ?? undefined);
     const answer = await this.#request(url, init).catch((error: unknown) => {
       const { cause } = error as Error;
       const gone = [error, cause].find((each) => each instanceof ServerGone);
@@ -134,6 +137,7 @@ export class UrlTransport implements Transport {
   async start(): Promise<void> {
     const inner = this.#inner;
     inner.onmessage = (message: JSONRPCMessage) => {
+      this.#pace.rewarded();
       if (this.#isTaken()) this.onmessage?.(message);
     };
     inner.onerror = (error) => {
