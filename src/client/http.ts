@@ -262,7 +262,15 @@ export function withQuery(path: string, query: Query): string {
   return parameters.size === 0 ? path : `${path}?${parameters}`;
 }
 
-/** `/v1/tasks/task_…/cancel`: the id is one part of it, whatever it holds. */
+/**
+ * `/v1/tasks/task_…/cancel`: the id is one part of it, whatever it holds. Throws `UserError` where it can be none: an address would
+ * lead somewhere else, or cannot be written.
+ */
 export function below(folder: string, id: string, rest = ''): string {
+  if (['', '.', '..'].includes(id) || !id.isWellFormed())
+    throw new UserError(
+      'invalid_request',
+      `${JSON.stringify(id)} is no name or id of anything: expected one as Capybara shows it.`,
+    );
   return `/v1/${folder}/${encodeURIComponent(id)}${rest}`;
 }

@@ -332,7 +332,15 @@ describe('what a client may do', () => {
       'The arguments of submit_task cannot be used at prompt: expected string, received number. (invalid_request)',
     );
     expect((await refused('submit_task', { prompt: 'x', workspace: {} })).code).toBe('invalid_request');
-    expect((await refused('watch_task', { taskId: '../keys' })).code).toBe('not_found');
+    for (const taskId of ['../keys', '', '.', '\ud800', 'ses_01a21c300ef77282965cb36cbb10e1f0'])
+      expect((await refused('watch_task', { taskId })).text).toBe(
+        'The arguments of watch_task cannot be used at taskId: expected an id: task_ and 32 hexadecimal digits. (invalid_request)',
+      );
+    for (const taskId of ['', '.', '..', '\ud800'])
+      await expect(mine.experimental.tasks.getTask(taskId)).rejects.toMatchObject({
+        code: -32602,
+        message: expect.stringContaining(`${JSON.stringify(taskId)} is no name or id of anything`),
+      });
     await expect(mine.callTool({ name: 'rm' })).rejects.toThrow(
       'There is no tool "rm": expected one of submit',
     );

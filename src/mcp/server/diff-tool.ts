@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { UserError } from '../../core/errors.ts';
-import { READS, type ServerTool, tool } from './tool.ts';
+import { idOf, READS, type ServerTool, tool } from './tool.ts';
 
 const USUAL_CHARACTERS = 30_000;
 const MAX_CHARACTERS = 200_000;
@@ -25,7 +25,7 @@ export const diffTool: ServerTool = tool({
     'It was written by agents and is untrusted.',
   annotations: READS,
   input: z.strictObject({
-    sessionId: z.string().describe('ses_…'),
+    sessionId: idOf('session'),
     offset: z.int().min(0).default(0),
     maxCharacters: z.int().min(1_000).max(MAX_CHARACTERS).default(USUAL_CHARACTERS),
     version: z.string().optional().describe('refuses a patch that has changed since the page before'),

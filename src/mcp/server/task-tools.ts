@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CreateTask, LimitsInput, Mode, TaskStatus } from '../../api/wire.ts';
 import type { Client, Task } from '../../client/client.ts';
 import { hasEnded, isAtRest, lineOf, readState, stateOf, TaskLine, TaskState } from './task-state.ts';
-import { ACTS, READS, type ServerTool, type ToolCall, tool } from './tool.ts';
+import { ACTS, idOf, READS, type ServerTool, type ToolCall, tool } from './tool.ts';
 import { watch } from './watch.ts';
 
 /** Longest wait of one call, and the usual one: many clients give a call up after a minute. */
@@ -12,7 +12,7 @@ const USUAL_WAIT_SECONDS = 45;
 /** Longest `Idempotency-Key` that the API takes. */
 const MAX_KEY_LENGTH = 255;
 
-const taskId = z.string().describe('task_…');
+const taskId = idOf('task');
 const idempotencyKey = z
   .string()
   .min(1)
@@ -30,10 +30,10 @@ const Submit = z.strictObject({
     })
     .optional()
     .describe('the git repository to work on a copy of; an empty directory where left out'),
-  sessionId: z
-    .string()
-    .optional()
-    .describe('ses_…: goes on with this session and its files instead of beginning one'),
+  sessionId: idOf(
+    'session',
+    'ses_…: goes on with this session and its files instead of beginning one',
+  ).optional(),
   agent: CreateTask.shape.agent.describe(
     'the profile to work with: `build` changes files, `plan` only reads',
   ),
@@ -97,7 +97,7 @@ export const taskTools: readonly ServerTool[] = [
     annotations: READS,
     input: z.strictObject({
       status: z.enum(TaskStatus.options).optional(),
-      sessionId: z.string().optional(),
+      sessionId: idOf('session').optional(),
       limit: z.int().min(1).max(100).default(20),
       cursor: z.string().optional().describe('the nextCursor of the page before'),
     }),
@@ -113,7 +113,7 @@ export const taskTools: readonly ServerTool[] = [
     description:
       'Steers the task that a session has in hand: its agent reads the message before its next turn.',
     annotations: ACTS,
-    input: z.strictObject({ sessionId: z.string().describe('ses_…'), text: z.string(), idempotencyKey }),
+    input: z.strictObject({ sessionId: idOf('session'), text: z.string(), idempotencyKey }),
     output: z.object({ sessionId: z.string(), taskId: z.string() }),
     call: async ({ sessionId: id, text, idempotencyKey: key }, { reach }) => {
       const { sessionId, taskId } = await reach.client.postMessage(id, { text }, key);

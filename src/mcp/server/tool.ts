@@ -1,7 +1,8 @@
 /** What a tool of Capybara's MCP server is: one list of them is told to clients and serves their calls. */
 import type { ServerNotification, ToolAnnotations } from '@modelcontextprotocol/sdk/types.js';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Task } from '../../client/client.ts';
+import { ID_PREFIXES, type IdKind } from '../../core/id.ts';
 import type { Reach } from './reach.ts';
 
 /** What a request comes with, as the SDK hands it over. */
@@ -48,6 +49,16 @@ export function tool<Input extends z.ZodObject, Output extends z.ZodObject>(
 ): ServerTool {
   // The server hands over what the schemas returned.
   return definition as unknown as ServerTool;
+}
+
+/** An id of that kind, as the API gives it out; `says` is for the model. */
+export function idOf(kind: IdKind, says = `${ID_PREFIXES[kind]}_…`): z.ZodString {
+  const prefix = `${ID_PREFIXES[kind]}_`;
+  const expected = `expected an id: ${prefix} and 32 hexadecimal digits`;
+  return z
+    .string()
+    .regex(new RegExp(`^${prefix}[0-9a-fA-F]{32}$`), expected)
+    .describe(says);
 }
 
 /** Looks, and changes nothing. */
