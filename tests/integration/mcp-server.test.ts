@@ -346,6 +346,23 @@ describe('what a client may do', () => {
     );
   });
 
+  test.each([
+    ['initialize', undefined, 'params: expected object, received undefined'],
+    ['tools/call', {}, 'params.name: expected string, received undefined'],
+    [
+      'tools/call',
+      { name: 'list_tasks', arguments: [1] },
+      'params.arguments: expected record, received array',
+    ],
+    ['tasks/get', { taskId: 1 }, 'params.taskId: expected string, received number'],
+  ])('is told where its %s with %j is none', async (method, params, fault) => {
+    const headers = { accept: 'application/json, text/event-stream' };
+    const answer = await it.ask('POST', '/mcp', { headers, body: { jsonrpc: '2.0', id: 1, method, params } });
+    const [, data = '{}'] = /^data: (.*)$/m.exec(answer.text) ?? [];
+    const message = `The request ${method} cannot be answered at ${fault}.`;
+    expect(JSON.parse(data)).toEqual({ jsonrpc: '2.0', id: 1, error: { code: -32602, message } });
+  });
+
   test('needs a key, and of a page an origin that is allowed', async () => {
     const initialize = (headers: Record<string, string>, key: string | null = it.me.apiKey) =>
       it.ask('POST', '/mcp', {

@@ -76,10 +76,15 @@ function refusalOf(error: unknown): Refused | undefined {
   return { sentence: error.message, data: { code: error.code, ...unreachable } };
 }
 
-/** Of arguments that do not fit a tool's schema: where, and what was expected there. */
-export function badArguments(tool: string, { issues: [issue] }: z.ZodError): UserError {
+/** Of arguments that do not fit a tool's schema. */
+export function badArguments(tool: string, error: z.ZodError): UserError {
+  return new UserError('invalid_request', `The arguments of ${tool} cannot be used${sayIssue(error)}.`);
+}
+
+/** Where, and what was expected there: ` at taskId: expected string, received number`. */
+export function sayIssue({ issues: [issue] }: z.ZodError): string {
   const at =
     issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.').slice(0, 100)}`;
   const what = (issue?.message ?? 'they have another shape').replace(/^Invalid input: /, '');
-  return new UserError('invalid_request', `The arguments of ${tool} cannot be used${at}: ${what}.`);
+  return `${at}: ${what}`;
 }

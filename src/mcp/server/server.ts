@@ -1,5 +1,5 @@
 /** Capybara as an MCP server: any MCP client hands work to it. It keeps nothing, and does everything by the HTTP API with its client's key. */
-import { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import {
   type CallToolRequest,
   CallToolRequestSchema,
@@ -23,6 +23,7 @@ import {
   refusedRequest,
   refusedResult,
 } from './refusal.ts';
+import { FormedServer } from './request-form.ts';
 import type { TaskState } from './task-state.ts';
 import { taskTools } from './task-tools.ts';
 import type { Extra, ServerTool, ToolCall } from './tool.ts';
@@ -41,7 +42,7 @@ export type McpServerOptions = Pick<Answering, 'reach' | 'onBug'>;
 
 /** A server for one connection, to be given to `connect`. */
 export function createMcpServer(options: McpServerOptions): Server {
-  const server = new Server(
+  const server = new FormedServer(
     { name: 'capybara', title: 'Capybara', version: VERSION },
     {
       capabilities: { tools: {}, tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } },
