@@ -325,7 +325,7 @@ describe('mcp test', () => {
     expect(stdout.replace(/\d+ ms/, 'N ms')).toBe(
       '✓ odd works: it answered in N ms, calls itself odd 1, and has 3 tools.\n' +
         '  odd__count  reads\n  odd__die    is asked about\n  odd__draw   is asked about\n' +
-        'Left out, since its setting tools does not name them: hang, flood, huge, nonsense, wrong, slow, more, env, write, pid, mark.\n' +
+        'Left out, since its setting tools does not name them: orphan, hang, flood, small, trickle, huge, nonsense, wrong, lost, slow, more, env, write, pid, mark.\n' +
         'Left out, since they are no tools: 1 entry of its list.\n',
     );
     expect({ stderr, code }).toEqual({ stderr: OFF, code: 0 });

@@ -2,6 +2,7 @@
 import { NotSignedIn } from './access.ts';
 import { bridgedTools, type LeftOut, leftOut } from './bridged-tool.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
+import { HiddenKeys } from './hidden-keys.ts';
 import type { UrlServer } from './server.ts';
 import { ServerGone } from './server-gone.ts';
 import { UrlTransport, type UrlTransportOptions } from './url-transport.ts';
@@ -41,12 +42,14 @@ export interface AddressPlace
 export async function tryAddress(
   server: string,
   settings: UrlServer,
-  { signal, version, connectMs, callMs, ...transport }: AddressPlace,
+  { signal, version, connectMs, callMs, access, ...transport }: AddressPlace,
 ): Promise<WorkingServer | FailedAddress> {
   const begunAt = performance.now();
   const sinceBegun = () => Math.round(performance.now() - begunAt);
+  const keys = new HiddenKeys(settings);
   const connection = new Connection({
-    open: () => new UrlTransport(settings, transport),
+    open: () => new UrlTransport(settings, { ...transport, access: access && keys.noting(access) }),
+    shown: (words) => keys.shown(words),
     roots: async () => [],
     ...{ version, connectMs, callMs },
   });

@@ -17,6 +17,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { raced } from '../../checked-agent.ts';
+import { NotSignedIn } from './access.ts';
 import { describeFailure, goneOf, isNotTaken, isSessionLost, isTooLate } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 import { offerOf, type ServerOffer } from './server-offer.ts';
@@ -99,9 +100,9 @@ export class Connection {
     } catch (error) {
       if (this.#tools === listing) this.#tools = undefined;
       if (signal.aborted) throw error;
-      const { message: why, errors } = this.#asGone(error);
-      const shown = this.#shown({ why, errors });
-      throw new ServerGone(shown.why, shown.errors);
+      const gone = this.#asGone(error);
+      const { why, errors } = this.#shown({ why: gone.message, errors: gone.errors });
+      throw gone instanceof NotSignedIn ? new NotSignedIn(why, errors) : new ServerGone(why, errors);
     }
   }
 
