@@ -7,7 +7,7 @@ import { type NewEntry, standing, textOf } from '../core/entry.ts';
 import { areTooMany, foundNames } from '../core/found-tools.ts';
 import { DEFAULT_CONTEXT, isChosen, type Profile } from '../core/profile.ts';
 import { untrusted } from '../core/untrusted.ts';
-import type { BridgeOptions } from '../mcp/client/bridge.ts';
+import type { BridgeOptions, MissingServer } from '../mcp/client/bridge.ts';
 import { findToolsTool } from '../mcp/client/find-tools.ts';
 import { MCP_LIMITS } from '../mcp/client/server.ts';
 import { KeptAccess } from '../mcp/oauth/kept-access.ts';
@@ -121,11 +121,16 @@ export function missingNotices({ entries, missing, profile }: Run): readonly Not
   const said = standing(entries).findLast(
     (entry) => entry.kind === 'notice' && textOf(entry.parts).startsWith(ABOUT),
   );
-  const names = missing.map(({ server }) => `'${server}'`).join(', ');
+  const names = missing.map(sayMissing).join(', ');
   const now =
     missing.length === 0 ? ALL_THERE : `${ABOUT} ${names} cannot be used now, and the tools are missing.`;
   const before = said === undefined ? ALL_THERE : textOf(said.kind === 'notice' ? said.parts : []);
   return now === before ? [] : [{ kind: 'notice', parts: [{ type: 'text', text: now }] }];
+}
+
+function sayMissing({ server, isGuarded }: MissingServer): string {
+  const cure = isGuarded ? ` (a person has to sign in there: \`capybara mcp login ${server}\`)` : '';
+  return `'${server}'${cure}`;
 }
 
 /** Why a tool that an agent may have is not there, as a result that the model can read. Undefined: it is there, or there is none. */

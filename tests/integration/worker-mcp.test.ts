@@ -147,6 +147,10 @@ describe('tools of servers', () => {
       expect(resultsIn(world, before, 1)).toEqual([
         "Error: McpServer: the MCP server 'guarded' wants somebody to sign in: `capybara mcp login guarded`. The call was not made.",
       ]);
+      const notices = (await world.entries(before)).filter(({ kind }) => kind === 'notice');
+      expect(JSON.stringify(notices)).toContain(
+        "MCP servers: 'guarded' (a person has to sign in there: `capybara mcp login guarded`) cannot be used now",
+      );
       const secret = await signInAt(server.url);
       await new McpSignIns<SignIn>(world.db, sealing).put(
         { teamId: world.teamId, server: 'guarded' },

@@ -10,7 +10,7 @@ import { commandPlaces, lookingPlaces } from '../../tools/command-places.ts';
 import type { Tool } from '../../tools/tool.ts';
 import type { Workspace } from '../../workspace/workspace.ts';
 import { absentWord } from './absent-word.ts';
-import type { Access, AccessPlace } from './access.ts';
+import { type Access, type AccessPlace, NotSignedIn } from './access.ts';
 import { bridgedTools, type LeftOut, leftOut } from './bridged-tool.ts';
 import { ConfinedTransport, type ServerCommand } from './confined-transport.ts';
 import { Connection } from './connection.ts';
@@ -49,6 +49,8 @@ export interface MissingServer {
   readonly why: string;
   /** What it said at its end: a stranger's words. */
   readonly said?: string | undefined;
+  /** Somebody has to sign in there, or anew. */
+  readonly isGuarded?: boolean;
 }
 
 export interface Bridged {
@@ -107,7 +109,7 @@ export class McpBridge {
         { server, reason: gone.message, said: gone.errors },
         'an MCP server cannot be used',
       );
-      return { server, why: gone.message, said: gone.errors };
+      return { server, why: gone.message, said: gone.errors, isGuarded: gone instanceof NotSignedIn };
     }
   }
 

@@ -273,6 +273,7 @@ export class Connection {
 
   #backedOff(waitMs: number): ServerGone {
     const last = this.#lastFailure;
+    if (last instanceof NotSignedIn) return last;
     const errors = last instanceof ServerGone ? last.errors : undefined;
     const seconds = Math.ceil(waitMs / 1_000);
     return new ServerGone(`${last?.message ?? 'failed'}; it is tried again in ${seconds} s`, errors);
