@@ -52,6 +52,7 @@ const api = createApi({
     enabled: false,
     servers: {},
     teamServers: 'none',
+    projectServers: false,
     connectSeconds: 30,
     callSeconds: 120,
     messageKib: 16_384,

@@ -162,12 +162,10 @@ export type ProvidersConfig = Readonly<Record<string, ProviderConfig>>;
 export type ProviderConfig = Partial<ProviderSettings>;
 
 export { MAX_SETTINGS_BYTES } from './config/files.ts';
-export { PROJECT_CONFIG, projectRules, projectRulesIn, userConfigFile } from './config/layers.ts';
+export { PROJECT_CONFIG, projectTerms, projectTermsIn, userConfigFile } from './config/layers.ts';
 export type { AgentConfig } from './config/maps.ts';
-export type { McpCommandServer, McpConfig, McpServerSettings, McpUrlServer } from './config/mcp-settings.ts';
-export { isTeams, McpServer, mcpName, readTeamServer } from './config/mcp-settings.ts';
+export type { McpCommandServer, McpServerSettings, McpUrlServer } from './config/mcp-settings.ts';
 export type { SettingKey, Source } from './config/settings.ts';
-export { type ShownMcpServer, shownServer } from './config/shown-mcp-server.ts';
 
 export interface LoadOptions {
   /** What the command line says, by key; `undefined` where it says nothing. */

@@ -82,6 +82,8 @@ export interface AgentSettings {
   readonly servers?: readonly string[] | undefined;
   /** Whether teams may have MCP servers beside those. */
   readonly hasTeamServers?: boolean | undefined;
+  /** Whether projects may. */
+  readonly hasProjectServers?: boolean | undefined;
 }
 
 /** An agent as it can be asked for. */
@@ -240,16 +242,17 @@ function profileOf(agent: Agent, request: ProfileRequest, { settings, tools }: M
 function mcpOf(
   { only, servers }: Agent,
   withoutTools: readonly string[],
-  { hasTeamServers = false }: AgentSettings,
+  { hasTeamServers = false, hasProjectServers = false }: AgentSettings,
 ): Pick<Profile, 'mcp'> {
   const ofServers = (tools: readonly string[]) => tools.filter((tool) => tool.includes('__'));
   const chosen = only && ofServers(only);
-  const hasTeams = hasTeamServers && chosen?.length !== 0;
-  if (servers.length === 0 && !hasTeams) return {};
+  const [ofTeam, ofProject] = [hasTeamServers, hasProjectServers].map((has) => has && chosen?.length !== 0);
+  if (servers.length === 0 && !ofTeam && !ofProject) return {};
   const without = ofServers(withoutTools);
   const choice = {
     servers,
-    ...(hasTeams && { team: true as const }),
+    ...(ofTeam && { team: true as const }),
+    ...(ofProject && { project: true as const }),
     ...(chosen && { only: chosen }),
     ...(without.length > 0 && { without }),
   };

@@ -1,7 +1,7 @@
 /** `POST /v1/sessions/:id/fork`: a session of its own that goes on from a point of another, with its files. */
 import { existsSync } from 'node:fs';
 import { newId } from '../clock.ts';
-import { projectRules } from '../config.ts';
+import { projectTerms } from '../config.ts';
 import { toPublicId } from '../core/id.ts';
 import {
   forkSession,
@@ -21,7 +21,7 @@ import { type Call, type Reply, type Route, route } from './route.ts';
 import { saidOnce } from './said-once.ts';
 import { showSession } from './show.ts';
 import { IdempotencyHeaders } from './task-routes.ts';
-import { uploadedRules } from './uploaded-files.ts';
+import { uploadedTerms } from './uploaded-files.ts';
 import { ForkSession, Session } from './wire.ts';
 
 export function forkRoutes(deps: ApiDeps): Route[] {
@@ -113,10 +113,10 @@ export function foundPoint(id: string, { turn, entry }: PointWanted, point: Poin
 async function filesAt(deps: ApiDeps, { files }: LogPoint): Promise<Omit<LogPoint['files'], 'path'>> {
   const { path, ...row } = files;
   if (row.kind !== 'local') return row;
-  const { lineage } = row;
+  const { lineage, projectServers } = row;
   const head = row.head ?? (await snapshotOf(deps, { path: path ?? '', lineage }));
   const rules = await rulesOf(deps, { path: path ?? '', lineage, head });
-  return { kind: 'empty', source: null, rules, lineage, base: row.base ?? head, head };
+  return { kind: 'empty', source: null, rules, projectServers, lineage, base: row.base ?? head, head };
 }
 
 /**
@@ -128,7 +128,7 @@ async function rulesOf(
   { path, lineage, head }: { readonly path: string; readonly lineage: string; readonly head: string },
 ): Promise<LogPoint['files']['rules']> {
   const isHere = deps.allowLocal !== false && existsSync(path);
-  const rules = isHere ? projectRules(path) : await uploadedRules(deps, { lineage, base: head });
+  const { rules } = isHere ? projectTerms(path) : await uploadedTerms(deps, { lineage, base: head });
   return rules.length === 0 ? null : rules;
 }
 

@@ -112,6 +112,7 @@ function agentsOf(config: Config, moreTools: readonly Tool[]): Agents {
     context: config.context,
     servers: mcp.enabled ? Object.keys(mcp.servers) : [],
     hasTeamServers: mcp.enabled && mcp.teamServers !== 'none',
+    hasProjectServers: mcp.enabled && mcp.projectServers,
   });
 }
 

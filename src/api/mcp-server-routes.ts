@@ -1,7 +1,8 @@
 /** Which MCP servers agents may have tools of, and those that a team's administrators add. */
 import { basename } from 'node:path';
 import { newId } from '../clock.ts';
-import { isTeams, McpServer, type McpServerSettings, mcpName, shownServer } from '../config.ts';
+import { isTeams, McpServer, type McpServerSettings, mcpName } from '../config/mcp-settings.ts';
+import { shownServer } from '../config/shown-mcp-server.ts';
 import { refusedForTeam } from '../mcp/client/team-address.ts';
 import { MAX_MCP_SERVERS, putMcpServer, removeMcpServer } from '../store/mcp-servers.ts';
 import { readSignIns, type ShownSignIn } from '../store/mcp-sign-ins.ts';

@@ -3,7 +3,7 @@ import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import { type NamedRoot, type RootsSource, type UploadSource, wrongIn } from '../core/workspace.ts';
 import type { ApiDeps } from './deps.ts';
-import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
+import { type NewWorkspace, uploadedTerms, uploadedWorkspace } from './uploaded-files.ts';
 import type { RootInput } from './wire.ts';
 
 /** Its files are put together by the worker that begins the session. Throws `ApiProblem`, `UserError`. */
@@ -55,7 +55,7 @@ export async function rulesOfRoots(
   const rules = roots.map(async (root) => {
     if (root.kind !== 'upload') return [];
     const { lineage, snapshot: base } = root;
-    const own = await uploadedRules(deps, { lineage, base }).catch((error: unknown) => {
+    const { rules: own } = await uploadedTerms(deps, { lineage, base }).catch((error: unknown) => {
       throw wrongIn(root.name, error);
     });
     return rulesUnder(root.name, own);

@@ -3,12 +3,13 @@ import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { isAbsolute, relative } from 'node:path';
 import { newId } from '../clock.ts';
-import { projectRules } from '../config.ts';
+import type { ProjectTerms } from '../config/layers.ts';
+import { projectTerms } from '../config.ts';
 import { fromPublicId } from '../core/id.ts';
 import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
 import { checkRepository, readRef } from '../core/repository.ts';
 import { titleOf } from '../core/title.ts';
-import type { LocalSource } from '../core/workspace.ts';
+import type { LocalSource, ProjectServers } from '../core/workspace.ts';
 import type { Caller } from '../store/keys.ts';
 import {
   createTask,
@@ -37,7 +38,7 @@ import {
 import { profileOf } from './profile-of.ts';
 import { checkPrompt } from './prompt.ts';
 import { accountsOf } from './task-limits.ts';
-import { type NewWorkspace, uploadedRules, uploadedWorkspace } from './uploaded-files.ts';
+import { type NewWorkspace, uploadedTerms, uploadedWorkspace } from './uploaded-files.ts';
 import { taskTargetOf } from './webhook-routes.ts';
 import { type CreateTask, LimitsInput } from './wire.ts';
 
@@ -88,10 +89,19 @@ export async function readyTask(
   const session = await sessionOf(deps, teamId, body);
   const { webhookUrl: url } = body;
   const webhookUrl = url === undefined ? undefined : await taskTargetOf(deps, teamId, url);
-  const restrictions = await rulesOfProject(deps, teamId, session);
+  const { rules: restrictions, servers } = await termsOfProject(deps, teamId, session);
   const parts = await saidParts(deps, session.id, { text: body.prompt, attachments: body.attachments });
   const task = newTask(deps, body, { restrictions, traceparent, parts });
-  return { session, task: webhookUrl === undefined ? task : { ...task, webhookUrl } };
+  return {
+    session: beginningWith(session, servers),
+    task: webhookUrl === undefined ? task : { ...task, webhookUrl },
+  };
+}
+
+/** Kept with a session that begins: an agent may edit the file, and gives itself no server, not for a later task either. */
+function beginningWith(session: TaskSession, servers: ProjectServers): TaskSession {
+  if (!('workspace' in session) || Object.keys(servers).length === 0) return session;
+  return { ...session, workspace: { ...session.workspace, projectServers: servers } };
 }
 
 /** The UUID of the task, of which others are told; throws `ApiProblem` where there is none. */
@@ -144,24 +154,24 @@ export function hashOf(body: unknown): string {
  * Read once, here: an agent may edit the file, and changes nothing for its own task. Those of a repository are read when it is
  * cloned (`worker/provision.ts`), those of a copy of a person's own directory when it is made (`fork-routes.ts`).
  */
-async function rulesOfProject(
-  deps: ApiDeps,
-  teamId: string,
-  session: TaskSession,
-): Promise<readonly ConfiguredRule[]> {
+async function termsOfProject(deps: ApiDeps, teamId: string, session: TaskSession): Promise<ProjectTerms> {
   const { id } = session;
   const isNew = 'workspace' in session;
   const files = isNew
     ? { ...session.workspace, rules: null }
     : await readSessionFiles(deps.db, { teamId, id });
   const { kind, path, lineage, base, source, rules } = files ?? {};
-  if (rules != null) return rules;
+  if (rules != null) return { rules, servers: {} };
   // From its second task on they are among what was found when its roots were put together.
-  if (source && 'roots' in source) return isNew ? rulesOfRoots(deps, source) : [];
-  if (kind === 'upload' && lineage && base) return uploadedRules(deps, { lineage, base });
-  const own = path == null ? [] : projectRules(path);
-  return source && 'beside' in source ? [...own, ...rulesBeside(source)] : own;
+  if (source && 'roots' in source)
+    return { rules: isNew ? await rulesOfRoots(deps, source) : [], servers: {} };
+  if (kind === 'upload' && lineage && base) return uploadedTerms(deps, { lineage, base });
+  const own = path == null ? NO_TERMS : projectTerms(path);
+  if (!source || !('beside' in source)) return own;
+  return { ...own, rules: [...own.rules, ...rulesBeside(source)] };
 }
+
+const NO_TERMS: ProjectTerms = { rules: [], servers: {} };
 
 function newTask(
   deps: ApiDeps,
@@ -240,7 +250,7 @@ async function localWorkspace(
 
 /** Its files are named by their absolute paths. */
 function rulesBeside({ beside }: LocalSource): readonly ConfiguredRule[] {
-  return beside.flatMap(({ path }) => rulesUnder(path, projectRules(path)));
+  return beside.flatMap(({ path }) => rulesUnder(path, projectTerms(path).rules));
 }
 
 async function localPath({ allowLocal, dataDir }: ApiDeps, path: string): Promise<string> {

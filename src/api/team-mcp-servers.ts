@@ -1,5 +1,5 @@
 /** The MCP servers that the agents of a team may have: those that are configured, and those that its administrators added. */
-import { isTeams, type McpServerSettings, readTeamServer } from '../config.ts';
+import { isTeams, type McpServerSettings, readTeamServer } from '../config/mcp-settings.ts';
 import { readMcpServers } from '../store/mcp-servers.ts';
 import type { ApiDeps } from './deps.ts';
 import type { ListedMcpServer } from './wire-mcp.ts';

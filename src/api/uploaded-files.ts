@@ -1,8 +1,8 @@
-/** What a task needs of a directory that was sent: the files that its session begins with, and the rules in them. */
-import { MAX_SETTINGS_BYTES, PROJECT_CONFIG, projectRulesIn } from '../config.ts';
+/** What a task needs of a directory that was sent: the files that its session begins with, and the terms in them. */
+import type { ProjectTerms } from '../config/layers.ts';
+import { MAX_SETTINGS_BYTES, PROJECT_CONFIG, projectTermsIn } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { fromPublicId } from '../core/id.ts';
-import type { ConfiguredRule } from '../core/permission.ts';
 import type { TaskSession } from '../store/tasks.ts';
 import { useUpload } from '../store/uploads.ts';
 import { ROOT_NAME } from '../workspace/history.ts';
@@ -29,19 +29,19 @@ export async function uploadedWorkspace(
 }
 
 /**
- * The rules of the project as its person sent it, whatever agents made of the file since: they may ask and forbid, never allow. Throws
- * `ApiProblem` or `UserError` where they cannot be read: a task does not begin without them.
+ * What the project says as its person sent it, whatever agents made of the file since. Throws `ApiProblem` or `UserError` where that
+ * cannot be read: a task does not begin without it.
  */
-export async function uploadedRules(
+export async function uploadedTerms(
   { snapshots }: ApiDeps,
   { lineage, base }: { readonly lineage: string; readonly base: string },
-): Promise<readonly ConfiguredRule[]> {
+): Promise<ProjectTerms> {
   const store = snapshots.of(lineage);
   try {
     await store.fetch(base);
     const file = { root: ROOT_NAME, path: PROJECT_CONFIG, maxBytes: MAX_SETTINGS_BYTES };
     const content = await store.read(base, file);
-    return content === undefined ? [] : projectRulesIn(PROJECT_CONFIG, Buffer.from(content).toString('utf8'));
+    return projectTermsIn(PROJECT_CONFIG, Buffer.from(content ?? '').toString('utf8'));
   } catch (error) {
     throw error instanceof SnapshotError ? unreadable(error) : error;
   }

@@ -1,7 +1,10 @@
 /** What `mcp list` and `remove` show and change of the servers in the settings, and `add` writes into the user's own. */
+import { projectConfigFile } from '../config/layers.ts';
 import { wrongInMap } from '../config/maps.ts';
+import { readProjectServer } from '../config/mcp-settings.ts';
+import { type ShownMcpServer, shownServer } from '../config/shown-mcp-server.ts';
 import { changeUserFile } from '../config/user-file.ts';
-import { type LoadedConfig, type ShownMcpServer, type Source, shownServer } from '../config.ts';
+import { type LoadedConfig, PROJECT_CONFIG, projectTerms, type Source } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { stillLoads } from './config-settings.ts';
 import type { SettingsPlace } from './provider-settings.ts';
@@ -12,21 +15,53 @@ const PATH = MAP.split('.');
 export interface ListedServer extends ShownMcpServer {
   readonly server: string;
   readonly source: { readonly kind: Source['kind']; readonly where: string };
+  /** Why agents do not have it; null: they do. */
+  readonly unused: Unused | null;
 }
+
+export type Unused = 'not_allowed' | 'name_taken' | 'unreadable';
+
+export const UNUSED: Readonly<Record<Unused, string>> = {
+  not_allowed: 'not allowed',
+  name_taken: 'its name is configured',
+  unreadable: 'does not open',
+};
 
 export function listedServers({ config, origins }: Pick<LoadedConfig, 'config' | 'origins'>): ListedServer[] {
   return Object.entries(config.mcp.servers).map(([server, settings]) => {
     const { kind, name, where } = origins[MAP]?.[server] ?? { kind: 'default', name: MAP, where: 'default' };
     // The line is that of the map, not of the server.
     const source = { kind, where: kind === 'environment' ? name : where.replace(/, line \d+$/, '') };
-    return { server, ...shownServer(settings), source };
+    return { server, ...shownServer(settings), source, unused: null };
   });
+}
+
+/** Those of the project in `directory`. Throws `UserError` where its file is wrong. */
+export function serversOfProject(
+  { config }: Pick<LoadedConfig, 'config'>,
+  directory: string,
+): ListedServer[] {
+  const { servers, projectServers } = config.mcp;
+  const where = projectConfigFile(directory) ?? PROJECT_CONFIG;
+  return Object.entries(projectTerms(directory).servers).flatMap(([server, said]) => {
+    const settings = readProjectServer(said);
+    if (settings === undefined) return [];
+    const unused = projectServers ? (Object.hasOwn(servers, server) ? 'name_taken' : null) : 'not_allowed';
+    return [{ server, ...shownServer(settings), source: { kind: 'project', where }, unused }];
+  });
+}
+
+/** That those of the project are not used, and what changes it. Undefined where they may be. */
+export function saysNotAllowed(servers: readonly ListedServer[]): string | undefined {
+  if (!servers.some(({ unused }) => unused === 'not_allowed')) return undefined;
+  return 'The MCP servers of the project are not used: `capybara config set mcp.projectServers true` allows those of every project.';
 }
 
 export const SERVER_HEADING = ['SERVER', 'KIND', 'RUNS', 'FILES', 'TOOLS', 'FROM'];
 
-export function serverRow({ command, origin, source, ...others }: ListedServer): string[] {
-  return serverCells({ ...others, runs: command ?? origin ?? '', from: fromOf(source) });
+export function serverRow({ command, origin, source, unused, ...others }: ListedServer): string[] {
+  const from = fromWhere(fromOf(source), [unused && UNUSED[unused]]);
+  return serverCells({ ...others, runs: command ?? origin ?? '', from });
 }
 
 interface Shown extends Pick<ShownMcpServer, 'transport' | 'workspace' | 'share' | 'tools' | 'trusted'> {
@@ -45,9 +80,15 @@ export function serverCells({ server, kind, runs, from, ...others }: Shown): str
   return [server, how, runs, `${workspace}${shared}`, which, from];
 }
 
+/** `remarks`: how it stands; of null nothing is said. */
+export function fromWhere(source: string, remarks: readonly (string | null)[]): string {
+  const said = remarks.filter((each) => each !== null).join(', ');
+  return said === '' ? source : `${source} (${said})`;
+}
+
 /** A path would be the widest of all, and the same in each row. */
 function fromOf({ kind, where }: ListedServer['source']): string {
-  return kind === 'user' ? 'config.yaml' : kind === 'profile' ? 'profile' : where;
+  return kind === 'user' ? 'config.yaml' : kind === 'profile' || kind === 'project' ? kind : where;
 }
 
 /** That agents see none of them, and what changes it. Undefined where they do. */

@@ -1,4 +1,4 @@
-import { type Config, projectRules } from '../config.ts';
+import { type Config, projectTerms } from '../config.ts';
 import { sayRuleOfUnknownAgent } from '../core/agent-names.ts';
 import { sayUnknownTools } from '../core/tool-names.ts';
 import type { TaskRequest } from './task-input.ts';
@@ -8,7 +8,7 @@ export function ruleWarning(
   { url, agents, permissions = [] }: Config,
   request: TaskRequest,
 ): string | undefined {
-  const ofProjects = directoriesOf(request).flatMap(projectRules);
+  const ofProjects = directoriesOf(request).flatMap((directory) => projectTerms(directory).rules);
   const all = [...(url === undefined ? permissions : []), ...ofProjects];
   const names = url === undefined ? Object.keys(agents) : undefined;
   const sentences = [

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Added, Typed } from './added-mcp-server.ts';
 import { typedServer } from './added-mcp-server.ts';
-import { checkServer, SERVER_HEADING, serverCells } from './mcp-servers.ts';
+import { checkServer, fromWhere, SERVER_HEADING, serverCells, UNUSED } from './mcp-servers.ts';
 import { table } from './table.ts';
 import { oneLine } from './untrusted-text.ts';
 
@@ -37,20 +37,10 @@ export async function serversThere({ client, config }: Place): Promise<Told> {
 
 function rowOf({ server, kind, command, origin, source, unused, signIn, ...others }: ListedMcpServer) {
   const told = { server, kind: kind ?? '-', runs: command ?? origin ?? '-' };
-  const stands = [
-    unused && UNUSED[unused],
-    signIn && (signIn.failure === null ? 'signed in' : 'sign in anew'),
-  ];
-  const remarks = stands.filter((each) => each !== null).join(', ');
-  const from = remarks === '' ? source : `${source} (${remarks})`;
+  const signedIn = signIn && (signIn.failure === null ? 'signed in' : 'sign in anew');
+  const from = fromWhere(source, [unused && UNUSED[unused], signedIn]);
   return serverCells({ ...others, ...told, from }).map((cell) => oneLine(cell, NAME));
 }
-
-const UNUSED = {
-  not_allowed: 'not allowed',
-  name_taken: 'its name is configured',
-  unreadable: 'does not open',
-} as const;
 
 /** `words`: the command. Undefined where the person left: nothing was written. Throws `UserError` for what is wrong. */
 export async function addThere(

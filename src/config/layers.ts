@@ -6,8 +6,11 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
 import { type ConfiguredRule, sayRule } from '../core/permission.ts';
+import type { ProjectServers } from '../core/workspace.ts';
 import { type FileSetting, readEnvFile, readYaml, readYamlFile } from './files.ts';
+import { parseJson } from './json.ts';
 import { MAP_KEYS, mapAt } from './maps.ts';
+import { forbiddenInProject, type McpConfig } from './mcp-settings.ts';
 import { metaOf, parseSetting, SETTING_KEYS, type SettingKey, type Source } from './settings.ts';
 import { put } from './tree.ts';
 
@@ -123,7 +126,7 @@ const VCS_DIRECTORIES = ['.git', '.hg', '.svn', '.jj'];
  * The nearest `.capybara/config.yaml` from the working directory up to the root of its version control. Where there is
  * none, only the working directory counts: what lies above it may be anyone's.
  */
-function projectConfigFile(cwd: string): string | undefined {
+export function projectConfigFile(cwd: string): string | undefined {
   const candidates: string[] = [];
   for (let directory = resolve(cwd); ; directory = dirname(directory)) {
     candidates.push(join(directory, PROJECT_CONFIG));
@@ -137,25 +140,38 @@ export function projectLayer(cwd: string): Layer {
   const file = projectConfigFile(cwd);
   const settings = file === undefined ? undefined : readYamlFile(file);
   if (file === undefined || !settings) return new Map();
-  const [own, others] = split(settings, isRule);
-  rulesOf(file, own);
+  // Of these, `projectTerms` is asked for each task.
+  const [terms, others] = split(settings, (setting) => isRule(setting) || isServer(setting));
+  termsOf(file, terms);
   for (const setting of others) refuseFromProject(file, setting);
   return yamlLayer(file, 'project', others);
 }
 
-/**
- * The rules of the project in `directory`, for a task that works there: they may ask and forbid, never allow. Throws `UserError`
- * where its file is wrong.
- */
-export function projectRules(directory: string): readonly ConfiguredRule[] {
+/** What a project says of the tasks that work on it. */
+export interface ProjectTerms {
+  /** They may ask and forbid, never allow. */
+  readonly rules: readonly ConfiguredRule[];
+  /** MCP servers, for whoever allows a project to have any. */
+  readonly servers: ProjectServers;
+}
+
+/** Those of the project in `directory`. Throws `UserError` where its file is wrong. */
+export function projectTerms(directory: string): ProjectTerms {
   const file = projectConfigFile(directory);
   const settings = file === undefined ? undefined : readYamlFile(file);
-  return file === undefined || !settings ? [] : rulesOf(file, settings.filter(isRule));
+  return file === undefined ? termsOf('', []) : termsOf(file, settings ?? []);
 }
 
 /** The same of a project whose file is at hand. */
-export function projectRulesIn(file: string, text: string): readonly ConfiguredRule[] {
-  return rulesOf(file, readYaml(file, text).filter(isRule));
+export function projectTermsIn(file: string, text: string): ProjectTerms {
+  return termsOf(file, readYaml(file, text));
+}
+
+function termsOf(file: string, settings: readonly FileSetting[]): ProjectTerms {
+  return {
+    rules: rulesOf(file, settings.filter(isRule)),
+    servers: serversOf(file, settings.filter(isServer)),
+  };
 }
 
 function rulesOf(file: string, settings: readonly FileSetting[]): readonly ConfiguredRule[] {
@@ -168,6 +184,27 @@ function rulesOf(file: string, settings: readonly FileSetting[]): readonly Confi
     'config_not_allowed',
     `The rule ${sayRule(wide)} (${found.source.where}) allows something: the rules of a project may only ask or deny.`,
   );
+}
+
+/** As they stand there: what is kept is read again where they run. */
+function serversOf(file: string, settings: readonly FileSetting[]): ProjectServers {
+  const found = yamlLayer(file, 'project', settings).get('mcp.servers');
+  if (found === undefined) return {};
+  const { raw, source } = found;
+  const servers = parseSetting('mcp.servers', raw, source) as McpConfig['servers'];
+  for (const [name, server] of Object.entries(servers)) {
+    const [setting, why] = forbiddenInProject(server) ?? [];
+    if (setting !== undefined)
+      throw new UserError(
+        'config_not_allowed',
+        `mcp.servers.${name}.${setting} (${source.where}) may not be set by a project: ${why}.`,
+      );
+  }
+  return parseJson(raw) as ProjectServers;
+}
+
+function isServer({ path }: FileSetting): boolean {
+  return mapAt(path) === 'mcp.servers';
 }
 
 function isRule({ path }: FileSetting): boolean {

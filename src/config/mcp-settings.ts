@@ -130,8 +130,9 @@ export type McpCommandServer = OfBoth &
 export type McpUrlServer = OfBoth &
   Pick<Fields, (typeof OF_URL)[number]> & {
     readonly url: string;
-    /** Whether a team's administrator wrote it; never said in settings. */
+    /** Whether a team's administrator wrote it, or whoever wrote a project; never said in settings. */
     readonly ofTeam?: true;
+    readonly ofProject?: true;
   };
 
 export type McpServerSettings = McpCommandServer | McpUrlServer;
@@ -169,6 +170,23 @@ export function readTeamServer(put: unknown): McpServerSettings | undefined {
   return data !== undefined && 'url' in data ? { ...data, ofTeam: true } : data;
 }
 
+/** The same of a project's: what it says of its tools is not believed. */
+export function readProjectServer(said: unknown): McpServerSettings | undefined {
+  const settings = readTeamServer(said);
+  if (settings === undefined || 'command' in settings) return settings && { ...settings, trusted: false };
+  return { ...settings, trusted: false, ofProject: true };
+}
+
+/** What a server of a project may not have: a setting, and why, in the end of a sentence. */
+export function forbiddenInProject(server: McpServerSettings): readonly [string, string] | undefined {
+  if ('url' in server)
+    return (
+      server.oauth && ['oauth', 'nobody signs in for a project: take a header, or add the server to the team']
+    );
+  const hasPrivate = server.hosts?.some(({ isPrivate }) => isPrivate) ?? false;
+  return hasPrivate ? ['hosts', 'an MCP server of a project reaches public hosts alone'] : undefined;
+}
+
 /** Whether a team may have it here. */
 export function isTeams(settings: McpServerSettings, teamServers: McpConfig['teamServers']): boolean {
   return teamServers === 'all' || (teamServers === 'addresses' && 'url' in settings);
@@ -179,7 +197,9 @@ export interface McpConfig {
   /** By name. */
   readonly servers: Readonly<Record<string, McpServerSettings>>;
   readonly teamServers: (typeof TEAM_SERVERS)['names'][number];
-  /** What a team's servers may have of private addresses, and reach without TLS. */
+  /** Whether a project's own are used. */
+  readonly projectServers: boolean;
+  /** What servers of teams and projects may have of private addresses, and be reached at without TLS. */
   readonly allow?: readonly string[];
   /** Until a server has said what it offers. */
   readonly connectSeconds: number;

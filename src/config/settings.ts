@@ -256,6 +256,7 @@ export const SETTINGS = z.object({
   'mcp.enabled': flag('CAPYBARA_MCP_ENABLED').default(false),
   'mcp.servers': MAPS['mcp.servers'].register(metas, MAP_METAS['mcp.servers']).default({}),
   'mcp.teamServers': z.enum(TEAM_SERVERS.names).register(metas, TEAM_SERVERS.meta).default('addresses'),
+  'mcp.projectServers': flag('CAPYBARA_MCP_PROJECT_SERVERS').default(false),
   'mcp.allow': MCP_ALLOW.schema.register(metas, MCP_ALLOW.meta).optional(),
   'mcp.connectSeconds': limit(MCP_LIMITS.connectSeconds),
   'mcp.callSeconds': limit(MCP_LIMITS.callSeconds),

@@ -29,6 +29,8 @@ export interface McpChoice {
   readonly servers: readonly string[];
   /** And those of its team, as they are when a turn runs. */
   readonly team?: true;
+  /** And those of the project that its session began with. */
+  readonly project?: true;
   /** The only ones of them; all where left out. */
   readonly only?: readonly string[];
   readonly without?: readonly string[];

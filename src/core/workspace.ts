@@ -21,7 +21,12 @@ export interface FoundSource {
   readonly commit: string | null;
   /** The project's own rules, `ask` and `deny` only: read then, and binding for every task of the session. */
   readonly rules: readonly ConfiguredRule[];
+  /** Its MCP servers then; left out: none. */
+  readonly servers?: ProjectServers;
 }
+
+/** MCP servers of a project by name, as its file has them: what they mean is read where they run. */
+export type ProjectServers = Readonly<Record<string, unknown>>;
 
 /** Of an `upload` workspace. */
 export interface UploadSource {

@@ -69,7 +69,7 @@ function ofSettings(loaded: LoadedConfig): Probe[] {
     { name: 'key files', ask: () => keyFiles(loaded) },
     { name: 'environment', ask: () => misspeltVariables(commandEnvironment()) },
     { name: 'web search', ask: () => webSearch(config) },
-    { name: 'MCP', ask: () => mcpServers(config) },
+    { name: 'MCP', ask: () => mcpServers(config, process.cwd()) },
     { name: 'permissions', ask: () => permissionRules(config, process.cwd()) },
   ];
 }

@@ -1,15 +1,29 @@
 /** Whether what is configured of MCP servers is there. None is started: `capybara mcp test` does that. */
 import { isAbsolute } from 'node:path';
-import { type Config, commandEnvironment, type McpServerSettings } from '../config.ts';
+import { type Config, commandEnvironment, type McpServerSettings, projectTerms } from '../config.ts';
 import { findProgram, isProgram } from '../sandbox/program.ts';
 import { type Check, reasonOf } from './check.ts';
 
 const CONNECT_MS = 3_000;
 
 /** Nothing where there is none, or where they belong to the server that commands talk to. */
-export async function mcpServers({ mcp, url }: Pick<Config, 'mcp' | 'url'>): Promise<Check[]> {
+export async function mcpServers(config: Pick<Config, 'mcp' | 'url'>, directory: string): Promise<Check[]> {
+  if (config.url !== undefined) return [];
+  return [...(await configured(config)), ...ofProject(config, directory)];
+}
+
+function ofProject({ mcp }: Pick<Config, 'mcp'>, directory: string): Check[] {
+  const names = Object.keys(projectTerms(directory).servers);
+  if (names.length === 0) return [];
+  const used = mcp.projectServers
+    ? 'used in sessions that begin here'
+    : 'not used, mcp.projectServers is off';
+  return [{ name: 'MCP servers of the project', state: 'ok', found: `${names.join(', ')}: ${used}` }];
+}
+
+async function configured({ mcp }: Pick<Config, 'mcp'>): Promise<Check[]> {
   const servers = Object.entries(mcp.servers);
-  if (url !== undefined || (servers.length === 0 && !mcp.enabled)) return [];
+  if (servers.length === 0 && !mcp.enabled) return [];
   const count = servers.length === 1 ? '1 server' : `${servers.length || 'no'} servers`;
   if (!mcp.enabled) return [{ name: 'MCP', state: 'ok', found: `off, with ${count} configured` }];
   const checks = await Promise.all(servers.map(([name, settings]) => one(name, settings)));

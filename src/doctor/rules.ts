@@ -1,4 +1,4 @@
-import { type Config, PROJECT_CONFIG, projectRules } from '../config.ts';
+import { type Config, PROJECT_CONFIG, projectTerms } from '../config.ts';
 import { sayRuleOfUnknownAgent } from '../core/agent-names.ts';
 import type { ConfiguredRule } from '../core/permission.ts';
 import { sayUnknownTools } from '../core/tool-names.ts';
@@ -7,19 +7,16 @@ import type { Check } from './check.ts';
 /** Whether what agents may do is said of tools that there are: by the settings, and by the project in `directory`. */
 export function permissionRules({ permissions = [], agents }: Config, directory: string): Check[] {
   const names = Object.keys(agents);
+  const { rules } = projectTerms(directory);
   return [
     ...agentsOf('agents of permissions', permissions, names),
-    ...agentsOf('agents of the project', projectRules(directory), names),
+    ...agentsOf('agents of the project', rules, names),
     ...toolsOf(
       'permissions',
       permissions,
       'mend their names where `capybara config show` says they are from',
     ),
-    ...toolsOf(
-      'permissions of the project',
-      projectRules(directory),
-      `mend their names in its ${PROJECT_CONFIG}`,
-    ),
+    ...toolsOf('permissions of the project', rules, `mend their names in its ${PROJECT_CONFIG}`),
   ];
 }
 

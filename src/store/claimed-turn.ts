@@ -1,6 +1,6 @@
 /** What a worker knows of a turn that it has claimed, and what is told after commits. Ids are UUIDs. */
 import type { Route } from '../core/router.ts';
-import type { Source, WorkspaceKind } from '../core/workspace.ts';
+import type { ProjectServers, Source, WorkspaceKind } from '../core/workspace.ts';
 import type { Reserved } from './accounts.ts';
 import type { NamedTrouble } from './rates.ts';
 
@@ -82,6 +82,8 @@ export interface WorkspaceRow {
   readonly path: string | null;
   /** Not of `upload`. */
   readonly source: Source | null;
+  /** MCP servers of the project when the session began; of a repository `source` has them. */
+  readonly projectServers: ProjectServers | null;
   /** Names the tree of forks that its snapshots belong to. */
   readonly lineage: string;
   /** The snapshot the session began with; null: there was nothing, or nothing was recorded yet. */

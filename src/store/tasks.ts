@@ -2,7 +2,7 @@
 import type { UserPart } from '../core/entry.ts';
 import type { OnLimit, Profile } from '../core/profile.ts';
 import type { Prices } from '../core/provider.ts';
-import type { Source, UploadSource, WorkspaceKind } from '../core/workspace.ts';
+import type { ProjectServers, Source, UploadSource, WorkspaceKind } from '../core/workspace.ts';
 import type { Database } from './database.ts';
 import type { Also, Wake } from './turns.ts';
 
@@ -49,6 +49,8 @@ export type TaskSession =
         readonly kind: WorkspaceKind;
         readonly path: string | null;
         readonly source?: Source | UploadSource;
+        /** MCP servers of the project; left out: it has none. */
+        readonly projectServers?: ProjectServers;
         /** The snapshot that it begins with, and whose tree of forks that belongs to; left out: nothing yet, a tree of its own. */
         readonly base?: string;
         readonly lineage?: string;

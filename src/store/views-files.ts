@@ -14,7 +14,8 @@ export async function readSessionFiles(
   session: { readonly teamId: string; readonly id: string },
 ): Promise<SessionFiles | undefined> {
   const [found] = await db.sql<SessionFiles & Record<string, unknown>>`
-    SELECT w.id, w.kind, w.path, CASE WHEN w.kind <> 'upload' THEN w.source END AS source, w.rules, w.lineage, w.base, w.head
+    SELECT w.id, w.kind, w.path, CASE WHEN w.kind <> 'upload' THEN w.source END AS source, w.rules,
+           w.project_servers AS "projectServers", w.lineage, w.base, w.head
       FROM session s JOIN workspace w ON w.id = s.workspace_id
      WHERE s.id = ${session.id} AND s.team_id = ${session.teamId}`;
   return found;

@@ -1,6 +1,6 @@
 /** Gives calls to agents of their own: sessions that begin with what is recorded of this one's files. */
 import { newId } from '../clock.ts';
-import { projectRules } from '../config.ts';
+import { projectTerms } from '../config.ts';
 import { agentNamed } from '../core/agent-names.ts';
 import { failureReport } from '../core/child-failure.ts';
 import { fromPublicId } from '../core/id.ts';
@@ -166,7 +166,7 @@ async function earlierChild(shell: Shell, run: Run, named: string) {
 
 /** In a person's own directory its rules are the file's there; in the copy they are the child's to edit. */
 function rulesOf({ turn: { workspace } }: Run): Pick<NewChild['session'], 'rules'> {
-  const rules = workspace.path === null ? [] : projectRules(workspace.path);
+  const rules = workspace.path === null ? [] : projectTerms(workspace.path).rules;
   return rules.length === 0 ? {} : { rules };
 }
 

@@ -205,11 +205,12 @@ export function serversOf(config: Config): McpOptions | undefined {
 
 /** Whether they are used or not. */
 export function configuredServers({ mcp, encryptionKey = [] }: Pick<Config, 'mcp' | 'encryptionKey'>) {
-  const { servers, teamServers, allow, connectSeconds, callSeconds, idleSeconds, messageKib } = mcp;
+  const { servers, teamServers, projectServers, allow, ...times } = mcp;
+  const { connectSeconds, callSeconds, idleSeconds, messageKib } = times;
   const limits = { connectSeconds, callSeconds, idleSeconds, messageBytes: messageKib * 1024 };
   const sealing = new Sealing(encryptionKey);
   const ofTeam = teamServers === 'none' ? {} : { ofTeam: { allowed: teamServers, sealing } };
-  return { servers, limits, allow, sealing, ...ofTeam } satisfies McpOptions;
+  return { servers, hasProjects: projectServers, limits, allow, sealing, ...ofTeam } satisfies McpOptions;
 }
 
 function limitsOfBackground({ processes, lifetimeSeconds, idleSeconds, bufferKib }: Config['background']) {

@@ -1,67 +1,90 @@
-/** Which MCP servers a run may have: those that are configured at its worker, and those of its team as they are now. */
-import { isTeams, type McpConfig, type McpServerSettings, readTeamServer } from '../config.ts';
+/**
+ * Which MCP servers a run may have: those that are configured at its worker, those of its team as they are now, and those of its project as
+ * it was when the session began. Where several have a name, it is the first one's, whether that can be used or not.
+ */
+import {
+  isTeams,
+  type McpConfig,
+  type McpServerSettings,
+  readProjectServer,
+  readTeamServer,
+} from '../config/mcp-settings.ts';
 import { type McpChoice, serversFor } from '../core/profile.ts';
 import type { MissingServer } from '../mcp/client/bridge.ts';
 import type { McpServer } from '../mcp/client/server.ts';
 import { readMcpServers } from '../store/mcp-servers.ts';
 import type { Sealing } from '../store/sealing.ts';
+import type { Run } from './run.ts';
 import type { Shell } from './shell.ts';
 
-/** Where servers come from; the first of a name is the one. */
+/** Where servers come from. */
 export interface McpSources {
   /** Configured here, by name. */
   readonly servers: Readonly<Record<string, McpServer>>;
   /** Which of a team's are used here; left out: none. */
   readonly ofTeam?: { readonly allowed: McpConfig['teamServers']; readonly sealing: Sealing } | undefined;
+  /** Whether a project's are. */
+  readonly hasProjects?: boolean | undefined;
 }
 
 interface Servers {
   readonly servers: McpSources['servers'];
   /** Of those, the ones that the agent may have. */
   readonly names: readonly string[];
-  /** Those of its team whose settings do not open here. */
+  /** Others that it may have, whose settings cannot be read here. */
   readonly unopened: readonly MissingServer[];
 }
 
-export async function serversOfRun(shell: Shell, teamId: string, choice: McpChoice): Promise<Servers> {
+export async function serversOfRun(shell: Shell, run: Run, choice: McpChoice): Promise<Servers> {
   const { servers } = shell.mcpSources;
-  if (choice.team === undefined) return { servers, names: choice.servers, unopened: [] };
-  const found = await ofTeam(shell, teamId);
-  const unopened = found.flatMap(({ server, settings }) => (settings === undefined ? [server] : []));
+  const taken = new Set([...Object.keys(servers), ...choice.servers]);
+  const found: Found[] = [];
+  for (const each of [...(await ofTeam(shell, run, choice)), ...ofProject(shell, run, choice)]) {
+    if (!taken.has(each.server)) found.push(each);
+    taken.add(each.server);
+  }
   const opened = found.flatMap(({ server, settings }) =>
-    settings === undefined ? [] : [[server, settings] as const],
+    settings === 'unread' || settings === 'unused' ? [] : [[server, settings] as const],
   );
-  const named = serversFor(
-    choice.only,
-    opened.map(([server]) => server),
-  );
+  const unread = found.flatMap(({ server, settings }) => (settings === 'unread' ? [server] : []));
+  const named = opened.map(([server]) => server);
   return {
     servers: { ...Object.fromEntries(opened), ...servers },
-    names: [...new Set([...choice.servers, ...named])],
-    unopened: serversFor(choice.only, unopened).map((server) => ({ server, why: UNOPENED })),
+    names: [...choice.servers, ...serversFor(choice.only, named)],
+    unopened: serversFor(choice.only, unread).map((server) => ({ server, why: UNREAD })),
   };
 }
 
-const UNOPENED = 'has settings that cannot be read where this runs';
+const UNREAD = 'has settings that cannot be read where this runs';
 
 interface Found {
   readonly server: string;
-  /** Undefined: they do not open. */
-  readonly settings: McpServerSettings | undefined;
+  /** `unused`: it is of a kind that a team may not have here. */
+  readonly settings: McpServerSettings | 'unread' | 'unused';
 }
 
-/** Those that are used here, and have no name of one that is configured. */
-async function ofTeam({ db, log, mcpSources }: Shell, teamId: string): Promise<readonly Found[]> {
-  const { servers, ofTeam: { allowed, sealing } = {} } = mcpSources;
-  if (allowed === undefined || sealing === undefined) return [];
+async function ofTeam(
+  { db, log, mcpSources }: Shell,
+  { turn: { teamId } }: Run,
+  { team }: McpChoice,
+): Promise<readonly Found[]> {
+  if (team === undefined || mcpSources.ofTeam === undefined) return [];
+  const { allowed, sealing } = mcpSources.ofTeam;
   const stored = await readMcpServers(db, teamId, sealing);
-  return stored.flatMap((each): readonly Found[] => {
+  return stored.map((each): Found => {
     const { name: server } = each;
-    if (Object.hasOwn(servers, server)) return [];
     const settings = 'settings' in each ? readTeamServer(each.settings) : undefined;
-    if (settings !== undefined) return isTeams(settings, allowed) ? [{ server, settings }] : [];
+    if (settings !== undefined) return { server, settings: isTeams(settings, allowed) ? settings : 'unused' };
     const reason = 'unopened' in each ? each.unopened : 'they are none, by this version';
     log.warn({ teamId, server, reason }, 'the settings of an MCP server of a team cannot be read');
-    return [{ server, settings }];
+    return { server, settings: 'unread' };
   });
+}
+
+function ofProject({ mcpSources }: Shell, { projectServers }: Run, { project }: McpChoice): readonly Found[] {
+  if (project === undefined || mcpSources.hasProjects !== true) return [];
+  return Object.entries(projectServers).map(([server, said]) => ({
+    server,
+    settings: readProjectServer(said) ?? 'unread',
+  }));
 }

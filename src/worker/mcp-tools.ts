@@ -73,7 +73,7 @@ const CHOICES = 200;
 export async function bringTools(shell: Shell, run: Run): Promise<void> {
   const { mcp } = run.profile;
   if (mcp === undefined || run.stopped !== undefined) return;
-  const { servers, names, unopened } = await serversOfRun(shell, run.turn.teamId, mcp);
+  const { servers, names, unopened } = await serversOfRun(shell, run, mcp);
   run.missing = unopened;
   if (names.length === 0) return;
   let hasLeft = false;

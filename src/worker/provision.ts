@@ -3,9 +3,9 @@
  * as a snapshot and recorded as what the session began with, before the first model request. So every later attempt, on whatever host,
  * begins from the same files, wherever a ref leads by then.
  */
-import { projectRules } from '../config.ts';
+import type { ProjectTerms } from '../config/layers.ts';
+import { projectTerms } from '../config.ts';
 import { UserError } from '../core/errors.ts';
-import type { ConfiguredRule } from '../core/permission.ts';
 import type { GitSource, RootsSource } from '../core/workspace.ts';
 import { recordFiles } from '../store/turns.ts';
 import type { CheckoutHost } from '../workspace/checkouts.ts';
@@ -69,7 +69,7 @@ export function provisioner(
 }
 
 async function taken(store: SnapshotStore, { directory, commit }: Cloned, url: string): Promise<ClonedFiles> {
-  const rules = await rulesIn(directory);
+  const { rules, servers } = await termsIn(directory);
   const files = { roots: [{ name: ROOT_NAME, path: directory, writable: true }] };
   const { id: snapshot, leftOut } = await store.take(files);
   const [lost] = leftOut;
@@ -81,19 +81,20 @@ async function taken(store: SnapshotStore, { directory, commit }: Cloned, url: s
       `${found}: a session cannot begin with it.`,
     );
   }
-  return { snapshot, found: { commit, rules } };
+  const brought = Object.keys(servers).length === 0 ? {} : { servers };
+  return { snapshot, found: { commit, rules, ...brought } };
 }
 
-const RULES_FILE = '.capybara/config.yaml';
+const TERMS_FILE = '.capybara/config.yaml';
 
 /** As they are in the commit: nobody has worked on it yet. Paths are the repository's own. */
-async function rulesIn(directory: string): Promise<readonly ConfiguredRule[]> {
+async function termsIn(directory: string): Promise<ProjectTerms> {
   try {
-    if (await linkedOutside(directory, RULES_FILE)) {
-      const found = `${RULES_FILE} is a link that leads out of the repository`;
+    if (await linkedOutside(directory, TERMS_FILE)) {
+      const found = `${TERMS_FILE} is a link that leads out of the repository`;
       throw new UserError('config_not_allowed', `${found}: the rules of a project have to be in it.`);
     }
-    return projectRules(directory);
+    return projectTerms(directory);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(error.code, error.message.replaceAll(`${directory}/`, ''));

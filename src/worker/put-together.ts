@@ -1,5 +1,5 @@
 /** A workspace of several roots, from what each of them comes from. */
-import { MAX_SETTINGS_BYTES, PROJECT_CONFIG, projectRulesIn } from '../config.ts';
+import { MAX_SETTINGS_BYTES, PROJECT_CONFIG, projectTermsIn } from '../config.ts';
 import { type ConfiguredRule, rulesUnder } from '../core/permission.ts';
 import {
   type FoundRoots,
@@ -74,7 +74,8 @@ async function rulesSent(
   const file = { root: ROOT_NAME, path: PROJECT_CONFIG, maxBytes: MAX_SETTINGS_BYTES };
   const content = await store.read(snapshot, file);
   try {
-    return content === undefined ? [] : projectRulesIn(PROJECT_CONFIG, Buffer.from(content).toString('utf8'));
+    if (content === undefined) return [];
+    return projectTermsIn(PROJECT_CONFIG, Buffer.from(content).toString('utf8')).rules;
   } catch (error) {
     throw wrongIn(name, error);
   }

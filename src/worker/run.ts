@@ -3,7 +3,7 @@ import type { ContextLimits } from '../core/context-size.ts';
 import type { Entry, NewEntry } from '../core/entry.ts';
 import { narrowed, type Profile } from '../core/profile.ts';
 import { type Call, isClosed, type TurnLimits, type TurnLog } from '../core/turn.ts';
-import type { FoundRoots, FoundSource, Source } from '../core/workspace.ts';
+import type { FoundRoots, FoundSource, ProjectServers, Source } from '../core/workspace.ts';
 import type { MissingServer } from '../mcp/client/bridge.ts';
 import type { BackgroundProcesses } from '../sandbox/background.ts';
 import type { CallResult, ClaimedTurn, Held, RecordedAnswer, Wake } from '../store/turns.ts';
@@ -115,6 +115,12 @@ export class Run {
 
   get turn(): ClaimedTurn {
     return this.#turn;
+  }
+
+  /** MCP servers of the project, as it was when the session began. */
+  get projectServers(): ProjectServers {
+    const found = foundIn(this.#turn);
+    return (found && 'servers' in found && found.servers) || (this.#turn.workspace.projectServers ?? {});
   }
 
   /** What the task was submitted with, narrowed by the rules of the repository that it works on. */

@@ -245,7 +245,7 @@ describe('mcp list', () => {
       {
         ...{ server: 'files', kind: 'command', command: 'npx', origin: null, transport: null },
         ...{ env: ['TOKEN'], headers: [], workspace: 'write', share: 'session', tools: ['read_*', 'ls'] },
-        ...{ trusted: true, source: { kind: 'user', where: 'FILE' } },
+        ...{ trusted: true, source: { kind: 'user', where: 'FILE' }, unused: null },
       },
       {
         ...{
@@ -256,9 +256,36 @@ describe('mcp list', () => {
           transport: 'sse',
         },
         ...{ env: [], headers: ['X-Key'], workspace: 'none', share: 'worker', tools: null },
-        ...{ trusted: false, source: { kind: 'profile', where: 'FILE' } },
+        ...{ trusted: false, source: { kind: 'profile', where: 'FILE' }, unused: null },
       },
     ]);
+  });
+
+  test('shows those of the project, and that they are not used where nobody allowed it', async () => {
+    const project = join(home, 'project');
+    mkdirSync(join(project, '.capybara'), { recursive: true });
+    writeFileSync(
+      join(project, '.capybara', 'config.yaml'),
+      'mcp: {servers: {own: {command: ./tool, args: [planted]}, files: {url: "https://m.example/planted"}}}\n',
+    );
+    vi.spyOn(process, 'cwd').mockReturnValue(project);
+    write('mcp: {enabled: true, servers: {files: {command: npx}}}\n');
+    const table = (own: string, files: string) =>
+      [
+        'SERVER  KIND     RUNS               FILES  TOOLS             FROM',
+        'files   command  npx                read   all               config.yaml',
+        `own     command  ./tool             read   all, not trusted  ${own}`,
+        `files   url      https://m.example  none   all, not trusted  ${files}\n`,
+      ].join('\n');
+    expect(await capybara('list')).toEqual({
+      ...{ code: 0, stdout: table('project (not allowed)', 'project (not allowed)') },
+      stderr:
+        'The MCP servers of the project are not used: `capybara config set mcp.projectServers true` allows those of every project.\n',
+    });
+    process.env.CAPYBARA_MCP_PROJECT_SERVERS = '1';
+    expect(await capybara('list')).toEqual({
+      ...{ code: 0, stdout: table('project', 'project (its name is configured)'), stderr: '' },
+    });
   });
 
   test('says where there is none, and where agents see none', async () => {

@@ -12,12 +12,15 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
+import { silentLog } from '../../src/log.ts';
+import { McpBridge } from '../../src/mcp/client/bridge.ts';
 import { Connection } from '../../src/mcp/client/connection.ts';
 import { MESSAGES_AT_ONCE } from '../../src/mcp/client/flow.ts';
 import { HiddenKeys } from '../../src/mcp/client/hidden-keys.ts';
-import type { UrlServer } from '../../src/mcp/client/server.ts';
+import { MCP_LIMITS, type UrlServer } from '../../src/mcp/client/server.ts';
 import type { ServerGone } from '../../src/mcp/client/server-gone.ts';
 import { UrlTransport } from '../../src/mcp/client/url-transport.ts';
+import { createUnconfinedSandbox } from '../../src/sandbox/unconfined.ts';
 
 const DIST = join(import.meta.dirname, '../../node_modules/@modelcontextprotocol/server-everything/dist');
 const MESSAGE_BYTES = 100_000;
@@ -304,4 +307,36 @@ describe('a server at an address', () => {
     // After 100, 200 and 400 ms: they may come a little later or sooner one by one.
     expect((at[3] ?? 0) - (at[0] ?? 0)).toBeGreaterThan(600);
   });
+});
+
+it('is never sent what its team has signed in with where a project names it', async () => {
+  const sent = new Map<string | undefined, string | undefined>();
+  const url = await serve((request, response) => {
+    sent.set(request.url, request.headers.authorization);
+    response.writeHead(404).end();
+  });
+  const access = { token: async () => 'planted', renewed: async () => 'planted' };
+  const sandbox = createUnconfinedSandbox({ environment: {}, killGraceMs: 1 });
+  closing.push(async () => sandbox.close());
+  const bridge = new McpBridge({
+    ...{ limits: MCP_LIMITS, directory: '/nowhere', version: '0', log: silentLog },
+    sandbox,
+    ...{ isAllowed: () => true, access: () => access },
+  });
+  closing.push(() => bridge.close());
+  const ofTeam = { ofTeam: true } as const;
+  const servers = {
+    theirs: { url: `${url}/team`, ...ofTeam },
+    own: { url: `${url}/project`, ...ofTeam, ofProject: true as const },
+  };
+  const session = {
+    teamId: 't',
+    sessionId: 's',
+    servers,
+    signal: never,
+    workspace: async () => Promise.reject(),
+  };
+  const { missing } = await bridge.toolsOf(session, ['theirs', 'own']);
+  expect(missing.map(({ server }) => server)).toEqual(['theirs', 'own']);
+  expect([sent.get('/mcp/team'), sent.get('/mcp/project')]).toEqual(['Bearer planted', undefined]);
 });

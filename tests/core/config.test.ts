@@ -20,7 +20,7 @@ import {
   SETTING_KEYS,
 } from '../../src/config/settings.ts';
 import { MAX_WEBHOOKS_ALLOWED } from '../../src/config/webhook-settings.ts';
-import { type LoadOptions, loadConfig, projectRules } from '../../src/config.ts';
+import { type LoadOptions, loadConfig, projectTerms } from '../../src/config.ts';
 import { UserError } from '../../src/core/errors.ts';
 import { readRepositoryUrl } from '../../src/core/repository.ts';
 import { keyFor, readKeys } from '../../src/workspace/git/credentials.ts';
@@ -104,7 +104,14 @@ describe('precedence', () => {
       webSearch: {},
       tools: { bash: { enabled: true, timeout: 30 }, filesystem: { enabled: true } },
       mcp: {
-        ...{ enabled: false, servers: {}, teamServers: 'addresses', connectSeconds: 30, callSeconds: 120 },
+        ...{
+          enabled: false,
+          servers: {},
+          teamServers: 'addresses',
+          projectServers: false,
+          connectSeconds: 30,
+          callSeconds: 120,
+        },
         ...{ idleSeconds: 60, messageKib: 16_384 },
       },
       providers: {},
@@ -219,6 +226,7 @@ describe('precedence', () => {
         CAPYBARA_MCP_ENABLED: '1',
         CAPYBARA_MCP_SERVERS: '{"search": {"url": "http://s/mcp"}}',
         CAPYBARA_MCP_TEAM_SERVERS: 'all',
+        CAPYBARA_MCP_PROJECT_SERVERS: '1',
         CAPYBARA_MCP_ALLOW: 'mcp.internal, 10.0.0.0/8',
         CAPYBARA_MCP_CONNECT_SECONDS: '600',
         CAPYBARA_MCP_CALL_SECONDS: '3600',
@@ -314,7 +322,7 @@ describe('precedence', () => {
       webSearch: { provider: 'tavily', apiKey: 't', url: 'http://t' },
       mcp: {
         ...{ enabled: true, servers: { search: { url: 'http://s/mcp', trusted: true } } },
-        ...{ teamServers: 'all', allow: ['mcp.internal', '10.0.0.0/8'] },
+        ...{ teamServers: 'all', projectServers: true, allow: ['mcp.internal', '10.0.0.0/8'] },
         ...{ connectSeconds: 600, callSeconds: 3_600, idleSeconds: 0, messageKib: 64 },
       },
       providers: {
@@ -378,7 +386,7 @@ describe('the project', () => {
     const refused = SETTING_KEYS.filter((key) => {
       write(join(cwd, '.capybara/config.yaml'), nested(key));
       return (
-        !['maxTokens', 'temperature', 'model', 'permissions'].includes(key) &&
+        !['maxTokens', 'temperature', 'model', 'permissions', 'mcp.servers'].includes(key) &&
         failure().includes('may not be set')
       );
     });
@@ -387,6 +395,7 @@ describe('the project', () => {
       'temperature',
       'maxTokens',
       'permissions',
+      'mcp.servers',
     ]);
     write(join(cwd, '.capybara/config.yaml'), 'model: a/b\ntemperature: 1\nmaxTokens: 5\n');
     expect(load().config).toMatchObject({ model: 'a/b', temperature: 1, maxTokens: 5 });
@@ -864,7 +873,7 @@ describe('rules', () => {
       'model: a/b\npermissions:\n  bash(npm *): ask\n',
     );
     mkdirSync(join(root, 'project', '.git'));
-    expect(projectRules(cwd)).toEqual([{ decision: 'ask', tool: 'bash', pattern: 'npm *' }]);
+    expect(projectTerms(cwd).rules).toEqual([{ decision: 'ask', tool: 'bash', pattern: 'npm *' }]);
     expect(load().config).toMatchObject({ model: 'a/b' });
     expect(load().config.permissions).toBeUndefined();
     write(file, 'permissions:\n  bash: deny\n  bash(npm *): allow\n');
@@ -872,10 +881,10 @@ describe('rules', () => {
       'The rule bash(npm *) (ROOT/project/.capybara/config.yaml, line 2) allows something: ' +
       'the rules of a project may only ask or deny.';
     expect(failure()).toBe(refused);
-    expect(() => projectRules(cwd)).toThrow(refused.replace('ROOT', root));
+    expect(() => projectTerms(cwd).rules).toThrow(refused.replace('ROOT', root));
     write(file, 'model: a/b\n');
-    expect(projectRules(cwd)).toEqual([]);
-    expect(projectRules(home)).toEqual([]);
+    expect(projectTerms(cwd).rules).toEqual([]);
+    expect(projectTerms(home).rules).toEqual([]);
   });
 
   test.each([

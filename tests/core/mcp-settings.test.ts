@@ -6,15 +6,17 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MAX_HOSTS } from '../../src/config/command-settings.ts';
 import { MAX_NAMES } from '../../src/config/maps.ts';
 import {
+  MAX_MCP_ALLOWED,
   MAX_MCP_ARGS,
   MAX_MCP_NAME,
   MAX_MCP_TEXT,
   MAX_MCP_TOOLS,
   MAX_MCP_VALUES,
   MCP_LIMITS,
+  readProjectServer,
 } from '../../src/config/mcp-settings.ts';
 import { secretFiles, withoutSecretsOf } from '../../src/config/secrets.ts';
-import { type LoadOptions, loadConfig } from '../../src/config.ts';
+import { type LoadOptions, loadConfig, projectTerms } from '../../src/config.ts';
 
 let home: string;
 let userFile: string;
@@ -89,6 +91,7 @@ describe('MCP servers', () => {
           connectSeconds: 5,
         },
       },
+      ...{ teamServers: 'addresses', projectServers: false },
       ...{ connectSeconds: 30, callSeconds: 30, idleSeconds: 60, messageKib: 16_384 },
       teamServers: 'addresses',
     });
@@ -222,11 +225,21 @@ describe('MCP servers', () => {
   });
 
   test('are not said by a directory, neither which nor whether', () => {
-    const variables = ['ENABLED=1', 'SERVERS={"evil":{"command":"x"}}', 'CALL_SECONDS=1'];
+    const variables = [
+      'ENABLED=1',
+      'PROJECT_SERVERS=1',
+      'TEAM_SERVERS=all',
+      'ALLOW=db',
+      'SERVERS={"evil":{"command":"x"}}',
+      'CALL_SECONDS=1',
+    ];
     writeFileSync(join(home, '.env'), variables.map((line) => `CAPYBARA_MCP_${line}\n`).join(''));
-    expect(load().config.mcp).toMatchObject({ enabled: false, servers: {}, callSeconds: 120 });
+    expect(load().config.mcp).toEqual({
+      ...{ enabled: false, servers: {}, teamServers: 'addresses', projectServers: false },
+      ...{ connectSeconds: 30, callSeconds: 120, idleSeconds: 60, messageKib: 16_384 },
+    });
     mkdirSync(join(home, '.capybara'));
-    for (const yaml of ['mcp: {enabled: true}', 'mcp: {servers: {evil: {command: x}}}']) {
+    for (const yaml of ['mcp: {enabled: true}', 'mcp: {projectServers: true}', 'mcp: {allow: db}']) {
       writeFileSync(join(home, '.capybara', 'config.yaml'), yaml);
       expect(() => load()).toThrow('may not be set by a project');
     }
@@ -250,5 +263,54 @@ describe('MCP servers', () => {
     expect(load().config.mcp.servers).toEqual({});
     writeFileSync(userFile, 'mcp:\n  servers: [a]\n');
     expect(() => load()).toThrow('must be a map of at most 200 MCP servers');
+  });
+});
+
+test('what servers of teams and projects may have of private addresses is listed, so much of it', () => {
+  const allow = (count: number) =>
+    load({ env: { CAPYBARA_MCP_ALLOW: Array(count).fill('10.0.0.0/8').join() } });
+  expect(allow(MAX_MCP_ALLOWED).config.mcp.allow).toHaveLength(MAX_MCP_ALLOWED);
+  expect(() => allow(MAX_MCP_ALLOWED + 1)).toThrow('must be at most 100 hosts, addresses or ranges');
+});
+
+describe('MCP servers of a project', () => {
+  const project = (text: string) => {
+    mkdirSync(join(home, '.capybara'), { recursive: true });
+    writeFileSync(join(home, '.capybara', 'config.yaml'), text);
+  };
+
+  test('are told apart from those that are configured, and never believed', () => {
+    project(
+      'model: a/b\nmcp:\n  servers:\n    own: {command: ./server, hosts: [a.example], trusted: true}\n    far: {url: "https://m.example/"}\n',
+    );
+    expect(load().config.mcp).toMatchObject({ servers: {}, projectServers: false });
+    const { rules, servers } = projectTerms(home);
+    expect(rules).toEqual([]);
+    expect(servers).toEqual({
+      own: { command: './server', hosts: ['a.example'], trusted: true },
+      far: { url: 'https://m.example/' },
+    });
+    expect(readProjectServer(servers.own)).toMatchObject({ hosts: [{ host: 'a.example' }], trusted: false });
+    expect(readProjectServer(servers.far)).toEqual({
+      url: 'https://m.example/',
+      ofTeam: true,
+      ofProject: true,
+      trusted: false,
+    });
+    expect(readProjectServer({ command: 'x', unknown: 1 })).toBeUndefined();
+    project('mcp:\n  servers: \'{"own": {"command": "x"}}\'\n');
+    expect(projectTerms(home).servers).toEqual({ own: { command: 'x' } });
+  });
+
+  test.each([
+    [
+      '  servers:\n    a: {args: [x]}\n',
+      'mcp.servers.a is wrong: expected either command, a program to start, or url',
+    ],
+    ['  servers:\n    a: {url: "https://a/", oauth: {as: person}}\n', 'mcp.servers.a.oauth ('],
+    ['  servers:\n    a: {command: x, hosts: ["private:db.local"]}\n', 'mcp.servers.a.hosts ('],
+  ])('stop the start where they are wrong: %j', (text, said) => {
+    project(`mcp:\n${text}`);
+    expect(() => load()).toThrow(said);
   });
 });

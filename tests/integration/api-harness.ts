@@ -95,7 +95,7 @@ export async function startTestApi(
     ...{ requestsPerMinute: 0, wrongKeysPerMinute: 0, corsOrigins: [], metricsOpen: false },
     sealing,
     webhooks: { allow: [], online: true },
-    mcp: { enabled: false, servers: {}, teamServers: 'addresses', ...MCP },
+    mcp: { enabled: false, servers: {}, teamServers: 'addresses', projectServers: false, ...MCP },
     schedules: { perTeam: 100, shortestSeconds: 60 },
     models: createModels({ openai: { apiKey: 'sk-none' } }, { model: 'openai/m' }),
     agents: createAgents(createRegistry(builtinTools())),

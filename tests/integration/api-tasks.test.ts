@@ -349,6 +349,32 @@ describe('a local workspace', () => {
     expect(await rulesOf(none.json.id)).toBeNull();
   });
 
+  test('keeps the MCP servers that its project had when the session began, whatever is written there since', async () => {
+    const root = realpathSync(mkdtempSync(join(tmpdir(), 'servers-')));
+    const file = join(root, '.capybara/config.yaml');
+    mkdirSync(join(root, '.capybara'));
+    const serversOf = async (session: string) => {
+      const [row] = await it.db.sql<{ servers: unknown }>`
+        SELECT w.project_servers AS servers FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${uuid('session', session)}`;
+      return row?.servers;
+    };
+    const begin = async () =>
+      (await post({ prompt: 'x', workspace: { kind: 'local', path: root } })).json.sessionId as string;
+    const own = { own: { command: 'x', hosts: ['a.example'] } };
+    writeFileSync(file, JSON.stringify({ mcp: { servers: own } }));
+    const first = await begin();
+    writeFileSync(file, JSON.stringify({ mcp: { servers: { ...own, more: { command: 'y' } } } }));
+    await post({ prompt: 'x', sessionId: first });
+    const fork = (await it.ask('POST', `/v1/sessions/${first}/fork`, { body: {} })).json.id;
+    writeFileSync(file, '');
+    const none = await begin();
+    expect([await serversOf(first), await serversOf(fork), await serversOf(none)]).toEqual([own, own, null]);
+    writeFileSync(file, 'mcp: {servers: {a: {command: x, hosts: ["private:db"]}}}');
+    const refused = await post({ prompt: 'x', workspace: { kind: 'local', path: root } });
+    expect([refused.status, refused.json.code]).toEqual([400, 'config_not_allowed']);
+    rmSync(root, { recursive: true });
+  });
+
   test('is the real path of a directory', async () => {
     const root = realpathSync(mkdtempSync(join(tmpdir(), 'local-')));
     mkdirSync(join(root, 'project'));

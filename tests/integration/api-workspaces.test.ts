@@ -297,9 +297,12 @@ describe('the rules of a project that was sent', () => {
   };
 
   test('are those that it was sent with, for all tasks of the session', async () => {
-    rules('permissions:\n  "bash(git push *)": deny\n');
+    rules('permissions:\n  "bash(git push *)": deny\nmcp:\n  servers: {own: {command: x}}\n');
     const { id } = await send();
     const first = (await begin(id)).json;
+    const [begun] = await api.db.sql`
+      SELECT w.project_servers AS servers FROM workspace w JOIN session s ON s.workspace_id = w.id WHERE s.id = ${uuid('session', first.sessionId)}`;
+    expect(begun).toEqual({ servers: { own: { command: 'x' } } });
     const narrowed = [expect.objectContaining({ tool: 'bash', decision: 'deny' })];
     expect(await restrictionsOf(first.id)).toEqual(narrowed);
     rmSync(join(work, '.capybara'), { recursive: true });

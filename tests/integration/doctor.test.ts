@@ -1,6 +1,6 @@
 /** What `capybara doctor` asks of others, in this process; what it prints is in cli-doctor.test.ts. */
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -83,7 +83,7 @@ test('MCP servers are looked for where agents have them, and none is started', a
   const of = async (servers: Record<string, unknown>, enabled = true, url?: string) => {
     const env = { CAPYBARA_MCP_SERVERS: JSON.stringify(servers), CAPYBARA_MCP_ENABLED: `${enabled}` };
     const { mcp } = loadConfig({ env }).config;
-    return said(await mcpServers({ mcp, ...(url === undefined ? {} : { url }) }));
+    return said(await mcpServers({ mcp, ...(url === undefined ? {} : { url }) }, place));
   };
   const port = await listening(createHttpServer((_, answer) => void answer.writeHead(405).end()));
   const servers = {
@@ -122,10 +122,25 @@ test('an MCP server with a public address is not asked offline', async () => {
   const far = loadConfig({
     env: { CAPYBARA_MCP_SERVERS: '{"far":{"url":"http://192.0.2.1/mcp"}}', CAPYBARA_MCP_ENABLED: '1' },
   });
-  expect(said(await mcpServers(far.config))[1]).toEqual([
+  expect(said(await mcpServers(far.config, place))[1]).toEqual([
     ...['wrong', 'MCP server far'],
     'http://192.0.2.1 has a public address, and this is offline: leave out --offline',
   ]);
+});
+
+test('MCP servers of a project are told, and whether they are used', async () => {
+  const directory = join(place, 'project');
+  mkdirSync(join(directory, '.capybara'), { recursive: true });
+  writeFileSync(join(directory, '.capybara', 'config.yaml'), 'mcp: {servers: {own: {command: ./planted}}}');
+  const of = async (env: Record<string, string>) =>
+    said(await mcpServers(loadConfig({ env, cwd: place }).config, directory));
+  expect(await of({})).toEqual([
+    ['ok', 'MCP servers of the project', 'own: not used, mcp.projectServers is off'],
+  ]);
+  expect(await of({ CAPYBARA_MCP_PROJECT_SERVERS: '1' })).toEqual([
+    ['ok', 'MCP servers of the project', 'own: used in sessions that begin here'],
+  ]);
+  expect(await of({ CAPYBARA_URL: 'http://c.example' })).toEqual([]);
 });
 
 describe('Postgres', () => {

@@ -244,6 +244,7 @@ test('a worker that is new to a session reads what is told, and all of it where 
         kind: 'empty',
         source: null,
         rules: null,
+        projectServers: null,
         lineage: newId(),
         base: null,
         head: null,

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { GitSource } from '../../src/core/workspace.ts';
+import { MCP_LIMITS } from '../../src/mcp/client/server.ts';
 import { createBubblewrapSandbox } from '../../src/sandbox/bubblewrap.ts';
 import { UNPRIVILEGED } from '../../src/sandbox/runner.ts';
 import { builtinTools } from '../../src/tools/builtin.ts';
@@ -308,6 +309,30 @@ describe('a session that begins with a repository', () => {
       ]);
       await world.taskEnds(await world.submit({ sessionId: task.sessionId, script }));
       expect((await world.calls(task)).at(-1)).toBe('write_file denied');
+    });
+
+    test('has the MCP servers that it had when it was cloned, where projects may have any', async () => {
+      const own = {
+        command: process.execPath,
+        args: [join(import.meta.dirname, '../support/mcp-odd-server.mjs')],
+      };
+      await withRules(JSON.stringify({ mcp: { servers: { own } } }));
+      const mcp = { servers: [], project: true } as const;
+      const begin = (sessionId?: string) =>
+        world.submit({
+          ...(sessionId === undefined ? { git: { url: server.url('app.git') } } : { sessionId }),
+          ...{ mcp, script: sequence([call('bash', { command: 'rm -r .capybara' }), say('Done.')]) },
+        });
+      const offered = (task: Task) =>
+        world.model.requestsOf(task.sessionId).at(-1)?.tools.includes('own__count') ?? false;
+      await world.startWorker({ mcp: { servers: {}, limits: MCP_LIMITS } });
+      const task = await begin();
+      await world.taskEnds(task);
+      expect(offered(task)).toBe(false);
+      await world.stopInProcess();
+      await world.startWorker({ mcp: { servers: {}, hasProjects: true, limits: MCP_LIMITS } });
+      await world.taskEnds(await begin(task.sessionId));
+      expect(offered(task)).toBe(true);
     });
 
     test('does not begin where they allow something, or cannot be read', async () => {

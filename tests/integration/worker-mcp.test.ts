@@ -31,6 +31,8 @@ const everything: McpServer = {
 };
 const limits = { ...MCP_LIMITS, connectSeconds: 20, callSeconds: 20 };
 
+const CHILDREN = { children: 1, concurrentChildren: 1, depth: 1 };
+
 const offeredIn = (world: World, { sessionId }: Task) => world.model.requestsOf(sessionId)[0]?.tools ?? [];
 const resultsIn = (world: World, { sessionId }: Task, turn: number) =>
   world.model.requestsOf(sessionId)[turn]?.lastToolResults.map(({ text }) => text) ?? [];
@@ -222,6 +224,35 @@ describe('tools of servers', () => {
     const task = await world.submit({ mcp: { servers: [], team: true }, script: sequence([say('Done.')]) });
     expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
     expect(offeredIn(world, task).filter((name) => name.includes('__'))).toEqual([]);
+  });
+
+  test('of a project are there where they are allowed, never instead of others, and for those who work on it', async () => {
+    await world.startWorker({ mcp: { servers: { odd: odd() }, hasProjects: true, limits } });
+    const mcp = { servers: ['odd'], project: true } as const;
+    const projectServers = { odd: odd('dies'), own: odd(), shut: { command: 'x', unknown: 1 } };
+    const script = sequence([
+      [call('own__count'), call('odd__count'), call('shut__count')],
+      call('delegate_task', { prompt: 'Look.', agent: 'helper' }),
+      say('Done.'),
+    ]);
+    const helper = { mcp, script: sequence([call('own__count'), say('Seen.')]) };
+    const task = await world.submit({
+      mcp,
+      projectServers,
+      local: true,
+      script,
+      delegates: { helper },
+      limits: CHILDREN,
+    });
+    expect(await world.taskEnds(task)).toMatchObject({ status: 'succeeded' });
+    expect(resultsIn(world, task, 1)).toEqual([
+      expect.stringContaining('calls 1'),
+      expect.stringContaining('calls 1'),
+      expect.stringContaining("the MCP server 'shut' has settings that cannot be read where this runs"),
+    ]);
+    const [child] = await world.children(task);
+    const seen = world.model.requestsOf(child?.sessionId ?? '')[1]?.lastToolResults.map(({ text }) => text);
+    expect(seen).toEqual([expect.stringContaining('calls 1')]);
   });
 
   test('die with their worker, and a call in the middle is told as unknown, and not made again', async () => {

@@ -165,7 +165,15 @@ describe('create_task', () => {
       workspace: [
         {
           '+': {
-            ...{ ...owner, id: workspaceId, kind: 'local', path: '/srv/project', source: null, rules: null },
+            ...{
+              ...owner,
+              id: workspaceId,
+              kind: 'local',
+              path: '/srv/project',
+              source: null,
+              rules: null,
+              project_servers: null,
+            },
             ...{ lineage: session.id, base: null, head: null },
           },
         },

@@ -156,6 +156,8 @@ const ILLEGAL: readonly (readonly [string, string, string])[] = [
   ['workspace_kind', 'workspace', `kind = 'roots', path = NULL`],
   ['workspace_kind', 'workspace', `kind = 'empty', path = NULL, source = '{}'`],
   ['workspace_kind', 'workspace', `rules = '[]'`],
+  ['workspace_servers', 'workspace', `project_servers = '[]'`],
+  ['workspace_servers', 'workspace', `project_servers = '{}'`],
   ['api_key_scopes', 'key', 'scopes = NULL'],
   ['api_key_scopes', 'key', `scopes = '{}'`],
   ['api_key_scopes', 'key', `scopes = '{read,root}'`],

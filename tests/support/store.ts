@@ -204,6 +204,7 @@ export function forkOf({ teamId, userId }: Store, sessionId: string, change: Par
       kind: 'empty' as const,
       source: null,
       rules: null,
+      projectServers: null,
       lineage: sessionId,
       base: null,
       head: null,

@@ -1,7 +1,7 @@
 /** What a test submits, and what it gets. */
 import type { UserPart } from '../../src/core/entry.ts';
 import type { ContextPolicy, Permissions, Profile, Router } from '../../src/core/profile.ts';
-import type { Beside, NamedRoot } from '../../src/core/workspace.ts';
+import type { Beside, NamedRoot, ProjectServers } from '../../src/core/workspace.ts';
 import type { Submission } from '../../src/store/tasks.ts';
 import type { Script } from './scripted-model/scripted-model.ts';
 
@@ -34,6 +34,8 @@ export interface Wanted {
   readonly path?: string;
   /** A new directory of the user's, instead of an empty one. */
   readonly local?: boolean;
+  /** MCP servers that its project has. */
+  readonly projectServers?: ProjectServers;
   /** What may be read beside a directory of the test's. */
   readonly beside?: readonly Beside[];
   /** A repository, instead of an empty one. */

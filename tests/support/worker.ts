@@ -228,7 +228,7 @@ class TestWorld {
       }),
     };
     const profileHash = newId().replaceAll('-', '').padEnd(64, '0');
-    const { roots, beside } = wanted;
+    const { roots, beside, projectServers } = wanted;
     const plainWorkspace = {
       id: newId(),
       ...(repository === undefined
@@ -236,6 +236,7 @@ class TestWorld {
             kind: path === undefined ? 'empty' : 'local',
             path: path ?? null,
             ...(beside && { source: { beside } }),
+            ...(projectServers && { projectServers }),
           }
         : { kind: 'git', path: null, source: { url: repository.url, ref: repository.ref ?? null } }),
     } as const;

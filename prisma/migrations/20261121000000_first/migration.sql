@@ -85,6 +85,7 @@ CREATE TABLE "workspace" (
     "path" TEXT,
     "source" JSONB,
     "rules" JSONB,
+    "project_servers" JSONB,
     "lineage" UUID NOT NULL,
     "base" TEXT,
     "head" TEXT,
@@ -874,6 +875,7 @@ ALTER TABLE "workspace" ADD CONSTRAINT "workspace_kind" CHECK (
   AND (kind = 'local' OR (source IS NOT NULL) = (kind IN ('git', 'upload', 'roots')))
   AND (rules IS NULL OR kind = 'empty')
 );
+ALTER TABLE "workspace" ADD CONSTRAINT "workspace_servers" CHECK (jsonb_typeof(project_servers) = 'object' AND project_servers <> '{}');
 
 ALTER TABLE "session" ADD CONSTRAINT "session_forked" CHECK ((forked_from IS NULL) = (forked_at IS NULL) AND forked_at >= 0);
 

@@ -180,7 +180,8 @@ export class McpBridge {
   async #open({ session, server, settings }: Kept, keys: HiddenKeys) {
     const { sandbox, limits } = this.#options;
     if (!('command' in settings)) {
-      const access = this.#options.access?.({ teamId: session.teamId, server, settings });
+      const at = { teamId: session.teamId, server, settings };
+      const access = settings.ofProject ? undefined : this.#options.access?.(at);
       return new UrlTransport(settings, {
         ...{ messageBytes: limits.messageBytes, isAllowed: this.#options.isAllowed },
         access: access && keys.noting(access),

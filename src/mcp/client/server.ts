@@ -26,6 +26,8 @@ export interface UrlServer extends AnyServer {
   readonly url: string;
   /** A team's administrator wrote it, not whoever runs this Capybara: it is reached where it is public, or allowed. */
   readonly ofTeam?: true | undefined;
+  /** Whoever wrote a project did: nothing that the team has signed in with is sent there. */
+  readonly ofProject?: true | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Left out: Streamable HTTP, and the older one where the server has only that. */
   readonly transport?: 'http' | 'sse' | undefined;

@@ -141,7 +141,8 @@ BEGIN
         'reserved', jsonb_build_object('isLimited', p_task.token_limit IS NOT NULL OR p_task.usd_limit IS NOT NULL,
           'tokens', p_turn.tokens_reserved, 'resent', p_turn.tokens_to_resend, 'answer', p_task.answer_tokens, 'prices', p_task.prices),
         'secondsLeft', CASE WHEN p_task.clock_stopped_at IS NULL THEN extract(epoch FROM p_task.deadline_at - clock_timestamp()) END,
-        'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE WHEN w.kind <> 'upload' THEN w.source END, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
+        'workspace', jsonb_build_object('id', w.id, 'kind', w.kind, 'path', w.path, 'source', CASE WHEN w.kind <> 'upload' THEN w.source END,
+          'projectServers', w.project_servers, 'lineage', w.lineage, 'base', w.base, 'head', w.head)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id,
            (SELECT CASE WHEN count(*) <= 64 THEN coalesce(jsonb_agg(entry ORDER BY position), '[]') END AS entries
               FROM (SELECT position, entry FROM own_entries(p_turn.session_id, p_known, NULL) LIMIT 65) new) e

@@ -42,9 +42,10 @@ BEGIN
   END IF;
 
   IF p_session ? 'workspace' THEN
-    INSERT INTO workspace (id, team_id, kind, path, source, lineage, base, head)
-    SELECT w.id, p_team, w.kind, w.path, w.source, coalesce(w.lineage, (p_session->>'id')::uuid), w.base, w.base
-      FROM jsonb_to_record(p_session->'workspace') AS w (id uuid, kind text, path text, source jsonb, lineage uuid, base text)
+    INSERT INTO workspace (id, team_id, kind, path, source, project_servers, lineage, base, head)
+    SELECT w.id, p_team, w.kind, w.path, w.source, w."projectServers", coalesce(w.lineage, (p_session->>'id')::uuid), w.base, w.base
+      FROM jsonb_to_record(p_session->'workspace')
+        AS w (id uuid, kind text, path text, source jsonb, "projectServers" jsonb, lineage uuid, base text)
     ON CONFLICT (id) DO NOTHING;
     IF NOT FOUND THEN RETURN repeated_task((p_task->>'id')::uuid); END IF;
     INSERT INTO session (id, root_id, team_id, user_id, workspace_id, title)

@@ -1,6 +1,6 @@
 -- fork_session: nothing → session that goes on from a point of another's log, with its files.
 --
--- Guard: the other is the team's, and its log reaches so far. p_fork: {id, title, from, at, workspace: {id, kind, source, rules, lineage,
+-- Guard: the other is the team's, and its log reaches so far. p_fork: {id, title, from, at, workspace: {id, kind, source, rules, projectServers, lineage,
 -- base, head}, notice}; from: the session whose own entry stands at that position (log_point); notice: what the model is told first.
 -- Its agent's list is the one that the other's log had there.
 -- Returns: {outcome: 'forked', sessionId, seq} | {outcome: 'repeated', sessionId}: by the workspace's id | {outcome: 'not_found'}
@@ -14,9 +14,10 @@ BEGIN
   IF NOT FOUND OR v_at >= next_position((p_fork->>'from')::uuid) THEN
     RETURN jsonb_build_object('outcome', 'not_found');
   END IF;
-  INSERT INTO workspace (id, team_id, kind, source, rules, lineage, base, head)
-  SELECT w.id, p_team, w.kind, w.source, w.rules, w.lineage, w.base, w.head
-    FROM jsonb_to_record(p_fork->'workspace') AS w (id uuid, kind text, source jsonb, rules jsonb, lineage uuid, base text, head text)
+  INSERT INTO workspace (id, team_id, kind, source, rules, project_servers, lineage, base, head)
+  SELECT w.id, p_team, w.kind, w.source, w.rules, w."projectServers", w.lineage, w.base, w.head
+    FROM jsonb_to_record(p_fork->'workspace')
+      AS w (id uuid, kind text, source jsonb, rules jsonb, "projectServers" jsonb, lineage uuid, base text, head text)
   ON CONFLICT (id) DO NOTHING;
   IF NOT FOUND THEN
     RETURN (SELECT jsonb_build_object('outcome', 'repeated', 'sessionId', id) FROM session WHERE workspace_id = (p_fork#>>'{workspace,id}')::uuid);

@@ -2,7 +2,7 @@
 --
 -- What its files were before a call that changes them, where that is not recorded yet; or what they are to begin with. An `empty`
 -- one begins with nothing: it gets no base. Guard: the attempt holds the turn.
--- p_found: null; or, of a `git` workspace that was cloned, {commit, rules}, of a `roots` one that was put together, {commits, rules}, which its
+-- p_found: null; or, of a `git` workspace that was cloned, {commit, rules, servers?}, of a `roots` one that was put together, {commits, rules}, which its
 -- source keeps: a step, after which the tries count from none again.
 -- Returns: {outcome: 'recorded', seq} | {outcome: 'fenced'}
 -- Races: a repeat finds the head that it has written, and writes nothing.

@@ -69,8 +69,8 @@ $$;
 -- log_point: SELECT of a point in a session's log to go back to, or to branch off at: behind a turn (the Nth answer of the whole
 -- log, with what it led to; 0: before all), behind an entry, or behind all that is settled.
 --
--- Returns: {outcome: 'found', position, owner: the session whose entry stands there, title, files: {kind, path, source, rules, lineage,
--- base, head}, head being the files as they were there} | {outcome: 'not_found'} | {outcome: 'unknown', last: the last one there is}
+-- Returns: {outcome: 'found', position, owner: the session whose entry stands there, title, files: {kind, path, source, rules, projectServers,
+-- lineage, base, head}, head being the files as they were there} | {outcome: 'not_found'} | {outcome: 'unknown', last: the last one there is}
 -- | {outcome: 'unfinished'}: the turn goes on.
 -- A log only grows, so what was found stays true.
 CREATE FUNCTION log_point(p_team uuid, p_session uuid, p_turn int, p_entry int) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
@@ -105,7 +105,8 @@ BEGIN
     SELECT jsonb_build_object('outcome', 'found', 'position', v_position, 'title', v_title,
              'owner', (SELECT session_id FROM log_parts(p_session)
                         WHERE after <= v_position AND (last IS NULL OR v_position <= last) ORDER BY after LIMIT 1),
-             'files', jsonb_build_object('kind', w.kind, 'path', w.path, 'source', w.source, 'rules', w.rules, 'lineage', w.lineage, 'base', w.base,
+             'files', jsonb_build_object('kind', w.kind, 'path', w.path, 'source', w.source, 'rules', w.rules, 'projectServers', w.project_servers,
+               'lineage', w.lineage, 'base', w.base,
                'head', coalesce(files_at(p_session, v_position), w.base)))
       FROM session s JOIN workspace w ON w.id = s.workspace_id WHERE s.id = p_session);
 END $$;

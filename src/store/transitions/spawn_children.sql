@@ -157,9 +157,10 @@ DECLARE
 BEGIN
   IF p_given->>'isolation' = 'fork' THEN
     v_workspace := (p_given#>>'{session,workspaceId}')::uuid;
-    INSERT INTO workspace (id, team_id, kind, source, rules, lineage, base, head)
+    INSERT INTO workspace (id, team_id, kind, source, rules, project_servers, lineage, base, head)
     VALUES (v_workspace, p_files.team_id, CASE WHEN v_is_local THEN 'empty' ELSE p_files.kind END, CASE WHEN NOT v_is_local THEN p_files.source END,
-            CASE WHEN v_is_local THEN nullif(p_given#>'{session,rules}', 'null') ELSE p_files.rules END, p_files.lineage, p_files.head, p_files.head);
+            CASE WHEN v_is_local THEN nullif(p_given#>'{session,rules}', 'null') ELSE p_files.rules END, p_files.project_servers,
+            p_files.lineage, p_files.head, p_files.head);
   END IF;
   INSERT INTO session (id, root_id, parent_id, depth, team_id, user_id, workspace_id, title)
   VALUES ((p_given#>>'{session,id}')::uuid, p_parent.root_id, p_parent.id, p_parent.depth + 1, p_parent.team_id, p_parent.user_id, v_workspace,

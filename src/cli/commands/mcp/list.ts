@@ -13,13 +13,14 @@ export default class McpList extends CapybaraCommand {
     const { flags } = await this.parse(McpList);
     const loaded = await this.settings(flags);
     if (loaded.config.url !== undefined) return this.#listThere(flags, loaded);
-    const { listedServers, saysOff, SERVER_HEADING, serverRow } = await import('../../mcp-servers.ts');
-    const servers = listedServers(loaded);
+    const there = await import('../../mcp-servers.ts');
+    const { listedServers, saysOff, saysNotAllowed, SERVER_HEADING, serverRow, serversOfProject } = there;
+    const servers = [...listedServers(loaded), ...serversOfProject(loaded, process.cwd())];
     const none = 'No MCP server is configured: `capybara mcp add NAME` adds one.\n';
     const text = servers.length === 0 ? none : table(SERVER_HEADING, servers.map(serverRow));
     this.answer(flags, { enabled: loaded.config.mcp.enabled, servers }, text);
-    const off = saysOff(loaded, flags.profile);
-    if (off !== undefined && servers.length > 0) this.tell(off);
+    const remarks = servers.length === 0 ? [] : [saysOff(loaded, flags.profile), saysNotAllowed(servers)];
+    for (const remark of remarks) if (remark !== undefined) this.tell(remark);
   }
 
   async #listThere(flags: GlobalFlags, loaded: LoadedConfig): Promise<void> {
