@@ -145,8 +145,8 @@ describe('delete_session', () => {
     // Nothing is proved of a table that had nothing of it.
     const empty = Object.keys(before).filter((table) => !(table in made));
     expect(empty).toEqual([
-      ...['api_key', 'audit', 'metric_mark', 'metric_total', 'model_health', 'profile', 'rate_bucket'],
-      ...['rate_line', 'schedule', 'team', 'upload', 'user', 'webhook'],
+      ...['api_key', 'audit', 'mcp_server', 'mcp_sign_in', 'metric_mark', 'metric_total', 'model_health'],
+      ...['profile', 'rate_bucket', 'rate_line', 'schedule', 'team', 'upload', 'user', 'webhook'],
     ]);
 
     expect(await deleteSession(store.db, of(sessionId))).toEqual({ outcome: 'deleted', rootId: sessionId });
