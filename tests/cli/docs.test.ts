@@ -153,7 +153,7 @@ test('each route that is named is one of the API', () => {
 
 /** `/v1/tasks/:id` → also what stands for the id on a page: `task_…`, `ID`, `$TASK`. */
 function patternOf(path: string): RegExp {
-  return RegExp(`^${path.replaceAll(/:\w+/g, '(:id|ID|\\$[A-Z]*|[a-z]+_\\w*…?)')}$`);
+  return RegExp(`^${path.replaceAll(/:\w+/g, '(:id|ID|NAME|\\$[A-Z]*|[a-z]+_\\w*…?)')}$`);
 }
 
 test('each variable that is named is a setting, or one of the containers', () => {
