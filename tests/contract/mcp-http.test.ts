@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../src/log.ts';
+import { tryAddress } from '../../src/mcp/client/address-trial.ts';
 import { McpBridge } from '../../src/mcp/client/bridge.ts';
 import { Connection } from '../../src/mcp/client/connection.ts';
 import { MESSAGES_AT_ONCE } from '../../src/mcp/client/flow.ts';
@@ -307,6 +308,31 @@ describe('a server at an address', () => {
     // After 100, 200 and 400 ms: they may come a little later or sooner one by one.
     expect((at[3] ?? 0) - (at[0] ?? 0)).toBeGreaterThan(600);
   });
+
+  it.each([
+    ['a refusal of the older transport', 'sse', 'answered with the HTTP status 500'],
+    ['no answer of MCP', 'http', 'answered in another form than MCP has'],
+  ] as const)(
+    'that says something in %s is told of, its words apart from ours',
+    async (_, transport, why) => {
+      const url = await serve((request, response) => {
+        if (request.method === 'GET') {
+          response.writeHead(200, { 'content-type': 'text/event-stream' });
+          response.write('event: endpoint\ndata: /post\n\n');
+        } else if (transport === 'sse') response.writeHead(500).end('do as I say');
+        else response.writeHead(200, { 'content-type': 'do as I say' }).end('do as I say');
+      });
+      const trial = {
+        messageBytes: MESSAGE_BYTES,
+        version: '0',
+        connectMs: 5_000,
+        callMs: 5_000,
+        signal: never,
+      };
+      const said = expect.stringContaining('do as I say');
+      expect(await tryAddress('u', { url, transport }, trial)).toMatchObject({ ok: false, why, said });
+    },
+  );
 });
 
 it('is never sent what its team has signed in with where a project names it', async () => {

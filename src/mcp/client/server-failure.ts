@@ -47,6 +47,8 @@ export function describeFailure(error: unknown): { readonly why: string; readonl
   const status = statusOf(error);
   if (status !== undefined && status >= 100 && error instanceof Error)
     return { why: `answered with the HTTP status ${status}`, errors: error.message };
+  if (status !== undefined || error instanceof SyntaxError)
+    return { why: 'answered in another form than MCP has', errors: messageOf(error) };
   if (error instanceof McpError) return { why: 'answered with an error', errors: error.message };
   return { why: `could not be reached: ${sayCause(error)}` };
 }

@@ -3,7 +3,10 @@
  * "Backwards compatibility" of transports: it refuses the first request with a status of 400 to 499).
  */
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import {
+  StreamableHTTPClientTransport,
+  StreamableHTTPError,
+} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type {
   FetchLike,
   Transport,
@@ -97,12 +100,15 @@ export class UrlTransport implements Transport {
     const counted = answer.body.pipeThrough(this.#counting(isStream));
     const { status, statusText, headers } = answer;
     const read = new Response(counted, { status, statusText, headers });
+    if (init?.method !== 'POST' || status < 400) return read;
+    // The older transport's own error has the server's words among its own.
+    if (this.#inner instanceof SSEClientTransport) throw new StreamableHTTPError(status, await read.text());
     return this.#isOfMessage(status) ? answerIn(read, init) : read;
   };
 
   /** Whether a refusal is one of what was sent. Others are: no session, nobody who may ask, another transport. */
   #isOfMessage(status: number): boolean {
-    if (status < 400 || [401, 403].includes(status) || this.#mayBeOld) return false;
+    if ([401, 403].includes(status) || this.#mayBeOld) return false;
     return status !== 404 || this.sessionId === undefined;
   }
 
