@@ -182,13 +182,19 @@ describe('a server at an address', () => {
     expect(seen).toEqual(['secret']);
   });
 
+  const NOTHING = ': nothing\n\n'.repeat(1_000);
   it.each([
-    ['a message without end', 'application/json', 'sent a message of more than 100000 bytes'],
-    ['events without end', 'text/event-stream', 'sent more than anybody can read'],
-  ])('that sends %s is gone', async (_, type, why) => {
+    ['a message without end', 'application/json', NOTHING, 'sent a message of more than 100000 bytes'],
+    ['events without end', 'text/event-stream', NOTHING, 'sent more than anybody can read'],
+    [
+      'an event without end',
+      'text/event-stream',
+      'data: no\r\n'.repeat(1_000),
+      'sent a message of more than 100000 bytes',
+    ],
+  ])('that sends %s is gone', async (_, type, piece, why) => {
     const url = await serve((_request, response) => {
       response.writeHead(200, { 'content-type': type });
-      const piece = ': nothing\n\n'.repeat(1_000);
       const more = () => {
         while (!response.destroyed && response.write(piece));
         response.once('drain', more);

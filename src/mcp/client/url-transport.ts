@@ -17,6 +17,7 @@ import { type Agent, fetch as request } from 'undici';
 import { raced } from '../../checked-agent.ts';
 import { whereAllowed } from '../oauth/checked-fetch.ts';
 import { type Access, authorizedFetch } from './access.ts';
+import { EventLength } from './event-length.ts';
 import { Flow } from './flow.ts';
 import type { UrlServer } from './server.ts';
 import { statusOf } from './server-failure.ts';
@@ -114,11 +115,12 @@ export class UrlTransport implements Transport {
 
   #counting(isStream: boolean): TransformStream<Uint8Array, Uint8Array> {
     let bytes = 0;
+    const event = new EventLength();
     return new TransformStream({
       transform: (chunk, controller) => {
         if (this.gone !== undefined) return controller.error(this.gone);
-        bytes += chunk.length;
-        const isTooMuch = !isStream && bytes > this.#messageBytes;
+        bytes = isStream ? event.after(chunk) : bytes + chunk.length;
+        const isTooMuch = bytes > this.#messageBytes;
         if (this.#flow.takes(chunk.length) && !isTooMuch) return controller.enqueue(chunk);
         const why = isTooMuch ? `sent a message of more than ${this.#messageBytes} bytes` : TOO_MUCH;
         controller.error(this.#stop(why));
