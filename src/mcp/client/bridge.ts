@@ -109,7 +109,8 @@ export class McpBridge {
         { server, reason: gone.message, said: gone.errors },
         'an MCP server cannot be used',
       );
-      return { server, why: gone.message, said: gone.errors, isGuarded: gone instanceof NotSignedIn };
+      const guarded = gone instanceof NotSignedIn && { isGuarded: true };
+      return { server, why: gone.message, said: gone.errors, ...guarded };
     }
   }
 
