@@ -43,7 +43,7 @@ export const MCP_FLAGS = {
     options: [...MCP_WORKSPACES],
   }),
   share: Flags.string({
-    description: 'Whether each session has one of its own, or a worker one for all.',
+    description: 'Whether each session has one of its own, or a worker one for all of a team.',
     options: [...MCP_SHARES],
   }),
   tool: Flags.string({
