@@ -7,9 +7,9 @@ import { isAllowed } from '../allowed-hosts.ts';
 import type { McpUrlServer } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { checkedFetch } from '../mcp/oauth/checked-fetch.ts';
-import { beginSignIn, finishSignIn, renewSignIn, SignInError } from '../mcp/oauth/flow.ts';
+import { beginSignIn, finishSignIn, renewSignIn } from '../mcp/oauth/flow.ts';
 import { expiryOf } from '../mcp/oauth/kept-access.ts';
-import type { SignIn } from '../mcp/oauth/sign-in.ts';
+import { type SignIn, SignInError } from '../mcp/oauth/sign-in.ts';
 import { McpSignIns, removeSignIn } from '../store/mcp-sign-ins.ts';
 import type { ApiDeps } from './deps.ts';
 import { findMcpServer } from './mcp-server-routes.ts';
@@ -88,7 +88,8 @@ async function begin(deps: ApiDeps, call: Call<unknown, BeginMcpSignIn>): Promis
   await using checked = checkedFetch(place);
   const asking = { ...request, fetch: checked.fetch };
   if (asking.client.as === 'client') {
-    const secret = await orProblem(name, () => renewSignIn(asking));
+    // Begun anew: whoever lets it in may be another by now.
+    const secret = await orProblem(name, () => renewSignIn({ ...asking, before: undefined }));
     return {
       status: 200,
       body: { finished: await keep(deps, call, secret), authorizationUrl: null, login: null },

@@ -45,7 +45,7 @@ async function tried(deps: ApiDeps, { caller, name, response }: Call<unknown, un
     connectMs: 1_000 * (settings.connectSeconds ?? mcp.connectSeconds),
     callMs: 1_000 * (settings.callSeconds ?? mcp.callSeconds),
     access: new KeptAccess(
-      { store, isAllowed: permits, now: clock },
+      { store, isAllowed: permits, now: clock, failures: new Map() },
       { teamId, server: name, settings: server },
     ),
   });

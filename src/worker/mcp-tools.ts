@@ -46,7 +46,12 @@ export function mcpOptions(
   const { sandbox, log, version, dataDir, db, mcp, clock = systemClock } = options;
   const { limits = MCP_LIMITS, sealing = new Sealing([]), allow = [] } = mcp ?? {};
   const permits: BridgeOptions['isAllowed'] = (way) => isAllowed(way, allow);
-  const signIns = { store: new McpSignIns<SignIn>(db, sealing), isAllowed: permits, now: clock };
+  const signIns = {
+    store: new McpSignIns<SignIn>(db, sealing),
+    isAllowed: permits,
+    now: clock,
+    failures: new Map(),
+  };
   return {
     ...{ sandbox, log, version, limits, directory: join(dataDir, 'scratch', 'mcp') },
     isAllowed: permits,

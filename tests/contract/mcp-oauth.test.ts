@@ -6,7 +6,8 @@ import { type Access, NotSignedIn } from '../../src/mcp/client/access.ts';
 import { Connection } from '../../src/mcp/client/connection.ts';
 import type { UrlServer } from '../../src/mcp/client/server.ts';
 import { UrlTransport } from '../../src/mcp/client/url-transport.ts';
-import { expiryOf, KeptAccess } from '../../src/mcp/oauth/kept-access.ts';
+import { checkedFetch } from '../../src/mcp/oauth/checked-fetch.ts';
+import { expiryOf, KeptAccess, PASSING_MS } from '../../src/mcp/oauth/kept-access.ts';
 import type { OAuthClient, SignIn } from '../../src/mcp/oauth/sign-in.ts';
 import { McpSignIns, readSignIns } from '../../src/store/mcp-sign-ins.ts';
 import {
@@ -23,6 +24,8 @@ const { signal } = new AbortController();
 let server: OAuthMcpServer;
 let now = Date.now();
 const connections: Connection[] = [];
+/** Of one process. */
+const failures = new Map();
 
 beforeAll(async () => {
   server = await startOAuthMcpServer();
@@ -30,8 +33,10 @@ beforeAll(async () => {
 afterEach(async () => {
   await Promise.all(connections.splice(0).map((each) => each.close()));
   await store.db.sql`DELETE FROM mcp_sign_in`;
-  Object.assign(server, { tokens: undefined, lasts: 3_600, metadata: {}, asked: {} });
+  Object.assign(server, { tokens: undefined, lasts: 3_600, metadata: {}, narrows: false, asked: {} });
   now = Date.now();
+  server.calls.splice(0);
+  failures.clear();
 });
 afterAll(() => server.close());
 
@@ -41,7 +46,7 @@ const kept = () => signIns().read(place());
 
 /** As each worker has its own. */
 function accessOf(settings: Partial<UrlServer> = {}): Access {
-  const options = { store: signIns(), isAllowed: () => false, now: () => now };
+  const options = { store: signIns(), isAllowed: () => false, now: () => now, failures };
   return new KeptAccess(options, { ...place(), settings: { url: server.url, ...settings } });
 }
 
@@ -119,6 +124,69 @@ describe('a server that lets nobody pass', () => {
     await expect(wrong.renewed(refused, {}, signal)).rejects.toThrow('has refused it (invalid_grant)');
   });
 
+  test('gives a client what a call asks for, also where it is let in elsewhere by now; what is not given is not asked for again', async () => {
+    const client = { clientId: 'c', clientSecret: CLIENT_SECRET, as: 'client' } as const;
+    const connection = connected(accessOf({ oauth: client }));
+    expect(await call(connection)).toMatchObject(LOOKED);
+    expect(await call(connection, 'more')).toMatchObject({ kind: 'result' });
+    expect(server.calls.splice(0)).toEqual(['look more']);
+    const { version = 0, secret } = (await kept()) ?? {};
+    const { discovery } = secret ?? {};
+    const authorizationServerMetadata = {
+      ...discovery?.authorizationServerMetadata,
+      token_endpoint: server.url.replace('/mcp', '/gone'),
+    };
+    const claim = randomUUID();
+    await signIns().claim(place(), { version, claim, ms: 60_000 });
+    const moved = { ...secret, discovery: { ...discovery, authorizationServerMetadata } } as SignIn;
+    await signIns().settle(place(), claim, { secret: moved });
+    server.expire();
+    expect(await call(connected(accessOf({ oauth: client })), 'more')).toMatchObject({ kind: 'result' });
+    server.narrows = true;
+    server.expire();
+    const narrow = connected(accessOf({ oauth: client }));
+    for (let calls = 0; calls < 3; calls += 1)
+      expect(await call(narrow, 'more')).toMatchObject({
+        ...{ kind: 'failed', why: 'wants more than was signed in for', errors: 'look more', begun: false },
+      });
+    const asked = server.asked.client_credentials;
+    expect(await call(narrow, 'more')).toMatchObject({ kind: 'failed' });
+    expect(server.asked.client_credentials).toBe(asked);
+  });
+
+  test('has to be whom it names, and not somebody else whose pages it shows', async () => {
+    server.metadata = { issuer: 'https://honest.example' };
+    await expect(signIn()).rejects.toThrow('which says that it is https://honest.example: nobody does');
+    server.metadata = {};
+    await expect(signInAt(server.url, { iss: 'https://honest.example' })).rejects.toThrow(
+      'had its answer sent by https://honest.example, and not by http://127.0.0.1',
+    );
+    await expect(signInAt(server.url, { iss: new URL(server.url).origin })).resolves.toBeDefined();
+  });
+
+  test('that repeats what it was sent has no key shown by that, nor a page', async () => {
+    const { tokens } = await signIn();
+    server.tokens = (response, body) =>
+      void response.writeHead(400).end(JSON.stringify({ error: 'invalid_request', error_description: body }));
+    server.expire();
+    const [refused] = await Promise.allSettled([connected().tools(signal)]);
+    const { message, errors } = (refused as PromiseRejectedResult).reason;
+    expect([message, errors]).toEqual([
+      expect.stringContaining('has refused it (invalid_request): sign in anew'),
+      expect.stringContaining('refresh_token=********'),
+    ]);
+    expect(`${message}${errors}`).not.toContain(tokens?.refresh_token);
+    server.tokens = undefined;
+    await signIn();
+    server.tokens = (response, body) => void response.writeHead(500).end(`<html>${body}`);
+    server.expire();
+    failures.clear();
+    const [failed] = await Promise.allSettled([connected().tools(signal)]);
+    expect((failed as PromiseRejectedResult).reason).toMatchObject({
+      ...{ message: 'cannot be signed in at now', errors: 'HTTP 500' },
+    });
+  });
+
   test('has to be the one that sends its answer, where it says that it says so', async () => {
     server.metadata = { authorization_response_iss_parameter_supported: true };
     await expect(signIn()).rejects.toThrow('had its answer sent by nobody, and not by http://127.0.0.1');
@@ -135,6 +203,14 @@ describe('a server that lets nobody pass', () => {
   });
 });
 
+test('what is reached by TLS gets nothing without', async () => {
+  const own = server.url.replace('http:', 'https:');
+  await using checked = checkedFetch({ own, isAllowed: () => false });
+  await expect(checked.fetch(server.url)).rejects.toMatchObject({
+    cause: { message: expect.stringContaining('belongs to this machine') },
+  });
+});
+
 describe('what was signed in with', () => {
   test('is renewed once, by whoever is first of all workers and calls', async () => {
     await signIn();
@@ -145,17 +221,60 @@ describe('what was signed in with', () => {
     expect(server.asked).toEqual({ authorization_code: 1, refresh_token: 1 });
   });
 
-  test('is renewed before it ends, and sent all the same where that fails for now', async () => {
+  test('is renewed before it ends, and sent meanwhile, and where that fails for now', async () => {
     await signIn();
     now += 3_600_000 - 29_000;
     expect(await call(connected())).toMatchObject(LOOKED);
+    await expect.poll(async () => (await kept())?.version).toBe(2);
     expect(server.asked.refresh_token).toBe(1);
+    const { promise: held, resolve: answer } = Promise.withResolvers<void>();
+    server.tokens = async (response) => {
+      await held;
+      response.writeHead(503).end();
+    };
     now += 3_600_000 - 29_000;
-    server.tokens = (response) => void response.writeHead(503).end();
-    expect(await call(connected())).toMatchObject(LOOKED);
+    const connection = connected();
+    expect(await call(connection)).toMatchObject(LOOKED);
+    answer();
+    await expect.poll(() => failures.size).toBe(1);
+    expect(await call(connection)).toMatchObject(LOOKED);
+    now += 29_000;
+    expect(await call(connection)).toMatchObject(LOOKED);
     expect((await kept())?.failure).toBeNull();
-    expect(server.asked.refresh_token).toBeGreaterThan(1);
   });
+
+  test('is not asked for at once again where it cannot be had now', async () => {
+    await signIn();
+    server.expire();
+    server.tokens = (response) => void response.writeHead(503).end();
+    const failed = { kind: 'failed', why: 'cannot be signed in at now', begun: false };
+    const access = accessOf();
+    const connection = connected(access);
+    const refused = await access.token(signal);
+    for (let calls = 0; calls < 3; calls += 1)
+      await expect(access.renewed(refused, {}, signal)).rejects.toThrow('cannot be signed in at now');
+    expect(server.asked.refresh_token).toBe(1);
+    now += PASSING_MS;
+    expect(await call(connection)).toMatchObject(failed);
+    expect(server.asked.refresh_token).toBe(2);
+    server.tokens = undefined;
+    now += PASSING_MS;
+    expect(await access.renewed(refused, {}, signal)).toMatch(/^access-/);
+  });
+
+  test.each([0, -5, 315_360_000_000, null])(
+    'that lasts %s seconds lasts until it is refused',
+    async (lasts) => {
+      server.lasts = lasts as number;
+      await signIn();
+      const connection = connected();
+      for (let calls = 0; calls < 2; calls += 1) expect(await call(connection)).toMatchObject(LOOKED);
+      expect([(await kept())?.expiresAt, server.asked.refresh_token]).toEqual([null, undefined]);
+      server.expire();
+      expect(await call(connection)).toMatchObject(LOOKED);
+      expect(server.asked.refresh_token).toBe(1);
+    },
+  );
 
   test('that is worth nothing any more is said to be, once, until somebody signs in anew', async () => {
     await signIn();
@@ -212,9 +331,13 @@ describe('what was signed in with', () => {
     const connection = connected();
     expect(await call(connection, 'more')).toMatchObject({
       ...{ kind: 'failed', begun: false },
-      why: 'wants more than was signed in for (look more): sign in anew, with `capybara mcp login guarded`',
+      why: 'wants more than was signed in for: sign in anew, with `capybara mcp login guarded`',
+      errors: 'look more',
     });
     expect(await call(connection)).toMatchObject(LOOKED);
+    server.expire();
+    expect(await call(connected())).toMatchObject(LOOKED);
+    expect((await kept())?.failure).toBeNull();
     expect(server.calls).toEqual([]);
     await signIn();
     expect(await call(connection, 'more')).toMatchObject({ kind: 'result' });

@@ -28,7 +28,9 @@ export interface OAuthMcpServer {
   /** What whoever called the tool `more` had signed in for. */
   readonly calls: string[];
   /** Answers of the token endpoint, instead of its own, until it is undefined again. */
-  tokens: ((response: ServerResponse) => void | Promise<void>) | undefined;
+  tokens: ((response: ServerResponse, body: string) => void | Promise<void>) | undefined;
+  /** A client is let in for less than it asks for. */
+  narrows: boolean;
   /** Seconds that access tokens last, as it says. */
   lasts: number | undefined;
   /** Changes what it says of its authorization server. */
@@ -52,7 +54,7 @@ export async function startOAuthMcpServer(): Promise<OAuthMcpServer> {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const it: OAuthMcpServer = {
     ...{ url: `${origin}/mcp`, open: new Map(), asked: {}, registered: new Set(), calls: [] },
-    ...{ tokens: undefined, lasts: 3_600, metadata: {} },
+    ...{ tokens: undefined, lasts: 3_600, metadata: {}, narrows: false },
     expire: () => it.open.clear(),
     revoke: () => {
       it.open.clear();
@@ -91,7 +93,7 @@ export async function startOAuthMcpServer(): Promise<OAuthMcpServer> {
     const fields = new URLSearchParams(body);
     const grant = fields.get('grant_type') ?? '';
     it.asked[grant] = (it.asked[grant] ?? 0) + 1;
-    if (it.tokens !== undefined) return it.tokens(response);
+    if (it.tokens !== undefined) return it.tokens(response, body);
     return token(grant, fields, response);
   }
 
@@ -132,7 +134,11 @@ export async function startOAuthMcpServer(): Promise<OAuthMcpServer> {
   function scopeOf(grant: string, fields: URLSearchParams): string | undefined {
     if (fields.get('resource') !== it.url) return undefined;
     if (grant === 'client_credentials')
-      return fields.get('client_secret') === CLIENT_SECRET ? (fields.get('scope') ?? 'look') : undefined;
+      return fields.get('client_secret') === CLIENT_SECRET
+        ? it.narrows
+          ? 'look'
+          : (fields.get('scope') ?? 'look')
+        : undefined;
     if (grant === 'refresh_token') {
       const used = fields.get('refresh_token') ?? '';
       const scope = refreshable.get(used);
@@ -200,7 +206,11 @@ export async function browse(authorizationUrl: string): Promise<URL> {
 /** What somebody who goes through all of it signs in with. */
 export async function signInAt(
   url: string,
-  { client = {}, before }: { readonly client?: OAuthClient; readonly before?: SignIn | undefined } = {},
+  {
+    client = {},
+    before,
+    iss,
+  }: { readonly client?: OAuthClient; readonly before?: SignIn | undefined; readonly iss?: string } = {},
 ): Promise<SignIn> {
   await using checked = checkedFetch({ own: url, isAllowed: () => false });
   const { fetch: checkedly } = checked;
@@ -209,5 +219,5 @@ export async function signInAt(
   const { searchParams } = await browse(begun.authorizationUrl);
   if (searchParams.get('state') !== begun.state) throw new Error('came back with another state');
   const code = searchParams.get('code') ?? '';
-  return await finishSignIn({ signIn: begun.signIn, redirectUri, client, fetch: checkedly }, { code });
+  return await finishSignIn({ signIn: begun.signIn, redirectUri, client, fetch: checkedly }, { code, iss });
 }

@@ -32,12 +32,22 @@ export class HiddenKeys {
 
   /** `said` without any of them, as far as it is shown at all. */
   shown(said: string): string {
-    const longestFirst = [...this.#keys]
-      .filter(({ length }) => length >= SHORTEST)
-      .toSorted((one, other) => other.length - one.length);
-    const text = longestFirst.reduce((rest, key) => rest.replaceAll(key, HIDDEN), said);
-    return text.length > LONGEST_SAID ? `${text.slice(0, LONGEST_SAID)}…` : text;
+    return withoutKeys(said, this.#keys);
   }
+}
+
+/** `said` without any of these, also as an address or a form has them, and no longer than it is shown at all. */
+export function withoutKeys(said: string, keys: Iterable<string>): string {
+  const forms = [...keys].flatMap((key) => [
+    key,
+    encodeURIComponent(key),
+    new URLSearchParams({ '': key }).toString().slice(1),
+  ]);
+  const longestFirst = [...new Set(forms)]
+    .filter(({ length }) => length >= SHORTEST)
+    .toSorted((one, other) => other.length - one.length);
+  const text = longestFirst.reduce((rest, key) => rest.replaceAll(key, HIDDEN), said);
+  return text.length > LONGEST_SAID ? `${text.slice(0, LONGEST_SAID)}…` : text;
 }
 
 /** A header says `Bearer KEY`; of an address the query is what keys are put into. */

@@ -1,6 +1,6 @@
 /**
- * Requests to wherever a foreign server sends: to the host of the server itself, and to what is public and encrypted; to anything else
- * only where it is allowed. What is answered is read whole, and not at any length; a stream is not read.
+ * Requests to wherever a foreign server sends: to the host of the server itself, as it is reached, and to what is public and encrypted; to
+ * anything else only where it is allowed. What is answered is read whole, and not at any length; a stream is not read.
  */
 import type { FetchLike } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { type Agent, fetch as request } from 'undici';
@@ -26,10 +26,12 @@ export interface CheckedFetch extends AsyncDisposable {
 
 /** The caller destroys it. */
 export function whereAllowed({ own, isAllowed }: Whereto, reach: Reach = systemReach()): Agent {
-  const ownHost = own === undefined ? undefined : new URL(own).hostname.replace(/^\[(.*)\]$/, '$1');
+  const { hostname = '', protocol } = (own && URL.parse(own)) || {};
+  const isOwn = (host: string, isSecure: boolean) =>
+    host === hostname.replace(/^\[(.*)\]$/, '$1') && (isSecure || protocol === 'http:');
   return checkedAgent(reach, {
     way: ({ host, address, isSecure }) => {
-      if (host === ownHost || isAllowed({ host, address })) return;
+      if (isOwn(host, isSecure) || isAllowed({ host, address })) return;
       const why = whyNotPublic(address);
       if (why !== undefined) throw new ServerGone(`sends to ${host}, which belongs to ${why}`, undefined);
       if (!isSecure) throw new ServerGone(`sends to ${host} without encryption`, undefined);

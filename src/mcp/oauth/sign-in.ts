@@ -43,6 +43,28 @@ export interface OAuthClient {
 
 export const REGISTERED_NAME = 'Capybara';
 
+/** Why nobody is signed in. `message` completes "the MCP server x …"; `said`: a stranger's words, without what it was sent. */
+export class SignInError extends Error {
+  override readonly name = 'SignInError';
+  readonly said: string | undefined;
+  /** Asking again would not help: a person has to. */
+  readonly isForGood: boolean;
+
+  constructor(message: string, { said, isForGood = true }: { said?: string; isForGood?: boolean } = {}) {
+    super(message);
+    this.said = said?.trim() || undefined;
+    this.isForGood = isForGood;
+  }
+}
+
+interface Signing {
+  readonly client: OAuthClient;
+  readonly redirectUri?: string;
+  readonly state?: string;
+  /** What a client is to be let in for; what is configured where left out. */
+  readonly scope?: string | undefined;
+}
+
 /** A sign-in while the SDK works on it: `kept` is what has become of it. */
 export class SignInProvider implements OAuthClientProvider {
   kept: SignIn;
@@ -50,19 +72,18 @@ export class SignInProvider implements OAuthClientProvider {
   readonly #client: OAuthClient;
   readonly redirectUrl: string | undefined;
   readonly #state: string | undefined;
+  readonly #scope: string | undefined;
 
-  constructor(
-    kept: SignIn,
-    { client, redirectUri, state }: { client: OAuthClient; redirectUri?: string; state?: string },
-  ) {
+  constructor(kept: SignIn, { client, redirectUri, state, scope = client.scope }: Signing) {
     this.kept = kept;
     this.#client = client;
     this.redirectUrl = redirectUri;
     this.#state = state;
+    this.#scope = scope;
   }
 
   get clientMetadata(): OAuthClientMetadata {
-    const { scope } = this.#client;
+    const scope = this.#scope;
     const methods = this.kept.discovery?.authorizationServerMetadata?.token_endpoint_auth_methods_supported;
     return {
       client_name: REGISTERED_NAME,
@@ -117,7 +138,8 @@ export class SignInProvider implements OAuthClientProvider {
   }
 
   saveDiscoveryState(discovery: OAuthDiscoveryState): void {
-    this.kept = { ...this.kept, discovery };
+    checkIssuer(discovery);
+    this.kept = { ...this.kept, discovery: neededOf(discovery) };
   }
 
   discoveryState(): OAuthDiscoveryState | undefined {
@@ -131,6 +153,45 @@ export class SignInProvider implements OAuthClientProvider {
       ...(scope === undefined ? {} : { scope }),
     });
   }
+}
+
+/**
+ * Who is named by the server that is signed in at has to say of itself that it is that one (RFC 8414 §3.3): else it could send a person to
+ * somebody else, and have what comes of that. Servers of 2025-03-26 name nobody.
+ */
+function checkIssuer(discovery: OAuthDiscoveryState): void {
+  const { authorizationServerUrl, authorizationServerMetadata: metadata, resourceMetadata } = discovery;
+  if (metadata === undefined || resourceMetadata === undefined) return;
+  if (isSameIssuer(metadata.issuer, authorizationServerUrl)) return;
+  const [named, found] = [authorizationServerUrl, metadata.issuer].map((url) => url.slice(0, 200));
+  throw new SignInError(`has people sign in at ${named}, which says that it is ${found}: nobody does`);
+}
+
+export function isSameIssuer(one: string, other: string): boolean {
+  return one.replace(/\/$/, '') === other.replace(/\/$/, '');
+}
+
+/** Of what was found, what is needed later: lists may be of any length. */
+function neededOf(discovery: OAuthDiscoveryState): OAuthDiscoveryState {
+  const { authorizationServerMetadata: metadata, resourceMetadata, ...rest } = discovery;
+  const { resource } = resourceMetadata ?? {};
+  return {
+    ...rest,
+    ...(resource === undefined ? {} : { resourceMetadata: { resource } }),
+    ...(metadata === undefined ? {} : { authorizationServerMetadata: pick(metadata, NEEDED) }),
+  };
+}
+
+const NEEDED = [
+  ...(['issuer', 'authorization_endpoint', 'token_endpoint', 'registration_endpoint'] as const),
+  ...(['response_types_supported', 'grant_types_supported', 'code_challenge_methods_supported'] as const),
+  ...(['token_endpoint_auth_methods_supported', 'authorization_response_iss_parameter_supported'] as const),
+];
+
+type Metadata = NonNullable<OAuthDiscoveryState['authorizationServerMetadata']>;
+
+function pick(metadata: Metadata, names: readonly string[]): Metadata {
+  return Object.fromEntries(Object.entries(metadata).filter(([name]) => names.includes(name))) as Metadata;
 }
 
 /** Without a secret where that will do; where a server does not say, it takes one (RFC 8414 §2). */
