@@ -63,7 +63,7 @@ describe('claim_turn', () => {
         secondsLeft: expect.closeTo(60, 0),
         workspace: {
           ...{ id: expect.any(String), kind: 'local', path: '/srv/project', source: null },
-          ...{ lineage: sessionId, base: null, head: null },
+          ...{ lineage: sessionId, base: null, head: null, projectServers: null },
         },
       },
     });
