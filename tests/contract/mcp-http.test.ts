@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../src/log.ts';
+import { type Access, NotSignedIn } from '../../src/mcp/client/access.ts';
 import { tryAddress } from '../../src/mcp/client/address-trial.ts';
 import { McpBridge } from '../../src/mcp/client/bridge.ts';
 import { Connection } from '../../src/mcp/client/connection.ts';
@@ -111,12 +112,13 @@ function answering({ session, act = () => {}, get, end }: Answering): RequestLis
   };
 }
 
+const LET_IN: Access = { token: async () => 'a-token', renewed: async () => 'another' };
+
 function connect(
   server: UrlServer,
-  { callMs = 10_000, connectMs = 10_000, messageBytes = MESSAGE_BYTES } = {},
+  { callMs = 10_000, connectMs = 10_000, messageBytes = MESSAGE_BYTES, access = LET_IN } = {},
 ): Connection {
   const keys = new HiddenKeys(server);
-  const access = { token: async () => 'a-token', renewed: async () => 'another' };
   const connection = new Connection({
     shown: (words) => keys.shown(words),
     open: () => new UrlTransport(server, { messageBytes, access: keys.noting(access) }),
@@ -240,6 +242,30 @@ describe('a server at an address', () => {
     expect(await call(connect({ url, transport: 'http' }), 'order')).toMatchObject({ begun: true });
     expect(calls).toBe(times);
   });
+
+  it.each(['answers with the status 500', 'breaks off'])(
+    'that gives nobody its stream may have made a call that it %s after',
+    async (how) => {
+      const { promise: streamRefused, resolve: refuse } = Promise.withResolvers<void>();
+      const access: Access = {
+        token: async () => 'a-token',
+        renewed: async () => {
+          refuse();
+          throw new NotSignedIn('wants somebody to sign in', undefined);
+        },
+      };
+      const act = async ({ response }: Asked) => {
+        await streamRefused;
+        if (how === 'breaks off') response.destroy();
+        else response.writeHead(500).end();
+      };
+      const get: RequestListener = (_request, response) => void response.writeHead(401).end();
+      const url = await serve(answering({ act, get }));
+      const end = await call(connect({ url }, { access }), 'order');
+      expect(end).toMatchObject({ kind: 'failed', begun: true });
+      expect(end).not.toMatchObject({ why: expect.stringContaining('sign in') });
+    },
+  );
 
   it('that does not answer to its end is not waited for', async () => {
     const url = await serve(answering({ session: 'one', end: () => {} }));

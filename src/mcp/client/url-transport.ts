@@ -53,8 +53,8 @@ export class UrlTransport implements Transport {
   readonly #agent: Agent | undefined;
   readonly #request: FetchLike;
   #mayBeOld: boolean;
-  /** Why nobody is let in: what carries the messages tells it as something else. */
-  #refusal: ServerGone | undefined;
+  /** Why there is no stream: the older transport's start tells it as something else. Of what is sent it says nothing. */
+  #streamRefusal: ServerGone | undefined;
 
   constructor(server: UrlServer, { messageBytes, access, isAllowed = () => false }: UrlTransportOptions) {
     const { url, headers = {}, transport } = server;
@@ -89,11 +89,12 @@ export class UrlTransport implements Transport {
   }
 
   readonly #fetch: FetchLike = async (url, init) => {
-    if ((init?.method ?? 'GET') === 'GET') await this.#pace.turn(init?.signal ?? undefined);
+    const isStreamAsked = (init?.method ?? 'GET') === 'GET';
+    if (isStreamAsked) await this.#pace.turn(init?.signal ?? undefined);
     const answer = await this.#request(url, init).catch((error: unknown) => {
       const { cause } = error as Error;
       const gone = [error, cause].find((each) => each instanceof ServerGone);
-      if (gone !== undefined) this.#refusal = gone;
+      if (isStreamAsked) this.#streamRefusal = gone;
       throw gone ?? error;
     });
     if (answer.body === null) return answer;
@@ -155,7 +156,7 @@ export class UrlTransport implements Transport {
       if (this.#inner === inner) this.onclose?.();
     };
     await inner.start().catch((error: unknown) => {
-      throw this.#refusal ?? error;
+      throw this.#streamRefusal ?? error;
     });
   }
 
@@ -165,7 +166,6 @@ export class UrlTransport implements Transport {
       await inner.send(message, options);
       this.#mayBeOld = false;
     } catch (error) {
-      if (this.#refusal !== undefined) throw this.#refusal;
       if (!this.#mayBeOld || !isRefused(error)) throw error;
       this.#mayBeOld = false;
       const refused = this.#inner;
