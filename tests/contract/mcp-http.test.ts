@@ -267,6 +267,28 @@ describe('a server at an address', () => {
     },
   );
 
+  it.each([
+    [403, { 'www-authenticate': 'Bearer error="insufficient_scope"' }],
+    [429, {}],
+  ])('that refuses one call by the status %i answers to others all the same', async (status, headers) => {
+    const { promise: held, resolve: hold } = Promise.withResolvers<Asked>();
+    let calls = 0;
+    const act = (asked: Asked) => {
+      calls += 1;
+      if (calls === 1) hold(asked);
+      else asked.response.writeHead(status, headers).end();
+    };
+    const renewed = () => Promise.reject(new NotSignedIn('wants more', undefined));
+    const url = await serve(answering({ act }));
+    const connection = connect({ url, transport: 'http' }, { access: { ...LET_IN, renewed } });
+    const first = call(connection, 'order');
+    const { id, response } = await held;
+    expect(await call(connection, 'order')).toMatchObject({ kind: 'failed', begun: false });
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ jsonrpc: '2.0', id, result: { content: [] } }));
+    expect(await first).toEqual({ kind: 'result', result: { content: [] } });
+  });
+
   it('that does not answer to its end is not waited for', async () => {
     const url = await serve(answering({ session: 'one', end: () => {} }));
     const connection = connect({ url, transport: 'http' });

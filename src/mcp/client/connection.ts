@@ -18,7 +18,7 @@ import {
 import { z } from 'zod';
 import { raced } from '../../checked-agent.ts';
 import { NotSignedIn } from './access.ts';
-import { describeFailure, goneOf, isNotTaken, isSessionLost, isTooLate } from './server-failure.ts';
+import { describeFailure, goneOf, isNotTaken, isSessionLost, isTooLate, isUnread } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 import { offerOf, type ServerOffer } from './server-offer.ts';
 
@@ -183,8 +183,8 @@ export class Connection {
     if (error instanceof z.core.$ZodError)
       return { kind: 'failed', why: 'answered with what is no result of a call', begun: true };
     if (!(error instanceof McpError)) {
-      // The next call connects anew.
-      await this.#drop(client);
+      // What is under way ends with it, and the next call connects anew.
+      if (!isUnread(error)) await this.#drop(client);
       return { kind: 'failed', ...describeFailure(error), begun: !isNotTaken(error) };
     }
     if (error.code === ErrorCode.RequestTimeout)

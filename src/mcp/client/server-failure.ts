@@ -33,9 +33,14 @@ export function isTooLate(error: unknown): boolean {
 /** Statuses that are said before a body is read: who asks, how, how much, how often. */
 const UNREAD = [401, 403, 405, 406, 411, 413, 415, 429];
 
+/** The server did not read the request: nothing is wrong with the connection. */
+export function isUnread(error: unknown): boolean {
+  return error instanceof NotSignedIn || UNREAD.includes(statusOf(error) ?? 0);
+}
+
 /** The server did not take the request in, or it never came there. */
 export function isNotTaken(error: unknown): boolean {
-  if (error instanceof NotSignedIn || UNREAD.includes(statusOf(error) ?? 0)) return true;
+  if (isUnread(error)) return true;
   const { cause } = error as { readonly cause?: { readonly code?: unknown } };
   return UNREACHED.test(String(cause?.code));
 }
