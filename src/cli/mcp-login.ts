@@ -30,6 +30,7 @@ const PATH = '/callback';
 /** Throws `UserError` `sign_in_refused` where the person, or the server, said no; what the signal was aborted with. */
 export async function logIn(client: Client, name: string, browsing: Browsing): Promise<SignedInAtMcp> {
   const { signal, tell } = browsing;
+  const over = new AbortController();
   const callback = await listen(browsing.port);
   try {
     const redirectUri = `http://127.0.0.1:${callback.port}${PATH}`;
@@ -41,11 +42,13 @@ export async function logIn(client: Client, name: string, browsing: Browsing): P
     const state = url.searchParams.get('state') ?? '';
     const answer = await Promise.race([
       callback.answer(state),
-      typedAnswer(browsing, state),
+      typedAnswer({ ...browsing, signal: AbortSignal.any([signal, over.signal]) }, state),
       aborted(signal),
     ]);
     return await client.finishMcpSignIn(name, { login, ...answer });
   } finally {
+    // A terminal that is read keeps the command from ending.
+    over.abort();
     await callback.close();
   }
 }

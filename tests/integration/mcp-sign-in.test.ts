@@ -1,4 +1,7 @@
 /** Signing a team in at an MCP server by the API, and as `capybara mcp login` does it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { SIGN_IN_MS } from '../../src/api/mcp-sign-in-routes.ts';
@@ -8,12 +11,14 @@ import { loadConfig } from '../../src/config.ts';
 import type { SignIn } from '../../src/mcp/oauth/sign-in.ts';
 import { McpSignIns } from '../../src/store/mcp-sign-ins.ts';
 import { Sealing } from '../../src/store/sealing.ts';
+import { cliProgram } from '../support/cli.ts';
 import {
   browse,
   CLIENT_SECRET,
   type OAuthMcpServer,
   startOAuthMcpServer,
 } from '../support/oauth-mcp-server.ts';
+import { PseudoTerminal } from '../support/pseudo-terminal.ts';
 import { sealing } from '../support/sealing.ts';
 import { type Person, startTestApi, type TestApi } from './api-harness.ts';
 
@@ -208,6 +213,28 @@ describe('in a terminal', () => {
     expect(said).toContain(
       'That is not where this sign-in sends a browser: it begins with http://127.0.0.1.',
     );
+  });
+
+  test('the command ends with the sign-in, though somebody could type still', async () => {
+    const home = mkdtempSync(join(tmpdir(), 'capybara-login-'));
+    const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env;
+    const terminal = new PseudoTerminal({
+      ...{ command: process.execPath, args: [cliProgram(), 'mcp', 'login', 'guarded', '--no-browser'] },
+      ...{ cwd: home, columns: 1_000, rows: 24 },
+      env: {
+        ...{ PATH, NODE_COMPILE_CACHE, HOME: home },
+        ...{ CAPYBARA_URL: it.url, CAPYBARA_API_KEY: it.me.apiKey },
+      },
+    });
+    try {
+      const shown = await terminal.sees(/paste the address/);
+      await get(await browse(/http\S+\/authorize\S+/.exec(shown)?.[0] ?? ''));
+      await terminal.sees(/Signed in at guarded/);
+      expect(await terminal.ended).toBe(0);
+    } finally {
+      await terminal.end();
+      rmSync(home, { recursive: true });
+    }
   });
 
   test('a no is told, a person may leave, and a port may be taken', async () => {
