@@ -87,9 +87,9 @@ async function listen(port: number): Promise<Callback> {
   promise.catch(() => undefined);
   let state: string | undefined;
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', 'http://127.0.0.1');
+    const url = URL.parse(request.url ?? '/', 'http://127.0.0.1');
     // Any page of the browser may come here: only what answers this sign-in counts.
-    if (request.method !== 'GET' || url.pathname !== PATH || state === undefined)
+    if (request.method !== 'GET' || url?.pathname !== PATH || state === undefined)
       return page(response, 404, STRAY);
     try {
       const answer = answerIn(url, state);

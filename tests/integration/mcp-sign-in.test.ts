@@ -198,6 +198,7 @@ describe('in a terminal', () => {
     stray.searchParams.set('state', 'other');
     expect(await get(stray)).toEqual([400, expect.stringContaining('belongs to no sign-in')]);
     expect((await get(new URL('/', back)))[0]).toBe(404);
+    expect((await get(`${back.origin}//`))[0]).toBe(404);
     expect(await get(back)).toEqual([200, expect.stringContaining('You can close this page')]);
     expect(loggedInText(await done)).toBe('Signed in at guarded, for look.\n');
     await expect(fetch(back)).rejects.toThrow();
