@@ -186,6 +186,19 @@ describe('a server that misbehaves', () => {
     expect(tools.map(({ name }) => name)).toContain('odd__count');
   });
 
+  it('and hangs at its start is waited for once, not by each turn', async () => {
+    const hangs: McpServer = { command: 'sleep', args: ['600'] };
+    const { offered } = bridgeOf({ hangs }, { connectSeconds: 2 });
+    const began = performance.now();
+    const [{ why: first = '' } = {}] = (await offered()).missing;
+    expect(first).toBe('did not answer within 2 s of its start');
+    for (let turns = 0; turns < 3; turns += 1)
+      expect((await offered()).missing).toMatchObject([
+        { server: 'hangs', why: expect.stringMatching(/^did not answer.*; it is tried again in [1-3] s$/) },
+      ]);
+    expect(performance.now() - began).toBeLessThan(7_000);
+  });
+
   it('by repeating a key that it was given shows it to nobody', async () => {
     const env = { KEY: 'a-key-of-ours' };
     const script = 'echo "no use: $KEY" >&2; printf "%04090d$KEY" 0 >&2; exit 3';

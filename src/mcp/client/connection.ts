@@ -18,16 +18,17 @@ import {
 import { z } from 'zod';
 import { raced } from '../../checked-agent.ts';
 import { NotSignedIn } from './access.ts';
+import { BackOff } from './back-off.ts';
 import { describeFailure, goneOf, isNotTaken, isSessionLost, isTooLate, isUnread } from './server-failure.ts';
 import { ServerGone } from './server-gone.ts';
 import { offerOf, type ServerOffer } from './server-offer.ts';
 
-/** Before a server that died is started again: at first, and at most. */
-const BACK_OFF_MS = { first: 250, most: 30_000 } as const;
 /** One that lived as long has not failed at its start. */
 const STEADY_MS = 60_000;
 /** So long a call waits for one that is to be started again. */
 const WORTH_WAITING_MS = 5_000;
+/** So long a turn waits for one that could not be had the last time: it goes on being tried, and is there for another turn. */
+const WORTH_ANOTHER_TRY_MS = 1_000;
 /** With news of its progress a call may take so many times what it may in silence. */
 const WITH_PROGRESS = 10;
 /** Between two pieces of news that are told of it. */
@@ -77,9 +78,7 @@ export class Connection {
   #client: Client | undefined;
   #transport: Transport | undefined;
   #tools: Promise<ServerOffer> | undefined;
-  #failures = 0;
-  #notBefore = 0;
-  #lastFailure: Error | undefined;
+  readonly #backOff = new BackOff();
   #isClosed = false;
   #calls = 0;
   /** When somebody used it last. */
@@ -93,7 +92,7 @@ export class Connection {
   async tools(signal: AbortSignal): Promise<ServerOffer> {
     let listing: Promise<ServerOffer> | undefined;
     try {
-      const client = await this.#connected(signal);
+      const client = await this.#connectedSoon(signal);
       this.#tools ??= this.#list(client);
       listing = this.#tools;
       return await raced(listing, signal);
@@ -194,11 +193,22 @@ export class Connection {
     return { kind: 'failed', ...describeFailure(error), begun: !refused.includes(error.code) };
   }
 
+  /** As `#connected`, but for a server that could not be had the last time nobody waits. */
+  async #connectedSoon(signal: AbortSignal): Promise<Client> {
+    const { away, waitMs } = this.#backOff;
+    if (this.#client !== undefined || away === undefined) return this.#connected(signal);
+    if (waitMs > 0 && this.#opening === undefined) throw this.#backOff.sentence;
+    const soon = AbortSignal.any([signal, AbortSignal.timeout(WORTH_ANOTHER_TRY_MS)]);
+    return this.#connected(soon).catch((error) => {
+      throw soon.aborted && !signal.aborted ? away : error;
+    });
+  }
+
   /** A client that is connected, if need be to a server that is started for it. */
   async #connected(signal: AbortSignal): Promise<Client> {
     if (this.#client !== undefined) return this.#client;
-    const waitMs = this.#notBefore - performance.now();
-    if (waitMs > WORTH_WAITING_MS) throw this.#backedOff(waitMs);
+    const { waitMs } = this.#backOff;
+    if (waitMs > WORTH_WAITING_MS) throw this.#backOff.sentence;
     if (waitMs > 0) await pause(waitMs, undefined, { signal });
     if (this.#isClosed) throw new ServerGone('was ended', undefined);
     this.#opening ??= this.#connect().finally(() => {
@@ -232,7 +242,7 @@ export class Connection {
       // One that had to be ended tells what it said then.
       const said = failure.errors ?? goneOf(transport)?.errors;
       const gone = said === failure.errors ? failure : new ServerGone(failure.message, said);
-      this.#noteFailure(gone);
+      this.#backOff.failed(gone, performance.now() - startedAt);
       throw gone;
     }
     client.onclose = () => this.#lost(client, startedAt);
@@ -260,23 +270,8 @@ export class Connection {
     this.#client = undefined;
     this.#tools = undefined;
     if (this.#isClosed) return;
-    if (performance.now() - startedAt >= STEADY_MS) this.#failures = 0;
-    this.#noteFailure(this.#goneOf() ?? new ServerGone('closed the connection', undefined));
-  }
-
-  #noteFailure(error: Error): void {
-    const waitMs = Math.min(BACK_OFF_MS.first * 2 ** this.#failures, BACK_OFF_MS.most);
-    this.#failures += 1;
-    this.#notBefore = performance.now() + waitMs;
-    this.#lastFailure = error;
-  }
-
-  #backedOff(waitMs: number): ServerGone {
-    const last = this.#lastFailure;
-    if (last instanceof NotSignedIn) return last;
-    const errors = last instanceof ServerGone ? last.errors : undefined;
-    const seconds = Math.ceil(waitMs / 1_000);
-    return new ServerGone(`${last?.message ?? 'failed'}; it is tried again in ${seconds} s`, errors);
+    const isSteady = performance.now() - startedAt >= STEADY_MS;
+    this.#backOff.ended(this.#goneOf() ?? new ServerGone('closed the connection', undefined), isSteady);
   }
 
   #goneOf(): ServerGone | undefined {
@@ -293,7 +288,7 @@ export class Connection {
 
   async #list(client: Client): Promise<ServerOffer> {
     const offer = await offerOf(client, this.#options.connectMs);
-    this.#failures = 0;
+    this.#backOff.works();
     return offer;
   }
 
