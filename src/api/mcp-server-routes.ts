@@ -12,7 +12,7 @@ import { type Call, type Reply, type Route, route } from './route.ts';
 import { teamMcpServers } from './team-mcp-servers.ts';
 import { ListedMcpServer, McpServers, RemovedMcpServer } from './wire-mcp.ts';
 
-export { findMcpServer } from './team-mcp-servers.ts';
+export { findMcpServer, noServerNamed } from './team-mcp-servers.ts';
 
 export function mcpServerRoutes(deps: ApiDeps): Route[] {
   return [

@@ -12,7 +12,7 @@ import { expiryOf } from '../mcp/oauth/kept-access.ts';
 import { type SignIn, SignInError } from '../mcp/oauth/sign-in.ts';
 import { McpSignIns, removeSignIn } from '../store/mcp-sign-ins.ts';
 import type { ApiDeps } from './deps.ts';
-import { findMcpServer } from './mcp-server-routes.ts';
+import { findMcpServer, noServerNamed } from './mcp-server-routes.ts';
 import { badRequest, conflict, notFound } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import {
@@ -145,7 +145,7 @@ async function serverOf(
   { teamId, server }: { readonly teamId: string; readonly server: string },
 ): Promise<{ readonly settings: McpUrlServer; readonly isOfTeam: boolean }> {
   const found = await findMcpServer(deps, teamId, server);
-  if (found === undefined) throw notFound(`MCP server ${shown(server)}`);
+  if (found === undefined) throw await noServerNamed(deps, teamId, server);
   const { settings, source } = found;
   const failed = (why: string) =>
     conflict('mcp_sign_in_failed', `Nobody signs in at the MCP server ${server}: ${why}.`);

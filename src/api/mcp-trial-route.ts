@@ -6,8 +6,8 @@ import type { SignIn } from '../mcp/oauth/sign-in.ts';
 import { McpSignIns } from '../store/mcp-sign-ins.ts';
 import { VERSION } from '../version.ts';
 import type { ApiDeps } from './deps.ts';
-import { findMcpServer } from './mcp-server-routes.ts';
-import { conflict, notFound } from './problem.ts';
+import { findMcpServer, noServerNamed } from './mcp-server-routes.ts';
+import { conflict } from './problem.ts';
 import { type Call, type Reply, type Route, route } from './route.ts';
 import { McpTrial } from './wire-mcp.ts';
 
@@ -28,7 +28,7 @@ async function tried(deps: ApiDeps, { caller, name, response }: Call<unknown, un
   const { db, sealing, clock, mcp } = deps;
   const { teamId } = caller;
   const found = await findMcpServer(deps, teamId, name);
-  if (found === undefined) throw notFound(`MCP server ${JSON.stringify(name.slice(0, 60))}`);
+  if (found === undefined) throw await noServerNamed(deps, teamId, name);
   const { settings, source } = found;
   if (!('url' in settings))
     throw conflict(
@@ -49,5 +49,7 @@ async function tried(deps: ApiDeps, { caller, name, response }: Call<unknown, un
       { teamId, server: name, settings: server },
     ),
   });
-  return { status: 200, body: trial };
+  const { secret } = (await store.read({ teamId, server: name }).catch(() => undefined)) ?? {};
+  const wants = secret?.url === settings.url ? (secret.challenge?.scope ?? null) : null;
+  return { status: 200, body: trial.ok ? { ...trial, wants } : trial };
 }

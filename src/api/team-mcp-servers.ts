@@ -1,7 +1,9 @@
 /** The MCP servers that the agents of a team may have: those that are configured, and those that its administrators added. */
 import { isTeams, type McpServerSettings, readTeamServer } from '../config/mcp-settings.ts';
+import { likely } from '../core/nearest.ts';
 import { readMcpServers } from '../store/mcp-servers.ts';
 import type { ApiDeps } from './deps.ts';
+import { type ApiProblem, notFound } from './problem.ts';
 import type { ListedMcpServer } from './wire-mcp.ts';
 
 type Deps = Pick<ApiDeps, 'db' | 'sealing' | 'mcp'>;
@@ -54,4 +56,12 @@ export async function findMcpServer(
   const found = (await teamMcpServers(deps, teamId)).find((each) => each.name === name);
   if (found?.settings === undefined || found.unused !== null) return undefined;
   return { settings: found.settings, source: 'team' };
+}
+
+/** With the one that was meant, as far as that can be guessed. */
+export async function noServerNamed(deps: Deps, teamId: string, name: string): Promise<ApiProblem> {
+  const ofTeam = await teamMcpServers(deps, teamId);
+  const near = likely(name, [...Object.keys(deps.mcp.servers), ...ofTeam.map((each) => each.name)]);
+  const hint = near === undefined ? '' : `: the nearest one is ${near}, and \`capybara mcp list\` has all`;
+  return notFound(`MCP server ${JSON.stringify(name.slice(0, 60))}${hint}`);
 }

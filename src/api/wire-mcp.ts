@@ -118,6 +118,9 @@ export const McpTrial = z
       tools: z.array(ToolThere),
       leftOut: z.array(z.object({ tool: z.string(), why: z.enum(['setting', 'schema']) })),
       refused: z.int().meta({ description: 'entries of its list that are no tools' }),
+      wants: z.string().nullable().meta({
+        description: 'what a call has been refused for, as scopes: somebody signs in anew for more',
+      }),
     }),
     z.object({
       ok: z.literal(false),

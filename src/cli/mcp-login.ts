@@ -157,7 +157,9 @@ async function typedAnswer({ input, signal, tell }: Browsing, state: string): Pr
     const answer = url === null ? undefined : answerIn(url, state);
     if (answer !== undefined) return answer;
     if (line.trim() !== '')
-      tell('That is not where this sign-in sends a browser: it begins with http://127.0.0.1.');
+      tell(
+        'That does not answer this sign-in: paste the whole address that it sent the browser to, not that of an earlier one.',
+      );
   }
   return new Promise(() => undefined);
 }

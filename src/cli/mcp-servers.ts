@@ -146,6 +146,13 @@ function exists(name: string, file: string): UserError {
   return new UserError('mcp_server_exists', message);
 }
 
+/** Whether somebody may have signed in there. */
+export function isGuardable({ mcp }: LoadedConfig['config'], name: string): boolean {
+  const settings = new Map(Object.entries(mcp.servers)).get(name);
+  if (settings === undefined || 'command' in settings) return false;
+  return !Object.keys(settings.headers ?? {}).some((header) => header.toLowerCase() === 'authorization');
+}
+
 /** Throws `UserError` where the file has none of that name, and says where it is instead. */
 export function removeServer(
   place: SettingsPlace,

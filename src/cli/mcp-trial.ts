@@ -8,7 +8,7 @@ import { neutralised, oneLine } from './untrusted-text.ts';
 type TrialHere = Awaited<ReturnType<typeof import('../worker/mcp-trial.ts')['tryServer']>>;
 type FailedHere = Extract<TrialHere, { ok: false }>;
 export type Trial = TrialHere | McpTrial;
-type Working = Extract<Trial, { ok: true }>;
+type Working = Extract<TrialHere, { ok: true }> & { readonly wants?: string | null };
 type Failed = Extract<McpTrial, { ok: false }> & Partial<FailedHere>;
 
 /** Of what a server said on its standard error: those at its beginning, and at its end. */
@@ -36,7 +36,10 @@ export function trialText(server: string, trial: Trial, settings: McpServerSetti
   return `${lines.join('\n')}\n`;
 }
 
-function workingLines(server: string, { ms, name, version, tools, leftOut, refused }: Working): string[] {
+function workingLines(
+  server: string,
+  { ms, name, version, tools, leftOut, refused, wants }: Working,
+): string[] {
   const itself = oneLine(`${name} ${version}`, NAME_COLUMNS);
   const count = tools.length === 1 ? '1 tool' : `${tools.length || 'no'} tools`;
   const width = Math.max(0, ...tools.map((tool) => tool.name.length));
@@ -44,6 +47,11 @@ function workingLines(server: string, { ms, name, version, tools, leftOut, refus
     `✓ ${server} works: it answered in ${ms} ms, calls itself ${itself}, and has ${count}.`,
     ...tools.map((tool) => `  ${tool.name.padEnd(width)}  ${tool.isAsked ? 'is asked about' : 'reads'}`),
     ...leftOutLines(leftOut, refused),
+    ...(wants == null
+      ? []
+      : [
+          `A call wanted more than was signed in for (${oneLine(wants, SAID_COLUMNS)}): \`capybara mcp login ${server}\`.`,
+        ]),
   ];
 }
 
@@ -85,7 +93,9 @@ export function stepAfter(
   settings: McpServerSettings | undefined,
 ): string {
   if (isGuarded) return `Sign your team in there: \`capybara mcp login ${server}\`.`;
-  if (settings === undefined || !('command' in settings))
+  if (settings === undefined)
+    return 'Look whether it runs there, and whether its address and headers are those: whoever added it corrects them.';
+  if (!('command' in settings))
     return 'Look whether it runs there, and whether its address and headers are those: add it anew with --force where they are not.';
   if (absent?.isHere)
     return `${absent.word} is on this machine, and not to be seen where commands of agents run: put it below the project, or install it for the whole system.`;

@@ -143,13 +143,16 @@ describe('with a server', () => {
     const { step, ...told } = JSON.parse((await mcp('test', 'search', '--json')).stdout);
     expect(told).toEqual({ server: 'search', ...failed, isGuarded: false, why: 'is away' });
     expect(step).toMatch(/^Look whether it runs there/);
-    const works = { ok: true, ms: 3, name: 's', version: '1', leftOut: [], refused: 0 };
+    const works = { ok: true, ms: 3, name: 's', version: '1', leftOut: [], refused: 0, wants: 'look more' };
     api.on('POST /v1/mcp/servers/search/test', () => ({
       ...works,
       tools: [{ name: 'search__find', isAsked: false }],
     }));
     expect(await mcp('test', 'search')).toEqual(
-      said('✓ search works: it answered in 3 ms, calls itself s 1, and has 1 tool.\n  search__find  reads\n'),
+      said(
+        '✓ search works: it answered in 3 ms, calls itself s 1, and has 1 tool.\n  search__find  reads\n' +
+          'A call wanted more than was signed in for (look more): `capybara mcp login search`.\n',
+      ),
     );
     api.on('POST /v1/mcp/servers/files/test', (_, response) =>
       problem(response, 409, 'mcp_program', 'The MCP server files is a program.'),

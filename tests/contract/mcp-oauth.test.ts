@@ -341,6 +341,8 @@ describe('what was signed in with', () => {
     expect(server.calls).toEqual([]);
     await signIn();
     expect(await call(connection, 'more')).toMatchObject({ kind: 'result' });
-    expect(server.calls).toEqual(['look more']);
+    await signIn();
+    expect(await call(connected(), 'more')).toMatchObject({ kind: 'result' });
+    expect(server.calls).toEqual(['look more', 'look more']);
   });
 });

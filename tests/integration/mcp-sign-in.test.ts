@@ -117,6 +117,11 @@ describe('by the API', () => {
       'Nobody signs in at the MCP server keyed: it is sent the header Authorization that is configured for it.',
     ],
     ['none', 404, 'There is no MCP server "none".'],
+    [
+      'gaurded',
+      404,
+      'There is no MCP server "gaurded": the nearest one is guarded, and `capybara mcp list` has all.',
+    ],
   ])('at %s nobody does', async (name, status, detail) => {
     expect((await begin(name)).json).toMatchObject({ status, detail });
   });
@@ -152,7 +157,7 @@ describe('by the API', () => {
     expect(Object.fromEntries(await signIns())).toMatchObject({ guarded: null, own: null });
     await finish(await answered());
     expect(await tried('guarded')).toMatchObject({
-      ...{ ok: true, name: 'guarded', version: '1', leftOut: [], refused: 0 },
+      ...{ ok: true, name: 'guarded', version: '1', leftOut: [], refused: 0, wants: null },
       tools: [
         { name: 'guarded__look', isAsked: false },
         { name: 'guarded__more', isAsked: true },
@@ -212,7 +217,7 @@ describe('in a terminal', () => {
     input.write(`nonsense\n${back}\n`);
     expect(await done).toEqual({ server: 'guarded', scope: 'look', canRenew: true });
     expect(said).toContain(
-      'That is not where this sign-in sends a browser: it begins with http://127.0.0.1.',
+      'That does not answer this sign-in: paste the whole address that it sent the browser to, not that of an earlier one.',
     );
   });
 

@@ -55,13 +55,21 @@ export async function beginSignIn(request: SignInRequest, redirectUri: string): 
     { url, client: isOthers ? undefined : known },
     { client: request.client, redirectUri, state },
   );
-  await asked(request, provider, challenge);
+  await asked(request, provider, { ...challenge, scope: withHeld(challenge.scope, startOf(request)) });
   const { authorizationUrl, kept: signIn } = provider;
   if (authorizationUrl === undefined)
     throw new SignInError('let nobody sign in: it gave out tokens without being asked by anyone');
   if (!/^https?:$/.test(authorizationUrl.protocol))
     throw new SignInError(`sends whoever signs in to ${authorizationUrl.protocol}, which is no page`);
   return { signIn, authorizationUrl: authorizationUrl.href, state };
+}
+
+/** Whoever signs in anew takes nothing from those who use what there is. */
+function withHeld(scope: string | undefined, { tokens }: SignIn): string | undefined {
+  const scopes = [tokens?.scope, scope]
+    .flatMap((each) => each?.split(' ') ?? [])
+    .filter((each) => each !== '');
+  return scopes.length === 0 ? undefined : [...new Set(scopes)].join(' ');
 }
 
 interface Finishing extends Pick<SignInRequest, 'client' | 'fetch'> {

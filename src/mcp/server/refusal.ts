@@ -68,7 +68,9 @@ export function refusedRequest({ sentence, data }: Refused): never {
 
 function refusalOf(error: unknown): Refused | undefined {
   if (error instanceof ProblemError) {
-    const { code, status, field, message: sentence } = error;
+    const { code, status, field, message } = error;
+    // A client of tools knows no routes.
+    const sentence = message.replace('with POST /v1/tasks', 'by submit_task, with its sessionId');
     return { sentence, data: { code, status, ...(field === undefined ? {} : { field }) } };
   }
   if (!(error instanceof UserError)) return undefined;

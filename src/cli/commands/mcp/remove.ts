@@ -12,7 +12,7 @@ export default class McpRemove extends CapybaraCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(McpRemove);
     const loaded = await this.settings(flags);
-    const [{ settingsPlace }, { removeServer }, { removeThere }] = await Promise.all([
+    const [{ settingsPlace }, { isGuardable, removeServer }, { removeThere }] = await Promise.all([
       import('../../provider-settings.ts'),
       import('../../mcp-servers.ts'),
       import('../../team-mcp-servers.ts'),
@@ -28,5 +28,7 @@ export default class McpRemove extends CapybaraCommand {
     removeServer(place, args.name, loaded);
     const done = `${args.name} removed from ${place.file}. A Capybara that runs has it until its next start.\n`;
     this.say(flags, { server: args.name, file: place.file }, done);
+    if (isGuardable(loaded.config, args.name))
+      this.tell(`Where somebody has signed in there, \`capybara mcp logout ${args.name}\` forgets it.`);
   }
 }
