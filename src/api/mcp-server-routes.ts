@@ -66,7 +66,7 @@ async function listed(deps: ApiDeps, teamId: string): Promise<McpServers> {
     show({ server, settings, source: 'configured', unused: null, signIn: signInAt(server, signIns) }),
   );
   const added = await teamMcpServers(deps, teamId);
-  const ofTeam = added.map(({ name, ...each }) =>
+  const ofTeam = added.map(({ id: _, name, ...each }) =>
     show({ server: name, source: 'team', signIn: signInAt(name, signIns), ...each }),
   );
   return { enabled, teamServers, data: [...configured, ...ofTeam] };

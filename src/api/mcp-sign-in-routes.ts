@@ -83,17 +83,15 @@ async function begin(deps: ApiDeps, call: Call<unknown, BeginMcpSignIn>): Promis
   const { sealing, clock } = deps;
   const { teamId } = caller;
   const at = { teamId, server: name };
-  const { request, place } = await asked(deps, at);
+  const { request, place, serverId } = await asked(deps, at);
   if (!sealing.canSeal) throw noEncryptionKey();
   await using checked = checkedFetch(place);
   const asking = { ...request, fetch: checked.fetch };
   if (asking.client.as === 'client') {
     // Begun anew: whoever lets it in may be another by now.
     const secret = await orProblem(name, () => renewSignIn({ ...asking, before: undefined }));
-    return {
-      status: 200,
-      body: { finished: await keep(deps, call, secret), authorizationUrl: null, login: null },
-    };
+    const finished = await keep(deps, call, { serverId, secret });
+    return { status: 200, body: { finished, authorizationUrl: null, login: null } };
   }
   const begun = await orProblem(name, () => beginSignIn(asking, body.redirectUri));
   const { authorizationUrl, state, signIn } = begun;
@@ -104,7 +102,7 @@ async function begin(deps: ApiDeps, call: Call<unknown, BeginMcpSignIn>): Promis
 
 async function finish(deps: ApiDeps, call: Call<unknown, FinishMcpSignIn>): Promise<Reply> {
   const { caller, name, body } = call;
-  const { request, place } = await asked(deps, { teamId: caller.teamId, server: name });
+  const { request, place, serverId } = await asked(deps, { teamId: caller.teamId, server: name });
   const login = opened(deps, caller.teamId, body.login);
   if (login === undefined || login.server !== name || login.signIn.url !== request.url)
     throw badRequest('bad_sign_in', `No sign-in at ${shown(name)} was begun with this login.`, 'login');
@@ -118,18 +116,20 @@ async function finish(deps: ApiDeps, call: Call<unknown, FinishMcpSignIn>): Prom
   const finished = await orProblem(name, () =>
     finishSignIn({ signIn, redirectUri, client: request.client, fetch: checked.fetch }, body),
   );
-  return { status: 200, body: await keep(deps, call, { ...finished, finishedBy: body.state }) };
+  const secret = { ...finished, finishedBy: body.state };
+  return { status: 200, body: await keep(deps, call, { serverId, secret }) };
 }
 
 /** What is asked at which server, and where that may lead. Throws `ApiProblem` where there is none. */
 async function asked(deps: ApiDeps, at: { readonly teamId: string; readonly server: string }) {
-  const { settings, isOfTeam } = await serverOf(deps, at);
+  const { id: serverId, settings } = await serverOf(deps, at);
   const before = await new McpSignIns<SignIn>(deps.db, deps.sealing).read(at).catch(unlessUnopened);
   const { url, oauth: client = {} } = settings;
   const allow = deps.mcp.allow ?? [];
   return {
+    serverId,
     request: { url, client, before: before?.secret },
-    place: { own: isOfTeam ? undefined : url, isAllowed: (way: Way) => isAllowed(way, allow) },
+    place: { own: serverId === null ? url : undefined, isAllowed: (way: Way) => isAllowed(way, allow) },
   };
 }
 
@@ -143,16 +143,16 @@ function unlessUnopened(error: unknown): undefined {
 async function serverOf(
   deps: ApiDeps,
   { teamId, server }: { readonly teamId: string; readonly server: string },
-): Promise<{ readonly settings: McpUrlServer; readonly isOfTeam: boolean }> {
+): Promise<{ readonly id: string | null; readonly settings: McpUrlServer }> {
   const found = await findMcpServer(deps, teamId, server);
   if (found === undefined) throw await noServerNamed(deps, teamId, server);
-  const { settings, source } = found;
+  const { id, settings } = found;
   const failed = (why: string) =>
     conflict('mcp_sign_in_failed', `Nobody signs in at the MCP server ${server}: ${why}.`);
   if (!('url' in settings)) throw failed('it is a program, which is given its keys as variables');
   if (Object.keys(settings.headers ?? {}).some((name) => name.toLowerCase() === 'authorization'))
     throw failed('it is sent the header Authorization that is configured for it');
-  return { settings, isOfTeam: source === 'team' };
+  return { id, settings };
 }
 
 async function orProblem<T>(server: string, work: () => Promise<T>): Promise<T> {
@@ -172,11 +172,15 @@ const SAID_CHARACTERS = 300;
 async function keep(
   { db, sealing, clock }: ApiDeps,
   { caller, name }: Pick<Call<unknown, unknown>, 'caller' | 'name'>,
-  secret: SignIn,
+  { serverId, secret }: { readonly serverId: string | null; readonly secret: SignIn },
 ): Promise<SignedInAtMcp> {
   const { teamId, userId } = caller;
   const expiresAt = expiryOf(secret, clock());
-  await new McpSignIns<SignIn>(db, sealing).put({ teamId, server: name }, { secret, expiresAt, userId });
+  const signIns = new McpSignIns<SignIn>(db, sealing);
+  const at = { teamId, server: name };
+  const { outcome } = await signIns.putAt(serverId, at, { secret, expiresAt, userId });
+  if (outcome === 'gone')
+    throw notFound(`MCP server ${shown(name)} as it was signed in at: it was removed or replaced meanwhile`);
   return signedIn(name, secret);
 }
 

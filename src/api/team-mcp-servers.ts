@@ -10,6 +10,8 @@ type Deps = Pick<ApiDeps, 'db' | 'sealing' | 'mcp'>;
 
 /** One that a team's administrators added. */
 export interface TeamMcpServer {
+  /** Another with each writing. */
+  readonly id: string;
   readonly name: string;
   /** Undefined: they do not open here. */
   readonly settings: McpServerSettings | undefined;
@@ -23,7 +25,7 @@ export async function teamMcpServers(
   const stored = await readMcpServers(db, teamId, sealing);
   return stored.map((each) => {
     const settings = 'settings' in each ? readTeamServer(each.settings) : undefined;
-    return { name: each.name, settings, unused: whyUnused(mcp, each.name, settings) };
+    return { id: each.id, name: each.name, settings, unused: whyUnused(mcp, each.name, settings) };
   });
 }
 
@@ -45,17 +47,24 @@ export async function usedTeamServers(deps: Deps, teamId: string): Promise<reado
   return all.filter(({ unused }) => unused === null).map(({ name }) => name);
 }
 
+export interface FoundMcpServer {
+  /** Null where it is configured. */
+  readonly id: string | null;
+  readonly settings: McpServerSettings;
+  readonly source: ListedMcpServer['source'];
+}
+
 /** The one that a team's agents have by that name; undefined where they have none. */
 export async function findMcpServer(
   deps: Deps,
   teamId: string,
   name: string,
-): Promise<{ readonly settings: McpServerSettings; readonly source: ListedMcpServer['source'] } | undefined> {
+): Promise<FoundMcpServer | undefined> {
   const configured = Object.hasOwn(deps.mcp.servers, name) ? deps.mcp.servers[name] : undefined;
-  if (configured !== undefined) return { settings: configured, source: 'configured' };
+  if (configured !== undefined) return { id: null, settings: configured, source: 'configured' };
   const found = (await teamMcpServers(deps, teamId)).find((each) => each.name === name);
   if (found?.settings === undefined || found.unused !== null) return undefined;
-  return { settings: found.settings, source: 'team' };
+  return { id: found.id, settings: found.settings, source: 'team' };
 }
 
 /** With the one that was meant, as far as that can be guessed. */

@@ -35,7 +35,7 @@ export function removeMcpServer(
 }
 
 /** `settings`: as they were put. `unopened`: why they do not open here, for an operator. */
-export type StoredMcpServer = { readonly name: string } & (
+export type StoredMcpServer = { readonly id: string; readonly name: string } & (
   | { readonly settings: unknown }
   | { readonly unopened: string }
 );
@@ -48,7 +48,7 @@ export async function readMcpServers(
 ): Promise<readonly StoredMcpServer[]> {
   const rows = await db.sql<{ id: string; name: string; settings: Buffer }>`
     SELECT id, name, settings FROM mcp_server WHERE team_id = ${teamId} ORDER BY name`;
-  return rows.map(({ id, name, settings }) => ({ name, ...opened(id, settings, sealing) }));
+  return rows.map(({ id, name, settings }) => ({ id, name, ...opened(id, settings, sealing) }));
 }
 
 function opened(id: string, sealed: Buffer, sealing: Sealing) {

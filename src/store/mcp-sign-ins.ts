@@ -24,6 +24,12 @@ export interface SignInEnd<Secret> {
   readonly failure?: string;
 }
 
+export interface NewSignIn<Secret> extends Pick<SignInEnd<Secret>, 'expiresAt'> {
+  readonly secret: Secret;
+  /** Who signs in; null where a client is let in by its own secret. */
+  readonly userId: string | null;
+}
+
 /** `Secret`: whatever JSON can hold. Each throws `UserError` where it cannot be sealed or opened. */
 export class McpSignIns<Secret> {
   readonly #db: Database;
@@ -43,18 +49,20 @@ export class McpSignIns<Secret> {
     return { ...kept, secret: JSON.parse(opened.toString('utf8')) as Secret };
   }
 
-  /** `userId`: who signs in; null where a client is let in by its own secret. */
-  async put(
+  /** As `putAt`, of whatever server has that name. */
+  async put(place: SignInPlace, signIn: NewSignIn<Secret>): Promise<void> {
+    await this.putAt(null, place, signIn);
+  }
+
+  /** `serverId`: of the team's server that was signed in at, null where it is none of the team; 'gone': it was removed or replaced meanwhile. */
+  putAt(
+    serverId: string | null,
     { teamId, server }: SignInPlace,
-    {
-      secret,
-      expiresAt,
-      userId,
-    }: SignInEnd<Secret> & { readonly secret: Secret; readonly userId: string | null },
-  ): Promise<void> {
+    { secret, expiresAt, userId }: NewSignIn<Secret>,
+  ): Promise<{ readonly outcome: 'signed_in' | 'gone' }> {
     const id = newId();
     const given = { id, server, secret: this.#sealed(id, secret), expiresAt };
-    await this.#db.transition('put_mcp_sign_in', teamId, userId, given);
+    return this.#db.transition('put_mcp_sign_in', teamId, userId, given, serverId);
   }
 
   claim(

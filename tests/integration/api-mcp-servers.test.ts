@@ -134,7 +134,8 @@ describe('a server of a team', () => {
     await put('search', URL_SERVER);
     const find = (name: string, deps: ApiDeps = it.deps) => findMcpServer(deps, it.me.teamId, name);
     expect(await find('search')).toEqual({
-      ...{ source: 'team', settings: { ...URL_SERVER, trusted: true, ofTeam: true } },
+      ...{ id: expect.any(String), source: 'team' },
+      settings: { ...URL_SERVER, trusted: true, ofTeam: true },
     });
     expect(await find('ours')).toMatchObject({
       source: 'configured',

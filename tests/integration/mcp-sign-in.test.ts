@@ -36,7 +36,10 @@ beforeAll(async () => {
     own: { url: server.url, oauth: { clientId: 'c', clientSecret: CLIENT_SECRET, as: 'client' } },
     program: { command: 'true' },
   };
-  const env = { CAPYBARA_MCP_ENABLED: '1', CAPYBARA_MCP_SERVERS: JSON.stringify(servers) };
+  const env = {
+    ...{ CAPYBARA_MCP_ENABLED: '1', CAPYBARA_MCP_ALLOW: '127.0.0.1' },
+    CAPYBARA_MCP_SERVERS: JSON.stringify(servers),
+  };
   const { mcp } = loadConfig({ cwd: '/', home: '/nowhere', env }).config;
   it = await startTestApi(() => ({ mcp, clock: () => now }));
   unsealed = await startTestApi(() => ({ mcp, sealing: new Sealing([]) }));
@@ -45,6 +48,7 @@ beforeAll(async () => {
 afterEach(async () => {
   await it.db.sql`DELETE FROM mcp_sign_in`;
   now = Date.now();
+  server.tokens = undefined;
 });
 afterAll(() => Promise.all([it.close(), unsealed.close(), server.close()]));
 
@@ -57,9 +61,12 @@ const finish = (body: Record<string, unknown>, name = 'guarded', asking = {}) =>
 const kept = (person = it.me, name = 'guarded') =>
   new McpSignIns<SignIn>(it.db, sealing).read({ teamId: person.teamId, server: name });
 
+/** A server of the team, `added`. */
+const add = (url: string) => it.ask('PUT', '/v1/mcp/servers/added', { body: { url } });
+
 /** Begun, and gone through in a browser. */
-async function answered() {
-  const { json } = await begin();
+async function answered(name?: string) {
+  const { json } = await begin(name);
   const { searchParams } = await browse(json.authorizationUrl);
   return { login: json.login, code: searchParams.get('code'), state: searchParams.get('state') };
 }
@@ -170,6 +177,24 @@ describe('by the API', () => {
     expect(await tried('program')).toMatchObject({ status: 409, code: 'mcp_program' });
     expect(await tried('none')).toMatchObject({ status: 404 });
     expect(await tried('open')).toMatchObject({ ok: false, isGuarded: false });
+  });
+
+  test.each([
+    ['removed', () => it.ask('DELETE', '/v1/mcp/servers/added')],
+    ['replaced', () => add(server.url)],
+  ])('a server that is %s meanwhile has nobody signed in', async (_, change) => {
+    await add(server.url);
+    const answer = await answered('added');
+    server.tokens = async (response) => {
+      await change();
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ access_token: 'late', token_type: 'Bearer' }));
+    };
+    expect((await finish(answer, 'added')).json).toMatchObject({
+      ...{ status: 404, code: 'not_found' },
+      detail: 'There is no MCP server "added" as it was signed in at: it was removed or replaced meanwhile.',
+    });
+    expect(await kept(it.me, 'added')).toBeUndefined();
   });
 
   test('without a key to seal with nobody signs in', async () => {

@@ -20,7 +20,8 @@ const put = (name: string, change: Partial<NewMcpServer> = {}) =>
     { ...me(), id: newId(), name, settings: { url: `https://${name}/` }, ...change },
     sealing,
   );
-const all = (teamId = store.teamId, by = sealing) => readMcpServers(store.db, teamId, by);
+const all = async (teamId = store.teamId, by = sealing) =>
+  (await readMcpServers(store.db, teamId, by)).map(({ id: _, ...each }) => each);
 
 afterEach(() => store.db.sql`TRUNCATE mcp_server, mcp_sign_in`);
 

@@ -1,16 +1,22 @@
 -- put_mcp_sign_in: nothing, or an older sign-in → sign-in.
 --
--- p_sign_in: {id, server, secret (sealed for that id, hexadecimal), expiresAt?}; p_user: who signed in, null where a client is let in by its own secret.
--- Whoever renews an older one has lost it. A repeat writes the same again.
--- Returns: {outcome: 'signed_in'}.
-CREATE FUNCTION put_mcp_sign_in(p_team uuid, p_user uuid, p_sign_in jsonb) RETURNS jsonb LANGUAGE sql AS $$
+-- p_sign_in: {id, server, secret (sealed for that id, hexadecimal), expiresAt?}; p_user: who signed in, null where a client is let in by its own secret;
+-- p_server: the id of the team's server that was signed in at, null where it is no server of the team.
+-- Guard: the team has that server still. Whoever renews an older one has lost it. A repeat writes the same again.
+-- Returns: {outcome: 'signed_in' | 'gone'}; 'gone': the server was removed or replaced meanwhile.
+-- Races: whoever puts or removes the server waits for the team's row, and comes before or after.
+CREATE FUNCTION put_mcp_sign_in(p_team uuid, p_user uuid, p_sign_in jsonb, p_server uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM team WHERE id = p_team FOR NO KEY UPDATE;
+  IF p_server IS NOT NULL AND NOT EXISTS (SELECT FROM mcp_server WHERE team_id = p_team AND name = p_sign_in->>'server' AND id = p_server)
+  THEN RETURN jsonb_build_object('outcome', 'gone'); END IF;
   INSERT INTO mcp_sign_in AS s (id, team_id, user_id, server, secret, expires_at)
   VALUES ((p_sign_in->>'id')::uuid, p_team, p_user, p_sign_in->>'server', decode(p_sign_in->>'secret', 'hex'), (p_sign_in->>'expiresAt')::timestamptz)
   ON CONFLICT (team_id, server) DO UPDATE
      SET id = excluded.id, user_id = excluded.user_id, secret = excluded.secret, expires_at = excluded.expires_at, version = s.version + 1,
-         claim = NULL, claimed_until = NULL, failure = NULL, updated_at = clock_timestamp()
-  RETURNING jsonb_build_object('outcome', 'signed_in')
-$$;
+         claim = NULL, claimed_until = NULL, failure = NULL, updated_at = clock_timestamp();
+  RETURN jsonb_build_object('outcome', 'signed_in');
+END $$;
 
 -- claim_mcp_sign_in: sign-in → renewed by whoever has p_claim, for p_ms.
 --
