@@ -102,8 +102,13 @@ async function put(deps: ApiDeps, call: Call<unknown, McpServerSettings>): Promi
   const { caller, name, body: settings } = call;
   check(deps, name, settings);
   const { teamId, userId } = caller;
-  // Kept as it was sent: later versions read it by their own schema.
-  const server = { teamId, userId, id: newId(deps.clock), name, settings: call.request.body as unknown };
+  const before = (await teamMcpServers(deps, teamId)).find((each) => each.name === name);
+  const server = {
+    ...{ teamId, userId, id: newId(deps.clock), name },
+    // Kept as it was sent: later versions read it by their own schema.
+    settings: call.request.body as unknown,
+    keepsSignIn: isSameAddress(before?.settings, settings),
+  };
   const { outcome } = await putMcpServer(deps.db, server, deps.sealing);
   if (outcome === 'too_many')
     throw conflict(
@@ -112,6 +117,10 @@ async function put(deps: ApiDeps, call: Call<unknown, McpServerSettings>): Promi
     );
   const signIn = signInAt(name, await readSignIns(deps.db, teamId));
   return { status: 200, body: show({ server: name, settings, source: 'team', unused: null, signIn }) };
+}
+
+function isSameAddress(before: McpServerSettings | undefined, after: McpServerSettings): boolean {
+  return before !== undefined && 'url' in before && 'url' in after && before.url === after.url;
 }
 
 /** Throws `ApiProblem` where the team may have no such server. */

@@ -14,16 +14,18 @@ export interface NewMcpServer {
   readonly id: string;
   readonly name: string;
   readonly settings: unknown;
+  /** Whether it replaces one of the same address. Otherwise what was signed in with under its name goes. */
+  readonly keepsSignIn?: boolean;
 }
 
 /** One of the same name is replaced. Throws `UserError` `no_encryption_key` where it could not be sealed. */
 export function putMcpServer(
   db: Database,
-  { teamId, userId, id, name, settings }: NewMcpServer,
+  { teamId, userId, id, name, settings, keepsSignIn = false }: NewMcpServer,
   sealing: Sealing,
 ): Promise<{ readonly outcome: 'put' | 'too_many' }> {
   const sealed = sealing.seal(Buffer.from(JSON.stringify(settings)), { table: 'mcp_server', id });
-  const server = { id, name, settings: sealed.toString('hex') };
+  const server = { id, name, settings: sealed.toString('hex'), keepsSignIn };
   return db.transition('put_mcp_server', teamId, userId, server, MAX_MCP_SERVERS);
 }
 

@@ -62,7 +62,7 @@ const kept = (person = it.me, name = 'guarded') =>
   new McpSignIns<SignIn>(it.db, sealing).read({ teamId: person.teamId, server: name });
 
 /** A server of the team, `added`. */
-const add = (url: string) => it.ask('PUT', '/v1/mcp/servers/added', { body: { url } });
+const add = (url: string, more = {}) => it.ask('PUT', '/v1/mcp/servers/added', { body: { url, ...more } });
 
 /** Begun, and gone through in a browser. */
 async function answered(name?: string) {
@@ -194,6 +194,14 @@ describe('by the API', () => {
       ...{ status: 404, code: 'not_found' },
       detail: 'There is no MCP server "added" as it was signed in at: it was removed or replaced meanwhile.',
     });
+    expect(await kept(it.me, 'added')).toBeUndefined();
+  });
+
+  test('what was signed in with at a server of the team goes with its address, and with nothing else of it', async () => {
+    await add(server.url);
+    expect((await finish(await answered('added'), 'added')).status).toBe(200);
+    expect((await add(server.url, { trusted: false })).json.signIn).toMatchObject({ by: 'Ana' });
+    expect((await add(`${server.url}?other`)).json.signIn).toBeNull();
     expect(await kept(it.me, 'added')).toBeUndefined();
   });
 

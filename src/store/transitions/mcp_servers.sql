@@ -1,7 +1,7 @@
--- put_mcp_server: nothing, or MCP server of a team → MCP server of a team.
+-- put_mcp_server: nothing, or MCP server of a team → MCP server of a team, and nothing of what was signed in with at another address.
 --
--- p_server: {id, name, settings (sealed for that id, hexadecimal)}. One of the same name is replaced whole, its id too. Returns: {outcome: 'put' |
--- 'too_many'}; a repeat is 'put' again.
+-- p_server: {id, name, settings (sealed for that id, hexadecimal), keepsSignIn: whether it replaces one of the same address}. One of the same name is
+-- replaced whole, its id too. Returns: {outcome: 'put' | 'too_many'}; a repeat is 'put' again.
 -- Races: of two, the second waits for the team's row, counts the first one's, and replaces one of the same name.
 CREATE FUNCTION put_mcp_server(p_team uuid, p_user uuid, p_server jsonb, p_most int) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -12,6 +12,8 @@ BEGIN
   VALUES ((p_server->>'id')::uuid, p_team, p_user, p_server->>'name', decode(p_server->>'settings', 'hex'))
   ON CONFLICT (team_id, name) DO UPDATE
      SET id = excluded.id, user_id = excluded.user_id, settings = excluded.settings, updated_at = clock_timestamp();
+  IF NOT (p_server->>'keepsSignIn')::boolean
+  THEN DELETE FROM mcp_sign_in WHERE team_id = p_team AND server = p_server->>'name'; END IF;
   RETURN jsonb_build_object('outcome', 'put');
 END $$;
 
