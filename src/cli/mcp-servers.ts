@@ -1,4 +1,5 @@
 /** What `mcp list` and `remove` show and change of the servers in the settings, and `add` writes into the user's own. */
+import type { ListedMcpServer } from '../api/wire-mcp.ts';
 import { projectConfigFile } from '../config/layers.ts';
 import { wrongInMap } from '../config/maps.ts';
 import { readProjectServer } from '../config/mcp-settings.ts';
@@ -17,6 +18,8 @@ export interface ListedServer extends ShownMcpServer {
   readonly source: { readonly kind: Source['kind']; readonly where: string };
   /** Why agents do not have it; null: they do. */
   readonly unused: Unused | null;
+  /** What was signed in with there; null: nobody has; left out where nothing runs that could say. */
+  readonly signIn?: ListedMcpServer['signIn'];
 }
 
 export type Unused = 'not_allowed' | 'name_taken' | 'unreadable';
@@ -59,8 +62,8 @@ export function saysNotAllowed(servers: readonly ListedServer[]): string | undef
 
 export const SERVER_HEADING = ['SERVER', 'KIND', 'RUNS', 'FILES', 'TOOLS', 'FROM'];
 
-export function serverRow({ command, origin, source, unused, ...others }: ListedServer): string[] {
-  const from = fromWhere(fromOf(source), [unused && UNUSED[unused]]);
+export function serverRow({ command, origin, source, unused, signIn, ...others }: ListedServer): string[] {
+  const from = fromWhere(fromOf(source), [unused && UNUSED[unused], saysSignIn(signIn)]);
   return serverCells({ ...others, runs: command ?? origin ?? '', from });
 }
 
@@ -78,6 +81,21 @@ export function serverCells({ server, kind, runs, from, ...others }: Shown): str
   const shared = kind === 'command' && share === 'worker' ? ', shared' : '';
   const which = `${tools === null ? 'all' : tools.join(' ') || 'none'}${trusted ? '' : ', not trusted'}`;
   return [server, how, runs, `${workspace}${shared}`, which, from];
+}
+
+export function saysSignIn(signIn: ListedServer['signIn']): string | null {
+  if (signIn == null) return null;
+  return signIn.failure === null ? 'signed in' : 'sign in anew';
+}
+
+/** What is known of sign-ins where the servers run. A project's server has none, whatever its name. */
+export function withSignIns(
+  servers: readonly ListedServer[],
+  known: ReadonlyMap<string, ListedMcpServer['signIn']>,
+): ListedServer[] {
+  return servers.map((each) =>
+    each.source.kind === 'project' ? each : { ...each, signIn: known.get(each.server) ?? null },
+  );
 }
 
 /** `remarks`: how it stands; of null nothing is said. */

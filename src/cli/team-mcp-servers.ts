@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import type { Added, Typed } from './added-mcp-server.ts';
 import { typedServer } from './added-mcp-server.ts';
-import { checkServer, fromWhere, SERVER_HEADING, serverCells, UNUSED } from './mcp-servers.ts';
+import { checkServer, fromWhere, SERVER_HEADING, saysSignIn, serverCells, UNUSED } from './mcp-servers.ts';
 import { table } from './table.ts';
 import { oneLine } from './untrusted-text.ts';
 
@@ -37,8 +37,7 @@ export async function serversThere({ client, config }: Place): Promise<Told> {
 
 function rowOf({ server, kind, command, origin, source, unused, signIn, ...others }: ListedMcpServer) {
   const told = { server, kind: kind ?? '-', runs: command ?? origin ?? '-' };
-  const signedIn = signIn && (signIn.failure === null ? 'signed in' : 'sign in anew');
-  const from = fromWhere(source, [unused && UNUSED[unused], signedIn]);
+  const from = fromWhere(source, [unused && UNUSED[unused], saysSignIn(signIn)]);
   return serverCells({ ...others, ...told, from }).map((cell) => oneLine(cell, NAME));
 }
 

@@ -281,9 +281,12 @@ test('a person signs in at an MCP server, which then can be used, until they sig
   await fetch(await browse(url));
   await login.ended;
   expect(login.stdout).toBe('Signed in at guarded, for look.\n');
+  expect((await place.run(['mcp', 'list'])).stdout).toMatch(/guarded .*\(signed in\)\n$/);
   guarded.expire();
   const { stdout, stderr } = await place.run(['mcp', 'test', 'guarded']);
   expect(stdout).toMatch(/^✓ guarded works: .* and has 2 tools\.\n {2}guarded__look +reads\n/);
   expect(stderr).toContain('MCP is off');
   expect((await place.run(['mcp', 'logout', 'guarded'])).stdout).toBe('Signed out at guarded.\n');
+  const { servers } = JSON.parse((await place.run(['mcp', 'list', '--json'])).stdout);
+  expect(servers).toMatchObject([{ server: 'guarded', signIn: null }]);
 });

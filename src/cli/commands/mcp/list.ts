@@ -1,4 +1,5 @@
 import type { LoadedConfig } from '../../../config.ts';
+import { UserError } from '../../../core/errors.ts';
 import { CapybaraCommand, type GlobalFlags } from '../../command.ts';
 import { table } from '../../table.ts';
 
@@ -14,13 +15,33 @@ export default class McpList extends CapybaraCommand {
     const loaded = await this.settings(flags);
     if (loaded.config.url !== undefined) return this.#listThere(flags, loaded);
     const there = await import('../../mcp-servers.ts');
-    const { listedServers, saysOff, saysNotAllowed, SERVER_HEADING, serverRow, serversOfProject } = there;
-    const servers = [...listedServers(loaded), ...serversOfProject(loaded, process.cwd())];
+    const {
+      listedServers,
+      saysOff,
+      saysNotAllowed,
+      SERVER_HEADING,
+      serverRow,
+      serversOfProject,
+      withSignIns,
+    } = there;
+    const all = [...listedServers(loaded), ...serversOfProject(loaded, process.cwd())];
+    const known = all.some(({ kind }) => kind === 'url') ? await this.#signIns(loaded) : undefined;
+    const servers = known === undefined ? all : withSignIns(all, known);
     const none = 'No MCP server is configured: `capybara mcp add NAME` adds one.\n';
     const text = servers.length === 0 ? none : table(SERVER_HEADING, servers.map(serverRow));
     this.answer(flags, { enabled: loaded.config.mcp.enabled, servers }, text);
     const remarks = servers.length === 0 ? [] : [saysOff(loaded, flags.profile), saysNotAllowed(servers)];
     for (const remark of remarks) if (remark !== undefined) this.tell(remark);
+  }
+
+  /** Where none runs, nobody is asked: undefined. */
+  async #signIns(loaded: LoadedConfig) {
+    const asked = this.withConnection(loaded, { start: false }, ({ client }) => client.mcpServers());
+    const { data } = await asked.catch((error) => {
+      if (error instanceof UserError) return { data: undefined };
+      throw error;
+    });
+    return data && new Map(data.map(({ server, signIn }) => [server, signIn]));
   }
 
   async #listThere(flags: GlobalFlags, loaded: LoadedConfig): Promise<void> {
