@@ -5,6 +5,7 @@
 import type { Entry, Event } from '../api/wire.ts';
 import type { Delta, Frame, LiveFrame } from '../client/events.ts';
 import { textOf } from '../core/entry.ts';
+import { ABOUT_MCP_SERVERS } from '../core/mcp-notice.ts';
 import { WAITS_FOR_LIMIT } from '../core/router.ts';
 import { DELEGATE_TASK, MERGE_CHILD } from '../core/tool-names.ts';
 import { conflictSummary, failureSummary, interruptionSummary } from './call-summary.ts';
@@ -214,10 +215,19 @@ export class Transcript {
     this.#live.reasoning.complete('');
     const thought = this.#apart('reasoning', this.#shape.reasoning.end());
     const rest = this.#addition(this.#live.text.complete(textOf(entry.parts)), 'text');
-    const text = thought + rest + this.end();
+    const text = thought + rest + this.end() + (await this.#away(position));
     this.#group = this.#isWords(this.#group) ? 'answered' : this.#group;
     const calls = this.#unread.splice(0).map(({ callId, name }) => this.#requested(callId, name));
     return text + this.#called(calls.join(''));
+  }
+
+  /** What the model was told before of servers that are away: a person can do something about that. */
+  async #away(position: number): Promise<string> {
+    const before = position > 1 ? await this.#options.entryAt(position - 1) : undefined;
+    if (before?.kind !== 'notice') return '';
+    const text = textOf(before.parts);
+    const own = text.startsWith(ABOUT_MCP_SERVERS) ? this.#note(oneLine(text, MESSAGE_LENGTH)) : '';
+    return (await this.#away(position - 1)) + own;
   }
 
   #requested(callId: string, name: string): string {

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { contextTokens } from '../core/context-size.ts';
 import { type NewEntry, standing, textOf } from '../core/entry.ts';
 import { areTooMany, foundNames } from '../core/found-tools.ts';
+import { ABOUT_MCP_SERVERS } from '../core/mcp-notice.ts';
 import { DEFAULT_CONTEXT, isChosen, type Profile } from '../core/profile.ts';
 import { untrusted } from '../core/untrusted.ts';
 import type { BridgeOptions, MissingServer } from '../mcp/client/bridge.ts';
@@ -23,8 +24,7 @@ import type { Shell } from './shell.ts';
 
 type Notice = Extract<NewEntry, { kind: 'notice' }>;
 
-/** Begins each notice of them. */
-const ABOUT = 'MCP servers:';
+const ABOUT = ABOUT_MCP_SERVERS;
 const ALL_THERE = `${ABOUT} all of them can be used again.`;
 
 /** Servers of tools, and what they may take. */

@@ -58,6 +58,18 @@ describe('an answer', () => {
     expect(await rendered(frames, [assistant(2, 'I run it.')])).toBe('I run it.\n');
   });
 
+  test('tells which MCP servers were away, and nothing else that the model alone was told', async () => {
+    const notice = (position: number, text: string): Entry => ({
+      ...assistant(position, text),
+      kind: 'notice',
+    });
+    const away = notice(2, "MCP servers: 'a' cannot be used now, and the tools are missing.");
+    const entries = [away, notice(3, 'The project has 3 files.'), assistant(4, 'Done.')];
+    expect(await rendered([durable(2, 'message.completed', { position: 4 })], entries)).toBe(
+      "Done.\n… MCP servers: 'a' cannot be used now, and the tools are missing.\n",
+    );
+  });
+
   test('comes from the log where nothing streamed', async () => {
     expect(await rendered([completed], [assistant(2, 'I run it.')])).toBe('I run it.\n');
   });
