@@ -331,18 +331,25 @@ describe('a server at an address', () => {
   });
 
   it('that tells of its progress without end is heard now and then', async () => {
+    const heard = Promise.withResolvers<void>();
     const act = ({ id, response }: Asked) => {
       const progress = (n: number) =>
         `data: ${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: id, progress: n } })}\n\n`;
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(Array.from({ length: 500 }, (_, n) => progress(n)).join(''));
       const result = { content: [] };
-      setTimeout(() => response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`), 50);
+      void heard.promise.then(() =>
+        response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`),
+      );
     };
     const url = await serve(answering({ act }));
     const said: string[] = [];
     const connection = connect({ url, transport: 'http' });
-    const asked = { name: 'work', args: {}, signal: never, onProgress: (text: string) => said.push(text) };
+    const onProgress = (text: string) => {
+      said.push(text);
+      heard.resolve();
+    };
+    const asked = { name: 'work', args: {}, signal: never, onProgress };
     expect(await connection.call(asked)).toMatchObject({ kind: 'result' });
     expect(said[0]).toBe('progress (0)\n');
     expect(said.length).toBeLessThan(10);
