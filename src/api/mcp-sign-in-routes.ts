@@ -4,6 +4,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { isAllowed } from '../allowed-hosts.ts';
+import { saysWhoAsks } from '../config/mcp-settings.ts';
 import type { McpUrlServer } from '../config.ts';
 import { UserError } from '../core/errors.ts';
 import { checkedFetch } from '../mcp/oauth/checked-fetch.ts';
@@ -150,8 +151,7 @@ async function serverOf(
   const failed = (why: string) =>
     conflict('mcp_sign_in_failed', `Nobody signs in at the MCP server ${server}: ${why}.`);
   if (!('url' in settings)) throw failed('it is a program, which is given its keys as variables');
-  if (Object.keys(settings.headers ?? {}).some((name) => name.toLowerCase() === 'authorization'))
-    throw failed('it is sent the header Authorization that is configured for it');
+  if (saysWhoAsks(settings)) throw failed('it is sent the header Authorization that is configured for it');
   return { id, settings };
 }
 

@@ -29,27 +29,27 @@ async function tried(deps: ApiDeps, { caller, name, response }: Call<unknown, un
   const { teamId } = caller;
   const found = await findMcpServer(deps, teamId, name);
   if (found === undefined) throw await noServerNamed(deps, teamId, name);
-  const { settings, source } = found;
+  const { settings } = found;
   if (!('url' in settings))
     throw conflict(
       'mcp_program',
       `The MCP server ${name} is a program, which workers start: run \`capybara mcp test ${name}\` where one of them runs.`,
     );
-  const server = source === 'team' ? { ...settings, ofTeam: true as const } : settings;
   const permits = (way: Parameters<typeof isAllowed>[0]) => isAllowed(way, mcp.allow ?? []);
   const store = new McpSignIns<SignIn>(db, sealing);
   const leaving = new AbortController();
   response.once('close', () => leaving.abort(new Error('nobody waits for it any more')));
-  const trial = await tryAddress(name, server, {
+  const trial = await tryAddress(name, settings, {
     ...{ version: VERSION, isAllowed: permits, messageBytes: mcp.messageKib * 1024, signal: leaving.signal },
     connectMs: 1_000 * (settings.connectSeconds ?? mcp.connectSeconds),
     callMs: 1_000 * (settings.callSeconds ?? mcp.callSeconds),
     access: new KeptAccess(
       { store, isAllowed: permits, now: clock, failures: new Map() },
-      { teamId, server: name, settings: server },
+      { teamId, server: name, settings },
     ),
   });
-  const { secret } = (await store.read({ teamId, server: name }).catch(() => undefined)) ?? {};
+  if (!trial.ok) return { status: 200, body: trial };
+  const { secret } = (await store.read({ teamId, server: name })) ?? {};
   const wants = secret?.url === settings.url ? (secret.challenge?.scope ?? null) : null;
-  return { status: 200, body: trial.ok ? { ...trial, wants } : trial };
+  return { status: 200, body: { ...trial, wants } };
 }

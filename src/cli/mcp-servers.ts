@@ -2,7 +2,7 @@
 import type { ListedMcpServer } from '../api/wire-mcp.ts';
 import { projectConfigFile } from '../config/layers.ts';
 import { wrongInMap } from '../config/maps.ts';
-import { readProjectServer } from '../config/mcp-settings.ts';
+import { readProjectServer, saysWhoAsks } from '../config/mcp-settings.ts';
 import { type ShownMcpServer, shownServer } from '../config/shown-mcp-server.ts';
 import { changeUserFile } from '../config/user-file.ts';
 import { type LoadedConfig, PROJECT_CONFIG, projectTerms, type Source } from '../config.ts';
@@ -167,8 +167,7 @@ function exists(name: string, file: string): UserError {
 /** Whether somebody may have signed in there. */
 export function isGuardable({ mcp }: LoadedConfig['config'], name: string): boolean {
   const settings = new Map(Object.entries(mcp.servers)).get(name);
-  if (settings === undefined || 'command' in settings) return false;
-  return !Object.keys(settings.headers ?? {}).some((header) => header.toLowerCase() === 'authorization');
+  return settings !== undefined && 'url' in settings && !saysWhoAsks(settings);
 }
 
 /** Throws `UserError` where the file has none of that name, and says where it is instead. */

@@ -151,11 +151,15 @@ function wrongForm(fields: Fields): { readonly path: string[]; readonly message:
   const stray = others.find((field) => fields[field] !== undefined);
   if (stray !== undefined)
     return { path: [stray], message: `it goes with ${other}, and this server has ${own}` };
-  const hasKey = Object.keys(fields.headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
-  if (fields.oauth !== undefined && hasKey)
+  if (fields.oauth !== undefined && saysWhoAsks(fields))
     return { path: ['oauth'], message: 'it stands instead of the header Authorization, and there are both' };
   if (share !== 'worker' || workspace === 'none') return undefined;
   return { path: ['share'], message: 'worker is for servers that see no files: expected workspace none too' };
+}
+
+/** Whether a header is configured for that: then nobody signs in. */
+export function saysWhoAsks({ headers = {} }: Pick<Fields, 'headers'>): boolean {
+  return Object.keys(headers).some((name) => name.toLowerCase() === 'authorization');
 }
 
 function settingsOf(fields: Fields): McpServerSettings {

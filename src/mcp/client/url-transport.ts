@@ -13,9 +13,9 @@ import type {
   TransportSendOptions,
 } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
-import { type Agent, fetch as request } from 'undici';
+import type { Agent } from 'undici';
 import { raced } from '../../checked-agent.ts';
-import { whereAllowed } from '../oauth/checked-fetch.ts';
+import { through, whereAllowed } from '../oauth/checked-fetch.ts';
 import { type Access, authorizedFetch } from './access.ts';
 import { EventLength } from './event-length.ts';
 import { Flow } from './flow.ts';
@@ -192,24 +192,6 @@ export class UrlTransport implements Transport {
   get sessionId(): string | undefined {
     return this.#inner instanceof StreamableHTTPClientTransport ? this.#inner.sessionId : undefined;
   }
-}
-
-/** Streams what is answered. */
-function through(agent: Agent): FetchLike {
-  return async (url, init) => {
-    const { method, headers, body, signal } = init ?? {};
-    const answer = await request(url, {
-      ...(method === undefined ? {} : { method }),
-      headers: Object.fromEntries(new Headers(headers)),
-      ...(body === undefined || body === null ? {} : { body: `${body}` }),
-      ...(signal === undefined ? {} : { signal }),
-      ...{ redirect: init?.redirect ?? 'manual', dispatcher: agent },
-    });
-    const { status, statusText } = answer;
-    return new Response(answer.body as ReadableStream<Uint8Array> | null, {
-      ...{ status, statusText, headers: [...answer.headers] as [string, string][] },
-    });
-  };
 }
 
 /** A server that answers a request with an error of JSON-RPC has taken it in, whatever the status says. */

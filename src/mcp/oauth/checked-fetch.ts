@@ -40,27 +40,39 @@ export function whereAllowed({ own, isAllowed }: Whereto, reach: Reach = systemR
   });
 }
 
+/** Streams what is answered. */
+export function through(agent: Agent): FetchLike {
+  return async (url, init) => {
+    const { method, headers, body, signal } = init ?? {};
+    const answer = await request(url, {
+      ...(method === undefined ? {} : { method }),
+      headers: Object.fromEntries(new Headers(headers)),
+      ...(body === undefined || body === null ? {} : { body: `${body}` }),
+      ...(signal === undefined ? {} : { signal }),
+      ...{ redirect: init?.redirect ?? 'manual', dispatcher: agent },
+    });
+    const { status, statusText } = answer;
+    return new Response(answer.body as ReadableStream<Uint8Array> | null, {
+      ...{ status, statusText, headers: [...answer.headers] as [string, string][] },
+    });
+  };
+}
+
 /** The caller disposes of it, which ends what is under way. */
 export function checkedFetch(whereto: Whereto, reach?: Reach): CheckedFetch {
   const agent = whereAllowed(whereto, reach);
+  const streamed = through(agent);
   return {
     fetch: async (url, init) => {
       const late = AbortSignal.timeout(REQUEST_MS);
-      const signals = [late, ...(init?.signal ? [init.signal] : [])];
-      const { method, headers, body } = init ?? {};
-      const answer = await request(url, {
-        ...(method === undefined ? {} : { method }),
-        headers: Object.fromEntries(new Headers(headers)),
-        ...(body === undefined || body === null ? {} : { body: `${body}` }),
-        ...{ redirect: 'manual', signal: AbortSignal.any(signals), dispatcher: agent },
-      });
-      return whole(answer);
+      const signal = AbortSignal.any([late, ...(init?.signal ? [init.signal] : [])]);
+      return whole(await streamed(url, { ...init, redirect: 'manual', signal }));
     },
     [Symbol.asyncDispose]: () => agent.destroy(),
   };
 }
 
-async function whole(answer: Awaited<ReturnType<typeof request>>): Promise<Response> {
+async function whole(answer: Response): Promise<Response> {
   const { status, statusText } = answer;
   const about = { status, statusText, headers: [...answer.headers] as [string, string][] };
   const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
